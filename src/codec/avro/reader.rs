@@ -1,0 +1,112 @@
+//! The primitive values of Avro's binary encoding. No read goes past the bytes, and none allocates.
+
+/// What is wrong with a datum, at the place where the reader stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed(pub &'static str);
+
+const CUT: Malformed = Malformed("the record ends too early");
+
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    #[inline]
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let end = self.at.checked_add(len).ok_or(CUT)?;
+        let taken = self.bytes.get(self.at..end).ok_or(CUT)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Result<u8, Malformed> {
+        let byte = *self.bytes.get(self.at).ok_or(CUT)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// A zigzag variable-length integer of at most 64 bits.
+    #[inline]
+    pub fn long(&mut self) -> Result<i64, Malformed> {
+        let mut n = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            n |= bits << shift;
+            if byte < 0x80 {
+                return Ok((n >> 1) as i64 ^ -((n & 1) as i64));
+            }
+        }
+        Err(Malformed("an integer of more than 64 bits"))
+    }
+
+    #[inline]
+    pub fn int(&mut self) -> Result<i64, Malformed> {
+        let n = self.long()?;
+        if i32::try_from(n).is_ok() { Ok(n) } else { Err(Malformed("an int of more than 32 bits")) }
+    }
+
+    #[inline]
+    pub fn boolean(&mut self) -> Result<bool, Malformed> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed("a boolean that is neither")),
+        }
+    }
+
+    pub fn float(&mut self) -> Result<f32, Malformed> {
+        let bytes = self.take(4)?.first_chunk().ok_or(CUT)?;
+        Ok(f32::from_le_bytes(*bytes))
+    }
+
+    #[inline]
+    pub fn double(&mut self) -> Result<f64, Malformed> {
+        let bytes = self.take(8)?.first_chunk().ok_or(CUT)?;
+        Ok(f64::from_le_bytes(*bytes))
+    }
+
+    #[inline]
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = usize::try_from(self.long()?).map_err(|_| Malformed("a negative length"))?;
+        self.take(len)
+    }
+
+    #[inline]
+    pub fn text(&mut self) -> Result<&'a str, Malformed> {
+        let bytes = self.bytes()?;
+        std::str::from_utf8(bytes).map_err(|_| Malformed("a text that is not UTF-8"))
+    }
+
+    pub fn symbol<'s>(&mut self, symbols: &'s [String]) -> Result<&'s str, Malformed> {
+        let at = usize::try_from(self.long()?).ok();
+        at.and_then(|at| symbols.get(at)).map(String::as_str).ok_or(Malformed("an enum has no such symbol"))
+    }
+
+    /// How many items the next block of an array or a map has; 0 ends it.
+    pub fn block_count(&mut self) -> Result<usize, Malformed> {
+        let count = self.long()?;
+        if count < 0 {
+            // The block says its size in bytes too, which only a reader that skips it needs.
+            self.long()?;
+        }
+        usize::try_from(count.unsigned_abs()).map_err(|_| Malformed("more items than bytes"))
+    }
+}

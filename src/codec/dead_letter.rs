@@ -1,0 +1,124 @@
+//! Dead letters: what leaves for a record that is no outcome (contract, sections 1 and 8).
+//!
+//! In Kafka the record itself leaves, with its key, value and headers and four more headers that say
+//! why and from where. A file gets one object per record.
+
+use super::Rejected;
+use crate::model::output::{DeadLetter, Labels};
+use crate::model::record::{RecordIn, RecordOut, Topic};
+use crate::model::time::Ms;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+pub const REASON: &str = "tailburn.reason";
+pub const TOPIC: &str = "tailburn.topic";
+pub const PARTITION: &str = "tailburn.partition";
+pub const OFFSET: &str = "tailburn.offset";
+
+/// The record as it came, with the reason. `partition` is the one of the dead-letter topic;
+/// `timestamp_ms` stands in where the record has no timestamp of its own.
+///
+/// Headers of ours that the record brought along (a dead letter read again) are replaced.
+pub fn for_kafka(
+    record: &RecordIn<'_>,
+    topic: &str,
+    rejected: &Rejected,
+    partition: u32,
+    timestamp_ms: Ms,
+) -> RecordOut {
+    let mut headers = Vec::new();
+    record.headers.for_each(&mut |name, value| {
+        if ![REASON, TOPIC, PARTITION, OFFSET].contains(&name) {
+            headers.push((name.to_owned(), value.to_vec()));
+        }
+    });
+    for (name, value) in [
+        (REASON, rejected.reason.as_str().to_owned()),
+        (TOPIC, topic.to_owned()),
+        (PARTITION, record.partition.to_string()),
+        (OFFSET, record.offset.to_string()),
+    ] {
+        headers.push((name.to_owned(), value.into_bytes()));
+    }
+    RecordOut {
+        topic: Topic::DeadLetters,
+        partition,
+        key: record.key.map(<[u8]>::to_vec),
+        value: Some(record.value.to_vec()),
+        headers,
+        timestamp_ms: record.timestamp_ms.unwrap_or(timestamp_ms),
+    }
+}
+
+/// The line of `dead-letters.jsonl`: `topic` is the file's name, the offset the number of the line.
+///
+/// Keys and headers that are not UTF-8 are written with replacement characters: files have neither.
+pub fn for_file(record: &RecordIn<'_>, topic: &str, rejected: &Rejected) -> DeadLetter {
+    let mut headers = Labels::new();
+    record.headers.for_each(&mut |name, value| {
+        headers.insert(name.to_owned(), String::from_utf8_lossy(value).into_owned());
+    });
+    DeadLetter {
+        topic: topic.to_owned(),
+        partition: record.partition,
+        offset: record.offset,
+        key: record.key.map(|key| String::from_utf8_lossy(key).into_owned()),
+        value_base64: STANDARD.encode(record.value),
+        headers,
+        reason: rejected.reason.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::outcome::Rejection;
+    use crate::model::record::{Headers, NoHeaders};
+
+    struct TwoHeaders;
+
+    impl Headers for TwoHeaders {
+        fn for_each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+            each("trace", b"\x00\xff");
+            each(REASON, b"an older one");
+        }
+    }
+
+    fn rejected() -> Rejected {
+        Rejected { reason: Rejection::NoTenant, detail: String::new() }
+    }
+
+    #[test]
+    fn the_record_leaves_as_it_came_with_four_headers_more() {
+        let record = RecordIn {
+            partition: 3,
+            offset: 41,
+            key: Some(b"k\xff"),
+            value: b"\x00bad",
+            timestamp_ms: Some(7),
+            headers: &TwoHeaders,
+        };
+        let out = for_kafka(&record, "outcomes", &rejected(), 1, 9);
+        assert_eq!((out.topic, out.partition, out.timestamp_ms), (Topic::DeadLetters, 1, 7));
+        assert_eq!((out.key.as_deref(), out.value.as_deref()), (Some(&b"k\xff"[..]), Some(&b"\x00bad"[..])));
+        let expected: [(&str, &[u8]); 5] = [
+            ("trace", b"\x00\xff"),
+            ("tailburn.reason", b"no_tenant"),
+            ("tailburn.topic", b"outcomes"),
+            ("tailburn.partition", b"3"),
+            ("tailburn.offset", b"41"),
+        ];
+        let headers: Vec<(&str, &[u8])> = out.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_file_gets_one_object_in_the_contracts_order() {
+        let value = br#""not an object""#;
+        let record =
+            RecordIn { partition: 2, offset: 1_373, key: None, value, timestamp_ms: None, headers: &NoHeaders };
+        let line = serde_json::to_string(&for_file(&record, "p2.jsonl", &rejected())).unwrap();
+        let expected = r#"{"topic":"p2.jsonl","partition":2,"offset":1373,"key":null,"value_base64":"Im5vdCBhbiBvYmplY3Qi","headers":{},"reason":"no_tenant"}"#;
+        assert_eq!(line, expected);
+    }
+}

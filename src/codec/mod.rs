@@ -1,0 +1,168 @@
+//! Bytes to outcomes (contract, section 1) and the way out of what is none: dead letters.
+//!
+//! A [`Decoder`] is made once from the input's settings and then reads record after record: bytes ->
+//! fields ([`json`], [`avro`], [`clf`], through a [`mapping`] where one is configured) -> one verdict
+//! ([`gather`]). It borrows texts from the record, keeps nothing between records, reads no clock and
+//! never panics on what it is given. [`files`] hands over records of files; nothing else here does IO.
+
+pub mod avro;
+mod clf;
+pub mod dead_letter;
+pub mod field;
+pub mod files;
+mod gather;
+mod json;
+mod limits;
+pub mod mapping;
+pub mod output;
+mod rfc3339;
+mod tree;
+
+pub use avro::{AvroSchemas, SchemaError};
+pub use limits::FieldLimits;
+pub use mapping::Mapping;
+
+use crate::model::outcome::{Outcome, Rejection};
+use crate::model::record::RecordIn;
+use crate::model::time::{Ms, SECOND_MS};
+use gather::{Gathered, Rules};
+use serde::Deserialize;
+
+/// How far past its own timestamp a Kafka record's event may lie, by default.
+pub const MAX_FUTURE_SKEW_MS: Ms = 30 * SECOND_MS;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    #[default]
+    #[serde(alias = "jsonl")]
+    Json,
+    Avro,
+    Clf,
+}
+
+/// What a decoder is made from.
+#[derive(Debug, Default)]
+pub struct InputSettings {
+    pub format: Format,
+    /// The writers' schemas of Avro; `None`: raw records of the schema of record.
+    pub avro_schemas: Option<AvroSchemas>,
+    /// Fills in a tenant that is absent or empty.
+    pub default_tenant: Option<String>,
+    pub mapping: Mapping,
+    pub limits: FieldLimits,
+    /// `None`: no record is in the future (files). A record without a timestamp of the log never is.
+    pub max_future_skew_ms: Option<Ms>,
+}
+
+/// Why a decoder cannot be made from its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    #[error("input.mapping does not apply to access logs (format clf): remove it, or write the input as JSON")]
+    MappingOfAccessLog,
+    #[error("input.default_tenant is empty: write a name, or null")]
+    EmptyDefaultTenant,
+    #[error("input.default_tenant has {bytes} bytes, and {limit} are allowed")]
+    LongDefaultTenant { bytes: usize, limit: usize },
+    #[error("the schema of record: {0}")]
+    SchemaOfRecord(SchemaError),
+}
+
+/// Why a record is no outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    pub reason: Rejection,
+    /// For people: what and where.
+    pub detail: String,
+}
+
+impl Rejected {
+    #[cold]
+    fn new(reason: Rejection, detail: String) -> Self {
+        Rejected { reason, detail }
+    }
+}
+
+/// Reads records of one input.
+#[derive(Debug)]
+pub struct Decoder {
+    source: Source,
+    default_tenant: Option<String>,
+    mapping: Mapping,
+    limits: FieldLimits,
+    max_future_skew_ms: Option<Ms>,
+}
+
+/// A format and what it needs.
+#[derive(Debug)]
+enum Source {
+    Json,
+    Avro(AvroSchemas),
+    Clf,
+}
+
+impl Decoder {
+    pub fn new(settings: InputSettings) -> Result<Decoder, CodecError> {
+        let InputSettings { format, avro_schemas, default_tenant, mapping, limits, max_future_skew_ms } = settings;
+        let (source, format_tenant) = match format {
+            Format::Json => (Source::Json, None),
+            Format::Avro => {
+                let schemas = avro_schemas.map_or_else(AvroSchemas::of_record_schema, Ok);
+                (Source::Avro(schemas.map_err(CodecError::SchemaOfRecord)?), None)
+            }
+            Format::Clf if !mapping.is_empty() => return Err(CodecError::MappingOfAccessLog),
+            Format::Clf => (Source::Clf, Some(clf::TENANT.to_owned())),
+        };
+        let default_tenant = default_tenant.or(format_tenant);
+        match default_tenant.as_ref().map(String::len) {
+            Some(0) => Err(CodecError::EmptyDefaultTenant),
+            Some(bytes) if bytes > limits.tenant_bytes => {
+                Err(CodecError::LongDefaultTenant { bytes, limit: limits.tenant_bytes })
+            }
+            _ => Ok(Decoder { source, default_tenant, mapping, limits, max_future_skew_ms }),
+        }
+    }
+
+    /// The outcome that a record holds, or the first reason why it holds none.
+    pub fn decode<'a>(&'a self, record: &RecordIn<'a>) -> Result<Outcome<'a>, Rejected> {
+        let mut gathered = Gathered::new();
+        self.gather(record, &mut gathered)?;
+        gathered.finish(&self.rules(record))?;
+        Ok(gathered.into_outcome())
+    }
+
+    /// Hands over the outcome that a record holds without moving it.
+    #[inline]
+    pub fn read(&self, record: &RecordIn<'_>, take: impl FnOnce(&Outcome<'_>)) -> Result<(), Rejected> {
+        let mut gathered = Gathered::new();
+        self.gather(record, &mut gathered)?;
+        take(gathered.finish(&self.rules(record))?);
+        Ok(())
+    }
+
+    #[inline]
+    fn gather<'a>(&'a self, record: &RecordIn<'a>, into: &mut Gathered<'a>) -> Result<(), Rejected> {
+        let limits = &self.limits;
+        *into = match (&self.source, self.mapping.is_empty()) {
+            (Source::Json, true) => return json::gather(record.value, into, limits),
+            (Source::Json, false) => self.mapping.apply(&json::parse_tree(record.value)?, limits),
+            (Source::Avro(schemas), true) => avro::gather(record.value, schemas, limits)?,
+            (Source::Avro(schemas), false) => self.mapping.apply(&avro::parse_tree(record.value, schemas)?, limits),
+            (Source::Clf, _) => clf::gather(record.value, limits)?,
+        };
+        Ok(())
+    }
+
+    #[inline]
+    fn rules<'a>(&'a self, record: &RecordIn<'_>) -> Rules<'a> {
+        let not_after_ms = match (self.max_future_skew_ms, record.timestamp_ms) {
+            (Some(skew), Some(at)) => Some(at.saturating_add(skew)),
+            _ => None,
+        };
+        Rules { limits: &self.limits, default_tenant: self.default_tenant.as_deref(), not_after_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests;

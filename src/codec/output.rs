@@ -1,0 +1,100 @@
+//! Output records to bytes and back: JSON, or Avro by the schemas of `schemas/`.
+//!
+//! Which schema describes a record is part of its type, so no record can leave under another's.
+//! The same record always becomes the same bytes. Keys, headers, topics and the framing of a schema
+//! registry are no concern of this module: [`Encoder::encode_into`] appends, so a frame goes first.
+
+mod avro;
+mod decode;
+mod schema;
+
+pub use avro::AvroError;
+pub use decode::{Attempt, DecodeError, Decoder};
+pub use schema::{OutputSchema, SchemaError};
+
+use crate::model::output::{BurnAlert, CanaryVerdict, DeadLetter, SloStatus, TailCohort, UserStatus};
+use schema::ParsedSchemas;
+use serde::{Deserialize, Serialize};
+
+/// How values of output records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputFormat {
+    #[default]
+    #[serde(rename = "json")]
+    Json,
+    /// A bare Avro datum: the reader takes the schema from `schemas/`.
+    #[serde(rename = "avro")]
+    AvroRaw,
+}
+
+/// A record that leaves, and the schema that describes it.
+pub trait OutputRecord: Serialize {
+    const SCHEMA: OutputSchema;
+}
+
+impl OutputRecord for SloStatus {
+    const SCHEMA: OutputSchema = OutputSchema::SloStatus;
+}
+
+impl OutputRecord for BurnAlert {
+    const SCHEMA: OutputSchema = OutputSchema::BurnAlert;
+}
+
+impl OutputRecord for TailCohort {
+    const SCHEMA: OutputSchema = OutputSchema::TailCohort;
+}
+
+impl OutputRecord for UserStatus {
+    const SCHEMA: OutputSchema = OutputSchema::UserStatus;
+}
+
+impl OutputRecord for CanaryVerdict {
+    const SCHEMA: OutputSchema = OutputSchema::CanaryVerdict;
+}
+
+impl OutputRecord for DeadLetter {
+    const SCHEMA: OutputSchema = OutputSchema::DeadLetter;
+}
+
+/// Why a record cannot be written. Each of these is a bug: records are built to their schema.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    #[error("a record of schemas/{schema}.avsc cannot be written as JSON: {source}")]
+    Json { schema: &'static str, source: serde_json::Error },
+    #[error("a record of schemas/{schema}.avsc cannot be written as Avro: {source}")]
+    Avro { schema: &'static str, source: AvroError },
+}
+
+/// Writes output records in one format. Schemas are parsed once, when it is made.
+pub struct Encoder {
+    format: OutputFormat,
+    schemas: ParsedSchemas,
+}
+
+impl Encoder {
+    pub fn new(format: OutputFormat) -> Result<Self, SchemaError> {
+        Ok(Encoder { format, schemas: ParsedSchemas::parse()? })
+    }
+
+    pub fn format(&self) -> OutputFormat {
+        self.format
+    }
+
+    pub fn encode<R: OutputRecord>(&self, record: &R) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::with_capacity(1_024);
+        self.encode_into(record, &mut out)?;
+        Ok(out)
+    }
+
+    /// Appends the record to `out`. After an error `out` holds a part of it and is of no use.
+    pub fn encode_into<R: OutputRecord>(&self, record: &R, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let schema = R::SCHEMA.name();
+        match self.format {
+            OutputFormat::Json => {
+                serde_json::to_writer(out, record).map_err(|source| EncodeError::Json { schema, source })
+            }
+            OutputFormat::AvroRaw => avro::write(self.schemas.get(R::SCHEMA), record, out)
+                .map_err(|source| EncodeError::Avro { schema, source }),
+        }
+    }
+}

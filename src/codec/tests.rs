@@ -1,0 +1,323 @@
+//! One row per rule of the contract's section 1.
+
+use super::*;
+use crate::model::record::NoHeaders;
+use std::borrow::Cow;
+
+const T: Ms = 1_780_074_045_845;
+
+fn decoder(settings: InputSettings) -> Decoder {
+    Decoder::new(settings).unwrap()
+}
+
+fn record(value: &[u8]) -> RecordIn<'_> {
+    RecordIn { partition: 0, offset: 0, key: None, value, timestamp_ms: None, headers: &NoHeaders }
+}
+
+/// A record with a tenant and a time; `more` is further members.
+fn with(more: &str) -> String {
+    format!(r#"{{"tenant":"acme","timestamp":{T},{more}}}"#)
+}
+
+fn rejection(decoder: &Decoder, value: &str) -> Option<Rejection> {
+    decoder.decode(&record(value.as_bytes())).err().map(|r| r.reason)
+}
+
+/// Decodes JSON with default settings and shows one thing of the outcome, or the reason.
+fn shown(value: &str, show: impl Fn(&Outcome<'_>) -> String) -> String {
+    let decoder = decoder(InputSettings::default());
+    match decoder.decode(&record(value.as_bytes())) {
+        Ok(outcome) => show(&outcome),
+        Err(rejected) => rejected.reason.to_string(),
+    }
+}
+
+#[test]
+fn reads_every_field() {
+    let text = format!(
+        r#" {{ "tenant" : "acme", "user":"u\u00e9\n1", "timestamp":{T}, "operation":"pay", "dependency":"bank",
+        "error_type":"timeout", "trace_id":"t1", "event_id":"e1", "journey":"buy", "step":"pay", "status":503,
+        "latency_ms":12.5, "measures":{{"ttft_ms":3,"tokens":-1e3}}, "unknown":{{"a":[1,{{"b":null}}]}},
+        "attributes":{{"tier":"pro","seats":1.50,"beta":true,"gone":null}}, "weight":2.5 }} "#
+    );
+    let decoder = decoder(InputSettings::default());
+    let outcome = decoder.decode(&record(text.as_bytes())).unwrap();
+    let some = |text: &'static str| Some(Cow::Borrowed(text));
+    let expected = Outcome {
+        tenant: "acme".into(),
+        user: some("ué\n1"),
+        timestamp_ms: T,
+        operation: some("pay"),
+        dependency: some("bank"),
+        error_type: some("timeout"),
+        trace_id: some("t1"),
+        event_id: some("e1"),
+        journey: some("buy"),
+        step: some("pay"),
+        status: Some(503),
+        latency_ms: Some(12.5),
+        measures: [("ttft_ms".into(), 3.0), ("tokens".into(), -1000.0)].into_iter().collect(),
+        attributes: [("tier", "pro"), ("seats", "1.50"), ("beta", "true")]
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        weight_micros: 2_500_000,
+    };
+    assert_eq!(outcome, expected);
+}
+
+#[test]
+fn texts_without_escapes_are_borrowed() {
+    let decoder = decoder(InputSettings::default());
+    let text = with(r#""user":"u1","attributes":{"tier":"pro","n":7}"#);
+    let outcome = decoder.decode(&record(text.as_bytes())).unwrap();
+    assert!(matches!((&outcome.tenant, &outcome.user), (Cow::Borrowed(_), Some(Cow::Borrowed(_)))));
+    let borrowed =
+        |(name, value): &(Cow<'_, str>, Cow<'_, str>)| matches!((name, value), (Cow::Borrowed(_), Cow::Borrowed(_)));
+    assert!(outcome.attributes.iter().all(borrowed));
+}
+
+#[test]
+fn what_is_no_json_object_of_the_right_types_is_not_decodable() {
+    let deep = |n: usize| with(&format!(r#""x":{}{}"#, "[".repeat(n), "]".repeat(n)));
+    let good = [with(r#""x":1"#), deep(127), with(r#""status":null,"user":null,"attributes":null,"measures":null"#)];
+    let bad = [
+        "".to_owned(),
+        " ".to_owned(),
+        "\"text\"".to_owned(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "{".to_owned(),
+        "{}x".to_owned(),
+        with(r#""x":1"#) + "{}",
+        with(r#""x":1,"#),
+        with(r#""x" 1"#),
+        with(r#""x":"#),
+        with(r#""x":[1,]"#),
+        with(r#""x":[1 2]"#),
+        with(r#""x":{"a":1,}"#),
+        with(r#""x":tru"#),
+        with(r#""x":01"#),
+        with(r#""x":1."#),
+        with(r#""x":.5"#),
+        with(r#""x":+1"#),
+        with(r#""x":-"#),
+        with(r#""x":1e"#),
+        with(r#""x":NaN"#),
+        with(r#""x":-Infinity"#),
+        with(r#""x":'a'"#),
+        with(r#""x":"\q""#),
+        with(r#""x":"\ud800""#),
+        with(r#""x":"\ud800\u0041""#),
+        with(r#""x":"\udc00""#),
+        with(r#""x":"\u12g4""#),
+        with("\"x\":\"a\tb\""),
+        with(r#""x":"#) + "\"a",
+        deep(128),
+        deep(100_000),
+        with(r#""x":1"#).replace(',', ";"),
+        with(r#""user":1"#),
+        with(r#""tenant":1"#),
+        with(r#""tenant":{"id":"acme"}"#),
+        with(r#""operation":["pay"]"#),
+        with(r#""trace_id":true"#),
+        with(r#""status":200.0"#),
+        with(r#""status":"abc""#),
+        with(r#""status":"""#),
+        with(r#""status":" 200""#),
+        with(r#""status":true"#),
+        with(r#""status":9223372036854775808"#),
+        with(r#""latency_ms":"12""#),
+        with(r#""latency_ms":true"#),
+        with(r#""weight":"1""#),
+        with(r#""measures":{"m":"1"}"#),
+        with(r#""measures":{"m":true}"#),
+        with(r#""measures":[1]"#),
+        with(r#""measures":1"#),
+        with(r#""attributes":{"a":{}}"#),
+        with(r#""attributes":{"a":[]}"#),
+        with(r#""attributes":"a""#),
+        with(r#""attributes":[]"#),
+        with(r#""timestamp":1780074045845.0"#),
+        with(r#""timestamp":1.78e12"#),
+        with(r#""timestamp":"yesterday""#),
+        with(r#""timestamp":"""#),
+        with(r#""timestamp":"1780074045845""#),
+        with(r#""timestamp":true"#),
+        with(r#""timestamp":{}"#),
+        with(r#""timestamp":253402300800000"#),
+        with(r#""timestamp":99999999999999999999999999"#),
+    ];
+    let decoder = decoder(InputSettings::default());
+    for text in &good {
+        assert_eq!(rejection(&decoder, text), None, "{text}");
+    }
+    for text in &bad {
+        assert_eq!(rejection(&decoder, text), Some(Rejection::NotDecodable), "{}", &text[..text.len().min(200)]);
+    }
+    let invalid_utf8 = [with(r#""user":""#).into_bytes(), b"\xff\"}".to_vec()].concat();
+    assert_eq!(decoder.decode(&record(&invalid_utf8)).unwrap_err().reason, Rejection::NotDecodable);
+}
+
+#[test]
+fn each_reason_holds_where_the_contract_says() {
+    use Rejection::*;
+    let at = |tenant: &str, rest: &str| format!(r#"{{{tenant}{rest}}}"#);
+    let long = |n: usize| "x".repeat(n);
+    for (text, reason) in [
+        (at("", r#""timestamp":1"#), Some(NoTenant)),
+        (at(r#""tenant":"""#, r#","timestamp":1"#), Some(NoTenant)),
+        (at(r#""tenant":null"#, r#","timestamp":1"#), Some(NoTenant)),
+        (at(r#""tenant":"a""#, ""), Some(NoTimestamp)),
+        (at(r#""tenant":"a""#, r#","timestamp":null"#), Some(NoTimestamp)),
+        (at(r#""tenant":"a""#, r#","timestamp":0"#), Some(Before2000)),
+        (at(r#""tenant":"a""#, r#","timestamp":-99999999999999999999"#), Some(Before2000)),
+        (at(r#""tenant":"a""#, r#","timestamp":946684799999"#), Some(Before2000)),
+        (at(r#""tenant":"a""#, r#","timestamp":"1999-12-31T23:59:59.9999Z""#), Some(Before2000)),
+        (at(r#""tenant":"a""#, r#","timestamp":946684800000"#), None),
+        (at(r#""tenant":"a""#, r#","timestamp":"9999-12-31T23:59:59.999Z""#), None),
+        (with(r#""latency_ms":1e999"#), Some(NotFinite)),
+        (with(r#""latency_ms":-1e999"#), Some(NotFinite)),
+        (with(r#""measures":{"m":1e999}"#), Some(NotFinite)),
+        (with(r#""attributes":{"a":1e999}"#), Some(NotFinite)),
+        (with(r#""weight":1e999"#), Some(NotFinite)),
+        (with(r#""x":1e999"#), None),
+        (with(r#""weight":-1"#), Some(WeightOutOfRange)),
+        (with(r#""weight":0"#), Some(WeightOutOfRange)),
+        (with(r#""weight":0.00000099999"#), Some(WeightOutOfRange)),
+        (with(r#""weight":1000000.0000001"#), Some(WeightOutOfRange)),
+        (with(r#""weight":1e-6"#), None),
+        (with(r#""weight":1e6"#), None),
+        (with(&format!(r#""tenant":"{}""#, long(257))), Some(TooLong)),
+        (with(&format!(r#""tenant":"{}""#, long(256))), None),
+        (with(&format!(r#""user":"{}""#, long(1025))), Some(TooLong)),
+        (with(&format!(r#""user":"{}""#, long(1024))), None),
+        (with(&format!(r#""step":"{}""#, long(1025))), Some(TooLong)),
+        (with(&format!(r#""operation":"{}""#, long(1024))), None),
+        (with(&format!(r#""attributes":{{"a":"{}"}}"#, long(1025))), Some(TooLong)),
+        (with(&format!(r#""attributes":{{"{}":"a"}}"#, long(257))), Some(TooLong)),
+        (with(&format!(r#""measures":{{"{}":1}}"#, long(257))), Some(TooLong)),
+        (with(&format!(r#""unknown":"{}""#, long(100_000))), None),
+    ] {
+        let decoder = decoder(InputSettings::default());
+        assert_eq!(rejection(&decoder, &text), reason, "{}", &text[..text.len().min(200)]);
+    }
+}
+
+#[test]
+fn the_first_reason_in_the_contracts_order_wins() {
+    use Rejection::*;
+    // Each row mends what the row above was rejected for.
+    let long = "x".repeat(2_000);
+    let rest = |n: &str, w: &str| format!(r#""latency_ms":{n},"weight":{w},"user":"{long}""#);
+    for (text, reason) in [
+        (format!(r#"{{"timestamp":0,"status":"x",{}}}"#, rest("1e999", "0")), NotDecodable),
+        (format!(r#"{{"timestamp":0,{}}}"#, rest("1e999", "0")), NoTenant),
+        (format!(r#"{{"tenant":"a",{}}}"#, rest("1e999", "0")), NoTimestamp),
+        (format!(r#"{{"tenant":"a","timestamp":0,{}}}"#, rest("1e999", "0")), Before2000),
+        (format!(r#"{{"tenant":"a","timestamp":{},{}}}"#, T + 1, rest("1e999", "0")), InTheFuture),
+        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1e999", "0")), NotFinite),
+        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1", "0")), WeightOutOfRange),
+        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1", "1")), TooLong),
+    ] {
+        let decoder = decoder(InputSettings { max_future_skew_ms: Some(0), ..InputSettings::default() });
+        let record = RecordIn { timestamp_ms: Some(T), ..record(text.as_bytes()) };
+        assert_eq!(decoder.decode(&record).unwrap_err().reason, reason, "{text:.80}");
+    }
+}
+
+#[test]
+fn the_future_begins_past_the_records_own_timestamp_and_the_skew() {
+    let settings = InputSettings { max_future_skew_ms: Some(MAX_FUTURE_SKEW_MS), ..InputSettings::default() };
+    let decoder = decoder(settings);
+    let text = with(r#""status":200"#);
+    for (log_ms, reason) in [
+        (Some(T - 30_000), None),
+        (Some(T - 30_001), Some(Rejection::InTheFuture)),
+        (Some(i64::MIN), Some(Rejection::InTheFuture)),
+        (Some(i64::MAX), None),
+        (None, None),
+    ] {
+        let record = RecordIn { timestamp_ms: log_ms, ..record(text.as_bytes()) };
+        assert_eq!(decoder.decode(&record).err().map(|r| r.reason), reason, "{log_ms:?}");
+    }
+    let micros = format!(r#"{{"tenant":"a","timestamp":{T}000}}"#);
+    let record = RecordIn { timestamp_ms: Some(T), ..record(micros.as_bytes()) };
+    assert_eq!(decoder.decode(&record).unwrap_err().reason, Rejection::InTheFuture);
+}
+
+#[test]
+fn the_last_of_several_members_of_one_name_counts() {
+    let attributes =
+        |o: &Outcome<'_>| format!("{:?}", o.attributes.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>());
+    for (more, expected) in [
+        (r#""attributes":{"a":"1","b":"2","a":"3"}"#, r#"["a=3", "b=2"]"#),
+        (r#""attributes":{"a":"1","a":null}"#, "[]"),
+        (r#""attributes":{"a":{},"a":"1"}"#, r#"["a=1"]"#),
+        (r#""attributes":{"a":"1","a":[]}"#, "not_decodable"),
+        (r#""attributes":{"a":[]},"attributes":{"b":"1"}"#, r#"["b=1"]"#),
+        (r#""attributes":{"a":"1"},"attributes":null"#, "[]"),
+        (r#""attributes":{"a":1e999},"attributes":{"a":1}"#, r#"["a=1"]"#),
+        (r#""attributes":1,"attributes":{"b":"1"}"#, r#"["b=1"]"#),
+        (r#""attributes":{"b":"1"},"attributes":1"#, "not_decodable"),
+        (r#""status":"x","status":1,"\u0073tatus":"200""#, "[]"),
+        (r#""timestamp":null"#, "no_timestamp"),
+    ] {
+        assert_eq!(shown(&with(more), attributes), expected, "{more}");
+    }
+    assert_eq!(shown(&with(r#""status":1,"status":"-5""#), |o| format!("{:?}", o.status)), "Some(-5)");
+}
+
+#[test]
+fn names_over_the_limit_of_a_map_are_too_many() {
+    let attributes = |n: usize| {
+        let members: Vec<String> = (0..n).map(|i| format!(r#""a{i}":"v","a{i}":"w","n{i}":null"#)).collect();
+        with(&format!(r#""attributes":{{{}}}"#, members.join(",")))
+    };
+    assert_eq!(shown(&attributes(64), |o| o.attributes.len().to_string()), "64");
+    assert_eq!(shown(&attributes(65), |o| o.attributes.len().to_string()), "too_long");
+    let measures: Vec<String> = (0..65).map(|i| format!(r#""m{i}":{i}"#)).collect();
+    assert_eq!(shown(&with(&format!(r#""measures":{{{}}}"#, measures.join(","))), |_| String::new()), "too_long");
+}
+
+#[test]
+fn weights_round_half_even_to_a_millionth() {
+    for (weight, micros) in [
+        ("1", "1000000"),
+        ("0.0000015", "2"),
+        ("0.0000025", "2"),
+        ("0.00000251", "3"),
+        ("1e-6", "1"),
+        ("0.000001", "1"),
+        ("1e6", "1000000000000"),
+        ("0.1", "100000"),
+        ("33.3333333", "33333333"),
+        ("null", "1000000"),
+    ] {
+        let text = with(&format!(r#""weight":{weight}"#));
+        assert_eq!(shown(&text, |o| o.weight_micros.to_string()), micros, "{weight}");
+    }
+}
+
+#[test]
+fn a_configured_tenant_fills_in_for_an_absent_or_empty_one() {
+    let decoder = decoder(InputSettings { default_tenant: Some("house".into()), ..InputSettings::default() });
+    for (tenant, expected) in [("", "house"), (r#""tenant":"","#, "house"), (r#""tenant":"a","#, "a")] {
+        let text = format!(r#"{{{tenant}"timestamp":{T}}}"#);
+        assert_eq!(decoder.decode(&record(text.as_bytes())).unwrap().tenant, expected);
+    }
+    assert!(Decoder::new(InputSettings { default_tenant: Some(String::new()), ..InputSettings::default() }).is_err());
+}
+
+#[test]
+fn a_rejection_says_what_and_where() {
+    let decoder = decoder(InputSettings::default());
+    for (text, detail) in [
+        (with(r#""status":[]"#), "`status` must be an integer, or text that is one"),
+        (with(r#""measures":{"m":"1"}"#), "`measures.m`: `measures` must be an object of numbers"),
+        ("{\"a\":tru}".to_owned(), "not a JSON object: expected a value at byte 5"),
+        (with(r#""measures":{"m":1e999}"#), "`measures.m` holds a number that is not finite"),
+    ] {
+        assert_eq!(decoder.decode(&record(text.as_bytes())).unwrap_err().detail, detail);
+    }
+}

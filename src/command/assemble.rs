@@ -1,0 +1,98 @@
+//! From settings to tasks: the same assembly for `run`, `backtest`, `demo` and `check`.
+
+use super::Failure;
+use crate::codec::output::{Encoder, OutputFormat};
+use crate::config::{self, Settings};
+use crate::definition::{self, Definitions};
+use crate::model::slo::Slo;
+use crate::pipeline::pseudonym::UserIds;
+use crate::pipeline::rollup::{RollupSettings, RollupTask, rollup_tasks};
+use crate::pipeline::users::{UsersSettings, UsersTask};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads the SLOs; the errors name files and lines.
+pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
+    let definitions = definition::load(paths).map_err(|e| Failure::Definition(e.to_string()))?;
+    if definitions.slos.is_empty() {
+        let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(Failure::Definition(format!("there is no SLO in {}", places.join(", "))));
+    }
+    Ok(definitions)
+}
+
+/// Reads SLOs given as (file name, text).
+pub fn parsed(sources: &[(String, String)]) -> Result<Definitions, Failure> {
+    definition::parse(sources).map_err(|e| Failure::Definition(e.to_string()))
+}
+
+/// How user ids leave; `or` where the configuration does not say.
+pub fn user_ids(settings: &Settings, or: config::UserIds) -> Result<UserIds, Failure> {
+    match settings.privacy.user_ids.unwrap_or(or) {
+        config::UserIds::Plain => Ok(UserIds::Plain),
+        config::UserIds::Hmac => Ok(UserIds::hmac(read_key(&settings.privacy.key_file)?)),
+    }
+}
+
+fn read_key(path: &Path) -> Result<Vec<u8>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let remedy = "`tailburn init` makes one, or set privacy.user_ids: plain";
+        Failure::Definition(format!("privacy.key_file {}: {e}; {remedy}", path.display()))
+    })?;
+    let text = text.trim();
+    if text.len() < 32 {
+        let path = path.display();
+        return Err(Failure::Definition(format!(
+            "privacy.key_file {path}: a key of at least 32 characters is needed; `tailburn init` makes one"
+        )));
+    }
+    Ok(text.as_bytes().to_vec())
+}
+
+/// A setting that nothing reads must not look as if it were in force.
+fn refuse_unbuilt(settings: &Settings) -> Result<(), Failure> {
+    let unbuilt = [
+        (settings.input.dedup_horizon_ms.is_some(), "input.dedup_horizon: de-duplication is", "null"),
+        (settings.schema_registry.url.is_some(), "schema_registry.url: the registry's framing is", "null"),
+        (settings.workers != 1, "workers: more than one thread is", "1"),
+    ];
+    match unbuilt.iter().find(|(is_set, ..)| *is_set) {
+        Some((_, what, remedy)) => Err(Failure::Definition(format!("{what} not supported yet; set it to {remedy}"))),
+        None => Ok(()),
+    }
+}
+
+/// The tasks of one process.
+pub struct Tasks {
+    pub users: UsersTask,
+    pub rollups: Vec<RollupTask>,
+}
+
+/// Makes the tasks for so many input partitions.
+pub fn tasks(
+    settings: &Settings,
+    slos: &Arc<Vec<Slo>>,
+    inputs: u32,
+    user_ids: UserIds,
+    format: OutputFormat,
+) -> Result<Tasks, Failure> {
+    refuse_unbuilt(settings)?;
+    let users = UsersSettings {
+        out_of_orderness_ms: settings.input.out_of_orderness_ms,
+        groups_max: settings.limits.groups as usize,
+        rollup_partitions: settings.partitions.rollup,
+    };
+    let encoder = Encoder::new(format).map_err(anyhow::Error::from)?;
+    let rollup = RollupSettings {
+        partition: 0,
+        users_tasks: 1,
+        status_interval_ms: settings.output.status_interval_ms,
+        tenant_status_interval_ms: settings.output.tenant_status_interval_ms,
+        user_ids,
+        encoder: Arc::new(encoder),
+    };
+    Ok(Tasks {
+        users: UsersTask::new(Arc::clone(slos), inputs as usize, users),
+        rollups: rollup_tasks(slos, settings.partitions.rollup, &rollup),
+    })
+}

@@ -1,0 +1,80 @@
+//! `check`: configuration and SLOs in stages, and what a record becomes.
+//!
+//! Everything is said at once, not only the first mistake. It reads files and nothing else: no broker
+//! is asked, nothing is written. [`seams`] is where the modules that read SLOs and records come in.
+
+mod print;
+mod records;
+mod report;
+mod seams;
+mod stages;
+
+pub use report::{Became, Finding, Level, RecordReport, Report, Verdict};
+pub use seams::{Records, Seams, SloStage};
+
+use super::{Exit, Global, Outcome, Printer};
+use crate::config::{self, Sources};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Is the configuration right, are the SLOs, and what does a record become
+///
+/// With --input each record is shown as it is decoded, with its fields and, per SLO, the verdict and
+/// the expression that decided; or the reason why it is a dead letter.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tailburn check
+  tailburn check --config production.yaml --json
+  tailburn check --input today.jsonl.gz --limit 5
+
+Exit codes: 0 all is well (advice may remain), 1 findings, 78 an error.")]
+pub struct CheckArgs {
+    /// Show what each record of this file becomes (- is standard input)
+    #[arg(long, value_name = "FILE|-")]
+    pub input: Option<PathBuf>,
+
+    /// How many records to show
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "input")]
+    pub limit: u64,
+
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(global: &Global, args: &CheckArgs) -> Outcome {
+    run_with(global, args, &Seams::of_this_build())
+}
+
+/// As `run`, with the parts that read SLOs and records given.
+pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
+    let sources = Sources::of_process(global.config.clone(), global.sets.clone());
+    let mut report = stages::check(config::load(&sources), seams);
+    if let (Some(input), Some((settings, slos))) = (&args.input, &report.ready) {
+        let records = (seams.records)(settings, slos, input, args.limit)?;
+        report.records = Some(records);
+    }
+    let mut out = Printer::stdout();
+    if args.json {
+        print::as_json(&mut out, &report)?
+    } else {
+        print::as_text(&mut out, &report)?
+    }
+    Ok(exit(&report).into())
+}
+
+/// Advice is no finding: what works as written does not fail a build.
+fn exit(report: &Report) -> Exit {
+    let worst = report.findings().map(|f| f.level).max();
+    let dead_letters = report.records.iter().flatten().any(|r| matches!(r.became, Became::DeadLetter { .. }));
+    match worst {
+        Some(Level::Error) => Exit::Configuration,
+        Some(Level::Warning) => Exit::Findings,
+        _ if dead_letters => Exit::Findings,
+        _ => Exit::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests;

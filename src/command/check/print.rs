@@ -1,0 +1,98 @@
+//! The report, for people and as JSON.
+
+use super::report::{Became, Finding, Level, RecordReport, Report};
+use crate::command::Printer;
+use serde_json::json;
+use std::io::{self, Write as _};
+
+pub fn as_json(out: &mut Printer, report: &Report) -> io::Result<()> {
+    let slos = report.ready.as_ref().map(|(_, slos)| slos.iter().map(|s| s.name.as_str()).collect::<Vec<_>>());
+    let findings: Vec<&Finding> = report.findings().collect();
+    out.json(&json!({"file": report.file, "slos": slos, "findings": findings, "records": report.records}))?;
+    out.flush()
+}
+
+pub fn as_text(out: &mut Printer, report: &Report) -> io::Result<()> {
+    configuration(out, report)?;
+    match &report.slos {
+        Some(findings) => slos(out, report, findings)?,
+        None => out.notice("SLOs: not looked at, before the configuration is right")?,
+    }
+    advice(out, report)?;
+    if let Some(records) = &report.records {
+        self::records(out, records)?;
+    }
+    out.flush()
+}
+
+fn configuration(out: &mut Printer, report: &Report) -> io::Result<()> {
+    out.heading("1 Configuration")?;
+    told(out, &report.configuration)?;
+    if report.configuration.iter().all(|f| f.level < Level::Error) {
+        let file = report.file.as_ref().map_or_else(|| "no file".to_owned(), |f| f.display().to_string());
+        let keys = if report.keys_set == 1 { "key" } else { "keys" };
+        out.tick(&format!("{file}: {} {keys} set, the others at their defaults", report.keys_set))?;
+    }
+    Ok(())
+}
+
+fn slos(out: &mut Printer, report: &Report, findings: &[Finding]) -> io::Result<()> {
+    out.heading("2 SLOs")?;
+    told(out, findings)?;
+    for slo in report.ready.iter().flat_map(|(_, slos)| slos) {
+        let rules: Vec<String> = slo.rules.iter().map(|r| format!("{} {}", r.name(), r.severity.as_str())).collect();
+        let rules = if rules.is_empty() { "no alert rules".to_owned() } else { rules.join(", ") };
+        let window = crate::model::duration::print(slo.compliance_window_ms);
+        out.tick(&format!("{} over {window}: {rules}", slo.name))?;
+    }
+    Ok(())
+}
+
+/// Errors and warnings of a stage; advice has a stage of its own.
+fn told(out: &mut Printer, findings: &[Finding]) -> io::Result<()> {
+    for finding in findings {
+        match finding.level {
+            Level::Error => out.cross(&sentence(finding))?,
+            Level::Warning => out.notice(&sentence(finding))?,
+            Level::Advice => {}
+        }
+    }
+    Ok(())
+}
+
+fn advice(out: &mut Printer, report: &Report) -> io::Result<()> {
+    let mut advice = report.findings().filter(|f| f.level == Level::Advice).peekable();
+    if advice.peek().is_some() {
+        out.heading("3 Advice")?;
+    }
+    advice.try_for_each(|finding| out.notice(&sentence(finding)))
+}
+
+fn sentence(finding: &Finding) -> String {
+    let parts = [finding.place.as_str(), finding.key.as_str(), finding.message.as_str()];
+    let text = parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(": ");
+    match &finding.remedy {
+        Some(remedy) => format!("{text}\n{remedy}"),
+        None => text,
+    }
+}
+
+fn records(out: &mut Printer, records: &[RecordReport]) -> io::Result<()> {
+    out.heading("4 Records")?;
+    for record in records {
+        let head = format!("record {} ({})", record.number, record.decoder);
+        match &record.became {
+            Became::DeadLetter { reason, detail } => out.cross(&format!("{head}: dead letter, {reason}: {detail}"))?,
+            Became::Outcome { fields, verdicts } => {
+                let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                out.tick(&format!("{head}: {}", fields.join(" ")))?;
+                for v in verdicts {
+                    let because = v.because.as_ref().map(|b| format!(" ({b})")).unwrap_or_default();
+                    out.line(&format!("      {}: {} by `{}`{because}", v.slo, v.verdict, v.decided_by))?;
+                }
+            }
+        }
+    }
+    let dead = records.iter().filter(|r| matches!(r.became, Became::DeadLetter { .. })).count();
+    out.line(&format!("  {} records shown, {dead} of them dead letters", records.len()))
+}

@@ -1,0 +1,131 @@
+//! What each record of a file becomes: its fields and every SLO's verdict, or why it is a dead letter.
+//!
+//! The verdict is the operator's own; only the reason is looked up here, so that the two cannot differ.
+
+use super::report::{Became, RecordReport, Verdict};
+use crate::codec::Decoder;
+use crate::codec::files::InputFile;
+use crate::command::decoder;
+use crate::config::{InputFormat, Settings};
+use crate::model::expr::{Fault, Filter};
+use crate::model::outcome::{Outcome, WEIGHT_ONE};
+use crate::model::record::{NoHeaders, RecordIn};
+use crate::model::slo::{Criterion, Slo, ThresholdOp};
+use crate::model::time::Moment;
+use crate::operator::classify;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// The first `limit` records of a file.
+pub fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
+    let format = settings.input.format;
+    let mut input = [InputFile::open(file, decoder::codec_format(format))?];
+    let decoder = decoder::of_files(&settings.input, format, &input)?;
+    let name = decoder_name(settings);
+    let [records] = &mut input;
+    let mut reports = Vec::new();
+    while (reports.len() as u64) < limit
+        && let Some(record) = records.next_record()?
+    {
+        let became = became(&decoder, slos, record.number, record.bytes);
+        reports.push(RecordReport { number: record.number, decoder: name.clone(), became });
+    }
+    Ok(reports)
+}
+
+fn decoder_name(settings: &Settings) -> String {
+    let format = InputFormat::ALL.iter().find(|(_, f)| *f == settings.input.format).map_or("", |(name, _)| name);
+    let mapped = settings.input.mapping.as_object().is_some_and(|m| !m.is_empty());
+    if mapped { format!("{format}, mapped") } else { format.to_owned() }
+}
+
+fn became(decoder: &Decoder, slos: &[Slo], number: i64, value: &[u8]) -> Became {
+    let record = RecordIn { partition: 0, offset: number, key: None, value, timestamp_ms: None, headers: &NoHeaders };
+    match decoder.decode(&record) {
+        Err(rejected) => Became::DeadLetter { reason: rejected.reason.to_string(), detail: rejected.detail },
+        Ok(outcome) => {
+            let verdicts = slos.iter().map(|slo| verdict(slo, &outcome)).collect();
+            Became::Outcome { fields: fields(&outcome), verdicts }
+        }
+    }
+}
+
+/// The fields that are there, in the order of the contract.
+fn fields(outcome: &Outcome<'_>) -> Map<String, Value> {
+    let texts = [
+        ("operation", &outcome.operation),
+        ("dependency", &outcome.dependency),
+        ("error_type", &outcome.error_type),
+        ("trace_id", &outcome.trace_id),
+        ("event_id", &outcome.event_id),
+        ("journey", &outcome.journey),
+        ("step", &outcome.step),
+    ];
+    let mut fields = Map::new();
+    fields.insert("tenant".to_owned(), json!(outcome.tenant));
+    fields.extend(outcome.user.as_ref().map(|user| ("user".to_owned(), json!(user))));
+    fields.insert("timestamp".to_owned(), json!(Moment(outcome.timestamp_ms)));
+    fields.extend(texts.iter().filter_map(|(name, text)| Some(((*name).to_owned(), json!(text.as_ref()?)))));
+    fields.extend(outcome.status.map(|status| ("status".to_owned(), json!(status))));
+    fields.extend(outcome.latency_ms.map(|latency| ("latency_ms".to_owned(), json!(latency))));
+    let measures: Map<String, Value> = outcome.measures.iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
+    let attributes: Map<String, Value> = outcome.attributes.iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
+    for (name, map) in [("measures", measures), ("attributes", attributes)] {
+        if !map.is_empty() {
+            fields.insert(name.to_owned(), Value::Object(map));
+        }
+    }
+    if outcome.weight_micros != WEIGHT_ONE {
+        fields.insert("weight".to_owned(), json!(outcome.weight_micros as f64 / WEIGHT_ONE as f64));
+    }
+    fields
+}
+
+fn verdict(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
+    let (decided_by, because) = decision(slo, outcome);
+    let verdict = match classify::classify(slo, outcome) {
+        classify::Verdict::Good => "good",
+        classify::Verdict::Bad => "bad",
+        classify::Verdict::Excluded => "excluded",
+        classify::Verdict::Unclassified => "unclassified",
+    };
+    Verdict { slo: slo.name.clone(), verdict, decided_by, because }
+}
+
+/// The part of the expressions that decided, and why it could not where it could not.
+fn decision(slo: &Slo, outcome: &Outcome<'_>) -> (String, Option<String>) {
+    if let Some(total) = &slo.indicator.total
+        && total.eval(outcome) != Some(true)
+    {
+        return of_filter("total", total, outcome);
+    }
+    match &slo.indicator.criterion {
+        Criterion::Good(filter) => of_filter("good", filter, outcome),
+        Criterion::Bad(filter) => of_filter("bad", filter, outcome),
+        Criterion::Threshold { value, op, threshold } => {
+            let text = format!("{} {} {threshold}", value.source(), symbol(*op));
+            match value.eval_explain(outcome) {
+                Ok(found) => (text, Some(format!("the value is {found}"))),
+                Err(fault) => (text, Some(told(fault))),
+            }
+        }
+    }
+}
+
+fn of_filter(side: &str, filter: &Filter, outcome: &Outcome<'_>) -> (String, Option<String>) {
+    let decided_by = format!("{side}: {}", filter.deciding(outcome));
+    (decided_by, filter.eval_explain(outcome).err().map(told))
+}
+
+fn told(fault: Fault<'_>) -> String {
+    fault.to_string()
+}
+
+const fn symbol(op: ThresholdOp) -> &'static str {
+    match op {
+        ThresholdOp::Lte => "<=",
+        ThresholdOp::Gte => ">=",
+        ThresholdOp::Lt => "<",
+        ThresholdOp::Gt => ">",
+    }
+}

@@ -1,0 +1,74 @@
+//! Where `check` meets the modules that read SLOs and records.
+
+use super::records;
+use super::report::{Finding, Level, RecordReport};
+use crate::config::Settings;
+use crate::definition::{self, DefinitionError, Notice, NoticeLevel};
+use crate::model::slo::Slo;
+use std::path::{Path, PathBuf};
+
+/// SLOs that are right, and what is to be said of them nevertheless.
+#[derive(Debug, Default)]
+pub struct SloStage {
+    pub slos: Vec<Slo>,
+    pub notices: Vec<Finding>,
+}
+
+/// The first records of a file and what they become.
+pub type Records = fn(&Settings, &[Slo], &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>>;
+
+pub struct Seams {
+    /// SLOs of files and directories, or every error in them.
+    pub slos: fn(&[PathBuf]) -> Result<SloStage, Vec<Finding>>,
+    pub records: Records,
+}
+
+impl Seams {
+    pub fn of_this_build() -> Seams {
+        Seams { slos: load_slos, records: records::first }
+    }
+}
+
+fn load_slos(paths: &[PathBuf]) -> Result<SloStage, Vec<Finding>> {
+    match definition::load(paths) {
+        Ok(loaded) if loaded.slos.is_empty() => Err(vec![none(paths)]),
+        Ok(loaded) => Ok(SloStage { slos: loaded.slos, notices: loaded.notices.iter().map(notice).collect() }),
+        Err(errors) => Err(errors.0.iter().map(error).collect()),
+    }
+}
+
+/// Definitions without an SLO evaluate nothing, and no other command accepts them.
+fn none(paths: &[PathBuf]) -> Finding {
+    let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    Finding {
+        level: Level::Error,
+        place: places.join(", "),
+        key: String::new(),
+        message: "there is no SLO in here".to_owned(),
+        remedy: Some("`tailburn init` writes one to start from.".to_owned()),
+    }
+}
+
+fn error(error: &DefinitionError) -> Finding {
+    let position = [error.line, error.column].into_iter().flatten().map(|n| format!(":{n}")).collect::<String>();
+    Finding {
+        level: Level::Error,
+        place: format!("{}{position}", error.file),
+        key: error.key.clone(),
+        message: error.message.clone(),
+        remedy: error.remedy.clone(),
+    }
+}
+
+fn notice(notice: &Notice) -> Finding {
+    Finding {
+        level: match notice.level {
+            NoticeLevel::Warning => Level::Warning,
+            NoticeLevel::Advice => Level::Advice,
+        },
+        place: format!("{}:{}", notice.file, notice.line),
+        key: notice.key.clone(),
+        message: notice.message.clone(),
+        remedy: None,
+    }
+}

@@ -1,0 +1,57 @@
+use super::*;
+use crate::config::{Loaded, Settings};
+
+fn loaded(settings: Settings) -> Result<Loaded, config::ConfigErrors> {
+    Ok(Loaded { settings, entries: Vec::new(), file: None })
+}
+
+fn plain() -> Settings {
+    let mut settings = Settings::default();
+    settings.privacy.user_ids = Some(config::UserIds::Plain);
+    settings
+}
+
+fn found(level: Level) -> Finding {
+    Finding { level, place: String::new(), key: "k".into(), message: "m".into(), remedy: None }
+}
+
+fn seams(slos: fn(&[PathBuf]) -> Result<SloStage, Vec<Finding>>) -> Seams {
+    Seams { slos, records: |_, _, _, _| Ok(Vec::new()) }
+}
+
+#[test]
+fn advice_is_no_finding_a_warning_is_one_and_an_error_fails() {
+    let fine = stages::check(loaded(plain()), &seams(|_| Ok(SloStage::default())));
+    assert_eq!(exit(&fine), Exit::Done);
+    assert!(fine.configuration.iter().any(|f| f.level == Level::Advice), "plain user ids deserve advice");
+    let warned = seams(|_| Ok(SloStage { slos: Vec::new(), notices: vec![found(Level::Warning)] }));
+    assert_eq!(exit(&stages::check(loaded(plain()), &warned)), Exit::Findings);
+    let failed = stages::check(loaded(plain()), &seams(|_| Err(vec![found(Level::Error)])));
+    assert_eq!(exit(&failed), Exit::Configuration);
+    assert!(failed.ready.is_none());
+}
+
+#[test]
+fn a_missing_key_is_told_before_run_asks_for_it() {
+    let mut settings = plain();
+    settings.privacy.user_ids = None;
+    settings.privacy.key_file = "no-such.key".into();
+    let report = stages::check(loaded(settings), &seams(|_| Ok(SloStage::default())));
+    assert_eq!(report.configuration[0].key, "privacy.key_file");
+    assert_eq!(exit(&report), Exit::Findings);
+}
+
+#[test]
+fn slos_are_not_looked_at_before_the_configuration_is_right() {
+    let errors = config::ConfigErrors { file: None, problems: vec![config::Problem::new("workers", "no", "")] };
+    let report = stages::check(Err(errors), &seams(|_| panic!("not to be looked at")));
+    assert_eq!((report.slos.is_none(), exit(&report)), (true, Exit::Configuration));
+}
+
+#[test]
+fn a_dead_letter_is_a_finding() {
+    let mut report = stages::check(loaded(plain()), &seams(|_| Ok(SloStage::default())));
+    let became = Became::DeadLetter { reason: "no_tenant".into(), detail: String::new() };
+    report.records = Some(vec![RecordReport { number: 0, decoder: "json".into(), became }]);
+    assert_eq!(exit(&report), Exit::Findings);
+}

@@ -1,0 +1,70 @@
+//! The demo's worker: the pipeline as `run` has it, over the embedded log.
+
+use super::shared::Shared;
+use crate::codec::output::OutputFormat;
+use crate::command::observe::Published;
+use crate::command::{Failure, assemble, decoder};
+use crate::config::{InputFormat, Settings};
+use crate::log::LogError;
+use crate::log::embedded::{EmbeddedLog, QueueSource, Sink, Source};
+use crate::model::record::RecordOut;
+use crate::model::slo::Slo;
+use crate::pipeline::pseudonym::UserIds;
+use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
+use crate::worker::{Observer, Worker};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a turn waits for traffic.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// Nothing is kept of what leaves but what the observer keeps.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn commit(&mut self, _records: Vec<RecordOut>) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+/// Processes what the partitions hold until they are closed.
+pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Result<(), Failure> {
+    let settings = Settings::default();
+    let slos = Arc::new(slos);
+    let inputs = sources.len() as u32;
+    let tasks = assemble::tasks(&settings, &slos, inputs, UserIds::Plain, OutputFormat::Json)?;
+    let decoder = decoder::of_files(&settings.input, InputFormat::Json, &[])?;
+    let names = (0..inputs).map(|partition| SourceName { topic: "demo".to_owned(), partition }).collect();
+    let sources = sources.into_iter().map(|s| -> Box<dyn Source> { Box::new(s) }).collect();
+    let log = EmbeddedLog::new(sources, settings.partitions.rollup, Nowhere);
+    let route = Route::new(decoder, names, DeadLetterForm::Line);
+    let mut worker = Worker::new(log, route, tasks.users, tasks.rollups, inputs);
+    let published = Published::new(Arc::clone(&shared.board), OutputFormat::Json)?;
+    let mut watcher = Watcher { shared, published };
+    loop {
+        // The clock serves idle partitions only, and the demo's are never passed over.
+        let turn = worker.poll(WAIT, 0).map_err(anyhow::Error::from)?;
+        worker.commit(&mut watcher).map_err(anyhow::Error::from)?;
+        if turn.records > 0 {
+            watcher.published.tell(&worker);
+            shared.ledger().progress(&worker.users, &worker.route.dead_letters);
+        }
+        if turn.is_finished && turn.records == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes down what was published, for the API, the metrics and the screen.
+struct Watcher<'a> {
+    shared: &'a Shared,
+    published: Published,
+}
+
+impl Observer for Watcher<'_> {
+    fn committed(&mut self, records: &[RecordOut]) {
+        self.published.committed(records);
+        let mut ledger = self.shared.ledger();
+        records.iter().for_each(|record| ledger.take(record));
+    }
+}

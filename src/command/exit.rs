@@ -1,0 +1,104 @@
+//! How a command ends: the exit code, and what standard error says of a failure.
+
+use crate::config::ConfigErrors;
+use std::io;
+use std::process::ExitCode;
+
+/// The exit codes of the program (contract, section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    /// Findings of `check`; a failure too, where no code says more.
+    Findings,
+    Usage,
+    /// `EX_CONFIG` of sysexits: service managers tell it from a crash, and do not restart.
+    Configuration,
+}
+
+impl Exit {
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Findings => 1,
+            Exit::Usage => 2,
+            Exit::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Why a command could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Configuration(#[from] ConfigErrors),
+    /// An SLO, a key file: what the configuration names, in the words of who read it.
+    #[error("{0}")]
+    Definition(String),
+    /// Arguments that the parser could not judge.
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+pub type Outcome = Result<ExitCode, Failure>;
+
+impl Failure {
+    const fn exit(&self) -> Exit {
+        match self {
+            Failure::Configuration(_) | Failure::Definition(_) => Exit::Configuration,
+            Failure::Usage(_) => Exit::Usage,
+            Failure::Io(_) | Failure::Other(_) => Exit::Findings,
+        }
+    }
+
+    /// Whether somebody closed the pipe we wrote to: `tailburn ... | head` is no failure.
+    fn is_broken_pipe(&self) -> bool {
+        let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+        match self {
+            Failure::Io(e) => broken(e),
+            Failure::Other(e) => e.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken)),
+            _ => false,
+        }
+    }
+}
+
+/// The exit code of an outcome; what failed is written to standard error, with its causes.
+pub fn reported(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit,
+        Err(failure) if failure.is_broken_pipe() => Exit::Done.into(),
+        Err(failure) => {
+            let text = match &failure {
+                Failure::Other(e) => format!("{e:#}"),
+                other => other.to_string(),
+            };
+            // Where standard error is closed as well, the code has to do.
+            let _ = io::Write::write_all(&mut io::stderr(), format!("error: {text}\n").as_bytes());
+            failure.exit().into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_closed_pipe_is_no_failure_however_deep_it_lies() {
+        let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert_eq!(reported(Err(Failure::Io(pipe()))), Exit::Done.into());
+        let deep = Err::<(), _>(pipe()).context("writing").context("tap").expect_err("an error");
+        assert_eq!(reported(Err(Failure::Other(deep))), Exit::Done.into());
+        assert_eq!(reported(Err(Failure::Io(io::Error::from(io::ErrorKind::NotFound)))), Exit::Findings.into());
+    }
+}

@@ -1,0 +1,188 @@
+//! The command line: what can be asked for, and the exit code of the answer.
+//!
+//! One file a subcommand, each with its `...Args` and a `run`. Data goes to standard output and
+//! messages to standard error; a reader that closes standard output ends the program quietly.
+//! Nothing here computes a figure.
+
+pub mod assemble;
+pub mod backtest;
+pub mod check;
+pub mod completions;
+pub mod config_show;
+pub mod decoder;
+pub mod demo;
+mod exit;
+mod files;
+pub mod generate;
+pub mod init;
+pub mod observe;
+mod output;
+pub mod run;
+pub mod schema;
+pub mod tap;
+pub mod topics;
+
+pub use exit::{Exit, Failure, Outcome};
+pub use output::Printer;
+
+use crate::config::{self, Loaded, Sources};
+use crate::telemetry::{LogFormat, LogOptions};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const ABOUT: &str = "SLO stream processor: burn rates for the aggregate AND the distribution over users, exactly once";
+
+const LONG_ABOUT: &str = "\
+tailburn reads request outcomes from Kafka and publishes SLO status, burn-rate alerts and the users in the tail.
+
+One aggregate number hides the few users who are served badly. tailburn computes both layers at once: the \
+aggregate on top, the distribution over users below, and says WHO is in the tail.
+
+Getting started:
+  tailburn demo                                   traffic, an incident and its alerts, without Kafka
+  tailburn init                                   a configuration, an SLO and a key, all commented
+  tailburn check                                  is the configuration right, are the SLOs
+  tailburn backtest --slos slos --input past.jsonl --out result
+                                                  what the SLOs would have said about the past
+  tailburn run                                    Kafka, from where the consumer group stands";
+
+const TAP_EXAMPLES: &str = "\
+Examples:
+  tailburn tap burn-alerts
+  tailburn tap slo-status --from earliest --exit-at-end | jq .state
+  tailburn tap burn-alerts --file result/burn-alerts.jsonl --pretty";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  tailburn schema
+  tailburn schema slo-status
+  tailburn schema burn-alerts --json-schema";
+
+const AFTER_HELP: &str = "\
+Exit codes:
+   0  done
+   1  findings (check), or a failure that was reported on standard error
+   2  wrong usage of the command line
+  78  the configuration or an SLO has an error
+
+Configuration: a YAML file (--config, else tailburn.yaml where there is one), under environment
+variables (TAILBURN_STATE__DIR=...), under --set state.dir=...
+`tailburn config show` says where each value came from.";
+
+/// The command line as it was given.
+#[derive(Debug, Parser)]
+#[command(name = "tailburn", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every subcommand takes.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// The configuration file; without it, tailburn.yaml where there is one
+    #[arg(long, global = true, value_name = "FILE", env = "TAILBURN_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Set one key over the file and the environment, as in --set state.dir=/var/lib/tailburn; may be repeated
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub sets: Vec<String>,
+
+    /// Say more on standard error (-vv: everything)
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+
+    /// Say less on standard error (-qq: nothing)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub quiet: u8,
+
+    /// How log lines are written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+impl Global {
+    /// Reads the configuration that the options, the environment and the working directory name.
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        Ok(config::load(&Sources::of_process(self.config.clone(), self.sets.clone()))?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    // Getting started.
+    Init(init::InitArgs),
+    Demo(demo::DemoArgs),
+    // Kafka, and files.
+    Run(run::RunArgs),
+    Backtest(backtest::BacktestArgs),
+    Generate(Box<generate::GenerateArgs>),
+    // Looking.
+    Check(check::CheckArgs),
+    /// Print the records of one of tailburn's topics, decoded, one JSON object a line
+    ///
+    /// Data goes to standard output; what cannot be decoded is told on standard error. Joins no
+    /// consumer group and commits nothing.
+    #[command(after_help = TAP_EXAMPLES)]
+    Tap(tap::TapArgs),
+    Topics(topics::TopicsArgs),
+    /// Print the schema of a topic's records: Avro, or JSON Schema
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema(schema::SchemaArgs),
+    /// The configuration as it is read
+    #[command(subcommand)]
+    Config(config_show::ConfigCommand),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Cli {
+    /// Parses the process's arguments; help and usage errors are printed and come back as exit codes.
+    pub fn from_process() -> Result<Cli, Exit> {
+        Cli::try_parse().map_err(|error| {
+            // A closed standard output is no reason to fail: the reader had enough.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+        })
+    }
+
+    pub fn log_options(&self) -> LogOptions {
+        let count = |n: u8| i8::try_from(n).unwrap_or(i8::MAX);
+        let verbosity = count(self.global.verbose) - count(self.global.quiet);
+        LogOptions { format: self.global.log_format, verbosity }
+    }
+}
+
+/// The parser's own description of the command line, for completions.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs a command and reports its failure, if any, on standard error.
+pub fn run(cli: Cli) -> ExitCode {
+    let global = &cli.global;
+    let outcome = match cli.command {
+        Command::Init(args) => init::run(&args),
+        Command::Demo(args) => demo::run(global, &args),
+        Command::Run(args) => run::run(global, &args),
+        Command::Backtest(args) => backtest::run(global, &args),
+        Command::Generate(args) => generate::run(global, &args),
+        Command::Check(args) => check::run(global, &args),
+        Command::Topics(args) => topics::run(global, &args),
+        Command::Tap(args) => tap_with(global, &args),
+        Command::Schema(args) => schema::run(&args).map_err(Failure::from),
+        Command::Config(config_show::ConfigCommand::Show(args)) => config_show::run(global, &args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    exit::reported(outcome)
+}
+
+/// `tap` needs two things of the configuration: how to reach Kafka, and what topics are called.
+fn tap_with(global: &Global, args: &tap::TapArgs) -> Outcome {
+    let settings = global.load()?.settings;
+    Ok(tap::run(args, settings.kafka.properties, &settings.output.prefix)?)
+}

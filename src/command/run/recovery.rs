@@ -1,0 +1,106 @@
+//! What ends a worker and passes, and how long a new one is tried.
+//!
+//! An instance that never came to work fails at once: a wrong address is told to a person, not
+//! tried again.
+
+use crate::command::Failure;
+use crate::log::LogError;
+use crate::worker::WorkerError;
+use std::time::{Duration, Instant};
+
+/// Without a commit for so long there is nothing to be hoped for; a service manager takes over.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(900);
+/// Somebody who holds our transactional id too takes it back as often as we do.
+const FENCED_MAX: u32 = 3;
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Why a worker ended.
+pub enum Ended {
+    /// A new worker may have more luck.
+    Passing(WorkerError),
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Ended {
+    fn from(error: E) -> Ended {
+        Ended::Failed(error.into())
+    }
+}
+
+pub fn ended(error: WorkerError) -> Ended {
+    match error {
+        WorkerError::Aborted | WorkerError::Lost(_) | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => {
+            Ended::Passing(error)
+        }
+        WorkerError::Refused(why) => Ended::Failed(Failure::Definition(why)),
+        WorkerError::Log(LogError::Refused { what, message }) => {
+            Ended::Failed(Failure::Definition(format!("{what}: {message}")))
+        }
+        other => Ended::Failed(anyhow::Error::from(other).into()),
+    }
+}
+
+/// How an instance fares.
+#[derive(Default)]
+pub struct Recovery {
+    has_worked: bool,
+    attempts: u32,
+    fenced: u32,
+    since: Option<Instant>,
+}
+
+impl Recovery {
+    /// A commit succeeded.
+    pub fn went_well(&mut self) {
+        *self = Recovery { has_worked: true, fenced: self.fenced, ..Recovery::default() };
+    }
+
+    /// How long to wait before the next worker; `None`: no more.
+    pub fn after(&mut self, cause: &WorkerError, now: Instant) -> Option<Duration> {
+        self.attempts += 1;
+        self.fenced += u32::from(matches!(cause, WorkerError::Log(LogError::Fenced(_))));
+        let since = *self.since.get_or_insert(now);
+        // The brokers answered where they aborted something or took something away.
+        let is_unreachable = matches!(cause, WorkerError::Log(_)) && !self.has_worked;
+        let is_hopeless = is_unreachable || self.fenced > FENCED_MAX || now - since > GIVE_UP_AFTER;
+        (!is_hopeless).then(|| PAUSE_MAX.min(Duration::from_millis(100 * u64::from(self.attempts))))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what is tested is told the time")]
+mod tests {
+    use super::*;
+
+    fn broken() -> WorkerError {
+        LogError::Broken("the broker is gone".to_owned()).into()
+    }
+
+    #[test]
+    fn an_instance_that_never_worked_fails_at_once() {
+        assert_eq!(Recovery::default().after(&broken(), Instant::now()), None);
+    }
+
+    #[test]
+    fn a_broker_that_is_away_is_waited_for_within_a_bound() {
+        let (mut recovery, began) = (Recovery::default(), Instant::now());
+        recovery.went_well();
+        assert!(recovery.after(&broken(), began).is_some_and(|pause| pause < Duration::from_secs(1)));
+        assert!(recovery.after(&broken(), began + GIVE_UP_AFTER).is_some());
+        assert_eq!(recovery.after(&broken(), began + GIVE_UP_AFTER + Duration::from_secs(1)), None);
+        recovery.went_well();
+        assert!(recovery.after(&broken(), began + GIVE_UP_AFTER * 2).is_some(), "a commit succeeded since");
+    }
+
+    #[test]
+    fn two_holders_of_one_transactional_id_do_not_fence_each_other_for_ever() {
+        let mut recovery = Recovery::default();
+        let fenced = || LogError::Fenced("another".to_owned()).into();
+        for _ in 0..FENCED_MAX {
+            recovery.went_well();
+            assert!(recovery.after(&fenced(), Instant::now()).is_some());
+        }
+        recovery.went_well();
+        assert_eq!(recovery.after(&fenced(), Instant::now()), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! `topics`: the topics that tailburn needs, and whether they are there.
+//!
+//! It creates what is missing where it is asked to; it changes and deletes nothing.
+
+#[cfg(feature = "kafka")]
+mod table;
+
+#[cfg(not(feature = "kafka"))]
+use super::Failure;
+use super::{Global, Outcome};
+use clap::Args;
+
+/// List the topics that tailburn reads and writes, and create those of its own that are missing
+///
+/// Without --create nothing is changed: each topic is compared to what it should be (partitions,
+/// clean-up policy, retention).
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tailburn topics
+  tailburn topics --create
+  tailburn topics --json | jq '.[] | select(.exists | not) | .topic'")]
+pub struct TopicsArgs {
+    /// Create the missing ones (the input topics must exist: they are not tailburn's)
+    #[arg(long)]
+    pub create: bool,
+
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(feature = "kafka")]
+pub fn run(global: &Global, args: &TopicsArgs) -> Outcome {
+    table::run(global, args)
+}
+
+/// Without the feature `kafka` there are no topics.
+#[cfg(not(feature = "kafka"))]
+pub fn run(global: &Global, _args: &TopicsArgs) -> Outcome {
+    global.load()?;
+    Err(Failure::Usage("this build has no Kafka: build it with the feature `kafka`".to_owned()))
+}

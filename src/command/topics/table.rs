@@ -1,0 +1,164 @@
+//! Looks at the topics, makes the missing ones, and prints what is there.
+
+use super::TopicsArgs;
+use crate::command::{Exit, Failure, Global, Outcome, Printer};
+use crate::config::Settings;
+use crate::log::LogError;
+use crate::log::kafka::topics::{Cleanup, TopicAdmin, TopicPlan, TopicState, plan};
+use crate::log::kafka::{KafkaSettings, StartFrom};
+use crate::model::duration;
+use serde::Serialize;
+use std::io::{self, Write as _};
+
+/// One line of the answer.
+#[derive(Debug, Serialize)]
+struct Row {
+    topic: String,
+    /// `input`, or `output` where tailburn writes it.
+    role: &'static str,
+    exists: bool,
+    created: bool,
+    /// Those it has; those it will have where it does not exist.
+    partitions: Option<u32>,
+    cleanup: Option<String>,
+    differences: Vec<String>,
+}
+
+impl Row {
+    fn is_right(&self) -> bool {
+        self.exists && self.differences.is_empty()
+    }
+}
+
+pub fn run(global: &Global, args: &TopicsArgs) -> Outcome {
+    let settings = global.load()?.settings;
+    let kafka = kafka_settings(&settings);
+    let rows = rows(&settings, &kafka, args.create).map_err(failure)?;
+    let mut out = Printer::stdout();
+    if args.json {
+        out.json(&serde_json::to_value(&rows).map_err(anyhow::Error::from)?)?;
+    } else {
+        print(&mut out, &rows, args.create)?;
+    }
+    out.flush()?;
+    let is_right = rows.iter().all(Row::is_right);
+    Ok(if is_right { Exit::Done } else { Exit::Findings }.into())
+}
+
+fn failure(error: LogError) -> Failure {
+    match error {
+        LogError::Refused { what, message } => Failure::Definition(format!("{what}: {message}")),
+        other => anyhow::Error::from(other).into(),
+    }
+}
+
+/// The administrator joins no group and opens no transaction: the ids are there for completeness.
+fn kafka_settings(settings: &Settings) -> KafkaSettings {
+    KafkaSettings {
+        properties: settings.kafka.properties.clone(),
+        group_id: settings.application_id.clone(),
+        transactional_id: settings.application_id.clone(),
+        input_topics: settings.input.topics.clone(),
+        prefix: settings.output.prefix.clone(),
+        start_from: StartFrom::Earliest,
+    }
+}
+
+fn rows(settings: &Settings, kafka: &KafkaSettings, create: bool) -> Result<Vec<Row>, LogError> {
+    let admin = TopicAdmin::open(kafka)?;
+    let mut rows = Vec::new();
+    for topic in &kafka.input_topics {
+        rows.push(input_row(topic, admin.partitions(topic)?));
+    }
+    let inputs = rows.iter().map(|row| row.partitions).sum::<Option<u32>>();
+    // Dead letters have as many partitions as the inputs: without those nobody knows how many.
+    let plans = plan(kafka, settings.partitions.rollup, inputs.unwrap_or(1));
+    let created = match (create, inputs) {
+        (true, Some(_)) => admin.create_missing(&plans, settings.topics.replication_factor)?,
+        _ => Vec::new(),
+    };
+    for (plan, state) in plans.iter().zip(admin.inspect(&plans)?) {
+        let found = admin.partitions(&plan.name)?;
+        rows.push(output_row(plan, state, found, created.contains(&plan.name)));
+    }
+    Ok(rows)
+}
+
+fn input_row(topic: &str, partitions: Option<u32>) -> Row {
+    Row {
+        topic: topic.to_owned(),
+        role: "input",
+        exists: partitions.is_some(),
+        created: false,
+        partitions,
+        cleanup: None,
+        differences: Vec::new(),
+    }
+}
+
+fn output_row(plan: &TopicPlan, state: TopicState, found: Option<u32>, created: bool) -> Row {
+    let differences = match state {
+        TopicState::Differs(differences) => differences,
+        TopicState::Missing | TopicState::AsPlanned => Vec::new(),
+    };
+    Row {
+        topic: plan.name.clone(),
+        role: "output",
+        exists: found.is_some(),
+        created,
+        partitions: Some(found.unwrap_or(plan.partitions)),
+        cleanup: Some(words(plan.cleanup)),
+        differences,
+    }
+}
+
+fn words(cleanup: Cleanup) -> String {
+    match cleanup {
+        Cleanup::Compact => "compact".to_owned(),
+        Cleanup::Delete { retention_ms: None } => "delete".to_owned(),
+        Cleanup::Delete { retention_ms: Some(ms) } | Cleanup::DeleteAfterWriting { retention_ms: ms } => {
+            format!("delete after {}", duration::print(ms))
+        }
+    }
+}
+
+fn print(out: &mut Printer, rows: &[Row], create: bool) -> io::Result<()> {
+    let width = rows.iter().map(|row| row.topic.len()).max().unwrap_or(0);
+    for row in rows {
+        let partitions = row.partitions.map_or_else(String::new, |count| format!("{count} partitions"));
+        let about = [row.role, &partitions, row.cleanup.as_deref().unwrap_or("")];
+        let about: Vec<&str> = about.into_iter().filter(|text| !text.is_empty()).collect();
+        let line = format!("{:<width$}  {}", row.topic, about.join(", "));
+        match (row.exists, row.created) {
+            (false, _) if row.role == "input" => out.cross(&format!("{line}: is missing; create it, it is yours"))?,
+            (false, _) => out.cross(&format!("{line}: is missing"))?,
+            (true, true) => out.tick(&format!("{line}: created"))?,
+            (true, false) if row.differences.is_empty() => out.tick(&line)?,
+            (true, false) => out.notice(&format!("{line}: {}", row.differences.join("; ")))?,
+        }
+    }
+    let is_missing = |role: &str| rows.iter().any(|row| !row.exists && row.role == role);
+    if create && is_missing("input") {
+        out.line("Nothing was created: `dead-letters` gets as many partitions as the input has.")?;
+    } else if is_missing("output") && !create {
+        out.line("`tailburn topics --create` creates what is missing; `run` does so too where topics.create is true.")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_topic_and_a_different_one_are_findings() {
+        let plan = TopicPlan { name: "t".to_owned(), partitions: 4, cleanup: Cleanup::Compact };
+        assert!(output_row(&plan, TopicState::AsPlanned, Some(4), false).is_right());
+        let missing = output_row(&plan, TopicState::Missing, None, false);
+        assert_eq!((missing.is_right(), missing.partitions), (false, Some(4)));
+        let differs =
+            output_row(&plan, TopicState::Differs(vec!["has 2 partitions, not 4".to_owned()]), Some(2), false);
+        assert_eq!((differs.is_right(), differs.partitions), (false, Some(2)));
+        assert!(!input_row("orders", None).is_right());
+    }
+}

@@ -1,0 +1,109 @@
+//! Typed settings of the configuration, and where each value came from.
+//!
+//! Three layers, the upper wins: the YAML file, environment variables (`TAILBURN_STATE__DIR=...`),
+//! `--set state.dir=...`. The `config` crate merges them; [`reader`] turns the merged tree into
+//! [`Settings`] in one pass that fills in defaults, records origins and collects every problem.
+//! Nothing is guessed: an unknown key, a property that belongs to tailburn, or a setting that would
+//! have no effect is an error that names the key, the place and the remedy. Nothing here connects
+//! anywhere or reads a key file; only secrets named in `*_FILE` variables are read.
+
+mod convert;
+mod error;
+mod layers;
+mod read;
+mod reader;
+mod secret;
+mod settings;
+mod size;
+mod validate;
+mod yaml;
+
+pub use error::{ConfigErrors, Origin, Problem};
+pub use reader::Entry;
+pub use secret::redact;
+pub use settings::{
+    Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry, Settings,
+    State, Topics, UserIds,
+};
+
+use layers::{EnvLayer, FileLayer, SetLayer};
+use reader::Reader;
+use std::path::{Path, PathBuf};
+
+/// The file that is read where `--config` names none.
+pub const DEFAULT_FILE: &str = "tailburn.yaml";
+
+/// Where a configuration is to be read from. The environment is handed in, so that nothing below
+/// depends on the process it runs in.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// `None`: no file; relative paths are then relative to the working directory.
+    pub file: Option<PathBuf>,
+    pub environment: Vec<(String, String)>,
+    /// `key=value`, in the order given; a later one wins.
+    pub sets: Vec<String>,
+}
+
+impl Sources {
+    /// The file named, else `tailburn.yaml` where it exists, under this process's environment.
+    pub fn of_process(file: Option<PathBuf>, sets: Vec<String>) -> Sources {
+        let default = PathBuf::from(DEFAULT_FILE);
+        let file = file.or_else(|| default.is_file().then_some(default));
+        // A variable that is not UTF-8 cannot be one of ours: its name or value is no text.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Sources { file, environment, sets }
+    }
+}
+
+/// A configuration that holds, with the origin of every value.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// Every key in the order of the reference, with secrets redacted.
+    pub entries: Vec<Entry>,
+    pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// Gives a problem the place that its key was set at, where it has none.
+    pub fn place(&self, mut problem: Problem) -> Problem {
+        let entry = self.entries.iter().find(|e| e.key == problem.key);
+        if let (Origin::Default, Some(entry)) = (&problem.origin, entry) {
+            problem.origin = entry.origin.clone();
+        }
+        problem
+    }
+}
+
+/// Reads, merges and validates; every problem found is in the error, not only the first.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut problems = Vec::new();
+    let base = base_directory(sources.file.as_deref());
+    let tree = layers::merge(
+        FileLayer::read(sources.file.as_deref(), &mut problems),
+        EnvLayer::read(&sources.environment, &mut problems),
+        SetLayer::read(&sources.sets, &mut problems),
+    );
+    let mut reader = Reader::new(tree, base, &sources.environment, problems);
+    let settings = read::settings(&mut reader);
+    let (entries, mut problems) = reader.finish();
+    // Values that could not be read stand at their defaults: to judge those would only confuse.
+    if problems.is_empty() {
+        problems = settings.validate();
+    }
+    let loaded = Loaded { settings, entries, file: sources.file.clone() };
+    if problems.is_empty() {
+        return Ok(loaded);
+    }
+    let problems = problems.into_iter().map(|p| loaded.place(p)).collect();
+    Err(ConfigErrors { file: loaded.file, problems })
+}
+
+fn base_directory(file: Option<&Path>) -> PathBuf {
+    file.and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! The reference: every key, its type and its default, in the order of the contract.
+
+use super::reader::Reader;
+use super::settings::{
+    Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry, Settings,
+    State, Topics, UserIds,
+};
+use crate::model::time::{MINUTE_MS, SECOND_MS};
+use std::path::PathBuf;
+
+pub fn settings(r: &mut Reader<'_>) -> Settings {
+    Settings {
+        application_id: r.text("application_id", "tailburn"),
+        slos: r.paths("slos", &["slos"]),
+        kafka: Kafka { properties: r.properties("kafka.properties", &[("bootstrap.servers", "localhost:9092")]) },
+        input: input(r),
+        output: output(r),
+        partitions: Partitions { users: r.number("partitions.users", 8), rollup: r.number("partitions.rollup", 4) },
+        topics: Topics {
+            create: r.flag("topics.create", true),
+            replication_factor: r.number("topics.replication_factor", -1),
+        },
+        state: State {
+            dir: r.path("state.dir", "tailburn-state"),
+            memory_limit_bytes: r.size("state.memory_limit", 512 << 20),
+            commit_interval_ms: r.duration("state.commit_interval", 200),
+            checkpoint_interval_ms: r.duration("state.checkpoint_interval", 30 * SECOND_MS),
+        },
+        workers: r.number("workers", 1),
+        http: Http { listen: r.nullable_text("http.listen", Some("127.0.0.1:8720")) },
+        privacy: Privacy {
+            user_ids: r.optional_choice("privacy.user_ids", &UserIds::ALL, UserIds::Hmac),
+            key_file: r.path("privacy.key_file", "tailburn.key"),
+        },
+        limits: Limits { groups: r.number("limits.groups", 1_000) },
+        schema_registry: SchemaRegistry { url: r.nullable_secret("schema_registry.url") },
+    }
+}
+
+fn input(r: &mut Reader<'_>) -> Input {
+    Input {
+        topics: r.texts("input.topics", &["request-outcomes"]),
+        format: r.choice("input.format", &InputFormat::ALL, InputFormat::Json),
+        avro_schema: r.nullable_path("input.avro_schema"),
+        keyed_by_user: r.flag("input.keyed_by_user", false),
+        default_tenant: r.nullable_text("input.default_tenant", None),
+        mapping: r.json_map("input.mapping"),
+        out_of_orderness_ms: r.duration("input.out_of_orderness", 5 * SECOND_MS),
+        max_future_skew_ms: r.duration("input.max_future_skew", 30 * SECOND_MS),
+        idle_timeout_ms: r.duration("input.idle_timeout", 30 * SECOND_MS),
+        max_alignment_wait_ms: r.duration("input.max_alignment_wait", 10 * MINUTE_MS),
+        dedup_horizon_ms: r.nullable_duration("input.dedup_horizon"),
+    }
+}
+
+fn output(r: &mut Reader<'_>) -> Output {
+    // Avro once there is a registry to hold its schemas, unless the file says otherwise.
+    let format = if r.is_set("schema_registry.url") { OutputFormat::Avro } else { OutputFormat::Json };
+    Output {
+        prefix: r.text("output.prefix", "tailburn."),
+        format: r.choice("output.format", &OutputFormat::ALL, format),
+        status_interval_ms: r.duration("output.status_interval", 60 * SECOND_MS),
+        tenant_status_interval_ms: r.duration("output.tenant_status_interval", 5 * MINUTE_MS),
+    }
+}
+
+pub fn defaults() -> Settings {
+    settings(&mut Reader::new(Ok(config::Map::new()), PathBuf::new(), &[], Vec::new()))
+}

@@ -1,0 +1,143 @@
+//! The settings, typed. Field names are the keys of the file, with the unit where there is one.
+
+use crate::model::time::Ms;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Everything that can be configured (contract, section 9).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The consumer group, and the prefix of transactional ids and of internal topics.
+    pub application_id: String,
+    /// Files and directories.
+    pub slos: Vec<PathBuf>,
+    pub kafka: Kafka,
+    pub input: Input,
+    pub output: Output,
+    pub partitions: Partitions,
+    pub topics: Topics,
+    pub state: State,
+    pub workers: u32,
+    pub http: Http,
+    pub privacy: Privacy,
+    pub limits: Limits,
+    pub schema_registry: SchemaRegistry,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// Any property of librdkafka, secrets resolved. Not to be logged.
+    pub properties: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputFormat {
+    Json,
+    Avro,
+    Clf,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    pub topics: Vec<String>,
+    pub format: InputFormat,
+    /// For raw Avro; `None`: the schema of record.
+    pub avro_schema: Option<PathBuf>,
+    pub keyed_by_user: bool,
+    pub default_tenant: Option<String>,
+    /// An object: field -> path, `{const: ..}`, `{bucket: ..}`; typed by the codec.
+    pub mapping: serde_json::Value,
+    pub out_of_orderness_ms: Ms,
+    pub max_future_skew_ms: Ms,
+    pub idle_timeout_ms: Ms,
+    pub max_alignment_wait_ms: Ms,
+    /// `None`: no de-duplication.
+    pub dedup_horizon_ms: Option<Ms>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    Json,
+    Avro,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub prefix: String,
+    /// As configured, else Avro where there is a schema registry, else JSON.
+    pub format: OutputFormat,
+    pub status_interval_ms: Ms,
+    pub tenant_status_interval_ms: Ms,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partitions {
+    pub users: u32,
+    pub rollup: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topics {
+    pub create: bool,
+    /// -1: the broker's default.
+    pub replication_factor: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub dir: PathBuf,
+    pub memory_limit_bytes: u64,
+    pub commit_interval_ms: Ms,
+    pub checkpoint_interval_ms: Ms,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// `host:port`; `None`: no HTTP.
+    pub listen: Option<String>,
+}
+
+/// How user ids leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserIds {
+    Hmac,
+    Plain,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Privacy {
+    /// `None` where nobody chose: then `run` takes hmac, `demo` and `backtest` take plain and say so.
+    pub user_ids: Option<UserIds>,
+    pub key_file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub groups: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaRegistry {
+    /// May hold credentials. Not to be logged.
+    pub url: Option<String>,
+}
+
+impl Default for Settings {
+    /// What an empty file means, with paths relative to the working directory.
+    fn default() -> Settings {
+        super::read::defaults()
+    }
+}
+
+impl InputFormat {
+    pub const ALL: [(&'static str, InputFormat); 3] =
+        [("json", InputFormat::Json), ("avro", InputFormat::Avro), ("clf", InputFormat::Clf)];
+}
+
+impl OutputFormat {
+    pub const ALL: [(&'static str, OutputFormat); 2] = [("json", OutputFormat::Json), ("avro", OutputFormat::Avro)];
+}
+
+impl UserIds {
+    pub const ALL: [(&'static str, UserIds); 2] = [("hmac", UserIds::Hmac), ("plain", UserIds::Plain)];
+}

@@ -1,0 +1,277 @@
+//! The annotations `tailburn.dev/...` of an SLO document: the complete list, and nothing else.
+
+use super::cursor::Cursor;
+use super::document::{ANNOTATION_PREFIX, Document};
+use super::error::Report;
+use super::rules::{self, WrittenRule};
+use super::window;
+use crate::model::duration;
+use crate::model::ratio::Ratio;
+use crate::model::slo::{Documentation, Severity, TenantAlerts};
+use crate::model::suggest::{closest, one_of};
+use crate::model::time::{DAY_MS, HOUR_MS, Ms};
+use std::collections::BTreeMap;
+
+const KEYS: [&str; 22] = [
+    "group-by",
+    "tenant-alerts",
+    "sla",
+    "tenant-objectives",
+    "user-windows",
+    "alert-rules",
+    "min-events",
+    "low-traffic-guard",
+    "single-user-guard",
+    "budget-rule",
+    "resolve-after",
+    "no-data-after",
+    "min-user-events",
+    "allowed-lateness",
+    "owner",
+    "escalation",
+    "why",
+    "how-measured",
+    "accepted-variation",
+    "review-by",
+    "runbook",
+    "dashboard",
+];
+
+const ALLOWED_LATENESS_MAX_MS: Ms = 7 * DAY_MS;
+
+/// What the annotations say, defaults filled in. `None` is "not written" where the default depends
+/// on the rest of the SLO.
+pub(super) struct Settings<'d> {
+    pub group_by: Vec<String>,
+    pub tenant_alerts: TenantAlerts,
+    pub tenant_objectives: Option<(BTreeMap<String, Ratio>, Cursor<'d>)>,
+    pub user_windows: Option<(Vec<Ms>, Cursor<'d>)>,
+    pub rules: Option<(Vec<WrittenRule<'d>>, Cursor<'d>)>,
+    pub min_events: u64,
+    pub low_traffic_guard: bool,
+    pub single_user_guard: bool,
+    pub budget_rule: bool,
+    pub resolve_after_ms: Option<Ms>,
+    pub no_data_after_ms: Ms,
+    pub min_user_events: u64,
+    pub allowed_lateness_ms: Ms,
+    pub documentation: Documentation,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Settings {
+            group_by: Vec::new(),
+            tenant_alerts: TenantAlerts::UpTo(Severity::Info),
+            tenant_objectives: None,
+            user_windows: None,
+            rules: None,
+            min_events: 0,
+            low_traffic_guard: true,
+            single_user_guard: true,
+            budget_rule: true,
+            resolve_after_ms: None,
+            no_data_after_ms: HOUR_MS,
+            min_user_events: 5,
+            allowed_lateness_ms: HOUR_MS,
+            documentation: Documentation::default(),
+        }
+    }
+}
+
+/// Reads all of them; annotations of others are none of our business.
+pub(super) fn read<'d>(document: &Document<'d>, report: &mut Report) -> Settings<'d> {
+    let mut settings = Settings::default();
+    for (name, at) in &document.annotations {
+        match name.strip_prefix(ANNOTATION_PREFIX) {
+            Some(key) => {
+                read_one(key, at, &mut settings, report);
+            }
+            None => warn_of_a_slip(name, at, report),
+        }
+    }
+    settings
+}
+
+/// `tailburn/owner` or `tailburn.dev.owner` would be ignored without a word.
+fn warn_of_a_slip(name: &str, at: &Cursor<'_>, report: &mut Report) {
+    if name.starts_with("tailburn") {
+        at.error(
+            report,
+            format!("`{name}` is not an annotation of tailburn"),
+            format!("they begin with `{ANNOTATION_PREFIX}`"),
+        );
+    }
+}
+
+/// `None` where the value was wrong, and reported.
+fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut Report) -> Option<()> {
+    match key {
+        "group-by" => s.group_by = read_names(at, report)?,
+        "tenant-alerts" => s.tenant_alerts = read_tenant_alerts(at, report)?,
+        "sla" => at.error(report, "`tailburn.dev/sla` is not supported yet", "leave it out"),
+        "tenant-objectives" => s.tenant_objectives = Some((read_objectives(at, report)?, at.clone())),
+        "user-windows" => s.user_windows = Some((read_windows(at, report)?, at.clone())),
+        "alert-rules" => s.rules = Some((rules::read_annotation(at, report), at.clone())),
+        "min-events" => s.min_events = read_count(at, 0, report)?,
+        "low-traffic-guard" => s.low_traffic_guard = read_switch(at, report)?,
+        "single-user-guard" => s.single_user_guard = read_switch(at, report)?,
+        "budget-rule" => s.budget_rule = read_switch(at, report)?,
+        "resolve-after" => s.resolve_after_ms = Some(read_duration(at, report)?),
+        "no-data-after" => s.no_data_after_ms = read_positive_duration(at, report)?,
+        "min-user-events" => s.min_user_events = read_count(at, 1, report)?,
+        "allowed-lateness" => s.allowed_lateness_ms = read_lateness(at, report)?,
+        _ => return read_documentation(key, at, &mut s.documentation, report),
+    }
+    Some(())
+}
+
+fn read_documentation(key: &str, at: &Cursor<'_>, d: &mut Documentation, report: &mut Report) -> Option<()> {
+    let slot = match key {
+        "owner" => &mut d.owner,
+        "escalation" => &mut d.escalation,
+        "why" => &mut d.why,
+        "how-measured" => &mut d.how_measured,
+        "accepted-variation" => &mut d.accepted_variation,
+        "review-by" => &mut d.review_by,
+        "runbook" => &mut d.runbook,
+        "dashboard" => &mut d.dashboard,
+        _ => {
+            report_unknown(key, at, report);
+            return None;
+        }
+    };
+    *slot = Some(at.text(report)?.to_owned());
+    Some(())
+}
+
+fn report_unknown(key: &str, at: &Cursor<'_>, report: &mut Report) {
+    let remedy = match closest(key, KEYS) {
+        Some(near) => format!("did you mean `{ANNOTATION_PREFIX}{near}`?"),
+        None => format!("the annotations are {}", one_of(KEYS)),
+    };
+    at.error(report, format!("there is no annotation `{ANNOTATION_PREFIX}{key}`"), remedy);
+}
+
+/// The parts of a list `a, b`; an empty part is a slip.
+fn parts<'d>(at: &Cursor<'d>, report: &mut Report) -> Option<Vec<&'d str>> {
+    let parts: Vec<&str> = at.text(report)?.split(',').map(str::trim).collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        at.error(report, "an entry of the list is empty", "write a, b, c");
+        return None;
+    }
+    Some(parts)
+}
+
+fn read_names(at: &Cursor<'_>, report: &mut Report) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for part in parts(at, report)? {
+        let name = part.strip_prefix("attributes.").unwrap_or(part);
+        if names.iter().any(|known| known == name) {
+            at.error(report, format!("`{name}` is there twice"), "name each attribute once");
+            return None;
+        }
+        names.push(name.to_owned());
+    }
+    Some(names)
+}
+
+fn read_tenant_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<TenantAlerts> {
+    let text = at.text(report)?;
+    let cap = match text {
+        "off" => Some(TenantAlerts::Off),
+        _ => Severity::parse(text).map(TenantAlerts::UpTo),
+    };
+    if cap.is_none() {
+        at.error(report, format!("`{text}` is not a severity cap"), "write off, info, ticket or page");
+    }
+    cap
+}
+
+fn read_objectives(at: &Cursor<'_>, report: &mut Report) -> Option<BTreeMap<String, Ratio>> {
+    let remedy = "write tenant=objective, ..., as in acme=0.9995";
+    let mut objectives = BTreeMap::new();
+    for part in parts(at, report)? {
+        let pair = part.rsplit_once('=').map(|(tenant, objective)| (tenant.trim(), Ratio::parse(objective)));
+        let Some((tenant, Some(objective))) = pair.filter(|(tenant, _)| !tenant.is_empty()) else {
+            at.error(report, format!("`{part}` is not an objective of a tenant"), remedy);
+            return None;
+        };
+        if objective.num >= objective.den {
+            at.error(report, format!("the objective of `{tenant}` must be below 1"), remedy);
+            return None;
+        }
+        if objectives.insert(tenant.to_owned(), objective).is_some() {
+            at.error(report, format!("`{tenant}` is there twice"), "give each tenant one objective");
+            return None;
+        }
+    }
+    Some(objectives)
+}
+
+fn read_windows(at: &Cursor<'_>, report: &mut Report) -> Option<Vec<Ms>> {
+    let mut windows = Vec::new();
+    for part in parts(at, report)? {
+        match duration::parse(part) {
+            Ok(window_ms) => windows.push(window::check(at, window_ms, report)?),
+            Err(e) => {
+                at.error(report, e.to_string(), "");
+                return None;
+            }
+        }
+    }
+    Some(windows)
+}
+
+fn read_count(at: &Cursor<'_>, least: u64, report: &mut Report) -> Option<u64> {
+    let text = at.text(report)?;
+    let count = text.trim().parse().ok().filter(|count| *count >= least);
+    if count.is_none() {
+        at.error(
+            report,
+            format!("`{text}` is not a number of events"),
+            format!("write a whole number from {least} on"),
+        );
+    }
+    count
+}
+
+fn read_switch(at: &Cursor<'_>, report: &mut Report) -> Option<bool> {
+    match at.text(report)? {
+        "on" | "true" => Some(true),
+        "off" | "false" => Some(false),
+        other => {
+            at.error(report, format!("`{other}` is not a switch"), "write on or off");
+            None
+        }
+    }
+}
+
+fn read_duration(at: &Cursor<'_>, report: &mut Report) -> Option<Ms> {
+    match duration::parse(at.text(report)?) {
+        Ok(duration_ms) => Some(duration_ms),
+        Err(e) => {
+            at.error(report, e.to_string(), "");
+            None
+        }
+    }
+}
+
+fn read_positive_duration(at: &Cursor<'_>, report: &mut Report) -> Option<Ms> {
+    let duration_ms = read_duration(at, report)?;
+    if duration_ms == 0 {
+        at.error(report, "it must be longer than 0", "write a duration, as in 1h");
+        return None;
+    }
+    Some(duration_ms)
+}
+
+fn read_lateness(at: &Cursor<'_>, report: &mut Report) -> Option<Ms> {
+    let lateness_ms = read_duration(at, report)?;
+    if lateness_ms > ALLOWED_LATENESS_MAX_MS {
+        let message = format!("a lateness of {} is too long", duration::print(lateness_ms));
+        at.error(report, message, format!("the longest is {}", duration::print(ALLOWED_LATENESS_MAX_MS)));
+        return None;
+    }
+    Some(lateness_ms)
+}

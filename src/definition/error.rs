@@ -1,0 +1,86 @@
+//! What is wrong with the definitions, and where. Everything is collected: one run tells all.
+
+use std::fmt::{Display, Formatter, Result};
+
+/// One mistake: where it is, which key, what is wrong, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct DefinitionError {
+    pub file: String,
+    /// From 1; `None` where the file as a whole is meant.
+    pub line: Option<u64>,
+    pub column: Option<u64>,
+    /// As in `spec.objectives[0].target`; empty for the document itself.
+    pub key: String,
+    pub message: String,
+    pub remedy: Option<String>,
+}
+
+impl Display for DefinitionError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(&self.file)?;
+        for position in [self.line, self.column].into_iter().flatten() {
+            write!(f, ":{position}")?;
+        }
+        f.write_str(": ")?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, " ({remedy})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Every mistake, ordered by file and line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct DefinitionErrors(pub Vec<DefinitionError>);
+
+impl Display for DefinitionErrors {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (i, e) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            e.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// How much a notice wants to be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoticeLevel {
+    /// Something was left out or has no effect.
+    Warning,
+    /// It works as written; this could be said better.
+    Advice,
+}
+
+/// Something to know about a definition that is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub level: NoticeLevel,
+    pub file: String,
+    pub line: u64,
+    pub key: String,
+    pub message: String,
+}
+
+impl Display for Notice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let level = match self.level {
+            NoticeLevel::Warning => "warning",
+            NoticeLevel::Advice => "advice",
+        };
+        write!(f, "{}:{}: {level}: {}: {}", self.file, self.line, self.key, self.message)
+    }
+}
+
+/// Collects mistakes and notices while the documents are read.
+#[derive(Default)]
+pub(super) struct Report {
+    pub errors: Vec<DefinitionError>,
+    pub notices: Vec<Notice>,
+}

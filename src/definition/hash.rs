@@ -1,0 +1,126 @@
+//! The two hashes of an SLO, over canonical JSON: keys sorted, no spaces.
+//!
+//! `definition_hash` covers everything that is resolved, `filters_hash` what the counts depend on.
+//! The names in here are part of the state's identity: renaming one would drop every window.
+
+use crate::model::ratio::Ratio;
+use crate::model::slo::{Criterion, Slo, TenantAlerts, ThresholdOp};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+pub(super) fn filters_hash(slo: &Slo) -> String {
+    sha256_hex(&canonical(&filters(slo)))
+}
+
+pub(super) fn definition_hash(slo: &Slo) -> String {
+    sha256_hex(&canonical(&definition(slo)))
+}
+
+fn filters(slo: &Slo) -> Value {
+    let total = slo.indicator.total.as_ref().map(|filter| filter.source());
+    let criterion = match &slo.indicator.criterion {
+        Criterion::Good(filter) => json!({"good": filter.source()}),
+        Criterion::Bad(filter) => json!({"bad": filter.source()}),
+        Criterion::Threshold { value, op, threshold } => {
+            json!({"value": value.source(), "op": op_name(*op), "threshold": threshold})
+        }
+    };
+    json!({"total": total, "criterion": criterion, "group_by": slo.group_by})
+}
+
+fn definition(slo: &Slo) -> Value {
+    let d = &slo.documentation;
+    json!({
+        "name": slo.name,
+        "display_name": slo.display_name,
+        "service": slo.service,
+        "labels": slo.labels,
+        "description": d.description,
+        "owner": d.owner,
+        "escalation": d.escalation,
+        "why": d.why,
+        "how_measured": d.how_measured,
+        "accepted_variation": d.accepted_variation,
+        "review_by": d.review_by,
+        "runbook": d.runbook,
+        "dashboard": d.dashboard,
+        "indicator": slo.indicator.name,
+        "filters": filters(slo),
+        "objective": fraction(slo.objective),
+        "tenant_objectives": slo.tenant_objectives.iter().map(|(t, o)| (t, fraction(*o))).collect::<BTreeMap<_, _>>(),
+        "compliance_window_ms": slo.compliance_window_ms,
+        "tenant_alerts": match slo.tenant_alerts {
+            TenantAlerts::Off => "off",
+            TenantAlerts::UpTo(severity) => severity.as_str(),
+        },
+        "user_windows_ms": slo.user_windows_ms,
+        "rules": slo.rules.iter().map(|rule| json!({
+            "long_ms": rule.long_ms,
+            "short_ms": rule.short_ms,
+            "factor": fraction(rule.factor),
+            "severity": rule.severity.as_str(),
+        })).collect::<Vec<_>>(),
+        "min_events": slo.min_events,
+        "low_traffic_guard": slo.low_traffic_guard,
+        "single_user_guard": slo.single_user_guard,
+        "budget_rule": slo.budget_rule,
+        "resolve_after_ms": slo.resolve_after_ms,
+        "no_data_after_ms": slo.no_data_after_ms,
+        "min_user_events": slo.min_user_events,
+        "allowed_lateness_ms": slo.allowed_lateness_ms,
+    })
+}
+
+fn fraction(ratio: Ratio) -> String {
+    format!("{}/{}", ratio.num, ratio.den)
+}
+
+const fn op_name(op: ThresholdOp) -> &'static str {
+    match op {
+        ThresholdOp::Lte => "lte",
+        ThresholdOp::Gte => "gte",
+        ThresholdOp::Lt => "lt",
+        ThresholdOp::Gt => "gt",
+    }
+}
+
+/// JSON with sorted keys and without spaces.
+fn canonical(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let entries: BTreeMap<&String, &Value> = map.iter().collect();
+                Value::Object(entries.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
+}
+
+fn sha256_hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_json_has_sorted_keys_and_no_spaces() {
+        let value = json!({"b": [1, {"z": null, "a": "x y"}], "a": true});
+        assert_eq!(canonical(&value), r#"{"a":true,"b":[1,{"a":"x y","z":null}]}"#);
+    }
+
+    #[test]
+    fn hashes_as_everyone_does() {
+        assert_eq!(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

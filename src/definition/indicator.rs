@@ -1,0 +1,194 @@
+//! SLI documents and inline indicators -> compiled filters. What an objective adds (the threshold of
+//! a threshold metric) comes later: one indicator may serve several objectives.
+
+use super::cursor::{Cursor, Fields};
+use super::document::{Catalog, Kind};
+use super::error::{NoticeLevel, Report};
+use super::expression::{ExpressionError, compile_filter, compile_number};
+use crate::model::expr::{Filter, NumberExpr, Reference};
+
+/// An indicator without the objective's part.
+#[derive(Clone)]
+pub(super) struct IndicatorSpec {
+    pub name: String,
+    pub total: Option<Filter>,
+    pub metric: Metric,
+}
+
+#[derive(Clone)]
+pub(super) enum Metric {
+    Good(Filter),
+    Bad(Filter),
+    Value(NumberExpr),
+}
+
+/// The type of metric source that tailburn reads.
+const SOURCE_TYPE: &str = "tailburn";
+
+/// Reads the `spec` of an SLI or of an inline indicator.
+pub(super) fn read_indicator<'d>(
+    name: &str,
+    spec: &Cursor<'d>,
+    catalog: &Catalog<'d>,
+    report: &mut Report,
+) -> Option<IndicatorSpec> {
+    let fields = spec.fields(report, &["ratioMetric", "thresholdMetric", "description"])?;
+    let (total, metric) = match (fields.get("ratioMetric"), fields.get("thresholdMetric")) {
+        (Some(ratio), None) => read_ratio(&ratio, catalog, report)?,
+        (None, Some(threshold)) => read_threshold(&threshold, catalog, report)?,
+        (Some(_), Some(second)) => {
+            second.error(report, "an indicator has a ratioMetric or a thresholdMetric, not both", "leave one out");
+            return None;
+        }
+        (None, None) => {
+            spec.error(report, "`ratioMetric` is missing", "write ratioMetric: {good: ..., total: ...}");
+            return None;
+        }
+    };
+    Some(IndicatorSpec { name: name.to_owned(), total, metric })
+}
+
+fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Option<Filter>, Metric)> {
+    let fields = at.fields(report, &["counter", "good", "bad", "total", "raw", "rawType"])?;
+    let remedy = "tailburn counts outcomes itself: write `good` (or `bad`) and `total`";
+    let raw = fields.not_supported(report, &[("raw", remedy), ("rawType", remedy)]);
+    if let Some(counter) = fields.get("counter")
+        && counter.bool(report) == Some(false)
+    {
+        counter.notice(report, NoticeLevel::Warning, "outcomes are always counted: `counter: false` has no effect");
+    }
+    let total = match fields.get("total") {
+        Some(total) => read_filter(&total, catalog, report),
+        None => Some(None),
+    };
+    let metric = match (fields.get("good"), fields.get("bad")) {
+        (Some(good), None) => required_filter(&good, catalog, report).map(Metric::Good),
+        (None, Some(bad)) => required_filter(&bad, catalog, report).map(Metric::Bad),
+        (Some(_), Some(bad)) => {
+            bad.error(
+                report,
+                "`good` and `bad` exclude each other",
+                "leave one out: the other events are the other kind",
+            );
+            None
+        }
+        (None, None) => {
+            if !raw {
+                at.error(report, "`good` is missing", "write `good` (or `bad`) with a filter, as in \"status < 500\"");
+            }
+            None
+        }
+    };
+    if raw { None } else { Some((total?, metric?)) }
+}
+
+fn read_threshold<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Option<Filter>, Metric)> {
+    let source = read_source(at, catalog, report)?;
+    let remedy = "name the number, as in `value: latency_ms`";
+    let Some(spec) = source.get("spec") else {
+        source.at.error(report, "`spec` is missing", remedy);
+        return None;
+    };
+    let spec = spec.fields(report, &["filter", "value"])?;
+    let total = match spec.get("filter") {
+        Some(filter) => compile(&filter, report, compile_filter).map(Some),
+        None => Some(None),
+    };
+    let value = spec.require(report, "value", remedy).and_then(|at| {
+        let value = compile(&at, report, compile_number)?;
+        advise(&at, &value.unguarded_reads(), report);
+        Some(value)
+    });
+    if let (Some(Some(total)), Some(at)) = (&total, spec.get("filter")) {
+        advise(&at, &total.unguarded_reads(), report);
+    }
+    Some((total?, Metric::Value(value?)))
+}
+
+fn required_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Filter> {
+    let filter = read_filter(at, catalog, report)?;
+    if filter.is_none() {
+        at.error(report, "`filter` is missing", "write spec: {filter: ...}, as in \"status < 500\"");
+    }
+    filter
+}
+
+/// The filter of a metric; `Some(None)` where it has none, `None` where it is wrong.
+fn read_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Option<Filter>> {
+    let Some(spec) = read_source(at, catalog, report)?.get("spec") else { return Some(None) };
+    let Some(filter_at) = spec.fields(report, &["filter"])?.get("filter") else { return Some(None) };
+    let filter = compile(&filter_at, report, compile_filter)?;
+    advise(&filter_at, &filter.unguarded_reads(), report);
+    Some(Some(filter))
+}
+
+fn read_source<'d>(metric: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Fields<'d>> {
+    let remedy = "write metricSource: {type: tailburn, spec: ...}";
+    let source = metric.fields(report, &["metricSource"])?.require(report, "metricSource", remedy)?;
+    let fields = source.fields(report, &["metricSourceRef", "type", "spec"])?;
+    let named = match fields.get("metricSourceRef") {
+        Some(reference) => {
+            let document = catalog.resolve(Kind::DataSource, &reference, report)?;
+            if data_source_type(document.spec.as_ref()) != Some(SOURCE_TYPE) {
+                let message = format!("the DataSource `{}` is not of type {SOURCE_TYPE}", document.name);
+                reference.error(report, message, "tailburn reads outcomes alone, not other data sources");
+                return None;
+            }
+            true
+        }
+        None => false,
+    };
+    match fields.get("type") {
+        Some(at) => {
+            let written = at.text(report)?;
+            if written != SOURCE_TYPE {
+                at.error(report, format!("`{written}` is not a source that tailburn reads"), "write `type: tailburn`");
+                return None;
+            }
+        }
+        None if named => {}
+        None => {
+            source.error(report, "`type` is missing", "write `type: tailburn`");
+            return None;
+        }
+    }
+    Some(fields)
+}
+
+/// Looked up without a report: the DataSource document itself is checked on its own.
+fn data_source_type<'d>(spec: Option<&Cursor<'d>>) -> Option<&'d str> {
+    let mut silent = Report::default();
+    spec?.fields(&mut silent, &["type", "description", "connectionDetails"])?.get("type")?.text(&mut silent)
+}
+
+fn compile<T>(
+    at: &Cursor<'_>,
+    report: &mut Report,
+    compiler: impl Fn(&str) -> Result<T, ExpressionError>,
+) -> Option<T> {
+    let source = at.text(report)?;
+    match compiler(source) {
+        Ok(compiled) => Some(compiled),
+        Err(e) => {
+            let message = match e.character {
+                Some(character) => format!("in `{}`, character {character}: {}", source.trim(), e.message),
+                None => format!("in `{}`: {}", source.trim(), e.message),
+            };
+            at.error(report, message, e.remedy.unwrap_or_default());
+            None
+        }
+    }
+}
+
+/// An event without the field is unclassified: that is allowed, and worth a word.
+fn advise(at: &Cursor<'_>, reads: &[Reference], report: &mut Report) {
+    if reads.is_empty() {
+        return;
+    }
+    let names = reads.iter().map(Reference::to_string).collect::<Vec<_>>().join(", ");
+    at.notice(
+        report,
+        NoticeLevel::Advice,
+        format!("an event without {names} is unclassified, neither good nor bad; has() or `in` decides otherwise"),
+    );
+}

@@ -1,0 +1,264 @@
+//! Burn-rate rules: the default ones, scaled to the SLO's period, and those that people write, as
+//! OpenSLO alert policies or in the annotation `alert-rules`.
+
+use super::cursor::Cursor;
+use super::document::{Catalog, Kind, read_inline};
+use super::error::{NoticeLevel, Report};
+use crate::model::duration;
+use crate::model::ratio::Ratio;
+use crate::model::slo::{Rule, Severity};
+use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
+use std::cmp::Ordering;
+
+/// A rule that someone wrote, and where.
+#[derive(Clone)]
+pub(super) struct WrittenRule<'d> {
+    pub rule: Rule,
+    pub at: Cursor<'d>,
+}
+
+/// Severity, long window, short window and share of the period's budget (in percent).
+const DEFAULTS: [(Severity, Ms, Ms, u64); 4] = [
+    (Severity::Page, HOUR_MS, 5 * MINUTE_MS, 2),
+    (Severity::Page, 6 * HOUR_MS, 30 * MINUTE_MS, 5),
+    (Severity::Ticket, DAY_MS, 2 * HOUR_MS, 10),
+    (Severity::Ticket, 3 * DAY_MS, 6 * HOUR_MS, 10),
+];
+
+/// The period that the default windows are made for.
+const REFERENCE_PERIOD_MS: Ms = 28 * DAY_MS;
+const LONG_MIN_MS: Ms = 5 * MINUTE_MS;
+const SHORT_MIN_MS: Ms = MINUTE_MS;
+
+/// The default rules of an SLO; one that could never fire is left out, and said.
+pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, report: &mut Report) -> Vec<Rule> {
+    let rules = DEFAULTS.iter().filter_map(|&(severity, long_ms, short_ms, percent)| {
+        let long_ms = scaled(long_ms, period_ms, LONG_MIN_MS);
+        let short_ms = Some(scaled(short_ms, period_ms, SHORT_MIN_MS));
+        let factor = Ratio::new(percent * u64::try_from(period_ms).ok()?, 100 * u64::try_from(long_ms).ok()?)?;
+        Some(Rule { long_ms, short_ms, factor, severity })
+    });
+    let (rules, impossible): (Vec<_>, Vec<_>) = rules.partition(|rule| can_fire(rule, objective));
+    for rule in impossible {
+        let message = format!(
+            "the default rule {} ({}) is left out: a burn above {} cannot happen at an objective of {}",
+            rule.name(),
+            rule.severity.as_str(),
+            rule.factor.as_f64(),
+            objective.as_f64()
+        );
+        at.notice(report, NoticeLevel::Warning, message);
+    }
+    rules
+}
+
+/// Shrinks a window by period / 28 d, rounded up to a multiple of its own slice.
+fn scaled(window_ms: Ms, period_ms: Ms, min_ms: Ms) -> Ms {
+    if period_ms >= REFERENCE_PERIOD_MS {
+        return window_ms;
+    }
+    let exact = i128::from(window_ms) * i128::from(period_ms);
+    let reference = i128::from(REFERENCE_PERIOD_MS);
+    let up = (exact + reference - 1) / reference;
+    // A window of less than 28 d times a factor below 1 fits.
+    let shrunk = Ms::try_from(up).unwrap_or(window_ms);
+    ceil_to(shrunk, slice_ms(shrunk)).max(min_ms)
+}
+
+/// A burn rate is at most 1 / (1 - objective).
+pub(super) fn can_fire(rule: &Rule, objective: Ratio) -> bool {
+    let Some(allowed) = objective.complement() else { return false };
+    // factor * allowed < 1, as a comparison of fractions: allowed.num / allowed.den < factor.den / factor.num.
+    if rule.factor.num == 0 {
+        return true;
+    }
+    allowed.compare_share(u128::from(rule.factor.den), u128::from(rule.factor.num)) == Ordering::Greater
+}
+
+/// A rule that can never fire is an error where someone wrote it.
+pub(super) fn check_written(rules: &[WrittenRule<'_>], objective: Ratio, report: &mut Report) {
+    for WrittenRule { rule, at } in rules.iter().filter(|written| !can_fire(&written.rule, objective)) {
+        let highest = objective.complement().map_or(0.0, |allowed| 1.0 / allowed.as_f64());
+        let message = format!(
+            "the rule {} can never fire: a burn above {} cannot happen at an objective of {}",
+            rule.name(),
+            rule.factor.as_f64(),
+            objective.as_f64()
+        );
+        at.error(report, message, format!("write a factor below {highest}"));
+    }
+}
+
+/// `long/short/factor/severity, ...`; `long/factor/severity` is a rule with a single window.
+pub(super) fn read_annotation<'d>(at: &Cursor<'d>, report: &mut Report) -> Vec<WrittenRule<'d>> {
+    let Some(text) = at.text(report) else { return Vec::new() };
+    let rules = text.split(',').filter_map(|written| {
+        let parts: Vec<&str> = written.split('/').map(str::trim).collect();
+        let (long, short, factor, severity) = match parts.as_slice() {
+            [long, short, factor, severity] => (*long, Some(*short), *factor, *severity),
+            [long, factor, severity] => (*long, None, *factor, *severity),
+            _ => {
+                let message = format!("`{}` is not a rule", written.trim());
+                at.error(report, message, "write long/short/factor/severity, ..., as in 1h/5m/13.44/page");
+                return None;
+            }
+        };
+        let long_ms = read_window(at, long, report)?;
+        let short_ms = match short {
+            Some(short) => Some(read_window(at, short, report)?),
+            None => None,
+        };
+        let factor = read_factor(at, factor, report)?;
+        let severity = read_severity(at, severity, report)?;
+        written_rule(at, Rule { long_ms, short_ms, factor, severity }, report)
+    });
+    rules.collect()
+}
+
+fn written_rule<'d>(at: &Cursor<'d>, rule: Rule, report: &mut Report) -> Option<WrittenRule<'d>> {
+    if rule.short_ms.is_some_and(|short_ms| short_ms >= rule.long_ms) {
+        at.error(report, format!("the short window of {} is not shorter than the long one", rule.name()), "");
+        return None;
+    }
+    Some(WrittenRule { rule, at: at.clone() })
+}
+
+fn read_window(at: &Cursor<'_>, text: &str, report: &mut Report) -> Option<Ms> {
+    match duration::parse(text) {
+        Ok(window_ms) => super::window::check(at, window_ms, report),
+        Err(e) => {
+            at.error(report, e.to_string(), "");
+            None
+        }
+    }
+}
+
+fn read_factor(at: &Cursor<'_>, text: &str, report: &mut Report) -> Option<Ratio> {
+    let factor = Ratio::parse(text).filter(|factor| factor.num > 0);
+    if factor.is_none() {
+        at.error(report, format!("`{text}` is not a burn-rate factor"), "write a number above 0, as in 13.44");
+    }
+    factor
+}
+
+fn read_severity(at: &Cursor<'_>, text: &str, report: &mut Report) -> Option<Severity> {
+    let severity = Severity::parse(text);
+    if severity.is_none() {
+        at.error(report, format!("`{text}` is not a severity of a rule"), "write page, ticket or info");
+    }
+    severity
+}
+
+/// The rules of the entries of `alertPolicies`: a name, `{alertPolicyRef: name}`, or a policy.
+pub(super) fn read_policies<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Vec<WrittenRule<'d>> {
+    let mut rules = Vec::new();
+    for item in at.list(report) {
+        let spec = match reference_in(&item, "alertPolicyRef", report) {
+            Some(reference) => {
+                catalog.resolve(Kind::AlertPolicy, &reference, report).and_then(|policy| policy.spec.clone())
+            }
+            None => read_inline(&item, Kind::AlertPolicy, report).map(|(_, spec)| spec),
+        };
+        rules.extend(spec.and_then(|spec| read_policy(&spec, catalog, report)));
+    }
+    rules
+}
+
+/// A plain text, or the value of the one key `reference`.
+fn reference_in<'d>(item: &Cursor<'d>, reference: &str, report: &mut Report) -> Option<Cursor<'d>> {
+    use super::yaml::Value;
+    match &item.node.value {
+        Value::Map(entries) if entries.iter().any(|entry| entry.key == reference) => {
+            item.fields(report, &[reference]).and_then(|fields| fields.get(reference))
+        }
+        Value::Map(_) => None,
+        _ => Some(item.clone()),
+    }
+}
+
+/// Reads an `AlertPolicy`; what tailburn would do differently from what it says is an error.
+pub(super) fn read_policy<'d>(
+    spec: &Cursor<'d>,
+    catalog: &Catalog<'d>,
+    report: &mut Report,
+) -> Option<WrittenRule<'d>> {
+    let keys = [
+        "description",
+        "alertWhenNoData",
+        "alertWhenResolved",
+        "alertWhenBreaching",
+        "conditions",
+        "notificationTargets",
+    ];
+    let fields = spec.fields(report, &keys)?;
+    if let Some(at) = fields.get("alertWhenNoData")
+        && at.bool(report)?
+    {
+        at.error(report, "`alertWhenNoData: true` is not supported yet", "the status says `no_data`");
+    }
+    if let Some(at) = fields.get("alertWhenBreaching")
+        && !at.bool(report)?
+    {
+        at.error(report, "a policy that does not alert when breaching does nothing", "leave it out");
+    }
+    if let Some(at) = fields.get("alertWhenResolved") {
+        at.bool(report)?;
+    }
+    let conditions = fields.require(report, "conditions", "a policy has one condition")?.list(report);
+    let [condition] = conditions.as_slice() else {
+        spec.error(
+            report,
+            format!("a policy has one condition, not {}", conditions.len()),
+            "write one policy per condition; a pair of windows goes to the annotation tailburn.dev/alert-rules",
+        );
+        return None;
+    };
+    let spec = match reference_in(condition, "conditionRef", report) {
+        Some(reference) => catalog.resolve(Kind::AlertCondition, &reference, report)?.spec.clone()?,
+        None => read_inline(condition, Kind::AlertCondition, report)?.1,
+    };
+    read_condition(&spec, report)
+}
+
+/// Reads an `AlertCondition`: a rule with a single window.
+pub(super) fn read_condition<'d>(spec: &Cursor<'d>, report: &mut Report) -> Option<WrittenRule<'d>> {
+    let fields = spec.fields(report, &["description", "severity", "condition"])?;
+    let severity = fields
+        .require(report, "severity", "write page, ticket or info")
+        .and_then(|at| read_severity(&at, at.text(report)?, report));
+    let condition = fields.require(report, "condition", "write condition: {kind: burnrate, op: gt, ...}")?;
+    let fields = condition.fields(report, &["kind", "op", "threshold", "lookbackWindow", "alertAfter"])?;
+    check_condition_kind(&fields, report);
+    let threshold = fields.require(report, "threshold", "write the burn-rate factor, as in 13.44").and_then(|at| {
+        at.number(report)?;
+        read_factor(&at, at.text(report)?, report)
+    });
+    let window = fields
+        .require(report, "lookbackWindow", "write the window, as in 1h")
+        .and_then(|at| read_window(&at, at.text(report)?, report));
+    written_rule(&condition, Rule { long_ms: window?, short_ms: None, factor: threshold?, severity: severity? }, report)
+}
+
+fn check_condition_kind(fields: &super::cursor::Fields<'_>, report: &mut Report) {
+    if let Some(at) = fields.get("kind")
+        && let Some(kind) = at.text(report)
+        && !kind.eq_ignore_ascii_case("burnrate")
+    {
+        at.error(report, format!("there is no kind of condition `{kind}`"), "write burnrate");
+    }
+    if let Some(at) = fields.get("op") {
+        match at.text(report) {
+            None | Some("gt") => {}
+            Some("gte") => at.notice(report, NoticeLevel::Warning, "a rule fires above its factor, as with `gt`"),
+            Some(other) => {
+                at.error(report, format!("a burn rate alerts when it is above a factor, not `{other}`"), "write gt")
+            }
+        }
+    }
+    if let Some(at) = fields.get("alertAfter")
+        && let Some(text) = at.text(report)
+        && duration::parse(text) != Ok(0)
+    {
+        at.error(report, "`alertAfter` is not supported yet", "write 0m, or leave it out");
+    }
+}

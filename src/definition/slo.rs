@@ -1,0 +1,393 @@
+//! One SLO document -> one `Slo` per objective: references followed, defaults filled in, what cannot
+//! be computed refused.
+
+use super::annotations::{self, Settings};
+use super::cursor::{Cursor, Fields};
+use super::document::{Catalog, Document, Kind, read_inline};
+use super::error::{NoticeLevel, Report};
+use super::indicator::{IndicatorSpec, Metric, read_indicator};
+use super::rules::{self, WrittenRule};
+use super::{hash, window};
+use crate::model::duration;
+use crate::model::ratio::Ratio;
+use crate::model::slo::{Criterion, Indicator, Slo, ThresholdOp, USER_WINDOWS_MAX};
+use crate::model::suggest::closest;
+use crate::model::time::{DAY_MS, HOUR_MS, Ms};
+use std::collections::BTreeMap;
+
+/// The indicators of SLI documents; `None` for one that is wrong, and was reported once.
+pub(super) type Indicators<'d> = BTreeMap<&'d str, Option<IndicatorSpec>>;
+
+const KEYS: [&str; 9] = [
+    "description",
+    "service",
+    "indicator",
+    "indicatorRef",
+    "timeWindow",
+    "budgetingMethod",
+    "objectives",
+    "alertPolicies",
+    "sla",
+];
+const OBJECTIVE_KEYS: [&str; 10] = [
+    "displayName",
+    "op",
+    "value",
+    "target",
+    "targetPercent",
+    "timeSliceTarget",
+    "timeSliceWindow",
+    "indicator",
+    "indicatorRef",
+    "compositeWeight",
+];
+
+/// The SLOs of a document and where each objective stands. Nothing where something is wrong: then
+/// the report says what.
+pub(super) fn read_slo<'d>(
+    document: &Document<'d>,
+    catalog: &Catalog<'d>,
+    indicators: &Indicators<'d>,
+    report: &mut Report,
+) -> Vec<(Slo, Cursor<'d>)> {
+    let settings = annotations::read(document, report);
+    let Some(spec) = &document.spec else {
+        document.at.error(report, "`spec` is missing", "an SLO without a `spec` says nothing");
+        return Vec::new();
+    };
+    let Some(fields) = spec.fields(report, &KEYS) else { return Vec::new() };
+    fields.not_supported(report, &[("sla", "leave it out")]);
+    let common = Common {
+        service: read_service(&fields, catalog, report),
+        description: fields.get("description").and_then(|at| at.text(report)),
+        indicator: read_indicator_of(document, &fields, catalog, indicators, report),
+        compliance_window_ms: read_time_window(&fields, report),
+        rules: read_rules(&fields, &settings, catalog, report),
+    };
+    check_budgeting_method(&fields, report);
+    let objectives =
+        fields.require(report, "objectives", "write objectives: [{target: 0.999}]").map(|at| at.list(report));
+    let objectives = objectives.unwrap_or_default();
+    if let (Some(at), true) = (fields.get("objectives"), objectives.is_empty()) {
+        at.error(report, "an SLO has at least one objective", "write objectives: [{target: 0.999}]");
+    }
+    let several = objectives.len() > 1;
+    objectives
+        .into_iter()
+        .filter_map(|at| Some((read_objective(&at, several, document, &settings, &common, report)?, at)))
+        .collect()
+}
+
+/// What the objectives of a document share; `None` where it is missing or wrong.
+struct Common<'d> {
+    service: Option<&'d str>,
+    description: Option<&'d str>,
+    indicator: Option<IndicatorSpec>,
+    compliance_window_ms: Option<Ms>,
+    rules: Option<Vec<WrittenRule<'d>>>,
+}
+
+fn read_service<'d>(fields: &Fields<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<&'d str> {
+    let at = fields.require(report, "service", "name the service that the SLO is about")?;
+    let service = at.name(report)?;
+    // Documents of kind Service are optional: only a name that is nearly one of theirs is a slip.
+    if catalog.find(Kind::Service, service).is_none() {
+        let near = closest(service, catalog.of_kind(Kind::Service).map(|document| document.name));
+        if let Some(near) = near {
+            let message = format!("no document of kind Service is named `{service}`: did you mean `{near}`?");
+            at.notice(report, NoticeLevel::Warning, message);
+        }
+    }
+    Some(service)
+}
+
+fn read_indicator_of<'d>(
+    document: &Document<'d>,
+    fields: &Fields<'d>,
+    catalog: &Catalog<'d>,
+    indicators: &Indicators<'d>,
+    report: &mut Report,
+) -> Option<IndicatorSpec> {
+    match (fields.get("indicator"), fields.get("indicatorRef")) {
+        (Some(at), None) => {
+            let (name, spec) = read_inline(&at, Kind::Sli, report)?;
+            read_indicator(name.unwrap_or(document.name), &spec, catalog, report)
+        }
+        (None, Some(at)) => {
+            let name = catalog.resolve(Kind::Sli, &at, report)?.name;
+            indicators.get(name).cloned().flatten()
+        }
+        (Some(_), Some(second)) => {
+            second.error(report, "`indicator` and `indicatorRef` exclude each other", "leave one out");
+            None
+        }
+        (None, None) => {
+            fields.at.error(report, "`indicator` is missing", "write `indicator` or `indicatorRef`");
+            None
+        }
+    }
+}
+
+fn read_time_window(fields: &Fields<'_>, report: &mut Report) -> Option<Ms> {
+    let remedy = "write timeWindow: [{duration: 28d, isRolling: true}]";
+    let at = fields.require(report, "timeWindow", remedy)?;
+    let windows = at.list(report);
+    let [only] = windows.as_slice() else {
+        at.error(report, format!("an SLO has one time window, not {}", windows.len()), remedy);
+        return None;
+    };
+    let window = only.fields(report, &["duration", "isRolling", "calendar"])?;
+    if window.not_supported(report, &[("calendar", "write a rolling window: isRolling: true")]) {
+        return None;
+    }
+    match window.get("isRolling") {
+        Some(at) => {
+            if !at.bool(report)? {
+                at.error(report, "a window that does not roll is not supported yet", "write isRolling: true");
+                return None;
+            }
+        }
+        None => {
+            only.error(report, "`isRolling` is missing", "write isRolling: true");
+            return None;
+        }
+    }
+    let duration_at = window.require(report, "duration", remedy)?;
+    let text = duration_at.text(report)?;
+    match duration::parse(text) {
+        Ok(window_ms) => window::check(&duration_at, window_ms, report),
+        Err(_) if text.ends_with(['M', 'Q', 'Y']) => {
+            let message = format!("`{text}` is a calendar period, and those are not supported yet");
+            duration_at.error(report, message, "write days or weeks, as in 28d");
+            None
+        }
+        Err(e) => {
+            duration_at.error(report, e.to_string(), "");
+            None
+        }
+    }
+}
+
+fn check_budgeting_method(fields: &Fields<'_>, report: &mut Report) {
+    let remedy = "write budgetingMethod: Occurrences";
+    let Some(at) = fields.require(report, "budgetingMethod", remedy) else { return };
+    match at.text(report) {
+        None | Some("Occurrences") => {}
+        Some(known @ ("Timeslices" | "RatioTimeslices")) => {
+            at.error(report, format!("`{known}` is not supported yet"), remedy);
+        }
+        Some(other) => at.error(report, format!("there is no budgeting method `{other}`"), remedy),
+    }
+}
+
+/// The rules that someone wrote; `None` where the default ones hold.
+fn read_rules<'d>(
+    fields: &Fields<'d>,
+    settings: &Settings<'d>,
+    catalog: &Catalog<'d>,
+    report: &mut Report,
+) -> Option<Vec<WrittenRule<'d>>> {
+    let policies = fields.get("alertPolicies").map(|at| (rules::read_policies(&at, catalog, report), at));
+    let policies = policies.filter(|(rules, at)| {
+        let is_empty_list = matches!(&at.node.value, super::yaml::Value::List(items) if items.is_empty());
+        !(rules.is_empty() && is_empty_list)
+    });
+    match (policies, &settings.rules) {
+        (Some(_), Some((_, at))) => {
+            at.error(report, "`alertPolicies` and this annotation both replace the default rules", "leave one out");
+            None
+        }
+        (Some((rules, _)), None) => Some(rules),
+        (None, Some((rules, _))) => Some(rules.clone()),
+        (None, None) => None,
+    }
+}
+
+fn read_objective<'d>(
+    at: &Cursor<'d>,
+    several: bool,
+    document: &Document<'d>,
+    settings: &Settings<'d>,
+    common: &Common<'d>,
+    report: &mut Report,
+) -> Option<Slo> {
+    let fields = at.fields(report, &OBJECTIVE_KEYS)?;
+    let slices = "write budgetingMethod: Occurrences, without time slices";
+    let composite = "write one SLO per indicator, with the indicator at `spec.indicator`";
+    fields.not_supported(
+        report,
+        &[
+            ("timeSliceTarget", slices),
+            ("timeSliceWindow", slices),
+            ("indicator", composite),
+            ("indicatorRef", composite),
+            ("compositeWeight", composite),
+        ],
+    );
+    let name = objective_name(&fields, several, document, report);
+    let objective = read_target(&fields, report);
+    let criterion = common.indicator.as_ref().and_then(|spec| criterion(&fields, &spec.metric, report));
+    let (name, objective, indicator) = (name?, objective?, common.indicator.as_ref()?);
+    let compliance_window_ms = common.compliance_window_ms?;
+    let rules = match &common.rules {
+        Some(written) => {
+            rules::check_written(written, objective, report);
+            written.iter().map(|written| written.rule.clone()).collect()
+        }
+        None => rules::default_rules(at, compliance_window_ms, objective, report),
+    };
+    let mut slo = Slo {
+        display_name: document.display_name.unwrap_or(&name).to_owned(),
+        name,
+        service: common.service?.to_owned(),
+        labels: document.labels.clone(),
+        documentation: settings.documentation.clone(),
+        indicator: Indicator { name: indicator.name.clone(), total: indicator.total.clone(), criterion: criterion? },
+        objective,
+        tenant_objectives: settings.tenant_objectives.as_ref().map(|(map, _)| map.clone()).unwrap_or_default(),
+        compliance_window_ms,
+        group_by: settings.group_by.clone(),
+        tenant_alerts: settings.tenant_alerts,
+        user_windows_ms: user_windows(settings, compliance_window_ms, report),
+        rules,
+        min_events: settings.min_events,
+        low_traffic_guard: settings.low_traffic_guard,
+        single_user_guard: settings.single_user_guard,
+        budget_rule: settings.budget_rule,
+        resolve_after_ms: settings.resolve_after_ms,
+        no_data_after_ms: settings.no_data_after_ms,
+        min_user_events: settings.min_user_events,
+        allowed_lateness_ms: settings.allowed_lateness_ms,
+        definition_hash: String::new(),
+        filters_hash: String::new(),
+    };
+    slo.documentation.description = common.description.map(str::to_owned);
+    notice_tenants(&slo, settings, report);
+    slo.filters_hash = hash::filters_hash(&slo);
+    slo.definition_hash = hash::definition_hash(&slo);
+    Some(slo)
+}
+
+fn objective_name(fields: &Fields<'_>, several: bool, document: &Document<'_>, report: &mut Report) -> Option<String> {
+    let display_name = match fields.get("displayName") {
+        Some(at) => Some(at.name(report)?),
+        None => None,
+    };
+    match display_name {
+        _ if !several => Some(document.name.to_owned()),
+        Some(display_name) => Some(format!("{}:{display_name}", document.name)),
+        None => {
+            let remedy = "each becomes an SLO of its own, named name:displayName";
+            fields.at.error(report, "`displayName` is missing: the document has several objectives", remedy);
+            None
+        }
+    }
+}
+
+fn read_target(fields: &Fields<'_>, report: &mut Report) -> Option<Ratio> {
+    let (at, unit, limit) = match (fields.get("target"), fields.get("targetPercent")) {
+        (Some(at), None) => (at, 1, "1"),
+        (None, Some(at)) => (at, 100, "100"),
+        (Some(_), Some(second)) => {
+            second.error(report, "`target` and `targetPercent` exclude each other", "leave one out");
+            return None;
+        }
+        (None, None) => {
+            fields.at.error(report, "`target` is missing", "write target: 0.999 (or targetPercent: 99.9)");
+            return None;
+        }
+    };
+    let number = at.number(report)?;
+    let ratio = Ratio::from_f64(number).and_then(|r| Ratio::new(r.num, r.den.checked_mul(unit)?));
+    let ratio = ratio.filter(|r| r.num < r.den);
+    if ratio.is_none() {
+        at.error(report, format!("{number} is not an objective"), format!("write a number from 0 to below {limit}"));
+    }
+    ratio
+}
+
+fn criterion(fields: &Fields<'_>, metric: &Metric, report: &mut Report) -> Option<Criterion> {
+    let value = match metric {
+        Metric::Value(value) => value,
+        Metric::Good(filter) | Metric::Bad(filter) => {
+            let mut clean = true;
+            for key in ["op", "value"] {
+                if let Some(at) = fields.get(key) {
+                    at.error(
+                        report,
+                        format!("`{key}` belongs to a thresholdMetric"),
+                        "leave it out: the filter decides",
+                    );
+                    clean = false;
+                }
+            }
+            let criterion = if matches!(metric, Metric::Good(_)) { Criterion::Good } else { Criterion::Bad };
+            return clean.then(|| criterion(filter.clone()));
+        }
+    };
+    let op = fields.require(report, "op", "a thresholdMetric wants op: lte, lt, gte or gt");
+    let threshold = fields.require(report, "value", "a thresholdMetric wants the threshold: value: 300");
+    let op = op.and_then(|at| {
+        let text = at.text(report)?;
+        let op = parse_op(text);
+        if op.is_none() {
+            at.error(report, format!("`{text}` is not an operator"), "write lte, lt, gte or gt");
+        }
+        op
+    });
+    let threshold = threshold.and_then(|at| at.number(report));
+    Some(Criterion::Threshold { value: value.clone(), op: op?, threshold: threshold? })
+}
+
+fn parse_op(text: &str) -> Option<ThresholdOp> {
+    Some(match text {
+        "lte" => ThresholdOp::Lte,
+        "gte" => ThresholdOp::Gte,
+        "lt" => ThresholdOp::Lt,
+        "gt" => ThresholdOp::Gt,
+        _ => return None,
+    })
+}
+
+/// Ascending, without repeats: those written, or 1 h, 1 d and the compliance window. A default one that
+/// is longer than the compliance window is left out: nothing of a key is kept beyond that.
+fn user_windows(settings: &Settings<'_>, compliance_window_ms: Ms, report: &mut Report) -> Vec<Ms> {
+    let mut windows = match &settings.user_windows {
+        Some((written, at)) => {
+            for long in written.iter().filter(|window_ms| **window_ms > compliance_window_ms) {
+                let message = format!(
+                    "the user window {} is longer than the compliance window {}",
+                    duration::print(*long),
+                    duration::print(compliance_window_ms)
+                );
+                at.error(report, message, "leave it out, or choose a longer time window");
+            }
+            if written.len() > USER_WINDOWS_MAX {
+                let message = format!("{} user windows", written.len());
+                at.error(report, message, format!("{USER_WINDOWS_MAX} are the most an SLO can have"));
+            }
+            written.clone()
+        }
+        None => vec![HOUR_MS, DAY_MS, compliance_window_ms],
+    };
+    windows.retain(|window_ms| *window_ms <= compliance_window_ms);
+    windows.sort_unstable();
+    windows.dedup();
+    windows
+}
+
+/// A tenant with a lower objective has fewer rules that can fire: that is no mistake, only to know.
+fn notice_tenants(slo: &Slo, settings: &Settings<'_>, report: &mut Report) {
+    let Some((objectives, at)) = &settings.tenant_objectives else { return };
+    for (tenant, objective) in objectives {
+        let dead: Vec<_> = slo.rules.iter().filter(|r| !rules::can_fire(r, *objective)).map(|r| r.name()).collect();
+        if !dead.is_empty() {
+            let message = format!(
+                "{} can never fire for the tenant `{tenant}`, at its objective of {}",
+                dead.join(", "),
+                objective.as_f64()
+            );
+            at.notice(report, NoticeLevel::Warning, message);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The latest record of each key, as the bytes that were published.
+//!
+//! Bounded: above its capacity a new key is not held, but counted and said. Writers hold the lock for
+//! one commit's updates, readers for as long as it takes to clone pointers.
+
+use super::filter::{Filter, KeyParts};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// How many keys, and how many alerts and cohorts, a board holds by default.
+pub const CAPACITY: usize = 20_000;
+/// Ended alerts and cohorts that are kept to look back at.
+const ENDED_KEPT: usize = 1_000;
+
+/// How far the instance is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Starting,
+    /// Tasks that are live, of those assigned.
+    Restoring {
+        live: usize,
+        assigned: usize,
+    },
+    /// Assigned and restored.
+    Live,
+    Stopping,
+}
+
+/// One published record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    Status {
+        key: String,
+        json: Vec<u8>,
+    },
+    /// The key has a tombstone: it is forgotten.
+    Forget {
+        key: String,
+    },
+    Alert {
+        key: String,
+        id: String,
+        firing: bool,
+        json: Vec<u8>,
+    },
+    Cohort {
+        key: String,
+        id: String,
+        open: bool,
+        json: Vec<u8>,
+    },
+}
+
+/// Which records are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    Status,
+    Alerts,
+    Cohorts,
+}
+
+/// A page of records in the order of their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub items: Vec<Arc<[u8]>>,
+    /// Where the next page begins, where there is one.
+    pub next: Option<String>,
+    /// How many records pass the filter, on all pages.
+    pub total: usize,
+    /// Records that the board could not hold.
+    pub not_shown: usize,
+}
+
+pub struct Board {
+    capacity: usize,
+    inner: RwLock<Inner>,
+}
+
+struct Inner {
+    phase: Phase,
+    statuses: Records,
+    alerts: Records,
+    cohorts: Records,
+}
+
+#[derive(Default)]
+struct Records {
+    by_name: BTreeMap<String, Record>,
+    /// Names of ended records, the oldest first.
+    ended: VecDeque<String>,
+    /// Names of those that found no room. Bounded itself: above, they are counted as at least so many.
+    refused: BTreeSet<String>,
+}
+
+struct Record {
+    parts: KeyParts,
+    /// Firing or open; a status always is.
+    live: bool,
+    json: Arc<[u8]>,
+}
+
+impl Default for Board {
+    fn default() -> Board {
+        Board::new(CAPACITY)
+    }
+}
+
+impl Board {
+    pub fn new(capacity: usize) -> Board {
+        let inner = Inner {
+            phase: Phase::Starting,
+            statuses: Records::default(),
+            alerts: Records::default(),
+            cohorts: Records::default(),
+        };
+        Board { capacity, inner: RwLock::new(inner) }
+    }
+
+    /// Shows what a commit made visible; to be called after it succeeded, in the order of publication.
+    pub fn publish(&self, updates: impl IntoIterator<Item = Update>) {
+        let mut inner = self.write();
+        for update in updates {
+            match update {
+                Update::Status { key, json } => {
+                    let record = Record { parts: KeyParts::of(&key), live: true, json: json.into() };
+                    inner.statuses.put(key, record, self.capacity);
+                }
+                Update::Forget { key } => inner.statuses.forget(&key),
+                Update::Alert { key, id, firing, json } => {
+                    let record = Record { parts: KeyParts::of(&key), live: firing, json: json.into() };
+                    inner.alerts.put(format!("{key}#{id}"), record, self.capacity);
+                }
+                Update::Cohort { key, id, open, json } => {
+                    let record = Record { parts: KeyParts::of(&key), live: open, json: json.into() };
+                    inner.cohorts.put(format!("{key}#{id}"), record, self.capacity);
+                }
+            }
+        }
+    }
+
+    /// Forgets every record whose key is no longer ours: another instance shows it now.
+    pub fn retain(&self, ours: impl Fn(&str) -> bool) {
+        let mut inner = self.write();
+        let Inner { statuses, alerts, cohorts, .. } = &mut *inner;
+        for records in [statuses, alerts, cohorts] {
+            records.retain(|name| ours(name.split('#').next().unwrap_or(name)));
+        }
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        self.write().phase = phase;
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.read().phase.clone()
+    }
+
+    /// Keys with a status that the board could not hold.
+    pub fn not_shown(&self) -> usize {
+        self.read().statuses.refused.len()
+    }
+
+    pub(super) fn page(&self, shelf: Shelf, filter: &Filter) -> Page {
+        let inner = self.read();
+        match shelf {
+            Shelf::Status => inner.statuses.page(filter),
+            Shelf::Alerts => inner.alerts.page(filter),
+            Shelf::Cohorts => inner.cohorts.page(filter),
+        }
+    }
+
+    // A panic aborts the process, so a poisoned lock cannot be met; its content would be whole anyway.
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records {
+    fn put(&mut self, name: String, record: Record, capacity: usize) {
+        if !self.by_name.contains_key(&name) && self.by_name.len() >= capacity && !self.make_room() {
+            if self.refused.len() < capacity {
+                self.refused.insert(name);
+            }
+            return;
+        }
+        self.refused.remove(&name);
+        if !record.live {
+            self.ended.push_back(name.clone());
+        }
+        self.by_name.insert(name, record);
+        if self.ended.len() > ENDED_KEPT {
+            self.make_room();
+        }
+    }
+
+    /// Drops the oldest record that has ended, where there is one.
+    fn make_room(&mut self) -> bool {
+        while let Some(name) = self.ended.pop_front() {
+            // A name that is live again, or gone, is only a leftover of the queue.
+            if self.by_name.get(&name).is_some_and(|r| !r.live) && !self.ended.contains(&name) {
+                self.by_name.remove(&name);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.by_name.remove(name);
+        self.refused.remove(name);
+    }
+
+    fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.by_name.retain(|name, _| keep(name));
+        self.refused.retain(|name| keep(name));
+        self.ended.retain(|name| keep(name));
+    }
+
+    fn page(&self, filter: &Filter) -> Page {
+        let passes = |record: &Record| filter.passes(&record.parts, record.live);
+        let start = filter.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = self.by_name.range::<str, _>((start, Bound::Unbounded)).filter(|(_, r)| passes(r));
+        let mut items = Vec::new();
+        let mut last = None;
+        for (name, record) in found.by_ref().take(filter.limit) {
+            items.push(Arc::clone(&record.json));
+            last = Some(name);
+        }
+        let next = found.next().and(last).cloned();
+        let total = self.by_name.values().filter(|r| passes(r)).count();
+        Page { items, next, total, not_shown: self.refused.len() }
+    }
+}

@@ -1,0 +1,18 @@
+//! Health, metrics and the API, beside the workers: `/livez`, `/readyz`, `/metrics`, `/api/v1/...`.
+//!
+//! It reads the [`Board`], which workers update after a commit, and shows the records' own JSON: the
+//! API and the topics cannot disagree. It never waits for a worker, holds no figure of its own and
+//! takes no orders: every request is a GET.
+
+mod board;
+mod filter;
+mod host;
+mod reply;
+mod routes;
+mod server;
+
+pub use board::{Board, Phase, Update};
+pub use server::{Endpoints, HttpError, Server, serve};
+
+#[cfg(test)]
+mod tests;

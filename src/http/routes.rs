@@ -1,0 +1,80 @@
+//! What each path answers.
+
+use super::board::{Phase, Shelf};
+use super::filter::Filter;
+use super::host;
+use super::reply::{self, Reply};
+use super::server::Endpoints;
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::routing::get;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const ROOT: &str = concat!(
+    "tailburn ",
+    env!("CARGO_PKG_VERSION"),
+    ": SLO status, burn-rate alerts and the users in the tail.\n\n",
+    "  /api/v1/status    the latest status of each key   ?slo= &scope=aggregate|tenant|group &tenant= &limit= &after=\n",
+    "  /api/v1/alerts    burn-rate alerts                ?state=firing|resolved|all and the same\n",
+    "  /api/v1/cohorts   over-represented cohorts        ?state=open|closed|all and the same\n",
+    "  /metrics          for Prometheus\n",
+    "  /livez  /readyz   for whoever starts and stops us\n",
+);
+
+type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
+
+pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
+    Router::new()
+        .route("/", get(|| async { reply::with_body(StatusCode::OK, reply::TEXT, ROOT) }))
+        .route("/livez", get(|| async { reply::with_body(StatusCode::OK, reply::TEXT, "ok\n") }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/status", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Status) }))
+        .route("/api/v1/alerts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Alerts) }))
+        .route("/api/v1/cohorts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Cohorts) }))
+        .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "nothing here: / says what there is") })
+        .method_not_allowed_fallback(|| async { reply::error(StatusCode::METHOD_NOT_ALLOWED, "only GET") })
+        .layer(middleware::from_fn(move |request, next| check_host(request, next, listens_on_loopback)))
+        .with_state(endpoints)
+}
+
+async fn check_host(request: Request, next: Next, listens_on_loopback: bool) -> Reply {
+    let host = request.headers().get(header::HOST).map(|h| h.to_str().unwrap_or_default());
+    if host::is_ours(host, listens_on_loopback) {
+        next.run(request).await
+    } else {
+        reply::error(StatusCode::FORBIDDEN, "the Host of this request is not ours: use localhost or the address")
+    }
+}
+
+/// Ready = assigned and restored.
+async fn ready(State(endpoints): State<Endpoints>) -> Reply {
+    let phase = endpoints.board.phase();
+    let status = if phase == Phase::Live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = match phase {
+        Phase::Starting => json!({"phase": "starting"}),
+        Phase::Restoring { live, assigned } => json!({"phase": "restoring", "live": live, "assigned": assigned}),
+        Phase::Live => json!({"phase": "live"}),
+        Phase::Stopping => json!({"phase": "stopping"}),
+    };
+    reply::json(status, &body)
+}
+
+async fn metrics(State(endpoints): State<Endpoints>) -> Reply {
+    reply::with_body(StatusCode::OK, reply::PROMETHEUS, (endpoints.metrics)())
+}
+
+fn records(State(endpoints): State<Endpoints>, query: Parameters, shelf: Shelf) -> Reply {
+    let filter = match query {
+        Ok(Query(query)) => Filter::of(shelf, query),
+        Err(rejection) => Err(rejection.body_text()),
+    };
+    match filter {
+        Ok(filter) => reply::page(&endpoints.board.page(shelf, &filter)),
+        Err(message) => reply::error(StatusCode::BAD_REQUEST, &message),
+    }
+}

@@ -1,0 +1,101 @@
+//! The server's thread: it binds before it returns, and stops when it is told to.
+
+use super::board::Board;
+use super::routes;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long requests under way may take once the server is to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What the routes read.
+#[derive(Clone)]
+pub struct Endpoints {
+    pub board: Arc<Board>,
+    /// Renders the metrics as text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("http.listen: {listen} cannot be bound: {source}. Choose another port, 0 for any, or null for none.")]
+    Bind { listen: String, source: std::io::Error },
+    #[error("the HTTP server cannot start: {0}")]
+    Start(std::io::Error),
+}
+
+/// A running server. Dropping it stops it too.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Binds `host:port` and serves from a thread of its own.
+pub fn serve(listen: &str, endpoints: Endpoints) -> Result<Server, HttpError> {
+    let bind = |source| HttpError::Bind { listen: listen.to_owned(), source };
+    let listener = TcpListener::bind(listen).map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    listener.set_nonblocking(true).map_err(HttpError::Start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Start)?;
+    let (stop, stopped) = watch::channel(false);
+    let router = routes::router(endpoints, address.ip().is_loopback());
+    let thread = std::thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || {
+            if let Err(error) = runtime.block_on(answer(listener, router, stopped)) {
+                tracing::error!(%error, "the HTTP server stopped");
+            }
+        })
+        .map_err(HttpError::Start)?;
+    Ok(Server { address, stop, thread: Some(thread) })
+}
+
+async fn answer(listener: TcpListener, router: axum::Router, stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let graceful = axum::serve(listener, router).with_graceful_shutdown(told(stopped.clone()));
+    let overdue = async {
+        told(stopped).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = graceful => result,
+        // A client that reads slowly does not keep the whole instance from leaving.
+        () = overdue => Ok(()),
+    }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which says the same.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+impl Server {
+    /// Where it listens: with port 0, the port that was chosen.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers what is under way, then stops; bounded in time.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the HTTP server's thread panicked");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,122 @@
+//! tailburn is an SLO stream processor. It reads request outcomes from Kafka, keeps windowed state per
+//! tenant and user, and publishes SLO status, burn-rate alerts and tail cohorts. One aggregate number
+//! hides the few users who are served badly; tailburn computes the aggregate and the distribution over
+//! users below it from the same events, and says who is in the tail.
+//!
+//! This page is the architecture: how records flow, where what stands, what always holds and what is
+//! left out on purpose. What is computed, to the letter, is the contract; code cites its sections.
+//!
+//! # Bird's eye
+//!
+//! ```text
+//! input topics ──► route ──────► users ─────────► partials topic ──► rollup ─────► slo-status, slo-history,
+//! (any key)        decode, map   verdict per SLO, keyed by           merge,        burn-alerts, tail-cohorts,
+//!                    │           row per user,    slo|scope|..       evaluate,     user-status
+//!                    │           close boundaries                    encode
+//!                    └──► dead-letters
+//! ```
+//!
+//! - **Route** ([`pipeline::route`]) makes an [`Outcome`](model::outcome::Outcome) of a record's bytes,
+//!   or a dead letter with the first reason that holds.
+//! - **Users** ([`pipeline::users`]) classifies the outcome for every SLO and lets the verdict wait for
+//!   the boundary at which it is visible. When the watermarks let a boundary close
+//!   ([`pipeline::close`]), what waited is added to rows and keys, and only what changed leaves, as a
+//!   [`Partial`](operator::partial::Partial). At each step of a user window one pass over the active
+//!   rows ([`pipeline::step`]) gives the distribution over users, the leaf cube and the worst served.
+//! - **Rollup** ([`pipeline::rollup`]) merges the partials of a boundary once all users tasks have
+//!   closed it, lets every key take its step ([`operator::key_state`]) and encodes what leaves. A key
+//!   belongs to one rollup task, which is the only writer of its output partition.
+//! - **The worker** ([`worker`]) polls the log, feeds the tasks, and commits outputs, partials and
+//!   consumed offsets in one transaction. State goes to a [`Store`](state::Store) at checkpoints; after
+//!   a start the log is read again from there to the committed offsets, with all effects dropped.
+//!
+//! The same tasks run on Kafka (`run`) and on a log inside the process (`backtest`, `demo`, tests).
+//!
+//! # Code map
+//!
+//! From the bottom up; a module imports only what stands above it in this list, and not all of that
+//! (`tests/tidy.rs` holds the table).
+//!
+//! - [`model`]: the vocabulary: event time, outcomes, SLOs, keys, expressions, the records that leave.
+//! - [`definition`]: OpenSLO documents and annotations become [`Slo`](model::slo::Slo) values; every
+//!   mistake is named with its line and a remedy.
+//! - [`codec`]: bytes become outcomes (JSON, Avro, access logs, mappings), and records become bytes.
+//! - [`operator`]: the decisions and the figures: windows, rules, alerts, distributions, cohorts.
+//! - [`state`]: rows of bytes under frozen keys, in memory or in RocksDB.
+//! - [`pipeline`]: route, users and rollup, and what of them is checkpointed.
+//! - [`log`]: the log as we need it; Kafka and the embedded one.
+//! - [`config`]: typed settings, each with its origin.
+//! - [`telemetry`]: log lines and metric names.
+//! - [`http`]: health, metrics and the API, from what was committed.
+//! - [`traffic`]: seeded traffic with planted incidents; it knows nothing of what judges it.
+//! - [`worker`]: the loop around the core: transactions, checkpoints, replay, idle partitions.
+//! - [`command`]: the command line, one file a subcommand; assembles everything above.
+//!
+//! # Invariants
+//!
+//! 1. *An output is visible only together with the offsets that caused it.* [`log::Log::commit`] is the
+//!    only way out, and takes both; readers of our topics read committed records.
+//! 2. *The store never holds what is not committed.* The worker checkpoints between transactions, and a
+//!    batch carries the offsets it is true of ([`pipeline::checkpoint`]).
+//! 3. *No figure depends on a clock, on chance or on the order of a hash map.* `model`, `definition`,
+//!    `codec`, `operator` and `pipeline` are functions of their input; wall time is handed in by the
+//!    worker. `clippy.toml` forbids the calls, and the modules of the shell that make them say why.
+//! 4. *No figure depends on the machine.* Sums are integers (micro-weights, [`operator::partial`]), so
+//!    they are exact in any order; logarithms and the like come from the `libm` crate.
+//! 5. *No data makes a task panic.* What cannot be an outcome is a dead letter; fields are bounded at
+//!    the door ([`codec::FieldLimits`]), times lie within the years 2000 and 9999. A bug aborts the
+//!    process with a message ([`telemetry::abort_on_panic`]) before it can commit.
+//! 6. *Memory is bounded by configuration.* Rows above the limit live in the store alone
+//!    ([`pipeline::cold`]); groups, leaves and cohorts have caps, and what is over goes to `__other__`.
+//! 7. *No data is neither ok nor bad, and resolves nothing.* Empty windows have null figures
+//!    ([`operator::status`]); a rule resolves on evidence alone ([`operator::burn_rate`]).
+//! 8. *One number, one code path.* Status and alerts read the same sums of a key; the API and the
+//!    metrics show the bytes that were committed to the topics ([`http::Board`]).
+//! 9. *No plain user id leaves unless somebody asked for it.* [`pipeline::pseudonym`] stands between
+//!    every user and every output. A tenant's figures are made of its own events only.
+//! 10. *A page needs evidence of more than one user*, unless there is only one; what the guards of
+//!     [`operator::burn_rate`] hold back is always seen in the status.
+//!
+//! # Deliberately absent
+//!
+//! - No timers per user and no incremental histograms: one sequential pass per step is cheaper.
+//! - No locks and no sharing on the way of an event: a worker is one thread with its own log and state.
+//! - No write-ahead log: the input is one. What a crash takes from the store is read again.
+//! - No query language over state, no dashboards, no notifications: topics, an API and metrics are the
+//!   interfaces, and others are better at the rest.
+//! - No own mathematics where a library has it, unless that library asks the platform; then the source
+//!   is cited and a library is the oracle of the tests.
+//!
+//! # From a figure to its source
+//!
+//! | figure | contract | computed in |
+//! |---|---|---|
+//! | dead letters, weights | 1 | [`codec`] |
+//! | good, bad, unclassified | 2 | [`operator::classify`], [`model::expr`] |
+//! | keys and groups | 2 | [`model::key`], [`pipeline::close`] |
+//! | boundaries, late events, idle partitions | 3 | [`model::time`], [`operator::watermark`], [`worker`] |
+//! | windows, `sli`, `burn`, `coverage` | 4 | [`operator::window`], [`operator::status`] |
+//! | `state`, `flags`, when a status is due | 5 | [`operator::status`], [`operator::key_state`] |
+//! | rules, guards, `held_back_by` | 6 | [`operator::burn_rate`], [`operator::significance`] |
+//! | alerts, `affected_users`, exemplars | 6 | [`operator::alert`] |
+//! | `users[]`, quantiles, `below_expected` | 7 | [`operator::user_row`], [`operator::distribution`] |
+//! | cohorts | 7 | [`operator::cohort`], [`operator::cohort_episode`] |
+//! | worst users | 7 | [`pipeline::step`], [`pipeline::rollup`] |
+//! | `latency_ms` | 8 | [`operator::sketch`] |
+//! | records, topics, order | 8 | [`model::output`], [`model::record`], [`pipeline::rollup`] |
+//!
+//! `tests/oracle` computes them once more, by brute force from the contract alone, and compares.
+
+pub mod codec;
+pub mod command;
+pub mod config;
+pub mod definition;
+pub mod http;
+pub mod log;
+pub mod model;
+pub mod operator;
+pub mod pipeline;
+pub mod state;
+pub mod telemetry;
+pub mod traffic;
+pub mod worker;

@@ -1,0 +1,230 @@
+//! What a Kafka log needs to know, and the properties its two clients get from it.
+//!
+//! A user's `kafka.properties.*` reach librdkafka verbatim. The few that tailburn owns are refused
+//! with the reason: with another value outputs and offsets would no longer be one, or nobody could
+//! tell who owns a partition.
+
+use crate::log::LogError;
+use crate::model::record::Topic;
+use crate::model::time::Ms;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Where reading begins in a partition for which the group has no offset yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    Earliest,
+    Latest,
+    /// The first record whose Kafka timestamp is not before this.
+    Time(Ms),
+}
+
+/// Everything that one worker's log is opened with.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    /// Properties of librdkafka, as the user wrote them (`bootstrap.servers` among them).
+    pub properties: BTreeMap<String, String>,
+    /// The application id.
+    pub group_id: String,
+    /// Stable over restarts of this worker, and its alone: a second holder fences the first.
+    pub transactional_id: String,
+    /// In the order of the configuration: it numbers the inputs.
+    pub input_topics: Vec<String>,
+    /// In front of every topic of ours.
+    pub prefix: String,
+    pub start_from: StartFrom,
+}
+
+/// How long a transaction may stay open before the broker aborts it.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Properties with the one value that exactly-once needs.
+const FIXED: [(&str, &str); 9] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("isolation.level", "read_committed"),
+    ("enable.idempotence", "true"),
+    ("group.protocol", "classic"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("auto.offset.reset", "error"),
+    ("enable.partition.eof", "true"),
+    ("delivery.report.only.error", "true"),
+];
+
+/// Properties that follow from the configuration, and where each is set instead.
+const DERIVED: [(&str, &str); 3] = [
+    ("group.id", "it is `application_id`"),
+    ("transactional.id", "it is made of `application_id`, the state directory and the worker"),
+    ("group.instance.id", "workers join and leave as dynamic members"),
+];
+
+/// What both clients get unless the user says otherwise.
+const BOTH: [(&str, &str); 4] = [
+    ("statistics.interval.ms", "0"),
+    ("allow.auto.create.topics", "false"),
+    ("log.connection.close", "false"),
+    // A broker that comes back is found within a second, not within ten.
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
+/// librdkafka waits a whole back-off between two transactions, and a second before it asks a
+/// partition again whose queue was full: its defaults are made for clients that seldom commit.
+const CONSUMER: [(&str, &str); 9] = [
+    ("fetch.queue.backoff.ms", "2"),
+    ("queued.min.messages", "1000000"),
+    ("queued.max.messages.kbytes", "65536"),
+    ("max.partition.fetch.bytes", "4194304"),
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "2000"),
+    ("retry.backoff.ms", "5"),
+    ("retry.backoff.max.ms", "20"),
+    ("check.crcs", "true"),
+];
+
+const PRODUCER: [(&str, &str); 7] = [
+    ("retry.backoff.ms", "5"),
+    ("retry.backoff.max.ms", "20"),
+    ("transaction.timeout.ms", "15000"),
+    ("message.timeout.ms", "10000"),
+    ("linger.ms", "5"),
+    ("compression.type", "lz4"),
+    ("batch.size", "1000000"),
+];
+
+impl KafkaSettings {
+    /// Refuses properties with which the promise of this log would not hold.
+    pub fn validate(&self) -> Result<(), LogError> {
+        for (name, value) in &self.properties {
+            if let Some((_, instead)) = DERIVED.iter().find(|(derived, _)| derived == name) {
+                return Err(refused(name, format!("it cannot be set here: {instead}. Remove it.")));
+            }
+            if let Some((_, fixed)) = FIXED.iter().find(|(fixed, _)| fixed == name)
+                && fixed != value
+            {
+                return Err(refused(
+                    name,
+                    format!("`{value}` would break exactly-once: tailburn needs `{fixed}`. Remove it."),
+                ));
+            }
+            if matches!(name.as_str(), "acks" | "request.required.acks") && !matches!(value.as_str(), "all" | "-1") {
+                return Err(refused(name, format!("`{value}` would lose records: tailburn needs `all`. Remove it.")));
+            }
+        }
+        if !self.properties.contains_key("bootstrap.servers") && !self.properties.contains_key("metadata.broker.list") {
+            return Err(refused("bootstrap.servers", "is missing: name at least one broker as host:port".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The name of one of our topics on the broker.
+    pub fn topic_name(&self, topic: Topic) -> String {
+        format!("{}{}", self.prefix, topic.name())
+    }
+
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client(&CONSUMER);
+        config.set("group.id", &self.group_id);
+        for (name, value) in FIXED.iter().filter(|(name, _)| !is_producers(name)) {
+            config.set(*name, *value);
+        }
+        config
+    }
+
+    pub(super) fn producer(&self) -> ClientConfig {
+        let mut config = self.client(&PRODUCER);
+        config.set("transactional.id", &self.transactional_id);
+        for (name, value) in FIXED.iter().filter(|(name, _)| is_producers(name)) {
+            config.set(*name, *value);
+        }
+        config
+    }
+
+    /// Neither a member of the group nor a writer: looks at topics and creates them.
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.client(&[])
+    }
+
+    fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        for (name, value) in BOTH.iter().chain(defaults) {
+            config.set(*name, *value);
+        }
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+fn is_producers(name: &str) -> bool {
+    matches!(name, "enable.idempotence" | "delivery.report.only.error")
+}
+
+fn refused(name: &str, message: String) -> LogError {
+    LogError::Refused { what: format!("kafka.properties.{name}"), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(properties: &[(&str, &str)]) -> KafkaSettings {
+        let mut all = BTreeMap::from([("bootstrap.servers".to_owned(), "localhost:9092".to_owned())]);
+        all.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        KafkaSettings {
+            properties: all,
+            group_id: "tailburn".into(),
+            transactional_id: "tailburn-1".into(),
+            input_topics: vec!["request-outcomes".into()],
+            prefix: "tailburn.".into(),
+            start_from: StartFrom::Earliest,
+        }
+    }
+
+    #[test]
+    fn refuses_what_would_break_exactly_once() {
+        for (name, value) in [
+            ("enable.auto.commit", "true"),
+            ("isolation.level", "read_uncommitted"),
+            ("transactional.id", "mine"),
+            ("group.id", "mine"),
+            ("enable.idempotence", "false"),
+            ("acks", "1"),
+        ] {
+            let refusal = settings(&[(name, value)]).validate();
+            let Err(LogError::Refused { what, .. }) = refusal else { panic!("{name}={value} was let through") };
+            assert_eq!(what, format!("kafka.properties.{name}"));
+        }
+    }
+
+    #[test]
+    fn lets_through_what_agrees_and_what_is_the_users_own() {
+        let ours = settings(&[("isolation.level", "read_committed"), ("security.protocol", "ssl"), ("acks", "all")]);
+        assert!(ours.validate().is_ok());
+        assert_eq!(ours.consumer().get("security.protocol"), Some("ssl"));
+        assert_eq!(ours.producer().get("security.protocol"), Some("ssl"));
+    }
+
+    #[test]
+    fn a_property_of_the_user_wins_over_a_default() {
+        let ours = settings(&[("compression.type", "zstd"), ("fetch.queue.backoff.ms", "10")]);
+        assert_eq!(ours.producer().get("compression.type"), Some("zstd"));
+        assert_eq!(ours.consumer().get("fetch.queue.backoff.ms"), Some("10"));
+    }
+
+    #[test]
+    fn says_which_broker_is_missing() {
+        let mut ours = settings(&[]);
+        ours.properties.clear();
+        assert!(matches!(ours.validate(), Err(LogError::Refused { .. })));
+    }
+
+    #[test]
+    fn the_transaction_timeout_is_the_brokers() {
+        let configured = settings(&[]).producer().get("transaction.timeout.ms").map(str::to_owned);
+        assert_eq!(configured, Some(TRANSACTION_TIMEOUT.as_millis().to_string()));
+    }
+}

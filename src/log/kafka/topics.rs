@@ -1,0 +1,250 @@
+//! The topics tailburn needs: what they should be, what they are, and making those that are missing.
+//!
+//! It never changes or deletes a topic that is there: a difference is named, for a person to decide.
+
+use super::group::log_line;
+use super::settings::KafkaSettings;
+use super::streams::Streams;
+use crate::log::LogError;
+use crate::model::record::Topic;
+use crate::model::time::{DAY_MS, Ms};
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
+use std::time::{Duration, Instant};
+
+const REQUEST: Duration = Duration::from_secs(15);
+
+/// What becomes of old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// The latest of each key stays.
+    Compact,
+    /// Deleted after the retention; `None` leaves that to the brokers' default.
+    Delete { retention_ms: Option<Ms> },
+    /// Deleted so long after they were written, whatever time they are about: what is read of months
+    /// ago must not be old already when it is written.
+    DeleteAfterWriting { retention_ms: Ms },
+}
+
+/// A topic as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPlan {
+    pub name: String,
+    pub partitions: u32,
+    pub cleanup: Cleanup,
+}
+
+/// How a topic compares to its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicState {
+    Missing,
+    AsPlanned,
+    /// Each difference in words. A different partition count cannot be worked with.
+    Differs(Vec<String>),
+}
+
+/// The topics that tailburn writes, each with one partition per rollup task (dead letters: one per
+/// input partition).
+pub fn plan(settings: &KafkaSettings, rollup_partitions: u32, input_partitions: u32) -> Vec<TopicPlan> {
+    let all = Topic::OUTPUTS.into_iter().chain([Topic::Partials]);
+    all.map(|topic| TopicPlan {
+        name: settings.topic_name(topic),
+        partitions: if topic == Topic::DeadLetters { input_partitions } else { rollup_partitions },
+        cleanup: cleanup(topic),
+    })
+    .collect()
+}
+
+fn cleanup(topic: Topic) -> Cleanup {
+    match topic {
+        Topic::SloStatus | Topic::UserStatus => Cleanup::Compact,
+        Topic::SloHistory => Cleanup::Delete { retention_ms: Some(400 * DAY_MS) },
+        // Read again from the oldest checkpoint on: this is how long an instance may be away.
+        Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
+        Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts | Topic::DeadLetters => {
+            Cleanup::Delete { retention_ms: None }
+        }
+    }
+}
+
+/// Looks at topics and makes them. Outside of every group and transaction.
+pub struct TopicAdmin {
+    client: AdminClient<Quiet>,
+    runtime: tokio::runtime::Runtime,
+    brokers: String,
+}
+
+/// Sends librdkafka's words to our log.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        tracing::warn!(target: "tailburn::kafka", %error, reason, "the administrator reports");
+    }
+}
+
+impl TopicAdmin {
+    pub fn open(settings: &KafkaSettings) -> Result<TopicAdmin, LogError> {
+        settings.validate()?;
+        let config = settings.admin();
+        let brokers = config.get("bootstrap.servers").unwrap_or("(metadata.broker.list)").to_owned();
+        let client = config
+            .create_with_context(Quiet)
+            .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
+        // The client answers through futures; this thread waits for them, and for nothing else.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|e| LogError::Broken(format!("no runtime for the topic administration: {e}")))?;
+        Ok(TopicAdmin { client, runtime, brokers })
+    }
+
+    /// How many partitions a topic has; `None` where there is no such topic.
+    pub fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
+        let unreachable = |why: String| LogError::Broken(format!("the brokers at {}: {why}", self.brokers));
+        let metadata =
+            self.client.inner().fetch_metadata(Some(topic), REQUEST).map_err(|e| unreachable(e.to_string()))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error() {
+            None => Ok(u32::try_from(found.partitions().len()).ok().filter(|count| *count > 0)),
+            Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
+            Some(code) => Err(LogError::Refused {
+                what: topic.to_owned(),
+                message: format!("cannot be looked at: {}", RDKafkaErrorCode::from(code)),
+            }),
+        }
+    }
+
+    /// The streams of a log, from the partition counts as they are now.
+    pub fn streams(&self, settings: &KafkaSettings) -> Result<Streams, LogError> {
+        let counted = |name: &str| match self.partitions(name)? {
+            Some(partitions) => Ok((name.to_owned(), partitions)),
+            None => Err(LogError::Refused {
+                what: name.to_owned(),
+                message: format!("there is no such topic at {}: create it, or correct its name", self.brokers),
+            }),
+        };
+        let inputs = settings.input_topics.iter().map(|name| counted(name)).collect::<Result<Vec<_>, LogError>>()?;
+        Ok(Streams::new(&inputs, counted(&settings.topic_name(Topic::Partials))?))
+    }
+
+    /// Compares topics with their plans.
+    pub fn inspect(&self, plans: &[TopicPlan]) -> Result<Vec<TopicState>, LogError> {
+        plans.iter().map(|plan| self.inspect_one(plan)).collect()
+    }
+
+    /// Makes the topics that are missing; says which. `replication_factor` -1 is the brokers' default.
+    pub fn create_missing(&self, plans: &[TopicPlan], replication_factor: i32) -> Result<Vec<String>, LogError> {
+        let states = self.inspect(plans)?;
+        let missing: Vec<&TopicPlan> = plans
+            .iter()
+            .zip(&states)
+            .filter(|(_, state)| **state == TopicState::Missing)
+            .map(|(plan, _)| plan)
+            .collect();
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let settings: Vec<_> = missing.iter().map(|plan| configuration(plan.cleanup)).collect();
+        let wanted =
+            missing.iter().zip(&settings).map(|(plan, settings)| new_topic(plan, settings, replication_factor));
+        let wanted = wanted.collect::<Result<Vec<_>, LogError>>()?;
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+        let created = self
+            .runtime
+            .block_on(self.client.create_topics(&wanted, &options))
+            .map_err(|e| LogError::Broken(format!("the brokers at {}: create topics: {e}", self.brokers)))?;
+        for outcome in created {
+            match outcome {
+                // Another instance may have been faster.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => {
+                    return Err(LogError::Refused { what: name, message: format!("cannot be created: {code}") });
+                }
+            }
+        }
+        let names: Vec<String> = missing.into_iter().map(|plan| plan.name.clone()).collect();
+        self.await_visible(&names)?;
+        Ok(names)
+    }
+
+    /// A broker learns of a new topic a moment after the controller made it.
+    fn await_visible(&self, names: &[String]) -> Result<(), LogError> {
+        let deadline = Instant::now() + REQUEST;
+        for name in names {
+            while self.partitions(name)?.is_none() {
+                if Instant::now() >= deadline {
+                    return Err(LogError::Broken(format!("{name} was created, but {} does not know it", self.brokers)));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    fn inspect_one(&self, plan: &TopicPlan) -> Result<TopicState, LogError> {
+        let Some(partitions) = self.partitions(&plan.name)? else { return Ok(TopicState::Missing) };
+        let mut differences = Vec::new();
+        if partitions != plan.partitions {
+            differences.push(format!("has {partitions} partitions, not {}", plan.partitions));
+        }
+        for (name, wanted) in configuration(plan.cleanup) {
+            let found = self.configured(&plan.name, name)?;
+            if found != wanted {
+                differences.push(format!("has {name}={found}, not {wanted}"));
+            }
+        }
+        Ok(if differences.is_empty() { TopicState::AsPlanned } else { TopicState::Differs(differences) })
+    }
+
+    fn configured(&self, topic: &str, name: &str) -> Result<String, LogError> {
+        let refused = |why: String| LogError::Refused {
+            what: topic.to_owned(),
+            message: format!("its settings cannot be read: {why}"),
+        };
+        let options = AdminOptions::new().request_timeout(Some(REQUEST));
+        let described = self
+            .runtime
+            .block_on(self.client.describe_configs([&ResourceSpecifier::Topic(topic)], &options))
+            .map_err(|e| refused(e.to_string()))?;
+        let resource = described.into_iter().next().ok_or_else(|| refused("no answer".to_owned()))?;
+        let resource = resource.map_err(|code| refused(code.to_string()))?;
+        Ok(resource.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default())
+    }
+}
+
+/// The settings of a topic that tailburn depends on.
+fn configuration(cleanup: Cleanup) -> Vec<(&'static str, String)> {
+    match cleanup {
+        Cleanup::Compact => vec![("cleanup.policy", "compact".to_owned())],
+        Cleanup::Delete { retention_ms: None } => vec![("cleanup.policy", "delete".to_owned())],
+        Cleanup::Delete { retention_ms: Some(ms) } => {
+            vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", ms.to_string())]
+        }
+        Cleanup::DeleteAfterWriting { retention_ms } => vec![
+            ("cleanup.policy", "delete".to_owned()),
+            ("retention.ms", retention_ms.to_string()),
+            ("message.timestamp.type", "LogAppendTime".to_owned()),
+        ],
+    }
+}
+
+fn new_topic<'a>(
+    plan: &'a TopicPlan,
+    settings: &'a [(&'static str, String)],
+    replication_factor: i32,
+) -> Result<NewTopic<'a>, LogError> {
+    let partitions = i32::try_from(plan.partitions).map_err(|e| LogError::Refused {
+        what: plan.name.clone(),
+        message: format!("{} partitions: {e}", plan.partitions),
+    })?;
+    let topic = NewTopic::new(&plan.name, partitions, TopicReplication::Fixed(replication_factor));
+    Ok(settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value)))
+}

@@ -1,0 +1,106 @@
+//! The log as tailburn needs it: partitions to read in order, and one transaction that publishes
+//! records together with the offsets that caused them.
+//!
+//! [`kafka`] is one implementation, [`embedded`] the other; nothing above knows which one it has.
+
+pub mod embedded;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+
+use crate::model::record::{RecordIn, RecordOut};
+use std::time::Duration;
+
+/// What the pipeline reads from. Input partitions of several topics are numbered through, in the
+/// order of the configuration; partials have a topic of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stream {
+    Input(u32),
+    Partials(u32),
+}
+
+/// The offset of the record to be read next. (Never "the last one read": one meaning only.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NextOffset(pub i64);
+
+/// What the log remembers for a stream from an earlier commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub next: NextOffset,
+    pub metadata: String,
+}
+
+/// A stream that is now ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    pub stream: Stream,
+    /// Where reading goes on: at the committed offset, else where the log begins for us.
+    pub next: NextOffset,
+    /// The oldest record that the log still has.
+    pub log_start: NextOffset,
+    pub committed: Option<Committed>,
+}
+
+/// What happened to the assignment, or at the end of a partition, while polling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogEvent {
+    /// Now ours. Nothing of them is read before the next poll: until then `seek` moves where
+    /// reading begins, and `pause` holds it back.
+    Assigned(Vec<Assignment>),
+    /// To be given up at the next poll, and silent from now on: until then a commit still counts.
+    Revoked(Vec<Stream>),
+    /// Somebody else has them already: nothing may be committed for them.
+    Lost(Vec<Stream>),
+    /// Every record up to the end of the partition was handed over.
+    End(Stream, NextOffset),
+    /// A bounded partition ended for good: nothing will ever come after this offset.
+    Finished(Stream, NextOffset),
+}
+
+/// How a commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Records and offsets are visible.
+    Committed,
+    /// Nothing is visible; every owned stream is back at its committed offset.
+    Aborted,
+}
+
+/// Why the log cannot go on. A retriable failure is retried inside and never seen here.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("{what}: {message}")]
+    Refused { what: String, message: String },
+    #[error("another instance has taken over: {0}")]
+    Fenced(String),
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// One worker's view of the log: it polls, sends and commits from one thread.
+pub trait Log {
+    /// Waits at most `wait` for records and hands what is there to `each`, in order per stream, then
+    /// returns what else happened. `each` may be called many times per poll (thousands).
+    fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> Result<Vec<LogEvent>, LogError>;
+
+    /// Adds a record to the open transaction (and opens one where there is none).
+    fn send(&mut self, record: &RecordOut) -> Result<(), LogError>;
+
+    /// Publishes what was sent together with these offsets (every owned stream, also unchanged ones)
+    /// and their metadata. An error leaves nothing visible, or the outcome unknown to be found out
+    /// at the next start.
+    fn commit(&mut self, offsets: &[(Stream, NextOffset, String)]) -> Result<CommitOutcome, LogError>;
+
+    /// Drops what was sent since the last commit; every owned stream goes back to its committed offset.
+    fn abort(&mut self) -> Result<(), LogError>;
+
+    /// Reads a stream from `next` on.
+    fn seek(&mut self, stream: Stream, next: NextOffset) -> Result<(), LogError>;
+
+    /// Where the logs of these streams end now, as the brokers say. `None`: they are out of reach,
+    /// or were since the last question, so that a silence until now may have been theirs.
+    fn ends(&mut self, streams: &[Stream]) -> Result<Option<Vec<NextOffset>>, LogError>;
+
+    fn pause(&mut self, streams: &[Stream]) -> Result<(), LogError>;
+
+    fn resume(&mut self, streams: &[Stream]) -> Result<(), LogError>;
+}

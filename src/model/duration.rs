@@ -1,0 +1,87 @@
+//! Durations as people write them (`10s`, `5m`, `1h30m`, `28d`, `4w`) and as tailburn prints them:
+//! in their largest whole unit.
+
+use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
+
+/// Why a text is not a duration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError {
+    #[error("an empty duration: write a number and a unit, as in 30s, 5m, 1h, 28d")]
+    Empty,
+    #[error("`{0}` is not a duration: write a number and a unit (ms, s, m, h, d, w), as in 30s, 5m, 1h, 28d")]
+    Malformed(String),
+    #[error("`{0}` is longer than a duration can be")]
+    TooLong(String),
+}
+
+/// Parses `10s`, `5m`, `1h30m`, `28d`, `4w`, `200ms`.
+///
+/// `m` is minutes: months (`M`), quarters (`Q`) and years (`Y`) are calendar periods, not durations.
+pub fn parse(text: &str) -> Result<Ms, DurationError> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(DurationError::Empty);
+    }
+    let malformed = || DurationError::Malformed(text.to_owned());
+    let mut rest = trimmed;
+    let mut total: Ms = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(malformed)?;
+        let amount: Ms = rest[..digits].parse().map_err(|_| malformed())?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_ms = match &rest[..unit] {
+            "ms" => 1,
+            "s" => SECOND_MS,
+            "m" => MINUTE_MS,
+            "h" => HOUR_MS,
+            "d" => DAY_MS,
+            "w" => 7 * DAY_MS,
+            _ => return Err(malformed()),
+        };
+        rest = &rest[unit..];
+        total = amount
+            .checked_mul(unit_ms)
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(|| DurationError::TooLong(text.to_owned()))?;
+    }
+    Ok(total)
+}
+
+/// Prints a duration in its largest whole unit: `24h` is `1d`, `90m` stays `90m`.
+pub fn print(duration_ms: Ms) -> String {
+    for (unit_ms, unit) in [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s")] {
+        if duration_ms != 0 && duration_ms % unit_ms == 0 {
+            return format!("{}{unit}", duration_ms / unit_ms);
+        }
+    }
+    if duration_ms == 0 { "0s".to_owned() } else { format!("{duration_ms}ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_what_people_write() {
+        assert_eq!(parse("1h30m"), Ok(90 * MINUTE_MS));
+        assert_eq!(parse(" 28d "), Ok(28 * DAY_MS));
+        assert_eq!(parse("200ms"), Ok(200));
+        assert_eq!(parse("4w"), Ok(28 * DAY_MS));
+    }
+
+    #[test]
+    fn refuses_what_is_no_duration() {
+        assert_eq!(parse(""), Err(DurationError::Empty));
+        for bad in ["5", "m", "5x", "1M", "-5m", "5m3"] {
+            assert_eq!(parse(bad), Err(DurationError::Malformed(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prints_the_largest_whole_unit() {
+        for (ms, text) in [(24 * HOUR_MS, "1d"), (90 * MINUTE_MS, "90m"), (1_500, "1500ms"), (0, "0s")] {
+            assert_eq!(print(ms), text);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Typed expressions over an outcome's fields, as compiled from CEL by `definition`.
+//!
+//! Types, field names and regular expressions are settled when an expression is compiled, so that
+//! evaluation neither allocates nor looks up a name it could have known. The semantics are CEL's:
+//! reading an absent field is an error, and `&&` and `||` absorb an error on either side where the
+//! other side decides alone. An error makes the event unclassified; it never panics.
+
+mod display;
+mod eval;
+mod reads;
+
+use super::outcome::Outcome;
+use regex::Regex;
+
+/// A compiled condition.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    source: String,
+    condition: Condition,
+}
+
+impl Filter {
+    pub fn new(source: impl Into<String>, condition: Condition) -> Filter {
+        Filter { source: source.into(), condition }
+    }
+
+    /// `None` where the expression reads an absent field (the event is unclassified).
+    #[inline]
+    pub fn eval(&self, outcome: &Outcome<'_>) -> Option<bool> {
+        self.condition.eval(outcome).ok()
+    }
+
+    /// As `eval`, and says why an event is unclassified.
+    pub fn eval_explain(&self, outcome: &Outcome<'_>) -> Result<bool, Fault<'_>> {
+        self.condition.eval(outcome)
+    }
+
+    /// The smallest part of the condition that settled the verdict on its own: the first false one
+    /// of a `&&`, the first true one of a `||`, the first one that failed.
+    pub fn deciding(&self, outcome: &Outcome<'_>) -> &Condition {
+        self.condition.deciding(outcome)
+    }
+
+    /// The expression as it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+}
+
+/// A compiled number.
+#[derive(Clone, Debug)]
+pub struct NumberExpr {
+    source: String,
+    value: Double,
+}
+
+impl NumberExpr {
+    pub fn new(source: impl Into<String>, value: Double) -> NumberExpr {
+        NumberExpr { source: source.into(), value }
+    }
+
+    /// `None` where the expression reads an absent field or has no value (the event is
+    /// unclassified).
+    #[inline]
+    pub fn eval(&self, outcome: &Outcome<'_>) -> Option<f64> {
+        self.eval_explain(outcome).ok()
+    }
+
+    /// As `eval`, and says why an event is unclassified. A NaN compares with nothing, in CEL an
+    /// error: it is one here too.
+    pub fn eval_explain(&self, outcome: &Outcome<'_>) -> Result<f64, Fault<'_>> {
+        let value = self.value.eval(outcome)?;
+        if value.is_nan() { Err(Fault::NotComparable) } else { Ok(value) }
+    }
+
+    /// The expression as it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub fn value(&self) -> &Double {
+        &self.value
+    }
+}
+
+/// Why an expression has no value for an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault<'e> {
+    AbsentField(Field),
+    AbsentMeasure(&'e Name),
+    AbsentAttribute(&'e Name),
+    DivisionByZero,
+    Overflow,
+    NotANumber,
+    NotComparable,
+}
+
+/// The name of a measure or an attribute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(pub Box<str>);
+
+/// The fields of an outcome that have a name of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    Tenant,
+    User,
+    Timestamp,
+    Operation,
+    Dependency,
+    ErrorType,
+    TraceId,
+    EventId,
+    Journey,
+    Step,
+    Status,
+    LatencyMs,
+    Weight,
+}
+
+impl Field {
+    pub const ALL: [Field; 13] = [
+        Field::Tenant,
+        Field::User,
+        Field::Timestamp,
+        Field::Operation,
+        Field::Dependency,
+        Field::ErrorType,
+        Field::TraceId,
+        Field::EventId,
+        Field::Journey,
+        Field::Step,
+        Field::Status,
+        Field::LatencyMs,
+        Field::Weight,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Field::Tenant => "tenant",
+            Field::User => "user",
+            Field::Timestamp => "timestamp",
+            Field::Operation => "operation",
+            Field::Dependency => "dependency",
+            Field::ErrorType => "error_type",
+            Field::TraceId => "trace_id",
+            Field::EventId => "event_id",
+            Field::Journey => "journey",
+            Field::Step => "step",
+            Field::Status => "status",
+            Field::LatencyMs => "latency_ms",
+            Field::Weight => "weight",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Field> {
+        Field::ALL.into_iter().find(|f| f.as_str() == name)
+    }
+
+    /// Whether an accepted outcome always has this field.
+    pub const fn is_required(self) -> bool {
+        matches!(self, Field::Tenant | Field::Timestamp | Field::Weight)
+    }
+}
+
+/// A field, a measure or an attribute, as `has()` asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reference {
+    Field(Field),
+    Measure(Name),
+    Attribute(Name),
+}
+
+/// The two maps of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Map {
+    Measures,
+    Attributes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextTest {
+    StartsWith,
+    EndsWith,
+    Contains,
+}
+
+/// An expression of type bool.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    Literal(bool),
+    Has(Reference),
+    Not(Box<Condition>),
+    /// `a && b && ...`: false where any is, else a fault where any has one.
+    All(Vec<Condition>),
+    /// `a || b || ...`: true where any is, else a fault where any has one.
+    Any(Vec<Condition>),
+    If(Box<(Condition, Condition, Condition)>),
+    /// `a == b`, or `a != b` where `negated`, of two conditions.
+    Same {
+        negated: bool,
+        sides: Box<(Condition, Condition)>,
+    },
+    CompareInt(Comparison, Int, Int),
+    CompareDouble(Comparison, Double, Double),
+    CompareText(Comparison, Text, Text),
+    IntIn(Int, Vec<i64>),
+    DoubleIn(Double, Vec<f64>),
+    TextIn(Text, Vec<Box<str>>),
+    Test(TextTest, Text, Text),
+    Matches(Text, Regex),
+}
+
+/// An expression of type int.
+#[derive(Clone, Debug)]
+pub enum Int {
+    Literal(i64),
+    Status,
+    /// Milliseconds since the epoch.
+    Timestamp,
+    Negate(Box<Int>),
+    Binary(Arithmetic, Box<(Int, Int)>),
+    If(Box<(Condition, Int, Int)>),
+    /// In characters.
+    SizeOfText(Text),
+    SizeOfMap(Map),
+    FromDouble(Box<Double>),
+    FromText(Text),
+}
+
+/// An expression of type double.
+#[derive(Clone, Debug)]
+pub enum Double {
+    Literal(f64),
+    LatencyMs,
+    Weight,
+    Measure(Name),
+    Negate(Box<Double>),
+    Binary(Arithmetic, Box<(Double, Double)>),
+    If(Box<(Condition, Double, Double)>),
+    FromInt {
+        int: Box<Int>,
+        /// False where the expression merely compares an int with a double.
+        written: bool,
+    },
+    FromText(Text),
+}
+
+/// An expression of type string.
+#[derive(Clone, Debug)]
+pub enum Text {
+    Literal(Box<str>),
+    Field(Field),
+    Attribute(Name),
+    If(Box<(Condition, Text, Text)>),
+}

@@ -1,0 +1,109 @@
+//! Which optional fields an expression reads without asking first whether they are there.
+
+use super::{Condition, Double, Field, Filter, Int, NumberExpr, Reference, Text};
+use std::collections::BTreeSet;
+
+#[derive(Default)]
+struct Reads {
+    read: BTreeSet<Reference>,
+    asked: BTreeSet<Reference>,
+}
+
+impl Filter {
+    /// The optional fields whose absence may leave an event unclassified, in a fixed order. A field
+    /// that the filter asks for anywhere is taken as guarded.
+    pub fn unguarded_reads(&self) -> Vec<Reference> {
+        let mut reads = Reads::default();
+        reads.condition(&self.condition);
+        reads.unguarded()
+    }
+}
+
+impl NumberExpr {
+    /// As for a filter.
+    pub fn unguarded_reads(&self) -> Vec<Reference> {
+        let mut reads = Reads::default();
+        reads.double(&self.value);
+        reads.unguarded()
+    }
+}
+
+impl Reads {
+    fn unguarded(self) -> Vec<Reference> {
+        self.read.difference(&self.asked).cloned().collect()
+    }
+
+    fn field(&mut self, field: Field) {
+        if !field.is_required() {
+            self.read.insert(Reference::Field(field));
+        }
+    }
+
+    fn condition(&mut self, condition: &Condition) {
+        match condition {
+            Condition::Literal(_) => {}
+            Condition::Has(reference) => {
+                self.asked.insert(reference.clone());
+            }
+            Condition::Not(inner) => self.condition(inner),
+            Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| self.condition(part)),
+            Condition::If(c) => [&c.0, &c.1, &c.2].into_iter().for_each(|part| self.condition(part)),
+            Condition::Same { sides, .. } => [&sides.0, &sides.1].into_iter().for_each(|part| self.condition(part)),
+            Condition::CompareInt(_, a, b) => [a, b].into_iter().for_each(|part| self.int(part)),
+            Condition::CompareDouble(_, a, b) => [a, b].into_iter().for_each(|part| self.double(part)),
+            Condition::CompareText(_, a, b) | Condition::Test(_, a, b) => {
+                [a, b].into_iter().for_each(|part| self.text(part));
+            }
+            Condition::IntIn(a, _) => self.int(a),
+            Condition::DoubleIn(a, _) => self.double(a),
+            Condition::TextIn(a, _) | Condition::Matches(a, _) => self.text(a),
+        }
+    }
+
+    fn int(&mut self, int: &Int) {
+        match int {
+            Int::Literal(_) | Int::Timestamp | Int::SizeOfMap(_) => {}
+            Int::Status => self.field(Field::Status),
+            Int::Negate(a) => self.int(a),
+            Int::Binary(_, sides) => [&sides.0, &sides.1].into_iter().for_each(|part| self.int(part)),
+            Int::If(c) => {
+                self.condition(&c.0);
+                [&c.1, &c.2].into_iter().for_each(|part| self.int(part));
+            }
+            Int::SizeOfText(text) | Int::FromText(text) => self.text(text),
+            Int::FromDouble(d) => self.double(d),
+        }
+    }
+
+    fn double(&mut self, double: &Double) {
+        match double {
+            Double::Literal(_) | Double::Weight => {}
+            Double::LatencyMs => self.field(Field::LatencyMs),
+            Double::Measure(name) => {
+                self.read.insert(Reference::Measure(name.clone()));
+            }
+            Double::Negate(a) => self.double(a),
+            Double::Binary(_, sides) => [&sides.0, &sides.1].into_iter().for_each(|part| self.double(part)),
+            Double::If(c) => {
+                self.condition(&c.0);
+                [&c.1, &c.2].into_iter().for_each(|part| self.double(part));
+            }
+            Double::FromInt { int, .. } => self.int(int),
+            Double::FromText(text) => self.text(text),
+        }
+    }
+
+    fn text(&mut self, text: &Text) {
+        match text {
+            Text::Literal(_) => {}
+            Text::Field(field) => self.field(*field),
+            Text::Attribute(name) => {
+                self.read.insert(Reference::Attribute(name.clone()));
+            }
+            Text::If(c) => {
+                self.condition(&c.0);
+                [&c.1, &c.2].into_iter().for_each(|part| self.text(part));
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The vocabulary: event time, outcomes, SLOs, keys and the records that leave.
+//!
+//! Nothing here does IO, reads a clock or knows where a record came from. Every other module
+//! imports this one; this one imports none of them.
+
+pub mod duration;
+pub mod expr;
+pub mod key;
+pub mod outcome;
+pub mod output;
+pub mod ratio;
+pub mod record;
+pub mod slo;
+pub mod suggest;
+pub mod time;
+pub mod wire;

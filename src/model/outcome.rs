@@ -1,0 +1,94 @@
+//! One request outcome, as it is after decoding and mapping (contract, section 1).
+//!
+//! Texts are borrowed from the record's bytes wherever the format allows it: the hot path decodes,
+//! classifies and forgets an outcome without allocating.
+
+use super::time::Ms;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// A weight of 1 in micro-weights, the integer every sum is made of.
+pub const WEIGHT_ONE: u64 = 1_000_000;
+
+/// Name and value of an attribute or a measure.
+pub type Pairs<'a, T> = SmallVec<[(Cow<'a, str>, T); 8]>;
+
+/// A decoded outcome. `timestamp_ms` and `tenant` are always there; a record without them became a
+/// dead letter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome<'a> {
+    pub tenant: Cow<'a, str>,
+    pub user: Option<Cow<'a, str>>,
+    pub timestamp_ms: Ms,
+    pub operation: Option<Cow<'a, str>>,
+    pub dependency: Option<Cow<'a, str>>,
+    pub error_type: Option<Cow<'a, str>>,
+    pub trace_id: Option<Cow<'a, str>>,
+    pub event_id: Option<Cow<'a, str>>,
+    pub journey: Option<Cow<'a, str>>,
+    pub step: Option<Cow<'a, str>>,
+    pub status: Option<i64>,
+    pub latency_ms: Option<f64>,
+    /// In the record's order; a name that comes twice counts with its last value.
+    pub measures: Pairs<'a, f64>,
+    /// In the record's order; a name that comes twice counts with its last value.
+    pub attributes: Pairs<'a, Cow<'a, str>>,
+    /// Micro-weights, rounded half-even; within [1, 10^12].
+    pub weight_micros: u64,
+}
+
+impl Outcome<'_> {
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_ref())
+    }
+
+    pub fn measure(&self, name: &str) -> Option<f64> {
+        self.measures.iter().rev().find(|(n, _)| n == name).map(|(_, v)| *v)
+    }
+}
+
+/// Why a record is a dead letter; where several hold, the first in this order (contract, section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rejection {
+    NotDecodable,
+    NoTenant,
+    NoTimestamp,
+    Before2000,
+    InTheFuture,
+    NotFinite,
+    WeightOutOfRange,
+    TooLong,
+}
+
+impl Rejection {
+    pub const ALL: [Rejection; 8] = [
+        Rejection::NotDecodable,
+        Rejection::NoTenant,
+        Rejection::NoTimestamp,
+        Rejection::Before2000,
+        Rejection::InTheFuture,
+        Rejection::NotFinite,
+        Rejection::WeightOutOfRange,
+        Rejection::TooLong,
+    ];
+
+    /// The reason as it stands in the dead letter and in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rejection::NotDecodable => "not_decodable",
+            Rejection::NoTenant => "no_tenant",
+            Rejection::NoTimestamp => "no_timestamp",
+            Rejection::Before2000 => "before_2000",
+            Rejection::InTheFuture => "in_the_future",
+            Rejection::NotFinite => "not_finite",
+            Rejection::WeightOutOfRange => "weight_out_of_range",
+            Rejection::TooLong => "too_long",
+        }
+    }
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

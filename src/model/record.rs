@@ -1,0 +1,124 @@
+//! A record of the log as every implementation of the log hands it over.
+
+use super::time::Ms;
+
+/// Headers of a record, looked at only where they are needed (dead letters, schema ids).
+pub trait Headers {
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8]));
+}
+
+/// No headers: files have none.
+pub struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn for_each(&self, _each: &mut dyn FnMut(&str, &[u8])) {}
+}
+
+/// A record that was read: borrowed bytes, its partition, its offset and the log's own timestamp.
+#[derive(Clone, Copy)]
+pub struct RecordIn<'a> {
+    pub partition: u32,
+    pub offset: i64,
+    pub key: Option<&'a [u8]>,
+    pub value: &'a [u8],
+    /// The Kafka record's own timestamp; `None` for files, where no record can be in the future.
+    pub timestamp_ms: Option<Ms>,
+    pub headers: &'a dyn Headers,
+}
+
+/// Which of tailburn's topics a record leaves on. The prefix belongs to the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    SloStatus,
+    SloHistory,
+    BurnAlerts,
+    TailCohorts,
+    UserStatus,
+    CanaryVerdicts,
+    DeadLetters,
+    Partials,
+}
+
+impl Topic {
+    /// The topics people read, in the order of the contract.
+    pub const OUTPUTS: [Topic; 7] = [
+        Topic::SloStatus,
+        Topic::SloHistory,
+        Topic::BurnAlerts,
+        Topic::TailCohorts,
+        Topic::UserStatus,
+        Topic::CanaryVerdicts,
+        Topic::DeadLetters,
+    ];
+
+    /// The name behind the prefix.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Topic::SloStatus => "slo-status",
+            Topic::SloHistory => "slo-history",
+            Topic::BurnAlerts => "burn-alerts",
+            Topic::TailCohorts => "tail-cohorts",
+            Topic::UserStatus => "user-status",
+            Topic::CanaryVerdicts => "canary-verdicts",
+            Topic::DeadLetters => "dead-letters",
+            Topic::Partials => "internal.partials",
+        }
+    }
+}
+
+/// A record that is to leave, decided by the core and written by the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordOut {
+    pub topic: Topic,
+    pub partition: u32,
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub timestamp_ms: Ms,
+}
+
+/// The partition that Kafka's Java client gives a key: murmur2, the sign bit cleared, modulo.
+pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
+    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
+}
+
+/// Murmur2 as in `org.apache.kafka.common.utils.Utils` (seed `0x9747b28c`).
+fn murmur2(data: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut h: u32 = 0x9747_b28c ^ data.len() as u32;
+    let mut chunks = data.chunks_exact(4);
+    for chunk in &mut chunks {
+        let mut k = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]).wrapping_mul(M);
+        k = (k ^ (k >> 24)).wrapping_mul(M);
+        h = h.wrapping_mul(M) ^ k;
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        for (i, &b) in rest.iter().enumerate().rev() {
+            h ^= u32::from(b) << (8 * i);
+        }
+        h = h.wrapping_mul(M);
+    }
+    h = (h ^ (h >> 13)).wrapping_mul(M);
+    h ^ (h >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vectors of Kafka's own `UtilsTest.testMurmur2`.
+    #[test]
+    fn murmur2_is_kafkas() {
+        for (text, hash) in [
+            ("21", -973_932_308i32),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+        ] {
+            assert_eq!(murmur2(text.as_bytes()) as i32, hash, "{text}");
+        }
+    }
+}

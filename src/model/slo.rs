@@ -1,0 +1,174 @@
+//! An SLO, ready to be evaluated: references resolved, defaults filled in, filters compiled.
+//!
+//! `definition` makes these from OpenSLO documents; the operators only read them.
+
+use super::expr::{Filter, NumberExpr};
+use super::ratio::Ratio;
+use super::time::Ms;
+use std::collections::BTreeMap;
+
+/// The most user windows that an SLO can have.
+pub const USER_WINDOWS_MAX: usize = 16;
+
+/// How severe an alert is; also the cap of alerts in scope `tenant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Info,
+    Ticket,
+    Page,
+}
+
+impl Severity {
+    /// In the order in which alerts are published: page, ticket, info.
+    pub const ORDER: [Severity; 3] = [Severity::Page, Severity::Ticket, Severity::Info];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Page => "page",
+            Severity::Ticket => "ticket",
+            Severity::Info => "info",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Severity> {
+        Severity::ORDER.into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// How a threshold metric compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThresholdOp {
+    Lte,
+    Gte,
+    Lt,
+    Gt,
+}
+
+impl ThresholdOp {
+    pub fn holds(self, value: f64, threshold: f64) -> bool {
+        match self {
+            ThresholdOp::Lte => value <= threshold,
+            ThresholdOp::Gte => value >= threshold,
+            ThresholdOp::Lt => value < threshold,
+            ThresholdOp::Gt => value > threshold,
+        }
+    }
+}
+
+/// What decides whether a counted event is good.
+#[derive(Clone, Debug)]
+pub enum Criterion {
+    /// Good where the filter holds.
+    Good(Filter),
+    /// Bad where the filter holds.
+    Bad(Filter),
+    /// Good where `value op threshold`.
+    Threshold { value: NumberExpr, op: ThresholdOp, threshold: f64 },
+}
+
+/// Which events count, and which of them are good.
+#[derive(Clone, Debug)]
+pub struct Indicator {
+    pub name: String,
+    /// `None` counts every event.
+    pub total: Option<Filter>,
+    pub criterion: Criterion,
+}
+
+/// A burn-rate rule. `short_ms` is `None` for a rule with a single window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub long_ms: Ms,
+    pub short_ms: Option<Ms>,
+    pub factor: Ratio,
+    /// The severity written in the rule, before guards and caps.
+    pub severity: Severity,
+}
+
+impl Rule {
+    /// `1h/5m`, or `1h` for a single window.
+    pub fn name(&self) -> String {
+        let long = super::duration::print(self.long_ms);
+        match self.short_ms {
+            Some(short) => format!("{long}/{}", super::duration::print(short)),
+            None => long,
+        }
+    }
+
+    /// The window whose evidence resolves the rule: the short one, else the only one.
+    pub fn evidence_ms(&self) -> Ms {
+        self.short_ms.unwrap_or(self.long_ms)
+    }
+}
+
+/// Severity cap of alerts in scope `tenant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantAlerts {
+    Off,
+    UpTo(Severity),
+}
+
+/// Documentation that travels with an SLO and its alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Documentation {
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    pub escalation: Option<String>,
+    pub why: Option<String>,
+    pub how_measured: Option<String>,
+    pub accepted_variation: Option<String>,
+    pub review_by: Option<String>,
+    pub runbook: Option<String>,
+    pub dashboard: Option<String>,
+}
+
+/// One SLO (one objective of a document).
+#[derive(Clone, Debug)]
+pub struct Slo {
+    /// As on the outputs: `name`, or `name:displayName` where a document has several objectives.
+    pub name: String,
+    pub display_name: String,
+    pub service: String,
+    pub labels: BTreeMap<String, String>,
+    pub documentation: Documentation,
+    pub indicator: Indicator,
+    /// In [0, 1); compared exactly.
+    pub objective: Ratio,
+    pub tenant_objectives: BTreeMap<String, Ratio>,
+    pub compliance_window_ms: Ms,
+    /// Attributes of the scope `group`; empty: no such scope.
+    pub group_by: Vec<String>,
+    pub tenant_alerts: TenantAlerts,
+    /// Ascending, without repeats; the compliance window among them.
+    pub user_windows_ms: Vec<Ms>,
+    /// In the order of section 6 (or as the user wrote them).
+    pub rules: Vec<Rule>,
+    pub min_events: u64,
+    pub low_traffic_guard: bool,
+    pub single_user_guard: bool,
+    pub budget_rule: bool,
+    /// `None`: max(short window, 15 m), rule by rule.
+    pub resolve_after_ms: Option<Ms>,
+    pub no_data_after_ms: Ms,
+    pub min_user_events: u64,
+    pub allowed_lateness_ms: Ms,
+    /// SHA-256 (hex) of the canonical JSON of the SLO after references, defaults and overrides.
+    pub definition_hash: String,
+    /// SHA-256 (hex) of the filters alone: window state belongs to it.
+    pub filters_hash: String,
+}
+
+impl Slo {
+    /// The objective in a scope: a tenant may have its own.
+    pub fn objective_of(&self, scope: &super::key::Scope) -> Ratio {
+        match scope {
+            super::key::Scope::Tenant(t) => self.tenant_objectives.get(t).copied().unwrap_or(self.objective),
+            _ => self.objective,
+        }
+    }
+
+    /// How long the condition must have been false, on evidence, before a rule resolves.
+    pub fn resolve_after_ms(&self, rule: &Rule) -> Ms {
+        self.resolve_after_ms.unwrap_or_else(|| rule.evidence_ms().max(15 * super::time::MINUTE_MS))
+    }
+}

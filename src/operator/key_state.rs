@@ -1,0 +1,274 @@
+//! All that is known of one key, and its step at a boundary: deltas in, then rules, alerts and the
+//! status, in this order and from the same sums.
+
+use super::alert::{self, Episode, Resolved};
+use super::burn_rate::{BadUsers, Evidence, LastSeen, RuleSpec, RuleState, severity_cap};
+use super::cohort_episode::{self, CohortRecord, Cohorts};
+use super::partial::{KeyDelta, KeyStep};
+use super::status::{self, State};
+use super::window::{HourCount, Layout, Starts, Windows};
+use crate::model::key::{Scope, key_text};
+use crate::model::output::{AlertCohort, BurnAlert, SloStatus, UserWindow};
+use crate::model::ratio::Ratio;
+use crate::model::slo::{Severity, Slo};
+use crate::model::time::{HOUR_MS, Ms, PANE_MS};
+use serde::{Deserialize, Serialize};
+
+/// What does not change about a key while its definition stands.
+#[derive(Debug)]
+pub struct KeyFacts<'a> {
+    pub slo: &'a Slo,
+    pub layout: &'a Layout,
+    pub scope: &'a Scope,
+    pub key_text: &'a str,
+    pub objective: Ratio,
+    pub specs: &'a [RuleSpec],
+    pub cap: Option<Severity>,
+}
+
+/// The owned part of [`KeyFacts`].
+#[derive(Clone, Debug)]
+pub struct KeyIdentity {
+    pub scope: Scope,
+    pub key_text: String,
+    pub objective: Ratio,
+    pub specs: Vec<RuleSpec>,
+    pub cap: Option<Severity>,
+}
+
+impl KeyIdentity {
+    pub fn of(slo: &Slo, layout: &Layout, scope: Scope) -> KeyIdentity {
+        let objective = slo.objective_of(&scope);
+        KeyIdentity {
+            key_text: key_text(&slo.name, &scope),
+            objective,
+            specs: slo.rules.iter().map(|rule| RuleSpec::of(slo, rule, objective, layout)).collect(),
+            cap: severity_cap(slo, matches!(scope, Scope::Tenant(_))),
+            scope,
+        }
+    }
+
+    pub fn facts<'a>(&'a self, slo: &'a Slo, layout: &'a Layout) -> KeyFacts<'a> {
+        KeyFacts {
+            slo,
+            layout,
+            scope: &self.scope,
+            key_text: &self.key_text,
+            objective: self.objective,
+            specs: &self.specs,
+            cap: self.cap,
+        }
+    }
+}
+
+/// The boundary a key is at.
+#[derive(Clone, Copy, Debug)]
+pub struct Moments<'a> {
+    pub at_ms: Ms,
+    pub starts: &'a Starts,
+    pub status_interval_ms: Ms,
+    pub is_incomplete: bool,
+}
+
+/// When a key began, and how far its events reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Life {
+    /// The start of the pane of the smallest visible event time.
+    first_ms: Ms,
+    /// The start of the pane of the largest visible event time.
+    last_ms: Ms,
+    /// The first T.
+    since_ms: Ms,
+}
+
+/// The state of one key. It exists once an event of it was visible; before that it only knows of
+/// unclassified events.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeyState {
+    life: Option<Life>,
+    pub windows: Windows,
+    pub unclassified_hour: HourCount,
+    pub accepted: u64,
+    pub unclassified: u64,
+    pub late: u64,
+    /// Every bad event since the key began, in micro-weights.
+    pub all_bad: u128,
+    pub rules: Vec<RuleState>,
+    pub episodes: [Option<Episode>; 3],
+    pub seen: LastSeen,
+    pub bad_seen: LastSeen,
+    pub bad_users: BadUsers,
+    /// The last step of each user window.
+    pub users: Vec<Option<UserWindow>>,
+    pub cohorts: Cohorts,
+    pub leading_cohort: Option<AlertCohort>,
+    /// An event became visible since the last status.
+    has_news: bool,
+    state_before: Option<State>,
+    was_redefined: bool,
+}
+
+/// What a key publishes at one boundary.
+#[derive(Debug, Default)]
+pub struct KeyOutput {
+    pub status: Option<SloStatus>,
+    pub alerts: Vec<BurnAlert>,
+    /// By id.
+    pub cohorts: Vec<CohortRecord>,
+    /// The key is forgotten; its status gets a tombstone.
+    pub is_gone: bool,
+}
+
+impl KeyState {
+    pub fn new(slo: &Slo, layout: &Layout) -> KeyState {
+        KeyState {
+            windows: Windows::new(layout),
+            rules: vec![RuleState::default(); slo.rules.len()],
+            users: vec![None; slo.user_windows_ms.len()],
+            ..KeyState::default()
+        }
+    }
+
+    pub fn exists(&self) -> bool {
+        self.life.is_some()
+    }
+
+    pub fn first_ms(&self) -> Ms {
+        self.life.map_or(0, |l| l.first_ms)
+    }
+
+    pub fn last_ms(&self) -> Ms {
+        self.life.map_or(0, |l| l.last_ms)
+    }
+
+    pub fn since_ms(&self) -> Ms {
+        self.life.map_or(0, |l| l.since_ms)
+    }
+
+    /// A changed definition keeps the counts; its rules begin anew, and its alerts end at the next
+    /// boundary.
+    pub fn redefine(&mut self, slo: &Slo) {
+        self.rules = vec![RuleState::default(); slo.rules.len()];
+        self.users = vec![None; slo.user_windows_ms.len()];
+        self.was_redefined = true;
+    }
+
+    /// What a restart found, at the boundary it was left at: figures of user windows in which nobody
+    /// was active are not written step by step, only how many steps there were since is made up for.
+    pub fn catch_up(&mut self, at_ms: Ms) {
+        for users in self.users.iter_mut().flatten().filter(|u| u.users == 0 && u.users_too_few == 0) {
+            if let Ok(window_ms) = crate::model::duration::parse(&users.window) {
+                let step_ms = crate::model::time::slice_ms(window_ms);
+                users.at = crate::model::time::Moment(crate::model::time::floor_to(at_ms, step_ms));
+            }
+        }
+    }
+
+    /// Moves the windows to the boundary, before anything is added at it.
+    pub fn advance(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>) {
+        self.windows.advance(facts.layout, now.starts);
+        self.unclassified_hour.advance(now.at_ms);
+    }
+
+    /// Adds what became visible at the boundary.
+    pub fn apply(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, delta: &KeyDelta) {
+        for pane in &delta.panes {
+            self.begin_or_extend(pane.start_ms, now.at_ms);
+            self.windows.add(facts.layout, now.starts, pane);
+            self.accepted += pane.counts.events;
+            self.all_bad += pane.counts.bad;
+            self.has_news = true;
+        }
+        for (time_ms, count) in &delta.unclassified {
+            self.unclassified_hour.add(now.at_ms, *time_ms, *count);
+        }
+        if self.exists() {
+            self.unclassified += delta.unclassified.iter().map(|(_, count)| count).sum::<u64>();
+            self.late += delta.late;
+        }
+        delta.seen.iter().for_each(|(slice, change)| self.seen.add(*slice, *change));
+        delta.bad_seen.iter().for_each(|(slice, change)| self.bad_seen.add(*slice, *change));
+        delta.bad_users.iter().for_each(|(pane, users)| self.bad_users.set(*pane, users));
+    }
+
+    fn begin_or_extend(&mut self, pane_ms: Ms, at_ms: Ms) {
+        let life = self.life.get_or_insert(Life { first_ms: pane_ms, last_ms: pane_ms, since_ms: at_ms });
+        life.first_ms = life.first_ms.min(pane_ms);
+        life.last_ms = life.last_ms.max(pane_ms);
+    }
+
+    /// Takes the users' figures of this boundary's steps: every window whose step this is gets new
+    /// figures, those of no users where no users task said anything.
+    pub fn apply_steps(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep]) {
+        for (i, window_ms) in facts.slo.user_windows_ms.iter().enumerate() {
+            if now.at_ms % crate::model::time::slice_ms(*window_ms) != 0 {
+                continue;
+            }
+            let mut parts = steps.iter().filter(|s| s.window_ms == *window_ms);
+            let mut users = parts.next().map(|s| s.distribution.clone()).unwrap_or_default();
+            parts.for_each(|s| users.merge(&s.distribution));
+            self.users[i] = Some(users.figures(*window_ms, now.at_ms, facts.objective));
+        }
+    }
+
+    /// Decides everything that is due at the boundary, `steps` being the users' figures of its steps.
+    pub fn evaluate(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep], out: &mut KeyOutput) {
+        if !self.exists() {
+            return;
+        }
+        if self.windows.sum(facts.layout.compliance).counts.events == 0 {
+            alert::close_all(self, facts, now, Resolved::NoData, &mut out.alerts);
+            cohort_episode::close_all(self, facts, now, out);
+            out.is_gone = true;
+            return;
+        }
+        if std::mem::take(&mut self.was_redefined) {
+            alert::close_all(self, facts, now, Resolved::DefinitionChanged, &mut out.alerts);
+        }
+        self.step_rules(facts, now);
+        cohort_episode::step(self, facts, now, steps, out);
+        alert::step(self, facts, now, &mut out.alerts);
+        let state = status::state_of(self, facts, now);
+        let changed = self.state_before.replace(state).is_some_and(|before| before != state);
+        if changed || !out.alerts.is_empty() || self.is_due(now) {
+            out.status = Some(status::status_of(self, facts, now, state));
+            self.has_news = false;
+        }
+    }
+
+    fn is_due(&self, now: &Moments<'_>) -> bool {
+        now.at_ms % HOUR_MS == 0 || (self.has_news && now.at_ms % now.status_interval_ms == 0)
+    }
+
+    fn step_rules(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>) {
+        self.forget_users(facts, now);
+        let seen = &self.seen;
+        let users_active = |window: usize| seen.users_since(now.starts.windows_ms[window]);
+        let evidence = Evidence {
+            at_ms: now.at_ms,
+            first_ms: self.life.map_or(0, |l| l.first_ms),
+            windows: &self.windows,
+            users_active: &users_active,
+            bad_users: &self.bad_users,
+            window_starts_ms: &now.starts.windows_ms,
+        };
+        for (state, spec) in self.rules.iter_mut().zip(facts.specs) {
+            state.step(facts.slo, facts.objective, spec, &evidence);
+        }
+    }
+
+    /// Forgets which users had events before the longest window that asks for them.
+    fn forget_users(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>) {
+        if now.at_ms % (6 * PANE_MS) != 0 {
+            return;
+        }
+        let start_of = |window: usize| now.starts.windows_ms[window];
+        if let Some(from_ms) = facts.specs.iter().map(|s| start_of(s.long)).min() {
+            self.seen.forget_before(from_ms);
+            self.bad_seen.forget_before(from_ms);
+        }
+        let pages = facts.specs.iter().filter(|s| s.severity == Severity::Page);
+        let keep_from_ms = pages.map(|s| start_of(s.long)).min().unwrap_or(now.at_ms);
+        self.bad_users.forget_before(keep_from_ms);
+    }
+}

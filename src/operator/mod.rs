@@ -1,0 +1,17 @@
+//! Operators decide. They read no clock, do no IO, and iterate no unordered map: the same events in
+//! give the same figures out, whatever machine, partitioning or crash lies between.
+
+pub mod alert;
+pub mod burn_rate;
+pub mod classify;
+pub mod cohort;
+pub mod cohort_episode;
+pub mod distribution;
+pub mod key_state;
+pub mod partial;
+pub mod significance;
+pub mod sketch;
+pub mod status;
+pub mod user_row;
+pub mod watermark;
+pub mod window;

@@ -1,0 +1,211 @@
+//! The status of a key: every published figure of an SLO, from the same sums that alerts look at.
+
+use super::burn_rate::{alerts_are_off, severity_cap};
+use super::distribution::latency_of;
+use super::key_state::{KeyFacts, KeyState, Moments};
+use super::partial::Counts;
+use crate::model::duration;
+use crate::model::key::{OTHER, Scope};
+use crate::model::output::{Budget, Counts as CountFields, Labels, RuleStatus, SloStatus, WindowStatus};
+use crate::model::ratio::Ratio;
+use crate::model::time::{MINUTE_MS, Moment, Ms};
+
+/// Micro-weights as published.
+pub fn weight_of(micros: u128) -> f64 {
+    micros as f64 / 1e6
+}
+
+/// `good / (good + bad)`; null, never 1 and never 0, where there is nothing.
+pub fn sli_of(counts: &Counts) -> Option<f64> {
+    (counts.total() > 0).then(|| counts.good as f64 / counts.total() as f64)
+}
+
+/// `(bad / (good + bad)) / (1 - objective)` (Site Reliability Workbook, chapter 5).
+pub fn burn_of(counts: &Counts, objective: Ratio) -> Option<f64> {
+    (counts.total() > 0).then(|| (counts.bad as f64 / counts.total() as f64) / allowed_share(objective))
+}
+
+/// `1 - objective`, from the decimal that was written: in doubles `1 - 0.99` is not `0.01`.
+pub fn allowed_share(objective: Ratio) -> f64 {
+    objective.complement().unwrap_or(Ratio::ZERO).as_f64()
+}
+
+/// How much of a window the key has been there for.
+pub fn coverage_of(at_ms: Ms, first_ms: Ms, start_ms: Ms) -> f64 {
+    ((at_ms - first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0)
+}
+
+/// The state of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum State {
+    NoData,
+    Breached,
+    AtRisk,
+    Ok,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::NoData => "no_data",
+            State::Breached => "breached",
+            State::AtRisk => "at_risk",
+            State::Ok => "ok",
+        }
+    }
+}
+
+/// How much of the period's budget is spent: the burn so far, for the time covered so far.
+fn spent_of_period(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Option<f64> {
+    let burn = burn_of(&key.windows.sum(facts.layout.compliance).counts, facts.objective)?;
+    Some(burn * compliance_coverage(key, facts, now))
+}
+
+fn compliance_coverage(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> f64 {
+    coverage_of(now.at_ms, key.first_ms(), now.starts.windows_ms[facts.layout.compliance])
+}
+
+/// Whether at least `share` of the period's budget is spent: `burn * coverage >= share`, compared in
+/// integers, because a total outage spends exactly all of it.
+fn has_spent(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, share: Ratio) -> bool {
+    let counts = &key.windows.sum(facts.layout.compliance).counts;
+    let allowed = facts.objective.complement().unwrap_or(Ratio::ZERO);
+    let window_ms = now.at_ms - now.starts.windows_ms[facts.layout.compliance];
+    let covered_ms = (now.at_ms - key.first_ms()).min(window_ms);
+    let product = |factors: [u128; 4]| factors.into_iter().try_fold(1u128, u128::checked_mul);
+    let spent = product([counts.bad, allowed.den.into(), covered_ms.unsigned_abs().into(), share.den.into()]);
+    let bound = product([counts.total(), allowed.num.into(), window_ms.unsigned_abs().into(), share.num.into()]);
+    match (spent, bound) {
+        (Some(spent), Some(bound)) => spent >= bound,
+        // Beyond 128 bits the last digit decides nothing.
+        _ => spent_of_period(key, facts, now).is_some_and(|spent| spent >= share.as_f64()),
+    }
+}
+
+/// The state at this boundary, after the rules took their step.
+pub fn state_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> State {
+    let spent = |num, den| has_spent(key, facts, now, Ratio { num, den });
+    let fires = key.episodes.iter().any(Option::is_some);
+    match () {
+        () if now.at_ms - key.last_ms() > facts.slo.no_data_after_ms => State::NoData,
+        () if spent(1, 1) => State::Breached,
+        () if fires || spent(3, 4) => State::AtRisk,
+        () => State::Ok,
+    }
+}
+
+/// Tenant and group as they stand in every record.
+pub fn scope_fields(facts: &KeyFacts<'_>) -> (Option<String>, Labels) {
+    match facts.scope {
+        Scope::Aggregate => (None, Labels::new()),
+        Scope::Tenant(tenant) => (Some(tenant.clone()), Labels::new()),
+        Scope::Group(pairs) => (None, pairs.iter().cloned().collect()),
+        Scope::OtherGroups => (None, facts.slo.group_by.iter().map(|name| (name.clone(), OTHER.to_owned())).collect()),
+    }
+}
+
+/// The SLO and its scope in words.
+pub fn name_of(facts: &KeyFacts<'_>) -> String {
+    let name = &facts.slo.display_name;
+    match facts.scope {
+        Scope::Aggregate => name.clone(),
+        Scope::Tenant(tenant) => format!("{name} for {tenant}"),
+        Scope::OtherGroups => format!("{name} for all other groups"),
+        Scope::Group(pairs) => {
+            let pairs: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            format!("{name} for {}", pairs.join(","))
+        }
+    }
+}
+
+/// Builds the status.
+pub fn status_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, state: State) -> SloStatus {
+    let slo = facts.slo;
+    let (tenant, group) = scope_fields(facts);
+    let burn = burn_of(&key.windows.sum(facts.layout.compliance).counts, facts.objective);
+    SloStatus {
+        slo: slo.name.clone(),
+        definition_hash: slo.definition_hash.clone(),
+        service: slo.service.clone(),
+        display_name: slo.display_name.clone(),
+        labels: slo.labels.clone(),
+        scope: facts.scope.kind().to_owned(),
+        tenant,
+        group,
+        at: Moment(now.at_ms),
+        state: state.as_str().to_owned(),
+        flags: flags(key, facts, now),
+        objective: facts.objective.as_f64(),
+        budgeting_method: "Occurrences".to_owned(),
+        compliance_window: duration::print(slo.compliance_window_ms),
+        budget_remaining: burn.map(|b| 1.0 - b),
+        budget_spent_of_period: spent_of_period(key, facts, now),
+        budget: budget(key, facts, burn),
+        policy: None,
+        sla: None,
+        windows: (0..facts.layout.windows_ms.len()).map(|w| window_fields(key, facts, now, w)).collect(),
+        users: key.users.iter().flatten().cloned().collect(),
+        alerts: rule_fields(key, facts),
+        forecast: None,
+        counts: CountFields {
+            accepted: key.accepted,
+            unclassified: key.unclassified,
+            late: key.late,
+            counts_since: Moment(key.since_ms()),
+        },
+    }
+}
+
+fn flags(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Vec<String> {
+    let unclassified = key.unclassified_hour.sum;
+    let events = key.windows.sum(facts.layout.hour).counts.events;
+    let all = [
+        (compliance_coverage(key, facts, now) < 1.0, "warming_up"),
+        (unclassified * 100 > events + unclassified, "degraded_data"),
+        (now.is_incomplete, "incomplete"),
+    ];
+    all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
+}
+
+fn budget(key: &KeyState, facts: &KeyFacts<'_>, burn: Option<f64>) -> Budget {
+    let compliance = &key.windows.sum(facts.layout.compliance).counts;
+    let share = allowed_share(facts.objective);
+    let allowed = share * weight_of(compliance.total());
+    let spent = weight_of(compliance.bad);
+    let outage_minutes = share * facts.slo.compliance_window_ms as f64 / MINUTE_MS as f64;
+    Budget {
+        allowed_bad: Some(allowed),
+        spent_bad: Some(spent),
+        remaining_bad: Some(allowed - spent),
+        remaining_minutes: burn.map(|b| (1.0 - b) * outage_minutes),
+    }
+}
+
+fn window_fields(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, window: usize) -> WindowStatus {
+    let sum = key.windows.sum(window);
+    let start_ms = now.starts.windows_ms[window];
+    WindowStatus {
+        window: duration::print(facts.layout.windows_ms[window]),
+        start: Moment(start_ms),
+        good: weight_of(sum.counts.good),
+        bad: weight_of(sum.counts.bad),
+        sli: sli_of(&sum.counts),
+        burn: burn_of(&sum.counts, facts.objective),
+        coverage: coverage_of(now.at_ms, key.first_ms(), start_ms),
+        latency_ms: latency_of(&sum.latency),
+    }
+}
+
+fn rule_fields(key: &KeyState, facts: &KeyFacts<'_>) -> Vec<RuleStatus> {
+    let is_tenant = matches!(facts.scope, Scope::Tenant(_));
+    let off = alerts_are_off(facts.slo, is_tenant);
+    let cap = severity_cap(facts.slo, is_tenant);
+    let of_rule = |(i, state): (usize, &super::burn_rate::RuleState)| RuleStatus {
+        rule: facts.slo.rules[i].name(),
+        severity: if off { "off" } else { state.severity(&facts.specs[i], cap).as_str() }.to_owned(),
+        state: if state.firing_since_ms.is_some() { "firing" } else { "inactive" }.to_owned(),
+        since: state.firing_since_ms.map(Moment),
+        held_back_by: state.held_back.names(),
+    };
+    key.rules.iter().enumerate().map(of_rule).collect()
+}

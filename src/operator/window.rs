@@ -1,0 +1,215 @@
+//! Windows of one key: slices of integer sums, and one running sum per window.
+//!
+//! Counts are invertible, so a window costs an addition when events become visible and a subtraction
+//! when a slice expires, whatever its length. Windows with the same slice length share their slices
+//! (a *tier*).
+
+use super::partial::{Counts, EXEMPLARS, PaneDelta};
+use super::sketch::Sketch;
+use crate::model::output::Exemplar;
+use crate::model::slo::Slo;
+use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, floor_to, slice_ms, window_start};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// The windows that every status has, beside those of the SLO's rules and its compliance window.
+const STATUS_WINDOWS_MS: [Ms; 7] =
+    [5 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS, DAY_MS, 3 * DAY_MS];
+
+/// Which windows the keys of an SLO have. One per SLO, shared by its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Ascending, distinct.
+    pub windows_ms: Vec<Ms>,
+    /// The index of the compliance window.
+    pub compliance: usize,
+    /// The index of the 1 h window.
+    pub hour: usize,
+    /// Slice lengths, ascending, distinct.
+    tiers_ms: Vec<Ms>,
+    /// The longest window of each tier: its slices are kept that long.
+    tier_keeps_ms: Vec<Ms>,
+    /// The tier of each window.
+    tier_of: Vec<usize>,
+}
+
+impl Layout {
+    pub fn of(slo: &Slo) -> Layout {
+        let mut windows_ms = STATUS_WINDOWS_MS.to_vec();
+        windows_ms.push(slo.compliance_window_ms);
+        for rule in &slo.rules {
+            windows_ms.push(rule.long_ms);
+            windows_ms.extend(rule.short_ms);
+        }
+        windows_ms.sort_unstable();
+        windows_ms.dedup();
+        let mut tiers_ms: Vec<Ms> = windows_ms.iter().map(|w| slice_ms(*w)).collect();
+        tiers_ms.dedup();
+        let tier_of: Vec<usize> =
+            windows_ms.iter().map(|w| tiers_ms.iter().position(|s| *s == slice_ms(*w)).unwrap_or(0)).collect();
+        let keeps = |tier: usize| windows_ms.iter().zip(&tier_of).filter(|(_, t)| **t == tier).map(|(w, _)| *w).max();
+        let tier_keeps_ms = (0..tiers_ms.len()).map(|tier| keeps(tier).unwrap_or(0)).collect();
+        let index = |ms: Ms| windows_ms.iter().position(|w| *w == ms).unwrap_or(0);
+        let (compliance, hour) = (index(slo.compliance_window_ms), index(HOUR_MS));
+        Layout { windows_ms, compliance, hour, tiers_ms, tier_keeps_ms, tier_of }
+    }
+
+    pub fn index_of(&self, window_ms: Ms) -> Option<usize> {
+        self.windows_ms.iter().position(|w| *w == window_ms)
+    }
+
+    /// The starts of all windows at a boundary; computed once per boundary, not once per key.
+    pub fn starts_at(&self, at_ms: Ms) -> Starts {
+        Starts {
+            windows_ms: self.windows_ms.iter().map(|w| window_start(at_ms, *w)).collect(),
+            tiers_ms: self.tier_keeps_ms.iter().map(|w| window_start(at_ms, *w)).collect(),
+        }
+    }
+}
+
+/// Where windows and tiers start at one boundary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Starts {
+    pub windows_ms: Vec<Ms>,
+    tiers_ms: Vec<Ms>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Slice {
+    start_ms: Ms,
+    counts: Counts,
+    latency: Sketch,
+    exemplars: Vec<(u64, Exemplar)>,
+}
+
+/// The running sum of one window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WindowSum {
+    start_ms: Ms,
+    pub counts: Counts,
+    pub latency: Sketch,
+}
+
+/// All windows of one key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Windows {
+    tiers: Vec<VecDeque<Slice>>,
+    sums: Vec<WindowSum>,
+}
+
+impl Windows {
+    pub fn new(layout: &Layout) -> Windows {
+        Windows {
+            tiers: vec![VecDeque::new(); layout.tiers_ms.len()],
+            sums: vec![WindowSum::default(); layout.windows_ms.len()],
+        }
+    }
+
+    pub fn sum(&self, window: usize) -> &WindowSum {
+        &self.sums[window]
+    }
+
+    /// Moves every window to its start at a later boundary: slices before it are subtracted.
+    pub fn advance(&mut self, layout: &Layout, starts: &Starts) {
+        for (window, sum) in self.sums.iter_mut().enumerate() {
+            let start_ms = starts.windows_ms[window];
+            if sum.start_ms == start_ms {
+                continue;
+            }
+            let before_ms = std::mem::replace(&mut sum.start_ms, start_ms);
+            if sum.counts.events > 0 {
+                let slices = &self.tiers[layout.tier_of[window]];
+                let first = slices.partition_point(|s| s.start_ms < before_ms);
+                for slice in slices.range(first..).take_while(|s| s.start_ms < start_ms) {
+                    sum.counts.subtract(&slice.counts);
+                    sum.latency.subtract(&slice.latency);
+                }
+            }
+        }
+        for (slices, keep_from_ms) in self.tiers.iter_mut().zip(&starts.tiers_ms) {
+            while slices.front().is_some_and(|s| s.start_ms < *keep_from_ms) {
+                slices.pop_front();
+            }
+        }
+    }
+
+    /// Adds what became visible in one pane of event time. The windows stand at the same boundary.
+    pub fn add(&mut self, layout: &Layout, starts: &Starts, pane: &PaneDelta) {
+        for (tier, slices) in self.tiers.iter_mut().enumerate() {
+            if pane.start_ms >= starts.tiers_ms[tier] {
+                let slice = slice_at(slices, floor_to(pane.start_ms, layout.tiers_ms[tier]));
+                slice.counts.add(&pane.counts);
+                slice.latency.add(&pane.latency);
+                keep_smallest(&mut slice.exemplars, &pane.exemplars);
+            }
+        }
+        for sum in self.sums.iter_mut().filter(|s| pane.start_ms >= s.start_ms) {
+            sum.counts.add(&pane.counts);
+            sum.latency.add(&pane.latency);
+        }
+    }
+
+    /// The bad events with the smallest hash in a window.
+    pub fn exemplars(&self, layout: &Layout, window: usize) -> Vec<Exemplar> {
+        let start_ms = self.sums[window].start_ms;
+        let mut kept = Vec::new();
+        for slice in self.tiers[layout.tier_of[window]].iter().filter(|s| s.start_ms >= start_ms) {
+            keep_smallest(&mut kept, &slice.exemplars);
+        }
+        kept.into_iter().map(|(_, exemplar)| exemplar).collect()
+    }
+}
+
+/// The slice that starts at `start_ms`, made where it is missing; mostly it is the last one.
+fn slice_at(slices: &mut VecDeque<Slice>, start_ms: Ms) -> &mut Slice {
+    let at = match slices.back() {
+        Some(last) if last.start_ms == start_ms => slices.len() - 1,
+        Some(last) if last.start_ms > start_ms => slices.partition_point(|s| s.start_ms < start_ms),
+        _ => slices.len(),
+    };
+    if slices.get(at).is_none_or(|s| s.start_ms != start_ms) {
+        slices.insert(at, Slice { start_ms, ..Slice::default() });
+    }
+    &mut slices[at]
+}
+
+/// Merges exemplars, keeping those with the smallest hash.
+pub fn keep_smallest(kept: &mut Vec<(u64, Exemplar)>, more: &[(u64, Exemplar)]) {
+    for (hash, exemplar) in more {
+        let at = kept.partition_point(|(h, _)| h < hash);
+        if at < EXEMPLARS && kept.get(at).is_none_or(|(h, _)| h != hash) {
+            kept.insert(at, (*hash, exemplar.clone()));
+            kept.truncate(EXEMPLARS);
+        }
+    }
+}
+
+/// The latest boundaries' counts of unclassified events within one hour, in slices of a minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HourCount {
+    minutes: VecDeque<(Ms, u64)>,
+    pub sum: u64,
+}
+
+impl HourCount {
+    pub fn advance(&mut self, at_ms: Ms) {
+        let start_ms = window_start(at_ms, HOUR_MS);
+        while let Some((_, count)) = self.minutes.front().filter(|(minute, _)| *minute < start_ms) {
+            self.sum -= count;
+            self.minutes.pop_front();
+        }
+    }
+
+    pub fn add(&mut self, at_ms: Ms, time_ms: Ms, count: u64) {
+        if time_ms < window_start(at_ms, HOUR_MS) {
+            return;
+        }
+        let minute = floor_to(time_ms, MINUTE_MS);
+        let at = self.minutes.partition_point(|(m, _)| *m < minute);
+        match self.minutes.get_mut(at) {
+            Some(entry) if entry.0 == minute => entry.1 += count,
+            _ => self.minutes.insert(at, (minute, count)),
+        }
+        self.sum += count;
+    }
+}

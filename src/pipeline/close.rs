@@ -1,0 +1,480 @@
+//! Closing a boundary: the waiting verdicts are added to rows and keys, and what changed leaves as
+//! one partial per rollup partition.
+
+use super::checkpoint::CheckpointError;
+use super::intern::{NONE, tuple};
+use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, SloRows, UsersTask, Waiting};
+use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
+use crate::operator::burn_rate::BAD_USERS_PER_PANE;
+use crate::operator::classify::Verdict;
+use crate::operator::partial::{BoundaryPartial, KeyDelta, PaneDelta, Partial};
+use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
+use crate::operator::window::keep_smallest;
+use crate::state::Store;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Verdicts whose rows are fetched together.
+const BATCH: usize = 32;
+
+impl UsersTask {
+    /// Closes every boundary up to `to_ms`; `partials` (one per rollup partition) take what changed.
+    ///
+    /// `store` has the rows that are not in memory.
+    pub fn close_until(
+        &mut self,
+        to_ms: Ms,
+        partials: &mut [Partial],
+        store: &dyn Store,
+    ) -> Result<(), CheckpointError> {
+        self.cool_down();
+        let first = match (self.closed_ms, self.pending.first_key_value()) {
+            (Some(closed), _) => closed + PANE_MS,
+            (None, Some((first, _))) => *first,
+            (None, None) => return Ok(()),
+        };
+        let mut at_ms = first;
+        while at_ms <= to_ms {
+            let is_quiet = |s: &SloRows| s.cold.users == 0 && s.listed.iter().all(Vec::is_empty);
+            if self.slos.iter().all(is_quiet) {
+                // Nobody is active: no boundary says anything before the next one that is waited for.
+                // (One record from the far future must not cost a step for each boundary until then.)
+                match self.pending.first_key_value() {
+                    Some((next, _)) if *next <= to_ms => at_ms = at_ms.max(*next),
+                    _ => {
+                        self.closed_ms = Some(to_ms);
+                        break;
+                    }
+                }
+            }
+            self.close(at_ms, partials, store)?;
+            self.closed_ms = Some(at_ms);
+            at_ms += PANE_MS;
+        }
+        if let Some(closed) = self.closed_ms {
+            self.raise_sources(closed);
+            partials.iter_mut().for_each(|p| p.up_to_ms = closed);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, at_ms: Ms, partials: &mut [Partial], store: &dyn Store) -> Result<(), CheckpointError> {
+        let mut boundary: Vec<BoundaryPartial> =
+            partials.iter().map(|_| BoundaryPartial { at_ms, ..BoundaryPartial::default() }).collect();
+        if let Some(pane) = self.pending.remove(&at_ms) {
+            self.admit_groups(&pane);
+            for batch in pane.verdicts.chunks(BATCH) {
+                self.touch(batch);
+                for waiting in batch {
+                    if waiting.user != NONE {
+                        self.bring_back(waiting.slo as usize, waiting.user, store)?;
+                    }
+                    self.add(waiting, at_ms);
+                }
+            }
+            for slo in 0..self.slos.len() {
+                self.emit_deltas(slo, &pane, &mut boundary);
+            }
+            self.spare = pane.verdicts;
+            self.spare.clear();
+        }
+        self.step(at_ms, &mut boundary, store)?;
+        for (partial, news) in partials.iter_mut().zip(boundary) {
+            if !news.deltas.is_empty() || !news.steps.is_empty() {
+                partial.boundaries.push(news);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a little of every row that a batch is for. The reads do not wait for one another, as they
+    /// would where each row is updated before the next one is looked for: with many users most of
+    /// them miss the caches.
+    fn touch(&self, batch: &[Waiting]) {
+        let mut index = [NONE; BATCH];
+        for (index, waiting) in index.iter_mut().zip(batch) {
+            let row_of = &self.slos[waiting.slo as usize].row_of;
+            *index = row_of.get(waiting.user as usize).copied().unwrap_or(NONE);
+        }
+        let touched = index.iter().zip(batch).map(|(index, waiting)| {
+            let row = self.slos[waiting.slo as usize].rows.get(*index as usize);
+            row.map_or(0, UserRow::touch)
+        });
+        black_box(touched.fold(0, |all, part| all ^ part));
+    }
+
+    /// Groups get a key in the order of boundaries, then of their bytes, until the limit.
+    fn admit_groups(&mut self, pane: &Pane) {
+        for (index, rows) in self.slos.iter_mut().enumerate() {
+            if rows.slo.group_by.is_empty() || rows.admitted.len() >= self.settings.groups_max {
+                continue;
+            }
+            let of_slo = pane.verdicts.iter().filter(|w| w.slo as usize == index && w.group != NONE);
+            let mut new: Vec<u32> = of_slo.map(|w| w.group).filter(|g| !rows.admitted.contains(g)).collect();
+            new.sort_unstable_by(|a, b| rows.groups.get(*a).cmp(rows.groups.get(*b)));
+            new.dedup();
+            new.truncate(self.settings.groups_max - rows.admitted.len());
+            rows.admitted.extend(new);
+        }
+    }
+
+    fn add(&mut self, waiting: &Waiting, at_ms: Ms) {
+        let rows = &mut self.slos[waiting.slo as usize];
+        let group = match waiting.group {
+            NONE => NONE,
+            group if rows.admitted.contains(&group) => group,
+            _ => OTHER_GROUPS,
+        };
+        rows.tenant(waiting.tenant).add(waiting);
+        if group != NONE {
+            rows.group_sums.entry(group).or_default().add(waiting);
+        }
+        if waiting.user == NONE || waiting.verdict == Verdict::Unclassified {
+            return;
+        }
+        let row = rows.row(waiting.user, &mut self.users);
+        let moved = rows.add_to_row(row, waiting, at_ms, &self.tuples);
+        rows.tenants[waiting.tenant as usize].note_seen(&moved);
+        if group != NONE {
+            let row = rows.group_row(waiting.user, group, &mut self.users);
+            let moved = rows.add_to_row(row, waiting, at_ms, &self.tuples);
+            if let Some(sums) = rows.group_sums.get_mut(&group) {
+                sums.note_seen(&moved);
+            }
+        }
+        if waiting.verdict == Verdict::Bad {
+            rows.note_bad(waiting, group);
+        }
+    }
+
+    fn emit_deltas(&mut self, slo: usize, pane: &Pane, boundary: &mut [BoundaryPartial]) {
+        let mut touched = std::mem::take(&mut self.slos[slo].touched_tenants);
+        touched.sort_unstable();
+        let mut aggregate: Option<KeyDelta> = None;
+        for tenant in touched {
+            let gathered = std::mem::take(&mut self.slos[slo].tenants[tenant as usize]);
+            let mut delta = self.delta(slo, KeyRef::Tenant(tenant), gathered);
+            for p in &mut delta.panes {
+                for (_, more) in pane
+                    .exemplars
+                    .range((slo as u32, tenant, 0, Ms::MIN)..=(slo as u32, tenant, u32::MAX, Ms::MAX))
+                    .filter(|(k, _)| k.3 == p.start_ms)
+                {
+                    keep_smallest(&mut p.exemplars, more);
+                }
+            }
+            match &mut aggregate {
+                None => aggregate = Some(delta.clone()),
+                Some(all) => merge(all, &delta),
+            }
+            self.push(slo, KeyRef::Tenant(tenant), delta, boundary);
+        }
+        if let Some(mut all) = aggregate {
+            all.scope = crate::model::key::Scope::Aggregate;
+            all.bad_users = self.bad_users(slo, KeyRef::Aggregate);
+            self.push(slo, KeyRef::Aggregate, all, boundary);
+        }
+        self.emit_groups(slo, pane, boundary);
+        self.slos[slo].touched_bad.clear();
+    }
+
+    fn emit_groups(&mut self, slo: usize, pane: &Pane, boundary: &mut [BoundaryPartial]) {
+        let groups = std::mem::take(&mut self.slos[slo].group_sums);
+        for (group, gathered) in groups {
+            let mut delta = self.delta(slo, KeyRef::Group(group), gathered);
+            let is_own = |code: u32| match group {
+                OTHER_GROUPS => code != NONE && !self.slos[slo].admitted.contains(&code),
+                group => code == group,
+            };
+            for p in &mut delta.panes {
+                let of_group =
+                    pane.exemplars.range((slo as u32, 0, 0, Ms::MIN)..=(slo as u32, u32::MAX, u32::MAX, Ms::MAX));
+                for (_, more) in of_group.filter(|(k, _)| k.3 == p.start_ms && is_own(k.2)) {
+                    keep_smallest(&mut p.exemplars, more);
+                }
+            }
+            self.push(slo, KeyRef::Group(group), delta, boundary);
+        }
+    }
+
+    fn push(&mut self, slo: usize, key: KeyRef, delta: KeyDelta, boundary: &mut [BoundaryPartial]) {
+        let partition = self.partition(slo, key);
+        boundary[partition as usize].deltas.push(delta);
+    }
+
+    fn delta(&self, slo: usize, key: KeyRef, gathered: Gathered) -> KeyDelta {
+        let mut panes: Vec<PaneDelta> = gathered
+            .panes
+            .into_iter()
+            .map(|mut p: PaneSum| PaneDelta {
+                start_ms: p.start_ms,
+                counts: p.counts,
+                latency: p.latency(),
+                exemplars: Vec::new(),
+            })
+            .collect();
+        panes.sort_unstable_by_key(|p| p.start_ms);
+        KeyDelta {
+            slo: slo as u32,
+            scope: self.scope_of(slo, key),
+            panes,
+            unclassified: summed(gathered.unclassified.to_vec()),
+            late: gathered.late,
+            seen: summed(gathered.seen),
+            bad_seen: summed(gathered.bad_seen),
+            bad_users: self.bad_users(slo, key),
+        }
+    }
+
+    /// For every pane of the key that got bad events: the users with the most of them in it.
+    fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<(u64, u64)>)> {
+        let rows = &self.slos[slo];
+        let touched = rows.touched_bad.iter().filter(|(_, k)| *k == key);
+        touched.filter_map(|of| rows.bad.get(of).map(|users| (of.0, self.most_bad(users)))).collect()
+    }
+
+    fn most_bad(&self, users: &BTreeMap<u32, u64>) -> Vec<(u64, u64)> {
+        let mut sorted: Vec<(u64, u32)> = users.iter().map(|(user, bad)| (*bad, *user)).collect();
+        let name = |user: u32| self.users.get(user).name_bytes();
+        let tenant = |user: u32| self.tenants.get(self.users.get(user).tenant);
+        let order = |a: &(u64, u32), b: &(u64, u32)| {
+            b.0.cmp(&a.0).then_with(|| name(a.1).cmp(name(b.1))).then_with(|| tenant(a.1).cmp(tenant(b.1)))
+        };
+        if sorted.len() > BAD_USERS_PER_PANE {
+            sorted.select_nth_unstable_by(BAD_USERS_PER_PANE - 1, order);
+            sorted.truncate(BAD_USERS_PER_PANE);
+        }
+        let mut hashed: Vec<(u64, u64)> = sorted.into_iter().map(|(bad, user)| (self.user_hash(user), bad)).collect();
+        hashed.sort_unstable();
+        hashed
+    }
+
+    fn user_hash(&self, user: u32) -> u64 {
+        let entry = self.users.get(user);
+        self.name_hash(entry.tenant, entry.name())
+    }
+
+    /// A user's hash as it stands in partials: the same in every process and build.
+    pub(super) fn name_hash(&self, tenant: u32, name: &str) -> u64 {
+        let mut text: SmallVec<[u8; 128]> = SmallVec::from_slice(self.tenants.get(tenant));
+        text.push(0);
+        text.extend_from_slice(name.as_bytes());
+        xxh3_64(&text)
+    }
+}
+
+/// How a user's last (bad) event moved, in slices.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    seen: Option<(Option<Ms>, Ms)>,
+    bad_seen: Option<(Option<Ms>, Ms)>,
+}
+
+impl SloRows {
+    fn tenant(&mut self, tenant: u32) -> &mut Gathered {
+        let index = tenant as usize;
+        if index >= self.tenants.len() {
+            self.tenants.resize_with(index + 1, Gathered::default);
+        }
+        let gathered = &mut self.tenants[index];
+        if !gathered.is_listed {
+            gathered.is_listed = true;
+            self.touched_tenants.push(tenant);
+        }
+        gathered
+    }
+
+    /// The row of all of a user's events.
+    fn row(&mut self, user: u32, users: &mut super::intern::UserTable) -> u32 {
+        let index = user as usize;
+        if index >= self.row_of.len() {
+            self.row_of.resize(users.capacity().max(index + 1), NONE);
+        }
+        if self.row_of[index] == NONE {
+            self.row_of[index] = self.new_row(UserRow::new(user, NO_GROUP));
+            users.get_mut(user).rows += 1;
+        }
+        self.row_of[index]
+    }
+
+    fn group_row(&mut self, user: u32, group: u32, users: &mut super::intern::UserTable) -> u32 {
+        if let Some(row) = self.group_row_of.get(&(user, group)) {
+            return *row;
+        }
+        let row = self.new_row(UserRow::new(user, group));
+        self.group_row_of.insert((user, group), row);
+        users.get_mut(user).rows += 1;
+        row
+    }
+
+    /// Takes a row that comes back from a checkpoint.
+    pub(super) fn adopt(&mut self, mut row: UserRow, users: &mut super::intern::UserTable) {
+        let (user, group) = (row.user, row.group);
+        let index = if group == NO_GROUP { self.row(user, users) } else { self.group_row(user, group, users) };
+        row.listed = (0..self.listed.len()).fold(0, |all, window| all | 1 << window);
+        self.rows[index as usize] = row;
+        self.listed.iter_mut().for_each(|list| list.push(index));
+    }
+
+    fn new_row(&mut self, row: UserRow) -> u32 {
+        match self.free.pop() {
+            Some(slot) => {
+                self.rows[slot as usize] = row;
+                slot
+            }
+            None => {
+                self.rows.push(row);
+                (self.rows.len() - 1) as u32
+            }
+        }
+    }
+
+    fn add_to_row(&mut self, index: u32, waiting: &Waiting, at_ms: Ms, tuples: &super::intern::Dictionary) -> Moved {
+        let row = &mut self.rows[index as usize];
+        let (last_ms, last_bad_ms) = (row.last_ms, row.last_bad_ms);
+        let is_bad = waiting.verdict == Verdict::Bad;
+        let event = UserEvent { time_ms: waiting.time_ms, weight_micros: waiting.weight_micros, is_bad };
+        row.add(&event, &self.slo.user_windows_ms, at_ms);
+        let newer = (waiting.time_ms, waiting.tuple);
+        if waiting.time_ms > row.tuple_ms
+            || (waiting.time_ms == row.tuple_ms
+                && waiting.tuple != row.tuple
+                && tuples.get(waiting.tuple) > tuples.get(row.tuple))
+        {
+            (row.tuple_ms, row.tuple) = newer;
+        }
+        for (window, listed) in self.listed.iter_mut().enumerate() {
+            if row.listed & (1 << window) == 0 {
+                row.listed |= 1 << window;
+                listed.push(index);
+            }
+        }
+        // The row of all events is touched with each of a group: one mark a user is enough.
+        if row.group == NO_GROUP && !row.dirty {
+            row.dirty = true;
+            self.dirty.push(waiting.user);
+        }
+        let slice = self.seen_slice_ms;
+        Moved { seen: moved(last_ms, row.last_ms, slice), bad_seen: moved(last_bad_ms, row.last_bad_ms, slice) }
+    }
+
+    fn note_bad(&mut self, waiting: &Waiting, group: u32) {
+        let pane_ms = floor_to(waiting.time_ms, PANE_MS);
+        let group = (group != NONE).then_some(KeyRef::Group(group));
+        for key in [Some(KeyRef::Aggregate), Some(KeyRef::Tenant(waiting.tenant)), group].into_iter().flatten() {
+            *self.bad.entry((pane_ms, key)).or_default().entry(waiting.user).or_insert(0) += 1;
+            self.touched_bad.insert((pane_ms, key));
+        }
+    }
+
+    /// Panes for which no late event may come any more need no names.
+    pub(super) fn forget_bad_before(&mut self, at_ms: Ms) {
+        let keep_from_ms = at_ms - PANE_MS * 2 - self.slo.allowed_lateness_ms;
+        while self.bad.first_key_value().is_some_and(|((pane, _), _)| *pane < keep_from_ms) {
+            self.bad.pop_first();
+        }
+    }
+}
+
+fn moved(before_ms: Ms, after_ms: Ms, slice: Ms) -> Option<(Option<Ms>, Ms)> {
+    if before_ms == after_ms {
+        return None;
+    }
+    let from = (before_ms != NEVER).then(|| floor_to(before_ms, slice));
+    let to = floor_to(after_ms, slice);
+    (from != Some(to)).then_some((from, to))
+}
+
+impl Gathered {
+    #[inline]
+    fn add(&mut self, waiting: &Waiting) {
+        self.late += u64::from(waiting.is_late);
+        let start_ms = floor_to(waiting.time_ms, PANE_MS);
+        if waiting.verdict == Verdict::Unclassified {
+            match self.unclassified.iter_mut().find(|(ms, _)| *ms == start_ms) {
+                Some((_, count)) => *count += 1,
+                None => self.unclassified.push((start_ms, 1)),
+            }
+            return;
+        }
+        let at = match self.panes.iter().rposition(|p| p.start_ms == start_ms) {
+            Some(at) => at,
+            None => {
+                self.panes.push(PaneSum { start_ms, ..PaneSum::default() });
+                self.panes.len() - 1
+            }
+        };
+        let pane = &mut self.panes[at];
+        let is_bad = u64::from(waiting.verdict == Verdict::Bad);
+        let anonymous = u64::from(waiting.user == NONE);
+        pane.counts.events += 1;
+        pane.counts.bad_events += is_bad;
+        pane.counts.anonymous += anonymous;
+        pane.counts.anonymous_bad += is_bad & anonymous;
+        if is_bad == 1 {
+            pane.counts.bad += u128::from(waiting.weight_micros);
+        } else {
+            pane.counts.good += u128::from(waiting.weight_micros);
+        }
+        if waiting.latency != NO_LATENCY {
+            pane.add_latency(waiting.latency, waiting.weight_micros);
+        }
+    }
+
+    #[inline]
+    fn note_seen(&mut self, moved: &Moved) {
+        for (change, into) in [(moved.seen, &mut self.seen), (moved.bad_seen, &mut self.bad_seen)] {
+            if let Some((from, to)) = change {
+                into.extend(from.map(|ms| (ms, -1)));
+                into.push((to, 1));
+            }
+        }
+    }
+}
+
+/// Adds up what has the same time, ascending.
+fn summed<T: std::ops::AddAssign + Copy + Default + PartialEq>(mut pairs: Vec<(Ms, T)>) -> Vec<(Ms, T)> {
+    pairs.sort_by_key(|(ms, _)| *ms);
+    pairs.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
+    pairs.retain(|(_, value)| *value != T::default());
+    pairs
+}
+
+fn merge(all: &mut KeyDelta, more: &KeyDelta) {
+    for pane in &more.panes {
+        match all.panes.binary_search_by_key(&pane.start_ms, |p| p.start_ms) {
+            Err(at) => all.panes.insert(at, pane.clone()),
+            Ok(at) => {
+                let own: &mut PaneDelta = &mut all.panes[at];
+                own.counts.add(&pane.counts);
+                own.latency.add(&pane.latency);
+                keep_smallest(&mut own.exemplars, &pane.exemplars);
+            }
+        }
+    }
+    all.late += more.late;
+    for (own, theirs) in [(&mut all.seen, &more.seen), (&mut all.bad_seen, &more.bad_seen)] {
+        own.extend_from_slice(theirs);
+        *own = summed(std::mem::take(own));
+    }
+    all.unclassified.extend_from_slice(&more.unclassified);
+    all.unclassified = summed(std::mem::take(&mut all.unclassified));
+}
+
+/// The attribute pairs of a tuple index.
+pub(super) fn attributes_of(task: &UsersTask, index: u32) -> Vec<(String, String)> {
+    tuple::decode(task.tuples.get(index))
+}
+
+/// Whether a boundary is a step of a user window.
+pub(super) fn is_step(at_ms: Ms, window_ms: Ms) -> bool {
+    at_ms % slice_ms(window_ms) == 0
+}

@@ -1,0 +1,342 @@
+//! Texts as small integers, so that the hot path hashes each text once and compares numbers.
+
+use crate::model::time::Ms;
+use hashbrown::HashTable;
+use rapidhash::v3::rapidhash_v3;
+use smallvec::SmallVec;
+
+/// No index: no user, no group, no tuple.
+pub const NONE: u32 = u32::MAX;
+
+/// Texts that never go away while the task lives: tenants, groups, attribute tuples.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    index: HashTable<u32>,
+    texts: Vec<Box<[u8]>>,
+}
+
+impl Dictionary {
+    pub fn intern(&mut self, text: &[u8]) -> u32 {
+        let hash = rapidhash_v3(text);
+        let texts = &self.texts;
+        if let Some(found) = self.index.find(hash, |i| *texts[*i as usize] == *text) {
+            return *found;
+        }
+        let new = self.texts.len() as u32;
+        self.texts.push(text.into());
+        let texts = &self.texts;
+        self.index.insert_unique(hash, new, |i| rapidhash_v3(&texts[*i as usize]));
+        new
+    }
+
+    pub fn find(&self, text: &[u8]) -> Option<u32> {
+        self.index.find(rapidhash_v3(text), |i| *self.texts[*i as usize] == *text).copied()
+    }
+
+    pub fn get(&self, index: u32) -> &[u8] {
+        self.texts.get(index as usize).map_or(&[], |t| t)
+    }
+
+    pub fn text(&self, index: u32) -> &str {
+        std::str::from_utf8(self.get(index)).unwrap_or_default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+}
+
+/// A user known to the task.
+#[derive(Debug)]
+pub struct UserEntry {
+    hash: u64,
+    pub tenant: u32,
+    /// Short ids lie in the entry itself: one cache miss less an event.
+    name: SmallVec<[u8; 16]>,
+    /// Rows that belong to it; without any (and with nothing pending) it is forgotten.
+    pub rows: u32,
+    /// The last boundary at which an event of it becomes visible.
+    pub pending_until_ms: Ms,
+}
+
+impl UserEntry {
+    pub fn name(&self) -> &str {
+        // It was made of a text.
+        std::str::from_utf8(&self.name).unwrap_or_default()
+    }
+
+    pub fn name_bytes(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+/// Users by (tenant, id); indices are reused once a user is forgotten.
+#[derive(Debug, Default)]
+pub struct UserTable {
+    index: HashTable<u32>,
+    entries: Vec<UserEntry>,
+    free: Vec<u32>,
+}
+
+fn hash_user(tenant: u32, name: &str) -> u64 {
+    rapidhash_v3(name.as_bytes()) ^ u64::from(tenant).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl UserTable {
+    pub fn find(&self, tenant: u32, name: &str) -> Option<u32> {
+        let entries = &self.entries;
+        let hash = hash_user(tenant, name);
+        self.index.find(hash, |i| is_user(&entries[*i as usize], tenant, name)).copied()
+    }
+
+    pub fn intern(&mut self, tenant: u32, name: &str) -> u32 {
+        let hash = hash_user(tenant, name);
+        let entries = &self.entries;
+        if let Some(found) = self.index.find(hash, |i| is_user(&entries[*i as usize], tenant, name)) {
+            return *found;
+        }
+        let entry =
+            UserEntry { hash, tenant, name: SmallVec::from_slice(name.as_bytes()), rows: 0, pending_until_ms: Ms::MIN };
+        let new = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                slot
+            }
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        let entries = &self.entries;
+        self.index.insert_unique(hash, new, |i| entries[*i as usize].hash);
+        new
+    }
+
+    pub fn get(&self, user: u32) -> &UserEntry {
+        &self.entries[user as usize]
+    }
+
+    pub fn get_mut(&mut self, user: u32) -> &mut UserEntry {
+        &mut self.entries[user as usize]
+    }
+
+    /// Forgets a user without rows and without pending events.
+    pub fn forget_if_unused(&mut self, user: u32, closed_ms: Ms) -> bool {
+        let entry = &self.entries[user as usize];
+        if entry.rows > 0 || entry.pending_until_ms > closed_ms {
+            return false;
+        }
+        if let Ok(found) = self.index.find_entry(entry.hash, |i| *i == user) {
+            found.remove();
+            self.free.push(user);
+        }
+        true
+    }
+
+    /// How many users are known.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// One more than the largest index in use.
+    pub fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+fn is_user(entry: &UserEntry, tenant: u32, name: &str) -> bool {
+    entry.tenant == tenant && entry.name[..] == *name.as_bytes()
+}
+
+/// So many shapes are remembered; then they are learnt anew.
+const SHAPES_MAX: usize = 1 << 16;
+
+/// Attribute tuples as records write them, with the tuple that each of them is. It saves sorting and
+/// copying the attributes of every event; where a text is too long for it, it knows nothing.
+#[derive(Debug, Default)]
+pub struct Shapes {
+    index: HashTable<u32>,
+    known: Vec<(Box<[u64]>, u32)>,
+    words: Vec<u64>,
+}
+
+impl Shapes {
+    /// The tuple of these attributes; `otherwise` works it out where the shape is new.
+    pub fn tuple<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a str, &'a str)>,
+        otherwise: impl FnOnce() -> u32,
+    ) -> u32 {
+        if !write_words(pairs, &mut self.words) {
+            return otherwise();
+        }
+        let hash = hash_words(&self.words);
+        let (known, words) = (&self.known, &self.words);
+        if let Some(found) = self.index.find(hash, |i| *known[*i as usize].0 == **words) {
+            return known[*found as usize].1;
+        }
+        if known.len() >= SHAPES_MAX {
+            *self = Shapes { words: std::mem::take(&mut self.words), ..Shapes::default() };
+        }
+        let tuple = otherwise();
+        let new = self.known.len() as u32;
+        self.known.push((self.words.as_slice().into(), tuple));
+        let known = &self.known;
+        self.index.insert_unique(hash, new, |i| hash_words(&known[*i as usize].0));
+        tuple
+    }
+}
+
+/// Writes texts as five words a pair, so that equal words mean equal texts; false where one is too long.
+fn write_words<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, words: &mut Vec<u64>) -> bool {
+    words.clear();
+    for (name, value) in pairs {
+        let (Some(n), Some(v)) = (short(name.as_bytes()), short(value.as_bytes())) else {
+            return false;
+        };
+        words.extend_from_slice(&[(name.len() as u64) << 32 | value.len() as u64, n.0, n.1, v.0, v.1]);
+    }
+    true
+}
+
+/// The bytes of a text of at most 16 bytes; with its length they are the text.
+#[inline]
+fn short(text: &[u8]) -> Option<(u64, u64)> {
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        return (text.len() <= 16).then(|| (u64::from_le_bytes(*first), u64::from_le_bytes(*last)));
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        return Some((u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last))));
+    }
+    Some((text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0))
+}
+
+#[inline]
+fn hash_words(words: &[u64]) -> u64 {
+    let fold = |hash: u64, a: u64, b: u64| {
+        let product = u128::from(hash ^ a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xbf58_476d_1ce4_e5b9);
+        (product as u64) ^ (product >> 64) as u64
+    };
+    let mut chunks = words.chunks_exact(2);
+    let hash = chunks.by_ref().fold(words.len() as u64, |hash, chunk| fold(hash, chunk[0], chunk[1]).rotate_left(29));
+    chunks.remainder().iter().fold(hash, |hash, word| fold(hash, *word, hash))
+}
+
+/// Attribute tuples as canonical bytes: names ascending, each text length-prefixed.
+pub mod tuple {
+    use smallvec::SmallVec;
+
+    /// Writes the canonical bytes of attributes in any order.
+    pub fn encode<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, into: &mut Vec<u8>) {
+        let mut sorted: SmallVec<[(&str, &str); 8]> = SmallVec::new();
+        for (name, value) in pairs {
+            // A name that comes twice counts with its last value.
+            match sorted.binary_search_by(|(n, _)| (*n).cmp(name)) {
+                Ok(at) => sorted[at].1 = value,
+                Err(at) => sorted.insert(at, (name, value)),
+            }
+        }
+        into.clear();
+        for (name, value) in sorted {
+            for text in [name, value] {
+                // Decoders let nothing pass that is longer (`codec::FieldLimits`).
+                debug_assert!(text.len() <= usize::from(u16::MAX));
+                into.extend_from_slice(&(text.len() as u16).to_be_bytes());
+                into.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+
+    /// The pairs, ascending by name.
+    pub fn decode(bytes: &[u8]) -> Vec<(String, String)> {
+        let mut texts = Vec::new();
+        let mut rest = bytes;
+        while let Some((head, tail)) = rest.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*head)).min(tail.len());
+            let (text, after) = tail.split_at(length);
+            texts.push(String::from_utf8_lossy(text).into_owned());
+            rest = after;
+        }
+        let mut pairs = Vec::with_capacity(texts.len() / 2);
+        let mut texts = texts.into_iter();
+        while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+            pairs.push((name, value));
+        }
+        pairs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_tenant_and_a_name_and_indices_are_reused() {
+        let mut users = UserTable::default();
+        let (a, b) = (users.intern(0, "u"), users.intern(1, "u"));
+        assert_ne!(a, b);
+        assert_eq!((users.intern(0, "u"), users.find(1, "u"), users.find(2, "u")), (a, Some(b), None));
+        assert!(users.forget_if_unused(a, 0));
+        assert_eq!((users.find(0, "u"), users.intern(7, "v"), users.len()), (None, a, 2));
+    }
+
+    #[test]
+    fn a_user_with_something_pending_stays() {
+        let mut users = UserTable::default();
+        let a = users.intern(0, "u");
+        users.get_mut(a).pending_until_ms = 20_000;
+        assert!(!users.forget_if_unused(a, 10_000));
+        assert!(users.forget_if_unused(a, 20_000));
+    }
+
+    /// Texts around the lengths at which they are packed differently, alike but for one byte.
+    #[test]
+    fn a_shape_stands_for_its_texts_and_no_others() {
+        let texts: Vec<String> = (0..=18usize)
+            .flat_map(|len| {
+                let plain = "abcdefghijklmnopqrst"[..len].to_owned();
+                let changed = (0..len).map({
+                    let plain = plain.clone();
+                    move |at| format!("{}\0{}", &plain[..at], &plain[at + 1..])
+                });
+                std::iter::once(plain.clone()).chain(changed).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut shapes = Shapes::default();
+        for _ in 0..2 {
+            for (i, text) in texts.iter().enumerate() {
+                let i = i as u32;
+                assert_eq!(shapes.tuple([("name", text.as_str())].into_iter(), || 2 * i), 2 * i, "{text:?}");
+                assert_eq!(shapes.tuple([(text.as_str(), "name")].into_iter(), || 2 * i + 1), 2 * i + 1, "{text:?}");
+            }
+        }
+        assert_eq!(shapes.tuple(std::iter::empty(), || 7), 7);
+    }
+
+    #[test]
+    fn shapes_are_forgotten_before_they_are_too_many() {
+        let mut shapes = Shapes::default();
+        for i in 0..SHAPES_MAX as u32 + 9 {
+            assert_eq!(shapes.tuple([("n", i.to_string().as_str())].into_iter(), || i), i);
+        }
+        assert_eq!(shapes.known.len(), 9);
+        assert_eq!(shapes.tuple([("n", "1")].into_iter(), || 1), 1);
+    }
+
+    #[test]
+    fn tuples_are_the_same_in_any_order_and_the_last_value_counts() {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        tuple::encode([("tier", "x"), ("region", "eu"), ("tier", "pro")].into_iter(), &mut a);
+        tuple::encode([("region", "eu"), ("tier", "pro")].into_iter(), &mut b);
+        assert_eq!(a, b);
+        assert_eq!(tuple::decode(&a), [("region".into(), "eu".into()), ("tier".into(), "pro".into())]);
+    }
+}

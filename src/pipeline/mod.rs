@@ -1,0 +1,15 @@
+//! The whole flow: `route` makes verdicts of outcomes, `users` keeps a row per user and closes
+//! boundaries, `rollup` merges what closed, evaluates every key and says what leaves.
+//!
+//! `apply` takes records, `close`/`tick` takes time; both only return effects. Nothing here knows
+//! which log it runs on.
+
+pub mod checkpoint;
+pub mod close;
+mod cold;
+pub mod intern;
+pub mod pseudonym;
+pub mod rollup;
+pub mod route;
+pub mod step;
+pub mod users;

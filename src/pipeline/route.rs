@@ -1,0 +1,75 @@
+//! Route: a record becomes an outcome for the users task, or a dead letter.
+
+use super::users::UsersTask;
+use crate::codec::dead_letter::{for_file, for_kafka};
+use crate::codec::{Decoder, Rejected};
+use crate::model::outcome::Rejection;
+use crate::model::record::{RecordIn, RecordOut, Topic};
+
+/// Where an input partition comes from, as dead letters say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceName {
+    /// The topic, or the file's name.
+    pub topic: String,
+    /// The partition in that topic.
+    pub partition: u32,
+}
+
+/// How dead letters leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterForm {
+    /// The record itself, with headers, on one of so many partitions.
+    Record { partitions: u32 },
+    /// A line of JSON.
+    Line,
+}
+
+/// Dead letters so far, by reason, in the order of [`Rejection::ALL`].
+pub type DeadLetterCounts = [u64; Rejection::ALL.len()];
+
+/// The way in.
+pub struct Route {
+    decoder: Decoder,
+    sources: Vec<SourceName>,
+    form: DeadLetterForm,
+    pub dead_letters: DeadLetterCounts,
+}
+
+impl Route {
+    pub fn new(decoder: Decoder, sources: Vec<SourceName>, form: DeadLetterForm) -> Route {
+        Route { decoder, sources, form, dead_letters: DeadLetterCounts::default() }
+    }
+
+    /// Takes one record of an input partition; `None`: it was an outcome.
+    #[inline]
+    pub fn apply(&mut self, source: u32, record: &RecordIn<'_>, users: &mut UsersTask) -> Option<RecordOut> {
+        let read = self.decoder.read(record, |outcome| users.apply(source, record.offset, outcome));
+        read.err().map(|rejected| self.dead_letter(source, record, &rejected))
+    }
+
+    #[cold]
+    fn dead_letter(&mut self, source: u32, record: &RecordIn<'_>, rejected: &Rejected) -> RecordOut {
+        self.dead_letters[rejected.reason as usize] += 1;
+        let unknown = SourceName { topic: String::new(), partition: source };
+        let name = self.sources.get(source as usize).unwrap_or(&unknown);
+        let record = RecordIn { partition: name.partition, ..*record };
+        match self.form {
+            DeadLetterForm::Record { partitions } => {
+                let at_ms = record.timestamp_ms.unwrap_or(0);
+                for_kafka(&record, &name.topic, rejected, source % partitions.max(1), at_ms)
+            }
+            DeadLetterForm::Line => {
+                let line = for_file(&record, &name.topic, rejected);
+                RecordOut {
+                    topic: Topic::DeadLetters,
+                    partition: source,
+                    key: None,
+                    // A struct of texts and numbers is always JSON.
+                    value: serde_json::to_vec(&line).ok(),
+                    headers: Vec::new(),
+                    timestamp_ms: record.offset,
+                }
+            }
+        }
+    }
+}

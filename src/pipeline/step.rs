@@ -1,0 +1,348 @@
+//! A step of a user window: one sequential pass over the rows that are active in it gives the
+//! distribution of every key, the leaf cube and the worst-served users.
+
+use super::checkpoint::CheckpointError;
+use super::close::{attributes_of, is_step};
+use super::cold::ColdRow;
+use super::intern::NONE;
+use super::users::{KeyRef, UsersTask};
+use crate::model::ratio::Ratio;
+use crate::model::time::{DAY_MS, Ms, window_start};
+use crate::operator::distribution::{Distribution, Gathering, UserSums};
+use crate::operator::partial::{BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WorstUser, keep_worst};
+use crate::operator::user_row::{NO_GROUP, UserRow};
+use crate::state::Store;
+use hashbrown::HashMap;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// The window whose worst users `user-status` shows.
+pub const WORST_USERS_WINDOW_MS: Ms = DAY_MS;
+/// How many of them, per (slo, tenant).
+pub const WORST_USERS: usize = 100;
+/// A cohort needs so many users below the objective; with fewer no cube is sent.
+const CUBE_FROM_USERS_BELOW: u64 = 5;
+/// Leaves of a cube beyond these go into `__other__`.
+const LEAVES: usize = 1_024;
+
+/// A row's part in a step.
+struct Member {
+    tenant: u32,
+    group: u32,
+    tuple: u32,
+    sums: UserSums,
+    who: Who,
+}
+
+/// Where the row of a member is.
+enum Who {
+    Row(u32),
+    Cold(Box<ColdRow>),
+}
+
+impl UsersTask {
+    /// Takes the steps that are due at a boundary.
+    pub(super) fn step(
+        &mut self,
+        at_ms: Ms,
+        boundary: &mut [BoundaryPartial],
+        store: &dyn Store,
+    ) -> Result<(), CheckpointError> {
+        for slo in 0..self.slos.len() {
+            for window in 0..self.slos[slo].slo.user_windows_ms.len() {
+                let window_ms = self.slos[slo].slo.user_windows_ms[window];
+                if is_step(at_ms, window_ms) {
+                    let members = self.members(slo, window, at_ms, store)?;
+                    self.emit_steps(slo, window_ms, at_ms, &members, boundary);
+                }
+            }
+            self.slos[slo].forget_bad_before(at_ms);
+        }
+        Ok(())
+    }
+
+    /// The rows with events in the window; rows without any leave the list, and the task once they
+    /// are older than everything that asks for them.
+    fn members(
+        &mut self,
+        slo: usize,
+        window: usize,
+        at_ms: Ms,
+        store: &dyn Store,
+    ) -> Result<Vec<Member>, CheckpointError> {
+        let (users, rows) = (&self.users, &mut self.slos[slo]);
+        let window_ms = rows.slo.user_windows_ms[window];
+        let start_ms = window_start(at_ms, window_ms);
+        let is_longest = window + 1 == rows.slo.user_windows_ms.len();
+        let retire_before_ms = window_start(at_ms, rows.keep_ms);
+        let mut retired = Vec::new();
+        let mut listed = std::mem::take(&mut rows.listed[window]);
+        let mut members = Vec::with_capacity(listed.len());
+        listed.retain(|index| {
+            let row = &mut rows.rows[*index as usize];
+            if row.last_ms >= start_ms {
+                let tenant = users.get(row.user).tenant;
+                let (group, tuple, sums) = (row.group, row.tuple, row.sums_since(start_ms));
+                members.push(Member { tenant, group, tuple, sums, who: Who::Row(*index) });
+                return true;
+            }
+            let stays = is_longest && row.last_ms >= retire_before_ms;
+            if !stays {
+                row.listed &= !(1 << window);
+                if row.listed == 0 {
+                    retired.push(*index);
+                }
+            }
+            stays
+        });
+        rows.listed[window] = listed;
+        retired.into_iter().for_each(|index| self.retire(slo, index, at_ms));
+        for cold in self.cold_rows(slo, start_ms, retire_before_ms, store)? {
+            let (tenant, group, tuple) = (cold.tenant, cold.group, cold.row.tuple);
+            let sums = cold.row.sums_since(start_ms);
+            members.push(Member { tenant, group, tuple, sums, who: Who::Cold(Box::new(cold)) });
+        }
+        Ok(members)
+    }
+
+    fn row_of<'a>(&'a self, slo: usize, member: &'a Member) -> &'a UserRow {
+        match &member.who {
+            Who::Row(index) => &self.slos[slo].rows[*index as usize],
+            Who::Cold(cold) => &cold.row,
+        }
+    }
+
+    fn name_of<'a>(&'a self, slo: usize, member: &'a Member) -> &'a str {
+        match &member.who {
+            Who::Row(index) => self.users.get(self.slos[slo].rows[*index as usize].user).name(),
+            Who::Cold(cold) => &cold.user,
+        }
+    }
+
+    fn retire(&mut self, slo: usize, index: u32, at_ms: Ms) {
+        let rows = &mut self.slos[slo];
+        let (user, group) = (rows.rows[index as usize].user, rows.rows[index as usize].group);
+        if group == NO_GROUP {
+            rows.row_of[user as usize] = NONE;
+        } else {
+            rows.group_row_of.remove(&(user, group));
+        }
+        rows.free.push(index);
+        if group == NO_GROUP {
+            let entry = self.users.get(user);
+            rows.gone.insert((self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned()));
+        }
+        self.users.get_mut(user).rows -= 1;
+        self.users.forget_if_unused(user, at_ms);
+    }
+
+    fn emit_steps(
+        &mut self,
+        slo: usize,
+        window_ms: Ms,
+        at_ms: Ms,
+        members: &[Member],
+        boundary: &mut [BoundaryPartial],
+    ) {
+        let distributions = self.distributions(slo, members);
+        let mut cubes = self.cubes(slo, members, &distributions);
+        let mut worst =
+            if window_ms == WORST_USERS_WINDOW_MS { self.worst(slo, members, at_ms) } else { BTreeMap::new() };
+        for (key, distribution) in distributions {
+            let step = KeyStep {
+                slo: slo as u32,
+                scope: self.scope_of(slo, key),
+                window_ms,
+                distribution,
+                cube: cubes.remove(&key).unwrap_or_default(),
+                worst: worst.remove(&key).unwrap_or_default(),
+            };
+            let partition = self.partition(slo, key);
+            boundary[partition as usize].steps.push(step);
+        }
+    }
+
+    fn distributions(&self, slo: usize, members: &[Member]) -> BTreeMap<KeyRef, Distribution> {
+        let rows = &self.slos[slo];
+        let (min_events, objective) = (rows.slo.min_user_events, rows.slo.objective);
+        let mut tenants: Vec<Option<(Ratio, Gathering)>> = Vec::new();
+        tenants.resize_with(self.tenants.len(), || None);
+        let mut groups: BTreeMap<u32, Gathering> = BTreeMap::new();
+        let mut below = 0;
+        for member in members {
+            if member.group != NO_GROUP {
+                groups.entry(member.group).or_default().add(&member.sums, min_events, objective);
+                continue;
+            }
+            let tenant = member.tenant;
+            let new = || (self.objective_of(slo, KeyRef::Tenant(tenant)), Gathering::default());
+            let (own, gathering) = tenants[tenant as usize].get_or_insert_with(new);
+            gathering.add(&member.sums, min_events, *own);
+            below += u64::from(is_below(member, min_events, objective));
+        }
+        let mut by_key: BTreeMap<KeyRef, Distribution> = BTreeMap::new();
+        let mut aggregate = Distribution::default();
+        for (tenant, (_, gathering)) in tenants.into_iter().enumerate().filter_map(|(i, t)| Some((i, t?))) {
+            let of_tenant = gathering.finish();
+            aggregate.merge(&of_tenant);
+            by_key.insert(KeyRef::Tenant(tenant as u32), of_tenant);
+        }
+        by_key.extend(groups.into_iter().map(|(group, gathering)| (KeyRef::Group(group), gathering.finish())));
+        aggregate.below_objective = below;
+        if !aggregate.is_empty() {
+            by_key.insert(KeyRef::Aggregate, aggregate);
+        }
+        by_key
+    }
+
+    /// The leaf cubes of the keys in which enough users are below the objective.
+    fn cubes(
+        &self,
+        slo: usize,
+        members: &[Member],
+        distributions: &BTreeMap<KeyRef, Distribution>,
+    ) -> BTreeMap<KeyRef, Vec<Leaf>> {
+        let rows = &self.slos[slo];
+        let wanted = |key: KeyRef| distributions.get(&key).is_some_and(|d| d.below_objective >= CUBE_FROM_USERS_BELOW);
+        let wanted: BTreeMap<KeyRef, Ratio> =
+            distributions.keys().filter(|k| wanted(**k)).map(|k| (*k, self.objective_of(slo, *k))).collect();
+        if wanted.is_empty() {
+            return BTreeMap::new();
+        }
+        let aggregate = wanted.get(&KeyRef::Aggregate).map(|objective| (KeyRef::Aggregate, *objective));
+        let mut leaves: Vec<(KeyRef, Leaf)> = Vec::new();
+        let mut leaf_of: HashMap<(KeyRef, u32), usize> = HashMap::new();
+        for member in members.iter().filter(|m| m.sums.events >= rows.slo.min_user_events) {
+            let (own, all) = match member.group {
+                NO_GROUP => (KeyRef::Tenant(member.tenant), aggregate),
+                group => (KeyRef::Group(group), None),
+            };
+            let own = wanted.get(&own).map(|objective| (own, *objective));
+            for (key, objective) in [all, own].into_iter().flatten() {
+                let leaf = *leaf_of.entry((key, member.tuple)).or_insert_with(|| {
+                    leaves.push((key, self.empty_leaf(member.tuple)));
+                    leaves.len() - 1
+                });
+                let is_below = is_below(member, 0, objective);
+                self.add_to_leaf(&mut leaves[leaf].1, member, || self.name_of(slo, member), is_below);
+            }
+        }
+        let mut cubes: BTreeMap<KeyRef, Vec<Leaf>> = BTreeMap::new();
+        for (key, leaf) in leaves {
+            cubes.entry(key).or_default().push(leaf);
+        }
+        cubes.values_mut().for_each(cap_leaves);
+        cubes
+    }
+
+    fn objective_of(&self, slo: usize, key: KeyRef) -> Ratio {
+        let rows = &self.slos[slo];
+        match key {
+            KeyRef::Tenant(tenant) => {
+                rows.slo.tenant_objectives.get(self.tenants.text(tenant)).copied().unwrap_or(rows.slo.objective)
+            }
+            _ => rows.slo.objective,
+        }
+    }
+
+    fn empty_leaf(&self, tuple: u32) -> Leaf {
+        Leaf {
+            attributes: attributes_of(self, tuple),
+            users: 0,
+            users_below: 0,
+            events: 0,
+            bad_events: 0,
+            bad: 0,
+            sample: Vec::new(),
+        }
+    }
+
+    fn add_to_leaf<'a>(&self, leaf: &mut Leaf, member: &Member, user: impl FnOnce() -> &'a str, is_below: bool) {
+        leaf.users += 1;
+        leaf.users_below += u64::from(is_below);
+        leaf.events += member.sums.events;
+        leaf.bad_events += member.sums.bad_events;
+        leaf.bad += member.sums.bad;
+        if is_below {
+            let bad_events = member.sums.bad_events;
+            let last = leaf.sample.last().filter(|_| leaf.sample.len() >= SAMPLE_USERS);
+            let last = last.map(|last| (last.bad_events, last.hash));
+            if last.is_some_and(|last| bad_events < last.0) {
+                return;
+            }
+            let user = user();
+            let hash = self.name_hash(member.tenant, user);
+            if last.is_none_or(|last| bad_events > last.0 || hash <= last.1) {
+                let tenant = self.tenants.text(member.tenant).to_owned();
+                leaf.sample.push(SampleUser { bad_events, hash, tenant, user: user.to_owned() });
+                keep_worst(&mut leaf.sample);
+            }
+        }
+    }
+
+    /// Per tenant, the worst-served users of the window: by SLI, then by name.
+    fn worst(&self, slo: usize, members: &[Member], at_ms: Ms) -> BTreeMap<KeyRef, Vec<WorstUser>> {
+        let rows = &self.slos[slo];
+        let mut by_tenant: BTreeMap<u32, Vec<&Member>> = BTreeMap::new();
+        for member in members.iter().filter(|m| m.sums.events >= rows.slo.min_user_events) {
+            if member.group == NO_GROUP {
+                by_tenant.entry(member.tenant).or_default().push(member);
+            }
+        }
+        let order = |a: &&Member, b: &&Member| {
+            let by_name = || self.name_of(slo, a).as_bytes().cmp(self.name_of(slo, b).as_bytes());
+            worse_first(&a.sums, &b.sums).then_with(by_name)
+        };
+        let start_ms = window_start(at_ms, WORST_USERS_WINDOW_MS);
+        let mut worst = BTreeMap::new();
+        for (tenant, mut members) in by_tenant {
+            if members.len() > WORST_USERS {
+                members.select_nth_unstable_by(WORST_USERS - 1, order);
+                members.truncate(WORST_USERS);
+            }
+            members.sort_unstable_by(order);
+            let users = members.into_iter().map(|m| self.worst_user(slo, m, start_ms)).collect();
+            worst.insert(KeyRef::Tenant(tenant), users);
+        }
+        worst
+    }
+
+    fn worst_user(&self, slo: usize, member: &Member, start_ms: Ms) -> WorstUser {
+        let row = self.row_of(slo, member);
+        let (first_bad_ms, last_bad_ms) = row.first_and_last_bad(start_ms);
+        WorstUser {
+            user: self.name_of(slo, member).to_owned(),
+            good: member.sums.good,
+            bad: member.sums.bad,
+            first_bad_ms,
+            last_bad_ms,
+            attributes: attributes_of(self, member.tuple),
+        }
+    }
+}
+
+fn is_below(member: &Member, min_events: u64, objective: Ratio) -> bool {
+    member.sums.bad > 0 && member.sums.events >= min_events && member.sums.is_below(objective)
+}
+
+fn worse_first(a: &UserSums, b: &UserSums) -> Ordering {
+    a.sli().total_cmp(&b.sli())
+}
+
+/// Sorts leaves by tuple, and puts what is over the limit into one leaf: the largest by users stay,
+/// ties by bytes.
+fn cap_leaves(leaves: &mut Vec<Leaf>) {
+    if leaves.len() > LEAVES {
+        leaves.sort_unstable_by(|a, b| b.users.cmp(&a.users).then_with(|| a.attributes.cmp(&b.attributes)));
+        let names: Vec<String> = leaves[0].attributes.iter().map(|(n, _)| n.clone()).collect();
+        let mut other = leaves.split_off(LEAVES - 1).into_iter().reduce(|mut all, leaf| {
+            all.add(&leaf);
+            all
+        });
+        if let Some(other) = &mut other {
+            other.attributes = names.into_iter().map(|n| (n, crate::model::key::OTHER.to_owned())).collect();
+        }
+        leaves.extend(other);
+    }
+    leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
+}

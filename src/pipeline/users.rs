@@ -1,0 +1,503 @@
+//! The users task: verdicts of outcomes wait for their boundary; when it closes they are added to a
+//! row per (tenant, user), and what changed leaves as partials.
+//!
+//! Waiting makes every figure a function of the visible events alone, whatever the order in which
+//! partitions were read, and lets the rows be updated in one tight loop per pane.
+
+use super::cold::ColdRows;
+use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
+use crate::model::key::{ABSENT, Scope, key_text};
+use crate::model::outcome::Outcome;
+use crate::model::output::Exemplar;
+use crate::model::record::partition_of;
+use crate::model::slo::Slo;
+use crate::model::time::{MINUTE_MS, Moment, Ms, PANE_MS, floor_to, slice_ms, visible_boundary};
+use crate::operator::classify::{Verdict, classify};
+use crate::operator::partial::{Counts, EXEMPLARS};
+use crate::operator::sketch::{Gathering, Sketch, ZERO_BIN, bin_of};
+use crate::operator::user_row::UserRow;
+use crate::operator::watermark::{Watermark, aligned_boundary};
+use rapidhash::v3::rapidhash_v3;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// No latency on the event.
+pub(super) const NO_LATENCY: i16 = i16::MAX;
+
+/// What the configuration says about time and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsersSettings {
+    pub out_of_orderness_ms: Ms,
+    pub groups_max: usize,
+    pub rollup_partitions: u32,
+}
+
+/// A verdict that waits for its boundary.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub time_ms: Ms,
+    pub weight_micros: u64,
+    pub user: u32,
+    pub tenant: u32,
+    pub tuple: u32,
+    pub group: u32,
+    pub slo: u32,
+    pub latency: i16,
+    pub verdict: Verdict,
+    pub is_late: bool,
+}
+
+/// SLO, tenant, group and pane of event time.
+type ExemplarKey = (u32, u32, u32, Ms);
+
+/// Everything that becomes visible at one boundary.
+#[derive(Debug, Default)]
+pub(super) struct Pane {
+    pub verdicts: Vec<Waiting>,
+    /// The bad events with the smallest hash.
+    pub exemplars: BTreeMap<ExemplarKey, Vec<(u64, Exemplar)>>,
+}
+
+/// What a key gathers while a boundary closes.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub panes: SmallVec<[PaneSum; 2]>,
+    pub unclassified: SmallVec<[(Ms, u64); 2]>,
+    pub late: u64,
+    pub seen: Vec<(Ms, i64)>,
+    pub bad_seen: Vec<(Ms, i64)>,
+    pub is_listed: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PaneSum {
+    pub start_ms: Ms,
+    pub counts: Counts,
+    pub latencies: Gathering,
+}
+
+impl PaneSum {
+    #[inline]
+    pub fn add_latency(&mut self, bin: i16, weight: u64) {
+        self.latencies.add(bin, weight);
+    }
+
+    pub fn latency(&mut self) -> Sketch {
+        std::mem::take(&mut self.latencies).into_sketch()
+    }
+}
+
+/// A key as the users task names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum KeyRef {
+    Aggregate,
+    Tenant(u32),
+    Group(u32),
+}
+
+/// The code of the group that takes what is over the limit.
+pub(super) const OTHER_GROUPS: u32 = u32::MAX - 1;
+
+/// The rows of one SLO.
+#[derive(Debug)]
+pub(super) struct SloRows {
+    pub slo: Slo,
+    /// Users with bad events are counted in slices of this length.
+    pub seen_slice_ms: Ms,
+    /// Rows are kept at least that long after their last event.
+    pub keep_ms: Ms,
+    /// By user: the row of all its events.
+    pub row_of: Vec<u32>,
+    /// By (user, group).
+    pub group_row_of: BTreeMap<(u32, u32), u32>,
+    pub rows: Vec<UserRow>,
+    pub free: Vec<u32>,
+    /// Per user window: the rows that may have events in it.
+    pub listed: Vec<Vec<u32>>,
+    /// Values of the `group-by` attributes, each length-prefixed.
+    pub groups: Dictionary,
+    /// Groups that have a key of their own.
+    pub admitted: BTreeSet<u32>,
+    pub tenants: Vec<Gathered>,
+    pub touched_tenants: Vec<u32>,
+    pub group_sums: BTreeMap<u32, Gathered>,
+    /// Users with bad events per pane and key, while late events may still come for the pane.
+    pub bad: BTreeMap<(Ms, KeyRef), BTreeMap<u32, u64>>,
+    pub touched_bad: BTreeSet<(Ms, KeyRef)>,
+    /// The rollup partition of each key.
+    pub partitions: BTreeMap<KeyRef, u32>,
+    /// Users whose rows changed since the last checkpoint.
+    pub dirty: Vec<u32>,
+    /// Users (tenant, name) whose rows went since the last checkpoint.
+    pub gone: BTreeSet<(String, String)>,
+    /// Rows that are in the store alone.
+    pub cold: ColdRows,
+    /// Slots of rows just dropped from memory; free once no list names them.
+    pub dropped: Vec<u32>,
+}
+
+impl SloRows {
+    fn new(slo: Slo) -> SloRows {
+        let longs = slo.rules.iter().map(|r| r.long_ms);
+        let seen_slice_ms = longs.clone().map(slice_ms).min().unwrap_or(MINUTE_MS);
+        let keep_ms = longs.chain(slo.user_windows_ms.iter().copied()).max().unwrap_or(0);
+        SloRows {
+            seen_slice_ms,
+            keep_ms: keep_ms.max(slo.compliance_window_ms),
+            row_of: Vec::new(),
+            group_row_of: BTreeMap::new(),
+            rows: Vec::new(),
+            free: Vec::new(),
+            listed: vec![Vec::new(); slo.user_windows_ms.len()],
+            groups: Dictionary::default(),
+            admitted: BTreeSet::new(),
+            tenants: Vec::new(),
+            touched_tenants: Vec::new(),
+            group_sums: BTreeMap::new(),
+            bad: BTreeMap::new(),
+            touched_bad: BTreeSet::new(),
+            partitions: BTreeMap::new(),
+            dirty: Vec::new(),
+            gone: BTreeSet::new(),
+            cold: ColdRows::default(),
+            dropped: Vec::new(),
+            slo,
+        }
+    }
+}
+
+/// Events by what became of them, since the task began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UsersCounts {
+    pub outcomes: u64,
+    /// The following count (event, SLO) pairs.
+    pub good: u64,
+    pub bad: u64,
+    pub unclassified: u64,
+    pub excluded: u64,
+    pub late: u64,
+    pub late_dropped: u64,
+}
+
+/// What the task knows of one input partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InputSource {
+    pub watermark: Watermark,
+    /// For each boundary that is not closed: the first record that becomes visible at it, and the
+    /// watermark that record met. Reading again from the first of them brings back all that waits.
+    pub beginnings: VecDeque<Beginning>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    pub boundary_ms: Ms,
+    pub offset: i64,
+    pub watermark: Watermark,
+}
+
+impl InputSource {
+    /// Notes the first record of a boundary; `watermark` is the one before the record.
+    fn note_beginning(&mut self, boundary_ms: Ms, offset: i64, watermark: Watermark) {
+        let known = |b: &Beginning| b.boundary_ms == boundary_ms;
+        if !self.beginnings.back().is_some_and(known) && !self.beginnings.iter().any(known) {
+            self.beginnings.push_back(Beginning { boundary_ms, offset, watermark });
+        }
+    }
+
+    pub(super) fn forget_closed(&mut self, closed_ms: Ms) {
+        self.beginnings.retain(|b| b.boundary_ms > closed_ms);
+    }
+}
+
+/// One users task.
+pub struct UsersTask {
+    pub(super) settings: UsersSettings,
+    pub(super) slos: Vec<SloRows>,
+    pub(super) users: UserTable,
+    pub(super) tenants: Dictionary,
+    pub(super) tuples: Dictionary,
+    shapes: Shapes,
+    pub(super) pending: BTreeMap<Ms, Pane>,
+    /// The pane that the last event went to, taken out of `pending`.
+    hot: Option<(Ms, Pane)>,
+    /// The room of the pane that was closed last, for the next one.
+    pub(super) spare: Vec<Waiting>,
+    pub(super) sources: Vec<InputSource>,
+    pub(super) closed_ms: Option<Ms>,
+    pub counts: UsersCounts,
+    scratch: Vec<u8>,
+}
+
+impl UsersTask {
+    pub fn new(slos: Arc<Vec<Slo>>, sources: usize, settings: UsersSettings) -> UsersTask {
+        UsersTask {
+            settings,
+            slos: slos.iter().cloned().map(SloRows::new).collect(),
+            users: UserTable::default(),
+            tenants: Dictionary::default(),
+            tuples: Dictionary::default(),
+            shapes: Shapes::default(),
+            spare: Vec::new(),
+            pending: BTreeMap::new(),
+            hot: None,
+            sources: vec![InputSource::default(); sources],
+            closed_ms: None,
+            counts: UsersCounts::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes one outcome of a source (an input partition).
+    pub fn apply(&mut self, source: u32, offset: i64, outcome: &Outcome<'_>) {
+        let time_ms = outcome.timestamp_ms;
+        let before = self.sources[source as usize].watermark;
+        let watermark_ms = before.at_ms(self.settings.out_of_orderness_ms);
+        let watermark = &mut self.sources[source as usize].watermark;
+        watermark.take_up();
+        watermark.observe(time_ms);
+        let boundary_ms = visible_boundary(time_ms, watermark_ms);
+        self.counts.outcomes += 1;
+        // A record that is read once more after a restart, and that was visible before: its
+        // boundary is closed, and all of it is in the rows already.
+        if self.closed_ms.is_some_and(|closed| boundary_ms <= closed) {
+            return;
+        }
+        self.sources[source as usize].note_beginning(boundary_ms, offset, before);
+        let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
+        let mut ids: Option<Ids> = None;
+        for slo in 0..self.slos.len() {
+            let verdict = classify(&self.slos[slo].slo, outcome);
+            match verdict {
+                Verdict::Excluded => self.counts.excluded += 1,
+                _ if late_by_ms > self.slos[slo].slo.allowed_lateness_ms => self.counts.late_dropped += 1,
+                _ => {
+                    let ids = *ids.get_or_insert_with(|| self.intern(outcome, boundary_ms));
+                    self.enqueue(slo, outcome, boundary_ms, ids, verdict, late_by_ms > 0);
+                }
+            }
+        }
+    }
+
+    fn intern(&mut self, outcome: &Outcome<'_>, boundary_ms: Ms) -> Ids {
+        let tenant = self.tenants.intern(outcome.tenant.as_bytes());
+        let Some(name) = outcome.user.as_deref() else {
+            return Ids { tenant, user: NONE, tuple: NONE };
+        };
+        let user = self.users.intern(tenant, name);
+        let entry = self.users.get_mut(user);
+        entry.pending_until_ms = entry.pending_until_ms.max(boundary_ms);
+        let pairs = || outcome.attributes.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
+        let (scratch, tuples) = (&mut self.scratch, &mut self.tuples);
+        let tuple = self.shapes.tuple(pairs(), || {
+            tuple::encode(pairs(), scratch);
+            tuples.intern(scratch)
+        });
+        Ids { tenant, user, tuple }
+    }
+
+    fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, at_ms: Ms, ids: Ids, verdict: Verdict, is_late: bool) {
+        match verdict {
+            Verdict::Good => self.counts.good += 1,
+            Verdict::Bad => self.counts.bad += 1,
+            _ => self.counts.unclassified += 1,
+        }
+        self.counts.late += u64::from(is_late);
+        let group = self.group_of(slo, outcome);
+        let waiting = Waiting {
+            time_ms: outcome.timestamp_ms,
+            weight_micros: outcome.weight_micros,
+            user: ids.user,
+            tenant: ids.tenant,
+            tuple: ids.tuple,
+            group,
+            slo: slo as u32,
+            latency: latency_bin(outcome.latency_ms),
+            verdict,
+            is_late,
+        };
+        let pane = self.pane(at_ms);
+        pane.verdicts.push(waiting);
+        if verdict == Verdict::Bad {
+            keep_exemplar(pane, &waiting, outcome);
+        }
+    }
+
+    /// The pane of a boundary; mostly the one of the event before.
+    fn pane(&mut self, at_ms: Ms) -> &mut Pane {
+        let is_hot = self.hot.as_ref().is_some_and(|(ms, _)| *ms == at_ms);
+        if !is_hot {
+            self.cool_down();
+            let spare = &mut self.spare;
+            let new = || Pane { verdicts: std::mem::take(spare), ..Pane::default() };
+            let pane = self.pending.remove(&at_ms).unwrap_or_else(new);
+            self.hot = Some((at_ms, pane));
+        }
+        &mut self.hot.get_or_insert_with(|| (at_ms, Pane::default())).1
+    }
+
+    pub(super) fn cool_down(&mut self) {
+        if let Some((ms, pane)) = self.hot.take() {
+            self.pending.insert(ms, pane);
+        }
+    }
+
+    fn group_of(&mut self, slo: usize, outcome: &Outcome<'_>) -> u32 {
+        let rows = &mut self.slos[slo];
+        if rows.slo.group_by.is_empty() {
+            return NONE;
+        }
+        self.scratch.clear();
+        for name in &rows.slo.group_by {
+            let value = outcome.attribute(name).unwrap_or(ABSENT);
+            self.scratch.extend_from_slice(&(value.len() as u16).to_be_bytes());
+            self.scratch.extend_from_slice(value.as_bytes());
+        }
+        rows.groups.intern(&self.scratch)
+    }
+
+    /// A bounded source ended, or an idle one is passed over.
+    pub fn pass_over(&mut self, source: u32) {
+        self.sources[source as usize].watermark.pass_over();
+    }
+
+    /// A source is held to again, also before its next record.
+    pub fn take_up(&mut self, source: u32) {
+        self.sources[source as usize].watermark.take_up();
+    }
+
+    /// Repeats what a passed-over source met: T had gone on to `at_ms` without it.
+    pub fn raise_source(&mut self, source: u32, at_ms: Ms) {
+        let watermark = &mut self.sources[source as usize].watermark;
+        watermark.pass_over();
+        watermark.raise(at_ms);
+        watermark.take_up();
+    }
+
+    pub fn watermark(&self, source: u32) -> &Watermark {
+        &self.sources[source as usize].watermark
+    }
+
+    pub(super) fn raise_sources(&mut self, at_ms: Ms) {
+        for source in &mut self.sources {
+            source.watermark.raise(at_ms);
+            source.forget_closed(at_ms);
+        }
+    }
+
+    /// How far T may go: the smallest watermark of the sources that are not passed over.
+    pub fn aligned_ms(&self) -> Option<Ms> {
+        let watermarks = self.sources.iter().map(|s| s.watermark);
+        aligned_boundary(watermarks, self.settings.out_of_orderness_ms)
+    }
+
+    /// Where T ends when every source is bounded and ended.
+    pub fn end_ms(&self) -> Option<Ms> {
+        let largest = self.sources.iter().filter_map(|s| s.watermark.largest_ms()).max()?;
+        Some(floor_to(largest, PANE_MS) + PANE_MS)
+    }
+
+    pub fn closed_ms(&self) -> Option<Ms> {
+        self.closed_ms
+    }
+
+    /// Verdicts that wait for their boundary.
+    pub fn waiting(&self) -> usize {
+        let hot = self.hot.as_ref().map_or(0, |(_, p)| p.verdicts.len());
+        hot + self.pending.values().map(|p| p.verdicts.len()).sum::<usize>()
+    }
+
+    pub fn source_count(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Rows in memory.
+    pub fn rows(&self) -> usize {
+        self.slos.iter().map(|s| s.rows.len() - s.free.len()).sum()
+    }
+
+    pub fn users_known(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The scope that a key reference stands for.
+    pub(super) fn scope_of(&self, slo: usize, key: KeyRef) -> Scope {
+        match key {
+            KeyRef::Aggregate => Scope::Aggregate,
+            KeyRef::Tenant(tenant) => Scope::Tenant(self.tenants.text(tenant).to_owned()),
+            KeyRef::Group(OTHER_GROUPS) => Scope::OtherGroups,
+            KeyRef::Group(group) => {
+                let rows = &self.slos[slo];
+                Scope::Group(rows.slo.group_by.iter().cloned().zip(group_values(rows.groups.get(group))).collect())
+            }
+        }
+    }
+
+    /// The rollup partition of a key, worked out once.
+    pub(super) fn partition(&mut self, slo: usize, key: KeyRef) -> u32 {
+        if let Some(known) = self.slos[slo].partitions.get(&key) {
+            return *known;
+        }
+        let text = key_text(&self.slos[slo].slo.name, &self.scope_of(slo, key));
+        let partition = partition_of(text.as_bytes(), self.settings.rollup_partitions);
+        self.slos[slo].partitions.insert(key, partition);
+        partition
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Ids {
+    tenant: u32,
+    user: u32,
+    tuple: u32,
+}
+
+fn latency_bin(latency_ms: Option<f64>) -> i16 {
+    match latency_ms {
+        Some(ms) if ms > 0.0 => bin_of(ms),
+        Some(_) => ZERO_BIN,
+        None => NO_LATENCY,
+    }
+}
+
+/// The values in a group's text.
+pub(super) fn group_values(text: &[u8]) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut rest = text;
+    while let Some((head, tail)) = rest.split_first_chunk::<2>() {
+        let (value, after) = tail.split_at(usize::from(u16::from_be_bytes(*head)).min(tail.len()));
+        values.push(String::from_utf8_lossy(value).into_owned());
+        rest = after;
+    }
+    values
+}
+
+fn keep_exemplar(pane: &mut Pane, waiting: &Waiting, outcome: &Outcome<'_>) {
+    let hash = exemplar_hash(outcome);
+    let start_ms = floor_to(waiting.time_ms, PANE_MS);
+    let kept = pane.exemplars.entry((waiting.slo, waiting.tenant, waiting.group, start_ms)).or_default();
+    let at = kept.partition_point(|(h, _)| *h < hash);
+    if at >= EXEMPLARS || kept.get(at).is_some_and(|(h, _)| *h == hash) {
+        return;
+    }
+    let text = |field: &Option<std::borrow::Cow<'_, str>>| field.as_deref().map(str::to_owned);
+    let exemplar = Exemplar {
+        trace_id: text(&outcome.trace_id),
+        at: Moment(waiting.time_ms),
+        operation: text(&outcome.operation),
+        status: outcome.status,
+        dependency: text(&outcome.dependency),
+    };
+    kept.insert(at, (hash, exemplar));
+    kept.truncate(EXEMPLARS);
+}
+
+/// A hash of what identifies a bad event, so that which examples are kept depends on nothing else.
+fn exemplar_hash(outcome: &Outcome<'_>) -> u64 {
+    let mut hash = rapidhash_v3(outcome.tenant.as_bytes()) ^ rapidhash_v3(&outcome.timestamp_ms.to_le_bytes());
+    for field in [&outcome.user, &outcome.trace_id, &outcome.event_id, &outcome.operation] {
+        let part = field.as_deref().map_or(1, |text| rapidhash_v3(text.as_bytes()));
+        hash = hash.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ part;
+    }
+    hash
+}

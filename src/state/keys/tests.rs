@@ -1,0 +1,219 @@
+use super::*;
+use proptest::prelude::*;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn user<'a>(tenant: &'a str, user: &'a str) -> Key<'a> {
+    Key::User {
+        group: 0x0102,
+        tenant: tenant.into(),
+        user: user.into(),
+        filters: FiltersId(0x1122_3344_5566_7788),
+        scope: ScopeKind::Tenant,
+        period: PeriodKind::Rolling,
+        part: 1,
+    }
+}
+
+/// State directories and changelogs hold these bytes. A line here is added, never changed.
+#[test]
+fn key_bytes_are_frozen() {
+    let filters = FiltersId(0x1122_3344_5566_7788);
+    let offset = Meta::Offset { group: 3, stream: StreamKind::Input, partition: 7 };
+    let aggregate = Key::Key {
+        group: 0,
+        slo: "s".into(),
+        filters,
+        scope: ScopeKind::Aggregate,
+        subject: "".into(),
+        period: PeriodKind::Calendar,
+        part: 2,
+        at_ms: -1,
+    };
+    let grouped = Key::Key {
+        group: 1,
+        slo: "s:o".into(),
+        filters,
+        scope: ScopeKind::Group,
+        subject: "tier=pro".into(),
+        period: PeriodKind::Timeslice,
+        part: 0,
+        at_ms: 1_780_074_060_000,
+    };
+    let fixtures = [
+        (Key::Meta(Meta::Application), "010101"),
+        (Key::Meta(Meta::Identity), "010102"),
+        (Key::Meta(Meta::Checkpoint), "010103"),
+        (Key::Meta(offset), "01010400030100000007"),
+        (Key::Dictionary { space: Space::AttributeTuples, id: 258 }, "0102010000000000000102"),
+        (Key::Dictionary { space: Space::Tenants, id: 0 }, "0102020000000000000000"),
+        (Key::Dictionary { space: Space::Groups, id: u64::MAX }, "010203ffffffffffffffff"),
+        (
+            Key::Pending { group: 2, visible_at_ms: 10_000, source: 5, part: 9 },
+            "0103000280000000000027100000000500000009",
+        ),
+        (
+            user("acme", "u1"),
+            "0104010261636d65000175310001112233445566778802\
+                              0101",
+        ),
+        (
+            user("a\0c", ""),
+            "010401026100ff630001000111223344556677880201\
+                            01",
+        ),
+        (aggregate, "01050000730001112233445566778801000102027fffffffffffffff"),
+        (
+            grouped,
+            "01050001733a6f000111223344556677880374696572\
+                   3d70726f000103008000019e74ae98e0",
+        ),
+    ];
+    for (key, bytes) in fixtures {
+        assert_eq!(hex(&key.to_bytes()), bytes, "{key:?}");
+        assert_eq!(Key::decode(&key.to_bytes()), Ok(key));
+    }
+}
+
+#[test]
+fn byte_values_of_kinds_are_frozen() {
+    assert_eq!(Kind::ALL.map(|k| k as u8), [1, 2, 3, 4, 5]);
+    assert_eq!([ScopeKind::Aggregate, ScopeKind::Tenant, ScopeKind::Group].map(|k| k as u8), [1, 2, 3]);
+    let periods = [PeriodKind::Rolling, PeriodKind::Calendar, PeriodKind::Timeslice, PeriodKind::Journey];
+    assert_eq!(periods.map(|k| k as u8), [1, 2, 3, 4]);
+    let streams = [StreamKind::Input, StreamKind::Repartition, StreamKind::Partials, StreamKind::Changelog];
+    assert_eq!(streams.map(|k| k as u8), [1, 2, 3, 4]);
+    assert_eq!([Space::AttributeTuples, Space::Tenants, Space::Groups].map(|k| k as u8), [1, 2, 3]);
+}
+
+#[test]
+fn the_identity_of_filters_is_frozen() {
+    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(format!("{:016x}", FiltersId::of(hash).0), "b9b6fd51dbd07ec5");
+}
+
+#[test]
+fn subjects_read_as_in_the_keys_on_the_topics() {
+    let group = Scope::Group(vec![("region".into(), "eu".into()), ("tier".into(), "a=b".into())]);
+    assert_eq!(subject(&group), "region=eu,tier=a%3Db");
+    assert_eq!(subject(&Scope::Tenant("a|b".into())), "a|b");
+    assert_eq!(subject(&Scope::OtherGroups), "__other__");
+    assert_eq!(subject(&Scope::Aggregate), "");
+    assert_eq!(ScopeKind::of(&Scope::OtherGroups), ScopeKind::Group);
+}
+
+#[test]
+fn unknown_formats_kinds_and_reserved_kinds_are_refused() {
+    assert_eq!(Key::decode(&[]), Err(KeyError::Truncated { at: 0, what: "format" }));
+    assert_eq!(Key::decode(&[2, 1, 1]), Err(KeyError::Unknown { at: 0, what: "format", found: 2 }));
+    for kind in [0u8, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0xff] {
+        assert_eq!(Key::decode(&[1, kind, 0]), Err(KeyError::Unknown { at: 1, what: "kind", found: kind }));
+    }
+    assert_eq!(Key::decode(&[1, 1, 9]), Err(KeyError::Unknown { at: 2, what: "meta row", found: 9 }));
+    assert_eq!(Key::decode(&[1, 1, 1, 0]), Err(KeyError::Trailing { left: 1 }));
+    assert_eq!(Key::decode(&[1, 4, 0, 0, 0xc3, 0, 1, 0, 1]), Err(KeyError::NotUtf8 { at: 4 }));
+}
+
+#[test]
+fn one_tenants_prefix_does_not_hold_another_tenants_rows() {
+    let acme = Prefix::Tenant { group: 0x0102, tenant: "acme" }.to_bytes();
+    assert!(user("acme", "").to_bytes().starts_with(&acme));
+    for other in ["acme2", "acm", "", "acme\0", "acme\u{1}"] {
+        assert!(!user(other, "x").to_bytes().starts_with(&acme), "{other:?}");
+    }
+}
+
+#[test]
+fn descriptions_hide_user_ids() {
+    let key = user("acme", "jane@example.com").to_bytes();
+    let text = describe(&key);
+    assert!(text.contains("acme") && !text.contains("jane"), "{text}");
+    let text = describe(&key[..key.len() - 1]);
+    assert!(text.contains("unreadable") && !text.contains("jane"), "{text}");
+}
+
+fn a_text() -> impl Strategy<Value = Cow<'static, str>> {
+    let letters = prop::sample::select(vec!['\0', '\u{1}', 'a', 'b', '\u{ff}', '\u{10ffff}']);
+    prop::collection::vec(letters, 0..4).prop_map(|cs| Cow::Owned(cs.into_iter().collect()))
+}
+
+fn a_key() -> impl Strategy<Value = Key<'static>> {
+    let streams = prop::sample::select(vec![StreamKind::Input, StreamKind::Changelog]);
+    let scopes = || prop::sample::select(vec![ScopeKind::Aggregate, ScopeKind::Tenant, ScopeKind::Group]);
+    let periods = || prop::sample::select(vec![PeriodKind::Rolling, PeriodKind::Journey]);
+    let times = || prop_oneof![-3i64..3, any::<i64>()];
+    let filters = || (0u64..3).prop_map(FiltersId);
+    prop_oneof![
+        Just(Key::Meta(Meta::Checkpoint)),
+        (0u16..3, streams, 0u32..3).prop_map(|(group, stream, partition)| Key::Meta(Meta::Offset {
+            group,
+            stream,
+            partition
+        })),
+        any::<u64>().prop_map(|id| Key::Dictionary { space: Space::Tenants, id }),
+        (0u16..3, times(), 0u32..3, any::<u32>()).prop_map(|(group, visible_at_ms, source, part)| Key::Pending {
+            group,
+            visible_at_ms,
+            source,
+            part
+        }),
+        (0u16..3, a_text(), a_text(), filters(), scopes(), periods(), any::<u8>()).prop_map(
+            |(group, tenant, user, filters, scope, period, part)| Key::User {
+                group,
+                tenant,
+                user,
+                filters,
+                scope,
+                period,
+                part
+            }
+        ),
+        ((0u16..3, a_text(), filters(), scopes()), (a_text(), periods(), any::<u8>(), times())).prop_map(
+            |((group, slo, filters, scope), (subject, period, part, at_ms))| Key::Key {
+                group,
+                slo,
+                filters,
+                scope,
+                subject,
+                period,
+                part,
+                at_ms
+            }
+        ),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn keys_are_read_back_and_order_as_their_fields(a in a_key(), b in a_key()) {
+        let (bytes_a, bytes_b) = (a.to_bytes(), b.to_bytes());
+        prop_assert_eq!(Key::decode(&bytes_a), Ok(a.clone()));
+        prop_assert_eq!(bytes_a.cmp(&bytes_b), a.cmp(&b));
+    }
+
+    #[test]
+    fn prefixes_hold_exactly_their_rows(key in a_key(), group in 0u16..3, tenant in a_text(), user in a_text()) {
+        let bytes = key.to_bytes();
+        let under = |prefix: Prefix<'_>| bytes.starts_with(&prefix.to_bytes());
+        let of_user = matches!(&key, Key::User { group: g, tenant: t, user: u, .. } if (g, t, u) == (&group, &tenant, &user));
+        let of_tenant = matches!(&key, Key::User { group: g, tenant: t, .. } if (g, t) == (&group, &tenant));
+        let of_slo = matches!(&key, Key::Key { group: g, slo, .. } if (g, slo) == (&group, &tenant));
+        prop_assert_eq!(under(Prefix::User { group, tenant: &tenant, user: &user }), of_user);
+        prop_assert_eq!(under(Prefix::Tenant { group, tenant: &tenant }), of_tenant);
+        prop_assert_eq!(under(Prefix::Slo { group, slo: &tenant }), of_slo);
+        prop_assert_eq!(under(Prefix::Kind(Kind::User)), key.kind() == Kind::User);
+    }
+
+    #[test]
+    fn any_bytes_are_a_key_with_those_bytes_or_an_error(
+        tail in prop::collection::vec(prop::sample::select(vec![0u8, 1, 2, 3, b'a', 0xff]), 0..40),
+        kind in 0u8..8
+    ) {
+        let bytes = [&[FORMAT, kind][..], &tail].concat();
+        if let Ok(key) = Key::decode(&bytes) {
+            prop_assert_eq!(key.to_bytes(), bytes);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which input partitions are idle: read to the end of their log, and nothing came for a while.
+//!
+//! The wall clock is handed in; nothing here reads one.
+
+use crate::log::NextOffset;
+use crate::model::time::{Ms, PANE_MS, floor_to};
+
+/// The partitions' silence, by the wall clock.
+pub struct Idleness {
+    /// `None` while records come.
+    silences: Vec<Option<Silence>>,
+    timeout_ms: Ms,
+    out_of_orderness_ms: Ms,
+}
+
+/// A partition at its end.
+#[derive(Clone, Copy)]
+struct Silence {
+    since_ms: Ms,
+    end: NextOffset,
+    is_confirmed: bool,
+    ask_at_ms: Ms,
+}
+
+impl Silence {
+    fn begin(&mut self, now_ms: Ms, ask_at_ms: Ms) {
+        (self.since_ms, self.ask_at_ms, self.is_confirmed) = (now_ms, ask_at_ms, false);
+    }
+}
+
+/// An idle partition is looked at this often: it is idle only as long as the brokers say so.
+const CONFIRMED_FOR_MS: Ms = PANE_MS;
+/// While the brokers give no answer they are asked this often.
+const ASK_AGAIN_MS: Ms = 1_000;
+
+impl Idleness {
+    pub fn new(partitions: usize, timeout_ms: Ms, out_of_orderness_ms: Ms) -> Idleness {
+        Idleness { silences: vec![None; partitions], timeout_ms, out_of_orderness_ms }
+    }
+
+    /// A record came.
+    #[inline]
+    pub fn heard(&mut self, partition: u32) {
+        if let Some(silence) = self.silences.get_mut(partition as usize) {
+            *silence = None;
+        }
+    }
+
+    /// The partition is read to its end.
+    pub fn at_end(&mut self, partition: u32, end: NextOffset, now_ms: Ms) {
+        if let Some(silence) = self.silences.get_mut(partition as usize) {
+            let again = silence.filter(|s| s.end == end);
+            let ask_at_ms = now_ms + self.timeout_ms;
+            *silence = again.or(Some(Silence { since_ms: now_ms, end, is_confirmed: false, ask_at_ms }));
+        }
+    }
+
+    /// The partitions that were silent long enough, as far as one knows here: the brokers are to be
+    /// asked whether nothing came.
+    pub fn to_be_asked(&self, now_ms: Ms) -> Vec<u32> {
+        let is_due = |s: &Option<Silence>| s.is_some_and(|s| now_ms >= s.ask_at_ms);
+        (0..).zip(&self.silences).filter(|(_, s)| is_due(s)).map(|(partition, _)| partition).collect()
+    }
+
+    /// What the brokers say of a partition's end; `None`: they are, or were, out of reach. Then its
+    /// silence was perhaps theirs, and counts from now on.
+    pub fn answered(&mut self, partition: u32, end: Option<NextOffset>, now_ms: Ms) {
+        let Some(Some(silence)) = self.silences.get_mut(partition as usize) else { return };
+        match end {
+            Some(end) if end == silence.end => {
+                let idle_at_ms = silence.since_ms + self.timeout_ms;
+                silence.is_confirmed = now_ms >= idle_at_ms;
+                silence.ask_at_ms = if silence.is_confirmed { now_ms + CONFIRMED_FOR_MS } else { idle_at_ms };
+            }
+            // Something came, and is on its way here.
+            Some(_) => silence.begin(now_ms, now_ms + self.timeout_ms),
+            None => silence.begin(now_ms, now_ms + ASK_AGAIN_MS),
+        }
+    }
+
+    /// Whether a partition is to be passed over now.
+    pub fn is_idle(&self, partition: u32) -> bool {
+        let silence = self.silences.get(partition as usize).copied().flatten();
+        silence.is_some_and(|s| s.is_confirmed)
+    }
+
+    /// How far T goes while all partitions are idle.
+    pub fn wall_clock_boundary(&self, now_ms: Ms) -> Ms {
+        floor_to(now_ms - self.out_of_orderness_ms, PANE_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const END: NextOffset = NextOffset(7);
+
+    #[test]
+    fn a_partition_is_idle_once_it_was_at_its_end_for_the_timeout_without_a_record() {
+        let mut idleness = Idleness::new(2, 30_000, 5_000);
+        idleness.at_end(1, END, 1_000);
+        idleness.at_end(1, END, 20_000);
+        assert!(idleness.to_be_asked(30_999).is_empty());
+        assert_eq!(idleness.to_be_asked(31_000), [1]);
+        assert!(!idleness.is_idle(1), "nobody confirmed it");
+        idleness.answered(1, Some(END), 31_000);
+        assert!(idleness.is_idle(1) && !idleness.is_idle(0));
+        idleness.heard(1);
+        assert!(!idleness.is_idle(1), "it is not known to be at its end again");
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_no_silence() {
+        let mut idleness = Idleness::new(1, 30_000, 5_000);
+        idleness.at_end(0, END, 0);
+        idleness.answered(0, Some(NextOffset(8)), 30_000);
+        assert!(!idleness.is_idle(0));
+    }
+
+    #[test]
+    fn while_the_brokers_are_out_of_reach_nothing_is_idle_and_the_silence_begins_behind_it() {
+        let mut idleness = Idleness::new(1, 30_000, 5_000);
+        idleness.at_end(0, END, 0);
+        idleness.answered(0, None, 30_000);
+        assert!(idleness.to_be_asked(30_500).is_empty());
+        assert_eq!(idleness.to_be_asked(31_000), [0]);
+        idleness.answered(0, None, 45_000);
+        idleness.answered(0, Some(END), 46_000);
+        assert!(!idleness.is_idle(0), "only a second of it is known to be silence");
+        assert!(idleness.to_be_asked(74_999).is_empty());
+        idleness.answered(0, Some(END), 75_000);
+        assert!(idleness.is_idle(0));
+        idleness.answered(0, None, 85_000);
+        assert!(!idleness.is_idle(0), "nobody says so any more");
+    }
+}

@@ -1,0 +1,74 @@
+//! Partials as bytes, in parts that a broker takes. Only the last part says how far the partial goes.
+
+use super::WorkerError;
+use crate::model::time::Ms;
+use crate::operator::partial::{BoundaryPartial, Partial};
+
+/// A partial larger than this is sent in parts.
+const PART_BYTES: usize = 512 * 1_024;
+
+/// The records of a partial.
+pub fn of(whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
+    let bytes = encode(&whole)?;
+    if bytes.len() <= PART_BYTES {
+        return Ok(vec![bytes]);
+    }
+    let mut parts = Vec::new();
+    let empty = Partial { users_task: whole.users_task, up_to_ms: Ms::MIN, boundaries: Vec::new() };
+    for boundary in whole.boundaries {
+        split(&empty, boundary, &mut parts)?;
+    }
+    parts.push(encode(&Partial { up_to_ms: whole.up_to_ms, ..empty })?);
+    Ok(parts)
+}
+
+fn encode(partial: &Partial) -> Result<Vec<u8>, WorkerError> {
+    postcard::to_stdvec(partial).map_err(|source| WorkerError::Partial { what: "written", source })
+}
+
+/// Halves a boundary until every part is small enough, or one key's.
+fn split(empty: &Partial, mut boundary: BoundaryPartial, parts: &mut Vec<Vec<u8>>) -> Result<(), WorkerError> {
+    let keys = boundary.deltas.len() + boundary.steps.len();
+    let partial = Partial { boundaries: vec![boundary], ..empty.clone() };
+    let bytes = encode(&partial)?;
+    if bytes.len() <= PART_BYTES || keys <= 1 {
+        parts.push(bytes);
+        return Ok(());
+    }
+    boundary = partial.boundaries.into_iter().next().unwrap_or_default();
+    let mut second = BoundaryPartial { at_ms: boundary.at_ms, ..BoundaryPartial::default() };
+    second.deltas = boundary.deltas.split_off(boundary.deltas.len().div_ceil(2));
+    second.steps = boundary.steps.split_off(boundary.steps.len() / 2);
+    split(empty, boundary, parts)?;
+    split(empty, second, parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::Scope;
+    use crate::operator::partial::KeyDelta;
+
+    #[test]
+    fn a_large_partial_leaves_in_parts_that_add_up_to_it() {
+        let delta = |i: u32| KeyDelta {
+            slo: 0,
+            scope: Scope::Tenant(format!("tenant-{i}")),
+            panes: Vec::new(),
+            unclassified: (0..200).map(|n| (n * 10_000, 1)).collect(),
+            late: u64::from(i),
+            seen: Vec::new(),
+            bad_seen: Vec::new(),
+            bad_users: Vec::new(),
+        };
+        let deltas: Vec<KeyDelta> = (0..3_000).map(delta).collect();
+        let boundary = BoundaryPartial { at_ms: 10_000, deltas: deltas.clone(), steps: Vec::new() };
+        let parts = of(Partial { users_task: 0, up_to_ms: 10_000, boundaries: vec![boundary] }).expect("encoded");
+        assert!(parts.len() > 2 && parts.iter().all(|p| p.len() <= PART_BYTES), "{} parts", parts.len());
+        let read: Vec<Partial> = parts.iter().map(|p| postcard::from_bytes(p).expect("a partial")).collect();
+        let all: Vec<KeyDelta> = read.iter().flat_map(|p| &p.boundaries).flat_map(|b| b.deltas.clone()).collect();
+        assert_eq!(all, deltas);
+        let up_to: Vec<Ms> = read.iter().map(|p| p.up_to_ms).filter(|ms| *ms != Ms::MIN).collect();
+        assert_eq!(up_to, [10_000], "only the last part says how far it goes");
+    }
+}

@@ -1,0 +1,99 @@
+use crate::program::Program;
+
+#[test]
+fn every_mistake_of_a_configuration_is_told_at_once() {
+    let text = "wokers: 1\ninput:\n  format: xml\npartitions: {users: none}\n";
+    let program = Program::new().with_file("tailburn.yaml", text);
+    let ran = program.run(&["check"]);
+    assert_eq!(ran.code, Some(78));
+    for part in ["1 Configuration", "tailburn.yaml:1: wokers", ":3: input.format", ":4: partitions.users"] {
+        assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
+    }
+    assert!(ran.stdout.contains("SLOs: not looked at"), "{}", ran.stdout);
+}
+
+#[test]
+fn findings_come_as_json() {
+    let ran = Program::new().with_file("tailburn.yaml", "wokers: 1\n").run(&["check", "--json"]);
+    assert_eq!(ran.code, Some(78));
+    let finding = &ran.json()["findings"][0];
+    assert_eq!((&finding["level"], &finding["key"]), (&"error".into(), &"wokers".into()));
+    assert_eq!(finding["place"], "tailburn.yaml:1");
+    assert_eq!(finding["remedy"], "Did you mean `workers`?");
+}
+
+#[test]
+fn what_init_writes_passes() {
+    let program = Program::new();
+    program.run(&["init"]);
+    let ran = program.run(&["check"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("checkout-availability over 28d: 1h/5m page, 6h/30m page"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_slo_with_an_error_is_78_with_its_place() {
+    let program = Program::new();
+    program.run(&["init"]);
+    let slo = include_str!("../../src/command/init/example.yaml").replace("status < 500", "stauts < 500");
+    let program = program.with_file("slos/example.yaml", &slo);
+    let ran = program.run(&["check", "--json"]);
+    assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+    let finding = &ran.json()["findings"][0];
+    assert!(finding["place"].as_str().is_some_and(|p| p.starts_with("slos/example.yaml:")), "{finding}");
+    assert!(finding["message"].as_str().is_some_and(|m| m.contains("stauts")), "{finding}");
+}
+
+#[test]
+fn a_mapping_that_cannot_be_is_an_error_of_the_configuration() {
+    let program = Program::new().with_file("tailburn.yaml", "input:\n  mapping: {tennant: org.id}\n");
+    let ran = program.run(&["check"]);
+    assert_eq!(ran.code, Some(78));
+    assert!(ran.stdout.contains("tailburn.yaml:2: input.mapping") && ran.stdout.contains("tennant"), "{}", ran.stdout);
+}
+
+const RECORDS: &str = r#"{"org":{"id":"acme"},"user":"u1","timestamp":1780074060000,"operation":"checkout","status":503}
+{"org":{"id":"acme"},"timestamp":1780074060000,"operation":"checkout","status":200,"attributes":{"tier":"pro"}}
+{"org":{"id":"acme"},"timestamp":1780074060000,"operation":"heartbeat"}
+
+{"org":{"id":"acme"},"timestamp":1780074060000,"operation":"checkout"}
+{"timestamp":1780074060000,"operation":"checkout","status":200}
+"#;
+
+#[test]
+fn shows_what_each_record_becomes_and_what_decided() {
+    let program = Program::new();
+    program.run(&["init"]);
+    let program = program.with_file("records.jsonl", RECORDS);
+    let args = ["check", "--json", "--input", "records.jsonl", "--set", "input.mapping.tenant=org.id"];
+    let ran = program.run(&args);
+    assert_eq!(ran.code, Some(1), "a dead letter is a finding: {}{}", ran.stdout, ran.stderr);
+    let report = ran.json();
+    let records = report["records"].as_array().expect("records");
+    let told: Vec<_> = records
+        .iter()
+        .map(|r| {
+            let verdict = &r["verdicts"][0];
+            (r["number"].as_i64(), verdict["verdict"].as_str(), verdict["decided_by"].as_str(), r["reason"].as_str())
+        })
+        .collect();
+    let (good, total) = (Some("good: status < 500"), Some("total: operation == 'checkout'"));
+    assert_eq!(
+        told,
+        [
+            (Some(0), Some("bad"), good, None),
+            (Some(1), Some("good"), good, None),
+            (Some(2), Some("excluded"), total, None),
+            (Some(4), Some("unclassified"), good, None),
+            (Some(5), None, None, Some("no_tenant")),
+        ]
+    );
+    assert_eq!(records[0]["decoder"], "json, mapped");
+    assert_eq!(records[0]["fields"]["timestamp"], "2026-05-29T17:01:00.000Z");
+    assert_eq!(records[1]["fields"]["attributes"]["tier"], "pro");
+    assert!(records[3]["verdicts"][0]["because"].as_str().is_some_and(|b| b.contains("status")), "{}", records[3]);
+    let text =
+        program.run(&["check", "--limit", "1", "--input", "records.jsonl", "--set", "input.mapping.tenant=org.id"]);
+    assert_eq!(text.code, Some(0));
+    assert!(text.stdout.contains("checkout-availability: bad by `good: status < 500`"), "{}", text.stdout);
+}

@@ -1,0 +1,9 @@
+//! The program as people and scripts meet it: exit codes, messages, what is written where.
+#![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
+
+mod check;
+mod configuration;
+mod demo;
+mod init;
+mod program;
+mod usage;

@@ -1,0 +1,102 @@
+//! A real broker for as long as a test holds it.
+//!
+//! The tests of one process share it: the first starts it through `ops/kafka`, the last to let go
+//! stops it by its pid. Where no broker can be had the tests say so and pass, unless
+//! `TAILBURN_REQUIRE_BROKER=1` makes that a failure.
+
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+pub struct Broker {
+    dir: TempDir,
+    bootstrap: String,
+}
+
+static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+
+impl Broker {
+    /// The broker that the tests share; `None` where a test is to be skipped.
+    pub fn shared() -> Option<Arc<Broker>> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker) = shared.upgrade() {
+            return Some(broker);
+        }
+        let broker = Arc::new(Broker::start()?);
+        *shared = Arc::downgrade(&broker);
+        Some(broker)
+    }
+
+    /// A broker of the caller's own, to be stopped and started at will.
+    pub fn start() -> Option<Broker> {
+        let dir = TempDir::new().expect("a temporary directory");
+        match run(&dir, "start", &[]) {
+            Ok(bootstrap) => Some(Broker { dir, bootstrap }),
+            Err(why) if std::env::var_os("TAILBURN_REQUIRE_BROKER").is_some_and(|value| value == "1") => {
+                panic!("TAILBURN_REQUIRE_BROKER=1, and no broker could be started: {why}")
+            }
+            Err(why) => {
+                eprintln!("SKIP: no Kafka broker could be started: {why}");
+                None
+            }
+        }
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Only where it runs on this machine's Java.
+    pub fn pid(&self) -> String {
+        let pid = std::fs::read_to_string(self.dir.path().join("broker.pid")).expect("the broker's pid");
+        pid.trim().to_owned()
+    }
+
+    /// Ends the broker as a power cut would.
+    pub fn kill(&self) {
+        let pid = self.pid();
+        let killed = Command::new("kill").args(["-KILL", &pid]).status().expect("kill");
+        assert!(killed.success(), "the broker (pid {pid}) could not be killed");
+        // It takes the system a moment to take back its port.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(&self.bootstrap).is_ok() {
+            assert!(Instant::now() < deadline, "the broker (pid {pid}) is dead, and accepts connections");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Starts it again on the same port with the same data.
+    pub fn restart(&self) {
+        let bootstrap = run(&self.dir, "start", &[]).expect("the broker starts again");
+        assert_eq!(bootstrap, self.bootstrap);
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Err(why) = run(&self.dir, "stop", &[]) {
+            eprintln!("the broker could not be stopped: {why}");
+        }
+    }
+}
+
+/// Runs `ops/kafka`; returns what it printed behind `bootstrap.servers=`.
+fn run(dir: &TempDir, action: &str, more: &[&str]) -> Result<String, String> {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("ops/kafka");
+    let output = Command::new(&script)
+        .arg(action)
+        .arg("--dir")
+        .arg(dir.path())
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("{}: {e}", script.display()))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(printed.strip_prefix("bootstrap.servers=").unwrap_or_default().to_owned())
+}

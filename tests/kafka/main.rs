@@ -1,0 +1,27 @@
+//! The log on a real broker: what a mock cannot show (transactions, fencing, isolation).
+#![cfg(feature = "kafka")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
+#![expect(clippy::disallowed_methods, reason = "brokers take their time, and which one to use is said by a variable")]
+
+mod broker;
+mod group;
+mod pipeline;
+mod reading;
+mod restarts;
+mod sameness;
+mod story;
+mod throughput;
+mod topics;
+mod transactions;
+mod world;
+
+/// Starts the shared broker, or ends the test with a word.
+macro_rules! broker_or_skip {
+    () => {
+        match crate::broker::Broker::shared() {
+            Some(broker) => broker,
+            None => return,
+        }
+    };
+}
+pub(crate) use broker_or_skip;

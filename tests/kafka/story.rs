@@ -1,0 +1,336 @@
+//! Traffic in files, what a backtest says of it, and the program on a real broker that is fed with
+//! the same: file n into partition n.
+
+use crate::broker::Broker;
+use crate::world::PATIENCE;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tailburn::log::kafka::topics::{Cleanup, TopicAdmin, TopicPlan};
+use tailburn::log::kafka::{KafkaSettings, StartFrom};
+use tailburn::model::time::{HOUR_MS, Moment};
+use tempfile::TempDir;
+
+pub const INPUTS: u32 = 3;
+pub const ROLLUPS: u32 = 2;
+/// The topics whose records a backtest writes too.
+pub const COMPARED: [&str; 4] = ["slo-status", "burn-alerts", "tail-cohorts", "user-status"];
+
+pub struct Story {
+    dir: TempDir,
+    broker: Arc<Broker>,
+    name: &'static str,
+    /// Topic, then who a record is about: the values in order.
+    pub expected: Values,
+}
+
+/// By topic and identity: the values in order.
+pub type Values = BTreeMap<&'static str, BTreeMap<String, Vec<String>>>;
+
+/// A record as an outsider with `read_committed` sees it.
+pub struct Visible {
+    pub partition: i32,
+    pub key: String,
+    pub value: Option<String>,
+    pub headers: BTreeMap<String, String>,
+    pub timestamp_ms: i64,
+}
+
+impl Story {
+    /// Generates the traffic, asks the backtest, and makes the input topic.
+    ///
+    /// The traffic began thirty hours ago: brokers judge the age of a record by its T.
+    pub fn new(broker: Arc<Broker>, name: &'static str, compliance_window: &str, settings: &str) -> Story {
+        let dir = TempDir::new().expect("a directory");
+        let hour = |ms: i64| ms - ms.rem_euclid(HOUR_MS);
+        let from = Moment(hour(now_ms()) - 30 * HOUR_MS).to_string();
+        let mut story = Story { dir, broker, name, expected: Values::new() };
+        story.program(&[
+            "generate",
+            "--from",
+            &from,
+            "--seed",
+            "7",
+            "--duration",
+            "3h",
+            "--events",
+            "30000",
+            "--users",
+            "300",
+            "--tenants",
+            "3",
+            "--partitions",
+            "3",
+            "--profile",
+            "dirty",
+            "--incident",
+            "outage@1h+20m:rate=0.4",
+            "--incident",
+            "user@2h+30m:rate=0.9",
+            "--out",
+            "traffic",
+            "--slo",
+            "slo.yaml",
+        ]);
+        let slo = fs::read_to_string(story.path().join("slo.yaml")).expect("an SLO");
+        fs::write(story.path().join("slo.yaml"), slo.replace("28d", compliance_window)).expect("an SLO");
+        let config = format!(
+            "application_id: {name}\n\
+             slos: [slo.yaml]\n\
+             kafka: {{properties: {{bootstrap.servers: \"{}\", session.timeout.ms: \"2000\", heartbeat.interval.ms: \"500\"}}}}\n\
+             output: {{prefix: \"{name}.\"}}\n\
+             partitions: {{rollup: {ROLLUPS}}}\n\
+             http: {{listen: null}}\n\
+             privacy: {{user_ids: plain}}\n",
+            story.broker.bootstrap(),
+        );
+        fs::write(story.path().join("tailburn.yaml"), config + settings).expect("a configuration");
+        story.program(&[
+            "backtest",
+            "--input",
+            "traffic/p0.jsonl",
+            "--input",
+            "traffic/p1.jsonl",
+            "--input",
+            "traffic/p2.jsonl",
+            "--out",
+            "result",
+        ]);
+        story.expected =
+            COMPARED.into_iter().map(|topic| (topic, by_identity(story.lines(topic).into_iter()))).collect();
+        story.make_input();
+        story
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn input(&self) -> String {
+        format!("{}-outcomes", self.name)
+    }
+
+    /// Lines of a file that the backtest wrote.
+    pub fn lines(&self, topic: &str) -> Vec<String> {
+        let path = self.path().join(format!("result/{topic}.jsonl"));
+        fs::read_to_string(&path).expect("a result").lines().map(str::to_owned).collect()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tailburn"));
+        command.args(args).current_dir(self.path()).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    fn program(&self, args: &[&str]) {
+        let output = self.command(args).stderr(Stdio::piped()).output().expect("the program starts");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn make_input(&self) {
+        let settings = KafkaSettings {
+            properties: BTreeMap::from([("bootstrap.servers".to_owned(), self.broker.bootstrap().to_owned())]),
+            group_id: self.name.to_owned(),
+            transactional_id: self.name.to_owned(),
+            input_topics: vec![self.input()],
+            prefix: String::new(),
+            start_from: StartFrom::Earliest,
+        };
+        let cleanup = Cleanup::Delete { retention_ms: None };
+        let topic = TopicPlan { name: self.input(), partitions: INPUTS, cleanup };
+        TopicAdmin::open(&settings).expect("an administrator").create_missing(&[topic], 1).expect("the input topic");
+    }
+
+    /// Feeds the traffic in so many slices of event time, with a pause after each. What arrives late
+    /// in a file arrives as late here.
+    pub fn feed(&self, slices: usize, pause: Duration) {
+        let producer: BaseProducer = self.client().set("enable.idempotence", "true").create().expect("a producer");
+        let files: Vec<Vec<String>> = (0..INPUTS).map(|n| self.traffic(n)).collect();
+        for slice in 0..slices {
+            for (partition, lines) in files.iter().enumerate() {
+                let range = lines.len() * slice / slices..lines.len() * (slice + 1) / slices;
+                for line in &lines[range] {
+                    send(&producer, &self.input(), partition as i32, line);
+                }
+            }
+            producer.flush(PATIENCE).expect("the records are delivered");
+            std::thread::sleep(pause);
+        }
+    }
+
+    fn traffic(&self, n: u32) -> Vec<String> {
+        let path = self.path().join(format!("traffic/p{n}.jsonl"));
+        fs::read_to_string(path).expect("traffic").lines().map(str::to_owned).collect()
+    }
+
+    /// Starts `tailburn run`.
+    pub fn run(&self) -> Running {
+        let log = fs::File::options().create(true).append(true).open(self.path().join("run.log")).expect("a log file");
+        Running { child: self.command(&["run"]).stderr(log).spawn().expect("the program starts") }
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path().join("run.log")).unwrap_or_default()
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.broker.bootstrap());
+        config
+    }
+
+    /// Everything visible on one of our topics, in order per partition.
+    pub fn visible(&self, topic: &str, partitions: u32) -> Vec<Visible> {
+        let mut config = self.client();
+        config.set("group.id", "outsider").set("isolation.level", "read_committed");
+        config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let name = format!("{}.{topic}", self.name);
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(&name, partition as i32, Offset::Beginning).expect("a partition");
+        }
+        consumer.assign(&list).expect("an assignment");
+        let (mut seen, mut ends, deadline) = (Vec::new(), 0, Instant::now() + PATIENCE);
+        while ends < partitions {
+            assert!(Instant::now() < deadline, "{name} could not be read to its ends");
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => seen.push(Visible::of(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
+                Some(Err(error)) => panic!("{name}: {error}\n{}", self.log()),
+                None => {}
+            }
+        }
+        seen
+    }
+
+    /// Waits until as much is visible as the backtest wrote; `true`: it is.
+    pub fn is_told(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let count = |topic: &'static str| self.visible(topic, ROLLUPS).iter().filter(|r| r.value.is_some()).count();
+        let is_there = |topic| count(topic) >= self.expected[topic].values().map(Vec::len).sum();
+        while !COMPARED.into_iter().all(is_there) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        true
+    }
+
+    /// What the program published is what the backtest wrote, in the same order, and after it nothing
+    /// a second time.
+    pub fn assert_same(&self) {
+        for topic in COMPARED {
+            let records = self.visible(topic, ROLLUPS);
+            let published = by_identity(records.into_iter().filter_map(|r| r.value));
+            for (identity, values) in &self.expected[topic] {
+                let live = published.get(identity).map_or(&[][..], Vec::as_slice);
+                for (i, value) in values.iter().enumerate() {
+                    assert_eq!(live.get(i), Some(value), "{topic}, {identity}, record {i}\n{}", self.log());
+                }
+            }
+            for (identity, values) in &published {
+                let places: Vec<(String, u64)> = values.iter().map(|value| place(value)).collect();
+                let is_ascending = places.is_sorted_by(|a, b| a < b);
+                assert!(is_ascending, "{topic}, {identity}: a record came twice or too late\n{}", self.log());
+            }
+        }
+    }
+}
+
+impl Visible {
+    fn of(message: &impl Message) -> Visible {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut headers = BTreeMap::new();
+        if let Some(all) = message.headers() {
+            headers.extend(all.iter().map(|h| (h.key.to_owned(), text(h.value.unwrap_or_default()))));
+        }
+        Visible {
+            partition: message.partition(),
+            key: message.key().map(text).unwrap_or_default(),
+            value: message.payload().map(text),
+            headers,
+            timestamp_ms: message.timestamp().to_millis().expect("a timestamp"),
+        }
+    }
+}
+
+/// `tailburn run` as a process. It does not outlive the test.
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is killed");
+        self.child.wait().expect("it ended");
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not stop");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn send(producer: &BaseProducer, topic: &str, partition: i32, line: &str) {
+    let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(line);
+    while let Err((_, again)) = producer.send(record) {
+        producer.poll(Duration::from_millis(5));
+        record = again;
+    }
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Values by who they are about, each in order.
+fn by_identity(values: impl Iterator<Item = String>) -> BTreeMap<String, Vec<String>> {
+    let mut sorted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for value in values {
+        sorted.entry(identity(&value)).or_default().push(value);
+    }
+    sorted
+}
+
+fn identity(value: &str) -> String {
+    let record: Value = serde_json::from_str(value).expect("JSON");
+    let fields = ["slo", "scope", "tenant", "group", "user"];
+    fields.iter().map(|name| record.get(*name).map_or_else(String::new, Value::to_string)).collect::<Vec<_>>().join("|")
+}
+
+/// Where a record stands among those of its identity: T, then id and number where it has them.
+fn place(value: &str) -> (String, u64) {
+    let record: Value = serde_json::from_str(value).expect("JSON");
+    let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+    let severity = ["page", "ticket", "info"].iter().position(|s| *s == text("severity")).unwrap_or_default();
+    (format!("{} {severity} {}", text("at"), text("id")), record.get("seq").and_then(Value::as_u64).unwrap_or_default())
+}

@@ -1,0 +1,212 @@
+//! Topics of a test's own on the shared broker, and an outsider's view of them.
+
+use crate::broker::Broker;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::time::{Duration, Instant};
+use tailburn::log::kafka::topics::{Cleanup, TopicAdmin, TopicPlan, plan};
+use tailburn::log::kafka::{KafkaLog, KafkaSettings, StartFrom};
+use tailburn::log::{Assignment, Log, LogError, LogEvent, NextOffset, Stream};
+use tailburn::model::record::{RecordOut, Topic};
+
+/// Nothing on loopback takes this long.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+pub struct World<B> {
+    pub broker: B,
+    pub name: &'static str,
+    pub input: String,
+}
+
+/// A record as an outsider with `read_committed` sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub partition: i32,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub timestamp_ms: Option<i64>,
+}
+
+impl<B: Deref<Target = Broker>> World<B> {
+    /// An input topic with so many partitions, and our own topics with two each.
+    pub fn new(broker: B, name: &'static str, input_partitions: u32) -> World<B> {
+        let world = World { broker, name, input: format!("{name}-outcomes") };
+        let settings = world.settings("admin");
+        let mut plans = plan(&settings, 2, input_partitions);
+        plans.push(TopicPlan {
+            name: world.input.clone(),
+            partitions: input_partitions,
+            cleanup: Cleanup::Delete { retention_ms: None },
+        });
+        let admin = TopicAdmin::open(&settings).expect("an administrator");
+        admin.create_missing(&plans, 1).expect("topics are created");
+        world
+    }
+
+    pub fn settings(&self, worker: &str) -> KafkaSettings {
+        KafkaSettings {
+            properties: BTreeMap::from([("bootstrap.servers".to_owned(), self.broker.bootstrap().to_owned())]),
+            group_id: self.name.to_owned(),
+            transactional_id: format!("{}-{worker}", self.name),
+            input_topics: vec![self.input.clone()],
+            prefix: format!("{}.", self.name),
+            start_from: StartFrom::Earliest,
+        }
+    }
+
+    pub fn open(&self, worker: &str) -> Worker {
+        Worker::open(&self.settings(worker)).expect("the log opens")
+    }
+
+    /// A log whose member of the group is given up soon after it stops polling.
+    pub fn open_impatient(&self, worker: &str) -> Worker {
+        let mut settings = self.settings(worker);
+        for (name, value) in
+            [("session.timeout.ms", "2000"), ("heartbeat.interval.ms", "500"), ("max.poll.interval.ms", "2000")]
+        {
+            settings.properties.insert(name.to_owned(), value.to_owned());
+        }
+        Worker::open(&settings).expect("the log opens")
+    }
+
+    /// Writes records to the input as somebody else would.
+    pub fn produce(&self, partition: i32, values: &[&str]) {
+        let producer: BaseProducer = self.client().create().expect("a producer");
+        for value in values {
+            let headers = OwnedHeaders::new().insert(Header { key: "origin", value: Some("test") });
+            let record = BaseRecord::to(&self.input).partition(partition).key("k").payload(*value).headers(headers);
+            producer.send(record).map_err(|(error, _)| error).expect("the record is queued");
+        }
+        producer.flush(PATIENCE).expect("the records are delivered");
+    }
+
+    /// Everything visible on one of our topics, in order per partition.
+    pub fn visible(&self, topic: Topic) -> Vec<Seen> {
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", "outsider")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()
+            .expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..2 {
+            let name = self.settings("outsider").topic_name(topic);
+            list.add_partition_offset(&name, partition, Offset::Beginning).expect("a partition");
+        }
+        consumer.assign(&list).expect("an assignment");
+        let (mut seen, mut ends, deadline) = (Vec::new(), 0, Instant::now() + PATIENCE);
+        while ends < 2 {
+            assert!(Instant::now() < deadline, "{topic:?} could not be read to its ends");
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => seen.push(Seen {
+                    partition: message.partition(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    value: message.payload().map(<[u8]>::to_vec),
+                    headers: message.headers().map_or_else(Vec::new, |headers| {
+                        headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect()
+                    }),
+                    timestamp_ms: message.timestamp().to_millis(),
+                }),
+                Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
+                Some(Err(error)) => panic!("{topic:?}: {error}"),
+                None => {}
+            }
+        }
+        seen
+    }
+
+    /// The values visible on one of our topics.
+    pub fn visible_values(&self, topic: Topic) -> Vec<String> {
+        self.visible(topic).into_iter().map(|seen| text(&seen.value.unwrap_or_default())).collect()
+    }
+
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.broker.bootstrap());
+        config
+    }
+}
+
+/// A log, and what was heard from it.
+pub struct Worker {
+    pub log: KafkaLog,
+    /// Value by stream and offset, in the order of arrival.
+    pub read: Vec<(Stream, i64, String)>,
+    pub events: Vec<LogEvent>,
+}
+
+impl Worker {
+    pub fn open(settings: &KafkaSettings) -> Result<Worker, LogError> {
+        Ok(Worker { log: KafkaLog::open(settings)?, read: Vec::new(), events: Vec::new() })
+    }
+
+    /// Polls once.
+    pub fn step(&mut self) -> Result<Vec<LogEvent>, LogError> {
+        let read = &mut self.read;
+        let events = self.log.poll(Duration::from_millis(50), &mut |stream, record| {
+            read.push((stream, record.offset, text(record.value)));
+        })?;
+        self.events.extend(events.iter().cloned());
+        Ok(events)
+    }
+
+    /// Polls until something holds.
+    pub fn until(&mut self, what: &str, holds: impl Fn(&Worker) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "waited in vain until {what}; events: {:?}", self.events);
+            self.step().unwrap_or_else(|error| panic!("until {what}: {error}"));
+        }
+    }
+
+    /// Polls until an event comes; returns it and those with it.
+    pub fn until_event(&mut self, what: &str, is_it: impl Fn(&LogEvent) -> bool) -> Vec<LogEvent> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "waited in vain for {what}; events: {:?}", self.events);
+            let events = self.step().unwrap_or_else(|error| panic!("waiting for {what}: {error}"));
+            if events.iter().any(&is_it) {
+                return events;
+            }
+        }
+    }
+
+    /// All streams that were assigned in the first such event.
+    pub fn until_assigned(&mut self) -> Vec<Assignment> {
+        let events = self.until_event("an assignment", |event| matches!(event, LogEvent::Assigned(_)));
+        events.into_iter().find_map(|e| if let LogEvent::Assigned(all) = e { Some(all) } else { None }).expect("it")
+    }
+
+    pub fn values(&self) -> Vec<&str> {
+        self.read.iter().map(|(_, _, value)| value.as_str()).collect()
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A plain record for partition 0 of the status topic.
+pub fn status(value: &str) -> RecordOut {
+    RecordOut {
+        topic: Topic::SloStatus,
+        partition: 0,
+        key: Some(b"key".to_vec()),
+        value: Some(value.as_bytes().to_vec()),
+        headers: Vec::new(),
+        timestamp_ms: 1_780_000_000_000,
+    }
+}
+
+pub fn at(stream: Stream, next: i64) -> (Stream, NextOffset, String) {
+    (stream, NextOffset(next), String::new())
+}

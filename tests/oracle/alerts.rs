@@ -1,0 +1,307 @@
+//! Burn-rate rules, guards and episodes: section 6, one key at one boundary at a time.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::ratio::Ratio;
+use crate::replay::Key;
+use crate::slo::{Rule, Severity, Slo};
+use crate::time::{DAY_MS, print_duration, print_time, window_start};
+
+#[derive(Clone, Default)]
+pub struct RuleState {
+    pub firing_since_ms: Option<i64>,
+    pub lowered: bool,
+    pub held_back_by: Vec<&'static str>,
+    /// The first boundary with evidence against the condition since it last held.
+    clear_since_ms: Option<i64>,
+}
+
+impl RuleState {
+    pub fn severity(&self, rule: &Rule, cap: Severity) -> Severity {
+        let written = if self.lowered && rule.severity == Severity::Page { Severity::Ticket } else { rule.severity };
+        written.min(cap)
+    }
+}
+
+/// An alert that fires.
+pub struct Episode {
+    id: String,
+    started_at_ms: i64,
+    seq: u64,
+    set: Vec<usize>,
+    lowered: Vec<bool>,
+    since_ms: Vec<i64>,
+    affected: Option<i64>,
+    stale: bool,
+}
+
+pub type Episodes = BTreeMap<Severity, Episode>;
+
+/// Moves every rule of the key to `at_ms`; returns why each rule that stopped firing did.
+pub fn step_rules(slo: &Slo, key: &mut Key, at_ms: i64) -> BTreeMap<usize, &'static str> {
+    let mut stopped = BTreeMap::new();
+    for (index, rule) in slo.rules.iter().enumerate() {
+        let mut state = key.rules[index].clone();
+        if let Some(reason) = step_rule(slo, key, rule, key.thresholds[index], &mut state, at_ms) {
+            stopped.insert(index, reason);
+        }
+        key.rules[index] = state;
+    }
+    stopped
+}
+
+/// Ends every rule that fires, for want of data.
+pub fn stop_rules(key: &mut Key) -> BTreeMap<usize, &'static str> {
+    let firing = |i: &usize| key.rules[*i].firing_since_ms.is_some();
+    let stopped: BTreeMap<usize, &str> = (0..key.rules.len()).filter(firing).map(|i| (i, "no_data")).collect();
+    stopped.keys().for_each(|i| key.rules[*i] = RuleState::default());
+    stopped
+}
+
+fn step_rule(
+    slo: &Slo,
+    key: &Key,
+    rule: &Rule,
+    threshold: Ratio,
+    state: &mut RuleState,
+    at_ms: i64,
+) -> Option<&'static str> {
+    let long = key.history.window(at_ms, rule.long_ms);
+    let evidence = key.history.window(at_ms, rule.evidence_ms());
+    let condition = long.exceed(threshold) && evidence.exceed(threshold);
+    state.held_back_by.clear();
+    if state.firing_since_ms.is_none() {
+        if condition && is_warm(rule, at_ms - key.first_ms) {
+            state.held_back_by = held_back_by(slo, key, rule, at_ms);
+            if state.held_back_by.is_empty() {
+                let lowered = rule.severity == Severity::Page && lowers(slo, key, rule, at_ms);
+                *state = RuleState { firing_since_ms: Some(at_ms), lowered, ..RuleState::default() };
+            }
+        }
+    } else if condition {
+        state.clear_since_ms = None;
+        state.lowered = state.lowered && lowers(slo, key, rule, at_ms);
+    } else if evidence.events() > 0 {
+        let clear_since_ms = *state.clear_since_ms.get_or_insert(at_ms);
+        if at_ms - clear_since_ms >= slo.resolve_after_ms(rule) {
+            *state = RuleState::default();
+            return Some("recovered");
+        }
+    }
+    if state.firing_since_ms.is_some() && at_ms - key.last_ms > DAY_MS {
+        *state = RuleState::default();
+        return Some("no_data");
+    }
+    None
+}
+
+fn is_warm(rule: &Rule, age_ms: i64) -> bool {
+    match rule.severity {
+        Severity::Page => age_ms >= rule.evidence_ms(),
+        _ => 10 * age_ms >= 9 * rule.long_ms,
+    }
+}
+
+fn held_back_by(slo: &Slo, key: &Key, rule: &Rule, at_ms: i64) -> Vec<&'static str> {
+    let long = key.history.window(at_ms, rule.long_ms);
+    let mut guards = Vec::new();
+    if long.events() < slo.min_events {
+        guards.push("min_events");
+    }
+    let expected = key.allowed.as_f64() * long.events() as f64;
+    if slo.low_traffic_guard && poisson_at_least(long.bad, expected) >= 1e-4 {
+        guards.push("low_traffic");
+    }
+    guards
+}
+
+/// P[Poisson(mean) >= count]. The upper tail is summed itself: one minus the lower one would lose its digits.
+fn poisson_at_least(count: i64, mean: f64) -> f64 {
+    if count as f64 <= mean {
+        return 1.0;
+    }
+    let count = count as f64;
+    let mut term = libm::exp(count * libm::log(mean) - mean - libm::lgamma(count + 1.0));
+    let (mut sum, mut k) = (term, count);
+    while term > sum * 1e-18 {
+        k += 1.0;
+        term *= mean / k;
+        sum += term;
+    }
+    sum
+}
+
+/// Whether the single-user guard lowers a page: without its worst user the long window does not burn too fast.
+fn lowers(slo: &Slo, key: &Key, rule: &Rule, at_ms: i64) -> bool {
+    let start = key.history.axis.slice(window_start(at_ms, rule.long_ms));
+    if !slo.single_user_guard || key.users.active_or_nameless(start) < 2 {
+        return false;
+    }
+    let long = key.history.window(at_ms, rule.long_ms);
+    let of_one = key.users.most_bad_of_one(start);
+    let threshold = rule.factor.times(key.allowed);
+    !threshold.exceeded_by((long.bad - of_one).into(), (long.events() - of_one).into())
+}
+
+/// The alert records of a key at `at_ms`, in the order page, ticket, info.
+pub fn step_episodes(
+    slo: &Slo,
+    key: &mut Key,
+    at_ms: i64,
+    stopped: &BTreeMap<usize, &'static str>,
+) -> Vec<(Severity, Value)> {
+    let mut episodes = std::mem::take(&mut key.episodes);
+    let mut records = Vec::new();
+    for severity in [Severity::Page, Severity::Ticket, Severity::Info] {
+        let fires = |i: &usize| {
+            key.rules[*i].firing_since_ms.is_some() && key.rules[*i].severity(&slo.rules[*i], key.cap) == severity
+        };
+        let set: Vec<usize> = (0..slo.rules.len()).filter(fires).collect();
+        let episode = episodes.remove(&severity);
+        if let Some((record, episode)) = step_episode(slo, key, at_ms, severity, set, episode, stopped) {
+            records.extend(record.map(|r| (severity, r)));
+            episodes.extend(episode.map(|e| (severity, e)));
+        }
+    }
+    key.episodes = episodes;
+    records
+}
+
+type Stepped = (Option<Value>, Option<Episode>);
+
+fn step_episode(
+    slo: &Slo,
+    key: &Key,
+    at_ms: i64,
+    severity: Severity,
+    set: Vec<usize>,
+    episode: Option<Episode>,
+    stopped: &BTreeMap<usize, &'static str>,
+) -> Option<Stepped> {
+    let stale = at_ms - key.last_ms > slo.no_data_after_ms;
+    let (mut episode, state) = match episode {
+        None if set.is_empty() => return None,
+        None => (Episode::open(key, severity, at_ms), "firing"),
+        Some(mut episode) if set.is_empty() => {
+            let reason = resolved_reason(key, &episode, stopped);
+            // A rule that went on to page is not lowered any more; one that recovered is shown as it fired.
+            for (lowered, rule) in episode.lowered.iter_mut().zip(&episode.set) {
+                *lowered &= key.rules[*rule].firing_since_ms.is_none() || key.rules[*rule].lowered;
+            }
+            return Some((
+                Some(record(slo, key, at_ms, severity, &episode.next(), "resolved", Some(reason), stale)),
+                None,
+            ));
+        }
+        Some(episode) => (episode, "update"),
+    };
+    let changed = episode.set != set;
+    let affected = affected(slo, key, &set, at_ms).0;
+    let doubled = affected.unwrap_or(0) >= 2 * episode.affected.unwrap_or(0).max(1);
+    episode.lowered = set.iter().map(|i| key.rules[*i].lowered).collect();
+    episode.since_ms = set.iter().map(|i| key.rules[*i].firing_since_ms.unwrap_or(at_ms)).collect();
+    episode.set = set;
+    let goes_stale = stale && !episode.stale;
+    if state == "update" && !changed && !doubled && !goes_stale {
+        return Some((None, Some(episode)));
+    }
+    let episode = Episode { affected, stale, ..episode.next() };
+    Some((Some(record(slo, key, at_ms, severity, &episode, state, None, stale)), Some(episode)))
+}
+
+fn resolved_reason(key: &Key, episode: &Episode, stopped: &BTreeMap<usize, &'static str>) -> &'static str {
+    let raised = episode.set.iter().any(|i| key.rules[*i].firing_since_ms.is_some());
+    let no_data = episode.set.iter().any(|i| stopped.get(i) == Some(&"no_data"));
+    match (raised, no_data) {
+        (true, _) => "raised",
+        (_, true) => "no_data",
+        _ => "recovered",
+    }
+}
+
+impl Episode {
+    fn open(key: &Key, severity: Severity, at_ms: i64) -> Self {
+        let id = short_hash(&format!("{}|{}|{at_ms}", key.name, severity.name()));
+        let (set, lowered, since_ms) = Default::default();
+        Self { id, started_at_ms: at_ms, seq: 0, set, lowered, since_ms, affected: None, stale: false }
+    }
+
+    fn next(self) -> Self {
+        Self { seq: self.seq + 1, ..self }
+    }
+}
+
+fn short_hash(text: &str) -> String {
+    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Affected and active users over the smallest long window of a set.
+fn affected(slo: &Slo, key: &Key, set: &[usize], at_ms: i64) -> (Option<i64>, Option<i64>) {
+    let long_ms = set.iter().map(|i| slo.rules[*i].long_ms).min().unwrap_or_default();
+    let start = key.history.axis.slice(window_start(at_ms, long_ms));
+    (key.users.affected(start), key.users.active(start))
+}
+
+#[expect(clippy::too_many_arguments, reason = "a record is all of this")]
+fn record(
+    slo: &Slo,
+    key: &Key,
+    at_ms: i64,
+    severity: Severity,
+    episode: &Episode,
+    state: &str,
+    reason: Option<&str>,
+    stale: bool,
+) -> Value {
+    let compliance = key.history.window(at_ms, slo.period_ms);
+    let (affected, active) = affected(slo, key, &episode.set, at_ms);
+    let rules: Vec<Value> = (0..episode.set.len()).map(|n| rule_entry(slo, key, at_ms, episode, n)).collect();
+    let mut record = Map::new();
+    let mut put = |name: &str, value: Value| record.insert(name.to_owned(), value);
+    put("id", json!(episode.id));
+    put("dedup_key", json!(short_hash(&format!("{}|{}", key.name, severity.name()))));
+    put("seq", json!(episode.seq));
+    put("state", json!(state));
+    put("severity", json!(severity.name()));
+    put("slo", json!(slo.name));
+    put("scope", json!(key.scope));
+    put("tenant", json!(key.tenant));
+    put("group", json!(key.group));
+    put("at", json!(print_time(at_ms)));
+    put("started_at", json!(print_time(episode.started_at_ms)));
+    put("ended_at", json!(reason.map(|_| print_time(at_ms))));
+    put("resolved_reason", json!(reason));
+    put("data", json!(if stale { "stale" } else { "complete" }));
+    put("rules", json!(rules));
+    put("sli", json!(compliance.sli()));
+    put("budget_remaining", json!(compliance.burn(key.allowed).map(|b| 1.0 - b)));
+    put("affected_users", json!(affected));
+    put("users_active", json!(active));
+    Value::Object(record)
+}
+
+fn rule_entry(slo: &Slo, key: &Key, at_ms: i64, episode: &Episode, n: usize) -> Value {
+    let rule = &slo.rules[episode.set[n]];
+    let burn = |window_ms: i64| key.history.window(at_ms, window_ms).burn(key.allowed);
+    json!({
+        "rule": rule.name(),
+        "long_window": print_duration(rule.long_ms),
+        "short_window": rule.short_ms.map(print_duration),
+        "factor": rule.factor.as_f64(),
+        "burn_long": burn(rule.long_ms),
+        "burn_short": rule.short_ms.and_then(burn),
+        "since": print_time(episode.since_ms[n]),
+        "lowered_by": if episode.lowered[n] { vec!["single_user"] } else { vec![] },
+    })
+}
+
+#[test]
+fn the_poisson_tail_has_the_guards_minimum_counts() {
+    for (expected, least) in [(0.01, 2), (0.06, 3), (0.1, 4), (0.6, 6), (1.0, 7), (6.0, 18)] {
+        assert!(poisson_at_least(least, expected) < 1e-4, "{least} of {expected}");
+        assert!(poisson_at_least(least - 1, expected) >= 1e-4, "{} of {expected}", least - 1);
+    }
+}

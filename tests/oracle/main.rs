@@ -1,0 +1,29 @@
+//! A brute force of the contract, written from its text alone: it shares no line with the product.
+//!
+//! It reads the same files as `tailburn backtest`, computes statuses, alerts and dead letters figure by figure, and
+//! compares them with what the program writes. It does not model the estimate, dispersion, cohorts, exemplars,
+//! forecasts, the rule `budget`, the budget spent since an alert started, names and texts, definition hashes, size
+//! limits, de-duplication or Wilson's bound: what it does not have is not compared.
+#![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
+#![expect(clippy::disallowed_methods, reason = "what to run and to rewrite is chosen by environment variables")]
+
+mod agreement;
+mod alerts;
+mod by_hand;
+mod chance;
+mod compare;
+mod coverage;
+mod filter;
+mod golden;
+mod input;
+mod latency;
+mod metamorphic;
+mod ratio;
+mod replay;
+mod slo;
+mod status;
+mod sweep;
+mod time;
+mod traffic;
+mod users;
+mod windows;

@@ -1,0 +1,460 @@
+//! The whole flow: files to visible events, then every boundary in order, every key at each of them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::alerts::{Episodes, RuleState, step_episodes, step_rules, stop_rules};
+use crate::input::{self, Format, Outcome};
+use crate::latency::{Latencies, Rank};
+use crate::ratio::Ratio;
+use crate::slo::{Severity, Slo, Verdict};
+use crate::status;
+use crate::time::{Arrival, DAY_MS, PANE_MS, Partition, SECOND_MS, floor_to, print_time, slice_of, window_start};
+use crate::users::{TupleIndex, UserIndex, Users, Worst};
+use crate::windows::{Axis, History, Sums};
+
+pub const OUT_OF_ORDERNESS_MS: i64 = 5 * SECOND_MS;
+
+/// What a backtest writes, as far as the oracle models it; each list in the order of its file.
+#[derive(Default)]
+pub struct Outputs<R = Value> {
+    pub statuses: Vec<R>,
+    pub alerts: Vec<R>,
+    pub user_statuses: Vec<R>,
+    pub dead_letters: Vec<R>,
+}
+
+/// One event of one SLO: good, bad or unclassified.
+struct Event {
+    visible_ms: i64,
+    time_ms: i64,
+    late: bool,
+    verdict: Verdict,
+    weight_micros: i64,
+    user: Option<UserIndex>,
+    tuple: TupleIndex,
+    latency: Option<Rank>,
+    tenant: u32,
+    group: Option<u32>,
+}
+
+/// One key's whole state.
+pub struct Key {
+    pub name: String,
+    pub scope: &'static str,
+    pub tenant: Option<String>,
+    pub group: BTreeMap<String, String>,
+    pub objective: Ratio,
+    /// 1 - objective, and what each rule compares an error ratio with.
+    pub allowed: Ratio,
+    pub thresholds: Vec<Ratio>,
+    pub cap: Severity,
+    pub history: History,
+    pub latencies: RefCell<Latencies>,
+    pub users: Users,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub since_ms: i64,
+    pub accepted: i64,
+    pub unclassified: i64,
+    pub late: i64,
+    pub rules: Vec<RuleState>,
+    pub episodes: Episodes,
+    pub user_entries: BTreeMap<i64, Value>,
+    /// Its state at the boundary before; none at the first.
+    pub state: Option<&'static str>,
+    /// Whether an event became visible since the last status.
+    pub news: bool,
+}
+
+pub fn replay(slos: &[Slo], inputs: &[PathBuf], format: Format) -> Outputs {
+    replay_with(slos, inputs, format, OUT_OF_ORDERNESS_MS)
+}
+
+pub fn replay_with(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_orderness_ms: i64) -> Outputs {
+    let lines = replay_lines(slos, inputs, format, out_of_orderness_ms);
+    let parse = |lines: Vec<String>| lines.iter().map(|l| parse_line(l)).collect();
+    Outputs {
+        statuses: parse(lines.statuses),
+        alerts: parse(lines.alerts),
+        user_statuses: parse(lines.user_statuses),
+        dead_letters: parse(lines.dead_letters),
+    }
+}
+
+pub fn parse_line(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))
+}
+
+/// The same as lines of JSON, which take a fifth of the memory: a week's statuses do not fit as values.
+pub fn replay_lines(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_orderness_ms: i64) -> Outputs<String> {
+    let (arrived, dead_letters) = read(slos, inputs, format, out_of_orderness_ms);
+    let dead_letters = dead_letters.iter().map(Value::to_string).collect();
+    let mut outputs = Outputs { dead_letters, statuses: Vec::new(), alerts: Vec::new(), user_statuses: Vec::new() };
+    let mut records = Vec::new();
+    let Some(largest_ms) = arrived.iter().map(|a| a.time_ms).max() else { return outputs };
+    let end_ms = floor_to(largest_ms, PANE_MS) + PANE_MS;
+    let smallest_ms = arrived.iter().map(|a| a.time_ms).min().unwrap_or(end_ms);
+    for number in 0..slos.len() {
+        let axis = Axis::new(smallest_ms, end_ms);
+        Run::new(slos, number, &arrived, axis).to(end_ms, &mut records);
+    }
+    records.sort_by(|a: &Published, b| a.order().cmp(&b.order()));
+    for published in records {
+        let list = match published.kind {
+            Output::Status => &mut outputs.statuses,
+            Output::Alert(_) => &mut outputs.alerts,
+            Output::User => &mut outputs.user_statuses,
+        };
+        list.push(published.record);
+    }
+    outputs
+}
+
+pub struct Published {
+    at_ms: i64,
+    key: String,
+    kind: Output,
+    record: String,
+}
+
+/// In the order in which a key's records stand.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Output {
+    Status,
+    Alert(std::cmp::Reverse<Severity>),
+    User,
+}
+
+impl Published {
+    fn new(at_ms: i64, key: &str, kind: Output, record: &Value) -> Self {
+        Self { at_ms, key: key.to_owned(), kind, record: record.to_string() }
+    }
+
+    fn order(&self) -> (i64, &str, Output) {
+        (self.at_ms, &self.key, self.kind)
+    }
+}
+
+/// Attributes by name.
+type Tuple = BTreeMap<String, String>;
+
+/// One accepted outcome, with what each SLO makes of it: its verdict and its group.
+struct Arrived {
+    tenant: String,
+    user: Option<String>,
+    time_ms: i64,
+    weight_micros: i64,
+    latency_ms: Option<f64>,
+    attributes: Tuple,
+    arrival: Arrival,
+    of_slos: Vec<(Verdict, Vec<String>)>,
+}
+
+impl Arrived {
+    fn new(outcome: Outcome, arrival: Arrival, slos: &[Slo]) -> Self {
+        let of_slo = |slo: &Slo| (slo.verdict(&outcome.fields), group_of(slo, &outcome));
+        let of_slos = slos.iter().map(of_slo).collect();
+        let latency_ms = outcome.fields.get("latency_ms").and_then(Value::as_f64);
+        let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+        let attributes = outcome.fields["attributes"].as_object().into_iter().flatten().filter_map(text).collect();
+        let Outcome { tenant, user, time_ms, weight_micros, .. } = outcome;
+        Self { tenant, user, time_ms, weight_micros, latency_ms, attributes, arrival, of_slos }
+    }
+
+    fn named_user(&self) -> Option<(&str, &str)> {
+        self.user.as_deref().map(|user| (self.tenant.as_str(), user))
+    }
+}
+
+fn group_of(slo: &Slo, outcome: &Outcome) -> Vec<String> {
+    let value = |name: &String| outcome.fields["attributes"].get(name).and_then(Value::as_str).unwrap_or("-");
+    slo.group_by.iter().map(|name| value(name).to_owned()).collect()
+}
+
+fn read(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_orderness_ms: i64) -> (Vec<Arrived>, Vec<Value>) {
+    let (mut arrived, mut dead_letters) = (Vec::new(), Vec::new());
+    for (number, path) in inputs.iter().enumerate() {
+        let topic = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut partition = Partition::default();
+        for (offset, line) in input::read_lines(path).iter().enumerate().filter(|(_, l)| !input::is_blank(l)) {
+            match input::decode(line, format) {
+                Ok(outcome) => {
+                    let arrival = partition.arrive(outcome.time_ms, out_of_orderness_ms);
+                    arrived.push(Arrived::new(outcome, arrival, slos));
+                }
+                Err(reason) => dead_letters.push(input::dead_letter(&topic, number, offset, line, reason)),
+            }
+        }
+    }
+    (arrived, dead_letters)
+}
+
+/// One SLO over the whole input.
+struct Run<'a> {
+    slo: &'a Slo,
+    axis: Axis,
+    events: Vec<Event>,
+    tenants: Vec<String>,
+    groups: Vec<Vec<String>>,
+    users: Vec<(String, String)>,
+    tuples: Vec<Tuple>,
+    /// Every latency of a good or bad event, ascending.
+    latencies_ms: Vec<f64>,
+    /// By scope (0 aggregate, 1 tenant, 2 group) and index.
+    keys: BTreeMap<(u8, u32), Key>,
+    /// Unclassified events that were visible before their key existed: the windows see them, the counts do not.
+    early: BTreeMap<(u8, u32), Vec<(i64, Sums)>>,
+}
+
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    items.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn index_of<T: Ord>(sorted: &[T], value: &T) -> u32 {
+    sorted.binary_search(value).map_or(u32::MAX, |i| i as u32)
+}
+
+impl<'a> Run<'a> {
+    fn new(slos: &'a [Slo], number: usize, arrived: &[Arrived], axis: Axis) -> Self {
+        let slo = &slos[number];
+        let users = sorted(arrived.iter().filter_map(Arrived::named_user));
+        let tenants = sorted(arrived.iter().map(|a| a.tenant.as_str()));
+        let groups = sorted(arrived.iter().map(|a| &a.of_slos[number].1));
+        let tuples = sorted(arrived.iter().map(|a| &a.attributes));
+        let in_time = |event: &Arrived| event.arrival.behind_ms <= slo.allowed_lateness_ms;
+        let latencies_ms = distinct(arrived.iter().filter(|a| in_time(a)).filter_map(|a| a.latency_ms));
+        let rank = |ms: f64| latencies_ms.partition_point(|other| *other < ms) as Rank;
+        let event = |event: &Arrived| {
+            let (verdict, group) = &event.of_slos[number];
+            let counts = *verdict != Verdict::Excluded && in_time(event);
+            counts.then(|| Event {
+                visible_ms: event.arrival.visible_ms,
+                time_ms: event.time_ms,
+                late: event.arrival.late,
+                verdict: *verdict,
+                weight_micros: event.weight_micros,
+                user: event.named_user().map(|user| index_of(&users, &user)),
+                tuple: index_of(&tuples, &&event.attributes),
+                latency: event.latency_ms.map(rank),
+                tenant: index_of(&tenants, &event.tenant.as_str()),
+                group: (!slo.group_by.is_empty()).then(|| index_of(&groups, &group)),
+            })
+        };
+        let mut events: Vec<Event> = arrived.iter().filter_map(event).collect();
+        events.sort_by_key(|e| e.visible_ms);
+        let tenants = tenants.into_iter().map(str::to_owned).collect();
+        let groups = groups.into_iter().cloned().collect();
+        let users = users.into_iter().map(|(tenant, user)| (tenant.to_owned(), user.to_owned())).collect();
+        let tuples = tuples.into_iter().cloned().collect();
+        let (keys, early) = (BTreeMap::new(), BTreeMap::new());
+        Self { slo, axis, events, tenants, groups, users, tuples, latencies_ms, keys, early }
+    }
+
+    fn to(&mut self, end_ms: i64, records: &mut Vec<Published>) {
+        let events = std::mem::take(&mut self.events);
+        let Some(mut at_ms) = events.first().map(|e| e.visible_ms) else { return };
+        let mut unseen = events.iter().peekable();
+        while at_ms <= end_ms {
+            // A key exists from this T on, whatever came first in it: its counts begin with all that is visible at T.
+            let mut visible: Vec<&Event> = Vec::new();
+            while let Some(event) = unseen.next_if(|e| e.visible_ms <= at_ms) {
+                visible.push(event);
+            }
+            visible.sort_by_key(|e| e.verdict == Verdict::Unclassified);
+            visible.into_iter().for_each(|event| self.see(event, at_ms));
+            self.evaluate(at_ms, records);
+            at_ms += PANE_MS;
+        }
+        assert!(unseen.next().is_none(), "every event is visible by the end of its input");
+    }
+
+    fn see(&mut self, event: &Event, at_ms: i64) {
+        let places = [Some((0, 0)), Some((1, event.tenant)), event.group.map(|g| (2, g))];
+        for place in places.into_iter().flatten() {
+            let unclassified = event.verdict == Verdict::Unclassified;
+            if !self.keys.contains_key(&place) {
+                if unclassified {
+                    self.early.entry(place).or_default().push((event.time_ms, sums_of(event)));
+                    continue;
+                }
+                let key = self.new_key(place, event, at_ms);
+                self.keys.insert(place, key);
+            }
+            if let Some(key) = self.keys.get_mut(&place) {
+                key.see(event);
+            }
+        }
+    }
+
+    fn new_key(&mut self, place: (u8, u32), event: &Event, at_ms: i64) -> Key {
+        let slo = self.slo;
+        let tenant = (place.0 == 1).then(|| self.tenants[place.1 as usize].clone());
+        let mut group = BTreeMap::new();
+        if place.0 == 2 {
+            group = slo.group_by.iter().cloned().zip(self.groups[place.1 as usize].iter().cloned()).collect();
+        }
+        let objective = slo.objective_of(tenant.as_deref());
+        let mut history = History::new(self.axis);
+        for (time_ms, sums) in self.early.remove(&place).unwrap_or_default() {
+            history.add(self.axis.slice(time_ms), &sums);
+        }
+        Key {
+            name: key_name(slo, place.0, tenant.as_deref(), &group),
+            scope: ["aggregate", "tenant", "group"][usize::from(place.0)],
+            objective,
+            allowed: objective.one_minus(),
+            thresholds: slo.rules.iter().map(|r| r.factor.times(objective.one_minus())).collect(),
+            cap: if place.0 == 1 { slo.tenant_cap } else { Severity::Page },
+            tenant,
+            group,
+            history,
+            latencies: RefCell::new(Latencies::new(slo.windows_ms().len(), self.latencies_ms.len())),
+            users: Users::new(self.axis, self.users.len()),
+            first_ms: floor_to(event.time_ms, PANE_MS),
+            last_ms: floor_to(event.time_ms, PANE_MS),
+            since_ms: at_ms,
+            accepted: 0,
+            unclassified: 0,
+            late: 0,
+            rules: vec![RuleState::default(); slo.rules.len()],
+            episodes: Episodes::new(),
+            user_entries: BTreeMap::new(),
+            state: None,
+            news: false,
+        }
+    }
+
+    fn evaluate(&mut self, at_ms: i64, records: &mut Vec<Published>) {
+        let slo = self.slo;
+        let is_empty = |key: &Key| key.history.window(at_ms, slo.period_ms).events() == 0;
+        for key in self.keys.values_mut().filter(|key| is_empty(key)) {
+            // Nobody would ever end an alert of a key that is forgotten: it ends here, without data.
+            let stopped = stop_rules(key);
+            let name = key.name.clone();
+            let ended = step_episodes(slo, key, at_ms, &stopped).into_iter();
+            let published = |(severity, record)| Published::new(at_ms, &name, alert(severity), &record);
+            records.extend(ended.map(published));
+        }
+        self.keys.retain(|_, key| !is_empty(key));
+        self.write_users(at_ms, records);
+        for key in self.keys.values_mut() {
+            key.step_users(slo, at_ms);
+            let stopped = step_rules(slo, key, at_ms);
+            let alerts = step_episodes(slo, key, at_ms, &stopped);
+            let state = status::state(slo, key, at_ms);
+            let moved = key.state.replace(state).is_some_and(|before| before != state);
+            let name = key.name.clone();
+            let published = |kind, record: &Value| Published::new(at_ms, &name, kind, record);
+            if moved || !alerts.is_empty() || status::is_due(key, at_ms) {
+                records.push(published(Output::Status, &status::record(slo, key, at_ms, &self.latencies_ms)));
+                key.news = false;
+            }
+            records.extend(alerts.into_iter().map(|(severity, record)| published(alert(severity), &record)));
+        }
+    }
+}
+
+impl Run<'_> {
+    /// The worst-served users of each tenant, at the steps of the 1 d window.
+    fn write_users(&self, at_ms: i64, records: &mut Vec<Published>) {
+        if at_ms % slice_of(DAY_MS) != 0 || !self.slo.user_windows_ms.contains(&DAY_MS) {
+            return;
+        }
+        let start = self.axis.slice(window_start(at_ms, DAY_MS));
+        for key in self.keys.values().filter(|key| key.scope == "tenant") {
+            for (rank, worst) in (1..).zip(key.users.worst(start, self.slo.min_user_events, WORST_USERS)) {
+                let (tenant, user) = &self.users[worst.user as usize];
+                let key = [&self.slo.name, tenant, user].map(|part| encode(part)).join("|");
+                let record = self.user_record(at_ms, rank, &worst);
+                records.push(Published::new(at_ms, &key, Output::User, &record));
+            }
+        }
+    }
+
+    fn user_record(&self, at_ms: i64, rank: i64, worst: &Worst) -> Value {
+        let (tenant, user) = &self.users[worst.user as usize];
+        let time = |slice: usize| print_time(self.axis.start_ms(slice));
+        json!({
+            "slo": self.slo.name, "tenant": tenant, "user": user, "window": "1d", "at": print_time(at_ms),
+            "good": worst.good_micros as f64 / 1e6, "bad": worst.bad_micros as f64 / 1e6, "sli": worst.sli,
+            "rank": rank, "first_bad": worst.bad.map(|(first, _)| time(first)),
+            "last_bad": worst.bad.map(|(_, last)| time(last)), "attributes": self.tuples[worst.tuple as usize],
+        })
+    }
+}
+
+/// How many of the worst-served users of a tenant are told.
+const WORST_USERS: usize = 100;
+
+fn alert(severity: Severity) -> Output {
+    Output::Alert(std::cmp::Reverse(severity))
+}
+
+fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+impl Key {
+    fn see(&mut self, event: &Event) {
+        let slice = self.history.axis.slice(event.time_ms);
+        self.history.add(slice, &sums_of(event));
+        self.late += i64::from(event.late);
+        if event.verdict == Verdict::Unclassified {
+            self.unclassified += 1;
+            return;
+        }
+        self.accepted += 1;
+        self.news = true;
+        let pane_ms = floor_to(event.time_ms, PANE_MS);
+        self.first_ms = self.first_ms.min(pane_ms);
+        self.last_ms = self.last_ms.max(pane_ms);
+        self.users.see(slice, event.user, event.verdict == Verdict::Good, event.weight_micros);
+        if let Some(user) = event.user {
+            self.users.note_tuple(user, event.time_ms, event.tuple);
+        }
+        if let Some(rank) = event.latency {
+            self.latencies.get_mut().see(slice, rank, event.weight_micros);
+        }
+    }
+
+    /// The distribution over users, for each window whose slice ends here.
+    fn step_users(&mut self, slo: &Slo, at_ms: i64) {
+        for window_ms in slo.user_windows_ms.iter().filter(|w| at_ms % slice_of(**w) == 0) {
+            let start = self.history.axis.slice(crate::time::window_start(at_ms, *window_ms));
+            let figures = self.users.distribution(start, slo.min_user_events, self.allowed);
+            self.user_entries.insert(*window_ms, crate::users::entry(*window_ms, at_ms, figures));
+        }
+    }
+}
+
+fn sums_of(event: &Event) -> Sums {
+    match event.verdict {
+        Verdict::Good => Sums { good: 1, good_micros: event.weight_micros, ..Sums::default() },
+        Verdict::Bad => Sums { bad: 1, bad_micros: event.weight_micros, ..Sums::default() },
+        Verdict::Unclassified => Sums { unclassified: 1, ..Sums::default() },
+        Verdict::Excluded => Sums::default(),
+    }
+}
+
+fn key_name(slo: &Slo, scope: u8, tenant: Option<&str>, group: &BTreeMap<String, String>) -> String {
+    let name = encode(&slo.name);
+    match (scope, tenant) {
+        (1, Some(tenant)) => format!("{name}|tenant|{}", encode(tenant)),
+        (2, _) => {
+            let value = |attribute: &String| format!("{}={}", encode(attribute), encode(&group[attribute]));
+            format!("{name}|group|{}", slo.group_by.iter().map(value).collect::<Vec<_>>().join(","))
+        }
+        _ => format!("{name}|aggregate"),
+    }
+}
+
+fn encode(text: &str) -> String {
+    text.replace('%', "%25").replace('|', "%7C").replace(',', "%2C").replace('=', "%3D")
+}

@@ -1,0 +1,361 @@
+//! SLO documents, as far as the tests need them: ratio and threshold metrics over one rolling window.
+//!
+//! The rule `budget` is not modelled: an SLO under test switches it off.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::filter::{Absent, Filter};
+use crate::ratio::Ratio;
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, ceil_to, parse_duration, print_duration, slice_of};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Off,
+    Info,
+    Ticket,
+    Page,
+}
+
+impl Severity {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "info" => Ok(Self::Info),
+            "ticket" => Ok(Self::Ticket),
+            "page" => Ok(Self::Page),
+            other => Err(format!("{other:?} is no severity")),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        ["off", "info", "ticket", "page"][self as usize]
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub long_ms: i64,
+    pub short_ms: Option<i64>,
+    pub factor: Ratio,
+    pub severity: Severity,
+}
+
+impl Rule {
+    pub fn name(&self) -> String {
+        match self.short_ms {
+            Some(short_ms) => format!("{}/{}", print_duration(self.long_ms), print_duration(short_ms)),
+            None => print_duration(self.long_ms),
+        }
+    }
+
+    /// The window whose evidence decides: the short one, or the only one.
+    pub fn evidence_ms(&self) -> i64 {
+        self.short_ms.unwrap_or(self.long_ms)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Slo {
+    pub name: String,
+    pub total: Option<Filter>,
+    pub verdict: VerdictFilter,
+    pub objective: Ratio,
+    pub period_ms: i64,
+    pub group_by: Vec<String>,
+    pub tenant_cap: Severity,
+    pub tenant_objectives: BTreeMap<String, Ratio>,
+    pub user_windows_ms: Vec<i64>,
+    pub rules: Vec<Rule>,
+    pub min_events: i64,
+    pub low_traffic_guard: bool,
+    pub single_user_guard: bool,
+    pub resolve_after_ms: Option<i64>,
+    pub no_data_after_ms: i64,
+    pub min_user_events: i64,
+    pub allowed_lateness_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub enum VerdictFilter {
+    Good(Filter),
+    Bad(Filter),
+    Threshold(Filter, &'static str, f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Excluded,
+    Unclassified,
+    Good,
+    Bad,
+}
+
+impl Slo {
+    pub fn verdict(&self, fields: &Map<String, Value>) -> Verdict {
+        self.try_verdict(fields).unwrap_or(Verdict::Unclassified)
+    }
+
+    fn try_verdict(&self, fields: &Map<String, Value>) -> Result<Verdict, Absent> {
+        if let Some(total) = &self.total
+            && !total.holds(fields)?
+        {
+            return Ok(Verdict::Excluded);
+        }
+        let good = match &self.verdict {
+            VerdictFilter::Good(filter) => filter.holds(fields)?,
+            VerdictFilter::Bad(filter) => !filter.holds(fields)?,
+            VerdictFilter::Threshold(value, op, threshold) => {
+                let value = value.value(fields)?.as_f64().ok_or(Absent)?;
+                match *op {
+                    "lt" => value < *threshold,
+                    "lte" => value <= *threshold,
+                    "gt" => value > *threshold,
+                    _ => value >= *threshold,
+                }
+            }
+        };
+        Ok(if good { Verdict::Good } else { Verdict::Bad })
+    }
+
+    pub fn objective_of(&self, tenant: Option<&str>) -> Ratio {
+        tenant.and_then(|t| self.tenant_objectives.get(t)).copied().unwrap_or(self.objective)
+    }
+
+    pub fn resolve_after_ms(&self, rule: &Rule) -> i64 {
+        self.resolve_after_ms.unwrap_or_else(|| rule.evidence_ms().max(15 * MINUTE_MS))
+    }
+
+    /// The windows of a status, shortest first.
+    pub fn windows_ms(&self) -> Vec<i64> {
+        let mut windows = vec![5 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS, DAY_MS, 3 * DAY_MS];
+        windows.push(self.period_ms);
+        windows.extend(self.rules.iter().flat_map(|r| [Some(r.long_ms), r.short_ms].into_iter().flatten()));
+        windows.sort_unstable();
+        windows.dedup();
+        windows
+    }
+}
+
+/// All SLOs of a file, or of the YAML files of a directory.
+pub fn load(path: &Path) -> Result<Vec<Slo>, String> {
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(|e| e.to_string())?;
+        files = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+        files.retain(|f| f.extension().is_some_and(|e| e == "yaml" || e == "yml"));
+        files.sort();
+    }
+    let mut documents = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        for document in text.split("\n---").filter(|d| !d.trim().is_empty()) {
+            let document: Value = serde_saphyr::from_str(document).map_err(|e| format!("{}: {e}", file.display()))?;
+            documents.push((file.clone(), document));
+        }
+    }
+    let named = Named::of(documents.iter().map(|(_, document)| document));
+    let mut slos = Vec::new();
+    for (file, document) in documents.iter().filter(|(_, document)| document["kind"] == "SLO") {
+        slos.extend(parse(document, &named).map_err(|e| format!("{}: {e}", file.display()))?);
+    }
+    Ok(slos)
+}
+
+/// Documents that others name, by kind and name.
+struct Named<'a>(BTreeMap<(&'a str, &'a str), &'a Value>);
+
+impl<'a> Named<'a> {
+    fn of(documents: impl Iterator<Item = &'a Value>) -> Self {
+        Self(documents.filter_map(|d| Some(((d["kind"].as_str()?, d["metadata"]["name"].as_str()?), d))).collect())
+    }
+
+    /// The `spec` of an entry: a name, a map with a reference, or the document itself.
+    fn spec(&self, kind: &str, reference: &str, entry: &'a Value) -> Result<&'a Value, String> {
+        match entry.as_str().or_else(|| entry[reference].as_str()) {
+            Some(name) => self.0.get(&(kind, name)).map(|d| &d["spec"]).ok_or_else(|| format!("no {kind} {name:?}")),
+            None => Ok(&entry["spec"]),
+        }
+    }
+
+    /// An alert policy is a rule of a single window.
+    fn rule(&self, policy: &'a Value) -> Result<Rule, String> {
+        let policy = self.spec("AlertPolicy", "alertPolicyRef", policy)?;
+        let spec = self.spec("AlertCondition", "conditionRef", &policy["conditions"][0])?;
+        let condition = &spec["condition"];
+        Ok(Rule {
+            long_ms: parse_duration(condition["lookbackWindow"].as_str().ok_or("lookbackWindow is missing")?)?,
+            short_ms: None,
+            factor: Ratio::parse(&condition["threshold"].to_string())?,
+            severity: Severity::parse(spec["severity"].as_str().unwrap_or_default())?,
+        })
+    }
+}
+
+/// One SLO for each objective of the document.
+fn parse<'a>(document: &'a Value, named: &Named<'a>) -> Result<Vec<Slo>, String> {
+    let name = document["metadata"]["name"].as_str().ok_or("metadata.name is missing")?;
+    let objectives = document["spec"]["objectives"].as_array().ok_or("spec.objectives is missing")?;
+    let several = objectives.len() > 1;
+    let parse_objective = |objective: &Value| {
+        let display = objective["displayName"].as_str().unwrap_or_default();
+        let name = if several { format!("{name}:{display}") } else { name.to_owned() };
+        parse_one(document, objective, name, named)
+    };
+    objectives.iter().map(parse_objective).collect()
+}
+
+fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &Named<'a>) -> Result<Slo, String> {
+    let notes = Annotations(&document["metadata"]["annotations"]);
+    let spec = &document["spec"];
+    let target = Ratio::parse(&objective["target"].to_string())?;
+    let period_ms = parse_duration(spec["timeWindow"][0]["duration"].as_str().ok_or("timeWindow is missing")?)?;
+    if notes.switch("budget-rule", true) {
+        return Err("the oracle does not know the rule budget: set tailburn.dev/budget-rule to off".to_owned());
+    }
+    let rules = match notes.text("alert-rules") {
+        Some(text) => list(&text).map(parse_rule).collect::<Result<_, _>>()?,
+        None if spec["alertPolicies"].is_array() => {
+            let policies = spec["alertPolicies"].as_array().into_iter().flatten();
+            policies.map(|policy| named.rule(policy)).collect::<Result<_, _>>()?
+        }
+        None => default_rules(period_ms, target),
+    };
+    let (total, verdict) = filters(&spec["indicator"]["spec"], objective)?;
+    Ok(Slo {
+        name,
+        total,
+        verdict,
+        objective: target,
+        period_ms,
+        group_by: notes.text("group-by").map(|t| list(&t).map(str::to_owned).collect()).unwrap_or_default(),
+        tenant_cap: Severity::parse(notes.text("tenant-alerts").as_deref().unwrap_or("info"))?,
+        tenant_objectives: tenant_objectives(notes.text("tenant-objectives").as_deref().unwrap_or(""))?,
+        user_windows_ms: user_windows(notes.text("user-windows").as_deref(), period_ms)?,
+        rules,
+        min_events: notes.number("min-events", 0)?,
+        low_traffic_guard: notes.switch("low-traffic-guard", true),
+        single_user_guard: notes.switch("single-user-guard", true),
+        resolve_after_ms: notes.text("resolve-after").map(|t| parse_duration(&t)).transpose()?,
+        no_data_after_ms: notes.text("no-data-after").map_or(Ok(HOUR_MS), |t| parse_duration(&t))?,
+        min_user_events: notes.number("min-user-events", 5)?,
+        allowed_lateness_ms: notes.text("allowed-lateness").map_or(Ok(HOUR_MS), |t| parse_duration(&t))?,
+    })
+}
+
+struct Annotations<'a>(&'a Value);
+
+impl Annotations<'_> {
+    fn text(&self, key: &str) -> Option<String> {
+        match self.0.get(format!("tailburn.dev/{key}"))? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    fn switch(&self, key: &str, default: bool) -> bool {
+        self.text(key).map_or(default, |t| t == "on" || t == "true")
+    }
+
+    fn number(&self, key: &str, default: i64) -> Result<i64, String> {
+        self.text(key).map_or(Ok(default), |t| t.parse().map_err(|e| format!("{key}: {e}")))
+    }
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|t| !t.is_empty())
+}
+
+fn filters(indicator: &Value, objective: &Value) -> Result<(Option<Filter>, VerdictFilter), String> {
+    let filter =
+        |source: &Value, name: &str| source["metricSource"]["spec"][name].as_str().map(Filter::parse).transpose();
+    let threshold = &indicator["thresholdMetric"];
+    if !threshold.is_null() {
+        let value = filter(threshold, "value")?.ok_or("thresholdMetric without a value")?;
+        let limit = objective["value"].as_f64().ok_or("an objective without a value")?;
+        let op = ["lt", "lte", "gt", "gte"].into_iter().find(|o| objective["op"] == **o).ok_or("no op")?;
+        return Ok((filter(threshold, "filter")?, VerdictFilter::Threshold(value, op, limit)));
+    }
+    let ratio = &indicator["ratioMetric"];
+    let verdict = match (filter(&ratio["good"], "filter")?, filter(&ratio["bad"], "filter")?) {
+        (Some(good), None) => VerdictFilter::Good(good),
+        (None, Some(bad)) => VerdictFilter::Bad(bad),
+        _ => return Err("either good or bad is wanted".to_owned()),
+    };
+    Ok((filter(&ratio["total"], "filter")?, verdict))
+}
+
+fn tenant_objectives(text: &str) -> Result<BTreeMap<String, Ratio>, String> {
+    let entry = |item: &str| {
+        let (tenant, target) = item.split_once('=').ok_or_else(|| format!("{item:?} is no objective"))?;
+        Ok((tenant.trim().to_owned(), Ratio::parse(target)?))
+    };
+    list(text).map(entry).collect()
+}
+
+fn user_windows(text: Option<&str>, period_ms: i64) -> Result<Vec<i64>, String> {
+    let mut windows = match text {
+        Some(text) => list(text).map(parse_duration).collect::<Result<Vec<_>, _>>()?,
+        None => vec![HOUR_MS, DAY_MS, period_ms],
+    };
+    windows.sort_unstable();
+    windows.dedup();
+    Ok(windows)
+}
+
+/// `long/short/factor/severity`, or `long/factor/severity` for a rule of a single window.
+fn parse_rule(text: &str) -> Result<Rule, String> {
+    let parts: Vec<&str> = text.split('/').map(str::trim).collect();
+    let (long, short, factor, severity) = match parts[..] {
+        [long, short, factor, severity] => (long, Some(short), factor, severity),
+        [long, factor, severity] => (long, None, factor, severity),
+        _ => return Err(format!("{text:?} is no rule")),
+    };
+    Ok(Rule {
+        long_ms: parse_duration(long)?,
+        short_ms: short.map(parse_duration).transpose()?,
+        factor: Ratio::parse(factor)?,
+        severity: Severity::parse(severity)?,
+    })
+}
+
+fn default_rules(period_ms: i64, objective: Ratio) -> Vec<Rule> {
+    let table = [
+        (HOUR_MS, 5 * MINUTE_MS, 2, Severity::Page),
+        (6 * HOUR_MS, 30 * MINUTE_MS, 5, Severity::Page),
+        (DAY_MS, 2 * HOUR_MS, 10, Severity::Ticket),
+        (3 * DAY_MS, 6 * HOUR_MS, 10, Severity::Ticket),
+    ];
+    let rule = |(long_ms, short_ms, percent, severity): (i64, i64, i128, Severity)| {
+        let long_ms = shrink(long_ms, period_ms).max(5 * MINUTE_MS);
+        let short_ms = shrink(short_ms, period_ms).max(MINUTE_MS);
+        let factor = Ratio::new(percent * i128::from(period_ms), 100 * i128::from(long_ms));
+        Rule { long_ms, short_ms: Some(short_ms), factor, severity }
+    };
+    let can_fire = |rule: &Rule| {
+        let threshold = rule.factor.times(objective.one_minus());
+        threshold.num < threshold.den
+    };
+    table.into_iter().map(rule).filter(can_fire).collect()
+}
+
+fn shrink(window_ms: i64, period_ms: i64) -> i64 {
+    if period_ms >= 28 * DAY_MS {
+        return window_ms;
+    }
+    let shrunk_ms = (window_ms * period_ms + 28 * DAY_MS - 1) / (28 * DAY_MS);
+    ceil_to(shrunk_ms, slice_of(shrunk_ms))
+}
+
+#[test]
+fn default_rules_shrink_with_a_short_period() {
+    let names = |days: i64| -> Vec<String> {
+        default_rules(days * DAY_MS, Ratio::new(999, 1000)).iter().map(Rule::name).collect()
+    };
+    assert_eq!(names(28), ["1h/5m", "6h/30m", "1d/2h", "3d/6h"]);
+    assert_eq!(names(30), ["1h/5m", "6h/30m", "1d/2h", "3d/6h"]);
+    assert_eq!(names(7), ["15m/80s", "90m/450s", "6h/30m", "18h/90m"]);
+    assert_eq!(names(1), ["5m/1m", "13m/70s", "52m/260s", "155m/13m"]);
+}

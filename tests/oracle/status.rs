@@ -1,0 +1,122 @@
+//! When a status is due, its state and flags, and its figures: section 5.
+
+use serde_json::{Map, Value, json};
+
+use crate::ratio::Ratio;
+use crate::replay::Key;
+use crate::slo::Slo;
+use crate::time::{HOUR_MS, MINUTE_MS, print_duration, print_time, window_start};
+
+pub fn is_due(key: &Key, at_ms: i64) -> bool {
+    let interval_ms = if key.scope == "tenant" { 5 * MINUTE_MS } else { MINUTE_MS };
+    at_ms % HOUR_MS == 0 || (key.news && at_ms % interval_ms == 0)
+}
+
+pub fn state(slo: &Slo, key: &Key, at_ms: i64) -> &'static str {
+    if at_ms - key.last_ms > slo.no_data_after_ms {
+        "no_data"
+    } else if spent_at_least(slo, key, at_ms, Ratio::new(1, 1)) {
+        "breached"
+    } else if spent_at_least(slo, key, at_ms, Ratio::new(3, 4)) || !key.episodes.is_empty() {
+        "at_risk"
+    } else {
+        "ok"
+    }
+}
+
+fn coverage(key: &Key, at_ms: i64, window_ms: i64) -> f64 {
+    let start_ms = window_start(at_ms, window_ms);
+    ((at_ms - key.first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0)
+}
+
+fn budget_spent(slo: &Slo, key: &Key, at_ms: i64) -> Option<f64> {
+    let burn = key.history.window(at_ms, slo.period_ms).burn(key.allowed)?;
+    Some(burn * coverage(key, at_ms, slo.period_ms))
+}
+
+/// `burn * coverage >= share`, in integers: a total outage meets 1 to the digit.
+fn spent_at_least(slo: &Slo, key: &Key, at_ms: i64, share: Ratio) -> bool {
+    let sums = key.history.window(at_ms, slo.period_ms);
+    let window_ms = at_ms - window_start(at_ms, slo.period_ms);
+    let seen_ms = (at_ms - key.first_ms).min(window_ms);
+    let needed = share.times(key.allowed);
+    let spent = i128::from(sums.bad_micros) * i128::from(seen_ms) * needed.den;
+    sums.events() > 0 && spent >= i128::from(sums.weight_micros()) * i128::from(window_ms) * needed.num
+}
+
+fn flags(slo: &Slo, key: &Key, at_ms: i64) -> Vec<&'static str> {
+    let mut flags = Vec::new();
+    if at_ms - key.first_ms < at_ms - window_start(at_ms, slo.period_ms) {
+        flags.push("warming_up");
+    }
+    let hour = key.history.window(at_ms, HOUR_MS);
+    if 100 * hour.unclassified > hour.events() + hour.unclassified {
+        flags.push("degraded_data");
+    }
+    flags
+}
+
+pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
+    let compliance = key.history.window(at_ms, slo.period_ms);
+    let events = compliance.weight_micros() as f64 / 1e6;
+    let (allowed, spent) = (key.allowed.as_f64() * events, compliance.bad_micros as f64 / 1e6);
+    // The budget in minutes of a total outage.
+    let minutes = key.allowed.as_f64() * slo.period_ms as f64 / MINUTE_MS as f64;
+    let remaining_minutes = compliance.burn(key.allowed).map(|b| (1.0 - b) * minutes);
+    let mut record = Map::new();
+    let mut put = |name: &str, value: Value| record.insert(name.to_owned(), value);
+    put("slo", json!(slo.name));
+    put("scope", json!(key.scope));
+    put("tenant", json!(key.tenant));
+    put("group", json!(key.group));
+    put("at", json!(print_time(at_ms)));
+    put("state", json!(state(slo, key, at_ms)));
+    put("flags", json!(flags(slo, key, at_ms)));
+    put("objective", json!(key.objective.as_f64()));
+    put("compliance_window", json!(print_duration(slo.period_ms)));
+    put("budget_remaining", json!(compliance.burn(key.allowed).map(|b| 1.0 - b)));
+    put("budget_spent_of_period", json!(budget_spent(slo, key, at_ms)));
+    put(
+        "budget",
+        json!({"allowed_bad": allowed, "spent_bad": spent, "remaining_bad": allowed - spent,
+               "remaining_minutes": remaining_minutes}),
+    );
+    let windows_ms = slo.windows_ms();
+    let starts_ms: Vec<i64> = windows_ms.iter().map(|w| window_start(at_ms, *w)).collect();
+    let latencies = key.latencies.borrow_mut().quantiles(key.history.axis, &starts_ms, latencies_ms);
+    let entry = |(window_ms, latency): (&i64, Value)| window_entry(key, at_ms, *window_ms, latency);
+    put("windows", windows_ms.iter().zip(latencies).map(entry).collect());
+    put("users", key.user_entries.values().cloned().collect());
+    put("alerts", (0..slo.rules.len()).map(|i| alert_entry(slo, key, i)).collect());
+    put(
+        "counts",
+        json!({"accepted": key.accepted, "unclassified": key.unclassified, "late": key.late,
+               "counts_since": print_time(key.since_ms)}),
+    );
+    Value::Object(record)
+}
+
+fn window_entry(key: &Key, at_ms: i64, window_ms: i64, latency: Value) -> Value {
+    let sums = key.history.window(at_ms, window_ms);
+    json!({
+        "window": print_duration(window_ms),
+        "start": print_time(window_start(at_ms, window_ms)),
+        "good": sums.good_micros as f64 / 1e6,
+        "bad": sums.bad_micros as f64 / 1e6,
+        "sli": sums.sli(),
+        "burn": sums.burn(key.allowed),
+        "coverage": coverage(key, at_ms, window_ms),
+        "latency_ms": latency,
+    })
+}
+
+fn alert_entry(slo: &Slo, key: &Key, index: usize) -> Value {
+    let (rule, state) = (&slo.rules[index], &key.rules[index]);
+    json!({
+        "rule": rule.name(),
+        "severity": state.severity(rule, key.cap).name(),
+        "state": if state.firing_since_ms.is_some() { "firing" } else { "inactive" },
+        "since": state.firing_since_ms.map(print_time),
+        "held_back_by": state.held_back_by,
+    })
+}

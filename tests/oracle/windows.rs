@@ -1,0 +1,163 @@
+//! What a key has seen, by 10-second slice of event time, and the sums of any window of it.
+//!
+//! Every window starts at a multiple of 10 s, so a window is a suffix of the slices: a Fenwick tree gives its sum
+//! without a running total that could drift.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::ratio::Ratio;
+use crate::time::{PANE_MS, floor_to, window_start};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub good_micros: i64,
+    pub bad_micros: i64,
+    pub good: i64,
+    pub bad: i64,
+    pub unclassified: i64,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.good_micros += other.good_micros;
+        self.bad_micros += other.bad_micros;
+        self.good += other.good;
+        self.bad += other.bad;
+        self.unclassified += other.unclassified;
+    }
+
+    pub fn events(&self) -> i64 {
+        self.good + self.bad
+    }
+
+    pub fn weight_micros(&self) -> i64 {
+        self.good_micros + self.bad_micros
+    }
+
+    pub fn sli(&self) -> Option<f64> {
+        (self.events() > 0).then(|| self.good_micros as f64 / self.weight_micros() as f64)
+    }
+
+    /// `allowed` = 1 - objective.
+    pub fn burn(&self, allowed: Ratio) -> Option<f64> {
+        let error_ratio = (self.events() > 0).then(|| self.bad_micros as f64 / self.weight_micros() as f64);
+        error_ratio.map(|e| e / allowed.as_f64())
+    }
+
+    /// `bad / (good + bad) > threshold`, in integers; never true of an empty window.
+    pub fn exceed(&self, threshold: Ratio) -> bool {
+        self.events() > 0 && threshold.exceeded_by(self.bad_micros.into(), self.weight_micros().into())
+    }
+}
+
+/// The slices of a run: all keys count them from the same origin.
+#[derive(Clone, Copy, Debug)]
+pub struct Axis {
+    origin_ms: i64,
+    pub slices: usize,
+}
+
+impl Axis {
+    pub fn new(first_ms: i64, last_ms: i64) -> Self {
+        let origin_ms = floor_to(first_ms, PANE_MS);
+        Self { origin_ms, slices: ((last_ms - origin_ms) / PANE_MS) as usize + 1 }
+    }
+
+    pub fn start_ms(&self, slice: usize) -> i64 {
+        self.origin_ms + slice as i64 * PANE_MS
+    }
+
+    /// The slice of a time; one before the origin is the first slice, as nothing lies before it.
+    pub fn slice(&self, time_ms: i64) -> usize {
+        ((time_ms - self.origin_ms).max(0) / PANE_MS) as usize
+    }
+}
+
+/// Sums over suffixes of the slices.
+pub struct Suffixes<T> {
+    nodes: Vec<T>,
+}
+
+pub trait Addable: Copy + Default {
+    fn plus(&mut self, other: &Self);
+}
+
+impl Addable for Sums {
+    fn plus(&mut self, other: &Self) {
+        self.add(other);
+    }
+}
+
+impl Addable for i64 {
+    fn plus(&mut self, other: &Self) {
+        *self += other;
+    }
+}
+
+impl<T: Addable> Suffixes<T> {
+    pub fn new(axis: Axis) -> Self {
+        Self { nodes: vec![T::default(); axis.slices + 1] }
+    }
+
+    pub fn add(&mut self, slice: usize, value: &T) {
+        let mut node = slice + 1;
+        while node > 0 {
+            self.nodes[node].plus(value);
+            node &= node - 1;
+        }
+    }
+
+    /// The sum of `slice` and all slices after it.
+    pub fn from(&self, slice: usize) -> T {
+        let mut sum = T::default();
+        let mut node = slice + 1;
+        while node < self.nodes.len() {
+            sum.plus(&self.nodes[node]);
+            node += node & node.wrapping_neg();
+        }
+        sum
+    }
+}
+
+/// The sums of one key. What was asked since its last event is remembered: most boundaries bring nothing new.
+pub struct History {
+    pub axis: Axis,
+    sums: Suffixes<Sums>,
+    asked: RefCell<BTreeMap<usize, Sums>>,
+}
+
+impl History {
+    const ASKED_MAX: usize = 256;
+
+    pub fn new(axis: Axis) -> Self {
+        Self { axis, sums: Suffixes::new(axis), asked: RefCell::default() }
+    }
+
+    pub fn add(&mut self, slice: usize, value: &Sums) {
+        self.sums.add(slice, value);
+        self.asked.get_mut().clear();
+    }
+
+    pub fn window(&self, at_ms: i64, window_ms: i64) -> Sums {
+        let start = self.axis.slice(window_start(at_ms, window_ms));
+        let mut asked = self.asked.borrow_mut();
+        if asked.len() > Self::ASKED_MAX {
+            asked.clear();
+        }
+        *asked.entry(start).or_insert_with(|| self.sums.from(start))
+    }
+}
+
+#[test]
+fn a_suffix_holds_its_own_slice_and_all_later_ones() {
+    let axis = Axis::new(5_000, 300_000);
+    let mut suffixes = Suffixes::<i64>::new(axis);
+    let values: Vec<i64> = (0..axis.slices as i64).map(|i| (i * 37) % 11).collect();
+    for (slice, value) in values.iter().enumerate() {
+        suffixes.add(slice, value);
+    }
+    for slice in 0..=axis.slices {
+        assert_eq!(suffixes.from(slice), values[slice..].iter().sum::<i64>());
+    }
+}
