@@ -70,13 +70,13 @@ fn throughput_of_the_pipeline() {
 
 fn print(what: &str, records: u64, cost: Cost) {
     let millions = records as f64 / 1e6;
+    let peak = if cost.peak_mb.is_nan() { String::new() } else { format!(", peak {:.0} MB", cost.peak_mb) };
     println!(
-        "{what:<22} {:6.2} CPU s a million, broker {:5.2}, wall {:6.1} s ({:.0} records/s), peak {:.0} MB",
+        "{what:<22} {:6.2} CPU s a million, broker {:5.2}, wall {:6.1} s ({:.0} records/s){peak}",
         cost.cpu_s / millions,
         cost.broker_cpu_s / millions,
         cost.wall_s,
         records as f64 / cost.wall_s,
-        cost.peak_mb,
     );
 }
 
@@ -106,10 +106,12 @@ fn preload(client: &ClientConfig, topic: &str, records: u64) -> u64 {
     for n in 0..records {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let dice = seed >> 33;
-        let user = format!("u{:06}", dice % USERS);
+        // A user belongs to one tenant.
+        let number = dice % USERS;
+        let user = format!("u{number:06}");
         let value = format!(
             r#"{{"tenant":"t{}","user":"{user}","timestamp":{},"operation":"checkout","status":{},"latency_ms":{}.{},"trace_id":"{seed:016x}","attributes":{{"region":"{}","tier":"{}"}}}}"#,
-            dice % 7,
+            number % 7,
             from_ms + n * SPAN_MS / records,
             if dice % 2_000 == 0 { 503 } else { 200 },
             20 + dice % 400,
@@ -148,7 +150,8 @@ fn read_only(world: &World<Arc<Broker>>, round: u64, records: u64) -> Cost {
         wall_s: began.elapsed().as_secs_f64(),
         cpu_s: cpu_s("self") - before,
         broker_cpu_s: cpu_s(&world.broker.pid()) - broker,
-        peak_mb: peak_mb("self"),
+        // This process preloaded the topic too.
+        peak_mb: f64::NAN,
     }
 }
 
@@ -163,6 +166,7 @@ fn run(world: &World<Arc<Broker>>, round: u64, records: u64) -> Cost {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tailburn"))
         .arg("run")
         .env_clear()
+        .envs(std::env::vars().filter(|(k, _)| k.starts_with("MALLOC_") || k.starts_with("LD_")))
         .current_dir(dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -185,12 +189,14 @@ fn run(world: &World<Arc<Broker>>, round: u64, records: u64) -> Cost {
     cost
 }
 
-/// Everything is left at its default, except for what two programs on one machine must not share.
+/// Everything is left at its default, except for what two programs on one machine must not share,
+/// and for what `BENCH_PROPERTIES` (`, name: "value"` ...) says to librdkafka.
 fn configuration(world: &World<Arc<Broker>>, id: &str) -> String {
+    let properties = std::env::var("BENCH_PROPERTIES").unwrap_or_default();
     format!(
         "application_id: {id}\n\
          slos: [slo.yaml]\n\
-         kafka: {{properties: {{bootstrap.servers: \"{}\"}}}}\n\
+         kafka: {{properties: {{bootstrap.servers: \"{}\"{properties}}}}}\n\
          input: {{topics: [{}]}}\n\
          output: {{prefix: \"{id}.\"}}\n\
          http: {{listen: \"127.0.0.1:0\"}}\n\

@@ -6,6 +6,11 @@
 //! (Not through `rd_kafka_consume_batch_queue`: it takes the end of a partition for a record, and a
 //! partition that pauses there goes on one offset too far.) This is the only file with `unsafe`
 //! calls for records; it knows nothing of streams or transactions.
+//!
+//! Serving a queue as such takes all of it away first, and then librdkafka, which limits what it
+//! fetches by the length of that queue, finds it empty and fetches without a limit: memory grew with
+//! the backlog. Serving it in the name of one of its partitions takes away a batch at a time
+//! (`consume.callback.max.messages`), and the limits of `queued.*` hold.
 #![expect(unsafe_code, reason = "the client library has no call that serves a whole queue")]
 
 use super::group::GroupContext;
@@ -24,6 +29,8 @@ use std::time::{Duration, Instant};
 /// Records per call: enough that its fixed costs vanish, few enough that the caller is asked
 /// often whether it is time to commit.
 const BATCH: usize = 1024;
+/// So many records are taken off the queue at once. (A property of librdkafka's topics.)
+pub const BATCH_PROPERTY: (&str, &str) = ("consume.callback.max.messages", "1024");
 /// How long a consumer may take to leave its group before it is abandoned.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -32,6 +39,15 @@ pub struct Fetcher {
     /// `None` only once closed.
     consumer: Option<BaseConsumer<GroupContext>>,
     queue: NonNull<sys::rd_kafka_queue_t>,
+    /// The partitions that are forwarded now. The queue is served in the name of the last one.
+    forwarded: Vec<Forwarded>,
+}
+
+/// A partition whose records arrive in the queue, with a handle of our own to its topic.
+struct Forwarded {
+    name: CString,
+    topic: NonNull<sys::rd_kafka_topic_t>,
+    partition: i32,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread.
@@ -42,7 +58,7 @@ impl Fetcher {
         // SAFETY: the client is alive, and `Drop` releases the queue before the client.
         let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue).ok_or_else(|| LogError::Broken("librdkafka gave no queue".to_owned()))?;
-        Ok(Fetcher { consumer: Some(consumer), queue })
+        Ok(Fetcher { consumer: Some(consumer), queue, forwarded: Vec::new() })
     }
 
     pub fn consumer(&self) -> Result<&BaseConsumer<GroupContext>, LogError> {
@@ -51,7 +67,8 @@ impl Fetcher {
 
     /// Makes a partition's records arrive here. To be called before each assignment of the
     /// partition: librdkafka undoes it when a partition is given up.
-    pub fn forward(&self, topic: &str, partition: i32) -> Result<(), LogError> {
+    pub fn forward(&mut self, topic: &str, partition: i32) -> Result<(), LogError> {
+        self.forget(topic, partition);
         let client = self.consumer()?.client().native_ptr();
         let name = CString::new(topic).map_err(|e| LogError::Broken(format!("topic {topic:?}: {e}")))?;
         // SAFETY: the client and both queues are alive; the partition's handle is released again,
@@ -64,7 +81,20 @@ impl Fetcher {
             sys::rd_kafka_queue_forward(from, self.queue.as_ptr());
             sys::rd_kafka_queue_destroy(from);
         }
+        // SAFETY: the client is alive; `release` gives the handle back before it ends.
+        let handle = unsafe { sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
+        let handle =
+            NonNull::new(handle).ok_or_else(|| LogError::Broken(format!("librdkafka has no topic {topic}")))?;
+        self.forwarded.push(Forwarded { name, topic: handle, partition });
         Ok(())
+    }
+
+    /// A partition is about to be given up: its queue is no longer ours.
+    pub fn forget(&mut self, topic: &str, partition: i32) {
+        let is_it = |f: &Forwarded| f.partition == partition && f.name.as_bytes() == topic.as_bytes();
+        if let Some(at) = self.forwarded.iter().position(is_it) {
+            release(&self.forwarded.swap_remove(at));
+        }
     }
 
     /// Hands over what is queued, up to a batch, and waits up to `wait` where there is nothing.
@@ -72,11 +102,19 @@ impl Fetcher {
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let mut handing = Handing { each, client: self.consumer()?.client().native_ptr(), count: 0, panic: None };
         let opaque = (&raw mut handing).cast::<c_void>();
-        // SAFETY: the queue is alive, and `opaque` is what `hand_over::<F>` takes it for; librdkafka
-        // calls back on this thread, before it returns.
-        unsafe { sys::rd_kafka_consume_callback_queue(self.queue.as_ptr(), wait_ms, Some(hand_over::<F>), opaque) };
+        let each = Some(hand_over::<F> as unsafe extern "C" fn(*mut _, *mut _));
+        let served = match self.forwarded.last() {
+            // SAFETY: the topic's handle is ours until `release`, and `opaque` is what `hand_over::<F>`
+            // takes it for; librdkafka calls back on this thread, before it returns.
+            Some(of) => unsafe {
+                sys::rd_kafka_consume_callback(of.topic.as_ptr(), of.partition, wait_ms, each, opaque)
+            },
+            // SAFETY: as above, with a queue that is alive. Nothing arrives here: it only waits.
+            None => unsafe { sys::rd_kafka_consume_callback_queue(self.queue.as_ptr(), wait_ms, each, opaque) },
+        };
         match handing.panic {
             Some(panic) => resume_unwind(panic),
+            None if served < 0 => Err(LogError::Broken("librdkafka no longer knows a partition of ours".to_owned())),
             None => Ok(handing.count),
         }
     }
@@ -91,6 +129,7 @@ impl Fetcher {
             answer(&consumer);
         }
         let closed = consumer.closed();
+        self.forwarded.drain(..).for_each(|forwarded| release(&forwarded));
         // SAFETY: nothing of the queue is borrowed any more. It goes before the client.
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) };
         if !closed {
@@ -100,6 +139,13 @@ impl Fetcher {
             std::mem::forget(consumer);
         }
     }
+}
+
+/// Gives a topic's handle back; the topic itself lives as long as the client needs it.
+fn release(forwarded: &Forwarded) {
+    // SAFETY: it came from `rd_kafka_topic_new`, whoever is called here took it off the list, and the
+    // client is alive.
+    unsafe { sys::rd_kafka_topic_destroy(forwarded.topic.as_ptr()) };
 }
 
 impl Drop for Fetcher {

@@ -9,6 +9,7 @@
 mod feed;
 mod fetch;
 mod group;
+pub mod peek;
 mod publish;
 mod settings;
 mod streams;
@@ -147,6 +148,9 @@ impl KafkaLog {
                 self.owned.retain(|stream, _| !streams.contains(stream));
                 self.paused.retain(|stream| !streams.contains(stream));
                 let list = self.list(streams.into_iter().map(|stream| (stream, None)))?;
+                for given_up in list.elements() {
+                    self.fetcher.forget(given_up.topic(), given_up.partition());
+                }
                 self.fetcher.consumer()?.incremental_unassign(&list).map_err(|e| broken("give partitions up", &e))
             }
         }

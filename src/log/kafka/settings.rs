@@ -71,11 +71,14 @@ const BOTH: [(&str, &str); 4] = [
 
 /// librdkafka waits a whole back-off between two transactions, and a second before it asks a
 /// partition again whose queue was full: its defaults are made for clients that seldom commit.
-const CONSUMER: [(&str, &str); 9] = [
+/// It counts keys and values of what is queued, for all partitions together; with its own structures
+/// a short record takes four times as much, and compressed responses come on top.
+const CONSUMER: [(&str, &str); 10] = [
     ("fetch.queue.backoff.ms", "2"),
     ("queued.min.messages", "1000000"),
-    ("queued.max.messages.kbytes", "65536"),
-    ("max.partition.fetch.bytes", "4194304"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("max.partition.fetch.bytes", "1048576"),
+    ("fetch.max.bytes", "8388608"),
     ("session.timeout.ms", "10000"),
     ("heartbeat.interval.ms", "2000"),
     ("retry.backoff.ms", "5"),
@@ -126,7 +129,8 @@ impl KafkaSettings {
     pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.client(&CONSUMER);
         config.set("group.id", &self.group_id);
-        for (name, value) in FIXED.iter().filter(|(name, _)| !is_producers(name)) {
+        let fixed = FIXED.iter().filter(|(name, _)| !is_producers(name));
+        for (name, value) in fixed.chain([&super::fetch::BATCH_PROPERTY]) {
             config.set(*name, *value);
         }
         config
