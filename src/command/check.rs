@@ -1,7 +1,7 @@
 //! `check`: configuration and SLOs in stages, and what a record becomes.
 //!
-//! Everything is said at once, not only the first mistake. It reads files and nothing else: no broker
-//! is asked, nothing is written. [`seams`] is where the modules that read SLOs and records come in.
+//! Everything is said at once, not only the first mistake. It reads files and nothing else, unless it
+//! is given a topic to look at; nothing is written. [`seams`] is where the modules that read SLOs and records come in.
 
 mod print;
 mod records;
@@ -27,11 +27,12 @@ Examples:
   tailburn check
   tailburn check --config production.yaml --json
   tailburn check --input today.jsonl.gz --limit 5
+  tailburn check --input request-outcomes          # the newest records of a topic
 
 Exit codes: 0 all is well (advice may remain), 1 findings, 78 an error.")]
 pub struct CheckArgs {
-    /// Show what each record of this file becomes (- is standard input)
-    #[arg(long, value_name = "FILE|-")]
+    /// Show what each record of a file becomes (- is standard input), or the newest of a topic
+    #[arg(long, value_name = "FILE|TOPIC|-")]
     pub input: Option<PathBuf>,
 
     /// How many records to show

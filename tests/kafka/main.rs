@@ -5,6 +5,7 @@
 
 mod broker;
 mod group;
+mod peek;
 mod pipeline;
 mod reading;
 mod restarts;

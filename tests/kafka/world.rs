@@ -37,6 +37,7 @@ pub struct Seen {
 impl<B: Deref<Target = Broker>> World<B> {
     /// An input topic with so many partitions, and our own topics with two each.
     pub fn new(broker: B, name: &'static str, input_partitions: u32) -> World<B> {
+        log_where_asked();
         let world = World { broker, name, input: format!("{name}-outcomes") };
         let settings = world.settings("admin");
         let mut plans = plan(&settings, 2, input_partitions);
@@ -188,6 +189,15 @@ impl Worker {
 
     pub fn values(&self) -> Vec<&str> {
         self.read.iter().map(|(_, _, value)| value.as_str()).collect()
+    }
+}
+
+/// `TAILBURN_LOG=tailburn=debug` shows what the log and librdkafka say of themselves (with
+/// `--nocapture`, as their threads are not the test's).
+fn log_where_asked() {
+    if let Ok(filter) = std::env::var("TAILBURN_LOG") {
+        // Another test of this process was first.
+        drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
     }
 }
 

@@ -80,7 +80,8 @@ fn sentence(finding: &Finding) -> String {
 fn records(out: &mut Printer, records: &[RecordReport]) -> io::Result<()> {
     out.heading("4 Records")?;
     for record in records {
-        let head = format!("record {} ({})", record.number, record.decoder);
+        let place = record.partition.map(|partition| format!("partition {partition}, offset ")).unwrap_or_default();
+        let head = format!("record {place}{} ({})", record.number, record.decoder);
         match &record.became {
             Became::DeadLetter { reason, detail } => out.cross(&format!("{head}: dead letter, {reason}: {detail}"))?,
             Became::Outcome { fields, verdicts } => {

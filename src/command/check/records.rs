@@ -1,4 +1,4 @@
-//! What each record of a file becomes: its fields and every SLO's verdict, or why it is a dead letter.
+//! What each record of a file or a topic becomes: its fields and every SLO's verdict, or why it is a dead letter.
 //!
 //! The verdict is the operator's own; only the reason is looked up here, so that the two cannot differ.
 
@@ -16,8 +16,41 @@ use crate::operator::classify;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The first `limit` records of a file.
-pub fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
+/// The first `limit` records of a file, or the newest of a topic.
+pub fn of(settings: &Settings, slos: &[Slo], input: &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
+    match topic_of(input) {
+        Some(topic) => newest(settings, slos, topic, limit),
+        None => first(settings, slos, input, limit),
+    }
+}
+
+/// The topic that is meant, where it can be no file.
+fn topic_of(input: &Path) -> Option<&str> {
+    let name = input.to_str()?;
+    let is_topic = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (name != "-" && !input.exists() && name.chars().all(is_topic)).then_some(name)
+}
+
+#[cfg(feature = "kafka")]
+fn newest(settings: &Settings, slos: &[Slo], topic: &str, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
+    let decoder = decoder::of_records(&settings.input)?;
+    let name = decoder_name(settings);
+    let peeked = crate::log::kafka::peek::newest(&settings.kafka.properties, topic, limit)?;
+    let report = |record: RecordIn<'_>| RecordReport {
+        partition: Some(record.partition),
+        number: record.offset,
+        decoder: name.clone(),
+        became: became(&decoder, slos, &record),
+    };
+    Ok(peeked.iter().map(|peeked| report(peeked.record())).collect())
+}
+
+#[cfg(not(feature = "kafka"))]
+fn newest(_: &Settings, _: &[Slo], topic: &str, _: u64) -> anyhow::Result<Vec<RecordReport>> {
+    anyhow::bail!("there is no file `{topic}`, and this build has no Kafka (feature `kafka`) to look for a topic in")
+}
+
+fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
     let format = settings.input.format;
     let mut input = [InputFile::open(file, decoder::codec_format(format))?];
     let decoder = decoder::of_files(&settings.input, format, &input)?;
@@ -27,8 +60,10 @@ pub fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyh
     while (reports.len() as u64) < limit
         && let Some(record) = records.next_record()?
     {
-        let became = became(&decoder, slos, record.number, record.bytes);
-        reports.push(RecordReport { number: record.number, decoder: name.clone(), became });
+        let (offset, value) = (record.number, record.bytes);
+        let read = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
+        let became = became(&decoder, slos, &read);
+        reports.push(RecordReport { partition: None, number: offset, decoder: name.clone(), became });
     }
     Ok(reports)
 }
@@ -39,9 +74,8 @@ fn decoder_name(settings: &Settings) -> String {
     if mapped { format!("{format}, mapped") } else { format.to_owned() }
 }
 
-fn became(decoder: &Decoder, slos: &[Slo], number: i64, value: &[u8]) -> Became {
-    let record = RecordIn { partition: 0, offset: number, key: None, value, timestamp_ms: None, headers: &NoHeaders };
-    match decoder.decode(&record) {
+fn became(decoder: &Decoder, slos: &[Slo], record: &RecordIn<'_>) -> Became {
+    match decoder.decode(record) {
         Err(rejected) => Became::DeadLetter { reason: rejected.reason.to_string(), detail: rejected.detail },
         Ok(outcome) => {
             let verdicts = slos.iter().map(|slo| verdict(slo, &outcome)).collect();

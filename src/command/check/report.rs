@@ -31,7 +31,10 @@ pub struct Finding {
 /// What became of one record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordReport {
-    /// The number of the record in its file, from 0.
+    /// Of a topic; files have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// The number of the record in its file, from 0, or its offset.
     pub number: i64,
     /// How it was read, as in `json` or `avro, mapped`.
     pub decoder: String,

@@ -14,7 +14,7 @@ pub struct SloStage {
     pub notices: Vec<Finding>,
 }
 
-/// The first records of a file and what they become.
+/// Some records of a file or a topic and what they become.
 pub type Records = fn(&Settings, &[Slo], &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>>;
 
 pub struct Seams {
@@ -25,7 +25,7 @@ pub struct Seams {
 
 impl Seams {
     pub fn of_this_build() -> Seams {
-        Seams { slos: load_slos, records: records::first }
+        Seams { slos: load_slos, records: records::of }
     }
 }
 

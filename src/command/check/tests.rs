@@ -52,6 +52,6 @@ fn slos_are_not_looked_at_before_the_configuration_is_right() {
 fn a_dead_letter_is_a_finding() {
     let mut report = stages::check(loaded(plain()), &seams(|_| Ok(SloStage::default())));
     let became = Became::DeadLetter { reason: "no_tenant".into(), detail: String::new() };
-    report.records = Some(vec![RecordReport { number: 0, decoder: "json".into(), became }]);
+    report.records = Some(vec![RecordReport { partition: None, number: 0, decoder: "json".into(), became }]);
     assert_eq!(exit(&report), Exit::Findings);
 }
