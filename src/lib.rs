@@ -67,7 +67,9 @@
 //!    the door ([`codec::FieldLimits`]), times lie within the years 2000 and 9999. A bug aborts the
 //!    process with a message ([`telemetry::abort_on_panic`]) before it can commit.
 //! 6. *Memory is bounded by configuration.* Rows above the limit live in the store alone
-//!    ([`pipeline::cold`]); groups, leaves and cohorts have caps, and what is over goes to `__other__`.
+//!    (`pipeline::cold`); groups, leaves and cohorts have caps, and what is over goes to `__other__`.
+//!    Not bounded yet: the names of tenants, groups and attribute tuples, each kept once while a task
+//!    lives.
 //! 7. *No data is neither ok nor bad, and resolves nothing.* Empty windows have null figures
 //!    ([`operator::status`]); a rule resolves on evidence alone ([`operator::burn_rate`]).
 //! 8. *One number, one code path.* Status and alerts read the same sums of a key; the API and the

@@ -164,8 +164,8 @@ impl KafkaLog {
         }
         let consumer = self.fetcher.consumer()?;
         let list = || self.list(streams.iter().map(|stream| (*stream, None)));
-        let committed =
-            repeated("look the committed offsets up", || Ok(consumer.committed_offsets(list()?, REQUEST)?))?;
+        let committed = repeated("look the committed offsets up", || Ok(consumer.committed_offsets(list()?, REQUEST)?))
+            .map_err(|e| undecided(&e))?;
         let starts = self.offsets_at(Offset::Beginning, list()?)?;
         let begins = match self.start_from {
             StartFrom::Earliest => starts.clone(),
@@ -567,6 +567,14 @@ impl From<KafkaError> for RequestError {
 
 fn known(offsets: &BTreeMap<Stream, NextOffset>, stream: Stream) -> Result<NextOffset, LogError> {
     offsets.get(&stream).copied().ok_or_else(|| LogError::Broken(format!("no offset was found for {stream:?}")))
+}
+
+/// A coordinator that answers everything but this holds offsets of a transaction without an end.
+fn undecided(error: &LogError) -> LogError {
+    LogError::Broken(format!(
+        "{error} (if the broker is well otherwise, a transaction of this group may have lost its end: \
+         `kafka-transactions.sh find-hanging` tells)"
+    ))
 }
 
 fn broken(what: &str, error: &KafkaError) -> LogError {
