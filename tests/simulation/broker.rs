@@ -1,0 +1,272 @@
+//! A model of Kafka as far as exactly-once depends on it: partitions, transactions with the epochs
+//! of their producers, markers that reach partitions one by one, and a group whose offsets travel
+//! in transactions.
+//!
+//! A request that is still on its way is modelled, since it can end a later transaction of the same
+//! epoch. Replication, leaders and retention are not.
+
+use crate::group::{Group, MemberId, Offset};
+use crate::partition::{Partition, Record, TransactionId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use tailburn::log::Stream;
+use tailburn::model::record::Topic;
+use tailburn::model::time::Ms;
+
+/// The brokers give an open transaction up after so long.
+pub const TRANSACTION_TIMEOUT_MS: Ms = 30_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    Input(u32),
+    Output(Topic, u32),
+}
+
+impl From<Stream> for Place {
+    fn from(stream: Stream) -> Place {
+        match stream {
+            Stream::Input(partition) => Place::Input(partition),
+            Stream::Partials(partition) => Place::Output(Topic::Partials, partition),
+        }
+    }
+}
+
+/// Why the brokers refuse a request of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// A later epoch of the transactional id is known.
+    Fenced,
+    /// The offsets come from a member or a generation that is no more.
+    Stale,
+}
+
+#[derive(Default)]
+struct Producer {
+    epoch: u32,
+    open: Option<Open>,
+}
+
+struct Open {
+    id: TransactionId,
+    since_ms: Ms,
+    places: BTreeSet<Place>,
+    offsets: Vec<Offset>,
+}
+
+/// A marker that a partition has not got yet.
+struct Owed {
+    at_tick: u64,
+    producer: String,
+    transaction: TransactionId,
+    is_commit: bool,
+    target: Target,
+}
+
+enum Target {
+    Place(Place),
+    Offsets(Vec<Offset>),
+}
+
+/// A request to commit that is still on its way.
+struct Delayed {
+    at_tick: u64,
+    producer: String,
+    epoch: u32,
+}
+
+pub struct Broker {
+    partitions: BTreeMap<Place, Partition>,
+    producers: BTreeMap<String, Producer>,
+    transactions: TransactionId,
+    owed: Vec<Owed>,
+    delayed: Vec<Delayed>,
+    tick: u64,
+    pub now_ms: Ms,
+    pub group: Group,
+    pub violations: Vec<String>,
+}
+
+impl Broker {
+    pub fn new(partitions: BTreeMap<Place, Partition>, streams: Vec<Stream>) -> Broker {
+        Broker {
+            partitions,
+            producers: BTreeMap::new(),
+            transactions: 0,
+            owed: Vec::new(),
+            delayed: Vec::new(),
+            tick: 0,
+            now_ms: 0,
+            group: Group::new(streams),
+            violations: Vec::new(),
+        }
+    }
+
+    pub fn partition(&self, place: Place) -> &Partition {
+        self.partitions.get(&place).unwrap_or_else(|| panic!("there is no {place:?}"))
+    }
+
+    fn partition_mut(&mut self, place: Place) -> &mut Partition {
+        self.partitions.get_mut(&place).unwrap_or_else(|| panic!("there is no {place:?}"))
+    }
+
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.partitions.keys().copied()
+    }
+
+    /// A record of somebody else, outside of any transaction.
+    pub fn append(&mut self, place: Place, record: Record) {
+        self.partition_mut(place).append(Rc::new(record), None);
+    }
+
+    /// A transaction of somebody else, who needs no offsets of ours.
+    pub fn append_transaction(&mut self, place: Place, records: Vec<Record>, is_commit: bool) {
+        let id = self.next_transaction();
+        let partition = self.partition_mut(place);
+        records.into_iter().for_each(|record| partition.append(Rc::new(record), Some(id)));
+        partition.mark(id, is_commit);
+    }
+
+    fn next_transaction(&mut self) -> TransactionId {
+        self.transactions += 1;
+        self.transactions
+    }
+
+    /// A producer takes the id up: what an earlier holder left open is aborted, and he is shut out.
+    pub fn init(&mut self, producer: &str) -> u32 {
+        self.deliver_markers(|owed| owed.producer == producer);
+        self.abort_open(producer);
+        let state = self.producers.entry(producer.to_owned()).or_default();
+        state.epoch += 1;
+        state.epoch
+    }
+
+    fn abort_open(&mut self, producer: &str) {
+        if let Some(open) = self.producers.get_mut(producer).and_then(|state| state.open.take()) {
+            self.finish(producer, open, false, 0);
+        }
+    }
+
+    /// The open transaction of a producer, begun where there is none.
+    fn open(&mut self, producer: &str, epoch: u32) -> Result<&mut Open, Denied> {
+        if self.epoch(producer) != Some(epoch) {
+            return Err(Denied::Fenced);
+        }
+        if self.producers.get(producer).is_some_and(|state| state.open.is_none()) {
+            // The coordinator lets no transaction begin while markers of the last one are owed.
+            self.deliver_markers(|owed| owed.producer == producer);
+        }
+        let (id, since_ms) = (self.transactions + 1, self.now_ms);
+        let state = self.producers.get_mut(producer).ok_or(Denied::Fenced)?;
+        if state.open.is_none() {
+            self.transactions = id;
+        }
+        Ok(state.open.get_or_insert_with(|| Open { id, since_ms, places: BTreeSet::new(), offsets: Vec::new() }))
+    }
+
+    pub fn epoch(&self, producer: &str) -> Option<u32> {
+        self.producers.get(producer).map(|state| state.epoch)
+    }
+
+    pub fn send(&mut self, producer: &str, epoch: u32, place: Place, record: Record) -> Result<(), Denied> {
+        let open = self.open(producer, epoch)?;
+        open.places.insert(place);
+        let id = open.id;
+        self.partition_mut(place).append(Rc::new(record), Some(id));
+        Ok(())
+    }
+
+    pub fn send_offsets(
+        &mut self,
+        producer: &str,
+        epoch: u32,
+        (member, generation): (MemberId, u32),
+        offsets: &[Offset],
+    ) -> Result<(), Denied> {
+        let is_member = self.group.accepts(member, generation);
+        let open = self.open(producer, epoch)?;
+        if !is_member {
+            return Err(Denied::Stale);
+        }
+        open.offsets.extend_from_slice(offsets);
+        Ok(())
+    }
+
+    /// Ends the open transaction, if there is one; its markers arrive within so many ticks.
+    pub fn end(&mut self, producer: &str, epoch: u32, is_commit: bool, late: u64) -> Result<(), Denied> {
+        let state = self.producers.get_mut(producer).filter(|state| state.epoch == epoch).ok_or(Denied::Fenced)?;
+        if let Some(open) = state.open.take() {
+            self.finish(producer, open, is_commit, late);
+        }
+        Ok(())
+    }
+
+    /// A request to commit arrives later: it ends whatever is open under that epoch then.
+    pub fn end_later(&mut self, producer: &str, epoch: u32, ticks: u64) {
+        self.delayed.push(Delayed { at_tick: self.tick + ticks, producer: producer.to_owned(), epoch });
+    }
+
+    /// The coordinator gives the open transaction up, and shuts its producer out.
+    pub fn time_out(&mut self, producer: &str) {
+        self.abort_open(producer);
+        if let Some(state) = self.producers.get_mut(producer) {
+            state.epoch += 1;
+        }
+    }
+
+    fn finish(&mut self, producer: &str, open: Open, is_commit: bool, late: u64) {
+        let places = open.places.into_iter().map(Target::Place);
+        let targets = std::iter::once(Target::Offsets(open.offsets)).chain(places);
+        for (index, target) in (0..).zip(targets) {
+            let at_tick = self.tick + if late == 0 { 0 } else { index % late + 1 };
+            let producer = producer.to_owned();
+            self.owed.push(Owed { at_tick, producer, transaction: open.id, is_commit, target });
+        }
+        let tick = self.tick;
+        self.deliver_markers(|owed| owed.at_tick <= tick);
+    }
+
+    fn deliver_markers(&mut self, which: impl Fn(&Owed) -> bool) {
+        let (due, rest) = std::mem::take(&mut self.owed).into_iter().partition(|owed| which(owed));
+        self.owed = rest;
+        for Owed { transaction, is_commit, target, .. } in due {
+            match target {
+                Target::Place(place) => self.partition_mut(place).mark(transaction, is_commit),
+                Target::Offsets(offsets) if is_commit => {
+                    let back = self.group.apply(offsets);
+                    self.violations.extend(back.iter().map(|s| format!("the committed offset of {s:?} went back")));
+                }
+                Target::Offsets(_) => {}
+            }
+        }
+    }
+
+    /// A little time goes by: what is due arrives.
+    pub fn tick(&mut self) {
+        self.tick += 1;
+        let tick = self.tick;
+        self.deliver_markers(|owed| owed.at_tick <= tick);
+        let (due, rest) = std::mem::take(&mut self.delayed).into_iter().partition(|delayed| delayed.at_tick <= tick);
+        self.delayed = rest;
+        for Delayed { producer, epoch, .. } in due {
+            // Too late, where somebody has taken the id up since.
+            let _ = self.end(&producer, epoch, true, 0);
+        }
+        let limit_ms = self.now_ms - TRANSACTION_TIMEOUT_MS;
+        let is_overdue = |state: &Producer| state.open.as_ref().is_some_and(|open| open.since_ms < limit_ms);
+        let overdue = self.producers.iter().filter(|(_, state)| is_overdue(state)).map(|(name, _)| name.clone());
+        overdue.collect::<Vec<_>>().iter().for_each(|producer| self.time_out(producer));
+    }
+
+    /// Committed offsets are told once none of them is in an open transaction; he who asks waits.
+    pub fn settle_offsets(&mut self) {
+        let is_pending = |state: &Producer| state.open.as_ref().is_some_and(|open| !open.offsets.is_empty());
+        let pending = self.producers.iter().filter(|(_, state)| is_pending(state)).map(|(name, _)| name.clone());
+        pending.collect::<Vec<_>>().iter().for_each(|producer| self.time_out(producer));
+        self.deliver_markers(|owed| matches!(owed.target, Target::Offsets(_)));
+    }
+
+    /// Everything that is on its way arrives.
+    pub fn settle(&mut self) {
+        self.deliver_markers(|_| true);
+    }
+}

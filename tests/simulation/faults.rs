@@ -1,0 +1,172 @@
+//! The table of everything that can go wrong, and the record of what did.
+//!
+//! Each place that can fail asks here, by name; nothing else in the simulation decides that
+//! something fails. A scenario switches some of the points on and scales how often they strike.
+
+use crate::dice::Dice;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    CrashBeforePoll,
+    CrashAfterPoll,
+    CrashAtSend,
+    CrashBeforeCommit,
+    CrashBeforeEnd,
+    CrashAfterEnd,
+    CrashAtSeek,
+    CrashAtRestore,
+    CrashBeforeWrite,
+    CrashAfterWrite,
+    CrashAfterFlush,
+    UnflushedLost,
+    DiskEmptied,
+    WriteRefused,
+    FlushFailed,
+    ReadFailed,
+    Stopped,
+    Stalled,
+    PollBroken,
+    RecordNotDelivered,
+    Aborted,
+    TimedOut,
+    Fenced,
+    EndLost,
+    EndReplyLost,
+    EndDelayed,
+    EndRepeated,
+    MarkersLate,
+    LostAtPoll,
+    LostUnnoticed,
+    AssignedInPieces,
+    BrokerSilent,
+    ClockForward,
+    ClockBack,
+}
+
+/// A fault point: its name in reports, what happens, and how often where the scenario does not scale
+/// it: once in so many visits of the place.
+pub struct Point {
+    pub fault: Fault,
+    pub name: &'static str,
+    pub what: &'static str,
+    pub one_in: u64,
+}
+
+const fn point(fault: Fault, name: &'static str, one_in: u64, what: &'static str) -> Point {
+    Point { fault, name, what, one_in }
+}
+
+/// Every fault point of the simulation, in the order of [`Fault`].
+#[rustfmt::skip]
+pub const TABLE: [Point; 34] = [
+    point(Fault::CrashBeforePoll, "crash_before_poll", 300, "the process dies before it reads"),
+    point(Fault::CrashAfterPoll, "crash_after_poll", 300, "the process dies with records in hand"),
+    point(Fault::CrashAtSend, "crash_at_send", 1_500, "the process dies while records of a transaction leave"),
+    point(Fault::CrashBeforeCommit, "crash_before_commit", 100, "the process dies with all records sent and no offsets"),
+    point(Fault::CrashBeforeEnd, "crash_before_end", 100, "the process dies with records and offsets sent, the transaction open"),
+    point(Fault::CrashAfterEnd, "crash_after_end", 100, "the process dies when the transaction is committed, before it knows"),
+    point(Fault::CrashAtSeek, "crash_at_seek", 60, "the process dies while it moves to where it reads again"),
+    point(Fault::CrashAtRestore, "crash_at_restore", 40, "the process dies while it reads its checkpoint"),
+    point(Fault::CrashBeforeWrite, "crash_before_write", 25, "the process dies before the checkpoint is written"),
+    point(Fault::CrashAfterWrite, "crash_after_write", 20, "the process dies with the checkpoint written and not flushed"),
+    point(Fault::CrashAfterFlush, "crash_after_flush", 25, "the process dies right behind a checkpoint"),
+    point(Fault::UnflushedLost, "unflushed_lost", 2, "a crash takes the batches that were not flushed"),
+    point(Fault::DiskEmptied, "disk_emptied", 5, "a crash takes the whole disk"),
+    point(Fault::WriteRefused, "write_refused", 40, "the disk is full: a batch is not taken"),
+    point(Fault::FlushFailed, "flush_failed", 40, "a flush fails: the batch may be there or not"),
+    point(Fault::ReadFailed, "read_failed", 80, "the disk cannot be read for once"),
+    point(Fault::Stopped, "stopped", 500, "somebody asks the program to stop, and starts it again"),
+    point(Fault::Stalled, "stalled", 500, "the process sleeps; another takes over, then it wakes up"),
+    point(Fault::PollBroken, "poll_broken", 400, "the consumer fails for good"),
+    point(Fault::RecordNotDelivered, "record_not_delivered", 1_500, "a record is not delivered: its transaction can only be aborted"),
+    point(Fault::Aborted, "aborted", 60, "the broker wants the transaction aborted"),
+    point(Fault::TimedOut, "timed_out", 150, "the broker gives the open transaction up and shuts its producer out"),
+    point(Fault::Fenced, "fenced", 300, "somebody takes the transactional id for a moment"),
+    point(Fault::EndLost, "end_lost", 80, "the request to commit is lost, and nobody knows"),
+    point(Fault::EndReplyLost, "end_reply_lost", 80, "the transaction is committed, and the reply is lost"),
+    point(Fault::EndDelayed, "end_delayed", 80, "the request to commit arrives later, or too late; the sender has given up"),
+    point(Fault::EndRepeated, "end_repeated", 80, "the commit succeeds at the second try, and the first one is still on its way"),
+    point(Fault::MarkersLate, "markers_late", 10, "the partitions hear late that the transaction ended"),
+    point(Fault::LostAtPoll, "lost_at_poll", 300, "the group gives the partitions away, and says so"),
+    point(Fault::LostUnnoticed, "lost_unnoticed", 120, "the group gives the partitions away, and the commit is the first to hear"),
+    point(Fault::AssignedInPieces, "assigned_in_pieces", 3, "the partitions come one after the other"),
+    point(Fault::BrokerSilent, "broker_silent", 250, "the brokers are out of reach for a while"),
+    point(Fault::ClockForward, "clock_forward", 800, "the machine's clock jumps forward"),
+    point(Fault::ClockBack, "clock_back", 800, "the machine's clock jumps back"),
+];
+
+impl Fault {
+    pub fn point(self) -> &'static Point {
+        &TABLE[self as usize]
+    }
+}
+
+/// A fault that struck.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub step: u64,
+    pub fault: Fault,
+}
+
+/// How often each fault strikes in one run, and what did.
+pub struct Faults {
+    dice: Dice,
+    /// One in so many visits; `None`: never in this scenario.
+    one_in: [Option<u64>; TABLE.len()],
+    /// No more of them than this.
+    most: usize,
+    /// Visits of fault points so far: the number of a step in reports.
+    pub step: u64,
+    pub taken: Vec<Taken>,
+    is_over: bool,
+}
+
+impl Faults {
+    pub fn new(seed: u64, one_in: [Option<u64>; TABLE.len()], most: usize) -> Faults {
+        Faults { dice: Dice::new(seed, "faults"), one_in, most, step: 0, taken: Vec::new(), is_over: false }
+    }
+
+    /// Whether the fault strikes at this visit of its place.
+    pub fn strikes(&mut self, fault: Fault) -> bool {
+        self.step += 1;
+        let Some(one_in) = self.one_in[fault as usize] else { return false };
+        // Rolled also where nothing may strike any more: a run with fewer faults is the same until then.
+        let is_due = self.dice.one_in(one_in);
+        if !is_due || self.is_over || self.taken.len() >= self.most {
+            return false;
+        }
+        self.taken.push(Taken { step: self.step, fault });
+        true
+    }
+
+    /// How long or how much, where a fault has a size.
+    pub fn size(&mut self, low: i64, high: i64) -> i64 {
+        self.dice.between(low, high)
+    }
+
+    pub fn coin(&mut self) -> bool {
+        self.dice.one_in(2)
+    }
+
+    /// From now on everything goes well, so that the run comes to its end.
+    pub fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    pub fn has_taken(&self, fault: Fault) -> bool {
+        self.taken.iter().any(|taken| taken.fault == fault)
+    }
+}
+
+#[test]
+fn the_table_names_every_fault_once_and_in_order() {
+    for (index, point) in TABLE.iter().enumerate() {
+        assert_eq!(point.fault as usize, index, "{}", point.name);
+        assert!(!point.what.is_empty() && TABLE.iter().filter(|other| other.name == point.name).count() == 1);
+    }
+    assert_eq!(Fault::ClockBack as usize + 1, TABLE.len());
+}

@@ -1,0 +1,83 @@
+//! The worker, simulated: one thread, no clock, all chance from a seed, and every fault that the
+//! table in [`faults`] names, at any step. What the workers of a run publish together must be what
+//! the core says of the same log, byte for byte and in order.
+//!
+//! `TAILBURN_SIM_SEED=N` replays a seed and tells what happened; `TAILBURN_SIM_SEEDS=FROM..TO` runs
+//! many, with the ignored test `many_seeds`.
+#![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "seeds are chosen by environment variables, and a long run says its pace"
+)]
+
+mod broker;
+mod broker_tests;
+mod compare;
+mod dice;
+mod faults;
+mod group;
+mod log;
+mod partition;
+mod reference;
+mod report;
+mod run;
+mod scenario;
+mod store;
+mod traffic;
+mod world;
+
+use report::{Totals, run_seed, run_seeds};
+use scenario::Scenario;
+use std::time::Instant;
+
+/// Seeds that every run of the tests takes.
+const SEEDS: std::ops::Range<u64> = 0..300;
+
+fn from_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+#[test]
+fn what_is_published_does_not_depend_on_what_goes_wrong() {
+    if let Some(seed) = from_environment("TAILBURN_SIM_SEED") {
+        let seed = seed.parse().expect("TAILBURN_SIM_SEED is a number");
+        match run_seed(seed) {
+            Ok(success) => println!("{}", report::tell(&Scenario::of(seed), &success)),
+            Err(report) => panic!("{report}"),
+        }
+        return;
+    }
+    let totals = run_seeds(SEEDS);
+    println!("{totals}");
+    let unseen: Vec<&str> = totals.never_taken().collect();
+    assert!(unseen.is_empty(), "no seed has met {unseen:?}");
+    assert!(totals.has_seen_enough(), "the seeds do too little: {totals}");
+}
+
+#[test]
+#[ignore = "as long as one likes: TAILBURN_SIM_SEEDS=FROM..TO"]
+fn many_seeds() {
+    let range = from_environment("TAILBURN_SIM_SEEDS").unwrap_or_else(|| "0..5000".to_owned());
+    let (from, to) = range.split_once("..").expect("TAILBURN_SIM_SEEDS=FROM..TO");
+    let (from, to) = (from.parse().expect("a number"), to.parse().expect("a number"));
+    let began = Instant::now();
+    let totals = run_seeds(from..to);
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    println!("{totals}\n{:.0} seeds a minute", (to - from) as f64 / minutes);
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in [3, 17, 40] {
+        let scenario = Scenario::of(seed);
+        let first = run::run(&scenario, scenario.faults_max).map(|s| (s.tally, s.taken)).map_err(|f| f.what);
+        let second = run::run(&Scenario::of(seed), scenario.faults_max).map(|s| (s.tally, s.taken)).map_err(|f| f.what);
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// Nothing is compared with nothing: totals of no seed are not enough.
+#[test]
+fn a_run_that_does_nothing_is_no_success() {
+    assert!(!Totals::default().has_seen_enough());
+}

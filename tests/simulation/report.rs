@@ -1,0 +1,147 @@
+//! What is told about seeds: totals of those that went well, and of one that did not the shortest
+//! schedule of faults that does it, the first difference, and how to see it again.
+
+use crate::compare::Compared;
+use crate::faults::{TABLE, Taken};
+use crate::run::{Failure, Success, run};
+use crate::scenario::Scenario;
+use crate::world::Tally;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Sums over seeds.
+pub struct Totals {
+    seeds: u64,
+    taken: [u64; TABLE.len()],
+    tally: Tally,
+    compared: Compared,
+}
+
+impl Default for Totals {
+    fn default() -> Totals {
+        Totals { seeds: 0, taken: [0; TABLE.len()], tally: Tally::default(), compared: Compared::default() }
+    }
+}
+
+/// Runs the seeds in order; the first one that fails ends the test.
+pub fn run_seeds(seeds: Range<u64>) -> Totals {
+    let mut totals = Totals::default();
+    for seed in seeds {
+        match run_seed(seed) {
+            Ok(success) => totals.add(&success),
+            Err(report) => panic!("{report}\n{} seeds before it went well", totals.seeds),
+        }
+    }
+    totals
+}
+
+/// Runs a seed; where it fails, again with fewer faults, until one more is too few.
+pub fn run_seed(seed: u64) -> Result<Success, String> {
+    let scenario = Scenario::of(seed);
+    let failure = match attempt(&scenario, scenario.faults_max) {
+        Ok(success) => return Ok(success),
+        Err(failure) => failure,
+    };
+    let shorter = (0..failure.taken.len()).find_map(|most| attempt(&scenario, most).err());
+    Err(describe(&scenario, &shorter.unwrap_or(failure)))
+}
+
+/// A panic of the worker is a failure like any other.
+fn attempt(scenario: &Scenario, faults_max: usize) -> Result<Success, Failure> {
+    catch_unwind(AssertUnwindSafe(|| run(scenario, faults_max))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(Failure { what: format!("a panic: {}", text.unwrap_or_default()), taken: Vec::new() })
+    })
+}
+
+fn schedule(taken: &[Taken]) -> String {
+    let mut text = String::new();
+    for Taken { step, fault } in taken {
+        let point = fault.point();
+        let _ = write!(text, "\n  step {step:>6}  {:<22} {}", point.name, point.what);
+    }
+    if text.is_empty() { "\n  no fault".to_owned() } else { text }
+}
+
+fn settings(scenario: &Scenario) -> String {
+    format!(
+        "{} inputs, {} rollups, {} arrivals, pace {} ms, batch {}, commit {} ms, checkpoint {} ms, idle {} ms, memory {}",
+        scenario.inputs,
+        scenario.rollups,
+        scenario.arrivals.len(),
+        scenario.pace_ms,
+        scenario.batch,
+        scenario.commit_ms,
+        scenario.checkpoint_ms,
+        scenario.idle_ms,
+        scenario.memory_bytes
+    )
+}
+
+fn describe(scenario: &Scenario, failure: &Failure) -> String {
+    format!(
+        "seed {seed}: {what}\n{settings}\nfaults taken, the fewest that do it:{schedule}\nto see it again:\n  \
+         TAILBURN_SIM_SEED={seed} cargo test --release --no-default-features --test simulation \
+         what_is_published -- --nocapture",
+        seed = scenario.seed,
+        what = failure.what,
+        settings = settings(scenario),
+        schedule = schedule(&failure.taken),
+    )
+}
+
+/// A seed that went well, in detail.
+pub fn tell(scenario: &Scenario, success: &Success) -> String {
+    let (seed, settings, schedule) = (scenario.seed, settings(scenario), schedule(&success.taken));
+    format!("seed {seed} went well\n{settings}\nfaults taken:{schedule}\n{:?}\n{:?}", success.tally, success.compared)
+}
+
+impl Totals {
+    fn add(&mut self, success: &Success) {
+        self.seeds += 1;
+        success.taken.iter().for_each(|taken| self.taken[taken.fault as usize] += 1);
+        let (sum, one) = (&mut self.tally, &success.tally);
+        sum.turns += one.turns;
+        sum.workers += one.workers;
+        sum.crashes += one.crashes;
+        sum.commits += one.commits;
+        sum.checkpoints += one.checkpoints;
+        sum.replayed += one.replayed;
+        sum.cold_users += one.cold_users;
+        let (sum, one) = (&mut self.compared, &success.compared);
+        sum.records += one.records;
+        sum.alerts += one.alerts;
+        sum.cohorts += one.cohorts;
+        sum.dead_letters += one.dead_letters;
+        sum.tombstones += one.tombstones;
+        sum.decided += one.decided;
+    }
+
+    /// Fault points that struck nowhere.
+    pub fn never_taken(&self) -> impl Iterator<Item = &'static str> {
+        TABLE.iter().zip(self.taken).filter(|(_, count)| *count == 0).map(|(point, _)| point.name)
+    }
+
+    /// A simulation of which nothing comes proves nothing.
+    pub fn has_seen_enough(&self) -> bool {
+        let (did, compared) = (&self.tally, &self.compared);
+        did.crashes > self.seeds / 2
+            && did.checkpoints > self.seeds
+            && did.replayed > 10 * self.seeds
+            && did.cold_users > self.seeds / 10
+            && compared.decided > self.seeds as usize / 10
+            && compared.records > 100 * self.seeds as usize
+            && [compared.alerts, compared.cohorts, compared.dead_letters, compared.tombstones].iter().all(|n| *n > 100)
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: u64 = self.taken.iter().sum();
+        writeln!(f, "{} seeds, {faults} faults, {:?}, {:?}", self.seeds, self.tally, self.compared)?;
+        let counts = TABLE.iter().zip(self.taken).map(|(point, count)| format!("{} {count}", point.name));
+        write!(f, "{}", counts.collect::<Vec<_>>().join(", "))
+    }
+}

@@ -1,0 +1,127 @@
+//! What a seed decides before anything runs: SLOs, traffic, partition counts, cadences, and which
+//! faults strike how often.
+
+use crate::dice::Dice;
+use crate::faults::TABLE;
+use crate::traffic::{self, Arrival};
+use std::sync::Arc;
+use tailburn::definition;
+use tailburn::model::slo::Slo;
+use tailburn::model::time::{HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
+
+/// Event times begin some time after this.
+pub const EPOCH_MS: Ms = 1_780_000_000_000;
+/// The default of the configuration; seeds do not change it.
+pub const OUT_OF_ORDERNESS_MS: Ms = 5 * SECOND_MS;
+/// Longer than the traffic of any scenario: nothing is idle before its end.
+const LONG_IDLE_MS: Ms = 3 * HOUR_MS;
+
+pub struct Scenario {
+    pub seed: u64,
+    pub slos: Arc<Vec<Slo>>,
+    pub inputs: u32,
+    pub rollups: u32,
+    pub groups_max: usize,
+    /// The offset at which each input partition begins.
+    pub firsts: Vec<i64>,
+    /// In order of time.
+    pub arrivals: Vec<Arrival>,
+    pub begin_ms: Ms,
+    /// The mean time between two polls.
+    pub pace_ms: Ms,
+    pub batch: u64,
+    pub commit_ms: Ms,
+    pub checkpoint_ms: Ms,
+    pub idle_ms: Ms,
+    pub memory_bytes: u64,
+    pub one_in: [Option<u64>; TABLE.len()],
+    pub faults_max: usize,
+}
+
+impl Scenario {
+    pub fn of(seed: u64) -> Scenario {
+        let dice = &mut Dice::new(seed, "scenario");
+        let inputs = dice.between(1, 4) as u32;
+        let span_ms = dice.between(15, 100) * MINUTE_MS;
+        let traffic = traffic::Plan::draw(dice, inputs, span_ms);
+        let arrivals = traffic::arrivals(&traffic, &mut Dice::new(seed, "traffic"));
+        let idle_ms = if dice.one_in(4) { LONG_IDLE_MS } else { dice.pick(&[10, 30, 30, 60]) * SECOND_MS };
+        // From the beginning, from somewhere in the middle, or with everything there already.
+        let begun = dice.pick(&[0, 0, 50, 100]);
+        let begin_ms = EPOCH_MS + span_ms * begun / 100;
+        Scenario {
+            seed,
+            slos: Arc::new(slos(dice)),
+            inputs,
+            rollups: dice.between(1, 3) as u32,
+            groups_max: dice.pick(&[1, 2, 10]),
+            firsts: (0..inputs).map(|_| dice.pick(&[0, 0, 7, 1_000])).collect(),
+            arrivals,
+            begin_ms,
+            pace_ms: dice.pick(&[500, 2_000, 5_000, 12_000]),
+            batch: dice.pick(&[1, 4, 16, 64, 500]),
+            commit_ms: dice.pick(&[200, 200, 2_000, 15_000]),
+            checkpoint_ms: dice.pick(&[5, 30, 30, 300, 3_600]) * SECOND_MS,
+            idle_ms,
+            memory_bytes: dice.pick(&[u64::MAX, u64::MAX, 20_000, 1]),
+            one_in: fault_rates(dice),
+            faults_max: dice.pick(&[0, 3, 8, 16, 30]),
+        }
+    }
+
+    pub fn last_arrival_ms(&self) -> Ms {
+        self.arrivals.last().map_or(self.begin_ms, |arrival| arrival.at_ms)
+    }
+}
+
+/// Few kinds of faults at a time, and those often, find what a little of each would not.
+fn fault_rates(dice: &mut Dice) -> [Option<u64>; TABLE.len()] {
+    let share = dice.pick(&[1, 3, 5]);
+    let mut one_in = [None; TABLE.len()];
+    for (rate, point) in one_in.iter_mut().zip(&TABLE) {
+        let factor = dice.pick(&[1, 2, 8]);
+        if dice.one_in(share) {
+            *rate = Some((point.one_in / factor).max(2));
+        }
+    }
+    one_in
+}
+
+fn slos(dice: &mut Dice) -> Vec<Slo> {
+    let count = dice.between(1, 2);
+    let texts: Vec<(String, String)> = (0..count).map(|n| (format!("slo{n}.yaml"), slo(n, dice))).collect();
+    definition::parse(&texts).expect("the definitions of scenarios are right").slos
+}
+
+fn slo(number: i64, dice: &mut Dice) -> String {
+    let (period, users) = dice.pick(&[("28d", "10m,1d"), ("1h", "10m"), ("2h", "10m,1h"), ("12h", "1h")]);
+    let rules = dice.pick(&["10m/1m/3/page,30m/5m/1/ticket", "5m/1m/2/ticket", "20m/2/page"]);
+    let group_by = dice.pick(&["", "tailburn.dev/group-by: region,", "tailburn.dev/group-by: 'region,tier',"]);
+    let good = dice.pick(&["status < 500", "latency_ms < 700.0", "status < 500 && latency_ms < 900.0"]);
+    let total = dice.pick(&["true", "operation == 'pay'"]);
+    format!(
+        "apiVersion: openslo/v1\n\
+         kind: SLO\n\
+         metadata:\n\
+         \x20 name: slo{number}\n\
+         \x20 annotations: {{{group_by} tailburn.dev/allowed-lateness: {lateness}, tailburn.dev/user-windows: '{users}',\n\
+         \x20   tailburn.dev/alert-rules: '{rules}', tailburn.dev/tenant-alerts: {alerts}, tailburn.dev/no-data-after: 10m,\n\
+         \x20   tailburn.dev/min-user-events: '{least}', tailburn.dev/low-traffic-guard: 'off'}}\n\
+         spec:\n\
+         \x20 service: checkout\n\
+         \x20 indicator:\n\
+         \x20   metadata: {{name: indicator{number}}}\n\
+         \x20   spec:\n\
+         \x20     ratioMetric:\n\
+         \x20       counter: true\n\
+         \x20       good: {{metricSource: {{type: tailburn, spec: {{filter: \"{good}\"}}}}}}\n\
+         \x20       total: {{metricSource: {{type: tailburn, spec: {{filter: \"{total}\"}}}}}}\n\
+         \x20 timeWindow: [{{duration: {period}, isRolling: true}}]\n\
+         \x20 budgetingMethod: Occurrences\n\
+         \x20 objectives: [{{displayName: standard, target: {target}}}]\n",
+        lateness = dice.pick(&["0s", "1m", "10m"]),
+        alerts = dice.pick(&["info", "page", "off"]),
+        least = dice.pick(&[1, 2, 5]),
+        target = dice.pick(&["0.8", "0.9", "0.95"]),
+    )
+}

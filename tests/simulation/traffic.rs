@@ -1,0 +1,127 @@
+//! Traffic of a scenario: what arrives when on which partition, with outages, rubbish, late events,
+//! silences, and transactions of others of which some are aborted.
+
+use crate::broker::{Broker, Place};
+use crate::dice::Dice;
+use crate::partition::Record;
+use crate::scenario::EPOCH_MS;
+use tailburn::model::time::{MINUTE_MS, Ms, SECOND_MS};
+
+/// What a scenario decided about its traffic.
+pub struct Plan {
+    inputs: u32,
+    span_ms: Ms,
+    records: u64,
+    users: u64,
+    tenants: u64,
+    late_ms: Ms,
+    /// A partition (or all), and from when to when nothing arrives on it.
+    silences: Vec<(Option<u32>, Ms, Ms)>,
+    outages: Vec<(Ms, Ms)>,
+    late_one_in: u64,
+    rubbish_one_in: u64,
+    transactions_one_in: u64,
+}
+
+/// Something that an input partition gets at a time.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub at_ms: Ms,
+    pub partition: u32,
+    values: Vec<Vec<u8>>,
+    /// Written in a transaction of its producer, and whether that is committed.
+    transaction: Option<bool>,
+}
+
+impl Plan {
+    pub fn draw(dice: &mut Dice, inputs: u32, span_ms: Ms) -> Plan {
+        let mut spans = |count: i64, longest_ms: Ms| -> Vec<(Ms, Ms)> {
+            let mut span = || {
+                let from_ms = EPOCH_MS + dice.between(0, span_ms);
+                (from_ms, from_ms + dice.between(longest_ms / 8, longest_ms))
+            };
+            (0..count).map(|_| span()).collect()
+        };
+        let outages = spans(2, span_ms / 6);
+        let silences = spans(6, 8 * MINUTE_MS);
+        let count = dice.pick(&[0, 2, 6]);
+        let of = |dice: &mut Dice| (!dice.one_in(3)).then(|| dice.below(u64::from(inputs)) as u32);
+        Plan {
+            inputs,
+            span_ms,
+            records: dice.between(60, 700) as u64,
+            users: dice.pick(&[3, 12, 40]),
+            tenants: dice.pick(&[1, 2, 3]),
+            late_ms: dice.pick(&[1, 30, 1_000]) * SECOND_MS,
+            silences: silences.into_iter().take(count).map(|(from, to)| (of(dice), from, to)).collect(),
+            outages,
+            late_one_in: dice.pick(&[30, 5]),
+            rubbish_one_in: dice.pick(&[20, 100, 100_000]),
+            transactions_one_in: dice.pick(&[6, 30, 100_000]),
+        }
+    }
+}
+
+/// Everything that arrives, in order of time.
+pub fn arrivals(plan: &Plan, dice: &mut Dice) -> Vec<Arrival> {
+    let mut arrivals = Vec::new();
+    for _ in 0..plan.records {
+        let at_ms = EPOCH_MS + dice.between(0, plan.span_ms);
+        let partition = dice.below(u64::from(plan.inputs)) as u32;
+        let count = if dice.one_in(plan.transactions_one_in) { dice.between(1, 4) } else { 0 };
+        let values = (0..count.max(1)).map(|_| line(plan, at_ms, dice).into_bytes()).collect();
+        let transaction = (count > 0).then(|| !dice.one_in(3));
+        let is_silent = |(of, from_ms, to_ms): &(Option<u32>, Ms, Ms)| {
+            of.is_none_or(|of| of == partition) && (*from_ms..*to_ms).contains(&at_ms)
+        };
+        if !plan.silences.iter().any(is_silent) {
+            arrivals.push(Arrival { at_ms, partition, values, transaction });
+        }
+    }
+    arrivals.sort_by_key(|arrival| arrival.at_ms);
+    arrivals
+}
+
+fn line(plan: &Plan, at_ms: Ms, dice: &mut Dice) -> String {
+    if dice.one_in(plan.rubbish_one_in) {
+        return dice.pick(&["{\"tenant\": 7}", "no JSON", "{\"tenant\":\"t0\"}"]).to_owned();
+    }
+    let delay_ms = match dice.below(50) {
+        // A clock that goes wrong: a little into the future, or so far that it is a dead letter.
+        0 => -dice.between(0, 40_000),
+        _ if dice.one_in(plan.late_one_in) => dice.below(plan.late_ms as u64) as Ms,
+        _ => dice.between(0, 3_000),
+    };
+    let user = dice.below(plan.users);
+    let region = ["eu", "us", "ap"][(user % 5 % 3) as usize];
+    let is_down = plan.outages.iter().any(|(from_ms, to_ms)| (*from_ms..*to_ms).contains(&at_ms));
+    let is_bad = if is_down && region == "eu" { !dice.one_in(8) } else { dice.one_in(60) };
+    let latency = if dice.one_in(25) { String::new() } else { format!(",\"latency_ms\":{}", dice.below(1_000)) };
+    format!(
+        "{{\"tenant\":\"t{}\",\"user\":\"u{user}\",\"timestamp\":{},\"status\":{},\"operation\":\"{}\"{latency},\
+         \"attributes\":{{\"region\":\"{}\",\"tier\":\"{}\"}}}}",
+        user % plan.tenants,
+        at_ms - delay_ms,
+        if is_bad { 503 } else { 200 },
+        dice.pick(&["pay", "pay", "browse"]),
+        if dice.one_in(12) { "ap" } else { region },
+        if user.is_multiple_of(2) { "pro" } else { "free" },
+    )
+}
+
+impl Arrival {
+    /// Appends it to its partition.
+    pub fn append_to(&self, broker: &mut Broker) {
+        let record = |value: &Vec<u8>| {
+            let headers = vec![("at".to_owned(), self.at_ms.to_string().into_bytes())];
+            Record { key: None, value: Some(value.clone()), headers, timestamp_ms: self.at_ms }
+        };
+        let place = Place::Input(self.partition);
+        match self.transaction {
+            Some(is_commit) => {
+                broker.append_transaction(place, self.values.iter().map(record).collect(), is_commit);
+            }
+            None => self.values.iter().for_each(|value| broker.append(place, record(value))),
+        }
+    }
+}

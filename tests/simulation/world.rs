@@ -1,0 +1,78 @@
+//! What all processes of a simulation share: the brokers, the time, what goes wrong, and how reading
+//! interleaves.
+
+use crate::broker::Broker;
+use crate::dice::Dice;
+use crate::faults::{Fault, Faults};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use tailburn::model::time::Ms;
+
+pub struct World {
+    pub broker: Broker,
+    pub faults: Faults,
+    /// Decides what is read when, which is no fault.
+    pub reading: Dice,
+    /// What the clock of the machine is wrong by.
+    pub clock_error_ms: Ms,
+    pub silent_until_ms: Ms,
+    /// The most records of a partition in one poll.
+    pub batch: u64,
+    pub violations: Vec<String>,
+    pub tally: Tally,
+}
+
+/// What a run did, to see that it did something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub turns: u64,
+    pub workers: u64,
+    pub crashes: u64,
+    pub commits: u64,
+    pub checkpoints: u64,
+    pub replayed: u64,
+    pub cold_users: u64,
+}
+
+impl World {
+    pub fn now_ms(&self) -> Ms {
+        self.broker.now_ms
+    }
+
+    /// What the machine's clock shows.
+    pub fn clock_ms(&self) -> Ms {
+        self.broker.now_ms + self.clock_error_ms
+    }
+
+    pub fn is_silent(&self) -> bool {
+        self.now_ms() < self.silent_until_ms
+    }
+
+    pub fn violated(&mut self, rule: String) {
+        self.violations.push(rule);
+    }
+}
+
+pub type Shared = Rc<RefCell<World>>;
+
+/// Whether a process lives. Once it is dead nothing of it reaches the world.
+#[derive(Clone, Default)]
+pub struct Life(Rc<Cell<bool>>);
+
+impl Life {
+    pub fn is_over(&self) -> bool {
+        self.0.get()
+    }
+
+    pub fn end(&self) {
+        self.0.set(true);
+    }
+
+    /// Whether the process dies here (or is dead already).
+    pub fn dies(&self, faults: &mut Faults, fault: Fault) -> bool {
+        if !self.is_over() && faults.strikes(fault) {
+            self.end();
+        }
+        self.is_over()
+    }
+}
