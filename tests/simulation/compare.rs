@@ -1,6 +1,7 @@
 //! What was published against what should have been, byte for byte and in order, and what must hold
 //! of offsets, notes and decisions whatever was published.
 
+use crate::backtest;
 use crate::broker::Place;
 use crate::faults::Fault;
 use crate::partition::Record;
@@ -38,6 +39,9 @@ pub fn compare(scenario: &Scenario, world: &World, to_ms: Option<Ms>) -> Result<
             return Err(format!("{place:?} goes back in time"));
         }
         compared.add(topic, &got);
+    }
+    if reference.decided == 0 {
+        backtest::is_a_prefix(scenario, &world.broker)?;
     }
     // A clock that jumps lets seconds pass for minutes: then only the sameness above is promised.
     let is_clock_right = !world.faults.has_taken(Fault::ClockForward) && !world.faults.has_taken(Fault::ClockBack);

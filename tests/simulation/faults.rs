@@ -90,7 +90,7 @@ pub const TABLE: [Point; 34] = [
     point(Fault::LostAtPoll, "lost_at_poll", 300, "the group gives the partitions away, and says so"),
     point(Fault::LostUnnoticed, "lost_unnoticed", 120, "the group gives the partitions away, and the commit is the first to hear"),
     point(Fault::AssignedInPieces, "assigned_in_pieces", 3, "the partitions come one after the other"),
-    point(Fault::BrokerSilent, "broker_silent", 250, "the brokers are out of reach for a while"),
+    point(Fault::BrokerSilent, "broker_silent", 100, "the brokers are out of reach for a while"),
     point(Fault::ClockForward, "clock_forward", 800, "the machine's clock jumps forward"),
     point(Fault::ClockBack, "clock_back", 800, "the machine's clock jumps back"),
 ];

@@ -17,6 +17,9 @@ use tailburn::model::time::Ms;
 /// A member that is not heard for so long is expelled.
 const SESSION_MS: Ms = 10_000;
 
+/// The brokers' default of `offset.metadata.max.bytes`.
+const METADATA_MAX: usize = 4_096;
+
 pub struct SimLog {
     world: Shared,
     life: Life,
@@ -213,6 +216,9 @@ impl SimLog {
         if named != owned || named.len() != offsets.len() {
             world.violated(format!("a commit names {named:?}, and {owned:?} are owned"));
         }
+        if let Some((stream, _, metadata)) = offsets.iter().find(|(.., metadata)| metadata.len() > METADATA_MAX) {
+            world.violated(format!("the note of {stream:?} has {} bytes", metadata.len()));
+        }
     }
 
     fn publish(
@@ -232,6 +238,8 @@ impl SimLog {
             world.broker.group.expel_all();
         }
         self.deliver(world)?;
+        // Time goes by between records and offsets: something that was on its way may come now.
+        world.broker.tick();
         let member = (self.member.unwrap_or_default(), self.generation);
         match world.broker.send_offsets(&self.producer, self.epoch, member, offsets) {
             Ok(()) => {}
@@ -342,6 +350,7 @@ impl Log for SimLog {
         // Records leave when the client likes: some are there before the rest is sent.
         if world.reading.one_in(8) && !world.is_silent() {
             self.deliver(world)?;
+            world.broker.tick();
         }
         self.is_doomed |= world.faults.strikes(Fault::RecordNotDelivered);
         self.die_or(world, Fault::CrashAtSend)
@@ -413,7 +422,7 @@ impl Headers for Record {
 }
 
 /// Hands records over as the log does.
-pub fn hand_over(stream: Stream, batch: &Batch, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) {
+pub fn hand_over(stream: Stream, batch: &[(i64, Rc<Record>)], each: &mut dyn FnMut(Stream, &RecordIn<'_>)) {
     let (Stream::Input(partition) | Stream::Partials(partition)) = stream;
     for (offset, record) in batch {
         let value = record.value.as_deref().unwrap_or_default();

@@ -127,6 +127,9 @@ impl Reference {
 
     /// A partition is passed over only where nothing came for `input.idle_timeout`.
     fn judge(&mut self, scenario: &Scenario, source: u32, batch: &Batch, decisions: &BTreeSet<(i64, Ms)>) {
+        if decisions.is_empty() {
+            return;
+        }
         let Tasks { mut route, mut users, .. } = tasks(scenario);
         let (mut raised_ms, mut before_ms) = (Ms::MIN, Ms::MIN);
         for single in batch.chunks(1) {
@@ -144,7 +147,7 @@ impl Reference {
             }
             raised_ms = raised_ms.max(last_ms);
             before_ms = record.timestamp_ms;
-            hand_over(Stream::Input(source), &single.to_vec(), &mut |_, record| {
+            hand_over(Stream::Input(source), single, &mut |_, record| {
                 route.apply(source, record, &mut users);
             });
         }

@@ -38,13 +38,16 @@ pub fn run_seeds(seeds: Range<u64>) -> Totals {
 
 /// Runs a seed; where it fails, again with fewer faults, until one more is too few.
 pub fn run_seed(seed: u64) -> Result<Success, String> {
-    let scenario = Scenario::of(seed);
-    let failure = match attempt(&scenario, scenario.faults_max) {
+    run_scenario(&Scenario::of(seed))
+}
+
+pub fn run_scenario(scenario: &Scenario) -> Result<Success, String> {
+    let failure = match attempt(scenario, scenario.faults_max) {
         Ok(success) => return Ok(success),
         Err(failure) => failure,
     };
-    let shorter = (0..failure.taken.len()).find_map(|most| attempt(&scenario, most).err());
-    Err(describe(&scenario, &shorter.unwrap_or(failure)))
+    let shorter = (0..failure.taken.len()).find_map(|most| attempt(scenario, most).err());
+    Err(describe(scenario, &shorter.unwrap_or(failure)))
 }
 
 /// A panic of the worker is a failure like any other.

@@ -148,7 +148,7 @@ impl<'a> Simulation<'a> {
                     let turns = world.reading.below(200);
                     self.sleeper = Some((worker, world.tally.turns + turns));
                     world.broker.group.expel_all();
-                    if world.reading.one_in(2) {
+                    if self.scenario.loses_disks && world.reading.one_in(2) {
                         // Another machine, which has none of the state.
                         self.producer.push('b');
                         self.disk = SharedDisk::default();

@@ -2,7 +2,7 @@
 //! faults strike how often.
 
 use crate::dice::Dice;
-use crate::faults::TABLE;
+use crate::faults::{Fault, TABLE};
 use crate::traffic::{self, Arrival};
 use std::sync::Arc;
 use tailburn::definition;
@@ -15,6 +15,11 @@ pub const EPOCH_MS: Ms = 1_780_000_000_000;
 pub const OUT_OF_ORDERNESS_MS: Ms = 5 * SECOND_MS;
 /// Longer than the traffic of any scenario: nothing is idle before its end.
 const LONG_IDLE_MS: Ms = 3 * HOUR_MS;
+
+/// Whether state can be restored from the log alone. While it cannot, a lost disk is rebuilt by
+/// reading the input again, and the decisions before the last checkpoint are lost with it: what met
+/// them is not the same again. Disks are then lost only where nothing is idle before the end.
+const STATE_IS_IN_THE_LOG: bool = false;
 
 pub struct Scenario {
     pub seed: u64,
@@ -34,6 +39,8 @@ pub struct Scenario {
     pub checkpoint_ms: Ms,
     pub idle_ms: Ms,
     pub memory_bytes: u64,
+    /// Whether a disk may be lost, or left behind on another machine.
+    pub loses_disks: bool,
     pub one_in: [Option<u64>; TABLE.len()],
     pub faults_max: usize,
 }
@@ -45,8 +52,9 @@ impl Scenario {
         let span_ms = dice.between(15, 100) * MINUTE_MS;
         let traffic = traffic::Plan::draw(dice, inputs, span_ms);
         let arrivals = traffic::arrivals(&traffic, &mut Dice::new(seed, "traffic"));
-        let idle_ms = if dice.one_in(4) { LONG_IDLE_MS } else { dice.pick(&[10, 30, 30, 60]) * SECOND_MS };
+        let idle_ms = if dice.one_in(3) { LONG_IDLE_MS } else { dice.pick(&[10, 30, 30, 60]) * SECOND_MS };
         // From the beginning, from somewhere in the middle, or with everything there already.
+        let loses_disks = STATE_IS_IN_THE_LOG || idle_ms == LONG_IDLE_MS;
         let begun = dice.pick(&[0, 0, 50, 100]);
         let begin_ms = EPOCH_MS + span_ms * begun / 100;
         Scenario {
@@ -64,9 +72,17 @@ impl Scenario {
             checkpoint_ms: dice.pick(&[5, 30, 30, 300, 3_600]) * SECOND_MS,
             idle_ms,
             memory_bytes: dice.pick(&[u64::MAX, u64::MAX, 20_000, 1]),
-            one_in: fault_rates(dice),
+            loses_disks,
+            one_in: fault_rates(dice, loses_disks),
             faults_max: dice.pick(&[0, 3, 8, 16, 30]),
         }
+    }
+
+    /// The same with disks that are lost often, whatever is idle.
+    pub fn losing_disks(mut self) -> Scenario {
+        self.loses_disks = true;
+        self.one_in[Fault::DiskEmptied as usize] = Some(2);
+        self
     }
 
     pub fn last_arrival_ms(&self) -> Ms {
@@ -75,7 +91,7 @@ impl Scenario {
 }
 
 /// Few kinds of faults at a time, and those often, find what a little of each would not.
-fn fault_rates(dice: &mut Dice) -> [Option<u64>; TABLE.len()] {
+fn fault_rates(dice: &mut Dice, loses_disks: bool) -> [Option<u64>; TABLE.len()] {
     let share = dice.pick(&[1, 3, 5]);
     let mut one_in = [None; TABLE.len()];
     for (rate, point) in one_in.iter_mut().zip(&TABLE) {
@@ -83,6 +99,9 @@ fn fault_rates(dice: &mut Dice) -> [Option<u64>; TABLE.len()] {
         if dice.one_in(share) {
             *rate = Some((point.one_in / factor).max(2));
         }
+    }
+    if !loses_disks {
+        one_in[Fault::DiskEmptied as usize] = None;
     }
     one_in
 }

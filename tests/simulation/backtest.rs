@@ -1,0 +1,69 @@
+//! The second opinion: a worker over the embedded log, as `tailburn backtest` drives it. Where no
+//! decision of the wall clock was met, what it writes is the beginning of what was published.
+
+use crate::broker::{Broker, Place};
+use crate::log::hand_over;
+use crate::partition::Batch;
+use crate::reference::{Tasks, published, tasks};
+use crate::scenario::Scenario;
+use std::time::Duration;
+use tailburn::log::embedded::{EmbeddedLog, Sink, Source, SourceState};
+use tailburn::log::{LogError, Stream};
+use tailburn::model::record::{RecordIn, RecordOut};
+use tailburn::worker::{Nobody, Worker};
+
+/// An input partition, read to its end.
+struct Recorded {
+    partition: u32,
+    batch: Batch,
+    read: usize,
+}
+
+impl Source for Recorded {
+    fn read(&mut self, max: usize, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<SourceState, LogError> {
+        let end = self.batch.len().min(self.read + max);
+        let stream = Stream::Input(self.partition);
+        hand_over(stream, &self.batch[self.read..end], &mut |_, record| each(record));
+        self.read = end;
+        Ok(if end == self.batch.len() { SourceState::Finished } else { SourceState::More })
+    }
+}
+
+#[derive(Default)]
+struct Collected(Vec<RecordOut>);
+
+impl Sink for Collected {
+    fn commit(&mut self, records: Vec<RecordOut>) -> Result<(), LogError> {
+        self.0.extend(records);
+        Ok(())
+    }
+}
+
+pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
+    for (place, written) in published(backtest(scenario, broker).map_err(|error| error.to_string())?) {
+        let live = broker.partition(place).visible();
+        let same = live.iter().zip(&written).take_while(|((_, live), written)| **live == **written).count();
+        if same < written.len() {
+            return Err(format!("{place:?}: a backtest says otherwise from record {same} of {} on", written.len()));
+        }
+    }
+    Ok(())
+}
+
+fn backtest(scenario: &Scenario, broker: &Broker) -> Result<Vec<RecordOut>, tailburn::worker::WorkerError> {
+    let source = |partition| -> Box<dyn Source> {
+        let batch = broker.partition(Place::Input(partition)).visible();
+        Box::new(Recorded { partition, batch, read: 0 })
+    };
+    let sources = (0..scenario.inputs).map(source).collect();
+    let Tasks { route, users, rollups } = tasks(scenario);
+    let log = EmbeddedLog::new(sources, scenario.rollups, Collected::default());
+    let mut worker = Worker::new(log, route, users, rollups, scenario.inputs);
+    loop {
+        let turn = worker.poll(Duration::ZERO, 0)?;
+        worker.commit(&mut Nobody)?;
+        if turn.is_finished && turn.records == 0 {
+            return Ok(worker.log.into_sink().0);
+        }
+    }
+}
