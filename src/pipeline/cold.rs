@@ -131,7 +131,12 @@ impl UsersTask {
             return Ok(());
         }
         let entry = self.users.get(user);
-        let (tenant, name) = (self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned());
+        let who = (self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned());
+        // What was retired is in the store only until the next checkpoint.
+        if self.slos[slo].gone.contains(&who) {
+            return Ok(());
+        }
+        let (tenant, name) = who;
         let key = user_key(filters_of(&self.slos[slo].slo), &tenant, &name).to_bytes();
         let mut value = Vec::new();
         if store.get(&key, &mut value)? {
@@ -161,9 +166,14 @@ impl UsersTask {
             if filters != ours || self.is_warm(slo, &tenant, &user) {
                 return Ok(());
             }
-            let rows = self.read_cold(slo, &tenant, &user, key, value)?;
+            let who = (tenant.into_owned(), user.into_owned());
+            // Retired, and in the store only until the next checkpoint.
+            if self.slos[slo].gone.contains(&who) {
+                return Ok(());
+            }
+            let rows = self.read_cold(slo, &who.0, &who.1, key, value)?;
             if rows.iter().all(|cold| cold.row.last_ms < retire_before_ms) {
-                self.slos[slo].gone.insert((tenant.into_owned(), user.into_owned()));
+                self.slos[slo].gone.insert(who);
                 self.slos[slo].cold.take();
             }
             found.extend(rows.into_iter().filter(|cold| cold.row.last_ms >= start_ms));
@@ -196,5 +206,104 @@ impl UsersTask {
             rows.push(ColdRow { tenant, user: user.to_owned(), group, row });
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::outcome::{Outcome, WEIGHT_ONE};
+    use crate::model::time::MINUTE_MS;
+    use crate::operator::partial::Partial;
+    use crate::pipeline::users::UsersSettings;
+    use crate::state::{Batch, MemoryStore};
+    use std::sync::Arc;
+
+    const SLO: &str = "
+apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: checkout
+  annotations:
+    tailburn.dev/user-windows: '10m,30m'
+    tailburn.dev/min-user-events: '1'
+    tailburn.dev/allowed-lateness: 0s
+spec:
+  service: checkout
+  indicator:
+    metadata: {name: ok}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: tailburn, spec: {filter: 'status < 500'}}}
+        total: {metricSource: {type: tailburn, spec: {filter: 'true'}}}
+  timeWindow: [{duration: 1h, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: standard, target: 0.9}]
+";
+    const START_MS: Ms = 1_780_000_000_000;
+
+    /// A users task, its store, and everything that it said.
+    struct Told {
+        task: UsersTask,
+        store: MemoryStore,
+        said: Vec<Partial>,
+        limit_bytes: u64,
+    }
+
+    impl Told {
+        fn new(limit_bytes: u64) -> Told {
+            let slos = crate::definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]).expect("a definition").slos;
+            let settings = UsersSettings { out_of_orderness_ms: 0, groups_max: 1, rollup_partitions: 1 };
+            let task = UsersTask::new(Arc::new(slos), 1, settings);
+            Told { task, store: MemoryStore::default(), said: Vec::new(), limit_bytes }
+        }
+
+        fn event(&mut self, user: &str, after_ms: Ms) {
+            let at_ms = START_MS + after_ms;
+            let outcome = Outcome {
+                tenant: "acme".into(),
+                user: Some(user.into()),
+                timestamp_ms: at_ms,
+                status: Some(503),
+                weight_micros: WEIGHT_ONE,
+                ..Outcome::default()
+            };
+            self.task.apply(0, 0, &outcome);
+            let mut partials = [Partial::default()];
+            self.task.close_until(at_ms, &mut partials, &self.store).expect("closed");
+            self.said.extend(partials);
+        }
+
+        fn checkpoint(&mut self) {
+            let mut batch = Batch::default();
+            self.task.save(&[0], &mut batch).expect("saved");
+            self.store.write(&mut batch).expect("written");
+            self.task.evict(self.limit_bytes);
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_retired_is_not_found_again_before_the_checkpoint_that_deletes_it() {
+        let [mut small, mut large] = [1, u64::MAX].map(Told::new);
+        for (told, cold) in [(&mut small, 2), (&mut large, 0)] {
+            let mut says = |user: &str, minute: Ms| told.event(user, minute * MINUTE_MS);
+            says("old", 0);
+            says("busy", 15);
+            told.checkpoint();
+            let mut says = |user: &str, minute: Ms| told.event(user, minute * MINUTE_MS);
+            says("younger", 50);
+            says("busy", 62);
+            told.checkpoint();
+            assert_eq!(told.task.cold_users(), cold);
+            // The younger one is still asked for, and the old one is met at each of these steps.
+            (63..80).for_each(|minute| told.event("busy", minute * MINUTE_MS));
+            told.event("old", 80 * MINUTE_MS);
+            told.event("younger", 81 * MINUTE_MS);
+            told.checkpoint();
+            told.event("busy", 95 * MINUTE_MS);
+            told.event("old", 96 * MINUTE_MS);
+        }
+        assert_eq!(small.said, large.said);
     }
 }
