@@ -216,7 +216,8 @@ impl<L: Log> Worker<L> {
         for event in events {
             match event {
                 // It will be said again: the log goes back to where the replay ends.
-                LogEvent::Finished(stream, _) if self.replay.is_target(*stream) => {}
+                // (And an end that is told now may be one that records behind the replay come before.)
+                LogEvent::Finished(stream, _) | LogEvent::End(stream, _) if self.replay.is_target(*stream) => {}
                 LogEvent::Finished(Stream::Input(source), next) => {
                     self.users.pass_over(*source);
                     self.unfinished.retain(|s| s != source);

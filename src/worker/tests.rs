@@ -55,12 +55,14 @@ struct TestLog {
     paused: BTreeSet<Stream>,
     sent: Vec<RecordOut>,
     batch: usize,
+    /// More may come after what is there.
+    is_unbounded: bool,
 }
 
 impl TestLog {
     fn open(durable: &Rc<RefCell<Durable>>, batch: usize) -> TestLog {
         let (next, paused) = (BTreeMap::new(), BTreeSet::new());
-        TestLog { durable: Rc::clone(durable), next, paused, sent: Vec::new(), batch }
+        TestLog { durable: Rc::clone(durable), next, paused, sent: Vec::new(), batch, is_unbounded: false }
     }
 
     fn assign(&mut self) -> LogEvent {
@@ -97,7 +99,8 @@ impl Log for TestLog {
                 *next += 1;
             }
             if matches!(stream, Stream::Input(_)) && *next as usize == records.len() {
-                events.push(LogEvent::Finished(*stream, NextOffset(*next)));
+                let event = if self.is_unbounded { LogEvent::End } else { LogEvent::Finished };
+                events.push(event(*stream, NextOffset(*next)));
             }
         }
         Ok(events)
@@ -335,6 +338,33 @@ fn rows_beyond_the_memory_limit_count_as_those_within() {
         let (torn, deaths, cold) = run(seed, 20_000, 12, &mut || dice.below(40) == 0);
         assert!(deaths > 3 && cold > 10, "{deaths} deaths, {cold} cold users");
         assert_same(&torn, &whole, &format!("seed {seed}, {deaths} deaths"));
+    }
+}
+
+#[test]
+fn an_end_that_was_reached_in_a_replay_makes_nobody_idle() {
+    const IDLE_MS: Ms = 30_000;
+    let durable = frozen_traffic();
+    let live = |batch| {
+        let mut worker = worker(&durable, &SharedStore::default(), u64::MAX, batch).pass_over_idle(IDLE_MS, 5_000);
+        worker.log.is_unbounded = true;
+        worker
+    };
+    let mut dies = live(FROZEN_AFTER);
+    for _ in 0..2 {
+        dies.poll(Duration::ZERO, 0).expect("a turn");
+        dies.commit(&mut Nobody).expect("a commit");
+    }
+    let mut next = live(usize::MAX);
+    // The log hands over everything to its end, also what the dead worker never read.
+    next.poll(Duration::ZERO, 0).expect("the assignment");
+    next.poll(Duration::ZERO, 0).expect("a turn");
+    assert!(!next.is_replaying(), "what was committed was read");
+    // What is behind the replay is still on its way when the timeout is over.
+    next.log.batch = 0;
+    next.poll(Duration::ZERO, IDLE_MS + 1).expect("a turn");
+    for source in 0..INPUTS {
+        assert!(!next.users.watermark(source).is_passed_over(), "nothing after offset {FROZEN_AFTER} was read");
     }
 }
 
