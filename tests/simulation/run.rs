@@ -187,7 +187,8 @@ impl<'a> Simulation<'a> {
             if self.strikes(Fault::Stopped) {
                 return Self::stop(&mut worker);
             }
-            if self.sleeper.is_none() && self.strikes(Fault::Stalled) {
+            // (One that never was a member has nobody who takes over from it.)
+            if self.sleeper.is_none() && worker.is_live() && self.strikes(Fault::Stalled) {
                 return Ok(Ended::Stalled(worker));
             }
             let clock_ms = self.world.borrow().clock_ms();
