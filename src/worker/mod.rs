@@ -315,7 +315,9 @@ impl<L: Log> Worker<L> {
 
     fn is_finished(&self) -> bool {
         let end = self.users.end_ms();
-        let closed = end.is_none() || self.users.closed_ms() == end;
+        // Where every event is excluded, none ever becomes visible: T does not begin.
+        let has_no_t = self.users.closed_ms().is_none() && !self.replay.is_under_way();
+        let closed = has_no_t || end.is_none() || self.users.closed_ms() == end;
         let rolled_up = end.is_none() || self.rollups.iter().all(|r| r.at_ms().is_none() || r.at_ms() == end);
         let flushed = self.partials.iter().all(|p| p.boundaries.is_empty()) && self.outputs.is_empty();
         self.unfinished.is_empty() && closed && rolled_up && flushed

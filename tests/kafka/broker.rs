@@ -30,10 +30,20 @@ impl Broker {
         Some(broker)
     }
 
-    /// A broker of the caller's own, to be stopped and started at will.
     pub fn start() -> Option<Broker> {
+        Broker::start_with(&[])
+    }
+
+    /// A broker of the caller's own, to be killed and started at will. Its controller is another
+    /// process: a broker that is its own controller forgets the ends of transactions when it is
+    /// killed (ops/decisions/0004).
+    pub fn start_apart() -> Option<Broker> {
+        Broker::start_with(&["--apart"])
+    }
+
+    fn start_with(options: &[&str]) -> Option<Broker> {
         let dir = TempDir::new().expect("a temporary directory");
-        match run(&dir, "start", &[]) {
+        match run(&dir, "start", options) {
             Ok(bootstrap) => Some(Broker { dir, bootstrap }),
             Err(why) if std::env::var_os("TAILBURN_REQUIRE_BROKER").is_some_and(|value| value == "1") => {
                 panic!("TAILBURN_REQUIRE_BROKER=1, and no broker could be started: {why}")
@@ -68,8 +78,9 @@ impl Broker {
         }
     }
 
-    /// Starts it again on the same port with the same data.
+    /// Starts it again on the same port with the same data, once its controller knows of its death.
     pub fn restart(&self) {
+        std::thread::sleep(Duration::from_secs(4));
         let bootstrap = run(&self.dir, "start", &[]).expect("the broker starts again");
         assert_eq!(bootstrap, self.bootstrap);
     }

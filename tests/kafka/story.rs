@@ -277,16 +277,6 @@ impl Running {
         self.child.wait().expect("it ended");
     }
 
-    /// Halts it between two instructions, wherever it is.
-    pub fn halt(&self) {
-        self.signal("-STOP");
-    }
-
-    /// Lets it go on.
-    pub fn go_on(&self) {
-        self.signal("-CONT");
-    }
-
     fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());

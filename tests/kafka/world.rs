@@ -125,22 +125,6 @@ impl<B: Deref<Target = Broker>> World<B> {
         seen
     }
 
-    /// Waits until the last commit's markers are written: its records and its offsets can be read.
-    pub fn until_settled(&self, records: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut config = self.client();
-        config.set("group.id", self.name).set("isolation.level", "read_committed");
-        let consumer: BaseConsumer = config.create().expect("a consumer");
-        let is_stable = || {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&self.input, 0);
-            consumer.committed_offsets(list, Duration::from_secs(5)).is_ok()
-        };
-        while self.visible(Topic::SloStatus).len() < records || !is_stable() {
-            assert!(Instant::now() < deadline, "the last commit has no markers");
-        }
-    }
-
     /// The values visible on one of our topics.
     pub fn visible_values(&self, topic: Topic) -> Vec<String> {
         self.visible(topic).into_iter().map(|seen| text(&seen.value.unwrap_or_default())).collect()
