@@ -2,6 +2,7 @@
 //! decision of the wall clock was met, what it writes is the beginning of what was published.
 
 use crate::broker::{Broker, Place};
+use crate::compare::text;
 use crate::log::hand_over;
 use crate::partition::Batch;
 use crate::reference::{Tasks, published, tasks};
@@ -44,7 +45,12 @@ pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
         let live = broker.partition(place).visible();
         let same = live.iter().zip(&written).take_while(|((_, live), written)| **live == **written).count();
         if same < written.len() {
-            return Err(format!("{place:?}: a backtest says otherwise from record {same} of {} on", written.len()));
+            let live = live.get(same).map_or_else(|| "nothing".to_owned(), |(_, live)| text(live));
+            return Err(format!(
+                "{place:?}: record {same} of {} is otherwise in a backtest\n    live {live}\nbacktest {}",
+                written.len(),
+                text(&written[same])
+            ));
         }
     }
     Ok(())

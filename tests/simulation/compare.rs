@@ -80,7 +80,8 @@ fn compare_partition(place: Place, got: &[Record], expected: &Published) -> Resu
     ))
 }
 
-fn text(record: &Record) -> String {
+/// A record, readably.
+pub fn text(record: &Record) -> String {
     let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(|b| String::from_utf8_lossy(b).into_owned());
     let headers: Vec<String> =
         record.headers.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value))).collect();

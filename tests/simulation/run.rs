@@ -231,7 +231,7 @@ impl<'a> Simulation<'a> {
         self.arrived == self.scenario.arrivals.len()
             && self.sleeper.is_none()
             && self.now_ms() >= target_ms
-            && worker.users.closed_ms().is_none_or(|closed_ms| closed_ms >= target_ms)
+            && worker.users.closed_ms().map_or(worker.users.end_ms().is_none(), |closed_ms| closed_ms >= target_ms)
     }
 
     fn now_ms(&self) -> Ms {

@@ -52,7 +52,7 @@ impl Scenario {
         let span_ms = dice.between(15, 100) * MINUTE_MS;
         let traffic = traffic::Plan::draw(dice, inputs, span_ms);
         let arrivals = traffic::arrivals(&traffic, &mut Dice::new(seed, "traffic"));
-        let idle_ms = if dice.one_in(3) { LONG_IDLE_MS } else { dice.pick(&[10, 30, 30, 60]) * SECOND_MS };
+        let idle_ms = if dice.one_in(3) { LONG_IDLE_MS } else { dice.pick(&[10, 10, 30, 60]) * SECOND_MS };
         // From the beginning, from somewhere in the middle, or with everything there already.
         let loses_disks = STATE_IS_IN_THE_LOG || idle_ms == LONG_IDLE_MS;
         let begun = dice.pick(&[0, 0, 50, 100]);
@@ -74,7 +74,7 @@ impl Scenario {
             memory_bytes: dice.pick(&[u64::MAX, u64::MAX, 20_000, 1]),
             loses_disks,
             one_in: fault_rates(dice, loses_disks),
-            faults_max: dice.pick(&[0, 3, 8, 16, 30]),
+            faults_max: dice.pick(&[0, 8, 16, 30, 60]),
         }
     }
 

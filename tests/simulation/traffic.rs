@@ -55,7 +55,7 @@ impl Plan {
             late_ms: dice.pick(&[1, 30, 1_000]) * SECOND_MS,
             silences: silences.into_iter().take(count).map(|(from, to)| (of(dice), from, to)).collect(),
             outages,
-            late_one_in: dice.pick(&[30, 5]),
+            late_one_in: dice.pick(&[30, 5, 3]),
             rubbish_one_in: dice.pick(&[20, 100, 100_000]),
             transactions_one_in: dice.pick(&[6, 30, 100_000]),
         }
