@@ -71,7 +71,7 @@ pub const TABLE: [Point; 34] = [
     point(Fault::CrashAfterWrite, "crash_after_write", 20, "the process dies with the checkpoint written and not flushed"),
     point(Fault::CrashAfterFlush, "crash_after_flush", 25, "the process dies right behind a checkpoint"),
     point(Fault::UnflushedLost, "unflushed_lost", 2, "a crash takes the batches that were not flushed"),
-    point(Fault::DiskEmptied, "disk_emptied", 5, "a crash takes the whole disk"),
+    point(Fault::DiskEmptied, "disk_emptied", 2, "a crash takes the whole disk"),
     point(Fault::WriteRefused, "write_refused", 40, "the disk is full: a batch is not taken"),
     point(Fault::FlushFailed, "flush_failed", 40, "a flush fails: the batch may be there or not"),
     point(Fault::ReadFailed, "read_failed", 80, "the disk cannot be read for once"),

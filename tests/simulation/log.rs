@@ -314,7 +314,7 @@ impl Log for SimLog {
         }
         world.broker.tick();
         if world.faults.strikes(Fault::BrokerSilent) {
-            let silence_ms = world.faults.size(1_000, 90_000);
+            let silence_ms = world.faults.size(1_000, 50_000);
             world.silent_until_ms = world.now_ms() + silence_ms;
             if silence_ms > SESSION_MS && world.faults.coin() {
                 world.broker.group.expel_all();

@@ -32,7 +32,7 @@ use scenario::Scenario;
 use std::time::Instant;
 
 /// Seeds that every run of the tests takes.
-const SEEDS: std::ops::Range<u64> = 0..120;
+const SEEDS: std::ops::Range<u64> = 0..100;
 
 fn from_environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())

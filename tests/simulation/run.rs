@@ -247,9 +247,10 @@ impl<'a> Simulation<'a> {
         let world = &mut *self.world.borrow_mut();
         world.tally.turns += 1;
         if !self.is_frozen {
-            // When nothing more will arrive or go wrong, only silences are waited for.
+            // When nothing more will arrive or go wrong, only silences are waited for, by the right time.
             let is_over = self.arrived == self.scenario.arrivals.len() && world.faults.is_over();
             let pace_ms = if is_over { self.scenario.idle_ms / 20 } else { 0 }.max(self.scenario.pace_ms);
+            world.clock_error_ms = if is_over { 0 } else { world.clock_error_ms };
             world.broker.now_ms += world.reading.between(0, 2 * pace_ms);
         }
         let now_ms = world.now_ms();
