@@ -136,7 +136,7 @@ impl Totals {
             && did.cold_users > self.seeds / 10
             && compared.decided > self.seeds as usize / 10
             && compared.records > 100 * self.seeds as usize
-            && [compared.alerts, compared.cohorts, compared.dead_letters, compared.tombstones].iter().all(|n| *n > 100)
+            && [compared.alerts, compared.cohorts, compared.dead_letters, compared.tombstones].iter().all(|n| *n > 50)
     }
 }
 
