@@ -28,6 +28,9 @@ impl Default for Totals {
 pub fn run_seeds(seeds: Range<u64>) -> Totals {
     let mut totals = Totals::default();
     for seed in seeds {
+        if totals.seeds > 0 && totals.seeds.is_multiple_of(500) {
+            println!("{} seeds went well", totals.seeds);
+        }
         match run_seed(seed) {
             Ok(success) => totals.add(&success),
             Err(report) => panic!("{report}\n{} seeds before it went well", totals.seeds),
