@@ -200,6 +200,25 @@ fn all_sources() -> Vec<(String, String)> {
     paths.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
+/// An alert on a figure that nobody sets never fires, and nobody notices.
+#[test]
+fn alerts_ask_for_metrics_that_are_set() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (alerts, names) = (read("ops/prometheus/alerts.yaml"), read("src/telemetry/names.rs"));
+    let setters = ["src/command/observe.rs", "src/command/run/live.rs"].map(read).concat();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let asked: std::collections::BTreeSet<&str> =
+        alerts.split(|c| !is_part(c)).filter(|word| word.starts_with("tailburn_")).collect();
+    assert!(asked.len() > 5, "{asked:?}");
+    for metric in asked {
+        let name = metric.strip_suffix("_bucket").unwrap_or(metric);
+        let line = names.lines().find(|line| line.contains(&format!("\"{name}\"")));
+        let constant =
+            line.and_then(|line| line.split_whitespace().next()).unwrap_or_else(|| panic!("{name}: no such metric"));
+        assert!(setters.contains(&format!("names::{constant}")), "{name} is declared, and nobody sets it");
+    }
+}
+
 #[test]
 fn modules_import_only_what_their_layer_may() {
     let broken: Vec<_> = all_sources().iter().flat_map(|(file, source)| check(file, source)).collect();

@@ -259,7 +259,7 @@ impl<'a> Gathered<'a> {
             return Err(Rejected::new(Rejection::NoTimestamp, "`timestamp` is absent".to_owned()));
         };
         if t < YEAR_2000_MS {
-            return Err(Rejected::new(Rejection::Before2000, format!("`timestamp` {t} ms is before the year 2000")));
+            return Err(Rejected::new(Rejection::Before2000, before_2000(t)));
         }
         if let Some(limit) = rules.not_after_ms.filter(|limit| t > *limit) {
             let ahead = t.saturating_sub(limit);
@@ -363,6 +363,13 @@ impl<'a> Gathered<'a> {
 
 /// A number or its absence; `None` where the value is neither.
 #[inline]
+/// The mistake of those who count seconds comes with its remedy.
+fn before_2000(t: Ms) -> String {
+    let is_seconds = (YEAR_2000_MS / 1_000..YEAR_2000_MS / 1_000 * 5).contains(&t);
+    let remedy = if is_seconds { "; if it counts seconds, map it: `timestamp: {path: ..., unit: s}`" } else { "" };
+    format!("`timestamp` {t} ms is before the year 2000{remedy}")
+}
+
 fn number(value: Scalar<'_>) -> Option<Option<f64>> {
     match value {
         Scalar::Number(n) => Some(Some(n.as_f64())),

@@ -13,6 +13,14 @@ use std::sync::Arc;
 
 /// Reads the SLOs; the errors name files and lines.
 pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
+    if let [only] = paths
+        && only.as_os_str() == "slos"
+        && !only.exists()
+    {
+        let message = "there is no `slos` here, and no configuration that names another place: `tailburn init` writes \
+                       both, `--config FILE` takes them from elsewhere";
+        return Err(Failure::Definition(message.to_owned()));
+    }
     let definitions = definition::load(paths).map_err(|e| Failure::Definition(e.to_string()))?;
     if definitions.slos.is_empty() {
         let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
@@ -49,15 +57,25 @@ fn read_key(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(text.as_bytes().to_vec())
 }
 
-/// A setting that nothing reads must not look as if it were in force.
-fn refuse_unbuilt(settings: &Settings) -> Result<(), Failure> {
+/// Settings that nothing reads, and that must not look as if they were in force: key, message, remedy.
+pub fn unbuilt(settings: &Settings) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> + use<> {
     let unbuilt = [
-        (settings.input.dedup_horizon_ms.is_some(), "input.dedup_horizon: de-duplication is", "null"),
-        (settings.schema_registry.url.is_some(), "schema_registry.url: the registry's framing is", "null"),
-        (settings.workers != 1, "workers: more than one thread is", "1"),
+        (
+            settings.input.dedup_horizon_ms.is_some(),
+            ("input.dedup_horizon", "de-duplication is not supported yet", "set it to null"),
+        ),
+        (
+            settings.schema_registry.url.is_some(),
+            ("schema_registry.url", "the registry's framing is not supported yet", "set it to null"),
+        ),
+        (settings.workers != 1, ("workers", "more than one thread is not supported yet", "set it to 1")),
     ];
-    match unbuilt.iter().find(|(is_set, ..)| *is_set) {
-        Some((_, what, remedy)) => Err(Failure::Definition(format!("{what} not supported yet; set it to {remedy}"))),
+    unbuilt.into_iter().filter(|(is_set, _)| *is_set).map(|(_, said)| said)
+}
+
+fn refuse_unbuilt(settings: &Settings) -> Result<(), Failure> {
+    match unbuilt(settings).next() {
+        Some((key, what, remedy)) => Err(Failure::Definition(format!("{key}: {what}; {remedy}"))),
         None => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FileFormat {
     /// One JSON object a line
+    #[value(alias = "json")]
     Jsonl,
     /// An Avro object container file
     Avro,
@@ -50,7 +52,7 @@ impl FileFormat {
 Examples:
   tailburn backtest --slos slos --input past.jsonl.gz --out result
   tailburn backtest --slos slo.yaml --input p0.jsonl --input p1.jsonl --out result
-  zcat access.log.gz | tailburn backtest --slos slos --format clf --input - --out result
+  zcat access.log.gz | tailburn backtest --slos web.yaml --format clf --input - --out result
 
 Writes slo-status.jsonl, burn-alerts.jsonl, tail-cohorts.jsonl, user-status.jsonl and dead-letters.jsonl,
 and a summary on standard error.")]
@@ -94,9 +96,10 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let mut worker = Worker::new(log, route, tasks.users, tasks.rollups, inputs);
     let mut tally = Tally::default();
     process(&mut worker, &mut tally)?;
-    let summary = Summary { worker: &worker, tally: &tally, out: &args.out, plain };
-    eprint!("{summary}");
+    let summary = Summary { worker: &worker, tally: &tally, out: &args.out, plain }.to_string();
     worker.log.into_sink().finish()?;
+    // Nobody may be reading it any more; the files are what counts.
+    let _ = std::io::stderr().write_all(summary.as_bytes());
     Ok(Exit::Done.into())
 }
 
@@ -174,6 +177,22 @@ struct Summary<'a> {
     plain: bool,
 }
 
+impl Summary<'_> {
+    /// What to do where nothing came of the input.
+    fn advice(&self) -> Option<&'static str> {
+        let counts = &self.worker.users.counts;
+        let dead_letters: u64 = self.worker.route.dead_letters.iter().sum();
+        if counts.outcomes == 0 && dead_letters > 0 {
+            return Some("No record is an outcome: `tailburn check --input FILE --limit 5` says what each lacks.");
+        }
+        let is_nothing_counted = counts.good + counts.bad + counts.unclassified + counts.late_dropped == 0;
+        (counts.excluded > 0 && is_nothing_counted).then_some(
+            "No SLO counted an event, the `total` filters excluded all: `tailburn check --input FILE --limit 5` shows \
+             what decided.",
+        )
+    }
+}
+
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users = &self.worker.users;
@@ -194,6 +213,9 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "cohorts       {}", self.tally.cohorts)?;
         if let Some(at_ms) = users.closed_ms() {
             writeln!(f, "up to         {}", Moment(at_ms))?;
+        }
+        if let Some(advice) = self.advice() {
+            writeln!(f, "{advice}")?;
         }
         if self.plain {
             writeln!(f, "User ids are written as they came (privacy.user_ids: hmac writes pseudonyms).")?;

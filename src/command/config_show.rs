@@ -18,7 +18,7 @@ pub enum ConfigCommand {
 Examples:
   tailburn config show
   tailburn config show --changed
-  tailburn config show --set workers=4 --json | jq '.keys[] | select(.origin.layer != \"default\")'")]
+  tailburn config show --set state.dir=/tmp/state --json | jq '.keys[] | select(.origin.layer != \"default\")'")]
 pub struct ConfigShowArgs {
     /// Only what is not at its default
     #[arg(long)]

@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sink::Sinks;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -314,9 +314,12 @@ fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Nobody may be reading standard error any more; the files are what counts.
 fn summarise(truth: &traffic::Truth) {
     let totals = &truth.totals;
-    eprintln!(
+    let mut told = std::io::stderr().lock();
+    let _ = writeln!(
+        told,
         "{} records of {} users in {} tenants, {} of them bad for `status < 500`, {} malformed",
         totals.records,
         truth.users,
@@ -329,7 +332,8 @@ fn summarise(truth: &traffic::Truth) {
             .chain(incident.user.iter().map(|u| format!("user={u}")))
             .chain(incident.attributes.iter().map(|(name, value)| format!("{name}={value}")))
             .collect();
-        eprintln!(
+        let _ = writeln!(
+            told,
             "{} to {}  {:7}  {} of {} events, {} users  {}",
             incident.start,
             incident.end,

@@ -8,6 +8,7 @@ use crate::log::Log;
 use crate::model::outcome::Rejection;
 use crate::model::output::SloStatus;
 use crate::model::record::{RecordOut, Topic};
+use crate::model::time::Ms;
 use crate::telemetry::names;
 use crate::worker::{Observer, Worker};
 use serde::Deserialize;
@@ -70,8 +71,8 @@ impl Published {
         })
     }
 
-    /// The figures of the tasks, once a commit.
-    pub fn tell<L: Log>(&self, worker: &Worker<L>) {
+    /// The figures of the tasks, once a commit. `now_ms` is the wall clock, where traffic goes by it.
+    pub fn tell<L: Log>(&self, worker: &Worker<L>, now_ms: Option<Ms>) {
         let counts = &worker.users.counts;
         let verdicts = [
             ("accepted", counts.good + counts.bad),
@@ -91,6 +92,9 @@ impl Published {
         metrics::gauge!(names::ROWS, "kind" => "rollup").set(keys as f64);
         if let Some(at_ms) = worker.rollups.iter().filter_map(|r| r.at_ms()).min() {
             metrics::gauge!(names::EVALUATED).set(at_ms as f64 / 1_000.0);
+            if let Some(now_ms) = now_ms {
+                metrics::gauge!(names::EVALUATION_LAG).set((now_ms - at_ms) as f64 / 1_000.0);
+            }
         }
         metrics::gauge!(names::BOARD_OVERFLOWED).set(self.board.not_shown() as f64);
     }

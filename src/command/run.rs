@@ -43,15 +43,15 @@ impl FromStr for From {
 
 /// Read outcomes from Kafka and publish status, alerts and cohorts
 ///
-/// Start more instances with the same application id to scale out: Kafka's group protocol moves the
-/// tasks, its changelog moves their state. SIGTERM and SIGINT commit, checkpoint and leave; a second
-/// signal leaves at once.
+/// One instance does all the work of an application id (sharing it comes later): where a second one
+/// joins the group, the first one ends with exit code 1. SIGTERM and SIGINT commit, checkpoint and
+/// leave; a second signal leaves at once.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   tailburn run
   tailburn run --config /etc/tailburn/tailburn.yaml --from latest
-  TAILBURN_KAFKA__PROPERTIES__BOOTSTRAP_SERVERS=broker:9092 tailburn run --set workers=4")]
+  TAILBURN_KAFKA__PROPERTIES__BOOTSTRAP_SERVERS=broker:9092 tailburn run")]
 pub struct RunArgs {
     /// Where to start: earliest, latest or a time (RFC 3339); counts where the group has no offset yet
     #[arg(long, value_name = "earliest|latest|TIME", default_value = "earliest")]

@@ -52,6 +52,13 @@ pub enum WorkerError {
     /// The group gave our partitions away while we were not heard; a new worker joins it again.
     #[error("the group took {0} partitions away without waiting for them")]
     Lost(usize),
+    /// Work is not shared yet. No fault of the configuration: a service manager may start us again.
+    #[error(
+        "another instance joined the group of this application id and took {0} partitions (of the input and of our \
+         own topics): several instances are not supported yet; stop the other one, or give it an application_id and \
+         an output.prefix of its own"
+    )]
+    PushedOut(usize),
     #[error("{0}")]
     Refused(String),
 }
@@ -235,11 +242,7 @@ impl<L: Log> Worker<L> {
                 }
                 LogEvent::Lost(streams) => return Err(WorkerError::Lost(streams.len())),
                 LogEvent::Revoked(streams) => {
-                    return Err(WorkerError::Refused(format!(
-                        "the group took {} partitions away: several instances of one application id are not \
-                         supported yet; run one",
-                        streams.len()
-                    )));
+                    return Err(WorkerError::PushedOut(streams.len()));
                 }
             }
         }

@@ -35,6 +35,7 @@ fn backtest(input: &str) -> (Program, Ran) {
             child.kill().expect("it is killed");
             panic!("the backtest does not end");
         }
+        #[expect(clippy::disallowed_methods, reason = "as above")]
         std::thread::sleep(Duration::from_millis(10));
     }
     let ran = Ran::of(child.wait_with_output().expect("its output"));

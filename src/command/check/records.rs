@@ -13,6 +13,8 @@ use crate::model::record::{NoHeaders, RecordIn};
 use crate::model::slo::{Criterion, Slo, ThresholdOp};
 use crate::model::time::Moment;
 use crate::operator::classify;
+#[cfg(feature = "kafka")]
+use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -28,14 +30,21 @@ pub fn of(settings: &Settings, slos: &[Slo], input: &Path, limit: u64) -> anyhow
 fn topic_of(input: &Path) -> Option<&str> {
     let name = input.to_str()?;
     let is_topic = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (name != "-" && !input.exists() && name.chars().all(is_topic)).then_some(name)
+    // Records are kept in files with such names; nobody calls a topic so.
+    const FILES: [&str; 8] = ["json", "jsonl", "ndjson", "gz", "zst", "log", "avro", "txt"];
+    let extension = input.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let is_file = name == "-" || input.exists() || FILES.contains(&extension);
+    (!is_file && name.chars().all(is_topic)).then_some(name)
 }
 
 #[cfg(feature = "kafka")]
 fn newest(settings: &Settings, slos: &[Slo], topic: &str, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
     let decoder = decoder::of_records(&settings.input)?;
     let name = decoder_name(settings);
-    let peeked = crate::log::kafka::peek::newest(&settings.kafka.properties, topic, limit)?;
+    let servers = settings.kafka.properties.get("bootstrap.servers").map_or("", String::as_str);
+    let peeked = crate::log::kafka::peek::newest(&settings.kafka.properties, topic, limit).with_context(|| {
+        format!("there is no file `{topic}`, and as a topic it could not be read from the brokers at {servers}")
+    })?;
     let report = |record: RecordIn<'_>| RecordReport {
         partition: Some(record.partition),
         number: record.offset,

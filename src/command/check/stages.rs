@@ -52,6 +52,9 @@ fn configuration_findings(loaded: &Loaded) -> Vec<Finding> {
         .into_iter()
         .map(|p| finding(Level::Warning, &loaded.place(p), loaded.file.as_deref()))
         .collect();
+    let unbuilt = crate::command::assemble::unbuilt(&loaded.settings);
+    let unbuilt = unbuilt.map(|(key, what, remedy)| Problem::new(key, what, remedy));
+    findings.extend(unbuilt.map(|p| finding(Level::Error, &loaded.place(p), loaded.file.as_deref())));
     let advice = loaded.settings.advice().into_iter();
     findings.extend(advice.map(|p| finding(Level::Advice, &loaded.place(p), loaded.file.as_deref())));
     findings

@@ -46,7 +46,7 @@ pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Re
         let turn = worker.poll(WAIT, 0).map_err(anyhow::Error::from)?;
         worker.commit(&mut watcher).map_err(anyhow::Error::from)?;
         if turn.records > 0 {
-            watcher.published.tell(&worker);
+            watcher.published.tell(&worker, None);
             shared.ledger().progress(&worker.users, &worker.route.dead_letters);
         }
         if turn.is_finished && turn.records == 0 {

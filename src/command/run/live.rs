@@ -122,7 +122,7 @@ impl Instance<'_> {
         let checkpoint_every = Duration::from_millis(self.settings.state.checkpoint_interval_ms.unsigned_abs());
         let mut published = Published::new(Arc::clone(self.board), format)?;
         let (mut committed, mut checkpointed) = (Instant::now(), Instant::now());
-        let mut read = 0;
+        let (mut read, mut was_replaying) = (0, None);
         while !self.signals.is_told_to_stop() {
             let turn = worker.poll(POLL_WAIT, now_ms()).map_err(ended)?;
             read += turn.records;
@@ -134,11 +134,8 @@ impl Instance<'_> {
             if checkpointed.elapsed() >= checkpoint_every && self.checkpoint(&mut worker, identity)? {
                 checkpointed = Instant::now();
             }
-            self.board.set_phase(if worker.is_replaying() {
-                Phase::Restoring { live: 0, assigned: 1 }
-            } else {
-                Phase::Live
-            });
+            self.tell_phase(worker.is_replaying(), &mut was_replaying);
+            metrics::gauge!(names::CHECKPOINT_AGE).set(checkpointed.elapsed().as_secs_f64());
         }
         if worker.is_live() {
             self.commit(&mut worker, &mut published)?;
@@ -146,6 +143,21 @@ impl Instance<'_> {
         }
         tracing::info!("stopped: everything read is committed and checkpointed");
         Ok(())
+    }
+
+    /// For those who look from outside, where it changed.
+    fn tell_phase(&self, is_replaying: bool, before: &mut Option<bool>) {
+        if before.replace(is_replaying) == Some(is_replaying) {
+            return;
+        }
+        self.board.set_phase(if is_replaying { Phase::Restoring { live: 0, assigned: 1 } } else { Phase::Live });
+        metrics::gauge!(names::TASKS, "state" => "replaying").set(if is_replaying { 1.0 } else { 0.0 });
+        metrics::gauge!(names::TASKS, "state" => "live").set(if is_replaying { 0.0 } else { 1.0 });
+        if is_replaying {
+            tracing::info!("reading again from the last checkpoint to the last commit; nothing is published twice");
+        } else {
+            tracing::info!("live");
+        }
     }
 
     fn commit(&self, worker: &mut Worker<KafkaLog>, published: &mut Published) -> Result<(), Ended> {
@@ -157,7 +169,7 @@ impl Instance<'_> {
         let word = if outcome.is_ok() { "committed" } else { "aborted" };
         metrics::counter!(names::COMMITS, "outcome" => word).increment(1);
         metrics::histogram!(names::COMMIT_DURATION).record(began.elapsed().as_secs_f64());
-        published.tell(worker);
+        published.tell(worker, Some(now_ms()));
         outcome
     }
 

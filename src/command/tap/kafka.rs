@@ -3,6 +3,7 @@
 
 use super::From;
 use super::printer::{Flow, Found, Place, Printer};
+use crate::log::kafka::peek::Onlooker;
 use anyhow::{Context as _, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -47,7 +48,7 @@ pub fn read(
 }
 
 /// A consumer with the user's properties, except for those that would leave traces in the cluster.
-fn consumer_of(properties: BTreeMap<String, String>) -> anyhow::Result<BaseConsumer> {
+fn consumer_of(properties: BTreeMap<String, String>) -> anyhow::Result<BaseConsumer<Onlooker>> {
     let mut config = ClientConfig::new();
     config.extend(properties);
     // librdkafka assigns nothing without a group id; it is never joined.
@@ -57,11 +58,11 @@ fn consumer_of(properties: BTreeMap<String, String>) -> anyhow::Result<BaseConsu
     config.set("isolation.level", "read_committed");
     config.set("enable.partition.eof", "true");
     config.set("auto.offset.reset", "earliest");
-    config.create().context("the properties under `kafka.properties` make no consumer")
+    config.create_with_context(Onlooker).context("the properties under `kafka.properties` make no consumer")
 }
 
 /// Assigns all partitions of the topic and says how many there are.
-fn assign(consumer: &BaseConsumer, topic: &str, from: From) -> anyhow::Result<usize> {
+fn assign(consumer: &BaseConsumer<Onlooker>, topic: &str, from: From) -> anyhow::Result<usize> {
     let unreachable = || format!("the broker does not describe topic `{topic}`: is `bootstrap.servers` right?");
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_WAIT).with_context(unreachable)?;
     let partitions = metadata.topics().first().map_or(&[][..], |found| found.partitions());

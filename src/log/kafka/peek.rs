@@ -1,13 +1,15 @@
 //! The newest records of a topic, read from outside: no group is joined and no offset is committed.
 
 use super::broken;
+use super::group::log_line;
 use crate::log::LogError;
 use crate::model::record::{Headers, RecordIn};
 use crate::model::time::Ms;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{ClientConfig, ClientContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,6 +18,23 @@ const REQUEST: Duration = Duration::from_secs(15);
 /// All of it: a topic that is written to faster than it is read has no end.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
+
+/// The context of a client that only looks: the end of a partition is no news for a log.
+pub struct Onlooker;
+
+impl ClientContext for Onlooker {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF)) {
+            tracing::warn!(target: "tailburn::kafka", %error, reason, "the consumer reports");
+        }
+    }
+}
+
+impl ConsumerContext for Onlooker {}
 
 /// A record with its bytes.
 pub struct Peeked {
@@ -89,7 +108,7 @@ pub fn newest(properties: &BTreeMap<String, String>, topic: &str, limit: u64) ->
     Ok(found.split_off(found.len().saturating_sub(limit)))
 }
 
-fn consumer_of(properties: &BTreeMap<String, String>) -> Result<BaseConsumer, LogError> {
+fn consumer_of(properties: &BTreeMap<String, String>) -> Result<BaseConsumer<Onlooker>, LogError> {
     let mut config = ClientConfig::new();
     config.extend(properties.clone());
     // librdkafka assigns nothing without a group id; it is never joined.
@@ -103,11 +122,13 @@ fn consumer_of(properties: &BTreeMap<String, String>) -> Result<BaseConsumer, Lo
     ] {
         config.set(name, value);
     }
-    config.create().map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })
+    config
+        .create_with_context(Onlooker)
+        .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })
 }
 
 /// Begins `limit` offsets before the end of every partition; returns the partitions.
-fn assign(consumer: &BaseConsumer, topic: &str, limit: u64) -> Result<BTreeSet<i32>, LogError> {
+fn assign(consumer: &BaseConsumer<Onlooker>, topic: &str, limit: u64) -> Result<BTreeSet<i32>, LogError> {
     let metadata = consumer.fetch_metadata(Some(topic), REQUEST).map_err(|e| broken("look the topic up", &e))?;
     let partitions = metadata.topics().first().map_or(&[][..], |found| found.partitions());
     if partitions.is_empty() {

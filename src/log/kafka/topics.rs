@@ -61,12 +61,14 @@ pub fn plan(settings: &KafkaSettings, rollup_partitions: u32, input_partitions: 
 fn cleanup(topic: Topic) -> Cleanup {
     match topic {
         Topic::SloStatus | Topic::UserStatus => Cleanup::Compact,
-        Topic::SloHistory => Cleanup::Delete { retention_ms: Some(400 * DAY_MS) },
+        // Their timestamps are T: with the broker's usual week, what is said of older traffic would be
+        // gone at once.
+        Topic::SloHistory | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts => {
+            Cleanup::Delete { retention_ms: Some(400 * DAY_MS) }
+        }
         // Read again from the oldest checkpoint on: this is how long an instance may be away.
         Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
-        Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts | Topic::DeadLetters => {
-            Cleanup::Delete { retention_ms: None }
-        }
+        Topic::DeadLetters => Cleanup::Delete { retention_ms: None },
     }
 }
 
