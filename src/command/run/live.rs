@@ -122,20 +122,20 @@ impl Instance<'_> {
         let checkpoint_every = Duration::from_millis(self.settings.state.checkpoint_interval_ms.unsigned_abs());
         let mut published = Published::new(Arc::clone(self.board), format)?;
         let (mut committed, mut checkpointed) = (Instant::now(), Instant::now());
-        let (mut read, mut was_replaying) = (0, None);
+        let (mut read, mut was_live) = (0, None);
         while !self.signals.is_told_to_stop() {
             let turn = worker.poll(POLL_WAIT, now_ms()).map_err(ended)?;
             read += turn.records;
             let due = committed.elapsed() >= commit_every || read >= COMMIT_RECORDS;
             if due && (read > 0 || worker.has_news()) && !worker.is_replaying() {
                 self.commit(&mut worker, &mut published)?;
+                metrics::gauge!(names::CHECKPOINT_AGE).set(checkpointed.elapsed().as_secs_f64());
                 (committed, read) = (Instant::now(), 0);
             }
             if checkpointed.elapsed() >= checkpoint_every && self.checkpoint(&mut worker, identity)? {
                 checkpointed = Instant::now();
             }
-            self.tell_phase(worker.is_replaying(), &mut was_replaying);
-            metrics::gauge!(names::CHECKPOINT_AGE).set(checkpointed.elapsed().as_secs_f64());
+            self.tell_phase(&worker, &mut was_live);
         }
         if worker.is_live() {
             self.commit(&mut worker, &mut published)?;
@@ -146,17 +146,18 @@ impl Instance<'_> {
     }
 
     /// For those who look from outside, where it changed.
-    fn tell_phase(&self, is_replaying: bool, before: &mut Option<bool>) {
-        if before.replace(is_replaying) == Some(is_replaying) {
+    fn tell_phase(&self, worker: &Worker<KafkaLog>, was_live: &mut Option<bool>) {
+        let is_live = worker.is_live();
+        if was_live.replace(is_live) == Some(is_live) {
             return;
         }
-        self.board.set_phase(if is_replaying { Phase::Restoring { live: 0, assigned: 1 } } else { Phase::Live });
-        metrics::gauge!(names::TASKS, "state" => "replaying").set(if is_replaying { 1.0 } else { 0.0 });
-        metrics::gauge!(names::TASKS, "state" => "live").set(if is_replaying { 0.0 } else { 1.0 });
-        if is_replaying {
-            tracing::info!("reading again from the last checkpoint to the last commit; nothing is published twice");
-        } else {
+        self.board.set_phase(if is_live { Phase::Live } else { Phase::Restoring { live: 0, assigned: 1 } });
+        metrics::gauge!(names::TASKS, "state" => "replaying").set(if is_live { 0.0 } else { 1.0 });
+        metrics::gauge!(names::TASKS, "state" => "live").set(if is_live { 1.0 } else { 0.0 });
+        if is_live {
             tracing::info!("live");
+        } else {
+            tracing::info!("waiting for partitions, and for what has to be read again; nothing is published twice");
         }
     }
 
