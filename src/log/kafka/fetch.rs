@@ -26,10 +26,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
-/// Records per call: enough that its fixed costs vanish, few enough that the caller is asked
-/// often whether it is time to commit.
-const BATCH: usize = 1024;
-/// So many records are taken off the queue at once. (A property of librdkafka's topics.)
+/// Records per call, taken off the queue at once: enough that the call's fixed costs vanish, few enough
+/// that the caller is asked often whether it is time to commit. (A property of librdkafka's topics.)
 pub const BATCH_PROPERTY: (&str, &str) = ("consume.callback.max.messages", "1024");
 /// How long a consumer may take to leave its group before it is abandoned.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -170,7 +168,7 @@ unsafe extern "C" fn hand_over<F: FnMut(&Message<'_>)>(raw: *mut sys::rd_kafka_m
     // A panic must not unwind through librdkafka's frames; it goes on behind them.
     handing.panic = catch_unwind(AssertUnwindSafe(|| (handing.each)(&message))).err();
     handing.count += 1;
-    if handing.count >= BATCH || handing.panic.is_some() {
+    if handing.panic.is_some() {
         // SAFETY: the client is alive. What is left stays queued, in order.
         unsafe { sys::rd_kafka_yield(handing.client) };
     }
