@@ -5,22 +5,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-const SLO: &str = r#"apiVersion: openslo/v1
-kind: SLO
-metadata: {name: checkout}
-spec:
-  service: shop
-  indicator:
-    metadata: {name: answered}
-    spec:
-      ratioMetric:
-        counter: true
-        good: {metricSource: {type: tailburn, spec: {filter: "status < 500"}}}
-        total: {metricSource: {type: tailburn, spec: {filter: "operation == 'checkout'"}}}
-  timeWindow: [{duration: 28d, isRolling: true}]
-  budgetingMethod: Occurrences
-  objectives: [{displayName: standard, target: 0.99}]
-"#;
+const SLO: &str = include_str!("../fixtures/availability.yaml");
 
 /// Runs a backtest that may be in a loop without an end.
 fn backtest(input: &str) -> (Program, Ran) {

@@ -7,22 +7,7 @@ use std::fs;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-const SLO: &str = r#"apiVersion: openslo/v1
-kind: SLO
-metadata: {name: availability}
-spec:
-  service: shop
-  indicator:
-    metadata: {name: answered}
-    spec:
-      ratioMetric:
-        counter: true
-        good: {metricSource: {type: tailburn, spec: {filter: "status < 500"}}}
-        total: {metricSource: {type: tailburn, spec: {filter: "true"}}}
-  timeWindow: [{duration: 28d, isRolling: true}]
-  budgetingMethod: Occurrences
-  objectives: [{displayName: standard, target: 0.99}]
-"#;
+const SLO: &str = include_str!("../fixtures/availability.yaml");
 
 fn check(dir: &TempDir, topic: &str, limit: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tailburn"));
@@ -34,7 +19,9 @@ fn check(dir: &TempDir, topic: &str, limit: &str) -> Output {
 fn the_newest_records_of_a_topic_are_explained() {
     let world = World::new(broker_or_skip!(), "peek", 2);
     let outcome = |user: &str, status: u16| {
-        format!(r#"{{"tenant":"t","user":"{user}","timestamp":1780000000000,"status":{status}}}"#)
+        format!(
+            r#"{{"tenant":"t","user":"{user}","timestamp":1780000000000,"operation":"checkout","status":{status}}}"#
+        )
     };
     world.produce(0, &[&outcome("old", 200)]);
     world.produce(1, &[&outcome("a", 200), &outcome("b", 503)]);

@@ -18,22 +18,7 @@ use tailburn::model::record::partition_of;
 const PARTITIONS: u32 = 4;
 const USERS: u64 = 100_000;
 const SPAN_MS: u64 = 30 * 60 * 1_000;
-const SLO: &str = r#"apiVersion: openslo/v1
-kind: SLO
-metadata: {name: availability}
-spec:
-  service: checkout
-  indicator:
-    metadata: {name: answered}
-    spec:
-      ratioMetric:
-        counter: true
-        good: {metricSource: {type: tailburn, spec: {filter: "status < 500"}}}
-        total: {metricSource: {type: tailburn, spec: {filter: "operation == 'checkout'"}}}
-  timeWindow: [{duration: 28d, isRolling: true}]
-  budgetingMethod: Occurrences
-  objectives: [{displayName: standard, target: 0.999}]
-"#;
+const SLO: &str = include_str!("../fixtures/availability.yaml");
 
 /// What one run took.
 #[derive(Clone, Copy, Debug)]

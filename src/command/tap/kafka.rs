@@ -3,9 +3,8 @@
 
 use super::From;
 use super::printer::{Flow, Found, Place, Printer};
-use crate::log::kafka::peek::Onlooker;
+use crate::log::kafka::peek::{Onlooker, onlooker};
 use anyhow::{Context as _, bail};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -25,7 +24,8 @@ pub fn read(
     exit_at_end: bool,
     printer: &mut Printer<impl Write, impl Write>,
 ) -> anyhow::Result<()> {
-    let consumer = consumer_of(properties)?;
+    let consumer =
+        onlooker(&properties, "tailburn-tap").context("the properties under `kafka.properties` make no consumer")?;
     let partitions = assign(&consumer, topic, from)?;
     let mut ended = BTreeSet::new();
     while !(exit_at_end && ended.len() == partitions) {
@@ -45,20 +45,6 @@ pub fn read(
         }
     }
     Ok(())
-}
-
-/// A consumer with the user's properties, except for those that would leave traces in the cluster.
-fn consumer_of(properties: BTreeMap<String, String>) -> anyhow::Result<BaseConsumer<Onlooker>> {
-    let mut config = ClientConfig::new();
-    config.extend(properties);
-    // librdkafka assigns nothing without a group id; it is never joined.
-    config.set("group.id", "tailburn-tap");
-    config.set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false");
-    config.set("isolation.level", "read_committed");
-    config.set("enable.partition.eof", "true");
-    config.set("auto.offset.reset", "earliest");
-    config.create_with_context(Onlooker).context("the properties under `kafka.properties` make no consumer")
 }
 
 /// Assigns all partitions of the topic and says how many there are.
@@ -115,6 +101,7 @@ fn is_passing(error: &KafkaError) -> bool {
 mod tests {
     use super::super::printer::tests::{args, ran};
     use super::*;
+    use rdkafka::ClientConfig;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 

@@ -83,7 +83,8 @@ impl Peeked {
 
 /// The last `limit` committed records of a topic by their timestamps, oldest first.
 pub fn newest(properties: &BTreeMap<String, String>, topic: &str, limit: u64) -> Result<Vec<Peeked>, LogError> {
-    let consumer = consumer_of(properties)?;
+    let consumer = onlooker(properties, "tailburn-check")
+        .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
     let mut open = assign(&consumer, topic, limit)?;
     let mut found = Vec::new();
     #[expect(clippy::disallowed_methods, reason = "a request to brokers has a deadline")]
@@ -108,12 +109,13 @@ pub fn newest(properties: &BTreeMap<String, String>, topic: &str, limit: u64) ->
     Ok(found.split_off(found.len().saturating_sub(limit)))
 }
 
-fn consumer_of(properties: &BTreeMap<String, String>) -> Result<BaseConsumer<Onlooker>, LogError> {
+/// A consumer with the user's properties, except for those that would leave traces in the cluster.
+/// librdkafka assigns nothing without a group id; it is never joined.
+pub fn onlooker(properties: &BTreeMap<String, String>, group: &str) -> Result<BaseConsumer<Onlooker>, KafkaError> {
     let mut config = ClientConfig::new();
     config.extend(properties.clone());
-    // librdkafka assigns nothing without a group id; it is never joined.
     for (name, value) in [
-        ("group.id", "tailburn-check"),
+        ("group.id", group),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("isolation.level", "read_committed"),
@@ -122,9 +124,7 @@ fn consumer_of(properties: &BTreeMap<String, String>) -> Result<BaseConsumer<Onl
     ] {
         config.set(name, value);
     }
-    config
-        .create_with_context(Onlooker)
-        .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })
+    config.create_with_context(Onlooker)
 }
 
 /// Begins `limit` offsets before the end of every partition; returns the partitions.
