@@ -4,10 +4,11 @@
 //! It keeps nothing on disk and loses nothing while the process lives: a producer waits while its
 //! partition is full.
 
-use super::{Assignment, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
+use super::{Assignment, Changelog, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
 use crate::model::record::{NoHeaders, RecordIn, RecordOut, Topic};
 use crate::model::time::Ms;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -188,6 +189,7 @@ impl<S: Sink> Log for EmbeddedLog<S> {
                 let partition = self.partials.get(*index as usize);
                 NextOffset(partition.map_or(0, |p| p.next + p.visible.len() as i64))
             }
+            Stream::Repartition(_) | Stream::Sources => NextOffset(0),
         };
         Ok(Some(streams.iter().map(end).collect()))
     }
@@ -201,6 +203,20 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         self.set_paused(streams, false);
         Ok(())
     }
+
+    fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError> {
+        Err(no_changelog(partition))
+    }
+
+    fn changelog(&mut self, partition: u32, _from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
+        Err(no_changelog(partition))
+    }
+
+    fn purge(&mut self, _before: &[(Stream, NextOffset)]) {}
+}
+
+fn no_changelog(partition: u32) -> LogError {
+    LogError::Broken(format!("the embedded log keeps no changelog (of partition {partition})"))
 }
 
 impl<S> EmbeddedLog<S> {

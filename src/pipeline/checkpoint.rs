@@ -4,18 +4,16 @@
 //! the checkpoint says from which offset each source is to be read again, and the records before
 //! that boundary are recognised and skipped.
 
-use super::rollup::{Key as RollupKey, RollupTask};
 use super::users::{KeyRef, UsersTask};
 use crate::model::time::{Ms, PANE_MS};
-use crate::operator::key_state::{KeyIdentity, KeyState};
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::operator::watermark::Watermark;
-use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind, subject};
+use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind};
 use crate::state::values::{ValueError, open};
 use crate::state::{Batch, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The version of the values written here.
@@ -55,7 +53,7 @@ pub struct UsersMark {
 pub struct RollupMark {
     pub next_partial: i64,
     pub at_ms: Option<Ms>,
-    up_to_ms: Vec<Option<Ms>>,
+    pub(super) up_to_ms: Vec<Option<Ms>>,
 }
 
 /// The checkpoint of a worker: written in the same batch as the rows it is true of.
@@ -79,13 +77,13 @@ impl Mark {
     }
 }
 
-fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Result<(), CheckpointError> {
+pub(super) fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Result<(), CheckpointError> {
     let bytes = postcard::to_stdvec(row).map_err(|source| CheckpointError::Row { what: "written", source })?;
     batch.put_row(key, VERSION, |out| out.bytes(&bytes));
     Ok(())
 }
 
-fn get<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, CheckpointError> {
+pub(super) fn get<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, CheckpointError> {
     let mut row = open(key, VERSION, value)?;
     let bytes = row.payload.bytes().map_err(|source| ValueError::unreadable(key, row.version, source))?;
     postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
@@ -276,101 +274,4 @@ pub(super) fn scan(store: &dyn Store, prefix: Prefix<'_>, each: &mut TakeRow<'_>
         }
     })?;
     failed.map_or(Ok(()), Err)
-}
-
-/// A key of a rollup task.
-#[derive(Serialize, Deserialize)]
-struct StoredKey {
-    definition_hash: String,
-    windows_ms: Vec<Ms>,
-    scope: crate::model::key::Scope,
-    state: KeyState,
-    listed_users: BTreeSet<String>,
-}
-
-impl RollupTask {
-    /// Writes every key that changed since the last checkpoint.
-    pub fn save(&mut self, next_partial: i64, batch: &mut Batch) -> Result<RollupMark, CheckpointError> {
-        for text in std::mem::take(&mut self.dirty) {
-            match self.keys.get(&text) {
-                Some(key) => self.save_key(key, batch)?,
-                None => {
-                    if let Some((slo, scope)) = self.stored.remove(&text) {
-                        batch.delete_row(&self.row_key(slo, &scope));
-                    }
-                }
-            }
-        }
-        let stored = self.keys.iter().map(|(text, key)| (text.clone(), (key.slo, key.identity.scope.clone())));
-        self.stored = stored.collect();
-        Ok(RollupMark { next_partial, at_ms: self.at_ms, up_to_ms: self.up_to_ms.clone() })
-    }
-
-    fn save_key(&self, key: &RollupKey, batch: &mut Batch) -> Result<(), CheckpointError> {
-        let definition = &self.definitions[key.slo];
-        let row = StoredKey {
-            definition_hash: definition.slo.definition_hash.clone(),
-            windows_ms: definition.layout.windows_ms.clone(),
-            scope: key.identity.scope.clone(),
-            state: key.state.clone(),
-            listed_users: key.listed_users.clone(),
-        };
-        put(batch, &self.row_key(key.slo, &key.identity.scope), &row)
-    }
-
-    fn row_key<'a>(&'a self, slo: usize, scope: &'a crate::model::key::Scope) -> Key<'a> {
-        let slo = &self.definitions[slo].slo;
-        Key::Key {
-            group: self.settings.partition as u16,
-            slo: Cow::Borrowed(&slo.name),
-            filters: FiltersId::of(&slo.filters_hash),
-            scope: ScopeKind::of(scope),
-            subject: subject(scope),
-            period: PeriodKind::Rolling,
-            part: 0,
-            at_ms: 0,
-        }
-    }
-
-    /// Brings back the keys of a checkpoint. A key whose windows are no longer those of its
-    /// definition starts anew.
-    pub fn load(&mut self, mark: &RollupMark, store: &dyn Store) -> Result<(), CheckpointError> {
-        self.at_ms = mark.at_ms;
-        self.up_to_ms.clone_from(&mark.up_to_ms);
-        let group = self.settings.partition as u16;
-        let by_name: BTreeMap<String, usize> =
-            self.definitions.iter().enumerate().map(|(i, d)| (d.slo.name.clone(), i)).collect();
-        let mut found = Vec::new();
-        scan(store, Prefix::Keys { group }, &mut |key, value| {
-            let Ok(Key::Key { slo, filters, .. }) = Key::decode(key) else {
-                return Err(CheckpointError::Key);
-            };
-            if let Some(index) = by_name.get(slo.as_ref())
-                && FiltersId::of(&self.definitions[*index].slo.filters_hash) == filters
-            {
-                found.push((*index, get::<StoredKey>(key, value)?));
-            }
-            Ok(())
-        })?;
-        for (slo, stored) in found {
-            self.adopt(slo, stored);
-        }
-        Ok(())
-    }
-
-    fn adopt(&mut self, slo: usize, stored: StoredKey) {
-        let definition = &self.definitions[slo];
-        if stored.windows_ms != definition.layout.windows_ms {
-            return;
-        }
-        let mut state = stored.state;
-        if stored.definition_hash != definition.slo.definition_hash {
-            state.redefine(&definition.slo);
-        }
-        state.catch_up(self.at_ms.unwrap_or(0));
-        let identity = KeyIdentity::of(&definition.slo, &definition.layout, stored.scope);
-        let text = identity.key_text.clone();
-        self.stored.insert(text.clone(), (slo, identity.scope.clone()));
-        self.keys.insert(text, RollupKey { slo, identity, state, listed_users: stored.listed_users });
-    }
 }

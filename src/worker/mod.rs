@@ -199,6 +199,7 @@ impl<L: Log> Worker<L> {
                         failed.get_or_insert(e);
                     }
                 }
+                Stream::Repartition(_) | Stream::Sources => {}
             }
         })?;
         if let Some(error) = failed {
@@ -369,7 +370,7 @@ impl<L: Log> Worker<L> {
         let start = self.starts.get(&stream).map_or(0, |next| next.0);
         let raised = match stream {
             Stream::Input(source) => self.raised.of(source),
-            Stream::Partials(_) => Vec::new(),
+            _ => Vec::new(),
         };
         Memo { start, closed_ms: self.users.closed_ms(), raised }.to_text()
     }

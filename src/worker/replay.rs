@@ -161,6 +161,7 @@ impl<L: Log> Worker<L> {
         let offset = match stream {
             Stream::Input(source) => mark.users.sources.get(source as usize)?.offset,
             Stream::Partials(partition) => mark.rollups.get(partition as usize)?.next_partial,
+            Stream::Repartition(_) | Stream::Sources => return None,
         };
         Some(NextOffset(offset))
     }
@@ -245,6 +246,8 @@ fn refused(stream: Stream, why: String) -> WorkerError {
     let name = match stream {
         Stream::Input(source) => format!("input partition {source}"),
         Stream::Partials(partition) => format!("partials partition {partition}"),
+        Stream::Repartition(partition) => format!("repartition partition {partition}"),
+        Stream::Sources => "sources".to_owned(),
     };
     WorkerError::Refused(format!("{name}: {why}"))
 }

@@ -19,7 +19,7 @@ pub use feed::Feed;
 pub use settings::{KafkaSettings, StartFrom};
 pub use streams::Streams;
 
-use super::{Assignment, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream};
+use super::{Assignment, Changelog, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut};
 use fetch::{Fetcher, Message};
 use group::{GroupContext, Report};
@@ -29,6 +29,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// While there are no records the group's events are looked at this often.
@@ -398,6 +399,16 @@ impl Log for KafkaLog {
         let list = self.list(begun.into_iter().map(|stream| (stream, None)))?;
         self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))
     }
+
+    fn changelog_range(&mut self, _partition: u32) -> Result<Range<NextOffset>, LogError> {
+        Err(LogError::Broken("no changelog yet".to_owned()))
+    }
+
+    fn changelog(&mut self, _partition: u32, _from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
+        Err(LogError::Broken("no changelog yet".to_owned()))
+    }
+
+    fn purge(&mut self, _before: &[(Stream, NextOffset)]) {}
 }
 
 impl KafkaLog {
@@ -444,7 +455,7 @@ impl<'a, 'b> Handed<'a, 'b> {
             // The end has moved on since.
             self.ends.retain(|(ended, _)| *ended != stream);
         }
-        let (Stream::Input(partition) | Stream::Partials(partition)) = stream;
+        let partition = u32::try_from(message.partition()).unwrap_or(0);
         let record = RecordIn {
             partition,
             offset: message.offset(),

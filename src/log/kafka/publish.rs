@@ -73,7 +73,7 @@ impl Publisher {
     /// Connects, and ends what an earlier holder of the transactional id left open.
     pub fn open(settings: &KafkaSettings) -> Result<Publisher, LogError> {
         let config = settings.producer();
-        let names = Topic::OUTPUTS.into_iter().chain([Topic::Partials]);
+        let names = Topic::OUTPUTS.into_iter().chain(Topic::INTERNAL);
         Ok(Publisher {
             producer: connect(&config)?,
             config,

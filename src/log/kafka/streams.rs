@@ -49,6 +49,7 @@ impl Streams {
         let (topic, number) = match stream {
             Stream::Partials(number) => (&self.partials, number),
             Stream::Input(number) => (self.inputs.iter().rev().find(|input| input.first <= number)?, number),
+            Stream::Repartition(_) | Stream::Sources => return None,
         };
         let partition = number.checked_sub(topic.first).filter(|p| *p < topic.partitions)?;
         Some((&topic.name, i32::try_from(partition).ok()?))

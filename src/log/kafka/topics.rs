@@ -67,7 +67,8 @@ fn cleanup(topic: Topic) -> Cleanup {
             Cleanup::Delete { retention_ms: Some(400 * DAY_MS) }
         }
         // Read again from the oldest checkpoint on: this is how long an instance may be away.
-        Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
+        Topic::Changelog | Topic::Sources => Cleanup::Compact,
+        Topic::Repartition | Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
         Topic::DeadLetters => Cleanup::Delete { retention_ms: None },
     }
 }
