@@ -48,6 +48,7 @@
 //! - [`config`]: typed settings, each with its origin.
 //! - [`telemetry`]: log lines and metric names.
 //! - [`http`]: health, metrics and the API, from what was committed.
+//! - [`fault`]: the places where a harness may make the process die.
 //! - [`traffic`]: seeded traffic with planted incidents; it knows nothing of what judges it.
 //! - [`worker`]: the loop around the core: transactions, checkpoints, replay, idle partitions.
 //! - [`command`]: the command line, one file a subcommand; assembles everything above.
@@ -113,6 +114,7 @@ pub mod codec;
 pub mod command;
 pub mod config;
 pub mod definition;
+pub mod fault;
 pub mod http;
 pub mod log;
 pub mod model;
