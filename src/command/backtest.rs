@@ -11,7 +11,7 @@ use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Moment;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::worker::{Observer, Worker};
+use crate::worker::Observer;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;

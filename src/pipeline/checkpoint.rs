@@ -39,13 +39,27 @@ pub struct ReadAgain {
     pub watermark: Watermark,
 }
 
-/// One users task at a closed boundary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a checkpoint says of a users task beside its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsersMark {
-    pub closed_ms: Option<Ms>,
-    pub sources: Vec<ReadAgain>,
+    /// How far each source had come.
+    pub sources: Vec<Watermark>,
     /// By SLO: groups that have a key of their own.
     admitted: BTreeMap<String, Vec<Vec<u8>>>,
+}
+
+/// What a checkpoint says of a key group: groups are written in turn, so each has its own boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMark {
+    /// The boundary that the group's rows are true of.
+    pub at_ms: Option<Ms>,
+    /// Reading the task's stream again from here brings back all that the rows do not have.
+    pub again: ReadAgain,
+    /// Which image of the group the changelog holds, and how many blocks it has had since.
+    pub generation: u32,
+    pub blocks: u32,
+    pub image_bytes: u64,
+    pub delta_bytes: u64,
 }
 
 /// One rollup task at an evaluated boundary.
@@ -56,13 +70,24 @@ pub struct RollupMark {
     pub(super) up_to_ms: Vec<Option<Ms>>,
 }
 
-/// The checkpoint of a worker: written in the same batch as the rows it is true of.
+/// What kind of task a checkpoint is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskMark {
+    Users(UsersMark),
+    Rollup(RollupMark),
+}
+
+/// The checkpoint of a task: in the changelog and in the store, in one unit with the rows it is true of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The build and definitions that wrote it.
     pub identity: String,
-    pub users: UsersMark,
-    pub rollups: Vec<RollupMark>,
+    /// Counts the commits that wrote one. The committed offset names the last of them.
+    pub sequence: u64,
+    pub groups: Vec<GroupMark>,
+    /// Watermarks of the task's own source that were raised by decision; see the worker.
+    pub raised: Vec<(i64, Ms, bool)>,
+    pub task: TaskMark,
 }
 
 impl Mark {
@@ -74,6 +99,24 @@ impl Mark {
         let key = Key::Meta(Meta::Checkpoint).to_bytes();
         let mut value = Vec::new();
         if store.get(&key, &mut value)? { Ok(Some(get(&key, &value)?)) } else { Ok(None) }
+    }
+
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        postcard::to_stdvec(self).map_err(|source| CheckpointError::Row { what: "written", source })
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Mark, CheckpointError> {
+        postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
+    }
+
+    /// The boundary that all rows are true of, at least.
+    pub fn at_ms(&self) -> Option<Ms> {
+        self.groups.iter().map(|group| group.at_ms).min().flatten()
+    }
+
+    /// Where the task's stream has to be read again from.
+    pub fn again(&self) -> Option<ReadAgain> {
+        self.groups.iter().map(|group| group.again).min_by_key(|again| again.offset)
     }
 }
 
@@ -110,29 +153,47 @@ struct StoredRow<'a> {
 }
 
 impl UsersTask {
-    /// Writes every row that changed since the last checkpoint; `positions` are the next offsets.
-    pub fn save(&mut self, positions: &[i64], batch: &mut Batch) -> Result<UsersMark, CheckpointError> {
+    /// Writes the rows of a key group that changed since it was written last.
+    pub fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
         for slo in 0..self.slos.len() {
             let filters = filters_of(&self.slos[slo].slo);
-            for (tenant, user) in std::mem::take(&mut self.slos[slo].gone) {
-                batch.delete_row(&user_key(filters, &tenant, &user));
+            let rows = &mut self.slos[slo];
+            let first = (group, String::new(), String::new());
+            let behind = (group + 1, String::new(), String::new());
+            let gone: Vec<_> = rows.gone.range(first..behind).cloned().collect();
+            for who in gone {
+                batch.delete_row(&user_key(group, filters, &who.1, &who.2));
+                rows.gone.remove(&who);
             }
-            let mut dirty = std::mem::take(&mut self.slos[slo].dirty);
+            let mut dirty = std::mem::take(&mut rows.dirty[usize::from(group)]);
             dirty.sort_unstable();
             dirty.dedup();
             for user in dirty {
                 self.save_user(slo, filters, user, batch)?;
             }
         }
-        let admitted = self.slos.iter().map(|rows| {
+        Ok(())
+    }
+
+    /// What a checkpoint says beside the rows.
+    pub fn mark(&self) -> UsersMark {
+        let admitted = self.slos.iter().filter(|rows| !rows.admitted.is_empty()).map(|rows| {
             let texts = rows.admitted.iter().map(|g| rows.groups.get(*g).to_vec()).collect();
             (rows.slo.name.clone(), texts)
         });
-        let sources = self.sources.iter().zip(positions).map(|(source, next)| match source.beginnings.front() {
+        UsersMark { sources: self.sources.iter().map(|s| s.watermark).collect(), admitted: admitted.collect() }
+    }
+
+    /// From where the task's stream has to be read again for all that is not closed; `next` is where it
+    /// is read to.
+    pub fn read_again(&self, next: i64) -> ReadAgain {
+        match self.beginnings.first() {
             Some(first) => ReadAgain { offset: first.offset, watermark: first.watermark },
-            None => ReadAgain { offset: *next, watermark: source.watermark },
-        });
-        Ok(UsersMark { closed_ms: self.closed_ms, sources: sources.collect(), admitted: admitted.collect() })
+            None => {
+                let watermark = self.sources.first().map(|s| s.watermark).unwrap_or_default();
+                ReadAgain { offset: next, watermark }
+            }
+        }
     }
 
     fn save_user(
@@ -147,6 +208,7 @@ impl UsersTask {
             return Ok(());
         };
         rows.rows[*index as usize].dirty = false;
+        let group = self.users.get(user).group;
         let stored = |row: &UserRow| StoredRow { row: row.clone(), tuple: Cow::Borrowed(self.tuples.get(row.tuple)) };
         let groups = rows
             .group_row_of
@@ -154,15 +216,21 @@ impl UsersTask {
             .map(|((_, group), index)| (Cow::Borrowed(rows.groups.get(*group)), stored(&rows.rows[*index as usize])));
         let value = StoredUser { row: stored(&rows.rows[*index as usize]), groups: groups.collect() };
         let entry = self.users.get(user);
-        put(batch, &user_key(filters, self.tenants.text(entry.tenant), entry.name()), &value)
+        put(batch, &user_key(group, filters, self.tenants.text(entry.tenant), entry.name()), &value)
     }
 
     /// Brings back the rows of a checkpoint; those that do not fit into `limit_bytes` stay in the store.
-    pub fn load(&mut self, mark: &UsersMark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError> {
-        self.closed_ms = mark.closed_ms;
-        for (source, again) in self.sources.iter_mut().zip(&mark.sources) {
-            source.watermark = again.watermark;
-        }
+    /// The task is then at the boundary that all of them have, and takes what is read again only where a
+    /// row does not have it, until [`UsersTask::end_replay`].
+    pub fn load(
+        &mut self,
+        groups: &[GroupMark],
+        mark: &UsersMark,
+        store: &dyn Store,
+        limit_bytes: u64,
+    ) -> Result<(), CheckpointError> {
+        self.closed_ms = groups.iter().map(|group| group.at_ms).min().flatten();
+        self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
         for rows in &mut self.slos {
             for text in mark.admitted.get(&rows.slo.name).into_iter().flatten() {
                 let group = rows.groups.intern(text);
@@ -187,6 +255,27 @@ impl UsersTask {
             }
             self.load_user(slo, &tenant, &user, key, value)
         })
+    }
+
+    /// The task's stream is read again from where its only source had this watermark.
+    pub fn begin_replay(&mut self, watermark: Watermark) {
+        if let [only] = &mut self.sources[..] {
+            only.watermark = watermark;
+        } else if let Some(closed_ms) = self.closed_ms {
+            // All of them had come as far as what is closed. (What they said since is read again.)
+            self.sources.iter_mut().for_each(|source| source.watermark.raise_to(closed_ms, false));
+        }
+    }
+
+    /// Everything up to the last commit has been read again. `mark` is what the last checkpoint said.
+    pub fn end_replay(&mut self, mark: Option<&UsersMark>) {
+        self.groups_at = None;
+        let several = self.sources.len() > 1;
+        for (source, said) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.sources)) {
+            if let (true, Some(raised_ms)) = (several, said.raised_ms()) {
+                source.watermark.raise_to(raised_ms, false);
+            }
+        }
     }
 
     /// Takes the rows of a (SLO, user) into memory.
@@ -248,9 +337,9 @@ pub(super) fn read_stored(key: &[u8], value: &[u8]) -> Result<Vec<Stored>, Check
     Ok(std::iter::once(of_all).chain(of_groups).collect())
 }
 
-pub(super) fn user_key<'a>(filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {
+pub(super) fn user_key<'a>(group: u16, filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {
     Key::User {
-        group: 0,
+        group,
         tenant: Cow::Borrowed(tenant),
         user: Cow::Borrowed(user),
         filters,

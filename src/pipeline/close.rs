@@ -33,12 +33,14 @@ impl UsersTask {
         let first = match (self.closed_ms, self.pending.first_key_value()) {
             (Some(closed), _) => closed + PANE_MS,
             (None, Some((first, _))) => *first,
-            (None, None) => return Ok(()),
+            // Nothing was visible here; others wait to hear that nothing will be.
+            (None, None) => to_ms,
         };
         let mut at_ms = first;
         while at_ms <= to_ms {
             let is_quiet = |s: &SloRows| s.cold.users == 0 && s.listed.iter().all(Vec::is_empty);
-            if self.slos.iter().all(is_quiet) {
+            let is_complete = self.sources.iter().all(|source| source.incomplete.is_empty());
+            if is_complete && self.slos.iter().all(is_quiet) {
                 // Nobody is active: no boundary says anything before the next one that is waited for.
                 // (One record from the far future must not cost a step for each boundary until then.)
                 match self.pending.first_key_value() {
@@ -68,6 +70,9 @@ impl UsersTask {
             for batch in pane.verdicts.chunks(BATCH) {
                 self.touch(batch);
                 for waiting in batch {
+                    if self.is_ahead(waiting.user, at_ms) {
+                        continue;
+                    }
                     if waiting.user != NONE {
                         self.bring_back(waiting.slo as usize, waiting.user, store)?;
                     }
@@ -105,6 +110,14 @@ impl UsersTask {
         black_box(touched.fold(0, |all, part| all ^ part));
     }
 
+    /// While the log is read again: whether the user's rows have the boundary already.
+    #[inline]
+    fn is_ahead(&self, user: u32, at_ms: Ms) -> bool {
+        let Some(groups_at) = &self.groups_at else { return false };
+        let group = if user == NONE { return false } else { self.users.get(user).group };
+        groups_at.get(usize::from(group)).copied().flatten().is_some_and(|closed_ms| at_ms <= closed_ms)
+    }
+
     /// Groups get a key in the order of boundaries, then of their bytes, until the limit.
     fn admit_groups(&mut self, pane: &Pane) {
         for (index, rows) in self.slos.iter_mut().enumerate() {
@@ -135,11 +148,12 @@ impl UsersTask {
             return;
         }
         let row = rows.row(waiting.user, &mut self.users);
-        let moved = rows.add_to_row(row, waiting, at_ms, &self.tuples);
+        let key_group = self.users.get(waiting.user).group;
+        let moved = rows.add_to_row(row, key_group, waiting, at_ms, &self.tuples);
         rows.tenants[waiting.tenant as usize].note_seen(&moved);
         if group != NONE {
             let row = rows.group_row(waiting.user, group, &mut self.users);
-            let moved = rows.add_to_row(row, waiting, at_ms, &self.tuples);
+            let moved = rows.add_to_row(row, key_group, waiting, at_ms, &self.tuples);
             if let Some(sums) = rows.group_sums.get_mut(&group) {
                 sums.note_seen(&moved);
             }
@@ -331,7 +345,14 @@ impl SloRows {
         }
     }
 
-    fn add_to_row(&mut self, index: u32, waiting: &Waiting, at_ms: Ms, tuples: &super::intern::Dictionary) -> Moved {
+    fn add_to_row(
+        &mut self,
+        index: u32,
+        key_group: u16,
+        waiting: &Waiting,
+        at_ms: Ms,
+        tuples: &super::intern::Dictionary,
+    ) -> Moved {
         let row = &mut self.rows[index as usize];
         let (last_ms, last_bad_ms) = (row.last_ms, row.last_bad_ms);
         let is_bad = waiting.verdict == Verdict::Bad;
@@ -354,7 +375,7 @@ impl SloRows {
         // The row of all events is touched with each of a group: one mark a user is enough.
         if row.group == NO_GROUP && !row.dirty {
             row.dirty = true;
-            self.dirty.push(waiting.user);
+            self.dirty[usize::from(key_group)].push(waiting.user);
         }
         let slice = self.seen_slice_ms;
         Moved { seen: moved(last_ms, row.last_ms, slice), bad_seen: moved(last_bad_ms, row.last_bad_ms, slice) }

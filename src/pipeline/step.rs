@@ -130,7 +130,7 @@ impl UsersTask {
         rows.free.push(index);
         if group == NO_GROUP {
             let entry = self.users.get(user);
-            rows.gone.insert((self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned()));
+            rows.gone.insert((entry.group, self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned()));
         }
         self.users.get_mut(user).rows -= 1;
         self.users.forget_if_unused(user, at_ms);
