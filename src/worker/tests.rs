@@ -92,6 +92,7 @@ impl Log for TestLog {
             let (partition, records) = match stream {
                 Stream::Input(p) => (*p, &durable.inputs[*p as usize]),
                 Stream::Partials(p) => (*p, &durable.partials[*p as usize]),
+                Stream::Repartition(_) | Stream::Sources => continue,
             };
             for value in records.iter().skip(*next as usize).take(self.batch) {
                 let headers = &NoHeaders;
@@ -135,6 +136,7 @@ impl Log for TestLog {
         let end = |stream: &Stream| match stream {
             Stream::Input(p) => durable.inputs[*p as usize].len(),
             Stream::Partials(p) => durable.partials[*p as usize].len(),
+            Stream::Repartition(_) | Stream::Sources => 0,
         };
         Ok(Some(streams.iter().map(|s| NextOffset(end(s) as i64)).collect()))
     }
@@ -153,6 +155,16 @@ impl Log for TestLog {
         self.paused.retain(|s| !streams.contains(s));
         Ok(())
     }
+
+    fn changelog_range(&mut self, _partition: u32) -> Result<std::ops::Range<NextOffset>, LogError> {
+        Ok(NextOffset(0)..NextOffset(0))
+    }
+
+    fn changelog(&mut self, _: u32, _: NextOffset) -> Result<Box<dyn crate::log::Changelog>, LogError> {
+        Err(LogError::Broken("there is no changelog".to_owned()))
+    }
+
+    fn purge(&mut self, _before: &[(Stream, NextOffset)]) {}
 }
 
 /// A store that outlives its worker, as a directory does.
