@@ -4,6 +4,7 @@
 //! the checkpoint says from which offset each source is to be read again, and the records before
 //! that boundary are recognised and skipped.
 
+use super::rollup_state::RollupMark;
 use super::users::{KeyRef, UsersTask};
 use crate::model::time::{Ms, PANE_MS};
 use crate::operator::user_row::{NO_GROUP, UserRow};
@@ -48,12 +49,11 @@ pub struct UsersMark {
     admitted: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
-/// One rollup task at an evaluated boundary.
+/// One rollup task at an evaluated boundary, with where its partials are to be read again from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RollupMark {
+pub struct RollupPlace {
     pub next_partial: i64,
-    pub at_ms: Option<Ms>,
-    pub(super) up_to_ms: Vec<Option<Ms>>,
+    pub mark: RollupMark,
 }
 
 /// The checkpoint of a worker: written in the same batch as the rows it is true of.
@@ -62,7 +62,7 @@ pub struct Mark {
     /// The build and definitions that wrote it.
     pub identity: String,
     pub users: UsersMark,
-    pub rollups: Vec<RollupMark>,
+    pub rollups: Vec<RollupPlace>,
 }
 
 impl Mark {

@@ -10,7 +10,7 @@ mod cold;
 pub mod intern;
 pub mod pseudonym;
 pub mod rollup;
-mod rollup_state;
+pub mod rollup_state;
 pub mod route;
 pub mod step;
 pub mod users;

@@ -11,20 +11,22 @@ mod idle;
 mod parts;
 mod raised;
 mod replay;
+mod rows_of;
 
 use crate::codec::output::EncodeError;
 use crate::log::{CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut, Topic};
 use crate::model::time::{HOUR_MS, MINUTE_MS, Ms};
 use crate::operator::partial::Partial;
-use crate::pipeline::checkpoint::{CheckpointError, Mark};
-use crate::pipeline::rollup::RollupTask;
+use crate::pipeline::checkpoint::{CheckpointError, Mark, RollupPlace};
+use crate::pipeline::rollup::{KEY_GROUPS, RollupTask};
 use crate::pipeline::route::Route;
 use crate::pipeline::users::UsersTask;
 use crate::state::{Batch, MemoryStore, Store};
 use idle::Idleness;
 use raised::Raised;
 use replay::{Memo, Replay};
+use rows_of::RowsOf;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -162,7 +164,9 @@ impl<L: Log> Worker<L> {
             }
             self.users.load(&mark.users, store, limit_bytes)?;
             for (rollup, of) in self.rollups.iter_mut().zip(&mark.rollups) {
-                rollup.load(of, store)?;
+                let groups_at_ms = vec![of.mark.at_ms; usize::from(KEY_GROUPS)];
+                rollup.load(&groups_at_ms, &RowsOf { task: rollup.partition(), store })?;
+                rollup.end_replay(&of.mark);
             }
             self.replay.mark = Some(mark);
         }
@@ -376,12 +380,9 @@ impl<L: Log> Worker<L> {
     }
 
     /// Whether nothing was read or closed since the last commit: a store never holds what is not
-    /// committed. A partial of which a part is still to come is in no checkpoint either.
+    /// committed.
     fn can_checkpoint(&self) -> bool {
-        self.is_live()
-            && self.committed == self.positions
-            && !self.has_news()
-            && !self.rollups.iter().any(RollupTask::has_part_of_a_partial)
+        self.is_live() && self.committed == self.positions && !self.has_news()
     }
 
     /// Writes what changed since the last checkpoint, with where to read again, as one batch;
@@ -395,7 +396,7 @@ impl<L: Log> Worker<L> {
         let positions: Vec<i64> = (0..self.users.source_count() as u32).map(|s| next(Stream::Input(s))).collect();
         let partials: Vec<i64> = (0..self.rollups.len() as u32).map(|p| next(Stream::Partials(p))).collect();
         let users = self.users.save(&positions, &mut batch)?;
-        let saved = self.rollups.iter_mut().zip(partials).map(|(rollup, next)| rollup.save(next, &mut batch));
+        let saved = self.rollups.iter_mut().zip(partials).map(|(rollup, next)| save(rollup, next, &mut batch));
         let rollups = saved.collect::<Result<_, _>>()?;
         for (source, again) in (0..).zip(&users.sources) {
             self.raised.forget_before(source, again.offset);
@@ -428,10 +429,20 @@ impl<L: Log> Worker<L> {
     }
 }
 
+/// Writes all groups of a rollup task, and says where its partials are to be read again from.
+fn save(rollup: &mut RollupTask, next: i64, batch: &mut Batch) -> Result<RollupPlace, CheckpointError> {
+    let mut rows = Batch::default();
+    for group in 0..KEY_GROUPS {
+        rollup.save_group(group, &mut rows)?;
+    }
+    rows_of::write(rollup.partition(), rows, batch);
+    Ok(RollupPlace { next_partial: rollup.read_again(next), mark: rollup.mark() })
+}
+
 fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
     let partial = postcard::from_bytes(record.value).map_err(|source| WorkerError::Partial { what: "read", source })?;
     if let Some(rollup) = rollups.get_mut(partition as usize) {
-        rollup.apply(partial);
+        rollup.apply(record.offset, partial);
     }
     Ok(())
 }
