@@ -8,6 +8,8 @@ mod recovery;
 mod signals;
 #[cfg(feature = "kafka")]
 mod store;
+#[cfg(feature = "kafka")]
+mod thread;
 
 #[cfg(not(feature = "kafka"))]
 use super::Failure;

@@ -4,6 +4,7 @@
 //! the checkpoint says from which offset each source is to be read again, and the records before
 //! that boundary are recognised and skipped.
 
+use super::rollup_state::RollupMark;
 use super::users::{KeyRef, UsersTask};
 use crate::model::time::{Ms, PANE_MS};
 use crate::operator::user_row::{NO_GROUP, UserRow};
@@ -60,14 +61,6 @@ pub struct GroupMark {
     pub blocks: u32,
     pub image_bytes: u64,
     pub delta_bytes: u64,
-}
-
-/// One rollup task at an evaluated boundary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RollupMark {
-    pub next_partial: i64,
-    pub at_ms: Option<Ms>,
-    pub(super) up_to_ms: Vec<Option<Ms>>,
 }
 
 /// What kind of task a checkpoint is of.

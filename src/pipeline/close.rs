@@ -5,9 +5,8 @@ use super::checkpoint::CheckpointError;
 use super::intern::{NONE, tuple};
 use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, SloRows, UsersTask, Waiting};
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
-use crate::operator::burn_rate::BAD_USERS_PER_PANE;
 use crate::operator::classify::Verdict;
-use crate::operator::partial::{BoundaryPartial, KeyDelta, PaneDelta, Partial};
+use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial};
 use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
 use crate::operator::window::keep_smallest;
 use crate::state::Store;
@@ -87,7 +86,7 @@ impl UsersTask {
         }
         self.step(at_ms, &mut boundary, store)?;
         for (partial, news) in partials.iter_mut().zip(boundary) {
-            if !news.deltas.is_empty() || !news.steps.is_empty() {
+            if !news.deltas.is_empty() || !news.steps.is_empty() || news.is_incomplete {
                 partial.boundaries.push(news);
             }
         }
@@ -243,13 +242,13 @@ impl UsersTask {
     }
 
     /// For every pane of the key that got bad events: the users with the most of them in it.
-    fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<(u64, u64)>)> {
+    fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<BadUser>)> {
         let rows = &self.slos[slo];
         let touched = rows.touched_bad.iter().filter(|(_, k)| *k == key);
         touched.filter_map(|of| rows.bad.get(of).map(|users| (of.0, self.most_bad(users)))).collect()
     }
 
-    fn most_bad(&self, users: &BTreeMap<u32, u64>) -> Vec<(u64, u64)> {
+    fn most_bad(&self, users: &BTreeMap<u32, u64>) -> Vec<BadUser> {
         let mut sorted: Vec<(u64, u32)> = users.iter().map(|(user, bad)| (*bad, *user)).collect();
         let name = |user: u32| self.users.get(user).name_bytes();
         let tenant = |user: u32| self.tenants.get(self.users.get(user).tenant);
@@ -260,9 +259,13 @@ impl UsersTask {
             sorted.select_nth_unstable_by(BAD_USERS_PER_PANE - 1, order);
             sorted.truncate(BAD_USERS_PER_PANE);
         }
-        let mut hashed: Vec<(u64, u64)> = sorted.into_iter().map(|(bad, user)| (self.user_hash(user), bad)).collect();
-        hashed.sort_unstable();
-        hashed
+        sorted.sort_unstable_by(order);
+        let named = |(bad_events, user): (u64, u32)| {
+            let entry = self.users.get(user);
+            let tenant = self.tenants.text(entry.tenant).into();
+            BadUser { bad_events, hash: self.user_hash(user), user: entry.name().into(), tenant }
+        };
+        sorted.into_iter().map(named).collect()
     }
 
     fn user_hash(&self, user: u32) -> u64 {

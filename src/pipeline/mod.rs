@@ -12,7 +12,7 @@ pub mod intake;
 pub mod intern;
 pub mod pseudonym;
 pub mod rollup;
-mod rollup_state;
+pub mod rollup_state;
 pub mod route;
 pub mod step;
 mod unpack;

@@ -9,7 +9,9 @@ use super::users::{KeyRef, UsersTask};
 use crate::model::ratio::Ratio;
 use crate::model::time::{DAY_MS, Ms, window_start};
 use crate::operator::distribution::{Distribution, Gathering, UserSums};
-use crate::operator::partial::{BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WorstUser, keep_worst};
+use crate::operator::partial::{
+    BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WORST_USERS, WorstUser, cap_leaves, keep_worst,
+};
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::state::Store;
 use hashbrown::HashMap;
@@ -18,12 +20,11 @@ use std::collections::BTreeMap;
 
 /// The window whose worst users `user-status` shows.
 pub const WORST_USERS_WINDOW_MS: Ms = DAY_MS;
-/// How many of them, per (slo, tenant).
-pub const WORST_USERS: usize = 100;
 /// A cohort needs so many users below the objective; with fewer no cube is sent.
 const CUBE_FROM_USERS_BELOW: u64 = 5;
-/// Leaves of a cube beyond these go into `__other__`.
-const LEAVES: usize = 1_024;
+/// Leaves of a cube beyond these go into `__other__`, so that memory is bounded. Which of them are told
+/// apart is decided where the cubes of all users tasks come together.
+const LEAVES_SENT: usize = 8_192;
 
 /// A row's part in a step.
 struct Member {
@@ -231,7 +232,7 @@ impl UsersTask {
         for (key, leaf) in leaves {
             cubes.entry(key).or_default().push(leaf);
         }
-        cubes.values_mut().for_each(cap_leaves);
+        cubes.values_mut().for_each(|leaves| cap_leaves(leaves, LEAVES_SENT));
         cubes
     }
 
@@ -327,22 +328,4 @@ fn is_below(member: &Member, min_events: u64, objective: Ratio) -> bool {
 
 fn worse_first(a: &UserSums, b: &UserSums) -> Ordering {
     a.sli().total_cmp(&b.sli())
-}
-
-/// Sorts leaves by tuple, and puts what is over the limit into one leaf: the largest by users stay,
-/// ties by bytes.
-fn cap_leaves(leaves: &mut Vec<Leaf>) {
-    if leaves.len() > LEAVES {
-        leaves.sort_unstable_by(|a, b| b.users.cmp(&a.users).then_with(|| a.attributes.cmp(&b.attributes)));
-        let names: Vec<String> = leaves[0].attributes.iter().map(|(n, _)| n.clone()).collect();
-        let mut other = leaves.split_off(LEAVES - 1).into_iter().reduce(|mut all, leaf| {
-            all.add(&leaf);
-            all
-        });
-        if let Some(other) = &mut other {
-            other.attributes = names.into_iter().map(|n| (n, crate::model::key::OTHER.to_owned())).collect();
-        }
-        leaves.extend(other);
-    }
-    leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
 }

@@ -4,7 +4,7 @@
 //! Tasks, partials and rollups are those of [`super::Worker`]; what lies between route and users there
 //! (blocks) does not change a figure, and what makes a task come back has nobody to serve here.
 
-use super::{Observer, Turn, WorkerError, parts};
+use super::{Figures, Observer, Turn, WorkerError, parts};
 use crate::log::{CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut, Topic};
 use crate::model::time::{MINUTE_MS, Ms};
@@ -132,6 +132,19 @@ impl<L: Log> DirectWorker<L> {
             self.paused = pause;
         }
         Ok(())
+    }
+
+    pub fn figures(&self) -> Figures {
+        Figures {
+            counts: self.users.counts,
+            dead_letters: self.route.dead_letters,
+            rows: self.users.rows(),
+            keys: self.rollups.iter().map(RollupTask::keys).sum(),
+            evaluated_ms: self.rollups.iter().filter_map(RollupTask::at_ms).min(),
+            phases: [0, 0, 1 + self.rollups.len()],
+            inputs: self.positions.len(),
+            changelog_bytes: 0,
+        }
     }
 
     fn is_finished(&self) -> bool {

@@ -31,9 +31,12 @@ use crate::model::record::RecordOut;
 use crate::model::time::Ms;
 use crate::pipeline::block::BlockError;
 use crate::pipeline::checkpoint::CheckpointError;
+use crate::pipeline::route::DeadLetterCounts;
+use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
 pub use memo::Memo;
 use std::time::Duration;
+pub use sources::Patience;
 use tasks::Parcel;
 pub use tasks::{Setup, Tasks};
 
@@ -107,6 +110,40 @@ pub enum WorkerError {
 impl From<StoreError> for WorkerError {
     fn from(error: StoreError) -> WorkerError {
         WorkerError::Checkpoint(error.into())
+    }
+}
+
+/// What a worker has to show for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub counts: UsersCounts,
+    pub dead_letters: DeadLetterCounts,
+    /// Rows of users in memory, and keys of rollup tasks.
+    pub rows: usize,
+    pub keys: usize,
+    /// The last boundary that all rollup tasks have evaluated.
+    pub evaluated_ms: Option<Ms>,
+    /// Tasks that are being restored, that replay, and that are live.
+    pub phases: [usize; 3],
+    /// Input partitions.
+    pub inputs: usize,
+    pub changelog_bytes: u64,
+}
+
+impl Figures {
+    /// The figures of another worker.
+    pub fn add(&mut self, other: &Figures) {
+        self.counts.add(&other.counts);
+        self.dead_letters.iter_mut().zip(&other.dead_letters).for_each(|(own, more)| *own += more);
+        self.rows += other.rows;
+        self.keys += other.keys;
+        self.evaluated_ms = match (self.evaluated_ms, other.evaluated_ms) {
+            (Some(own), Some(more)) => Some(own.min(more)),
+            (own, more) => own.or(more),
+        };
+        self.phases.iter_mut().zip(other.phases).for_each(|(own, more)| *own += more);
+        self.inputs += other.inputs;
+        self.changelog_bytes += other.changelog_bytes;
     }
 }
 
@@ -256,14 +293,18 @@ impl<L: Log> Worker<L> {
         self.tasks.is_live()
     }
 
-    /// How many of the tasks are live, and how many there are.
-    pub fn live_of(&self) -> (usize, usize) {
-        self.tasks.live_of()
+    pub fn figures(&self) -> Figures {
+        self.tasks.figures()
     }
 
     /// Writes a checkpoint of all that changed, in the next commit.
     pub fn checkpoint_all(&mut self) {
         self.tasks.checkpoint_all();
+    }
+
+    /// Makes the stores durable, on the way out.
+    pub fn flush(&mut self) -> Result<(), WorkerError> {
+        self.tasks.flush()
     }
 
     /// Publishes what the tasks have to say together with the offsets it comes from, and what is due of

@@ -4,7 +4,7 @@ use super::memo::{self, Memo};
 use super::parts;
 use super::sources::{Patience, Sources};
 use super::unit::{Making, Phase, Task, Unit};
-use super::{Stores, TaskId, WorkerError};
+use super::{Figures, Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
 use crate::log::{Assignment, Log, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut, Topic};
@@ -83,6 +83,7 @@ pub struct Tasks {
     dead_letters: Vec<RecordOut>,
     failed: Option<WorkerError>,
     now_ms: Ms,
+    changelog_bytes: u64,
 }
 
 /// Everything of one transaction.
@@ -177,7 +178,7 @@ impl Task for Rollup {
     fn load(&mut self, mark: &Mark, store: &dyn Store, _limit_bytes: u64) -> Result<(), CheckpointError> {
         let groups_at: Vec<Option<Ms>> = mark.groups.iter().map(|group| group.at_ms).collect();
         match &mark.task {
-            TaskMark::Rollup(of) => self.task.load(of, &groups_at, store),
+            TaskMark::Rollup(_) => self.task.load(&groups_at, store),
             TaskMark::Users(_) => Ok(()),
         }
     }
@@ -219,6 +220,7 @@ impl Tasks {
             dead_letters: Vec::new(),
             failed: None,
             now_ms: 0,
+            changelog_bytes: 0,
         }
     }
 
@@ -498,14 +500,7 @@ impl Tasks {
     }
 
     pub fn is_live(&self) -> bool {
-        let (live, all) = self.live_of();
-        live == all
-    }
-
-    pub fn live_of(&self) -> (usize, usize) {
-        let live = self.users.values().filter(|unit| unit.is_live()).count()
-            + self.rollups.values().filter(|unit| unit.is_live()).count();
-        (live + self.inputs.len(), self.users.len() + self.rollups.len() + self.inputs.len())
+        self.users.values().all(Unit::is_live) && self.rollups.values().all(Unit::is_live)
     }
 
     /// Whether something waits to be published.
@@ -575,6 +570,8 @@ impl Tasks {
         for unit in self.rollups.values_mut() {
             unit.checkpoint(&self.setup.identity, now_ms, &mut records)?;
         }
+        let bytes = records[changelog_from..].iter().map(|r| r.value.as_ref().map_or(0, Vec::len) as u64).sum::<u64>();
+        self.changelog_bytes += bytes;
         Ok(Parcel { records, outputs, changelog_from, offsets: self.offsets() })
     }
 
@@ -598,6 +595,11 @@ impl Tasks {
         Ok(())
     }
 
+    pub fn flush(&mut self) -> Result<(), WorkerError> {
+        self.users.values_mut().try_for_each(|unit| unit.store.flush())?;
+        Ok(self.rollups.values_mut().try_for_each(|unit| unit.store.flush())?)
+    }
+
     /// Closes what belongs to streams that are given up.
     pub fn let_go(&mut self, streams: &[Stream]) {
         for stream in streams {
@@ -617,28 +619,11 @@ impl Tasks {
         users.chain(self.rollups.values().filter_map(Unit::not_read_again)).collect()
     }
 
-    /// What became of the events, in this process.
-    pub fn counts(&self) -> UsersCounts {
-        let mut all = self.intake.as_ref().map(|intake| intake.counts).unwrap_or_default();
+    pub fn figures(&self) -> Figures {
+        let mut counts = self.intake.as_ref().map(|intake| intake.counts).unwrap_or_default();
         if self.intake.is_none() {
-            self.users.values().for_each(|unit| all.add(&unit.task.task.counts));
+            self.users.values().for_each(|unit| counts.add(&unit.task.task.counts));
         }
-        all
-    }
-
-    /// Rows of users in memory, and keys of rollups.
-    pub fn rows(&self) -> (usize, usize) {
-        let users = self.users.values().map(|unit| unit.task.task.rows()).sum();
-        (users, self.rollups.values().map(|unit| unit.task.task.keys()).sum())
-    }
-
-    /// How far the slowest of our rollup tasks has evaluated.
-    pub fn evaluated_ms(&self) -> Option<Ms> {
-        self.rollups.values().filter_map(|unit| unit.task.task.at_ms()).min()
-    }
-
-    /// Where a task is of a kind, by phase: restoring, replaying, live.
-    pub fn phases(&self) -> [usize; 3] {
         let mut phases = [0; 3];
         let of = |phase: &Phase| match phase {
             Phase::Restoring(_) => 0,
@@ -647,7 +632,16 @@ impl Tasks {
         };
         self.users.values().for_each(|unit| phases[of(&unit.phase)] += 1);
         self.rollups.values().for_each(|unit| phases[of(&unit.phase)] += 1);
-        phases
+        Figures {
+            counts,
+            dead_letters: self.route.dead_letters,
+            rows: self.users.values().map(|unit| unit.task.task.rows()).sum(),
+            keys: self.rollups.values().map(|unit| unit.task.task.keys()).sum(),
+            evaluated_ms: self.rollups.values().filter_map(|unit| unit.task.task.at_ms()).min(),
+            phases,
+            inputs: self.inputs.len(),
+            changelog_bytes: self.changelog_bytes,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! An instance that never came to work fails at once: a wrong address is told to a person, not
 //! tried again.
+#![expect(clippy::disallowed_methods, reason = "how long to try is the shell's decision, and no figure depends on it")]
 
 use crate::command::Failure;
 use crate::log::LogError;
@@ -29,7 +30,7 @@ impl<E: Into<Failure>> From<E> for Ended {
 
 pub fn ended(error: WorkerError) -> Ended {
     match error {
-        WorkerError::Aborted | WorkerError::Lost(_) | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => {
+        WorkerError::Aborted(_) | WorkerError::Lost(_) | WorkerError::Useless { .. } | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => {
             Ended::Passing(error)
         }
         WorkerError::Refused(why) => Ended::Failed(Failure::Definition(why)),
@@ -55,6 +56,11 @@ impl Recovery {
         *self = Recovery { has_worked: true, fenced: self.fenced, ..Recovery::default() };
     }
 
+    /// [`Recovery::after`], now.
+    pub fn after_now(&mut self, cause: &WorkerError) -> Option<Duration> {
+        self.after(cause, Instant::now())
+    }
+
     /// How long to wait before the next worker; `None`: no more.
     pub fn after(&mut self, cause: &WorkerError, now: Instant) -> Option<Duration> {
         self.attempts += 1;
@@ -67,8 +73,12 @@ impl Recovery {
     }
 }
 
+/// Lets things pass.
+pub fn wait(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "what is tested is told the time")]
 mod tests {
     use super::*;
 
