@@ -195,6 +195,7 @@ impl Instance<'_> {
                 From::Latest => StartFrom::Latest,
                 From::Time(ms) => StartFrom::Time(ms),
             },
+            keyed_by_user: self.settings.input.keyed_by_user,
         }
     }
 
@@ -205,8 +206,9 @@ impl Instance<'_> {
         let made = topics::TopicAdmin::open(kafka)
             .and_then(|admin| {
                 let inputs = self.settings.input.topics.iter().map(|topic| admin.partitions(topic));
-                let inputs = inputs.sum::<Result<Option<u32>, LogError>>()?.unwrap_or(0);
-                let plan = topics::plan(kafka, self.settings.partitions.rollup, inputs);
+                let input = inputs.sum::<Result<Option<u32>, LogError>>()?.unwrap_or(0);
+                let config::Partitions { users, rollup, .. } = self.settings.partitions;
+                let plan = topics::plan(kafka, topics::PartitionCounts { input, users, rollup });
                 admin.create_missing(&plan, self.settings.topics.replication_factor)
             })
             .map_err(|e| ended(e.into()))?;
