@@ -110,7 +110,8 @@ pub trait Log {
 
     fn resume(&mut self, streams: &[Stream]) -> Result<(), LogError>;
 
-    /// Where a partition of the changelog begins and ends, as far as committed records go.
+    /// Where a partition of the changelog begins and ends. The end is behind what is in transactions:
+    /// what was committed a moment ago may still look as if it were.
     fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError>;
 
     /// Reads a partition of the changelog from `from` on, beside the group.
@@ -123,6 +124,6 @@ pub trait Log {
 /// One partition of the changelog, being read.
 pub trait Changelog {
     /// Hands over what is there, and waits at most `wait` where there is nothing. `true`: everything
-    /// that was visible when this was called is read (more may become visible).
+    /// up to the end as it was at this call is read, and the transactions before it have ended.
     fn read(&mut self, wait: Duration, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<bool, LogError>;
 }

@@ -62,8 +62,9 @@ impl<L: Log> DirectWorker<L> {
             positions.insert(stream, NextOffset(record.offset + 1));
             match stream {
                 Stream::Input(source) => {
-                    let take = |outcome: &_| users.apply(source, record.offset, outcome);
-                    outputs.extend(route.apply(source, record, take));
+                    let dead_letter =
+                        route.apply(source, record, |outcome| users.apply(source, record.offset, outcome));
+                    outputs.extend(dead_letter);
                 }
                 Stream::Partials(partition) => {
                     if let Err(error) = take_partial(rollups, partition, record) {

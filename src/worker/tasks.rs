@@ -16,7 +16,7 @@ use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
 use crate::pipeline::intake::{Intake, IntakeSource, Spread};
 use crate::pipeline::rollup::{RollupSettings, RollupTask};
 use crate::pipeline::route::Route;
-use crate::pipeline::users::{KEY_GROUPS, UsersCounts, UsersSettings, UsersTask};
+use crate::pipeline::users::{KEY_GROUPS, UsersSettings, UsersTask};
 use crate::state::keys::Prefix;
 use crate::state::{Batch, Store};
 use std::collections::BTreeMap;

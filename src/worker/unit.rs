@@ -59,6 +59,7 @@ pub struct Unit<T> {
     /// The group's offset and note, as they were found.
     found: Option<(NextOffset, String)>,
     start: i64,
+    log_start: NextOffset,
     published_ms: Option<Ms>,
     mark: Option<Mark>,
     /// Rows that go to the store once the commit succeeded.
@@ -102,6 +103,7 @@ impl<T: Task> Unit<T> {
             is_decided: false,
             found: assignment.committed.as_ref().map(|c| (c.next, c.metadata.clone())),
             start,
+            log_start: assignment.log_start,
             published_ms: ours.as_ref().and_then(|(_, memo)| memo.at_ms),
             mark: None,
             batch: Batch::new(),
@@ -110,7 +112,7 @@ impl<T: Task> Unit<T> {
             limit_bytes: making.limit_bytes,
         };
         let Some((next, memo)) = ours else {
-            return unit.begin_anew(log, stores, assignment).map(|unit| (unit, false));
+            return unit.begin_anew(assignment).map(|unit| (unit, false));
         };
         unit.phase = Phase::Replaying(next);
         let range = log.changelog_range(making.changelog)?;
@@ -118,18 +120,13 @@ impl<T: Task> Unit<T> {
         if matches!(unit.phase, Phase::Restoring(_)) {
             return Ok((unit, true));
         }
-        let from = unit.replay_from(next, assignment.log_start, making.identity)?;
+        let from = unit.replay_from(next, making.identity)?;
         log.seek(unit.stream, from)?;
         unit.finish_where_due()?;
         Ok((unit, false))
     }
 
-    fn begin_anew<L: Log>(
-        mut self,
-        log: &mut L,
-        stores: &mut dyn Stores,
-        assignment: &Assignment,
-    ) -> Result<Unit<T>, WorkerError> {
+    fn begin_anew(self, assignment: &Assignment) -> Result<Unit<T>, WorkerError> {
         if assignment.committed.is_some() {
             return Err(self.refused(
                 "the group has an offset that tailburn did not commit: it was set by hand, or by another program. Choose \
@@ -142,11 +139,6 @@ impl<T: Task> Unit<T> {
                  anew. Move the state directory away to begin again from the log",
             ));
         }
-        let range = log.changelog_range(self.changelog)?;
-        if range.start < range.end {
-            tracing::debug!(task = %self.id, "the changelog holds what nobody committed an offset for");
-        }
-        let _ = stores;
         Ok(self)
     }
 
@@ -203,7 +195,7 @@ impl<T: Task> Unit<T> {
         let next = self.position;
         self.phase = Phase::Replaying(next);
         self.loaded(mark)?;
-        let from = self.replay_from(next, NextOffset(i64::MIN), identity)?;
+        let from = self.replay_from(next, identity)?;
         self.finish_where_due()?;
         Ok(Some(from))
     }
@@ -218,12 +210,8 @@ impl<T: Task> Unit<T> {
     }
 
     /// Where the stream is read again from.
-    fn replay_from(
-        &mut self,
-        next: NextOffset,
-        log_start: NextOffset,
-        identity: &str,
-    ) -> Result<NextOffset, WorkerError> {
+    fn replay_from(&mut self, next: NextOffset, identity: &str) -> Result<NextOffset, WorkerError> {
+        let log_start = self.log_start;
         let from = self.mark.as_ref().and_then(Mark::again).map_or(self.start, |again| again.offset);
         if from > next.0 {
             return Err(self.refused(&format!(

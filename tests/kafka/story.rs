@@ -145,6 +145,7 @@ impl Story {
             input_topics: vec![self.input()],
             prefix: String::new(),
             start_from: StartFrom::Earliest,
+            keyed_by_user: false,
         };
         let cleanup = Cleanup::Delete { retention_ms: None };
         let topic = TopicPlan { name: self.input(), partitions: INPUTS, cleanup };

@@ -4,7 +4,7 @@ use super::TopicsArgs;
 use crate::command::{Exit, Failure, Global, Outcome, Printer};
 use crate::config::Settings;
 use crate::log::LogError;
-use crate::log::kafka::topics::{Cleanup, TopicAdmin, TopicPlan, TopicState, plan};
+use crate::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, TopicState, plan};
 use crate::log::kafka::{KafkaSettings, StartFrom};
 use crate::model::duration;
 use serde::Serialize;
@@ -61,6 +61,7 @@ fn kafka_settings(settings: &Settings) -> KafkaSettings {
         input_topics: settings.input.topics.clone(),
         prefix: settings.output.prefix.clone(),
         start_from: StartFrom::Earliest,
+        keyed_by_user: settings.input.keyed_by_user,
     }
 }
 
@@ -72,7 +73,12 @@ fn rows(settings: &Settings, kafka: &KafkaSettings, create: bool) -> Result<Vec<
     }
     let inputs = rows.iter().map(|row| row.partitions).sum::<Option<u32>>();
     // Dead letters have as many partitions as the inputs: without those nobody knows how many.
-    let plans = plan(kafka, settings.partitions.rollup, inputs.unwrap_or(1));
+    let counts = PartitionCounts {
+        input: inputs.unwrap_or(1),
+        users: settings.partitions.users,
+        rollup: settings.partitions.rollup,
+    };
+    let plans = plan(kafka, counts);
     let created = match (create, inputs) {
         (true, Some(_)) => admin.create_missing(&plans, settings.topics.replication_factor)?,
         _ => Vec::new(),

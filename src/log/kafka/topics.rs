@@ -8,11 +8,11 @@ use super::streams::Streams;
 use crate::log::LogError;
 use crate::model::record::Topic;
 use crate::model::time::{DAY_MS, Ms};
-use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
 use std::time::{Duration, Instant};
 
 const REQUEST: Duration = Duration::from_secs(15);
@@ -46,16 +46,41 @@ pub enum TopicState {
     Differs(Vec<String>),
 }
 
-/// The topics that tailburn writes, each with one partition per rollup task (dead letters: one per
-/// input partition).
-pub fn plan(settings: &KafkaSettings, rollup_partitions: u32, input_partitions: u32) -> Vec<TopicPlan> {
-    let all = Topic::OUTPUTS.into_iter().chain([Topic::Partials]);
+/// The partition counts that everything else follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionCounts {
+    /// Of all input topics together.
+    pub input: u32,
+    /// Users tasks; where the inputs are keyed by user, those of the input count instead.
+    pub users: u32,
+    /// Rollup tasks.
+    pub rollup: u32,
+}
+
+/// The topics that tailburn writes.
+pub fn plan(settings: &KafkaSettings, counts: PartitionCounts) -> Vec<TopicPlan> {
+    let internal = Topic::INTERNAL.into_iter();
+    let internal = internal.filter(|topic| *topic != Topic::Repartition || !settings.keyed_by_user);
+    let users = if settings.keyed_by_user { counts.input } else { counts.users };
+    let all = Topic::OUTPUTS.into_iter().chain(internal);
     all.map(|topic| TopicPlan {
         name: settings.topic_name(topic),
-        partitions: if topic == Topic::DeadLetters { input_partitions } else { rollup_partitions },
+        partitions: partitions(topic, PartitionCounts { users, ..counts }),
         cleanup: cleanup(topic),
     })
     .collect()
+}
+
+/// One partition per task that writes or reads it.
+fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
+    match topic {
+        Topic::DeadLetters => counts.input,
+        Topic::Repartition => counts.users,
+        // The users tasks' first: rollup task r writes partition users + r.
+        Topic::Changelog => counts.users + counts.rollup,
+        Topic::Sources => 1,
+        _ => counts.rollup,
+    }
 }
 
 fn cleanup(topic: Topic) -> Cleanup {
@@ -66,8 +91,8 @@ fn cleanup(topic: Topic) -> Cleanup {
         Topic::SloHistory | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts => {
             Cleanup::Delete { retention_ms: Some(400 * DAY_MS) }
         }
-        // Read again from the oldest checkpoint on: this is how long an instance may be away.
         Topic::Changelog | Topic::Sources => Cleanup::Compact,
+        // What was read is purged. This is for what nobody reads: how long all may be away.
         Topic::Repartition | Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
         Topic::DeadLetters => Cleanup::Delete { retention_ms: None },
     }
@@ -135,7 +160,20 @@ impl TopicAdmin {
             }),
         };
         let inputs = settings.input_topics.iter().map(|name| counted(name)).collect::<Result<Vec<_>, LogError>>()?;
-        Ok(Streams::new(&inputs, counted(&settings.topic_name(Topic::Partials))?))
+        let ours = |topic: Topic| counted(&settings.topic_name(topic));
+        let repartition = if settings.keyed_by_user { None } else { Some(ours(Topic::Repartition)?) };
+        let (sources, _) = ours(Topic::Sources)?;
+        let streams = Streams::new(&inputs, repartition, ours(Topic::Partials)?, sources);
+        let (changelog, found) = ours(Topic::Changelog)?;
+        let wanted = streams.users_partitions() + streams.partials_partitions();
+        if found != wanted {
+            let message = format!(
+                "has {found} partitions, not {wanted} (one per users task and one per rollup task): tasks would find \
+                 one another's state. Partition counts cannot be changed: start with a new output.prefix"
+            );
+            return Err(LogError::Refused { what: changelog, message });
+        }
+        Ok(streams)
     }
 
     /// Compares topics with their plans.
@@ -176,6 +214,20 @@ impl TopicAdmin {
         let names: Vec<String> = missing.into_iter().map(|plan| plan.name.clone()).collect();
         self.await_visible(&names)?;
         Ok(names)
+    }
+
+    /// Deletes the records before these offsets; says for which partitions that failed, and why.
+    pub(super) fn delete_before(&self, offsets: &TopicPartitionList) -> Result<Vec<String>, LogError> {
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+        let deleted = self
+            .runtime
+            .block_on(self.client.delete_records(offsets, &options))
+            .map_err(|e| LogError::Broken(format!("the brokers at {}: delete records: {e}", self.brokers)))?;
+        let failed = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let error = element.error().err()?;
+            Some(format!("{} [{}]: {error}", element.topic(), element.partition()))
+        };
+        Ok(deleted.elements().iter().filter_map(failed).collect())
     }
 
     /// A broker learns of a new topic a moment after the controller made it.
@@ -250,4 +302,48 @@ fn new_topic<'a>(
     })?;
     let topic = NewTopic::new(&plan.name, partitions, TopicReplication::Fixed(replication_factor));
     Ok(settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::StartFrom;
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const COUNTS: PartitionCounts = PartitionCounts { input: 3, users: 5, rollup: 2 };
+
+    fn planned(keyed_by_user: bool) -> Vec<(String, u32, Cleanup)> {
+        let settings = KafkaSettings {
+            properties: BTreeMap::new(),
+            group_id: String::new(),
+            transactional_id: String::new(),
+            input_topics: Vec::new(),
+            prefix: "p.".to_owned(),
+            start_from: StartFrom::Earliest,
+            keyed_by_user,
+        };
+        let plans = plan(&settings, COUNTS).into_iter();
+        plans.map(|plan| (plan.name, plan.partitions, plan.cleanup)).skip(Topic::OUTPUTS.len() - 1).collect()
+    }
+
+    #[test]
+    fn a_topic_has_a_partition_per_task() {
+        let week = Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS };
+        let expected = [
+            ("p.dead-letters", 3, Cleanup::Delete { retention_ms: None }),
+            ("p.internal.repartition", 5, week),
+            ("p.internal.partials", 2, week),
+            ("p.internal.changelog", 7, Cleanup::Compact),
+            ("p.internal.sources", 1, Cleanup::Compact),
+        ];
+        assert_eq!(planned(false), expected.map(|(name, count, cleanup)| (name.to_owned(), count, cleanup)));
+    }
+
+    #[test]
+    fn inputs_keyed_by_user_need_no_repartition_and_have_a_users_task_each() {
+        let names = planned(true).into_iter().map(|(name, partitions, _)| (name, partitions));
+        let expected =
+            [("p.dead-letters", 3), ("p.internal.partials", 2), ("p.internal.changelog", 5), ("p.internal.sources", 1)];
+        assert_eq!(names.collect::<Vec<_>>(), expected.map(|(name, count)| (name.to_owned(), count)));
+    }
 }
