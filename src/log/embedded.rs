@@ -148,7 +148,7 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         if !self.is_assigned {
             self.is_assigned = true;
             let ours = |stream| Assignment { stream, next: NextOffset(0), log_start: NextOffset(0), committed: None };
-            events.push(LogEvent::Assigned(self.streams().into_iter().map(ours).collect()));
+            return Ok(vec![LogEvent::Assigned(self.streams().into_iter().map(ours).collect())]);
         }
         let any_internal = self.read_internal(each);
         let any_input = self.read_inputs(each, &mut events)?;

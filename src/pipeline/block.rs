@@ -266,7 +266,8 @@ pub fn open(bytes: &[u8]) -> Result<(Head<'_>, &[u8]), BlockError> {
 /// Takes the next event off the bytes.
 #[inline]
 pub fn next_event<'a>(rest: &mut &'a [u8]) -> Result<Event<'a>, BlockError> {
-    let (event, after) = postcard::take_from_bytes(rest).map_err(|source| BlockError::Bytes { what: "read", source })?;
+    let (event, after) =
+        postcard::take_from_bytes(rest).map_err(|source| BlockError::Bytes { what: "read", source })?;
     *rest = after;
     Ok(event)
 }

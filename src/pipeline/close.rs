@@ -31,9 +31,9 @@ impl UsersTask {
         self.cool_down();
         let first = match (self.closed_ms, self.pending.first_key_value()) {
             (Some(closed), _) => closed + PANE_MS,
-            (None, Some((first, _))) => *first,
-            // Nothing was visible here; others wait to hear that nothing will be.
-            (None, None) => to_ms,
+            (None, Some((first, _))) if *first <= to_ms => *first,
+            // Nothing was visible here yet; others wait to hear that nothing will be.
+            (None, _) => to_ms,
         };
         let mut at_ms = first;
         while at_ms <= to_ms {
@@ -62,8 +62,9 @@ impl UsersTask {
     }
 
     fn close(&mut self, at_ms: Ms, partials: &mut [Partial], store: &dyn Store) -> Result<(), CheckpointError> {
-        let mut boundary: Vec<BoundaryPartial> =
-            partials.iter().map(|_| BoundaryPartial { at_ms, ..BoundaryPartial::default() }).collect();
+        let is_incomplete = self.is_incomplete(at_ms);
+        let nothing = |_: &Partial| BoundaryPartial { at_ms, is_incomplete, ..BoundaryPartial::default() };
+        let mut boundary: Vec<BoundaryPartial> = partials.iter().map(nothing).collect();
         if let Some(pane) = self.pending.remove(&at_ms) {
             self.admit_groups(&pane);
             for batch in pane.verdicts.chunks(BATCH) {

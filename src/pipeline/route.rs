@@ -41,12 +41,7 @@ impl Route {
 
     /// Takes one record of an input partition: an outcome for `each`, or a dead letter.
     #[inline]
-    pub fn apply(
-        &mut self,
-        source: u32,
-        record: &RecordIn<'_>,
-        each: impl FnOnce(&Outcome<'_>),
-    ) -> Option<RecordOut> {
+    pub fn apply(&mut self, source: u32, record: &RecordIn<'_>, each: impl FnOnce(&Outcome<'_>)) -> Option<RecordOut> {
         let read = self.decoder.read(record, each);
         read.err().map(|rejected| self.dead_letter(source, record, &rejected))
     }

@@ -199,7 +199,13 @@ fn packed<'a>(rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Vec<V
 #[derive(Debug, PartialEq, Eq)]
 pub enum Entry<'a> {
     Mark(&'a [u8]),
-    Block { group: u16, generation: u32, number: u32, sequence: u64, rows: &'a [u8] },
+    Block {
+        group: u16,
+        generation: u32,
+        number: u32,
+        sequence: u64,
+        rows: &'a [u8],
+    },
     /// A block that is no longer needed.
     Tombstone,
 }

@@ -35,8 +35,8 @@ use crate::pipeline::route::DeadLetterCounts;
 use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
 pub use memo::Memo;
-use std::time::Duration;
 pub use sources::Patience;
+use std::time::Duration;
 use tasks::Parcel;
 pub use tasks::{Setup, Tasks};
 
@@ -101,7 +101,9 @@ pub enum WorkerError {
     #[error("the local state of {task} is of no use ({why}); it is rebuilt from the changelog")]
     Useless { task: TaskId, why: String },
     /// A bug: going on would publish what contradicts what was published.
-    #[error("{task} came to {found:?} where it had published up to {published:?}: this is a bug, and nothing is published")]
+    #[error(
+        "{task} came to {found:?} where it had published up to {published:?}: this is a bug, and nothing is published"
+    )]
     Diverged { task: TaskId, published: Option<Ms>, found: Option<Ms> },
     #[error("{0}")]
     Refused(String),

@@ -67,8 +67,7 @@ impl Sources {
     /// `None`: no partition is ever idle.
     pub fn new(count: u32, patience: Patience, passes_over: bool) -> Sources {
         let count = count as usize;
-        let idleness =
-            passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms, patience.out_of_orderness_ms));
+        let idleness = passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms));
         Sources {
             all: vec![Progress::default(); count],
             told: vec![None; count],
@@ -251,10 +250,10 @@ impl Sources {
     pub fn has_news(&self, ours: &[u32]) -> bool {
         ours.iter().any(|source| {
             let at = *source as usize;
-            let said = self.all.get(at).map(|known| Progress {
-                watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)),
-                ..*known
-            });
+            let said = self
+                .all
+                .get(at)
+                .map(|known| Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known });
             self.told.get(at).copied().flatten() != said
         })
     }
@@ -265,10 +264,6 @@ impl Sources {
 
     pub fn count(&self) -> u32 {
         self.all.len() as u32
-    }
-
-    pub fn patience(&self) -> &Patience {
-        &self.patience
     }
 }
 

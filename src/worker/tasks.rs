@@ -14,7 +14,7 @@ use crate::operator::partial::Partial;
 use crate::operator::watermark::Watermark;
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
 use crate::pipeline::intake::{Intake, IntakeSource, Spread};
-use crate::pipeline::rollup::{RollupSettings, RollupTask};
+use crate::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
 use crate::pipeline::route::Route;
 use crate::pipeline::users::{KEY_GROUPS, UsersSettings, UsersTask};
 use crate::state::keys::Prefix;
@@ -61,7 +61,7 @@ struct Input {
 pub struct Users {
     pub task: UsersTask,
     partials: Vec<Partial>,
-    number: u32,
+    nothing: Partial,
 }
 
 /// A rollup task and what it has to say.
@@ -133,8 +133,7 @@ impl Task for Users {
             self.task.close_until(to_ms, &mut self.partials, store)?;
         }
         if is_dropped {
-            let number = self.number;
-            self.partials.iter_mut().for_each(|partial| *partial = nothing_of(number));
+            self.partials.fill(self.nothing.clone());
         }
         Ok(())
     }
@@ -198,10 +197,6 @@ impl Task for Rollup {
     }
 
     fn evict(&mut self, _limit_bytes: u64) {}
-}
-
-fn nothing_of(users_task: u32) -> Partial {
-    Partial { users_task, ..Partial::default() }
 }
 
 impl Tasks {
@@ -333,10 +328,11 @@ impl Tasks {
     ) -> Result<bool, WorkerError> {
         let setup = &self.setup;
         let sources = if setup.keyed_by_user { 1 } else { setup.inputs as usize };
+        let nothing = Partial { users_task: number, slos: slo_ids(&setup.slos), ..Partial::default() };
         let task = Users {
             task: UsersTask::new(Arc::clone(&setup.slos), sources, setup.users),
-            partials: vec![nothing_of(number); setup.rollups as usize],
-            number,
+            partials: vec![nothing.clone(); setup.rollups as usize],
+            nothing,
         };
         let making = Tasks::making(setup, TaskId::Users(number));
         let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
@@ -353,8 +349,7 @@ impl Tasks {
         assignment: &Assignment,
     ) -> Result<bool, WorkerError> {
         let setup = &self.setup;
-        let settings =
-            RollupSettings { partition: number, users_tasks: setup.users_tasks(), ..setup.rollup.clone() };
+        let settings = RollupSettings { partition: number, users_tasks: setup.users_tasks(), ..setup.rollup.clone() };
         let task = Rollup { task: RollupTask::new(&setup.slos, settings), out: Vec::new() };
         let making = Tasks::making(setup, TaskId::Rollup(number));
         let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
@@ -508,7 +503,11 @@ impl Tasks {
         let of_users = |unit: &Unit<Users>| {
             let at_ms = unit.task.task.closed_ms();
             unit.is_live()
-                && unit.task.partials.iter().any(|p| !p.boundaries.is_empty() || at_ms.is_some_and(|at| p.up_to_ms == at))
+                && unit
+                    .task
+                    .partials
+                    .iter()
+                    .any(|p| !p.boundaries.is_empty() || at_ms.is_some_and(|at| p.up_to_ms == at))
         };
         let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
         !self.dead_letters.is_empty()
@@ -653,7 +652,7 @@ impl Users {
             if partial.boundaries.is_empty() && partial.up_to_ms < closed_ms {
                 continue;
             }
-            for part in parts::of(std::mem::replace(partial, nothing_of(self.number)))? {
+            for part in parts::of(std::mem::replace(partial, self.nothing.clone()))? {
                 out.push(RecordOut {
                     topic: Topic::Partials,
                     partition,

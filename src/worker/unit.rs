@@ -403,12 +403,8 @@ impl<T: Task> Unit<T> {
         if let (false, Some((next, metadata))) = (self.is_live(), &self.found) {
             return (self.stream, *next, metadata.clone());
         }
-        let memo = Memo {
-            start: self.start,
-            at_ms: self.task.at_ms(),
-            sequence: self.ledger.sequence,
-            watermark: None,
-        };
+        let memo =
+            Memo { start: self.start, at_ms: self.task.at_ms(), sequence: self.ledger.sequence, watermark: None };
         (self.stream, self.position, memo.to_text())
     }
 
@@ -445,9 +441,7 @@ fn useless(task: TaskId, error: WorkerError) -> WorkerError {
 
 fn of(task: TaskId, error: CheckpointError) -> WorkerError {
     match error {
-        CheckpointError::Store(store) if store.is_corruption() => {
-            WorkerError::Useless { task, why: store.to_string() }
-        }
+        CheckpointError::Store(store) if store.is_corruption() => WorkerError::Useless { task, why: store.to_string() },
         CheckpointError::Value(_) | CheckpointError::Row { .. } => {
             WorkerError::Useless { task, why: error.to_string() }
         }

@@ -65,8 +65,7 @@ impl Process {
     ) -> Result<Process, Failure> {
         let told = vec![(Figures::default(), None); settings.workers as usize];
         let state = StateDir::open(settings)?;
-        let process =
-            Process { settings: settings.clone(), slos, board, signals, state, from, told: Mutex::new(told) };
+        let process = Process { settings: settings.clone(), slos, board, signals, state, from, told: Mutex::new(told) };
         process.make_topics().map_err(|cause| match ended(cause.into()) {
             Ended::Failed(failure) => failure,
             Ended::Passing(cause) => anyhow::Error::from(cause).into(),
@@ -124,9 +123,7 @@ impl Process {
     fn repair(&self, cause: &WorkerError) -> Result<(), Failure> {
         use crate::worker::Stores as _;
         match cause {
-            WorkerError::Useless { task, .. } => {
-                Ok(self.state.stores().wipe(*task).map_err(anyhow::Error::from)?)
-            }
+            WorkerError::Useless { task, .. } => Ok(self.state.stores().wipe(*task).map_err(anyhow::Error::from)?),
             _ => Ok(()),
         }
     }

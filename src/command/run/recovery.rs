@@ -30,9 +30,10 @@ impl<E: Into<Failure>> From<E> for Ended {
 
 pub fn ended(error: WorkerError) -> Ended {
     match error {
-        WorkerError::Aborted(_) | WorkerError::Lost(_) | WorkerError::Useless { .. } | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => {
-            Ended::Passing(error)
-        }
+        WorkerError::Aborted(_)
+        | WorkerError::Lost(_)
+        | WorkerError::Useless { .. }
+        | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => Ended::Passing(error),
         WorkerError::Refused(why) => Ended::Failed(Failure::Definition(why)),
         WorkerError::Log(LogError::Refused { what, message }) => {
             Ended::Failed(Failure::Definition(format!("{what}: {message}")))

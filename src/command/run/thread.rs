@@ -46,8 +46,7 @@ impl<'a> WorkerThread<'a> {
         let decoder = decoder::of_records(&settings.input).map_err(Failure::from)?;
         let route = Route::new(decoder, names, DeadLetterForm::Record { partitions: inputs });
         let ids = assemble::user_ids(settings, config::UserIds::Hmac)?;
-        let setup =
-            assemble::setup(settings, &process.slos, inputs, ids, process.output_format(), process.identity())?;
+        let setup = assemble::setup(settings, &process.slos, inputs, ids, process.output_format(), process.identity())?;
         Ok(Worker::new(log, Tasks::new(setup, Box::new(process.state.stores()), route)))
     }
 

@@ -135,9 +135,13 @@ impl KafkaSettings {
         Ok(())
     }
 
-    /// The name of one of our topics on the broker.
+    /// The name of one of our topics on the broker. Internal ones carry the application id: another
+    /// application must not read what the tasks of this one tell each other.
     pub fn topic_name(&self, topic: Topic) -> String {
-        format!("{}{}", self.prefix, topic.name())
+        match topic.name().strip_prefix("internal.") {
+            Some(name) => format!("{}internal.{}.{name}", self.prefix, self.group_id),
+            None => format!("{}{}", self.prefix, topic.name()),
+        }
     }
 
     pub(super) fn consumer(&self) -> ClientConfig {

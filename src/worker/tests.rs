@@ -1,0 +1,397 @@
+//! Workers over a log that outlives them: whenever they die, however tasks move among them and however
+//! little memory they have, the records that leave are those of a direct worker that read it all.
+
+mod model;
+
+use super::direct::DirectWorker;
+use super::*;
+use crate::codec::output::{Encoder, OutputFormat};
+use crate::codec::{Decoder, InputSettings};
+use crate::log::embedded::{EmbeddedLog, Sink, Source, SourceState};
+use crate::model::record::{NoHeaders, RecordIn, Topic};
+use crate::model::slo::Slo;
+use crate::model::time::{HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to};
+use crate::pipeline::intake::Spread;
+use crate::pipeline::pseudonym::UserIds;
+use crate::pipeline::rollup::{RollupSettings, rollup_tasks};
+use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
+use crate::pipeline::users::{UsersSettings, UsersTask};
+use model::{Brokers, Directory, Durable, TestLog};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+const SLO: &str = "
+apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: checkout
+  annotations: {tailburn.dev/group-by: region, tailburn.dev/allowed-lateness: 10m}
+spec:
+  service: checkout
+  description: answers that are no errors
+  indicator:
+    metadata: {name: ok}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: tailburn, spec: {filter: 'status < 500'}}}
+        total: {metricSource: {type: tailburn, spec: {filter: 'true'}}}
+  timeWindow: [{duration: 28d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: checkout, target: 0.99}]
+";
+
+const INPUTS: u32 = 3;
+const USERS: u32 = 5;
+const ROLLUPS: u32 = 2;
+const START_MS: Ms = 1_780_000_000_000;
+const OUT_OF_ORDERNESS_MS: Ms = 5_000;
+/// The last event of every partition: what was before is closed by it.
+const LAST_MS: Ms = START_MS + 17 * HOUR_MS;
+
+/// A small counter-based generator: the same numbers for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// Sixteen hours of traffic with users who come back after hours, an outage, late events and rubbish.
+fn traffic(seed: u64, is_keyed: bool) -> Vec<Vec<Vec<u8>>> {
+    let mut dice = Dice(seed);
+    let mut inputs = vec![Vec::new(); INPUTS as usize];
+    for i in 0..3_000i64 {
+        let at = START_MS + i * 19_000;
+        let late = if dice.below(40) == 0 { dice.below(700_000) as i64 } else { dice.below(3_000) as i64 };
+        let outage = (900..1_100).contains(&i) || (2_000..2_040).contains(&i);
+        let status = if outage && dice.below(3) > 0 || dice.below(200) == 0 { 503 } else { 200 };
+        // Who comes changes with the hour, so that most users rest most of the time.
+        let user = (i / 180) % 12 * 40 + dice.below(60) as i64;
+        let region = ["eu", "us", "ap"][dice.below(3) as usize];
+        let line = match dice.below(100) {
+            0 => "{\"tenant\": 7}".to_owned(),
+            _ => format!(
+                "{{\"tenant\":\"t{}\",\"user\":\"u{user}\",\"timestamp\":{},\"status\":{status},\"latency_ms\":{},\
+                 \"attributes\":{{\"region\":\"{region}\",\"tier\":\"{}\"}}}}",
+                user % 3,
+                at - late,
+                10 + dice.below(900),
+                ["free", "pro"][(user % 2) as usize]
+            ),
+        };
+        let anywhere = dice.below(u64::from(INPUTS)) as usize;
+        inputs[if is_keyed { user as usize % INPUTS as usize } else { anywhere }].push(line.into_bytes());
+    }
+    for input in &mut inputs {
+        input.push(format!("{{\"tenant\":\"t0\",\"timestamp\":{LAST_MS},\"status\":200}}").into_bytes());
+    }
+    inputs
+}
+
+fn slos() -> Arc<Vec<Slo>> {
+    Arc::new(crate::definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]).expect("a definition").slos)
+}
+
+fn route() -> Route {
+    let decoder = Decoder::new(InputSettings::default()).expect("a decoder");
+    let names = (0..INPUTS).map(|p| SourceName { topic: "outcomes".to_owned(), partition: p }).collect();
+    Route::new(decoder, names, DeadLetterForm::Record { partitions: INPUTS })
+}
+
+fn users_settings() -> UsersSettings {
+    UsersSettings { out_of_orderness_ms: OUT_OF_ORDERNESS_MS, groups_max: 8, rollup_partitions: ROLLUPS }
+}
+
+fn rollup_settings() -> RollupSettings {
+    RollupSettings {
+        partition: 0,
+        users_tasks: 1,
+        status_interval_ms: MINUTE_MS,
+        tenant_status_interval_ms: 5 * MINUTE_MS,
+        user_ids: UserIds::Plain,
+        encoder: Arc::new(Encoder::new(OutputFormat::Json).expect("schemas")),
+    }
+}
+
+/// How a run is made.
+#[derive(Clone, Copy)]
+struct Made {
+    is_keyed: bool,
+    memory_bytes: u64,
+    batch: usize,
+    passes_over: bool,
+}
+
+const PLAIN: Made = Made { is_keyed: false, memory_bytes: u64::MAX, batch: 64, passes_over: false };
+
+fn worker(brokers: &Brokers, directory: &Directory, made: Made) -> Worker<TestLog> {
+    let setup = Setup {
+        slos: slos(),
+        inputs: INPUTS,
+        keyed_by_user: made.is_keyed,
+        spread: Spread { partitions: USERS, per_tenant: 3, large_tenants: vec!["t1".to_owned()] },
+        rollups: ROLLUPS,
+        users: users_settings(),
+        rollup: rollup_settings(),
+        patience: Patience {
+            idle_timeout_ms: 30_000,
+            max_alignment_wait_ms: 600_000,
+            out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
+        },
+        passes_over: made.passes_over,
+        identity: "test".to_owned(),
+        checkpoint_interval_ms: 2_000,
+        memory_limit_bytes: made.memory_bytes,
+    };
+    Worker::new(TestLog::open(brokers, made.batch), Tasks::new(setup, Box::new(directory.clone()), route()))
+}
+
+fn streams(is_keyed: bool) -> Vec<Stream> {
+    let blocks = (0..if is_keyed { 0 } else { USERS }).map(Stream::Repartition);
+    (0..INPUTS).map(Stream::Input).chain(blocks).chain((0..ROLLUPS).map(Stream::Partials)).collect()
+}
+
+/// Lines of one partition, for the embedded log.
+struct Lines(Vec<Vec<u8>>, i64);
+
+impl Source for Lines {
+    fn read(&mut self, max: usize, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<SourceState, LogError> {
+        for _ in 0..max {
+            let Some(value) = self.0.get(self.1 as usize) else { return Ok(SourceState::Finished) };
+            let (offset, headers) = (self.1, &NoHeaders);
+            each(&RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers });
+            self.1 += 1;
+        }
+        Ok(SourceState::More)
+    }
+}
+
+#[derive(Default)]
+struct Kept(Vec<RecordOut>);
+
+impl Sink for Kept {
+    fn commit(&mut self, records: Vec<RecordOut>) -> Result<(), LogError> {
+        self.0.extend(records);
+        Ok(())
+    }
+}
+
+fn embedded(inputs: &[Vec<Vec<u8>>]) -> EmbeddedLog<Kept> {
+    let source = |lines: &Vec<Vec<u8>>| -> Box<dyn Source> { Box::new(Lines(lines.clone(), 0)) };
+    EmbeddedLog::new(inputs.iter().map(source).collect(), ROLLUPS, Kept::default())
+}
+
+/// What a worker says that reads everything at once and never dies.
+fn direct(inputs: &[Vec<Vec<u8>>]) -> Vec<RecordOut> {
+    let slos = slos();
+    let users = UsersTask::new(Arc::clone(&slos), INPUTS as usize, users_settings());
+    let rollups = rollup_tasks(&slos, ROLLUPS, &rollup_settings());
+    let mut worker = DirectWorker::new(embedded(inputs), route(), users, rollups, INPUTS);
+    loop {
+        let turn = worker.poll(Duration::ZERO).expect("a turn");
+        worker.commit(&mut Nobody).expect("a commit");
+        if turn.is_finished && turn.records == 0 {
+            return worker.log.into_sink().0;
+        }
+    }
+}
+
+/// The records that left, as a consumer of each partition sees them.
+fn per_partition(outputs: &[RecordOut]) -> BTreeMap<(Topic, u32), Vec<RecordOut>> {
+    let mut by_partition: BTreeMap<(Topic, u32), Vec<RecordOut>> = BTreeMap::new();
+    for record in outputs {
+        by_partition.entry((record.topic, record.partition)).or_default().push(record.clone());
+    }
+    by_partition
+}
+
+/// Fails with the first record that differs, readably. What is wanted behind `to_ms` may be missing.
+fn assert_same(got: &[RecordOut], want: &[RecordOut], to_ms: Ms, what: &str) {
+    let (got, want) = (per_partition(got), per_partition(want));
+    for (partition, want) in &want {
+        let got = got.get(partition).map_or(&[][..], Vec::as_slice);
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let text = |record: &RecordOut, from: usize| {
+                let text =
+                    |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or(b"null")).into_owned();
+                let value: String = text(&record.value).chars().skip(from).take(200).collect();
+                format!("{:?} at {}: ..{value}", text(&record.key), record.timestamp_ms)
+            };
+            let bytes = |record: &RecordOut| record.value.clone().unwrap_or_default();
+            let alike = bytes(got).iter().zip(&bytes(want)).take_while(|(a, b)| a == b).count().saturating_sub(60);
+            assert!(
+                got == want,
+                "{what}: {partition:?} record {i}\n got {}\nwant {}",
+                text(got, alike),
+                text(want, alike)
+            );
+        }
+        let wanted = want.iter().filter(|record| record.timestamp_ms <= to_ms).count();
+        assert!(got.len() >= wanted && got.len() <= want.len(), "{what}: {partition:?}: {} of {wanted}", got.len());
+    }
+    assert!(got.keys().all(|partition| want.contains_key(partition)), "{what}: partitions that nobody wants");
+}
+
+/// Where T ends while nobody says that the input does.
+const END_MS: Ms = LAST_MS - OUT_OF_ORDERNESS_MS;
+
+fn end_ms() -> Ms {
+    floor_to(END_MS, PANE_MS)
+}
+
+/// What happens to workers.
+#[derive(Default)]
+struct Happened {
+    deaths: u32,
+    moves: u32,
+    lost_directories: u32,
+    aborts: u32,
+}
+
+/// Runs so many workers to the end of T. Every stream is somebody's; `mischief` is how often, in a
+/// thousand turns, each of the things happens that must not matter.
+fn run(seed: u64, made: Made, workers: usize, mischief: u64) -> (Vec<RecordOut>, Happened, usize) {
+    let durable = Durable { inputs: traffic(seed, made.is_keyed), ..Durable::default() };
+    let brokers = Rc::new(RefCell::new(durable));
+    let directories = vec![Directory::default(); workers].iter().map(|_| Directory::default()).collect::<Vec<_>>();
+    let mut dice = Dice(seed ^ 1);
+    let mut alive: Vec<Worker<TestLog>> = directories.iter().map(|d| worker(&brokers, d, made)).collect();
+    let mut homes: BTreeMap<Stream, usize> = BTreeMap::new();
+    for (i, stream) in streams(made.is_keyed).into_iter().enumerate() {
+        homes.insert(stream, i % workers);
+    }
+    for (home, worker) in alive.iter_mut().enumerate() {
+        worker.log.assign(&of(&homes, home));
+    }
+    let (mut happened, mut now_ms) = (Happened::default(), 0);
+    for _ in 0..200_000 {
+        let at = dice.below(workers as u64) as usize;
+        now_ms += 100;
+        alive[at].poll(Duration::ZERO, now_ms).expect("a turn");
+        let happens = |dice: &mut Dice| dice.below(1_000) < mischief;
+        if happens(&mut dice) {
+            alive[at].log.aborts = 1 + dice.below(3) as u32;
+            happened.aborts += 1;
+        }
+        if alive[at].is_leaving() || dice.below(3) == 0 {
+            alive[at].commit(&mut Nobody, now_ms).expect("a commit");
+        }
+        if happens(&mut dice) {
+            happened.deaths += 1;
+            if dice.below(4) == 0 {
+                directories[at].lose();
+                happened.lost_directories += 1;
+            } else {
+                directories[at].crash(&mut || dice.below(20) as usize);
+            }
+            alive[at] = worker(&brokers, &directories[at], made);
+            alive[at].log.assign(&of(&homes, at));
+        }
+        if workers > 1 && happens(&mut dice) {
+            happened.moves += 1;
+            shuffle(&mut dice, &mut alive, &mut homes, now_ms);
+        }
+        if dice.below(500) == 0 {
+            brokers.borrow_mut().compact();
+        }
+        let at_ms = alive.iter().map(|w| w.figures()).filter(|f| f.keys > 0).filter_map(|f| f.evaluated_ms).min();
+        if at_ms == Some(end_ms()) && alive.iter().all(|w| !w.has_news() && w.is_live()) {
+            let brokers = brokers.borrow();
+            return (brokers.outputs.clone(), happened, brokers.changelog_bytes);
+        }
+    }
+    panic!("seed {seed} does not come to an end");
+}
+
+fn of(homes: &BTreeMap<Stream, usize>, home: usize) -> Vec<Stream> {
+    homes.iter().filter(|(_, h)| **h == home).map(|(stream, _)| *stream).collect()
+}
+
+/// Some streams go from one worker to another, as a cooperative group moves them.
+fn shuffle(dice: &mut Dice, alive: &mut [Worker<TestLog>], homes: &mut BTreeMap<Stream, usize>, now_ms: Ms) {
+    let (from, to) = (dice.below(alive.len() as u64) as usize, dice.below(alive.len() as u64) as usize);
+    let moved: Vec<Stream> = of(homes, from).into_iter().filter(|_| dice.below(2) == 0).collect();
+    if from == to || moved.is_empty() {
+        return;
+    }
+    let owned = alive[from].log.owned();
+    let moved: Vec<Stream> = moved.into_iter().filter(|stream| owned.contains(stream)).collect();
+    alive[from].log.revoke(&moved);
+    while !alive[from].is_leaving() {
+        alive[from].poll(Duration::ZERO, now_ms).expect("a turn");
+    }
+    if dice.below(4) > 0 {
+        alive[from].commit(&mut Nobody, now_ms).expect("a commit");
+    }
+    alive[from].poll(Duration::ZERO, now_ms).expect("a turn");
+    for stream in &moved {
+        homes.insert(*stream, to);
+    }
+    alive[to].log.assign(&moved);
+}
+
+#[test]
+fn blocks_between_route_and_users_change_nothing() {
+    let inputs = traffic(3, false);
+    let whole = direct(&inputs);
+    let brokers = Rc::new(RefCell::new(Durable::default()));
+    let made = worker(&brokers, &Directory::default(), PLAIN);
+    let mut worker = Worker::new(embedded(&inputs).with_repartition(USERS), made.tasks);
+    loop {
+        let turn = worker.poll(Duration::ZERO, 0).expect("a turn");
+        worker.commit(&mut Nobody, 0).expect("a commit");
+        if turn.is_finished && turn.records == 0 {
+            break;
+        }
+    }
+    assert_same(&worker.log.into_sink().0, &whole, Ms::MAX, "the embedded log");
+}
+
+#[test]
+fn one_worker_or_several_say_what_a_direct_one_does() {
+    for (is_keyed, workers) in [(false, 1), (true, 1), (false, 3), (true, 2)] {
+        let made = Made { is_keyed, ..PLAIN };
+        let whole = direct(&traffic(1, is_keyed));
+        let alerts = whole.iter().filter(|r| r.topic == Topic::BurnAlerts).count();
+        assert!(alerts > 4 && whole.len() > 1_000, "{alerts} alerts of {} records", whole.len());
+        let (got, ..) = run(1, made, workers, 0);
+        assert_same(&got, &whole, end_ms(), &format!("keyed {is_keyed}, {workers} workers"));
+    }
+}
+
+#[test]
+fn workers_that_die_and_hand_over_again_and_again_say_what_a_direct_one_does() {
+    let mut all = Happened::default();
+    for seed in 0..8 {
+        let made = Made { is_keyed: seed % 3 == 2, batch: 12, ..PLAIN };
+        let whole = direct(&traffic(seed, made.is_keyed));
+        let (got, happened, _) = run(seed, made, 1 + seed as usize % 3, 12);
+        assert_same(&got, &whole, end_ms(), &format!("seed {seed}, {} deaths", happened.deaths));
+        all.deaths += happened.deaths;
+        all.moves += happened.moves;
+        all.lost_directories += happened.lost_directories;
+        all.aborts += happened.aborts;
+    }
+    let Happened { deaths, moves, lost_directories, aborts } = all;
+    assert!(
+        deaths > 50 && moves > 30 && lost_directories > 10 && aborts > 50,
+        "{deaths} deaths, {moves} moves, {lost_directories} lost directories, {aborts} aborts"
+    );
+}
+
+#[test]
+fn rows_beyond_the_memory_limit_count_as_those_within() {
+    for seed in 20..22 {
+        let made = Made { memory_bytes: 20_000, batch: 12, ..PLAIN };
+        let (got, happened, _) = run(seed, made, 2, 8);
+        assert!(happened.deaths > 3, "{} deaths", happened.deaths);
+        assert_same(&got, &direct(&traffic(seed, false)), end_ms(), &format!("seed {seed}, little memory"));
+    }
+}
