@@ -115,9 +115,11 @@ fn a_changelog_is_not_read_while_a_transaction_of_it_is_open() {
     let mut worker = ready(&world, "w");
     commit(&mut worker, &[changelog(0, Some(b"a"))]);
     worker.log.send(&changelog(0, Some(b"b"))).expect("sent");
-    // Longer than it lingers in the producer.
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(worker.log.changelog_range(0).expect("a range").end, NextOffset(3));
+    // It lingers in the producer a moment.
+    let deadline = Instant::now() + PATIENCE;
+    while worker.log.changelog_range(0).expect("a range").end != NextOffset(3) {
+        assert!(Instant::now() < deadline, "the open transaction is not in the range");
+    }
     let mut reader = worker.log.changelog(0, NextOffset(0)).expect("a reader");
     let (mut read, until) = (Vec::new(), Instant::now() + Duration::from_millis(800));
     while Instant::now() < until {

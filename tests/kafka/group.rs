@@ -103,6 +103,9 @@ fn a_broker_that_dies_and_returns_is_waited_for() {
     assert_eq!(world.visible_values(Topic::SloStatus), ["before", "after"]);
 }
 
+/// Not compacted: all copies are to be seen.
+const COPIES: Topic = Topic::SloHistory;
+
 /// What a member on a thread of its own has done so far.
 #[derive(Default)]
 struct Done {
@@ -112,7 +115,7 @@ struct Done {
     aborted: AtomicU64,
 }
 
-/// A member that copies its inputs to the status topic, each record in the transaction of its offset.
+/// A member that copies its inputs to a topic, each record in the transaction of its offset.
 struct Member {
     log: KafkaLog,
     done: Arc<Done>,
@@ -154,7 +157,8 @@ impl Member {
             let next = next.unwrap_or_else(|| panic!("a record of {stream:?}, which is not ours: {}", record.offset));
             assert_eq!(record.offset, *next, "{stream:?}");
             *next += 1;
-            copies.push(status(&format!("{} {} {}", record.partition, record.offset, text(record.value))));
+            let copy = format!("{} {} {}", record.partition, record.offset, text(record.value));
+            copies.push(RecordOut { topic: COPIES, ..status(&copy) });
         })?;
         for event in events {
             match event {
@@ -240,7 +244,7 @@ fn come_and_go(world: &World<Arc<Broker>>, times: u32, pause: Duration) {
         // Whoever has a partition in the end commits its last record.
         let all = (0..4).map(|partition| format!("{partition} {} {}", each - 1, each - 1)).collect::<Vec<_>>();
         wait_until("all is committed", || {
-            let seen = world.visible_values(Topic::SloStatus);
+            let seen = world.visible_values(COPIES);
             all.iter().all(|value| seen.contains(value))
         });
         for (done, thread) in [(last, last_thread), (first, first_thread)] {
@@ -251,7 +255,7 @@ fn come_and_go(world: &World<Arc<Broker>>, times: u32, pause: Duration) {
     });
     println!("{commits} commits, {aborted} of them aborted; {each} records in each partition");
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    for value in world.visible_values(Topic::SloStatus) {
+    for value in world.visible_values(COPIES) {
         *seen.entry(value).or_default() += 1;
     }
     let wrong: Vec<_> = seen.iter().filter(|(_, count)| **count != 1).collect();

@@ -443,10 +443,8 @@ impl Log for KafkaLog {
     /// them. A [`Changelog`] says that it is read only where it has come that far.
     fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError> {
         let (topic, partition) = self.changelog_partition(partition)?;
-        let consumer = self.fetcher.consumer()?;
-        let (start, end) =
-            repeated("look the changelog's ends up", || Ok(consumer.fetch_watermarks(&topic, partition, REQUEST)?))?;
-        Ok(NextOffset(start)..NextOffset(end))
+        let ends = self.real_ends()?;
+        repeated("look the changelog's ends up", || Ok(ends.of(&topic, partition, REQUEST)?))
     }
 
     fn changelog(&mut self, partition: u32, from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
