@@ -414,23 +414,52 @@ impl Torn {
     }
 }
 
+/// Compares with evaluating every boundary; what leaves.
+fn passes_over(slos: &Arc<Vec<Slo>>, events: &[Event], dice: &mut Dice, what: &str) -> Vec<RecordOut> {
+    let mut all = Vec::new();
+    for (r, stream) in (0..).zip(&said(slos, events, 1, dice)) {
+        let plain = RollupTask { skips_nothing: true, ..rollup(slos, r, 1) };
+        let want = published(plain, stream, dice);
+        let got = published(rollup(slos, r, 1), stream, dice);
+        assert_same(&got, &want, &format!("{what}, rollup {r}"));
+        all.extend(got);
+    }
+    all
+}
+
+fn holds(out: &[RecordOut], part: &str) -> bool {
+    out.iter().filter_map(|r| r.value.as_deref()).any(|value| String::from_utf8_lossy(value).contains(part))
+}
+
 #[test]
 fn boundaries_at_which_nothing_happens_may_be_passed_over() {
     let slos = slos(&[CHECKOUT, SPEED]);
-    for (seed, longest_gap_ms) in
-        [(1, 30 * MINUTE_MS), (2, 6 * HOUR_MS), (3, 2 * DAY_MS), (4, 9 * DAY_MS), (5, 3 * HOUR_MS), (6, 20 * DAY_MS)]
-    {
+    let gaps_ms = [30 * MINUTE_MS, 6 * HOUR_MS, 2 * DAY_MS, 9 * DAY_MS, 3 * HOUR_MS, 20 * DAY_MS, 50 * MINUTE_MS];
+    let mut all = Vec::new();
+    for (seed, longest_gap_ms) in (1..).zip(gaps_ms) {
         let mut dice = Dice(seed ^ 0x9a9);
         let users = [3, 40, 200][seed as usize % 3];
         let bad_percent = [1, 6, 30][seed as usize / 2 % 3];
         let events = Traffic { events: 600, users, bad_percent, longest_gap_ms, odd_weights: false }.draw(&mut dice);
-        let streams = said(&slos, &events, 1, &mut dice);
-        for (r, stream) in (0..).zip(&streams) {
-            let plain = RollupTask { skips_nothing: true, ..rollup(&slos, r, 1) };
-            let want = published(plain, stream, &mut dice);
-            let got = published(rollup(&slos, r, 1), stream, &mut dice);
-            assert_same(&got, &want, &format!("seed {seed}, rollup {r}"));
-        }
+        all.extend(passes_over(&slos, &events, &mut dice, &format!("seed {seed}")));
+    }
+    let words = ["\"data\":\"stale\"", "\"no_data\"", "\"recovered\"", "\"closed\"", "\"breached\"", "\"at_risk\""];
+    for word in words {
+        assert!(holds(&all, word), "none was {word}");
+    }
+    assert!(all.iter().any(|r| r.value.is_none()), "no key was forgotten");
+}
+
+/// A budget is spent by time alone: as more of the period is covered.
+#[test]
+fn a_budget_that_is_spent_during_a_silence_is_told_at_its_boundary() {
+    let slos = slos(&[CHECKOUT]);
+    let bad = |i: i64| (i * 31) % 100 < 60;
+    let event = |i: i64| plain(START_MS + i * 31 * SECOND_MS, i as u64 % 9, if bad(i) { 503 } else { 200 });
+    for (before, silence) in [(230, 36), (440, 35), (445, 37)] {
+        let events: Vec<Event> = (0..before).chain(before + silence..before + silence + 9).map(event).collect();
+        let out = passes_over(&slos, &events, &mut Dice(3), &format!("{before} events before the silence"));
+        assert_eq!(holds(&out, "\"breached\""), before > 300, "{before}");
     }
 }
 
@@ -501,6 +530,7 @@ fn a_rollup_takes_the_definitions_it_has_by_what_they_are() {
 /// For a look at what a silence costs: 1,000 tenants and three days of it.
 #[test]
 #[ignore = "measures, and checks nothing"]
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
 fn what_three_days_of_silence_cost() {
     let slos = slos(&[SPEED]);
     let mut dice = Dice(7);
@@ -518,7 +548,6 @@ fn what_three_days_of_silence_cost() {
     for skips_nothing in [true, false] {
         let mut task = RollupTask { skips_nothing, ..rollup(&slos, 0, 1) };
         task.apply(0, partials[0].clone());
-        #[expect(clippy::disallowed_methods, reason = "a measurement")]
         let begin = std::time::Instant::now();
         let mut out = Vec::new();
         task.advance(&mut out).expect("evaluated");
