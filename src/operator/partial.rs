@@ -9,6 +9,7 @@ use crate::model::output::Exemplar;
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// All that a users task closed since its last partial, for one rollup partition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -148,7 +149,7 @@ pub struct KeyStep {
 }
 
 /// One leaf of the cube: the users who share an attribute tuple.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
     /// Ascending by attribute.
     pub attributes: Vec<(String, String)>,
@@ -166,6 +167,18 @@ impl Leaf {
     /// Whether it holds the users whose attributes are not told apart.
     fn is_other(&self) -> bool {
         !self.attributes.is_empty() && self.attributes.iter().all(|(_, value)| value == OTHER)
+    }
+
+    /// One leaf for those that are over a limit, with the names of the attributes of the others.
+    pub fn other<'a>(leaves: &[Leaf], over: impl Iterator<Item = &'a Leaf>) -> Option<Leaf> {
+        let mut other = over.cloned().reduce(|mut all, leaf| {
+            all.add(&leaf);
+            all
+        })?;
+        let names = leaves.iter().flat_map(|leaf| &leaf.attributes).map(|(name, _)| name);
+        let names: BTreeSet<&String> = names.collect();
+        other.attributes = names.into_iter().map(|name| (name.clone(), OTHER.to_owned())).collect();
+        Some(other)
     }
 
     /// Adds users who share the attributes.
@@ -201,14 +214,8 @@ pub fn cap_leaves(leaves: &mut Vec<Leaf>, limit: usize) {
     if leaves.len() > limit {
         let size = |leaf: &Leaf| (leaf.is_other(), std::cmp::Reverse(leaf.users));
         leaves.sort_unstable_by(|a, b| size(a).cmp(&size(b)).then_with(|| a.attributes.cmp(&b.attributes)));
-        let names: Vec<String> = leaves[0].attributes.iter().map(|(n, _)| n.clone()).collect();
-        let mut other = leaves.split_off(limit - 1).into_iter().reduce(|mut all, leaf| {
-            all.add(&leaf);
-            all
-        });
-        if let Some(other) = &mut other {
-            other.attributes = names.into_iter().map(|n| (n, OTHER.to_owned())).collect();
-        }
+        let over = leaves.split_off(limit - 1);
+        let other = Leaf::other(leaves, over.iter());
         leaves.extend(other);
     }
     leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
@@ -251,4 +258,101 @@ pub fn worst_of<'a>(steps: &[&'a KeyStep]) -> Vec<&'a WorstUser> {
     worst.sort_unstable_by(|a, b| a.order(b));
     worst.truncate(WORST_USERS);
     worst
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn user(bad_events: u64, id: u64) -> BadUser {
+        let (hash, user) = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15), format!("u{id}").into());
+        BadUser { bad_events, hash, user, tenant: "t".into() }
+    }
+
+    /// What a users task says of its users.
+    fn said(users: impl Iterator<Item = BadUser>) -> Vec<BadUser> {
+        let mut said: Vec<BadUser> = users.collect();
+        said.sort_by(BadUser::order);
+        said.truncate(BAD_USERS_PER_PANE);
+        said
+    }
+
+    proptest! {
+        /// Few different numbers of bad events, so that many users tie; each task says again what became more.
+        #[test]
+        fn the_worst_of_a_pane_are_those_of_one_task_that_knows_all(
+            bad in prop::collection::vec((1u64..4, 0u64..3), 1..300), tasks in 1u64..6, late_first in any::<bool>(),
+        ) {
+            let of = |task: u64, more: bool| {
+                let own = bad.iter().enumerate().filter(move |(id, _)| *id as u64 % tasks == task);
+                said(own.map(move |(id, (first, then))| user(first + if more { *then } else { 0 }, id as u64)))
+            };
+            let mut kept = Vec::new();
+            for task in 0..tasks {
+                // Whoever speaks first, and twice.
+                let task = if late_first { tasks - 1 - task } else { task };
+                keep_most_bad(&mut kept, &of(task, false));
+                keep_most_bad(&mut kept, &of(task, true));
+                keep_most_bad(&mut kept, &of(task, true));
+            }
+            let all = bad.iter().enumerate().map(|(id, (first, then))| user(first + then, id as u64));
+            prop_assert_eq!(kept, said(all));
+        }
+
+        /// Leaves of several tasks, merged and capped, are those of one.
+        #[test]
+        fn leaves_are_capped_where_all_came_together(
+            users in prop::collection::vec((0u32..40, 0u64..5), 1..200), limit in 2usize..30,
+        ) {
+            let leaf = |(name, tasks): &(u32, u64)| Leaf {
+                attributes: vec![("a".into(), format!("v{name:02}"))],
+                users: 1 + tasks,
+                events: 10,
+                ..Leaf::default()
+            };
+            let cube = |leaves: Vec<Leaf>| {
+                let mut by_name = std::collections::BTreeMap::<_, Leaf>::new();
+                for leaf in leaves {
+                    by_name.entry(leaf.attributes.clone()).and_modify(|sum| sum.add(&leaf)).or_insert(leaf);
+                }
+                by_name.into_values().collect::<Vec<_>>()
+            };
+            let parts = users.chunks(users.len().div_ceil(3)).map(|part| cube(part.iter().map(leaf).collect()));
+            let (mut merged, mut whole) = (cube(parts.flatten().collect()), cube(users.iter().map(leaf).collect()));
+            cap_leaves(&mut merged, limit);
+            cap_leaves(&mut whole, limit);
+            prop_assert!(whole.len() <= limit);
+            prop_assert_eq!(whole.iter().map(|l| l.users).sum::<u64>(), users.iter().map(|(_, t)| 1 + t).sum::<u64>());
+            prop_assert_eq!(merged, whole);
+        }
+    }
+
+    #[test]
+    fn what_was_over_a_limit_before_stays_in_the_leaf_of_all_others() {
+        let leaf =
+            |value: &str, users: u64| Leaf { attributes: vec![("a".into(), value.into())], users, ..Leaf::default() };
+        let mut leaves = vec![leaf(OTHER, 100), leaf("x", 3), leaf("y", 2), leaf("z", 1)];
+        cap_leaves(&mut leaves, 3);
+        assert_eq!(leaves, [leaf(OTHER, 101), leaf("x", 3), leaf("y", 2)]);
+    }
+
+    #[test]
+    fn the_worst_users_of_several_tasks_are_by_sli_then_by_name() {
+        let worst = |users: &[(&str, u128)]| KeyStep {
+            slo: 0,
+            scope: Scope::Aggregate,
+            window_ms: 1,
+            distribution: Distribution::default(),
+            cube: Vec::new(),
+            worst: users.iter().map(|(user, bad)| of(user, *bad)).collect(),
+        };
+        fn of(user: &str, bad: u128) -> WorstUser {
+            let (first_bad_ms, last_bad_ms, attributes) = (None, None, Vec::new());
+            WorstUser { user: user.to_owned(), good: 10 - bad, bad, first_bad_ms, last_bad_ms, attributes }
+        }
+        let (one, two) = (worst(&[("c", 9), ("a", 1)]), worst(&[("b", 9), ("d", 0)]));
+        let order = |steps: &[&KeyStep]| worst_of(steps).iter().map(|u| u.user.clone()).collect::<String>();
+        assert_eq!((order(&[&one, &two]).as_str(), order(&[&two, &one]).as_str()), ("bcad", "bcad"));
+    }
 }

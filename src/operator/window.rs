@@ -193,18 +193,15 @@ fn rest_of(exemplar: &Exemplar) -> (Option<i64>, &Option<String>) {
 pub fn keep_smallest(kept: &mut Vec<(u64, Exemplar)>, more: &[(u64, Exemplar)]) {
     for (hash, exemplar) in more {
         let at = kept.partition_point(|(h, _)| h < hash);
-        match kept.get_mut(at) {
+        let same = kept.get_mut(at).filter(|(h, _)| h == hash);
+        if let Some((_, same)) = same {
             // Events that say the same of themselves: one stands for all, whichever came first.
-            Some(same) if same.0 == *hash => {
-                if rest_of(exemplar) < rest_of(&same.1) {
-                    same.1.clone_from(exemplar);
-                }
+            if rest_of(exemplar) < rest_of(same) {
+                same.clone_from(exemplar);
             }
-            _ if at < EXEMPLARS => {
-                kept.insert(at, (*hash, exemplar.clone()));
-                kept.truncate(EXEMPLARS);
-            }
-            _ => {}
+        } else if at < EXEMPLARS {
+            kept.insert(at, (*hash, exemplar.clone()));
+            kept.truncate(EXEMPLARS);
         }
     }
 }

@@ -468,3 +468,6 @@ impl Writer<'_> {
 pub fn rollup_tasks(slos: &Arc<Vec<Slo>>, partitions: u32, settings: &RollupSettings) -> Vec<RollupTask> {
     (0..partitions).map(|partition| RollupTask::new(slos, RollupSettings { partition, ..settings.clone() })).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,7 +117,7 @@ impl Reference {
             let mut partials = vec![Partial::default(); rollups.len()];
             users.close_until(to_ms, &mut partials, &MemoryStore::default()).expect("no row is in a store");
             for (rollup, partial) in rollups.iter_mut().zip(partials) {
-                rollup.apply(partial);
+                rollup.apply(0, partial);
                 rollup.advance(&mut out).expect("records are encoded");
             }
         }
