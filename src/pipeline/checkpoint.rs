@@ -214,7 +214,7 @@ impl UsersTask {
 
     /// Brings back the rows of a checkpoint; those that do not fit into `limit_bytes` stay in the store.
     /// The task is then at the boundary that all of them have, and takes what is read again only where a
-    /// row does not have it, until [`UsersTask::end_replay`].
+    /// row does not have it.
     pub fn load(
         &mut self,
         groups: &[GroupMark],
@@ -262,7 +262,6 @@ impl UsersTask {
 
     /// Everything up to the last commit has been read again. `mark` is what the last checkpoint said.
     pub fn end_replay(&mut self, mark: Option<&UsersMark>) {
-        self.groups_at = None;
         let several = self.sources.len() > 1;
         for (source, said) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.sources)) {
             if let (true, Some(raised_ms)) = (several, said.raised_ms()) {

@@ -57,6 +57,9 @@ impl UsersTask {
         if let Some(closed) = self.closed_ms {
             self.raise_sources(closed);
             partials.iter_mut().for_each(|p| p.up_to_ms = closed);
+            if self.groups_at.as_ref().is_some_and(|groups| groups.iter().all(|at_ms| *at_ms <= Some(closed))) {
+                self.groups_at = None;
+            }
         }
         Ok(())
     }

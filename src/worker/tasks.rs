@@ -80,7 +80,8 @@ pub struct Tasks {
     inputs: BTreeMap<u32, Input>,
     users: BTreeMap<u32, Unit<Users>>,
     rollups: BTreeMap<u32, Unit<Rollup>>,
-    dead_letters: Vec<RecordOut>,
+    /// By input partition, in the order in which they were read.
+    dead_letters: Vec<(u32, RecordOut)>,
     failed: Option<WorkerError>,
     now_ms: Ms,
     changelog_bytes: u64,
@@ -259,7 +260,7 @@ impl Tasks {
                 failed.get_or_insert(error.into());
             }
         });
-        self.dead_letters.extend(dead_letter);
+        self.dead_letters.extend(dead_letter.map(|record| (number, record)));
         self.failed.take().map_or(Ok(()), Err)
     }
 
@@ -275,7 +276,7 @@ impl Tasks {
         let task = &mut unit.task.task;
         let dead_letter = self.route.apply(number, record, |outcome| task.apply(0, record.offset, outcome));
         if is_live {
-            self.dead_letters.extend(dead_letter);
+            self.dead_letters.extend(dead_letter.map(|record| (number, record)));
         }
         unit.behind(record.offset)
     }
@@ -546,7 +547,7 @@ impl Tasks {
         if !self.dead_letters.is_empty() {
             fault::point(Place::DeadLetter);
         }
-        let mut records = std::mem::take(&mut self.dead_letters);
+        let mut records: Vec<RecordOut> = self.dead_letters.drain(..).map(|(_, record)| record).collect();
         for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
             records.append(&mut unit.task.out);
         }
@@ -605,6 +606,8 @@ impl Tasks {
             if let Stream::Input(number) = stream {
                 self.inputs.remove(number);
                 self.sources.forget(*number);
+                // Whoever takes it up reads what was not committed again.
+                self.dead_letters.retain(|(of, _)| of != number);
             }
         }
         self.users.retain(|_, unit| !streams.contains(&unit.stream));
