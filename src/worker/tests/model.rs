@@ -339,18 +339,6 @@ impl Directory {
     pub fn crash(&self, kept: &mut dyn FnMut() -> usize) {
         self.stores.borrow().values().for_each(|store| store.crash(kept()));
     }
-
-    pub fn rows(&self, task: TaskId) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut rows = Vec::new();
-        if let Some(store) = self.stores.borrow().get(&task) {
-            let mut each = |key: &[u8], value: &[u8]| {
-                rows.push((key.to_vec(), value.to_vec()));
-                std::ops::ControlFlow::Continue(())
-            };
-            store.scan(&[], &mut each).expect("a scan");
-        }
-        rows
-    }
 }
 
 impl Stores for Directory {
