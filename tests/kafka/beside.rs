@@ -145,7 +145,7 @@ fn an_offset_that_a_changelog_does_not_hold_is_refused_with_a_remedy() {
         }
     };
     let LogError::Refused { what, message } = &refusal else { panic!("{refusal}") };
-    assert_eq!(what, "no-changelog.internal.changelog [0]");
+    assert_eq!(what, "no-changelog.internal.no-changelog.changelog [0]");
     assert!(message.contains("offset 100") && message.contains("empty state directory"), "{message}");
     assert!(matches!(worker.log.changelog_range(4), Err(LogError::Broken(_))), "there are four partitions");
 }
@@ -167,12 +167,12 @@ fn what_was_read_is_purged() {
     let outsider: BaseConsumer = world.client().create().expect("a consumer");
     let start = |topic: &str, partition| outsider.fetch_watermarks(topic, partition, PATIENCE).expect("ends").0;
     let deadline = Instant::now() + PATIENCE;
-    let moved = [("purge.internal.partials", 1, 2), ("purge.internal.repartition", 0, 1)];
+    let moved = [("purge.internal.purge.partials", 1, 2), ("purge.internal.purge.repartition", 0, 1)];
     while moved.iter().any(|(topic, partition, begin)| start(topic, *partition) != *begin) {
         assert!(Instant::now() < deadline, "the logs do not begin later");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(start("purge.internal.partials", 0), 0);
+    assert_eq!(start("purge.internal.purge.partials", 0), 0);
     assert_eq!(start(&world.input, 0), 0, "an input is not ours to purge");
 }
 

@@ -315,7 +315,7 @@ mod tests {
     fn planned(keyed_by_user: bool) -> Vec<(String, u32, Cleanup)> {
         let settings = KafkaSettings {
             properties: BTreeMap::new(),
-            group_id: String::new(),
+            group_id: "app".to_owned(),
             transactional_id: String::new(),
             input_topics: Vec::new(),
             prefix: "p.".to_owned(),
@@ -331,10 +331,10 @@ mod tests {
         let week = Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS };
         let expected = [
             ("p.dead-letters", 3, Cleanup::Delete { retention_ms: None }),
-            ("p.internal.repartition", 5, week),
-            ("p.internal.partials", 2, week),
-            ("p.internal.changelog", 7, Cleanup::Compact),
-            ("p.internal.sources", 1, Cleanup::Compact),
+            ("p.internal.app.repartition", 5, week),
+            ("p.internal.app.partials", 2, week),
+            ("p.internal.app.changelog", 7, Cleanup::Compact),
+            ("p.internal.app.sources", 1, Cleanup::Compact),
         ];
         assert_eq!(planned(false), expected.map(|(name, count, cleanup)| (name.to_owned(), count, cleanup)));
     }
@@ -342,8 +342,12 @@ mod tests {
     #[test]
     fn inputs_keyed_by_user_need_no_repartition_and_have_a_users_task_each() {
         let names = planned(true).into_iter().map(|(name, partitions, _)| (name, partitions));
-        let expected =
-            [("p.dead-letters", 3), ("p.internal.partials", 2), ("p.internal.changelog", 5), ("p.internal.sources", 1)];
+        let expected = [
+            ("p.dead-letters", 3),
+            ("p.internal.app.partials", 2),
+            ("p.internal.app.changelog", 5),
+            ("p.internal.app.sources", 1),
+        ];
         assert_eq!(names.collect::<Vec<_>>(), expected.map(|(name, count)| (name.to_owned(), count)));
     }
 }
