@@ -68,7 +68,7 @@ pub fn play(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>
     };
     let hours = (scenario.hours)(options);
     let stage = Stage::set(broker, name, scenario.settings, scenario.traffic, options.seed, hours);
-    say(name, began, &format!("{} records in, {} expected", stage.traffic.records(), stage.expected_count()));
+    say(name, began, &format!("{} records in; expected {}", stage.traffic.records(), stage.expected_counts()));
     let pace = Pace::new((scenario.pace)(options));
     let fleet = (0..options.instances).map(|n| Instance::new(&stage, name, &format!("i{n}"))).collect();
     let mut play = Play {

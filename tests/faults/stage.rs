@@ -47,7 +47,8 @@ pub fn program() -> &'static Path {
     let copy = || {
         let dir = TempDir::new().expect("a directory");
         let path = dir.path().join("tailburn");
-        fs::copy(env!("CARGO_BIN_EXE_tailburn"), &path).expect("a copy of the program");
+        let built = std::env::var_os("TAILBURN_FAULTS_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_tailburn").into());
+        fs::copy(built, &path).expect("a copy of the program");
         (dir, path)
     };
     &COPY.get_or_init(copy).1
@@ -119,8 +120,10 @@ impl Stage {
         self.expected.iter().filter(move |record| record.topic == topic)
     }
 
-    pub fn expected_count(&self) -> usize {
-        self.expected.len()
+    /// How many records are expected, by topic.
+    pub fn expected_counts(&self) -> String {
+        let counts = OUTPUTS.map(|topic| format!("{} {topic}", self.expected_of(topic).count()));
+        counts.join(", ")
     }
 
     pub fn reader(&self, application: &str) -> Reader {
