@@ -96,6 +96,7 @@ fn run_generator(dir: &Path, kind: Kind, seed: u64, hours: u64, from_ms: i64) {
     let mut args: Vec<&str> = vec!["generate", "--seed", &seed, "--from", &from, "--duration", &duration];
     args.extend(["--events", &events, "--users", "600", "--tenants", "3", "--partitions", &inputs]);
     args.extend(["--profile", "dirty", "--incident", "outage@1h+20m:rate=0.4"]);
+    args.extend(["--incident", "cohort@1h30m+1h:integration=sdk,region=ap:rate=0.3"]);
     args.extend(["--incident", "user@2h+30m:rate=0.9", "--out", "traffic", "--slo", "slo.yaml", "--quiet"]);
     if kind == Kind::Hostile {
         args.extend(["--late", "0.1", "--too-late", "0.02", "--malformed", "0.02", "--duplicates", "0.05"]);
