@@ -19,7 +19,17 @@ pub struct Record {
 }
 
 /// How many records of one kind of mistake are told in full.
-const TOLD: usize = 5;
+const TOLD: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mistake {
+    Lost,
+    Doubled,
+    Missing,
+    Differs,
+    Unexpected,
+    Order,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -87,7 +97,7 @@ fn begun(found: &[Record]) -> BTreeSet<(i32, i64, Option<&str>)> {
 #[derive(Default)]
 struct Comparison {
     verdict: Verdict,
-    told: Vec<(i64, String)>,
+    told: Vec<(i64, Mistake, String)>,
 }
 
 impl Comparison {
@@ -104,7 +114,7 @@ impl Comparison {
         }
         for (_, there) in there_by_name.iter().filter(|(name, _)| !wanted_by_name.contains_key(*name)) {
             self.verdict.torn += there.len();
-            self.tell(there[0], &format!("not expected: {}", clip(&text(there[0]), 0)));
+            self.tell(Mistake::Unexpected, there[0], &format!("not expected: {}", clip(&text(there[0]), 0)));
         }
         if self.told.len() == mistakes {
             self.order(wanted, there);
@@ -112,23 +122,23 @@ impl Comparison {
     }
 
     fn missing(&mut self, wanted: &Record, is_begun: bool) {
-        let (count, word) = if is_begun {
-            (&mut self.verdict.torn, "missing from a T that is there in part")
+        let (mistake, count, word) = if is_begun {
+            (Mistake::Missing, &mut self.verdict.torn, "missing from a T that is there in part")
         } else {
-            (&mut self.verdict.lost, "lost")
+            (Mistake::Lost, &mut self.verdict.lost, "lost")
         };
         *count += 1;
-        self.tell(wanted, &format!("{word}: {}", clip(&text(wanted), 0)));
+        self.tell(mistake, wanted, &format!("{word}: {}", clip(&text(wanted), 0)));
     }
 
     fn both(&mut self, wanted: &[&Record], there: &[&Record]) {
         if there.len() > wanted.len() {
             self.verdict.doubled += there.len() - wanted.len();
-            self.tell(there[0], &format!("there {} times instead of {}", there.len(), wanted.len()));
+            self.tell(Mistake::Doubled, there[0], &format!("there {} times instead of {}", there.len(), wanted.len()));
         }
         if wanted[0] != there[0] {
             self.verdict.torn += 1;
-            self.tell(wanted[0], &difference(wanted[0], there[0]));
+            self.tell(Mistake::Differs, wanted[0], &difference(wanted[0], there[0]));
         }
     }
 
@@ -136,19 +146,29 @@ impl Comparison {
     fn order(&mut self, wanted: &[&Record], there: &[&Record]) {
         if let Some((wanted, there)) = wanted.iter().zip(there).find(|(a, b)| a != b) {
             self.verdict.torn += 1;
-            self.tell(wanted, &format!("out of order: in its place is {} {}", there.at_ms, there.identity));
+            self.tell(
+                Mistake::Order,
+                wanted,
+                &format!("out of order: in its place is {} {}", there.at_ms, there.identity),
+            );
         }
     }
 
-    fn tell(&mut self, record: &Record, what: &str) {
+    fn tell(&mut self, mistake: Mistake, record: &Record, what: &str) {
         let at = if record.at_ms == 0 { String::new() } else { format!(" T={}", time(record.at_ms)) };
         let line = format!("{}/{}{at} {}: {what}", record.topic, record.partition, record.identity);
-        self.told.push((record.at_ms, line));
+        self.told.push((record.at_ms, mistake, line));
     }
 
     fn verdict(mut self) -> Verdict {
-        self.told.sort_by_key(|(at_ms, _)| *at_ms);
-        self.verdict.told = self.told.into_iter().take(TOLD).map(|(_, line)| line).collect();
+        self.told.sort_by_key(|(at_ms, _, _)| *at_ms);
+        let mut by_mistake: BTreeMap<Mistake, usize> = BTreeMap::new();
+        self.told.retain(|(_, mistake, _)| {
+            let told = by_mistake.entry(*mistake).or_default();
+            *told += 1;
+            *told <= TOLD
+        });
+        self.verdict.told = self.told.into_iter().map(|(_, _, line)| line).collect();
         self.verdict
     }
 }

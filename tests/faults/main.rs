@@ -62,6 +62,17 @@ fn scenarios_by_name() {
     assert!(outcomes.iter().all(Outcome::is_well), "not all is well");
 }
 
+/// A comparison that finds nothing has to be known to find something.
+#[test]
+#[ignore = "half a minute: ops/faults --self-check"]
+fn what_was_forged_is_seen() {
+    let Some(broker) = Broker::shared() else { return };
+    let options = Options { instances: 1, ..Options::from_env() };
+    let outcome = play(&scenarios::FORGED, &options, &broker);
+    let verdict = &outcome.verdict;
+    assert_eq!((verdict.lost, verdict.doubled, verdict.torn), (0, 1, 0), "{verdict}");
+}
+
 #[test]
 #[ignore = "prints the scenarios"]
 fn list() {

@@ -9,7 +9,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
-use rdkafka::producer::BaseProducer;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -82,17 +82,45 @@ impl Outsider {
         wait(self.admin().delete_records(&list, &AdminOptions::new())).expect("records are deleted");
     }
 
-    /// What a group committed for a topic.
-    pub fn committed(&self, group: &str, topic: &str) -> Vec<i64> {
+    /// What a group committed for a topic, with its words.
+    pub fn committed(&self, group: &str, topic: &str) -> TopicPartitionList {
         let list = self.list(topic, |_| Offset::Invalid);
-        let committed = self.consumer(group).committed_offsets(list, REQUEST).expect("the committed offsets");
-        committed.elements().iter().map(|e| e.offset().to_raw().unwrap_or_default().max(0)).collect()
+        self.consumer(group).committed_offsets(list, REQUEST).expect("the committed offsets")
     }
 
     /// Sets the offsets of a group without members.
-    pub fn set_offsets(&self, group: &str, topic: &str, offsets: &[i64]) {
-        let list = self.list(topic, |partition| Offset::Offset(offsets[partition]));
-        self.consumer(group).commit(&list, CommitMode::Sync).expect("the group's offsets are set");
+    pub fn commit(&self, group: &str, offsets: &TopicPartitionList) {
+        self.consumer(group).commit(offsets, CommitMode::Sync).expect("the group's offsets are set");
+    }
+
+    /// The beginnings of all partitions.
+    pub fn beginnings(&self, topic: &str) -> TopicPartitionList {
+        self.list(topic, |_| Offset::Offset(0))
+    }
+
+    /// So many records of a topic, by partition.
+    pub fn values(&self, topic: &str, count: usize) -> Vec<Vec<Vec<u8>>> {
+        let consumer = self.consumer("outsider");
+        consumer.assign(&self.list(topic, |_| Offset::Beginning)).expect("an assignment");
+        let mut all = vec![Vec::new(); self.partitions(topic)];
+        let (mut read, deadline) = (0, Instant::now() + REQUEST);
+        while read < count && Instant::now() < deadline {
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                all[message.partition() as usize].push(message.payload().unwrap_or_default().to_vec());
+                read += 1;
+            }
+        }
+        all
+    }
+
+    /// Publishes a record once more, as somebody would who is not the program.
+    pub fn forge(&self, prefix: &str, record: &Record) {
+        let topic = format!("{prefix}{}", record.topic);
+        let (key, value) = (record.key.clone().unwrap_or_default(), record.value.clone().unwrap_or_default());
+        let forged = BaseRecord::to(&topic).partition(record.partition).timestamp(record.at_ms);
+        let producer = self.producer();
+        assert!(producer.send(forged.key(&key).payload(&value)).is_ok(), "the record is not taken");
+        producer.flush(REQUEST).expect("the record is delivered");
     }
 
     fn list(&self, topic: &str, offset: impl Fn(usize) -> Offset) -> TopicPartitionList {

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How long the rest may take to be told once all traffic is sent and nothing strikes any more.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
+/// The number of SIGTERM.
+const TERM: i32 = 15;
 
 /// What a scenario came to.
 pub struct Outcome {
@@ -86,15 +88,31 @@ pub fn play(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>
         name,
     };
     let verdict = play.through(scenario);
-    Outcome {
+    let outcome = Outcome {
         name,
         row: scenario.row,
-        injected: play.injected,
+        injected: std::mem::take(&mut play.injected),
         verdict,
-        complaints: play.complaints,
-        notes: play.notes,
+        complaints: std::mem::take(&mut play.complaints),
+        notes: std::mem::take(&mut play.notes),
         seconds: began.elapsed().as_secs(),
         skipped: None,
+    };
+    if !outcome.is_well() {
+        keep(&play.fleet, name);
+    }
+    outcome
+}
+
+/// The logs of the instances, for who wants to know why.
+fn keep(fleet: &[Instance], name: &str) {
+    let Ok(dir) = std::env::var("TAILBURN_FAULTS_KEEP") else { return };
+    for instance in fleet {
+        let path = std::path::Path::new(&dir).join(format!("{name}-{}.log", instance.name));
+        match std::fs::write(&path, instance.log()) {
+            Ok(()) => eprintln!("[{name}] the log is kept: {}", path.display()),
+            Err(e) => eprintln!("[{name}] {}: {e}", path.display()),
+        }
     }
 }
 
@@ -208,7 +226,8 @@ impl Play<'_> {
         self.fleet[n].start();
     }
 
-    /// Until the fleet has published for so many records more than there are now, or for so long.
+    /// Until the fleet has published something more than there is now (or everything there is to
+    /// publish); `false`: it did not within this time.
     pub fn until_it_works(&mut self, within: Duration) -> bool {
         let (deadline, mut reader) = (Instant::now() + within, self.stage.reader(self.name));
         while !reader.has_topics() {
@@ -221,7 +240,7 @@ impl Play<'_> {
         // What was there before is skipped: only what comes from now on shows that somebody works.
         reader.read_to_the_ends(within);
         let before = reader.records.len();
-        while reader.records.len() <= before {
+        while reader.records.len() <= before && !self.stage.is_told(&reader) {
             if Instant::now() > deadline {
                 return false;
             }
@@ -237,6 +256,8 @@ impl Play<'_> {
         let ends = self.stage.outsider.ends(&self.stage.input());
         if ends != lines {
             self.complain(format!("the input was not sent as planned: it ends at {ends:?}, not at {lines:?}"));
+        } else if let Some(why) = self.stage.input_differs() {
+            self.complain(format!("the input was not sent as planned: {why}"));
         }
     }
 
@@ -275,7 +296,8 @@ impl Play<'_> {
             return;
         }
         match self.fleet[n].stop() {
-            Ok(End::Code(0)) => {}
+            // Who has only just started does not listen to signals yet.
+            Ok(End::Code(0) | End::Signal(TERM)) => {}
             Ok(end) => self.unasked(n, &end),
             Err(why) => self.complain(format!("{why}\n      {}", self.fleet[n].last_words())),
         }

@@ -263,6 +263,16 @@ pub static ALL: [Scenario; 25] = [
     },
 ];
 
+/// Not one of [`ALL`]: it shows that the comparison sees what should not be.
+pub static FORGED: Scenario = Scenario {
+    name: "forged",
+    row: "-",
+    about: "somebody publishes a record of ours a second time",
+    pace: |_| Duration::from_secs(5),
+    strike: inputs::forged,
+    ..USUAL
+};
+
 pub fn named(name: &str) -> Option<&'static Scenario> {
     ALL.iter().find(|scenario| scenario.name == name)
 }

@@ -139,6 +139,19 @@ impl Stage {
         records.iter().filter(|record| record.at_ms <= self.traffic.told_to_ms).count()
     }
 
+    /// Whether the broker has what the backtest read: every line, in order.
+    pub fn input_differs(&self) -> Option<String> {
+        let found = self.outsider.values(&self.input(), self.traffic.records());
+        let all = self.traffic.lines.iter().zip(&found).enumerate();
+        for (partition, (lines, found)) in all {
+            let differs = lines.iter().zip(found).position(|(line, value)| line.bytes != *value);
+            if differs.is_some() || lines.len() != found.len() {
+                return Some(format!("partition {partition} differs from line {differs:?} on"));
+            }
+        }
+        None
+    }
+
     /// Everything visible, up to the T that the traffic reaches, against the backtest.
     pub fn verdict(&self, application: &str) -> Verdict {
         let mut reader = self.reader(application);

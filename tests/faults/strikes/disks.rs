@@ -22,6 +22,7 @@ pub fn emptied(play: &mut Play<'_>) {
 }
 
 /// What the tail of is cut off, in turns.
+/// (A build that writes no WAL has no `.log` with anything in it.)
 const KINDS: [&str; 3] = [".log", ".sst", "MANIFEST"];
 
 pub fn cut(play: &mut Play<'_>) {

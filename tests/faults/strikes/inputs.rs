@@ -75,6 +75,17 @@ pub fn replayed(play: &mut Play<'_>) {
     }
 }
 
+pub fn forged(play: &mut Play<'_>) {
+    play.until_it_works(Duration::from_secs(40));
+    let mut reader = play.stage.reader(&play.stage.name);
+    reader.read_to_the_ends(Duration::from_secs(20));
+    let Some(record) = reader.records.iter().find(|record| record.topic == "slo-status") else {
+        return play.complain("there is nothing to forge".to_owned());
+    };
+    play.stage.outsider.forge(&format!("{}.", play.stage.name), record);
+    play.count("record forged");
+}
+
 const REFUSED_WITHIN: Duration = Duration::from_secs(60);
 /// Of a configuration or a state that a person has to look at.
 const CONFIGURATION: i32 = 78;
@@ -87,10 +98,10 @@ pub fn rewound(play: &mut Play<'_>) {
     (0..play.fleet.len()).for_each(|n| play.stop(n));
     let (group, input) = (play.stage.name.clone(), play.stage.input());
     let committed = play.stage.outsider.committed(&group, &input);
-    play.stage.outsider.set_offsets(&group, &input, &vec![0; committed.len()]);
+    play.stage.outsider.commit(&group, &play.stage.outsider.beginnings(&input));
     play.count("the group's offsets set to 0");
     expect_refusal(play, 0, "offsets");
-    play.stage.outsider.set_offsets(&group, &input, &committed);
+    play.stage.outsider.commit(&group, &committed);
     play.count("the group's offsets set back");
     play.fleet.iter_mut().for_each(Instance::start);
 }
