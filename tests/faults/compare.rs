@@ -208,8 +208,8 @@ fn difference(wanted: &Record, there: &Record) -> String {
 
 /// A part of a long text, around `from`.
 fn clip(text: &str, from: usize) -> String {
-    let begin = text.floor_char_boundary(from.saturating_sub(60));
-    let end = text.floor_char_boundary((from + 100).min(text.len()));
+    let boundary = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let (begin, end) = (boundary(from.saturating_sub(60)), boundary(from + 100));
     format!("{}{}{}", if begin > 0 { ".." } else { "" }, &text[begin..end], if end < text.len() { ".." } else { "" })
 }
 

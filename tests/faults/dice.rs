@@ -24,7 +24,7 @@ impl Dice {
     }
 
     pub fn one_in(&mut self, n: u64) -> bool {
-        self.next() % n == 0
+        self.next().is_multiple_of(n)
     }
 
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {

@@ -71,6 +71,7 @@ impl Broker {
     }
 
     /// Asks the broker to end, which says good-bye to its controller.
+    #[allow(dead_code, reason = "for tests/faults, which shares this file")]
     pub fn terminate(&self) {
         self.end("-TERM");
     }

@@ -4,8 +4,14 @@ use super::named::Rounds;
 use crate::play::Play;
 use std::time::{Duration, Instant};
 
-/// A kill and what follows takes about so long; the traffic is stretched accordingly.
-pub const ROUND: Duration = Duration::from_secs(5);
+/// A kill and what follows takes about so long.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Stretches the traffic over the kills that are left, and then some: without any there is nothing
+/// to be in the middle of. What is left at the end is sent at once.
+pub fn stretch(play: &Play<'_>, kills_left: u64) {
+    play.pace.end_in(2 * ROUND * kills_left as u32 + Duration::from_secs(60));
+}
 
 /// What is to be done within the time that was asked for, else within what it should take at most.
 pub fn bound(play: &Play<'_>) -> Instant {
@@ -19,7 +25,7 @@ pub fn at_random(play: &mut Play<'_>) {
             play.complain(format!("only {} of {kills} kills struck in time", kill - 1));
             return;
         }
-        play.pace.end_in(ROUND * (kills - kill + 1) as u32);
+        stretch(play, kills - kill + 1);
         strike_one(play);
         play.say(&format!("kill {kill} of {kills}"));
     }
@@ -38,7 +44,7 @@ pub fn of_all_kinds(play: &mut Play<'_>) {
     let mut rounds = Rounds::new(play);
     while play.injected.values().sum::<u64>() < kills && Instant::now() < until {
         let left = kills.saturating_sub(play.injected.values().sum());
-        play.pace.end_in(ROUND * left as u32);
+        stretch(play, left);
         match play.dice.between(0, 3) {
             0 => {
                 let (n, time) = (play.dice.index(play.fleet.len()), play.dice.millis(7_000, 9_000));

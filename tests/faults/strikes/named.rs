@@ -1,6 +1,6 @@
 //! Death at the places that `tailburn::fault` names.
 
-use super::kills::{ROUND, bound};
+use super::kills::{bound, stretch};
 use crate::fleet::{End, Instance};
 use crate::play::Play;
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ pub fn everywhere(play: &mut Play<'_>) {
     play.fleet.iter_mut().for_each(Instance::start);
     let mut rounds = Rounds::new(play);
     while rounds.kills() < kills && Instant::now() < until && rounds.has_more() {
-        play.pace.end_in(ROUND * (kills - rounds.kills()) as u32);
+        stretch(play, kills - rounds.kills());
         rounds.one(play);
     }
     if rounds.kills() < kills {
@@ -118,8 +118,7 @@ impl Rounds {
     pub fn one_within(&mut self, play: &mut Play<'_>, within: Duration) {
         let n = play.dice.index(play.fleet.len());
         play.stop(n);
-        loop {
-            let Some((place, name)) = self.next_place() else { break };
+        while let Some((place, name)) = self.next_place() {
             let passage = play.dice.between(1, passages(place));
             let is_struck = strike(play, n, place, &format!("{name}:{passage}"), within);
             self.note(play, name, passage, is_struck);
