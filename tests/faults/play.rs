@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long the rest may take to be told once all traffic is sent and nothing strikes any more.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
 /// The number of SIGTERM.
-const TERM: i32 = 15;
+pub const TERM: i32 = 15;
 
 /// What a scenario came to.
 pub struct Outcome {

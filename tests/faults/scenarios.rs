@@ -256,7 +256,7 @@ pub static ALL: [Scenario; 25] = [
         name: "short",
         row: "1, 2",
         about: "about ten kills, named and random: the one that every run of the tests plays",
-        hours: |_| 3,
+        settings: Settings { session_timeout_ms: 2_000, ..Settings::USUAL },
         starts_all: false,
         strike: kills::a_few,
         ..USUAL

@@ -61,7 +61,7 @@ pub fn of_all_kinds(play: &mut Play<'_>) {
 const FEW: usize = 5;
 
 pub fn a_few(play: &mut Play<'_>) {
-    play.pace.end_in(Duration::from_secs(40));
+    play.pace.end_in(Duration::from_secs(50));
     play.fleet.iter_mut().for_each(crate::fleet::Instance::start);
     for _ in 0..FEW {
         let (before, down) = (play.dice.millis(300, 2_500), play.dice.millis(0, 500));
@@ -71,7 +71,7 @@ pub fn a_few(play: &mut Play<'_>) {
     }
     let mut rounds = Rounds::of(play, &["before-commit", "after-commit", "between-sends", "before-flush", "opening"]);
     for _ in 0..FEW {
-        rounds.one_within(play, Duration::from_secs(5));
+        rounds.one_within(play, Duration::from_secs(4));
     }
     rounds.report(play);
 }

@@ -2,7 +2,7 @@
 
 use super::kills::{bound, stretch};
 use crate::fleet::{End, Instance};
-use crate::play::Play;
+use crate::play::{Play, TERM};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tailburn::fault::Place;
@@ -36,8 +36,8 @@ fn provocation(place: Place) -> Provocation {
 /// A place is passed often while working, or once or twice in the life of a process.
 fn passages(place: Place) -> u64 {
     match place {
-        Place::BeforeSend | Place::BetweenSends | Place::BeforeCommit | Place::AfterCommit | Place::Closing => 30,
-        Place::BetweenStores | Place::BeforeFlush | Place::DeadLetter | Place::Replaying | Place::Restoring => 4,
+        Place::BeforeSend | Place::BetweenSends | Place::BeforeCommit | Place::AfterCommit | Place::Closing => 12,
+        Place::BetweenStores | Place::BeforeFlush | Place::DeadLetter | Place::Replaying | Place::Restoring => 3,
         _ => 1,
     }
 }
@@ -172,16 +172,20 @@ fn strike(play: &mut Play<'_>, n: usize, place: Place, armed: &str, within: Dura
         play.until_it_works(within);
         play.fleet[n].terminate();
     }
-    let end = await_end(play, n, within);
-    if let Some(end) = &end
-        && !matches!(end, End::AtPlace(_) | End::Code(0))
-    {
-        play.unasked(n, end);
+    // One that did not pass it may do so on its way out.
+    let end = await_end(play, n, within).map_or_else(|| play.fleet[n].stop(), Ok);
+    match end {
+        Ok(End::AtPlace(_)) => true,
+        Ok(End::Code(0) | End::Signal(TERM)) => false,
+        Ok(end) => {
+            play.unasked(n, &end);
+            false
+        }
+        Err(why) => {
+            play.complain(why);
+            false
+        }
     }
-    if end.is_none() {
-        play.stop(n);
-    }
-    matches!(end, Some(End::AtPlace(_)))
 }
 
 /// Looks after the others meanwhile.
