@@ -37,6 +37,11 @@ impl Outcome {
     pub fn is_well(&self) -> bool {
         self.skipped.is_some() || (self.verdict.is_same() && self.complaints.is_empty())
     }
+
+    /// Something that was to strike never did: a place was not passed, a topic is not there.
+    pub fn is_in_part(&self) -> bool {
+        self.notes.iter().any(|note| note.starts_with("NOT "))
+    }
 }
 
 pub struct Play<'a> {

@@ -13,6 +13,15 @@ pub fn table(outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         line(&mut text, outcome);
     }
+    let count = |word: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| word(outcome)).count();
+    let _ = writeln!(
+        text,
+        "\n{} played, {} not well, {} of which a part never struck, {} skipped",
+        count(&|o| o.skipped.is_none()),
+        count(&|o| !o.is_well()),
+        count(&|o| o.is_in_part()),
+        count(&|o| o.skipped.is_some()),
+    );
     text
 }
 
@@ -20,8 +29,10 @@ fn line(text: &mut String, outcome: &Outcome) {
     let (v, injected) = (&outcome.verdict, injected(outcome));
     let word = match &outcome.skipped {
         Some(_) => "SKIPPED",
-        None if outcome.is_well() => "same",
-        None => "NOT WELL",
+        None if !outcome.is_well() => "NOT WELL",
+        // What never struck proves nothing.
+        None if outcome.is_in_part() => "IN PART",
+        None => "same",
     };
     let _ = writeln!(
         text,

@@ -66,11 +66,14 @@ pub fn beyond_the_poll_interval(play: &mut Play<'_>) {
         }
     }
     works(play);
+    let heard = play.fleet.iter().map(|instance| instance.log().matches("partitions away").count()).sum::<usize>();
+    play.note(format!("the group took partitions away {heard} times"));
 }
 
 fn hold(play: &mut Play<'_>, pid: u32) -> std::io::Result<()> {
-    // Without -f it is the main thread alone, and that one polls.
-    let delay = format!("--inject=futex,write,pwrite64,fdatasync:delay_enter={BEYOND_POLL_INTERVAL_S}000000:when=1");
+    // Without -f it is the main thread alone, the one that polls. It opens files at checkpoints: between
+    // two polls. (Held inside a poll it would count as one that polls.)
+    let delay = format!("--inject=openat,fdatasync,fsync:delay_enter={BEYOND_POLL_INTERVAL_S}000000:when=1");
     let mut tracer = Command::new("strace");
     tracer.args(["-q", "-o", "/dev/null", "-p", &pid.to_string(), &delay]);
     let mut tracer = tracer.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
