@@ -4,30 +4,37 @@ use crate::outsider::Outsider;
 use crate::stage::Stage;
 use crate::traffic::Line;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const BEAT: Duration = Duration::from_millis(100);
 
 /// In how many milliseconds the traffic is to end. The scenario says so again and again, as it sees
 /// how far it is; the feeder counts down.
-pub struct Pace(AtomicU64);
+pub struct Pace {
+    left_ms: AtomicU64,
+    is_given_up: AtomicBool,
+}
 
 impl Pace {
     pub fn new(left: Duration) -> Pace {
-        Pace(AtomicU64::new(left.as_millis() as u64))
+        Pace { left_ms: AtomicU64::new(left.as_millis() as u64), is_given_up: AtomicBool::new(false) }
     }
 
     pub fn end_in(&self, left: Duration) {
-        self.0.store(left.as_millis() as u64, Ordering::Relaxed);
+        self.left_ms.store(left.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
     }
 
     /// The part of what is left that belongs to the next beat, as a divisor.
     fn beats_left(&self) -> usize {
         let beat = BEAT.as_millis() as u64;
-        let left = self.0.load(Ordering::Relaxed);
+        let left = self.left_ms.load(Ordering::Relaxed);
         // A word of the scenario that comes in between counts for more than this countdown.
-        let _ = self.0.compare_exchange(left, left.saturating_sub(beat), Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.left_ms.compare_exchange(left, left.saturating_sub(beat), Ordering::Relaxed, Ordering::Relaxed);
         (left / beat).max(1) as usize
     }
 }
@@ -38,6 +45,8 @@ pub struct Release<'a>(pub &'a Pace);
 impl Drop for Release<'_> {
     fn drop(&mut self) {
         self.0.end_in(Duration::ZERO);
+        // Nobody brings a broker back any more.
+        self.0.is_given_up.store(std::thread::panicking(), Ordering::Relaxed);
     }
 }
 
@@ -46,11 +55,11 @@ pub fn feed(stage: &Stage, pace: &Pace) {
     let producer = Outsider::new(stage.broker.bootstrap()).producer();
     let topic = stage.input();
     let mut left: Vec<&[Line]> = stage.traffic.lines.iter().map(Vec::as_slice).collect();
-    while left.iter().any(|lines| !lines.is_empty()) {
+    while left.iter().any(|lines| !lines.is_empty()) && !pace.is_given_up() {
         let beats = pace.beats_left();
         for (partition, lines) in left.iter_mut().enumerate() {
             let (now, later) = lines.split_at(lines.len().div_ceil(beats));
-            now.iter().for_each(|line| send(&producer, &topic, partition as i32, &line.bytes));
+            now.iter().for_each(|line| send(&producer, pace, &topic, partition as i32, &line.bytes));
             *lines = later;
         }
         if beats > 1 {
@@ -58,15 +67,18 @@ pub fn feed(stage: &Stage, pace: &Pace) {
             std::thread::sleep(BEAT);
         }
     }
-    while producer.in_flight_count() > 0 {
+    while producer.in_flight_count() > 0 && !pace.is_given_up() {
         // A broker that is down is waited for as long as it takes.
         let _ = producer.flush(Duration::from_secs(5));
     }
 }
 
-fn send(producer: &BaseProducer, topic: &str, partition: i32, bytes: &[u8]) {
+fn send(producer: &BaseProducer, pace: &Pace, topic: &str, partition: i32, bytes: &[u8]) {
     let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(bytes);
     while let Err((_, again)) = producer.send(record) {
+        if pace.is_given_up() {
+            return;
+        }
         producer.poll(Duration::from_millis(5));
         record = again;
     }

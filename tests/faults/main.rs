@@ -26,7 +26,7 @@ mod traffic;
 
 use broker::Broker;
 use options::Options;
-use play::{Outcome, play};
+use play::{Outcome, play, play_or_complain};
 
 /// How many share the work in the short scenario.
 const INSTANCES: usize = 1;
@@ -56,7 +56,7 @@ fn scenarios_by_name() {
     let options = Options::from_env();
     let Some(broker) = Broker::shared() else { return };
     let chosen = scenarios::ALL.iter().filter(|s| options.scenario.as_deref().is_none_or(|name| name == s.name));
-    let outcomes: Vec<Outcome> = chosen.map(|scenario| play(scenario, &options, &broker)).collect();
+    let outcomes: Vec<Outcome> = chosen.map(|scenario| play_or_complain(scenario, &options, &broker)).collect();
     println!("\nseed {}, {} instances\n\n{}", options.seed, options.instances, report::table(&outcomes));
     assert!(!outcomes.is_empty(), "no scenario is named {:?}; there are:\n{}", options.scenario, report::list());
     assert!(outcomes.iter().all(Outcome::is_well), "not all is well");

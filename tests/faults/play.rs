@@ -121,7 +121,20 @@ fn keep(fleet: &[Instance], name: &str) {
     }
 }
 
+/// The same, where a panic of the harness ends one scenario and not all of them.
+pub fn play_or_complain(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>) -> Outcome {
+    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(scenario, options, broker)));
+    played.unwrap_or_else(|_| Outcome {
+        complaints: vec!["the scenario could not be played to its end: see the panic above".to_owned()],
+        ..unplayed(scenario)
+    })
+}
+
 fn skipped(scenario: &Scenario, why: String) -> Outcome {
+    Outcome { skipped: Some(why), ..unplayed(scenario) }
+}
+
+fn unplayed(scenario: &Scenario) -> Outcome {
     Outcome {
         name: scenario.name,
         row: scenario.row,
@@ -130,7 +143,7 @@ fn skipped(scenario: &Scenario, why: String) -> Outcome {
         complaints: Vec::new(),
         notes: Vec::new(),
         seconds: 0,
-        skipped: Some(why),
+        skipped: None,
     }
 }
 
