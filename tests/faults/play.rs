@@ -220,6 +220,8 @@ impl Play<'_> {
     pub fn look_after_one(&mut self, n: usize) {
         if let Some(end) = self.fleet[n].ended() {
             self.unasked(n, &end);
+            // Service managers do not try at once again.
+            std::thread::sleep(Duration::from_millis(500));
             self.fleet[n].start();
         }
     }
@@ -232,8 +234,11 @@ impl Play<'_> {
             return;
         }
         let what = format!("{} ended by itself: {end:?}\n      {}", self.fleet[n].name, self.fleet[n].last_words());
-        self.count("ended by itself");
-        if self.may_exit { self.say(&what) } else { self.complain(what) }
+        self.count(&format!("ended by itself ({end:?})"));
+        let is_known = self.complaints.iter().any(|known| known.contains(&format!("by itself: {end:?}")));
+        // With this code a service manager does not start it again (ops/systemd).
+        let may_exit = self.may_exit && *end != End::Code(78);
+        if may_exit || is_known { self.say(&what) } else { self.complain(what) }
     }
 
     /// Kills one at random, and starts it again after a while.
