@@ -4,23 +4,33 @@ use crate::fleet::End;
 use crate::play::Play;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 2;
+/// A restart takes so much longer than a kill of ours.
+const KILLS_PER_ROUND: u64 = 10;
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// Gracefully and by SIGKILL, in turns.
 pub fn restarted(play: &mut Play<'_>) {
-    play.pace.end_in(Duration::from_secs(50 * ROUNDS as u64));
-    for _ in 0..ROUNDS {
+    let rounds = play.options.kills.div_ceil(KILLS_PER_ROUND);
+    play.pace.end_in(Duration::from_secs(50 * rounds));
+    for _ in 0..rounds {
         works(play);
+        at_any_moment(play);
         play.stage.broker.terminate();
         play.count("broker stopped gracefully");
         back(play);
         works(play);
+        at_any_moment(play);
         play.stage.broker.kill();
         play.count("broker killed");
         back(play);
     }
     works(play);
+}
+
+/// Not always right after a commit.
+fn at_any_moment(play: &mut Play<'_>) {
+    let time = play.dice.millis(0, 700);
+    play.wait(time);
 }
 
 fn back(play: &mut Play<'_>) {
