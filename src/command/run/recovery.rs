@@ -6,6 +6,8 @@
 
 use crate::command::Failure;
 use crate::log::LogError;
+use crate::pipeline::checkpoint::CheckpointError;
+use crate::state::StoreError;
 use crate::worker::WorkerError;
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,8 @@ pub fn ended(error: WorkerError) -> Ended {
         WorkerError::Aborted(_)
         | WorkerError::Lost(_)
         | WorkerError::Useless { .. }
+        // A disk that is full now may have room later.
+        | WorkerError::Checkpoint(CheckpointError::Store(StoreError::Io { .. }))
         | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => Ended::Passing(error),
         WorkerError::Refused(why) => Ended::Failed(Failure::Definition(why)),
         WorkerError::Log(LogError::Refused { what, message }) => {
@@ -68,7 +72,7 @@ impl Recovery {
         self.fenced += u32::from(matches!(cause, WorkerError::Log(LogError::Fenced(_))));
         let since = *self.since.get_or_insert(now);
         // The brokers answered where they aborted something or took something away.
-        let is_unreachable = matches!(cause, WorkerError::Log(_)) && !self.has_worked;
+        let is_unreachable = matches!(cause, WorkerError::Log(_) | WorkerError::Checkpoint(_)) && !self.has_worked;
         let is_hopeless = is_unreachable || self.fenced > FENCED_MAX || now - since > GIVE_UP_AFTER;
         (!is_hopeless).then(|| PAUSE_MAX.min(Duration::from_millis(100 * u64::from(self.attempts))))
     }

@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_missing_topic_and_a_different_one_are_findings() {
-        let plan = TopicPlan { name: "t".to_owned(), partitions: 4, cleanup: Cleanup::Compact };
+        let plan = TopicPlan { name: "t".to_owned(), partitions: 4, cleanup: Cleanup::Compact, takes_large: false };
         assert!(output_row(&plan, TopicState::AsPlanned, Some(4), false).is_right());
         let missing = output_row(&plan, TopicState::Missing, None, false);
         assert_eq!((missing.is_right(), missing.partitions), (false, Some(4)));

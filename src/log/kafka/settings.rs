@@ -39,6 +39,9 @@ pub struct KafkaSettings {
     pub keyed_by_user: bool,
 }
 
+/// What our own topics take. A record of somebody else that is larger, and a dead letter, is cut.
+pub const LARGEST_BYTES: usize = 16 << 20;
+
 /// How long a transaction may stay open before the broker aborts it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -100,7 +103,8 @@ const READER: [(&str, &str); 7] = [
     ("check.crcs", "true"),
 ];
 
-const PRODUCER: [(&str, &str); 7] = [
+const PRODUCER: [(&str, &str); 8] = [
+    ("message.max.bytes", "16777216"),
     ("retry.backoff.ms", "5"),
     ("retry.backoff.max.ms", "20"),
     ("transaction.timeout.ms", "15000"),

@@ -3,7 +3,7 @@
 //! It never changes or deletes a topic that is there: a difference is named, for a person to decide.
 
 use super::group::log_line;
-use super::settings::KafkaSettings;
+use super::settings::{KafkaSettings, LARGEST_BYTES};
 use super::streams::Streams;
 use crate::log::LogError;
 use crate::model::record::Topic;
@@ -35,6 +35,8 @@ pub struct TopicPlan {
     pub name: String,
     pub partitions: u32,
     pub cleanup: Cleanup,
+    /// Takes records as large as we write them: one key's part of a boundary, a dead letter as it came.
+    pub takes_large: bool,
 }
 
 /// How a topic compares to its plan.
@@ -67,6 +69,7 @@ pub fn plan(settings: &KafkaSettings, counts: PartitionCounts) -> Vec<TopicPlan>
         name: settings.topic_name(topic),
         partitions: partitions(topic, PartitionCounts { users, ..counts }),
         cleanup: cleanup(topic),
+        takes_large: true,
     })
     .collect()
 }
@@ -193,7 +196,7 @@ impl TopicAdmin {
         if missing.is_empty() {
             return Ok(Vec::new());
         }
-        let settings: Vec<_> = missing.iter().map(|plan| configuration(plan.cleanup)).collect();
+        let settings: Vec<_> = missing.iter().map(|plan| configuration(plan)).collect();
         let wanted =
             missing.iter().zip(&settings).map(|(plan, settings)| new_topic(plan, settings, replication_factor));
         let wanted = wanted.collect::<Result<Vec<_>, LogError>>()?;
@@ -250,7 +253,7 @@ impl TopicAdmin {
         if partitions != plan.partitions {
             differences.push(format!("has {partitions} partitions, not {}", plan.partitions));
         }
-        for (name, wanted) in configuration(plan.cleanup) {
+        for (name, wanted) in configuration(plan) {
             let found = self.configured(&plan.name, name)?;
             if found != wanted {
                 differences.push(format!("has {name}={found}, not {wanted}"));
@@ -276,7 +279,15 @@ impl TopicAdmin {
 }
 
 /// The settings of a topic that tailburn depends on.
-fn configuration(cleanup: Cleanup) -> Vec<(&'static str, String)> {
+fn configuration(plan: &TopicPlan) -> Vec<(&'static str, String)> {
+    let mut all = retention(plan.cleanup);
+    if plan.takes_large {
+        all.push(("max.message.bytes", LARGEST_BYTES.to_string()));
+    }
+    all
+}
+
+fn retention(cleanup: Cleanup) -> Vec<(&'static str, String)> {
     match cleanup {
         Cleanup::Compact => vec![("cleanup.policy", "compact".to_owned())],
         Cleanup::Delete { retention_ms: None } => vec![("cleanup.policy", "delete".to_owned())],
