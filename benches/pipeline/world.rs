@@ -175,7 +175,8 @@ impl World {
     pub fn roll_up(&mut self) {
         let partial = std::mem::take(&mut self.partials[0]);
         let bytes = postcard::to_stdvec(&partial).expect("a partial is written");
-        self.rollups[0].apply(0, postcard::from_bytes(&bytes).expect("a partial is read"));
+        let partial = postcard::from_bytes(&bytes).expect("a partial is read");
+        assert!(self.rollups[0].apply(0, partial), "a boundary is closed once");
         self.rollups[0].advance(&mut self.outputs).expect("outputs are written");
         self.bytes_out += self.outputs.drain(..).filter_map(|o| o.value).map(|v| v.len()).sum::<usize>();
     }

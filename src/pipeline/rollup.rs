@@ -155,9 +155,17 @@ impl RollupTask {
     }
 
     /// Takes a partial of a users task, read at an offset of the partials stream.
-    pub fn apply(&mut self, offset: i64, partial: Partial) {
+    ///
+    /// `false`: it says something of a boundary that its users task had closed before. Somebody said it
+    /// twice, and nothing that follows can be right.
+    #[must_use]
+    pub fn apply(&mut self, offset: i64, partial: Partial) -> bool {
         let own = self.own_slos(&partial.slos);
+        let said_ms = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
         for mut boundary in partial.boundaries {
+            if said_ms.is_some_and(|said_ms| boundary.at_ms <= said_ms) {
+                return false;
+            }
             // Read again after a restart: the keys have it.
             if Some(boundary.at_ms) <= self.at_ms {
                 continue;
@@ -171,6 +179,7 @@ impl RollupTask {
         if partial.up_to_ms > Ms::MIN {
             self.hear(partial.users_task, Some(partial.up_to_ms));
         }
+        true
     }
 
     /// By the sender's index of a definition ours, where we have it.

@@ -19,9 +19,16 @@ struct Numbers {
 }
 
 impl UsersTask {
-    /// Takes a block that stands at `offset` of the task's stream.
-    pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<(), BlockError> {
+    /// Takes a block that stands at `offset` of the task's stream. `false`: its source had said what is
+    /// in it before, and nothing that follows can be right.
+    pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<bool, BlockError> {
         let (head, mut rest) = block::open(bytes)?;
+        if let Some(source) = self.sources.get_mut(head.source as usize) {
+            if source.next_offset.is_some_and(|next| head.first_offset < next) {
+                return Ok(false);
+            }
+            source.next_offset = Some(head.next_offset);
+        }
         let mut numbers = self.numbers(&head);
         for _ in 0..head.events {
             let event = block::next_event(&mut rest)?;
@@ -31,7 +38,7 @@ impl UsersTask {
             }
         }
         self.observe(&head);
-        Ok(())
+        Ok(true)
     }
 
     fn numbers(&mut self, head: &Head<'_>) -> Numbers {

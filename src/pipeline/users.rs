@@ -212,6 +212,8 @@ impl UsersCounts {
 #[derive(Clone, Debug, Default)]
 pub(super) struct InputSource {
     pub watermark: Watermark,
+    /// Where the last block of it ended.
+    pub next_offset: Option<i64>,
     /// The boundaries behind the first and up to the second are incomplete on its account.
     pub incomplete: VecDeque<(Ms, Ms)>,
 }

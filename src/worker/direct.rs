@@ -4,7 +4,7 @@
 //! Tasks, partials and rollups are those of [`super::Worker`]; what lies between route and users there
 //! (blocks) does not change a figure, and what makes a task come back has nobody to serve here.
 
-use super::{Figures, Observer, Turn, WorkerError, parts};
+use super::{Figures, Observer, TaskId, Turn, WorkerError, parts};
 use crate::log::{CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut, Topic};
 use crate::model::time::{MINUTE_MS, Ms};
@@ -200,7 +200,10 @@ impl<L: Log> DirectWorker<L> {
 fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
     let partial = postcard::from_bytes(record.value).map_err(|source| WorkerError::Partial { what: "read", source })?;
     if let Some(rollup) = rollups.get_mut(partition as usize) {
-        rollup.apply(record.offset, partial);
+        return match rollup.apply(record.offset, partial) {
+            true => Ok(()),
+            false => Err(WorkerError::Twice { task: TaskId::Rollup(partition), offset: record.offset }),
+        };
     }
     Ok(())
 }

@@ -105,6 +105,11 @@ pub enum WorkerError {
         "{task} came to {found:?} where it had published up to {published:?}: this is a bug, and nothing is published"
     )]
     Diverged { task: TaskId, published: Option<Ms>, found: Option<Ms> },
+    /// A bug, of ours or of a client library: the log says something twice.
+    #[error(
+        "the record at offset {offset} of {task}'s stream says what was said before: this is a bug, and nothing is published"
+    )]
+    Twice { task: TaskId, offset: i64 },
     #[error("{0}")]
     Refused(String),
 }

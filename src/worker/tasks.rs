@@ -227,17 +227,25 @@ impl Tasks {
             Stream::Input(number) if self.intake.is_some() => self.take_input(number, record),
             Stream::Input(number) => self.take_keyed(number, record),
             Stream::Repartition(number) => {
-                let Some(unit) = self.users.get_mut(&number) else { return Ok(()) };
+                let Some(unit) = self.users.get_mut(&number).filter(|unit| !unit.is_restoring()) else {
+                    return Ok(());
+                };
                 unit.before(record.offset)?;
-                unit.task.task.apply_block(record.offset, record.value)?;
+                if !unit.task.task.apply_block(record.offset, record.value)? {
+                    return Err(WorkerError::Twice { task: unit.id, offset: record.offset });
+                }
                 unit.behind(record.offset)
             }
             Stream::Partials(number) => {
-                let Some(unit) = self.rollups.get_mut(&number) else { return Ok(()) };
+                let Some(unit) = self.rollups.get_mut(&number).filter(|unit| !unit.is_restoring()) else {
+                    return Ok(());
+                };
                 unit.before(record.offset)?;
                 let partial = postcard::from_bytes(record.value)
                     .map_err(|source| WorkerError::Partial { what: "read", source })?;
-                unit.task.task.apply(record.offset, partial);
+                if !unit.task.task.apply(record.offset, partial) {
+                    return Err(WorkerError::Twice { task: unit.id, offset: record.offset });
+                }
                 unit.behind(record.offset)
             }
             Stream::Sources => {
@@ -266,7 +274,8 @@ impl Tasks {
 
     #[inline]
     fn take_keyed(&mut self, number: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
-        let Some(unit) = self.users.get_mut(&number) else { return Ok(()) };
+        // What was on its way when the stream was held back comes once more.
+        let Some(unit) = self.users.get_mut(&number).filter(|unit| !unit.is_restoring()) else { return Ok(()) };
         self.sources.heard(number);
         unit.before(record.offset)?;
         let is_live = unit.is_live();

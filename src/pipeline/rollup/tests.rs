@@ -251,7 +251,7 @@ fn read(bytes: &[u8]) -> Partial {
 fn published(mut task: RollupTask, stream: &[Vec<u8>], dice: &mut Dice) -> Vec<RecordOut> {
     let mut out = Vec::new();
     for (offset, bytes) in (0..).zip(stream) {
-        task.apply(offset, read(bytes));
+        assert!(task.apply(offset, read(bytes)), "said once");
         if dice.one_in(3) {
             task.advance(&mut out).expect("evaluated");
         }
@@ -367,7 +367,7 @@ impl Torn {
     }
 
     fn turn(&mut self, stream: &[Vec<u8>], dice: &mut Dice) {
-        self.task.apply(self.next as i64, read(&stream[self.next]));
+        assert!(self.task.apply(self.next as i64, read(&stream[self.next])), "said once");
         self.next += 1;
         if dice.one_in(2) {
             self.task.advance(&mut self.uncommitted).expect("evaluated");
@@ -401,7 +401,7 @@ impl Torn {
         let from = self.groups_again.iter().copied().min().unwrap_or(0) as usize;
         let mut dropped = Vec::new();
         for (offset, bytes) in stream.iter().enumerate().take(self.committed).skip(from) {
-            self.task.apply(offset as i64, read(bytes));
+            assert!(self.task.apply(offset as i64, read(bytes)), "said once");
             if dice.one_in(3) {
                 self.task.advance(&mut dropped).expect("evaluated");
             }
@@ -491,10 +491,10 @@ fn an_incomplete_boundary_marks_its_records_and_no_others() {
     whole.users_task = 0;
     let mut task = rollup(&slos, 0, 2);
     let mut out = Vec::new();
-    task.apply(0, whole);
+    assert!(task.apply(0, whole), "said once");
     task.advance(&mut out).expect("evaluated");
     assert!(out.is_empty() && task.read_again(1) == 0, "the other users task is waited for");
-    task.apply(1, other);
+    assert!(task.apply(1, other), "said once");
     task.advance(&mut out).expect("evaluated");
     assert_eq!(task.read_again(2), 2);
     let (mut incomplete, mut complete) = (0, 0);
@@ -515,7 +515,7 @@ fn a_rollup_takes_the_definitions_it_has_by_what_they_are() {
     let of = |definitions: &[Slo]| {
         let mut task = rollup(definitions, 0, 1);
         let mut out = Vec::new();
-        task.apply(0, said.clone());
+        assert!(task.apply(0, said.clone()), "said once");
         task.advance(&mut out).expect("evaluated");
         out
     };
@@ -547,7 +547,7 @@ fn what_three_days_of_silence_cost() {
     users.close_until(users.end_ms().expect("events"), &mut partials, &MemoryStore::default()).expect("closed");
     for skips_nothing in [true, false] {
         let mut task = RollupTask { skips_nothing, ..rollup(&slos, 0, 1) };
-        task.apply(0, partials[0].clone());
+        assert!(task.apply(0, partials[0].clone()), "said once");
         let begin = std::time::Instant::now();
         let mut out = Vec::new();
         task.advance(&mut out).expect("evaluated");
