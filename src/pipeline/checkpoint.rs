@@ -223,6 +223,7 @@ impl UsersTask {
         limit_bytes: u64,
     ) -> Result<(), CheckpointError> {
         self.closed_ms = groups.iter().map(|group| group.at_ms).min().flatten();
+        self.loaded_ms = self.closed_ms;
         self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
         for rows in &mut self.slos {
             for text in mark.admitted.get(&rows.slo.name).into_iter().flatten() {

@@ -91,6 +91,8 @@ pub struct RollupTask {
     waiting: BTreeMap<Ms, Waiting>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
     pub(super) at_ms: Option<Ms>,
+    /// What is read again is in the keys up to this boundary.
+    pub(super) loaded_ms: Option<Ms>,
     /// The first boundary at which something happens to a key of which nothing is said.
     pub(super) due_ms: Option<Ms>,
     /// The boundary that each group's keys were brought back at: until then they stay as they are.
@@ -115,6 +117,7 @@ impl RollupTask {
             waiting: BTreeMap::new(),
             up_to_ms: vec![None; settings.users_tasks as usize],
             at_ms: None,
+            loaded_ms: None,
             due_ms: None,
             groups_at_ms: vec![None; groups],
             dirty: vec![BTreeSet::new(); groups],
@@ -168,6 +171,9 @@ impl RollupTask {
             }
             // Read again after a restart: the keys have it.
             if Some(boundary.at_ms) <= self.at_ms {
+                if Some(boundary.at_ms) > self.loaded_ms {
+                    return false;
+                }
                 continue;
             }
             let renamed = |slo: &mut u32| own.get(*slo as usize).copied().flatten().map(|of| *slo = of).is_some();

@@ -90,6 +90,7 @@ impl RollupTask {
         let at = |group: u16| groups_at_ms.get(usize::from(group)).copied().flatten();
         self.groups_at_ms = (0..KEY_GROUPS).map(at).collect();
         self.at_ms = self.groups_at_ms.iter().copied().min().flatten();
+        self.loaded_ms = self.at_ms;
         self.up_to_ms.fill(None);
         let name = |slo: &Slo| (slo.name.clone(), FiltersId::of(&slo.filters_hash));
         let by_name: BTreeMap<(String, FiltersId), usize> =

@@ -35,6 +35,9 @@ impl UsersTask {
             self.counts.outcomes += 1;
             if self.closed_ms.is_none_or(|closed| event.boundary_ms > closed) {
                 self.take(offset, &event, &head, &mut numbers);
+            } else if self.loaded_ms.is_none_or(|loaded| event.boundary_ms > loaded) {
+                // Its source had promised that nothing would come for this boundary.
+                return Ok(false);
             }
         }
         self.observe(&head);

@@ -266,6 +266,8 @@ pub struct UsersTask {
     pub(super) sources: Vec<InputSource>,
     pub(super) beginnings: Beginnings,
     pub(super) closed_ms: Option<Ms>,
+    /// What is read again is in the rows up to this boundary.
+    pub(super) loaded_ms: Option<Ms>,
     /// While the log is read again: the boundary that the rows of each key group are true of.
     pub(super) groups_at: Option<Vec<Option<Ms>>>,
     pub counts: UsersCounts,
@@ -287,6 +289,7 @@ impl UsersTask {
             sources: vec![InputSource::default(); sources],
             beginnings: Beginnings::default(),
             closed_ms: None,
+            loaded_ms: None,
             groups_at: None,
             counts: UsersCounts::default(),
             scratch: Vec::new(),

@@ -10,7 +10,7 @@ use super::{Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
 use crate::log::{Assignment, Log, NextOffset, Stream};
 use crate::model::record::RecordOut;
-use crate::model::time::Ms;
+use crate::model::time::{Moment, Ms};
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
 use crate::state::{Batch, Store};
 
@@ -60,6 +60,7 @@ pub struct Unit<T> {
     found: Option<(NextOffset, String)>,
     start: i64,
     log_start: NextOffset,
+    replayed_from: i64,
     published_ms: Option<Ms>,
     mark: Option<Mark>,
     /// Rows that go to the store once the commit succeeded.
@@ -104,6 +105,7 @@ impl<T: Task> Unit<T> {
             found: assignment.committed.as_ref().map(|c| (c.next, c.metadata.clone())),
             start,
             log_start: assignment.log_start,
+            replayed_from: start,
             published_ms: ours.as_ref().and_then(|(_, memo)| memo.at_ms),
             mark: None,
             batch: Batch::new(),
@@ -239,6 +241,7 @@ impl<T: Task> Unit<T> {
             )));
         }
         self.position = NextOffset(from);
+        self.replayed_from = from;
         Ok(NextOffset(from))
     }
 
@@ -288,7 +291,8 @@ impl<T: Task> Unit<T> {
             });
         }
         self.phase = Phase::Live;
-        tracing::debug!(task = %self.id, "live");
+        let at = self.published_ms.map(Moment);
+        tracing::info!(task = %self.id, from = self.replayed_from, to = target.0, at = ?at, "live");
         fault::point(Place::Live);
         Ok(())
     }
