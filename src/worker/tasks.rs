@@ -596,8 +596,8 @@ impl Tasks {
     }
 
     pub fn flush(&mut self) -> Result<(), WorkerError> {
-        self.users.values_mut().try_for_each(|unit| unit.store.flush())?;
-        Ok(self.rollups.values_mut().try_for_each(|unit| unit.store.flush())?)
+        self.users.values_mut().try_for_each(Unit::flush_now)?;
+        self.rollups.values_mut().try_for_each(Unit::flush_now)
     }
 
     /// Closes what belongs to streams that are given up.
