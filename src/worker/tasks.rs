@@ -145,6 +145,10 @@ impl Task for Users {
             TaskMark::Rollup(_) => None,
         });
         self.task.end_replay(of);
+        // The last decision may be about the record that comes next: none that was read again met it.
+        if let Some((_, to_ms, is_incomplete)) = mark.and_then(|mark| mark.raised.last()) {
+            self.task.raise_to(0, *to_ms, *is_incomplete);
+        }
     }
 
     fn evict(&mut self, limit_bytes: u64) {
