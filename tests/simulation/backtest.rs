@@ -2,7 +2,7 @@
 //! decision of the wall clock was met, what it writes is the beginning of what was published.
 
 use crate::broker::{Broker, Place};
-use crate::compare::text;
+use crate::compare::{apart, text};
 use crate::log::hand_over;
 use crate::partition::Batch;
 use crate::reference::{self, published};
@@ -49,9 +49,9 @@ pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
         if same < written.len() {
             let live = live.get(same).map_or_else(|| "nothing".to_owned(), |(_, live)| text(live));
             return Err(format!(
-                "{place:?}: record {same} of {} is otherwise in a backtest\n    live {live}\nbacktest {}",
+                "{place:?}: record {same} of {} is otherwise in a backtest\n{}",
                 written.len(),
-                text(&written[same])
+                apart(&live, &text(&written[same]))
             ));
         }
     }

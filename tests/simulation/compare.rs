@@ -86,12 +86,19 @@ fn compare_partition(place: Place, got: &[Record], expected: &Published) -> Resu
     }
     let show = |records: &[Record]| records.get(same).map_or_else(|| "nothing".to_owned(), text);
     Err(format!(
-        "{place:?}: {} records instead of {}, and the one at {same} is\n     got {}\nexpected {}",
+        "{place:?}: {} records instead of {}, and the one at {same} is\n{}",
         got.len(),
         expected.len(),
-        show(got),
-        show(expected)
+        apart(&show(got), &show(expected))
     ))
+}
+
+/// Two texts from shortly before where they differ, so far as one can read.
+pub fn apart(got: &str, want: &str) -> String {
+    let same = got.chars().zip(want.chars()).take_while(|(got, want)| got == want).count();
+    let from = |text: &str| text.chars().skip(same.saturating_sub(120)).take(400).collect::<String>();
+    let begin: String = got.chars().take(100).collect();
+    format!("{begin} ..\n     got .. {}\nexpected .. {}", from(got), from(want))
 }
 
 /// A record, readably.

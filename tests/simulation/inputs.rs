@@ -41,6 +41,8 @@ pub struct Judged {
 struct Tracked {
     /// By repartition partition, what is to come.
     told: Vec<VecDeque<Told>>,
+    /// Some of it was not waited for.
+    is_incomplete: bool,
     /// By offset, how far the blocks that end there said the watermark is.
     watermarks: Vec<(i64, Ms)>,
 }
@@ -60,7 +62,7 @@ pub fn judge(scenario: &Scenario, broker: &Broker) -> Result<Judged, String> {
 
 /// Reads the blocks of a source, and checks them by themselves.
 fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked, String> {
-    let mut tracked = Tracked { told: Vec::new(), watermarks: Vec::new() };
+    let mut tracked = Tracked { told: Vec::new(), is_incomplete: false, watermarks: Vec::new() };
     for partition in 0..scenario.spread.partitions {
         let (mut told, mut next, mut watermark_ms) = (VecDeque::new(), i64::MIN, None);
         for (at, record) in broker.partition(Place::Output(Topic::Repartition, partition)).ever() {
@@ -85,6 +87,7 @@ fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked,
                     boundary_ms: event.boundary_ms,
                 });
             }
+            tracked.is_incomplete |= head.is_incomplete;
             (next, watermark_ms) = (head.next_offset, head.watermark_ms);
             tracked.watermarks.extend(head.watermark_ms.map(|ms| (head.next_offset, ms)));
         }
@@ -124,6 +127,7 @@ fn follow(
     let mut route = route(scenario);
     let (mut largest_ms, mut raised_ms) = (None::<Ms>, Ms::MIN);
     let mut silence = Silence::new(scenario);
+    judged.met += usize::from(tracked.is_incomplete);
     let batch = broker.partition(Place::Input(source)).ever();
     let mut failed = None;
     hand_over(Stream::Input(source), &batch, &mut |_, record| {
@@ -202,21 +206,27 @@ impl Silence {
 fn judge_keyed(scenario: &Scenario, broker: &Broker, source: u32, judged: &mut Judged) {
     let mut route = route(scenario);
     let mut decisions = decisions(scenario, broker, source);
+    judged.met += decisions.iter().filter(|(.., is_incomplete)| *is_incomplete).count();
     let (mut largest_ms, mut raised_ms) = (Ms::MIN, Ms::MIN);
     let mut silence = Silence::new(scenario);
     let batch = broker.partition(Place::Input(source)).ever();
     hand_over(Stream::Input(source), &batch, &mut |_, record| {
         silence.record(record.timestamp_ms.unwrap_or_default());
+        let (mut has_met, mut is_incomplete_now) = (false, false);
         while let Some((_, to_ms, is_incomplete)) = decisions.first().copied().filter(|(at, ..)| *at <= record.offset) {
             decisions.pop_first();
             if to_ms > largest_ms.saturating_sub(OUT_OF_ORDERNESS_MS).max(raised_ms) {
                 raised_ms = to_ms;
-                judged.met += 1;
-                if is_incomplete {
-                    silence.longest_ms = 0;
-                } else {
-                    silence.judge(source, record.offset, judged);
-                }
+                is_incomplete_now |= is_incomplete;
+                has_met = true;
+            }
+        }
+        if has_met {
+            judged.met += 1;
+            if is_incomplete_now {
+                silence.longest_ms = 0;
+            } else {
+                silence.judge(source, record.offset, judged);
             }
         }
         route.apply(source, record, |outcome: &Outcome<'_>| {

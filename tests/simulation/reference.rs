@@ -7,6 +7,7 @@
 //! task that reads its input itself. Given those the result is a function of the log again.
 
 use crate::broker::{Broker, Place};
+use crate::compare::apart;
 use crate::log::hand_over;
 use crate::partition::Record;
 use crate::scenario::{OUT_OF_ORDERNESS_MS, Scenario};
@@ -16,6 +17,7 @@ use tailburn::codec::output::{Encoder, OutputFormat};
 use tailburn::codec::{Decoder, InputSettings, MAX_FUTURE_SKEW_MS};
 use tailburn::log::Stream;
 use tailburn::model::record::{RecordOut, Topic};
+use tailburn::model::slo::Slo;
 use tailburn::model::time::{MINUTE_MS, Ms};
 use tailburn::operator::partial::{BoundaryPartial, Partial};
 use tailburn::pipeline::checkpoint::Mark;
@@ -105,11 +107,19 @@ impl Reference {
     pub fn of(scenario: &Scenario, broker: &Broker) -> Result<Reference, String> {
         let mut out = dead_letters(scenario, broker);
         let mut at_ms = BTreeMap::new();
+        let mut of_tasks = Vec::new();
         for task in 0..scenario.users_tasks() {
-            at_ms.insert(scenario.users_stream(task), users(scenario, broker, task)?);
+            let (closed_ms, partials) = users(scenario, broker, task)?;
+            at_ms.insert(scenario.users_stream(task), closed_ms);
+            of_tasks.push(partials);
         }
         for partition in 0..scenario.rollups {
-            at_ms.insert(Stream::Partials(partition), rollup(scenario, broker, partition, &mut out)?);
+            // What is incomplete is not known as well where tasks read the input; see `same_partials`.
+            let partials = match scenario.is_keyed {
+                true => in_log(broker, partition).collect(),
+                false => of_tasks.iter_mut().map(|of| std::mem::take(&mut of[partition as usize])).collect(),
+            };
+            at_ms.insert(Stream::Partials(partition), rollup(scenario, partials, partition, &mut out)?);
         }
         Ok(Reference { published: published(out), at_ms })
     }
@@ -139,7 +149,7 @@ pub fn decisions(scenario: &Scenario, broker: &Broker, source: u32) -> BTreeSet<
 }
 
 /// Runs a users task over its stream, and holds what it says against what was said.
-fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<Option<Ms>, String> {
+fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>, Vec<Partial>), String> {
     let sources = if scenario.is_keyed { 1 } else { scenario.inputs as usize };
     let mut users = users_task(scenario, sources);
     let stream = scenario.users_stream(task);
@@ -166,37 +176,57 @@ fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<Option<Ms>, 
     if let Some(to_ms) = users.aligned_ms() {
         users.close_until(to_ms, &mut partials, &MemoryStore::default()).map_err(|error| error.to_string())?;
     }
-    for (partition, partial) in (0..).zip(partials) {
+    for (partition, partial) in (0..).zip(&partials) {
         let said = said(broker, task, partition);
-        same_partials(scenario, &partial, &said).map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
+        same_partials(scenario, partial, &said).map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
     }
-    Ok(users.closed_ms())
+    Ok((users.closed_ms(), partials))
+}
+
+/// The partials of a partition as they were published.
+fn in_log(broker: &Broker, partition: u32) -> impl Iterator<Item = Partial> {
+    let records = broker.partition(Place::Output(Topic::Partials, partition)).ever();
+    let read = |bytes: Option<&[u8]>| postcard::from_bytes(bytes.unwrap_or_default()).expect("a partial is readable");
+    records.into_iter().map(move |(_, record)| read(record.value.as_deref()))
 }
 
 /// Everything that a users task said to a rollup task, as one.
 fn said(broker: &Broker, task: u32, partition: u32) -> Partial {
     let mut all = Partial::default();
-    for (_, record) in broker.partition(Place::Output(Topic::Partials, partition)).ever() {
-        let partial: Partial =
-            postcard::from_bytes(record.value.as_deref().unwrap_or_default()).expect("a partial is readable");
-        if partial.users_task == task {
-            all.up_to_ms = all.up_to_ms.max(partial.up_to_ms);
-            all.boundaries.extend(partial.boundaries);
-        }
+    for partial in in_log(broker, partition).filter(|partial| partial.users_task == task) {
+        all.up_to_ms = all.up_to_ms.max(partial.up_to_ms);
+        all.boundaries.extend(partial.boundaries);
     }
     all
+}
+
+/// No window is longer.
+fn keep_ms(slo: &Slo) -> Ms {
+    let windows = slo.rules.iter().map(|rule| rule.long_ms).chain(slo.user_windows_ms.iter().copied());
+    windows.max().unwrap_or(0).max(slo.compliance_window_ms)
 }
 
 fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(), String> {
     if want.up_to_ms != got.up_to_ms {
         return Err(format!("said up to {} instead of {}", got.up_to_ms, want.up_to_ms));
     }
-    // Of two decisions between the same records only the last is kept: what was incomplete may differ then.
+    // A task that has nothing yet says of boundaries that they are incomplete where it closes them one by
+    // one; those who have something say the same. And of two decisions about a keyed task between the same
+    // two records only the last is kept.
     let bare = |partial: &Partial| -> Vec<BoundaryPartial> {
         let mut boundaries = partial.boundaries.clone();
-        if scenario.is_keyed {
-            boundaries.iter_mut().for_each(|boundary| boundary.is_incomplete = false);
-            boundaries.retain(|boundary| !boundary.deltas.is_empty() || !boundary.steps.is_empty());
+        boundaries.retain(|boundary| !boundary.deltas.is_empty() || !boundary.steps.is_empty());
+        for boundary in &mut boundaries {
+            boundary.is_incomplete &= !scenario.is_keyed;
+            // What is said of different keys adds up in any order.
+            boundary.deltas.sort_by_key(|delta| (delta.slo, format!("{:?}", delta.scope)));
+            for delta in &mut boundary.deltas {
+                // Of rows that have run out it does not matter when they go.
+                let from_ms = boundary.at_ms - keep_ms(&scenario.slos[delta.slo as usize]);
+                delta.seen.retain(|(ms, _)| *ms > from_ms);
+                delta.bad_seen.retain(|(ms, _)| *ms > from_ms);
+            }
+            boundary.steps.sort_by_key(|step| (step.slo, format!("{:?}", step.scope), step.window_ms));
         }
         boundaries
     };
@@ -206,27 +236,23 @@ fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(
         return Ok(());
     }
     Err(format!(
-        "boundary {same} of {} instead of {}\n     got {:?}\nexpected {:?}",
+        "boundary {same} of {} instead of {}\n{}",
         got.len(),
         want.len(),
-        got.get(same),
-        want.get(same)
+        apart(&format!("{:?}", got.get(same)), &format!("{:?}", want.get(same)))
     ))
 }
 
-/// Runs a rollup task over its stream.
+/// Runs a rollup task over partials.
 fn rollup(
     scenario: &Scenario,
-    broker: &Broker,
+    partials: Vec<Partial>,
     partition: u32,
     out: &mut Vec<RecordOut>,
 ) -> Result<Option<Ms>, String> {
     let settings = RollupSettings { partition, users_tasks: scenario.users_tasks(), ..rollup_settings() };
     let mut task = RollupTask::new(&scenario.slos, settings);
-    for (offset, record) in broker.partition(Place::Output(Topic::Partials, partition)).ever() {
-        let partial = postcard::from_bytes(record.value.as_deref().unwrap_or_default()).map_err(|e| e.to_string())?;
-        task.apply(offset, partial);
-    }
+    partials.into_iter().for_each(|partial| task.apply(0, partial));
     task.advance(out).map_err(|error| error.to_string())?;
     Ok(task.at_ms())
 }
