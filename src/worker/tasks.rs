@@ -341,7 +341,9 @@ impl Tasks {
         };
         let making = Tasks::making(setup, TaskId::Users(number));
         let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
-        self.sources.forget(number);
+        if self.setup.keyed_by_user {
+            self.sources.forget(number);
+        }
         self.users.insert(number, unit);
         self.share_memory();
         Ok(is_held)
