@@ -148,7 +148,7 @@ impl<'a> Simulation<'a> {
     fn run_to_the_end(&mut self) -> Result<(), String> {
         loop {
             if self.pass_time() {
-                return Err(format!("the run did not come to an end within {TURNS_MAX} turns"));
+                return Err(format!("the run did not come to an end within {TURNS_MAX} turns: {}", self.standstill()));
             }
             if let Some(violation) = self.world.borrow().violations.first() {
                 return Err(format!("a rule was broken: {violation}"));
@@ -319,6 +319,40 @@ impl<'a> Simulation<'a> {
         // Where every event is excluded T never begins.
         let never_ms = target_ms + HOUR_MS + 4 * self.scenario.idle_ms;
         members == world.broker.group.len() && at_ms.map_or(world.now_ms() > never_ms, |at_ms| at_ms >= target_ms)
+    }
+
+    /// Where everybody is, when nobody comes to an end.
+    fn standstill(&self) -> String {
+        let world = self.world.borrow();
+        let of = |instance: &Instance| match &instance.state {
+            State::Up(p) => format!(
+                "up {:?} news {} at ends {}",
+                p.worker.figures(),
+                p.worker.has_news(),
+                p.worker.log.is_at_ends()
+            ),
+            State::Down { until_ms } => format!("down until {until_ms}"),
+            State::Asleep(..) => "asleep".to_owned(),
+            State::Gone => "gone".to_owned(),
+        };
+        let instances: Vec<String> = self.instances.iter().map(of).collect();
+        let offsets = self.scenario.streams().into_iter().map(|stream| {
+            let committed = world.broker.group.committed(stream);
+            format!("{stream:?} {:?} of {}", committed, world.broker.partition(stream.into()).end())
+        });
+        format!(
+            "at {} of {}, {} of {} arrived, frozen {}, broker calm {}, group calm {} with {}\n{}\n{}",
+            world.now_ms(),
+            self.scenario.last_arrival_ms(),
+            self.arrived,
+            self.scenario.arrivals.len(),
+            self.is_frozen,
+            world.broker.is_calm(),
+            world.broker.group.is_calm(),
+            world.broker.group.len(),
+            instances.join("\n"),
+            offsets.collect::<Vec<_>>().join("\n")
+        )
     }
 
     fn is_settled(&self) -> bool {
