@@ -18,7 +18,7 @@ use tailburn::codec::{Decoder, InputSettings, MAX_FUTURE_SKEW_MS};
 use tailburn::log::Stream;
 use tailburn::model::record::{RecordOut, Topic};
 use tailburn::model::slo::Slo;
-use tailburn::model::time::{MINUTE_MS, Ms};
+use tailburn::model::time::{MINUTE_MS, Ms, slice_ms};
 use tailburn::operator::partial::{BoundaryPartial, Partial};
 use tailburn::pipeline::checkpoint::Mark;
 use tailburn::pipeline::pseudonym::UserIds;
@@ -222,7 +222,8 @@ fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(
             boundary.deltas.sort_by_key(|delta| (delta.slo, format!("{:?}", delta.scope)));
             for delta in &mut boundary.deltas {
                 // Of rows that have run out it does not matter when they go.
-                let from_ms = boundary.at_ms - keep_ms(&scenario.slos[delta.slo as usize]);
+                let keep_ms = keep_ms(&scenario.slos[delta.slo as usize]);
+                let from_ms = boundary.at_ms - keep_ms + slice_ms(keep_ms);
                 delta.seen.retain(|(ms, _)| *ms > from_ms);
                 delta.bad_seen.retain(|(ms, _)| *ms > from_ms);
             }
