@@ -39,6 +39,8 @@ pub struct Setup {
     /// The build and the definitions: checkpoints carry it.
     pub identity: String,
     pub checkpoint_interval_ms: Ms,
+    /// A key group's deltas may weigh as much before it is written anew; [`super::DELTAS_MIN_BYTES`].
+    pub deltas_min_bytes: u64,
     /// Memory for the rows of all users tasks of this worker.
     pub memory_limit_bytes: u64,
 }
@@ -321,6 +323,7 @@ impl Tasks {
             changelog: id.changelog(setup.users_tasks()),
             identity: &setup.identity,
             checkpoint_interval_ms: setup.checkpoint_interval_ms,
+            deltas_min_bytes: setup.deltas_min_bytes,
             limit_bytes: setup.memory_limit_bytes / u64::from(setup.users_tasks().max(1)),
         }
     }

@@ -76,6 +76,7 @@ pub struct Making<'a> {
     pub changelog: u32,
     pub identity: &'a str,
     pub checkpoint_interval_ms: Ms,
+    pub deltas_min_bytes: u64,
     pub limit_bytes: u64,
 }
 
@@ -108,7 +109,13 @@ impl<T: Task> Unit<T> {
             position: NextOffset(start),
             phase: Phase::Live,
             store,
-            ledger: Ledger::new(making.changelog, T::GROUPS, start, making.checkpoint_interval_ms),
+            ledger: Ledger::new(
+                making.changelog,
+                T::GROUPS,
+                start,
+                making.checkpoint_interval_ms,
+                making.deltas_min_bytes,
+            ),
             raised: Vec::new(),
             is_decided: false,
             found: assignment.committed.as_ref().map(|c| (c.next, c.metadata.clone())),

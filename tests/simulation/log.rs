@@ -392,6 +392,7 @@ impl Log for SimLog {
         self.is_doomed |= world.faults.strikes(Fault::RecordNotDelivered);
         // An image begins with the first block of a generation; what it replaces goes in front of it.
         if record.topic == Topic::Changelog && record.value.is_none() {
+            world.tally.replaced += 1;
             self.die_or(world, Fault::CrashInImage)?;
         }
         self.die_or(world, Fault::CrashAtSend)

@@ -77,6 +77,7 @@ pub fn setup(scenario: &Scenario) -> Setup {
         passes_over: true,
         identity: "simulated".to_owned(),
         checkpoint_interval_ms: scenario.checkpoint_ms,
+        deltas_min_bytes: scenario.deltas_min_bytes,
         memory_limit_bytes: scenario.memory_bytes,
     }
 }

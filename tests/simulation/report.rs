@@ -129,6 +129,7 @@ impl Totals {
         sum.expelled += one.expelled;
         sum.moved += one.moved;
         sum.purges += one.purges;
+        sum.replaced += one.replaced;
         sum.compacted += one.compacted;
         let (sum, one) = (&mut self.compared, &success.compared);
         sum.records += one.records;

@@ -45,6 +45,8 @@ pub struct Tally {
     pub expelled: u64,
     pub moved: u64,
     pub purges: u64,
+    /// Blocks of the changelog that a new image replaced.
+    pub replaced: u64,
     pub compacted: u64,
 }
 
