@@ -9,7 +9,7 @@ use crate::pipeline::intake::Spread;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::rollup::{RollupSettings, RollupTask, rollup_tasks};
 use crate::pipeline::users::{UsersSettings, UsersTask};
-use crate::worker::{Patience, Setup};
+use crate::worker::{DELTAS_MIN_BYTES, Patience, Setup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,6 +118,7 @@ pub fn setup(
         passes_over: true,
         identity,
         checkpoint_interval_ms: settings.state.checkpoint_interval_ms,
+        deltas_min_bytes: DELTAS_MIN_BYTES,
         memory_limit_bytes: settings.state.memory_limit_bytes / u64::from(settings.workers.max(1)),
     })
 }

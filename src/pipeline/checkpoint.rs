@@ -45,6 +45,9 @@ pub struct ReadAgain {
 pub struct UsersMark {
     /// How far each source had come.
     pub sources: Vec<Watermark>,
+    /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
+    /// of each pair and up to the second. What said so may lie before what is read again.
+    incomplete: Vec<Vec<(Ms, Ms)>>,
     /// By SLO: groups that have a key of their own.
     admitted: BTreeMap<String, Vec<Vec<u8>>>,
 }
@@ -174,7 +177,11 @@ impl UsersTask {
             let texts = rows.admitted.iter().map(|g| rows.groups.get(*g).to_vec()).collect();
             (rows.slo.name.clone(), texts)
         });
-        UsersMark { sources: self.sources.iter().map(|s| s.watermark).collect(), admitted: admitted.collect() }
+        UsersMark {
+            sources: self.sources.iter().map(|s| s.watermark).collect(),
+            incomplete: self.sources.iter().map(|s| s.incomplete.iter().copied().collect()).collect(),
+            admitted: admitted.collect(),
+        }
     }
 
     /// From where the task's stream has to be read again for all that is not closed; `next` is where it
@@ -268,6 +275,9 @@ impl UsersTask {
             if let (true, Some(raised_ms)) = (several, said.raised_ms()) {
                 source.watermark.raise_to(raised_ms, false);
             }
+        }
+        for (source, said) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.incomplete)) {
+            source.incomplete.extend(said);
         }
     }
 

@@ -19,7 +19,7 @@ use std::ops::{ControlFlow, Range};
 /// Rows of a block, in bytes: well below what brokers take.
 const BLOCK_BYTES: usize = 384 * 1_024;
 /// A group's deltas may weigh as much before a new image is written, however small its image is.
-const DELTAS_MIN_BYTES: u64 = 64 * 1_024;
+pub const DELTAS_MIN_BYTES: u64 = 64 * 1_024;
 /// The first byte of a key.
 const MARK: u8 = 0;
 const BLOCK: u8 = 1;
@@ -30,6 +30,7 @@ pub struct Ledger {
     pub sequence: u64,
     pub groups: Vec<GroupMark>,
     interval_ms: Ms,
+    deltas_min_bytes: u64,
     /// When this round over the groups began, and how many of them are written.
     round: Option<(Ms, u16)>,
     /// All groups are due.
@@ -41,7 +42,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn new(partition: u32, groups: u16, start: i64, interval_ms: Ms) -> Ledger {
+    pub fn new(partition: u32, groups: u16, start: i64, interval_ms: Ms, deltas_min_bytes: u64) -> Ledger {
         let again = ReadAgain { offset: start, watermark: Watermark::default() };
         let none = GroupMark { at_ms: None, again, generation: 0, blocks: 0, image_bytes: 0, delta_bytes: 0 };
         Ledger {
@@ -49,6 +50,7 @@ impl Ledger {
             sequence: 0,
             groups: vec![none; usize::from(groups)],
             interval_ms: interval_ms.max(1),
+            deltas_min_bytes,
             round: None,
             is_urgent: false,
             is_rewriting: false,
@@ -109,7 +111,7 @@ impl Ledger {
         if rows.is_empty() && !self.is_rewriting {
             return Ok(());
         }
-        let outweighs = mark.delta_bytes + rows.bytes() as u64 > mark.image_bytes.max(DELTAS_MIN_BYTES);
+        let outweighs = mark.delta_bytes + rows.bytes() as u64 > mark.image_bytes.max(self.deltas_min_bytes);
         let first = if mark.generation == 0 || outweighs || self.is_rewriting {
             let old = (mark.generation, std::mem::take(&mut mark.blocks));
             mark.generation += 1;
@@ -277,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_round_takes_the_interval_and_leaves_no_group_out() {
-        let mut ledger = Ledger::new(0, 64, 0, 30_000);
+        let mut ledger = Ledger::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
         let mut groups = Vec::new();
         for now_ms in (0..=30_000).step_by(200) {
             let due = ledger.due(now_ms);
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn deltas_follow_the_image_until_they_outweigh_it() {
-        let (mut ledger, mut store) = (Ledger::new(3, 2, 0, 1_000), MemoryStore::default());
+        let (mut ledger, mut store) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), MemoryStore::default());
         let mut keys = Vec::new();
         let large = "x".repeat(40_000);
         for value in ["small", &large, &large] {
@@ -311,7 +313,7 @@ mod tests {
     #[test]
     fn a_block_is_read_as_it_was_written() {
         let store = MemoryStore::default();
-        let (mut ledger, mut out) = (Ledger::new(3, 2, 0, 1_000), Vec::new());
+        let (mut ledger, mut out) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), Vec::new());
         let mut batch = rows(&[("p/a", Some("1")), ("p/b", Some(""))]);
         ledger.write_group(1, &mut batch, b"p/", &store, &mut out).expect("written");
         let (key, value) = (out[0].key.clone().unwrap_or_default(), out[0].value.clone().unwrap_or_default());

@@ -34,6 +34,7 @@ use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::route::DeadLetterCounts;
 use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
+pub use ledger::DELTAS_MIN_BYTES;
 pub use memo::Memo;
 pub use sources::Patience;
 use std::time::Duration;

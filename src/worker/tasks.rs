@@ -39,6 +39,8 @@ pub struct Setup {
     /// The build and the definitions: checkpoints carry it.
     pub identity: String,
     pub checkpoint_interval_ms: Ms,
+    /// A key group's deltas may weigh as much before it is written anew; [`super::DELTAS_MIN_BYTES`].
+    pub deltas_min_bytes: u64,
     /// Memory for the rows of all users tasks of this worker.
     pub memory_limit_bytes: u64,
 }
@@ -145,6 +147,10 @@ impl Task for Users {
             TaskMark::Rollup(_) => None,
         });
         self.task.end_replay(of);
+        // The last decision may be about the record that comes next: none that was read again met it.
+        if let Some((_, to_ms, is_incomplete)) = mark.and_then(|mark| mark.raised.last()) {
+            self.task.raise_to(0, *to_ms, *is_incomplete);
+        }
     }
 
     fn evict(&mut self, limit_bytes: u64) {
@@ -326,6 +332,7 @@ impl Tasks {
             changelog: id.changelog(setup.users_tasks()),
             identity: &setup.identity,
             checkpoint_interval_ms: setup.checkpoint_interval_ms,
+            deltas_min_bytes: setup.deltas_min_bytes,
             limit_bytes: setup.memory_limit_bytes / u64::from(setup.users_tasks().max(1)),
         }
     }
@@ -346,7 +353,9 @@ impl Tasks {
         };
         let making = Tasks::making(setup, TaskId::Users(number));
         let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
-        self.sources.forget(number);
+        if self.setup.keyed_by_user {
+            self.sources.forget(number);
+        }
         self.users.insert(number, unit);
         self.share_memory();
         Ok(is_held)
@@ -605,8 +614,8 @@ impl Tasks {
     }
 
     pub fn flush(&mut self) -> Result<(), WorkerError> {
-        self.users.values_mut().try_for_each(|unit| unit.store.flush())?;
-        Ok(self.rollups.values_mut().try_for_each(|unit| unit.store.flush())?)
+        self.users.values_mut().try_for_each(Unit::flush_now)?;
+        self.rollups.values_mut().try_for_each(Unit::flush_now)
     }
 
     /// Closes what belongs to streams that are given up.

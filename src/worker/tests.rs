@@ -148,6 +148,7 @@ fn worker(brokers: &Brokers, directory: &Directory, made: Made) -> Worker<TestLo
         passes_over: made.passes_over,
         identity: "test".to_owned(),
         checkpoint_interval_ms: 2_000,
+        deltas_min_bytes: DELTAS_MIN_BYTES,
         memory_limit_bytes: made.memory_bytes,
     };
     Worker::new(TestLog::open(brokers, made.batch), Tasks::new(setup, Box::new(directory.clone()), route()))

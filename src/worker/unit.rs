@@ -77,12 +77,23 @@ pub struct Making<'a> {
     pub changelog: u32,
     pub identity: &'a str,
     pub checkpoint_interval_ms: Ms,
+    pub deltas_min_bytes: u64,
     pub limit_bytes: u64,
 }
 
 impl<T: Task> Unit<T> {
     /// Takes a task up. `true`: its stream is to be held back until [`Unit::go_on_restoring`] says so.
     pub fn take_up<L: Log>(
+        log: &mut L,
+        stores: &mut dyn Stores,
+        making: &Making<'_>,
+        assignment: &Assignment,
+        task: T,
+    ) -> Result<(Unit<T>, bool), WorkerError> {
+        Unit::made(log, stores, making, assignment, task).map_err(|e| damaged(making.id, e))
+    }
+
+    fn made<L: Log>(
         log: &mut L,
         stores: &mut dyn Stores,
         making: &Making<'_>,
@@ -99,7 +110,13 @@ impl<T: Task> Unit<T> {
             position: NextOffset(start),
             phase: Phase::Live,
             store,
-            ledger: Ledger::new(making.changelog, T::GROUPS, start, making.checkpoint_interval_ms),
+            ledger: Ledger::new(
+                making.changelog,
+                T::GROUPS,
+                start,
+                making.checkpoint_interval_ms,
+                making.deltas_min_bytes,
+            ),
             raised: Vec::new(),
             is_decided: false,
             found: assignment.committed.as_ref().map(|c| (c.next, c.metadata.clone())),
@@ -193,7 +210,8 @@ impl<T: Task> Unit<T> {
     /// Goes on restoring. The offset to read from, once that is done.
     pub fn go_on_restoring(&mut self, identity: &str, now_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
         let Phase::Restoring(restore) = &mut self.phase else { return Ok(None) };
-        let Some(mark) = restore.go_on(self.store.as_mut(), &T::prefix, now_ms)? else { return Ok(None) };
+        let restored = restore.go_on(self.store.as_mut(), &T::prefix, now_ms).map_err(|e| damaged(self.id, e))?;
+        let Some(mark) = restored else { return Ok(None) };
         let next = self.position;
         self.phase = Phase::Replaying(next);
         self.loaded(mark)?;
@@ -340,7 +358,9 @@ impl<T: Task> Unit<T> {
         for group in due {
             let mut rows = Batch::new();
             self.task.save_group(group, &mut rows)?;
-            self.ledger.write_group(group, &mut rows, &T::prefix(group), self.store.as_ref(), out)?;
+            self.ledger
+                .write_group(group, &mut rows, &T::prefix(group), self.store.as_ref(), out)
+                .map_err(|e| damaged(self.id, e))?;
             rows.sorted().for_each(|(key, value)| match value {
                 Some(value) => self.batch.put(key, value),
                 None => self.batch.delete(key),
@@ -385,7 +405,7 @@ impl<T: Task> Unit<T> {
             fault::point(Place::BetweenStores);
         }
         if self.is_live() && std::mem::take(&mut self.ledger.is_round) {
-            self.flush(log)?;
+            self.flush(log).map_err(|e| damaged(self.id, e))?;
             self.task.evict(self.limit_bytes);
         }
         Ok(())
@@ -418,6 +438,11 @@ impl<T: Task> Unit<T> {
         (self.is_live() && from > self.start).then_some((self.stream, NextOffset(from)))
     }
 
+    /// Makes the store durable, on the way out.
+    pub fn flush_now(&mut self) -> Result<(), WorkerError> {
+        self.store.flush().map_err(|e| damaged(self.id, e.into()))
+    }
+
     pub fn set_limit(&mut self, limit_bytes: u64) {
         self.limit_bytes = limit_bytes;
     }
@@ -439,6 +464,16 @@ fn opened(stores: &mut dyn Stores, task: TaskId) -> Result<Box<dyn Store>, Worke
 fn useless(task: TaskId, error: WorkerError) -> WorkerError {
     match error {
         WorkerError::Checkpoint(error) => of(task, error),
+        other => other,
+    }
+}
+
+/// The same where the changelog is read too: what cannot be read of that is no fault of the store.
+fn damaged(task: TaskId, error: WorkerError) -> WorkerError {
+    match error {
+        WorkerError::Checkpoint(CheckpointError::Store(store)) if store.is_corruption() => {
+            WorkerError::Useless { task, why: store.to_string() }
+        }
         other => other,
     }
 }
