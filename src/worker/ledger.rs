@@ -247,8 +247,11 @@ pub fn unpack(mut rows: &[u8], batch: &mut Batch) -> bool {
     true
 }
 
-/// The first row: its key, its value, and what is behind it.
-fn row(rows: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+/// A key, its value, and what is behind them.
+type Row<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+/// The first row.
+fn row(rows: &[u8]) -> Option<Row<'_>> {
     let (length, rest) = rows.split_first_chunk::<4>()?;
     let (key, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;

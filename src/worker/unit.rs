@@ -34,7 +34,7 @@ pub trait Task {
 
 /// How far a task is.
 pub enum Phase {
-    Restoring(Restore),
+    Restoring(Box<Restore>),
     /// Its stream is read again up to here.
     Replaying(NextOffset),
     Live,
@@ -196,7 +196,7 @@ impl<T: Task> Unit<T> {
         tracing::info!(task = %self.id, sequence, whole, "restoring from the changelog");
         let Phase::Replaying(next) = self.phase else { return Ok(()) };
         self.position = next;
-        self.phase = Phase::Restoring(Restore::begin(log, self.id, making.changelog, sequence, from, range)?);
+        self.phase = Phase::Restoring(Box::new(Restore::begin(log, self.id, making.changelog, sequence, from, range)?));
         Ok(())
     }
 
@@ -351,7 +351,7 @@ impl<T: Task> Unit<T> {
         }
         let due = self.ledger.due(now_ms);
         let here = (self.position, self.task.at_ms());
-        if due.is_empty() && !self.is_decided || !self.is_decided && self.is_as_marked(here) {
+        if !self.is_decided && (due.is_empty() || self.is_as_marked(here)) {
             return Ok(());
         }
         let again = self.task.read_again(self.position.0);

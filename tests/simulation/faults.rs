@@ -125,7 +125,7 @@ pub const TABLE: [Point; 52] = [
     point(Fault::BrokerSilent, "broker_silent", 400, "the brokers are out of reach for a while"),
     point(Fault::CutOff, "cut_off", 400, "the brokers are out of reach for one process"),
     point(Fault::InputStalled, "input_stalled", 100, "an input partition gives nothing for a while, though there is something"),
-    point(Fault::Compacted, "compacted", 300, "a changelog or the sources are compacted, up to somewhere"),
+    point(Fault::Compacted, "compacted", 300, "the changelogs and the sources are compacted, up to somewhere"),
     point(Fault::PurgeLate, "purge_late", 3, "the brokers delete later what they may"),
     point(Fault::ClockForward, "clock_forward", 1_500, "the machine's clock jumps forward"),
     point(Fault::ClockBack, "clock_back", 1_500, "the machine's clock jumps back"),

@@ -2,7 +2,7 @@
 //! one over Kafka. A rebalance takes two polls, a producer is renewed after a disturbed commit, and
 //! leaving drops what is open.
 
-use crate::broker::{Broker, Denied, Place, TRANSACTION_TIMEOUT_MS};
+use crate::broker::{Denied, Place, TRANSACTION_TIMEOUT_MS};
 use crate::faults::Fault;
 use crate::group::MemberId;
 use crate::partition::{Batch, Record};
@@ -546,12 +546,4 @@ pub fn hand_over(stream: Stream, batch: &[(i64, Rc<Record>)], each: &mut dyn FnM
         let (key, headers) = (record.key.as_deref(), &**record);
         each(stream, &RecordIn { partition, offset: *offset, key, value, timestamp_ms, headers });
     }
-}
-
-/// Compacts what is compacted, here and there.
-pub fn compact(broker: &mut Broker, places: &[Place], pick: u64, share: i64, drops_tombstones: bool) -> usize {
-    let place = places[(pick % places.len() as u64) as usize];
-    let partition = broker.partition(place);
-    let to = partition.first() + (partition.end() - partition.first()) * share / 100;
-    broker.compact(place, to, drops_tombstones)
 }

@@ -5,7 +5,7 @@ use crate::broker::{Broker, Place};
 use crate::compare;
 use crate::dice::Dice;
 use crate::faults::{Fault, Faults, Taken};
-use crate::log::{SimLog, compact};
+use crate::log::SimLog;
 use crate::partition::Partition;
 use crate::reference::{route, setup};
 use crate::scenario::Scenario;
@@ -425,10 +425,12 @@ fn disturb(world: &mut World, scenario: &Scenario) {
     }
     if world.faults.strikes(Fault::Compacted) {
         let changelogs = (0..scenario.users_tasks() + scenario.rollups).map(|p| Place::Output(Topic::Changelog, p));
-        let places: Vec<Place> = changelogs.chain([Place::from(Stream::Sources)]).collect();
-        let (pick, share) = (world.reading.below(1_000), world.reading.between(20, 120));
-        let drops_tombstones = world.reading.one_in(2);
-        world.tally.compacted += compact(&mut world.broker, &places, pick, share, drops_tombstones) as u64;
+        for place in changelogs.chain([Place::from(Stream::Sources)]) {
+            let (share, drops_tombstones) = (world.reading.between(20, 120), world.reading.one_in(2));
+            let partition = world.broker.partition(place);
+            let to = partition.first() + (partition.end() - partition.first()) * share / 100;
+            world.tally.compacted += world.broker.compact(place, to, drops_tombstones) as u64;
+        }
     }
 }
 

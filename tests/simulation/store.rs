@@ -271,9 +271,7 @@ impl Store for SimStore {
 
     fn flush(&mut self) -> Result<(), StoreError> {
         self.strike(Fault::CrashBeforeFlush)?;
-        if let Err(error) = self.strike(Fault::FlushFailed) {
-            return Err(error);
-        }
+        self.strike(Fault::FlushFailed)?;
         self.disk.borrow_mut().unflushed.clear();
         self.world.borrow_mut().tally.flushes += 1;
         self.strike(Fault::CrashAfterFlush)
