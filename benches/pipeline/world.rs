@@ -157,7 +157,9 @@ impl World {
     pub fn enqueue(&mut self) {
         let (offset, _, value) = self.traffic.next();
         let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
-        assert!(self.route.apply(0, &record, &mut self.users).is_none(), "the record decodes");
+        let users = &mut self.users;
+        let dead_letter = self.route.apply(0, &record, |outcome| users.apply(0, record.offset, outcome));
+        assert!(dead_letter.is_none(), "the record decodes");
     }
 
     /// Closes what the watermark allows.

@@ -145,6 +145,7 @@ impl<L: Log> DirectWorker<L> {
             phases: [0, 0, 1 + self.rollups.len()],
             inputs: self.positions.len(),
             changelog_bytes: 0,
+            checkpointed_ms: None,
         }
     }
 

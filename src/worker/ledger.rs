@@ -74,6 +74,11 @@ impl Ledger {
         (self.is_urgent, self.is_rewriting) = (true, true);
     }
 
+    /// When the round began in which the oldest of the groups was written.
+    pub fn since_ms(&self) -> Option<Ms> {
+        self.round.map(|(began_ms, _)| began_ms)
+    }
+
     pub fn is_rewriting(&self) -> bool {
         self.is_rewriting
     }

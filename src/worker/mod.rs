@@ -136,6 +136,8 @@ pub struct Figures {
     /// Input partitions.
     pub inputs: usize,
     pub changelog_bytes: u64,
+    /// When the oldest key group was written, by the clock that commits are told.
+    pub checkpointed_ms: Option<Ms>,
 }
 
 impl Figures {
@@ -152,6 +154,10 @@ impl Figures {
         self.phases.iter_mut().zip(other.phases).for_each(|(own, more)| *own += more);
         self.inputs += other.inputs;
         self.changelog_bytes += other.changelog_bytes;
+        self.checkpointed_ms = match (self.checkpointed_ms, other.checkpointed_ms) {
+            (Some(own), Some(more)) => Some(own.min(more)),
+            (own, more) => own.or(more),
+        };
     }
 }
 

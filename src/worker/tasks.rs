@@ -652,6 +652,7 @@ impl Tasks {
         };
         self.users.values().for_each(|unit| phases[of(&unit.phase)] += 1);
         self.rollups.values().for_each(|unit| phases[of(&unit.phase)] += 1);
+        let users = self.users.values().map(|unit| unit.ledger.since_ms());
         Figures {
             counts,
             dead_letters: self.route.dead_letters,
@@ -661,6 +662,7 @@ impl Tasks {
             phases,
             inputs: self.inputs.len(),
             changelog_bytes: self.changelog_bytes,
+            checkpointed_ms: users.chain(self.rollups.values().map(|unit| unit.ledger.since_ms())).flatten().min(),
         }
     }
 }

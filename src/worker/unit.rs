@@ -310,7 +310,7 @@ impl<T: Task> Unit<T> {
         }
         self.phase = Phase::Live;
         let at = self.published_ms.map(Moment);
-        tracing::info!(task = %self.id, from = self.replayed_from, to = target.0, at = ?at, "live");
+        tracing::debug!(task = %self.id, from = self.replayed_from, to = target.0, at = ?at, "live");
         fault::point(Place::Live);
         Ok(())
     }

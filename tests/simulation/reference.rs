@@ -254,7 +254,9 @@ fn rollup(
 ) -> Result<Option<Ms>, String> {
     let settings = RollupSettings { partition, users_tasks: scenario.users_tasks(), ..rollup_settings() };
     let mut task = RollupTask::new(&scenario.slos, settings);
-    partials.into_iter().for_each(|partial| task.apply(0, partial));
+    for partial in partials {
+        assert!(task.apply(0, partial), "a boundary is said once by a users task");
+    }
     task.advance(out).map_err(|error| error.to_string())?;
     Ok(task.at_ms())
 }

@@ -76,10 +76,18 @@ impl<'a> WorkerThread<'a> {
         Ok(())
     }
 
+    /// The clock of checkpoints: it never goes back.
+    fn elapsed_ms(&self) -> Ms {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// For those who look from outside.
     fn tell(&self, worker: &Worker<KafkaLog>, published: &Published) {
         let all = self.process.tell(self.index, &worker.figures(), Some(worker.is_live()));
         published.tell(&all, Some(now_ms()));
+        if let Some(checkpointed_ms) = worker.figures().checkpointed_ms {
+            metrics::gauge!(names::CHECKPOINT_AGE).set((self.elapsed_ms() - checkpointed_ms) as f64 / 1_000.0);
+        }
     }
 
     fn commit(
@@ -89,8 +97,7 @@ impl<'a> WorkerThread<'a> {
         recovery: &mut Recovery,
     ) -> Result<(), Ended> {
         let began = Instant::now();
-        let elapsed_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let outcome = worker.commit(published, elapsed_ms).map_err(ended);
+        let outcome = worker.commit(published, self.elapsed_ms()).map_err(ended);
         if outcome.is_ok() {
             recovery.went_well();
         }

@@ -63,6 +63,8 @@ pub struct KafkaLog {
     owned: BTreeMap<Stream, Position>,
     owed: Option<Answer>,
     paused: Vec<Stream>,
+    /// Ours, held back since they were given to us, and not fetched yet: where they begin.
+    deferred: BTreeMap<Stream, NextOffset>,
     /// Brokers were out of reach since ends were asked for the last time.
     disturbed: bool,
 }
@@ -99,6 +101,7 @@ impl KafkaLog {
             owned: BTreeMap::new(),
             owed: None,
             paused: Vec::new(),
+            deferred: BTreeMap::new(),
             disturbed: false,
         })
     }
@@ -155,19 +158,19 @@ impl KafkaLog {
         match self.owed.take() {
             None => Ok(()),
             Some(Answer::Assign(begins)) => {
-                let list = self.list(begins.iter().map(|(stream, next)| (*stream, Some(*next))))?;
-                for begin in list.elements() {
-                    self.fetcher.forward(begin.topic(), begin.partition())?;
-                }
-                self.fetcher.consumer()?.incremental_assign(&list).map_err(|e| broken("take partitions", &e))?;
-                let held_back: Vec<Stream> = begins.into_keys().filter(|s| self.paused.contains(s)).collect();
-                self.pause(&held_back)
+                // What is held back is not fetched at all before it is wanted: fetched, paused and then sought,
+                // a partition may go on behind records that nobody took.
+                let (held_back, begun) = begins.into_iter().partition(|(stream, _)| self.paused.contains(stream));
+                self.deferred.extend::<BTreeMap<Stream, NextOffset>>(held_back);
+                self.begin(&begun)
             }
             Some(Answer::Unassign(streams)) => {
-                self.release(&streams)?;
+                let begun: Vec<Stream> =
+                    streams.iter().copied().filter(|stream| self.deferred.remove(stream).is_none()).collect();
+                self.release(&begun)?;
                 self.owned.retain(|stream, _| !streams.contains(stream));
                 self.paused.retain(|stream| !streams.contains(stream));
-                let list = self.list(streams.into_iter().map(|stream| (stream, None)))?;
+                let list = self.list(begun.into_iter().map(|stream| (stream, None)))?;
                 for given_up in list.elements() {
                     self.fetcher.forget(given_up.topic(), given_up.partition());
                 }
@@ -181,6 +184,15 @@ impl KafkaLog {
         let held_back = streams.iter().filter(|stream| self.paused.contains(stream));
         let list = self.list(held_back.map(|stream| (*stream, None)))?;
         self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))
+    }
+
+    /// Begins to fetch partitions that the group gave us.
+    fn begin(&mut self, begins: &BTreeMap<Stream, NextOffset>) -> Result<(), LogError> {
+        let list = self.list(begins.iter().map(|(stream, next)| (*stream, Some(*next))))?;
+        for begin in list.elements() {
+            self.fetcher.forward(begin.topic(), begin.partition())?;
+        }
+        self.fetcher.consumer()?.incremental_assign(&list).map_err(|e| broken("take partitions", &e))
     }
 
     /// Where to begin in partitions that are new to us.
@@ -399,6 +411,9 @@ impl Log for KafkaLog {
             }
             // Nothing of it will be read again.
             Some(Answer::Unassign(streams)) if streams.contains(&stream) => {}
+            _ if self.deferred.contains_key(&stream) => {
+                self.deferred.insert(stream, next);
+            }
             _ => self.seek_native(stream, next)?,
         }
         if let Some(position) = self.owned.get_mut(&stream) {
@@ -436,7 +451,10 @@ impl Log for KafkaLog {
         self.paused.retain(|stream| !streams.contains(stream));
         let begun: Vec<Stream> = streams.iter().copied().filter(|stream| !self.awaits_assignment(*stream)).collect();
         let list = self.list(begun.into_iter().map(|stream| (stream, None)))?;
-        self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))
+        self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))?;
+        let wanted = |stream: &Stream| Some((*stream, self.deferred.remove(stream)?));
+        let begins: BTreeMap<Stream, NextOffset> = streams.iter().filter_map(wanted).collect();
+        if begins.is_empty() { Ok(()) } else { self.begin(&begins) }
     }
 
     /// The end is behind what is still in transactions: one that its writer has committed may be among
@@ -486,7 +504,8 @@ impl KafkaLog {
     }
 
     fn awaits_assignment(&self, stream: Stream) -> bool {
-        matches!(&self.owed, Some(Answer::Assign(begins)) if begins.contains_key(&stream))
+        self.deferred.contains_key(&stream)
+            || matches!(&self.owed, Some(Answer::Assign(begins)) if begins.contains_key(&stream))
     }
 }
 
