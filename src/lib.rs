@@ -9,28 +9,35 @@
 //! # Bird's eye
 //!
 //! ```text
-//! input topics ──► route ──────► users ─────────► partials topic ──► rollup ─────► slo-status, slo-history,
-//! (any key)        decode, map   verdict per SLO, keyed by           merge,        burn-alerts, tail-cohorts,
-//!                    │           row per user,    slo|scope|..       evaluate,     user-status
-//!                    │           close boundaries                    encode
+//! input topics ──► route ───────► repartition ──► users ─────────► partials ──► rollup ─────► slo-status, slo-history,
+//! (any key)        decode, map,   topic           row per user,    topic        merge,        burn-alerts, tail-cohorts,
+//!                  verdict per    blocks of       close            slo|scope|.. evaluate,     user-status
+//!                  SLO            verdicts        boundaries                    encode
 //!                    └──► dead-letters
 //! ```
 //!
-//! - **Route** ([`pipeline::route`]) makes an [`Outcome`](model::outcome::Outcome) of a record's bytes,
-//!   or a dead letter with the first reason that holds.
-//! - **Users** ([`pipeline::users`]) classifies the outcome for every SLO and lets the verdict wait for
-//!   the boundary at which it is visible. When the watermarks let a boundary close
-//!   ([`pipeline::close`]), what waited is added to rows and keys, and only what changed leaves, as a
-//!   [`Partial`](operator::partial::Partial). At each step of a user window one pass over the active
-//!   rows ([`pipeline::step`]) gives the distribution over users, the leaf cube and the worst served.
+//! - **Route** ([`pipeline::route`], [`pipeline::intake`]) makes an [`Outcome`](model::outcome::Outcome) of
+//!   a record's bytes, or a dead letter with the first reason that holds; it classifies the outcome for
+//!   every SLO and decides at which boundary the verdict is visible. Everything that depends on the order
+//!   of an input partition is decided here. Verdicts leave in blocks ([`pipeline::block`]), each with the
+//!   watermark of its source. (Where the input is keyed by user there are no blocks: route and users are
+//!   one task.)
+//! - **Users** ([`pipeline::users`]) lets verdicts wait for their boundary. When the watermarks of all
+//!   sources let a boundary close ([`pipeline::close`]), what waited is added to rows and keys, and only
+//!   what changed leaves, as a [`Partial`](operator::partial::Partial). At each step of a user window one
+//!   pass over the active rows ([`pipeline::step`]) gives the distribution over users, the leaf cube and
+//!   the worst served.
 //! - **Rollup** ([`pipeline::rollup`]) merges the partials of a boundary once all users tasks have
 //!   closed it, lets every key take its step ([`operator::key_state`]) and encodes what leaves. A key
 //!   belongs to one rollup task, which is the only writer of its output partition.
-//! - **The worker** ([`worker`]) polls the log, feeds the tasks, and commits outputs, partials and
-//!   consumed offsets in one transaction. State goes to a [`Store`](state::Store) at checkpoints; after
-//!   a start the log is read again from there to the committed offsets, with all effects dropped.
+//! - **The worker** ([`worker`]) polls the log, feeds the tasks that Kafka's group protocol gave it, and
+//!   commits outputs, blocks, partials, changelog and consumed offsets in one transaction. State goes to
+//!   the changelog key group by key group and to a local [`Store`](state::Store) behind it; a task that
+//!   is taken up is restored from there, and its stream is read again to the committed offset with all
+//!   effects dropped.
 //!
-//! The same tasks run on Kafka (`run`) and on a log inside the process (`backtest`, `demo`, tests).
+//! The same tasks run on Kafka (`run`) and on a log inside the process (`backtest`, `demo`, tests), there
+//! without blocks and without a changelog ([`worker::direct`]).
 //!
 //! # Code map
 //!
@@ -48,6 +55,7 @@
 //! - [`config`]: typed settings, each with its origin.
 //! - [`telemetry`]: log lines and metric names.
 //! - [`http`]: health, metrics and the API, from what was committed.
+//! - [`fault`]: the places where a harness may make the process die.
 //! - [`traffic`]: seeded traffic with planted incidents; it knows nothing of what judges it.
 //! - [`worker`]: the loop around the core: transactions, checkpoints, replay, idle partitions.
 //! - [`command`]: the command line, one file a subcommand; assembles everything above.
@@ -56,8 +64,9 @@
 //!
 //! 1. *An output is visible only together with the offsets that caused it.* [`log::Log::commit`] is the
 //!    only way out, and takes both; readers of our topics read committed records.
-//! 2. *The store never holds what is not committed.* The worker checkpoints between transactions, and a
-//!    batch carries the offsets it is true of ([`pipeline::checkpoint`]).
+//! 2. *The store never holds what is not committed.* Rows go to the changelog in a transaction, and to
+//!    the store once it succeeded, with the mark that says what they are true of
+//!    ([`pipeline::checkpoint`], [`worker`]).
 //! 3. *No figure depends on a clock, on chance or on the order of a hash map.* `model`, `definition`,
 //!    `codec`, `operator` and `pipeline` are functions of their input; wall time is handed in by the
 //!    worker. `clippy.toml` forbids the calls, and the modules of the shell that make them say why.
@@ -83,7 +92,9 @@
 //!
 //! - No timers per user and no incremental histograms: one sequential pass per step is cheaper.
 //! - No locks and no sharing on the way of an event: a worker is one thread with its own log and state.
-//! - No write-ahead log: the input is one. What a crash takes from the store is read again.
+//! - No write-ahead log: the changelog is one. What a crash takes from the store is read again.
+//! - No hand-over between tasks but through the log, and no decision that is not its owner's: whoever
+//!   owns an input partition alone decides that it is passed over, by raising its watermark.
 //! - No query language over state, no dashboards, no notifications: topics, an API and metrics are the
 //!   interfaces, and others are better at the rest.
 //! - No own mathematics where a library has it, unless that library asks the platform; then the source
@@ -96,7 +107,7 @@
 //! | dead letters, weights | 1 | [`codec`] |
 //! | good, bad, unclassified | 2 | [`operator::classify`], [`model::expr`] |
 //! | keys and groups | 2 | [`model::key`], [`pipeline::close`] |
-//! | boundaries, late events, idle partitions | 3 | [`model::time`], [`operator::watermark`], [`worker`] |
+//! | boundaries, late events, idle partitions | 3 | [`model::time`], [`operator::watermark`], [`pipeline::intake`], [`worker`] |
 //! | windows, `sli`, `burn`, `coverage` | 4 | [`operator::window`], [`operator::status`] |
 //! | `state`, `flags`, when a status is due | 5 | [`operator::status`], [`operator::key_state`] |
 //! | rules, guards, `held_back_by` | 6 | [`operator::burn_rate`], [`operator::significance`] |
@@ -113,6 +124,7 @@ pub mod codec;
 pub mod command;
 pub mod config;
 pub mod definition;
+pub mod fault;
 pub mod http;
 pub mod log;
 pub mod model;

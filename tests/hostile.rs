@@ -70,7 +70,9 @@ impl Flow {
         for (offset, line) in (0..).zip(lines) {
             let value = line.as_bytes();
             let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
-            self.dead_letters += u64::from(self.route.apply(0, &record, &mut self.users).is_some());
+            let users = &mut self.users;
+            let dead_letter = self.route.apply(0, &record, |outcome| users.apply(0, record.offset, outcome));
+            self.dead_letters += u64::from(dead_letter.is_some());
         }
     }
 
@@ -81,7 +83,7 @@ impl Flow {
         self.users.close_until(end_ms, &mut partials, &MemoryStore::default()).expect("closed");
         let mut out = Vec::new();
         for partial in partials {
-            self.rollup.apply(partial);
+            assert!(self.rollup.apply(0, partial), "a boundary is closed once");
         }
         self.rollup.advance(&mut out).expect("evaluated");
         out

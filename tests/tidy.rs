@@ -20,7 +20,7 @@ struct Layer {
 
 const CORE: &str = "the functional core does no IO and knows no log, no store on disk and no configuration, so that \
                     one oracle, one simulator and one backtest run the code that runs in production";
-const SHELL: [&str; 12] = [
+const SHELL: [&str; 13] = [
     "model",
     "definition",
     "codec",
@@ -33,8 +33,9 @@ const SHELL: [&str; 12] = [
     "config",
     "traffic",
     "worker",
+    "fault",
 ];
-const EVERYTHING: [&str; 13] = [
+const EVERYTHING: [&str; 14] = [
     "model",
     "definition",
     "codec",
@@ -48,6 +49,7 @@ const EVERYTHING: [&str; 13] = [
     "traffic",
     "worker",
     "command",
+    "fault",
 ];
 const LAYERS: &[Layer] = &[
     Layer { module: "model", may_import: &[], why: "the vocabulary is what all others share" },
@@ -72,6 +74,7 @@ const LAYERS: &[Layer] = &[
         may_import: &["model", "config"],
         why: "HTTP reads snapshots that the worker publishes and never reaches into a running task",
     },
+    Layer { module: "fault", may_import: &[], why: "a place to die at knows nothing of what dies" },
     Layer { module: "traffic", may_import: &["model"], why: "generated traffic must not depend on what judges it" },
     Layer {
         module: "worker",
@@ -86,6 +89,7 @@ const LAYERS: &[Layer] = &[
             "http",
             "telemetry",
             "config",
+            "fault",
         ],
         why: "the shell runs the pipeline; commands start the shell",
     },

@@ -157,7 +157,9 @@ impl World {
     pub fn enqueue(&mut self) {
         let (offset, _, value) = self.traffic.next();
         let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
-        assert!(self.route.apply(0, &record, &mut self.users).is_none(), "the record decodes");
+        let users = &mut self.users;
+        let dead_letter = self.route.apply(0, &record, |outcome| users.apply(0, record.offset, outcome));
+        assert!(dead_letter.is_none(), "the record decodes");
     }
 
     /// Closes what the watermark allows.
@@ -175,7 +177,8 @@ impl World {
     pub fn roll_up(&mut self) {
         let partial = std::mem::take(&mut self.partials[0]);
         let bytes = postcard::to_stdvec(&partial).expect("a partial is written");
-        self.rollups[0].apply(postcard::from_bytes(&bytes).expect("a partial is read"));
+        let partial = postcard::from_bytes(&bytes).expect("a partial is read");
+        assert!(self.rollups[0].apply(0, partial), "a boundary is closed once");
         self.rollups[0].advance(&mut self.outputs).expect("outputs are written");
         self.bytes_out += self.outputs.drain(..).filter_map(|o| o.value).map(|v| v.len()).sum::<usize>();
     }

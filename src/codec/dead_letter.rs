@@ -14,6 +14,11 @@ pub const REASON: &str = "tailburn.reason";
 pub const TOPIC: &str = "tailburn.topic";
 pub const PARTITION: &str = "tailburn.partition";
 pub const OFFSET: &str = "tailburn.offset";
+/// How long the value was, where it is not all there.
+pub const CUT: &str = "tailburn.cut_from_bytes";
+
+/// A value is cut to this: a record that no topic takes would hold everything up.
+const VALUE_MAX_BYTES: usize = 12 << 20;
 
 /// The record as it came, with the reason. `partition` is the one of the dead-letter topic;
 /// `timestamp_ms` stands in where the record has no timestamp of its own.
@@ -28,7 +33,7 @@ pub fn for_kafka(
 ) -> RecordOut {
     let mut headers = Vec::new();
     record.headers.for_each(&mut |name, value| {
-        if ![REASON, TOPIC, PARTITION, OFFSET].contains(&name) {
+        if ![REASON, TOPIC, PARTITION, OFFSET, CUT].contains(&name) {
             headers.push((name.to_owned(), value.to_vec()));
         }
     });
@@ -40,11 +45,15 @@ pub fn for_kafka(
     ] {
         headers.push((name.to_owned(), value.into_bytes()));
     }
+    let kept = &record.value[..record.value.len().min(VALUE_MAX_BYTES)];
+    if kept.len() < record.value.len() {
+        headers.push((CUT.to_owned(), record.value.len().to_string().into_bytes()));
+    }
     RecordOut {
         topic: Topic::DeadLetters,
         partition,
         key: record.key.map(<[u8]>::to_vec),
-        value: Some(record.value.to_vec()),
+        value: Some(kept.to_vec()),
         headers,
         timestamp_ms: record.timestamp_ms.unwrap_or(timestamp_ms),
     }
@@ -110,6 +119,17 @@ mod tests {
         ];
         let headers: Vec<(&str, &[u8])> = out.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_value_that_no_topic_takes_is_cut_and_says_so() {
+        let value = vec![b'x'; VALUE_MAX_BYTES + 1];
+        let record =
+            RecordIn { partition: 0, offset: 0, key: None, value: &value, timestamp_ms: None, headers: &NoHeaders };
+        let out = for_kafka(&record, "outcomes", &rejected(), 0, 0);
+        assert_eq!(out.value.map(|kept| kept.len()), Some(VALUE_MAX_BYTES));
+        let cut = out.headers.iter().find(|(name, _)| name == CUT).map(|(_, value)| value.clone());
+        assert_eq!(cut, Some(value.len().to_string().into_bytes()));
     }
 
     #[test]

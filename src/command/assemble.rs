@@ -5,9 +5,11 @@ use crate::codec::output::{Encoder, OutputFormat};
 use crate::config::{self, Settings};
 use crate::definition::{self, Definitions};
 use crate::model::slo::Slo;
+use crate::pipeline::intake::Spread;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::rollup::{RollupSettings, RollupTask, rollup_tasks};
 use crate::pipeline::users::{UsersSettings, UsersTask};
+use crate::worker::{DELTAS_MIN_BYTES, Patience, Setup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,7 +70,6 @@ pub fn unbuilt(settings: &Settings) -> impl Iterator<Item = (&'static str, &'sta
             settings.schema_registry.url.is_some(),
             ("schema_registry.url", "the registry's framing is not supported yet", "set it to null"),
         ),
-        (settings.workers != 1, ("workers", "more than one thread is not supported yet", "set it to 1")),
     ];
     unbuilt.into_iter().filter(|(is_set, _)| *is_set).map(|(_, said)| said)
 }
@@ -80,10 +81,65 @@ fn refuse_unbuilt(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-/// The tasks of one process.
+/// The tasks of a direct worker.
 pub struct Tasks {
     pub users: UsersTask,
     pub rollups: Vec<RollupTask>,
+}
+
+/// What the tasks of a live worker are made of.
+pub fn setup(
+    settings: &Settings,
+    slos: &Arc<Vec<Slo>>,
+    inputs: u32,
+    user_ids: UserIds,
+    format: OutputFormat,
+    identity: String,
+) -> Result<Setup, Failure> {
+    refuse_unbuilt(settings)?;
+    let partitions = &settings.partitions;
+    Ok(Setup {
+        slos: Arc::clone(slos),
+        inputs,
+        keyed_by_user: settings.input.keyed_by_user,
+        spread: Spread {
+            partitions: partitions.users,
+            per_tenant: partitions.users_per_tenant,
+            large_tenants: partitions.large_tenants.clone(),
+        },
+        rollups: partitions.rollup,
+        users: users_settings(settings),
+        rollup: rollup_settings(settings, user_ids, format)?,
+        patience: Patience {
+            idle_timeout_ms: settings.input.idle_timeout_ms,
+            max_alignment_wait_ms: settings.input.max_alignment_wait_ms,
+            out_of_orderness_ms: settings.input.out_of_orderness_ms,
+        },
+        passes_over: true,
+        identity,
+        checkpoint_interval_ms: settings.state.checkpoint_interval_ms,
+        deltas_min_bytes: DELTAS_MIN_BYTES,
+        memory_limit_bytes: settings.state.memory_limit_bytes / u64::from(settings.workers.max(1)),
+    })
+}
+
+fn users_settings(settings: &Settings) -> UsersSettings {
+    UsersSettings {
+        out_of_orderness_ms: settings.input.out_of_orderness_ms,
+        groups_max: settings.limits.groups as usize,
+        rollup_partitions: settings.partitions.rollup,
+    }
+}
+
+fn rollup_settings(settings: &Settings, user_ids: UserIds, format: OutputFormat) -> Result<RollupSettings, Failure> {
+    Ok(RollupSettings {
+        partition: 0,
+        users_tasks: 1,
+        status_interval_ms: settings.output.status_interval_ms,
+        tenant_status_interval_ms: settings.output.tenant_status_interval_ms,
+        user_ids,
+        encoder: Arc::new(Encoder::new(format).map_err(anyhow::Error::from)?),
+    })
 }
 
 /// Makes the tasks for so many input partitions.
@@ -95,20 +151,7 @@ pub fn tasks(
     format: OutputFormat,
 ) -> Result<Tasks, Failure> {
     refuse_unbuilt(settings)?;
-    let users = UsersSettings {
-        out_of_orderness_ms: settings.input.out_of_orderness_ms,
-        groups_max: settings.limits.groups as usize,
-        rollup_partitions: settings.partitions.rollup,
-    };
-    let encoder = Encoder::new(format).map_err(anyhow::Error::from)?;
-    let rollup = RollupSettings {
-        partition: 0,
-        users_tasks: 1,
-        status_interval_ms: settings.output.status_interval_ms,
-        tenant_status_interval_ms: settings.output.tenant_status_interval_ms,
-        user_ids,
-        encoder: Arc::new(encoder),
-    };
+    let (users, rollup) = (users_settings(settings), rollup_settings(settings, user_ids, format)?);
     Ok(Tasks {
         users: UsersTask::new(Arc::clone(slos), inputs as usize, users),
         rollups: rollup_tasks(slos, settings.partitions.rollup, &rollup),

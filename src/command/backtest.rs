@@ -11,7 +11,8 @@ use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Moment;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::worker::{Observer, Worker};
+use crate::worker::Observer;
+use crate::worker::direct::DirectWorker;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -93,7 +94,7 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let sink = JsonLines::create(&args.out, args.inputs.len())?;
     let log = EmbeddedLog::new(sources, settings.partitions.rollup, sink);
     let route = Route::new(decoder, names, DeadLetterForm::Line);
-    let mut worker = Worker::new(log, route, tasks.users, tasks.rollups, inputs);
+    let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
     let mut tally = Tally::default();
     process(&mut worker, &mut tally)?;
     let summary = Summary { worker: &worker, tally: &tally, out: &args.out, plain }.to_string();
@@ -115,14 +116,14 @@ fn source_name(path: &Path, partition: u32) -> SourceName {
 }
 
 /// Turns the worker until every file is read and everything that follows from it is written.
-fn process(worker: &mut Worker<EmbeddedLog<JsonLines>>, tally: &mut Tally) -> Result<(), Failure> {
+fn process(worker: &mut DirectWorker<EmbeddedLog<JsonLines>>, tally: &mut Tally) -> Result<(), Failure> {
     let progress = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {human_pos} outcomes, {per_sec}, at {msg}")
             .map_err(anyhow::Error::from)?,
     );
     progress.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(5));
     loop {
-        let turn = worker.poll(Duration::ZERO, 0).map_err(anyhow::Error::from)?;
+        let turn = worker.poll(Duration::ZERO).map_err(anyhow::Error::from)?;
         worker.commit(tally).map_err(anyhow::Error::from)?;
         progress.inc(turn.records);
         if let Some(at_ms) = worker.users.closed_ms() {
@@ -171,7 +172,7 @@ impl Tally {
 
 /// The summary for people.
 struct Summary<'a> {
-    worker: &'a Worker<EmbeddedLog<JsonLines>>,
+    worker: &'a DirectWorker<EmbeddedLog<JsonLines>>,
     tally: &'a Tally,
     out: &'a Path,
     plain: bool,

@@ -4,13 +4,12 @@
 use super::Failure;
 use crate::codec::output::{Decoder, OutputFormat};
 use crate::http::{Board, Update};
-use crate::log::Log;
 use crate::model::outcome::Rejection;
 use crate::model::output::SloStatus;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
 use crate::telemetry::names;
-use crate::worker::{Observer, Worker};
+use crate::worker::{Figures, Observer};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -72,8 +71,8 @@ impl Published {
     }
 
     /// The figures of the tasks, once a commit. `now_ms` is the wall clock, where traffic goes by it.
-    pub fn tell<L: Log>(&self, worker: &Worker<L>, now_ms: Option<Ms>) {
-        let counts = &worker.users.counts;
+    pub fn tell(&self, figures: &Figures, now_ms: Option<Ms>) {
+        let counts = &figures.counts;
         let verdicts = [
             ("accepted", counts.good + counts.bad),
             ("excluded", counts.excluded),
@@ -84,13 +83,16 @@ impl Published {
         for (verdict, count) in verdicts {
             metrics::counter!(names::EVENTS, "verdict" => verdict).absolute(count);
         }
-        for (reason, count) in Rejection::ALL.iter().zip(&worker.route.dead_letters) {
+        for (reason, count) in Rejection::ALL.iter().zip(&figures.dead_letters) {
             metrics::counter!(names::DEAD_LETTERS, "reason" => reason.as_str()).absolute(*count);
         }
-        metrics::gauge!(names::ROWS, "kind" => "users").set(worker.users.rows() as f64);
-        let keys: usize = worker.rollups.iter().map(|r| r.keys()).sum();
-        metrics::gauge!(names::ROWS, "kind" => "rollup").set(keys as f64);
-        if let Some(at_ms) = worker.rollups.iter().filter_map(|r| r.at_ms()).min() {
+        metrics::gauge!(names::ROWS, "kind" => "users").set(figures.rows as f64);
+        metrics::gauge!(names::ROWS, "kind" => "rollup").set(figures.keys as f64);
+        for (state, count) in ["restoring", "replaying", "live"].into_iter().zip(figures.phases) {
+            metrics::gauge!(names::TASKS, "state" => state).set(count as f64);
+        }
+        metrics::counter!(names::CHANGELOG_BYTES).absolute(figures.changelog_bytes);
+        if let Some(at_ms) = figures.evaluated_ms {
             metrics::gauge!(names::EVALUATED).set(at_ms as f64 / 1_000.0);
             if let Some(now_ms) = now_ms {
                 metrics::gauge!(names::EVALUATION_LAG).set((now_ms - at_ms) as f64 / 1_000.0);

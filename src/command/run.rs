@@ -8,6 +8,8 @@ mod recovery;
 mod signals;
 #[cfg(feature = "kafka")]
 mod store;
+#[cfg(feature = "kafka")]
+mod thread;
 
 #[cfg(not(feature = "kafka"))]
 use super::Failure;
@@ -43,9 +45,9 @@ impl FromStr for From {
 
 /// Read outcomes from Kafka and publish status, alerts and cohorts
 ///
-/// One instance does all the work of an application id (sharing it comes later): where a second one
-/// joins the group, the first one ends with exit code 1. SIGTERM and SIGINT commit, checkpoint and
-/// leave; a second signal leaves at once.
+/// All instances of an application id share its work, each with a state directory of its own: start
+/// more of them, or raise `workers`. SIGTERM and SIGINT commit, checkpoint and leave; a second signal
+/// leaves at once.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -12,9 +12,11 @@ use std::path::Path;
 const ROOT: &str = "settings";
 const ENV_PREFIX: &str = "TAILBURN_";
 /// Read by the command line itself, not settings.
-const ENV_RESERVED: [&str; 7] = [
+const ENV_RESERVED: [&str; 8] = [
     "TAILBURN_LOG",
     "TAILBURN_CONFIG",
+    // Of `fault`.
+    "TAILBURN_CRASH_AT",
     // Of the scripts in ops/ and of the tests.
     "TAILBURN_REQUIRE_BROKER",
     "TAILBURN_NO_INSTALL",

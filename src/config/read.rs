@@ -15,7 +15,12 @@ pub fn settings(r: &mut Reader<'_>) -> Settings {
         kafka: Kafka { properties: r.properties("kafka.properties", &[("bootstrap.servers", "localhost:9092")]) },
         input: input(r),
         output: output(r),
-        partitions: Partitions { users: r.number("partitions.users", 8), rollup: r.number("partitions.rollup", 4) },
+        partitions: Partitions {
+            users: r.number("partitions.users", 8),
+            rollup: r.number("partitions.rollup", 4),
+            users_per_tenant: r.number("partitions.users_per_tenant", 4),
+            large_tenants: r.texts("partitions.large_tenants", &[]),
+        },
         topics: Topics {
             create: r.flag("topics.create", true),
             replication_factor: r.number("topics.replication_factor", -1),

@@ -70,10 +70,13 @@ pub struct Output {
     pub tenant_status_interval_ms: Ms,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partitions {
     pub users: u32,
     pub rollup: u32,
+    /// A tenant's users are spread over so many users partitions; those of large tenants over all.
+    pub users_per_tenant: u32,
+    pub large_tenants: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -196,7 +196,8 @@ fn variables_of_a_container_platform_are_no_settings() {
         .env("TAILBURN_SERVICE_HOST", "10.0.0.1")
         .env("TAILBURN_PORT", "tcp://10.0.0.1:8720")
         .env("TAILBURN_PORT_8720_TCP_ADDR", "10.0.0.1")
-        .env("TAILBURN_LOG", "debug");
+        .env("TAILBURN_LOG", "debug")
+        .env("TAILBURN_CRASH_AT", "live:2");
     assert!(case.loaded().entries.iter().all(|e| e.origin == Origin::Default));
 }
 

@@ -126,6 +126,7 @@ impl Settings {
     fn validate_numbers(&self, problems: &mut Vec<Problem>) {
         let within = [
             ("partitions.users", self.partitions.users, PARTITIONS_MAX),
+            ("partitions.users_per_tenant", self.partitions.users_per_tenant, PARTITIONS_MAX),
             ("partitions.rollup", self.partitions.rollup, PARTITIONS_MAX),
             ("workers", self.workers, WORKERS_MAX),
             ("limits.groups", self.limits.groups, u32::MAX),

@@ -4,10 +4,11 @@
 //! It keeps nothing on disk and loses nothing while the process lives: a producer waits while its
 //! partition is full.
 
-use super::{Assignment, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
+use super::{Assignment, Changelog, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
 use crate::model::record::{NoHeaders, RecordIn, RecordOut, Topic};
 use crate::model::time::Ms;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,14 +49,15 @@ struct Input {
 /// The embedded log.
 pub struct EmbeddedLog<S> {
     inputs: Vec<Input>,
-    partials: Vec<PartialsPartition>,
+    repartition: Vec<Internal>,
+    partials: Vec<Internal>,
     sent: Vec<RecordOut>,
     sink: S,
     is_assigned: bool,
 }
 
 #[derive(Default)]
-struct PartialsPartition {
+struct Internal {
     visible: VecDeque<Vec<u8>>,
     next: i64,
 }
@@ -65,11 +67,18 @@ impl<S: Sink> EmbeddedLog<S> {
         let input = |source| Input { source, next: NextOffset(0), state: SourceState::More, is_paused: false };
         EmbeddedLog {
             inputs: sources.into_iter().map(input).collect(),
-            partials: (0..partials).map(|_| PartialsPartition::default()).collect(),
+            repartition: Vec::new(),
+            partials: (0..partials).map(|_| Internal::default()).collect(),
             sent: Vec::new(),
             sink,
             is_assigned: false,
         }
+    }
+
+    /// With so many partitions for blocks of verdicts.
+    pub fn with_repartition(mut self, partitions: u32) -> EmbeddedLog<S> {
+        self.repartition = (0..partitions).map(|_| Internal::default()).collect();
+        self
     }
 
     pub fn sink(&self) -> &S {
@@ -82,15 +91,17 @@ impl<S: Sink> EmbeddedLog<S> {
 
     fn streams(&self) -> Vec<Stream> {
         let inputs = (0..self.inputs.len() as u32).map(Stream::Input);
-        inputs.chain((0..self.partials.len() as u32).map(Stream::Partials)).collect()
+        let blocks = (0..self.repartition.len() as u32).map(Stream::Repartition);
+        inputs.chain(blocks).chain((0..self.partials.len() as u32).map(Stream::Partials)).collect()
     }
 
-    fn read_partials(&mut self, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> bool {
+    fn read_internal(&mut self, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> bool {
+        let blocks = (0..).map(Stream::Repartition).zip(&mut self.repartition);
         let mut any = false;
-        for (index, partition) in self.partials.iter_mut().enumerate() {
+        for (stream, partition) in blocks.chain((0..).map(Stream::Partials).zip(&mut self.partials)) {
             while let Some(value) = partition.visible.pop_front() {
                 any = true;
-                each(Stream::Partials(index as u32), &record(index as u32, partition.next, &value, None));
+                each(stream, &record(0, partition.next, &value, None));
                 partition.next += 1;
             }
         }
@@ -137,11 +148,11 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         if !self.is_assigned {
             self.is_assigned = true;
             let ours = |stream| Assignment { stream, next: NextOffset(0), log_start: NextOffset(0), committed: None };
-            events.push(LogEvent::Assigned(self.streams().into_iter().map(ours).collect()));
+            return Ok(vec![LogEvent::Assigned(self.streams().into_iter().map(ours).collect())]);
         }
-        let any_partials = self.read_partials(each);
+        let any_internal = self.read_internal(each);
         let any_input = self.read_inputs(each, &mut events)?;
-        if !any_partials
+        if !any_internal
             && !any_input
             && !wait.is_zero()
             && let Some(input) = self.inputs.iter_mut().find(|i| i.state == SourceState::Waiting && !i.is_paused)
@@ -164,6 +175,8 @@ impl<S: Sink> Log for EmbeddedLog<S> {
                 (Topic::Partials, None) => {
                     return Err(LogError::Broken(format!("there is no partials partition {}", record.partition)));
                 }
+                (Topic::Repartition, _) => self.repartition[record.partition as usize].visible.extend(record.value),
+                (Topic::Changelog | Topic::Sources, _) => {}
                 _ => outputs.push(record),
             }
         }
@@ -188,6 +201,11 @@ impl<S: Sink> Log for EmbeddedLog<S> {
                 let partition = self.partials.get(*index as usize);
                 NextOffset(partition.map_or(0, |p| p.next + p.visible.len() as i64))
             }
+            Stream::Repartition(index) => {
+                let partition = self.repartition.get(*index as usize);
+                NextOffset(partition.map_or(0, |p| p.next + p.visible.len() as i64))
+            }
+            Stream::Sources => NextOffset(0),
         };
         Ok(Some(streams.iter().map(end).collect()))
     }
@@ -201,6 +219,21 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         self.set_paused(streams, false);
         Ok(())
     }
+
+    /// It keeps none: nothing is read from it again.
+    fn changelog_range(&mut self, _partition: u32) -> Result<Range<NextOffset>, LogError> {
+        Ok(NextOffset(0)..NextOffset(0))
+    }
+
+    fn changelog(&mut self, partition: u32, _from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
+        Err(no_changelog(partition))
+    }
+
+    fn purge(&mut self, _before: &[(Stream, NextOffset)]) {}
+}
+
+fn no_changelog(partition: u32) -> LogError {
+    LogError::Broken(format!("the embedded log keeps no changelog (of partition {partition})"))
 }
 
 impl<S> EmbeddedLog<S> {

@@ -8,14 +8,19 @@ pub mod embedded;
 pub mod kafka;
 
 use crate::model::record::{RecordIn, RecordOut};
+use std::ops::Range;
 use std::time::Duration;
 
 /// What the pipeline reads from. Input partitions of several topics are numbered through, in the
-/// order of the configuration; partials have a topic of their own.
+/// order of the configuration; repartitioned verdicts and partials have topics of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
     Input(u32),
+    Repartition(u32),
     Partials(u32),
+    /// What the instances tell one another of their input partitions. Everybody reads all of it, from
+    /// its beginning: it is never assigned, committed, sought or paused.
+    Sources,
 }
 
 /// The offset of the record to be read next. (Never "the last one read": one meaning only.)
@@ -61,7 +66,7 @@ pub enum LogEvent {
 pub enum CommitOutcome {
     /// Records and offsets are visible.
     Committed,
-    /// Nothing is visible; every owned stream is back at its committed offset.
+    /// Nothing is visible.
     Aborted,
 }
 
@@ -86,8 +91,9 @@ pub trait Log {
     fn send(&mut self, record: &RecordOut) -> Result<(), LogError>;
 
     /// Publishes what was sent together with these offsets (every owned stream, also unchanged ones)
-    /// and their metadata. An error leaves nothing visible, or the outcome unknown to be found out
-    /// at the next start.
+    /// and their metadata. After [`CommitOutcome::Aborted`] the same may be sent once more: where the
+    /// streams are read is as before. An error leaves nothing visible, or the outcome unknown to be
+    /// found out at the next start.
     fn commit(&mut self, offsets: &[(Stream, NextOffset, String)]) -> Result<CommitOutcome, LogError>;
 
     /// Drops what was sent since the last commit; every owned stream goes back to its committed offset.
@@ -103,4 +109,21 @@ pub trait Log {
     fn pause(&mut self, streams: &[Stream]) -> Result<(), LogError>;
 
     fn resume(&mut self, streams: &[Stream]) -> Result<(), LogError>;
+
+    /// Where a partition of the changelog begins and ends. The end is behind what is in transactions:
+    /// what was committed a moment ago may still look as if it were.
+    fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError>;
+
+    /// Reads a partition of the changelog from `from` on, beside the group.
+    fn changelog(&mut self, partition: u32, from: NextOffset) -> Result<Box<dyn Changelog>, LogError>;
+
+    /// Lets the records before these offsets go: nobody will read them again. Best effort.
+    fn purge(&mut self, before: &[(Stream, NextOffset)]);
+}
+
+/// One partition of the changelog, being read.
+pub trait Changelog {
+    /// Hands over what is there, and waits at most `wait` where there is nothing. `true`: everything
+    /// up to the end as it was at this call is read, and the transactions before it have ended.
+    fn read(&mut self, wait: Duration, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<bool, LogError>;
 }

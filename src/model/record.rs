@@ -36,7 +36,10 @@ pub enum Topic {
     UserStatus,
     CanaryVerdicts,
     DeadLetters,
+    Repartition,
     Partials,
+    Changelog,
+    Sources,
 }
 
 impl Topic {
@@ -51,6 +54,9 @@ impl Topic {
         Topic::DeadLetters,
     ];
 
+    /// The topics between our own tasks.
+    pub const INTERNAL: [Topic; 4] = [Topic::Repartition, Topic::Partials, Topic::Changelog, Topic::Sources];
+
     /// The name behind the prefix.
     pub const fn name(self) -> &'static str {
         match self {
@@ -61,7 +67,10 @@ impl Topic {
             Topic::UserStatus => "user-status",
             Topic::CanaryVerdicts => "canary-verdicts",
             Topic::DeadLetters => "dead-letters",
+            Topic::Repartition => "internal.repartition",
             Topic::Partials => "internal.partials",
+            Topic::Changelog => "internal.changelog",
+            Topic::Sources => "internal.sources",
         }
     }
 }

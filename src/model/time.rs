@@ -47,6 +47,11 @@ pub const fn window_start(t: Ms, window_ms: Ms) -> Ms {
     ceil_to(t - window_ms, slice_ms(window_ms))
 }
 
+/// The first boundary behind a time.
+pub fn boundary_behind(time_ms: Ms) -> Ms {
+    floor_to(time_ms, PANE_MS) + PANE_MS
+}
+
 /// The boundary at which an event becomes visible: `floor_10s(max(t, w)) + 10 s`.
 #[inline]
 pub fn visible_boundary(time_ms: Ms, watermark_ms: Option<Ms>) -> Ms {

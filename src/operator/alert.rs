@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A firing alert without any event of its key for so long resolves with reason `no_data`.
-const GIVE_UP_AFTER_MS: Ms = 24 * HOUR_MS;
+pub const GIVE_UP_AFTER_MS: Ms = 24 * HOUR_MS;
 
 /// What an open alert remembers between its records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

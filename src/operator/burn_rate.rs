@@ -3,7 +3,7 @@
 //! Multi-window, multi-burn-rate alerting: Google, "The Site Reliability Workbook", chapter 5. The
 //! guards are tailburn's own (contract, section 6).
 
-use super::partial::Counts;
+use super::partial::{BadUser, Counts, keep_most_bad};
 use super::significance::poisson_at_least;
 use super::window::{Layout, Windows};
 use crate::model::ratio::Ratio;
@@ -132,6 +132,11 @@ impl RuleState {
         }
     }
 
+    /// The moments from which on the rule may do something although nothing more is known.
+    pub fn deadlines(&self, spec: &RuleSpec, first_ms: Ms) -> [Option<Ms>; 2] {
+        [Some(first_ms + spec.warm_after_ms), self.calm_since_ms.map(|since_ms| since_ms + spec.resolve_after_ms)]
+    }
+
     /// The severity in effect: as written, lowered by the single-user guard, then capped.
     pub fn severity(&self, spec: &RuleSpec, cap: Option<Severity>) -> Severity {
         let lowered = if self.lowered { spec.severity.min(Severity::Ticket) } else { spec.severity };
@@ -176,31 +181,44 @@ fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
     spec.threshold.compare_share(u128::from(bad), u128::from(events)) != Ordering::Greater
 }
 
-/// Per pane of event time, the users with the most bad events in it (contract: 64).
+/// Per pane of event time, the users with the most bad events in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadUsers {
-    panes: BTreeMap<Ms, Vec<(u64, u64)>>,
+    /// Panes that more may be said of: with names, by which those to keep are chosen.
+    open: BTreeMap<Ms, Vec<BadUser>>,
+    /// The others, by hash.
+    closed: BTreeMap<Ms, Vec<(u64, u64)>>,
 }
 
-/// How many users with bad events are known by name per pane.
-pub const BAD_USERS_PER_PANE: usize = 64;
-
 impl BadUsers {
-    /// What a users task now says of a pane takes the place of what it said before.
-    pub fn set(&mut self, pane_ms: Ms, users: &[(u64, u64)]) {
-        self.panes.insert(pane_ms, users.to_vec());
+    /// Adds what a users task says of a pane.
+    pub fn add(&mut self, pane_ms: Ms, users: &[BadUser]) {
+        // Only a definition that allows more lateness than the one before opens a pane again.
+        let nameless = |(hash, bad_events)| BadUser { bad_events, hash, ..BadUser::default() };
+        let closed = self.closed.remove(&pane_ms).unwrap_or_default();
+        let kept = self.open.entry(pane_ms).or_default();
+        kept.extend(closed.into_iter().map(nameless));
+        keep_most_bad(kept, users);
+    }
+
+    /// Nothing more is said of panes before `end_ms`: their names are of no use.
+    pub fn close_before(&mut self, end_ms: Ms) {
+        let open = self.open.split_off(&end_ms);
+        let by_hash = |users: Vec<BadUser>| users.iter().map(|u| (u.hash, u.bad_events)).collect();
+        let closed = std::mem::replace(&mut self.open, open);
+        self.closed.extend(closed.into_iter().map(|(pane, users)| (pane, by_hash(users))));
     }
 
     pub fn forget_before(&mut self, start_ms: Ms) {
-        while self.panes.first_key_value().is_some_and(|(pane, _)| *pane < start_ms) {
-            self.panes.pop_first();
-        }
+        self.open = self.open.split_off(&start_ms);
+        self.closed = self.closed.split_off(&start_ms);
     }
 
     /// The bad events, since `start_ms`, of the user with the most of them.
     fn most(&self, start_ms: Ms) -> u64 {
-        let mut by_user: Vec<(u64, u64)> =
-            self.panes.range(start_ms..).flat_map(|(_, users)| users.iter().copied()).collect();
+        let closed = self.closed.range(start_ms..).flat_map(|(_, users)| users.iter().copied());
+        let open = self.open.range(start_ms..).flat_map(|(_, users)| users);
+        let mut by_user: Vec<(u64, u64)> = closed.chain(open.map(|u| (u.hash, u.bad_events))).collect();
         by_user.sort_unstable_by_key(|(user, _)| *user);
         by_user.chunk_by(|a, b| a.0 == b.0).map(|of_user| of_user.iter().map(|(_, bad)| bad).sum()).max().unwrap_or(0)
     }

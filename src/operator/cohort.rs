@@ -102,9 +102,14 @@ pub fn search(leaves: &[Leaf], kind: Kind, known: &[&Attributes]) -> Vec<Found> 
     found
 }
 
-/// Adds up the leaves of several cubes, ascending by attributes.
+/// Adds up the leaves of several cubes, ascending by attributes; none where too few users are below.
 pub fn merge_leaves<'a>(leaves: impl Iterator<Item = &'a Leaf>) -> Vec<Leaf> {
     let mut merged: BTreeMap<&[(String, String)], Leaf> = BTreeMap::new();
+    let leaves: Vec<&Leaf> = leaves.collect();
+    // Nothing is found in them: they need not be added up.
+    if leaves.iter().map(|l| l.users_below).sum::<u64>() < USERS_BELOW_MIN {
+        return Vec::new();
+    }
     for leaf in leaves {
         match merged.get_mut(leaf.attributes.as_slice()) {
             None => {

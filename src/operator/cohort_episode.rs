@@ -8,7 +8,7 @@
 use super::alert;
 use super::cohort::{Attributes, Found, Kind, merge_leaves, search};
 use super::key_state::{KeyFacts, KeyOutput, KeyState, Moments};
-use super::partial::{KeyStep, Leaf, SampleUser};
+use super::partial::{KeyStep, LEAVES, Leaf, SampleUser, cap_leaves};
 use super::status::{name_of, scope_fields, weight_of};
 use crate::model::duration;
 use crate::model::output::{AlertCohort, AttributeValue, TailCohort};
@@ -62,7 +62,8 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: 
     let events_window_ms = alert.as_ref().map(|a| nearest(&facts.slo.user_windows_ms, a.window_ms));
     for window_ms in facts.slo.user_windows_ms.iter().copied().filter(|w| now.at_ms % slice_ms(*w) == 0) {
         let cubes = steps.iter().filter(|s| s.window_ms == window_ms).flat_map(|s| &s.cube);
-        let leaves = merge_leaves(cubes);
+        let mut leaves = merge_leaves(cubes);
+        cap_leaves(&mut leaves, LEAVES);
         key.cohorts.look(Kind::Users, window_ms, &leaves);
         let looks_at_events = events_window_ms == Some(window_ms);
         key.cohorts.look(Kind::Events, window_ms, if looks_at_events { &leaves } else { &[] });
@@ -85,6 +86,11 @@ pub struct Cohorts {
 }
 
 impl Cohorts {
+    /// Nothing was found, and nothing is told of.
+    pub fn is_empty(&self) -> bool {
+        self.tracked.is_empty()
+    }
+
     fn look(&mut self, kind: Kind, window_ms: Ms, leaves: &[Leaf]) {
         let is_open = |t: &&Tracked| t.kind == kind && t.window_ms == window_ms && t.open.is_some();
         let known: Vec<&Attributes> = self.tracked.iter().filter(is_open).map(|t| &t.found.attributes).collect();

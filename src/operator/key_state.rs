@@ -1,6 +1,8 @@
 //! All that is known of one key, and its step at a boundary: deltas in, then rules, alerts and the
 //! status, in this order and from the same sums.
 
+mod due;
+
 use super::alert::{self, Episode, Resolved};
 use super::burn_rate::{BadUsers, Evidence, LastSeen, RuleSpec, RuleState, severity_cap};
 use super::cohort_episode::{self, CohortRecord, Cohorts};
@@ -153,8 +155,8 @@ impl KeyState {
         self.was_redefined = true;
     }
 
-    /// What a restart found, at the boundary it was left at: figures of user windows in which nobody
-    /// was active are not written step by step, only how many steps there were since is made up for.
+    /// Makes up for boundaries up to this one that were passed in one step: in user windows in which
+    /// nobody is active only the time of the last step goes on.
     pub fn catch_up(&mut self, at_ms: Ms) {
         for users in self.users.iter_mut().flatten().filter(|u| u.users == 0 && u.users_too_few == 0) {
             if let Ok(window_ms) = crate::model::duration::parse(&users.window) {
@@ -170,15 +172,20 @@ impl KeyState {
         self.unclassified_hour.advance(now.at_ms);
     }
 
-    /// Adds what became visible at the boundary.
-    pub fn apply(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, delta: &KeyDelta) {
-        for pane in &delta.panes {
+    /// Adds what became visible at the boundary, by what each users task says of it.
+    pub fn apply(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, deltas: &[&KeyDelta]) {
+        for pane in deltas.iter().flat_map(|delta| &delta.panes) {
             self.begin_or_extend(pane.start_ms, now.at_ms);
             self.windows.add(facts.layout, now.starts, pane);
             self.accepted += pane.counts.events;
             self.all_bad += pane.counts.bad;
             self.has_news = true;
         }
+        // Whether the key exists is known only once all panes are in.
+        deltas.iter().for_each(|delta| self.apply_others(now, delta));
+    }
+
+    fn apply_others(&mut self, now: &Moments<'_>, delta: &KeyDelta) {
         for (time_ms, count) in &delta.unclassified {
             self.unclassified_hour.add(now.at_ms, *time_ms, *count);
         }
@@ -188,7 +195,7 @@ impl KeyState {
         }
         delta.seen.iter().for_each(|(slice, change)| self.seen.add(*slice, *change));
         delta.bad_seen.iter().for_each(|(slice, change)| self.bad_seen.add(*slice, *change));
-        delta.bad_users.iter().for_each(|(pane, users)| self.bad_users.set(*pane, users));
+        delta.bad_users.iter().for_each(|(pane, users)| self.bad_users.add(*pane, users));
     }
 
     fn begin_or_extend(&mut self, pane_ms: Ms, at_ms: Ms) {
@@ -270,5 +277,7 @@ impl KeyState {
         let pages = facts.specs.iter().filter(|s| s.severity == Severity::Page);
         let keep_from_ms = pages.map(|s| start_of(s.long)).min().unwrap_or(now.at_ms);
         self.bad_users.forget_before(keep_from_ms);
+        // The oldest event that may still become visible lies so far back, and a pane about it.
+        self.bad_users.close_before(now.at_ms - PANE_MS * 2 - facts.slo.allowed_lateness_ms);
     }
 }

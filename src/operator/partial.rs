@@ -4,10 +4,12 @@
 
 use super::distribution::Distribution;
 use super::sketch::Sketch;
-use crate::model::key::Scope;
+use crate::model::key::{OTHER, Scope};
 use crate::model::output::Exemplar;
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// All that a users task closed since its last partial, for one rollup partition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct Partial {
     pub up_to_ms: Ms,
     /// In ascending order; boundaries without news are left out.
     pub boundaries: Vec<BoundaryPartial>,
+    /// What the sender's SLO indices stand for: the identities of their filters, in its order. Empty:
+    /// the receiver has the same list. (While a new configuration is rolled out, it may not.)
+    pub slos: Vec<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +29,8 @@ pub struct BoundaryPartial {
     pub at_ms: Ms,
     pub deltas: Vec<KeyDelta>,
     pub steps: Vec<KeyStep>,
+    /// A source was passed over although it has more: what it has is missing here.
+    pub is_incomplete: bool,
 }
 
 /// What became visible of one key at one boundary.
@@ -40,9 +47,42 @@ pub struct KeyDelta {
     /// Users whose last event (first element) or last bad event (second) moved: +1 and -1 by slice.
     pub seen: Vec<(Ms, i64)>,
     pub bad_seen: Vec<(Ms, i64)>,
-    /// Per pane that got bad events: the users with the most of them in it, by hash; replaces what was
-    /// said of the pane before.
-    pub bad_users: Vec<(Ms, Vec<(u64, u64)>)>,
+    /// Per pane that got bad events: the sender's users with the most of them in it, all of them that
+    /// were ever visible.
+    pub bad_users: Vec<(Ms, Vec<BadUser>)>,
+}
+
+/// A user with bad events in a pane. The names decide which of several with as many are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadUser {
+    pub bad_events: u64,
+    pub hash: u64,
+    pub user: Box<str>,
+    pub tenant: Box<str>,
+}
+
+/// How many users with bad events are known by name per pane (contract, section 6).
+pub const BAD_USERS_PER_PANE: usize = 64;
+
+impl BadUser {
+    /// The most bad events first, ties by the bytes of the user, then of the tenant.
+    fn order(&self, other: &BadUser) -> Ordering {
+        let most = other.bad_events.cmp(&self.bad_events);
+        most.then_with(|| self.user.cmp(&other.user)).then_with(|| self.tenant.cmp(&other.tenant))
+    }
+}
+
+/// Adds what was said of a pane, and keeps the users with the most bad events.
+///
+/// A user's bad events in a pane only become more, and a sender says its worst with all that it knows
+/// of. So who is not among the worst of what was said so far will not be without being said again, and
+/// what is kept is that of one sender who knows all users, whatever the order.
+pub fn keep_most_bad(kept: &mut Vec<BadUser>, more: &[BadUser]) {
+    kept.extend_from_slice(more);
+    kept.sort_unstable_by(|a, b| a.hash.cmp(&b.hash).then_with(|| a.order(b)));
+    kept.dedup_by_key(|user| user.hash);
+    kept.sort_unstable_by(BadUser::order);
+    kept.truncate(BAD_USERS_PER_PANE);
 }
 
 /// Good and bad events of one pane of event time.
@@ -109,7 +149,7 @@ pub struct KeyStep {
 }
 
 /// One leaf of the cube: the users who share an attribute tuple.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
     /// Ascending by attribute.
     pub attributes: Vec<(String, String)>,
@@ -124,6 +164,23 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// Whether it holds the users whose attributes are not told apart.
+    fn is_other(&self) -> bool {
+        !self.attributes.is_empty() && self.attributes.iter().all(|(_, value)| value == OTHER)
+    }
+
+    /// One leaf for those that are over a limit, with the names of the attributes of the others.
+    pub fn other<'a>(leaves: &[Leaf], over: impl Iterator<Item = &'a Leaf>) -> Option<Leaf> {
+        let mut other = over.cloned().reduce(|mut all, leaf| {
+            all.add(&leaf);
+            all
+        })?;
+        let names = leaves.iter().flat_map(|leaf| &leaf.attributes).map(|(name, _)| name);
+        let names: BTreeSet<&String> = names.collect();
+        other.attributes = names.into_iter().map(|name| (name.clone(), OTHER.to_owned())).collect();
+        Some(other)
+    }
+
     /// Adds users who share the attributes.
     pub fn add(&mut self, other: &Leaf) {
         self.users += other.users;
@@ -148,6 +205,22 @@ pub struct SampleUser {
 /// How many users are kept as examples.
 pub const SAMPLE_USERS: usize = 5;
 
+/// Leaves of a cube beyond these go into `__other__`.
+pub const LEAVES: usize = 1_024;
+
+/// Sorts leaves by attributes, and puts what is over the limit into one: the largest by users stay, ties
+/// by bytes. One that holds what was over a limit before is no leaf like others.
+pub fn cap_leaves(leaves: &mut Vec<Leaf>, limit: usize) {
+    if leaves.len() > limit {
+        let size = |leaf: &Leaf| (leaf.is_other(), std::cmp::Reverse(leaf.users));
+        leaves.sort_unstable_by(|a, b| size(a).cmp(&size(b)).then_with(|| a.attributes.cmp(&b.attributes)));
+        let over = leaves.split_off(limit - 1);
+        let other = Leaf::other(leaves, over.iter());
+        leaves.extend(other);
+    }
+    leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
+}
+
 /// Keeps the users with the most bad events, ties by hash.
 pub fn keep_worst(sample: &mut Vec<SampleUser>) {
     sample.sort_unstable_by(|a, b| b.bad_events.cmp(&a.bad_events).then(a.hash.cmp(&b.hash)));
@@ -163,4 +236,123 @@ pub struct WorstUser {
     pub first_bad_ms: Option<Ms>,
     pub last_bad_ms: Option<Ms>,
     pub attributes: Vec<(String, String)>,
+}
+
+/// How many of the worst-served users are told, per (slo, tenant).
+pub const WORST_USERS: usize = 100;
+
+impl WorstUser {
+    pub fn sli(&self) -> f64 {
+        self.good as f64 / (self.good + self.bad) as f64
+    }
+
+    /// By SLI, then by name.
+    fn order(&self, other: &WorstUser) -> Ordering {
+        self.sli().total_cmp(&other.sli()).then_with(|| self.user.as_bytes().cmp(other.user.as_bytes()))
+    }
+}
+
+/// The worst-served users of what several users tasks said of one step, worst first.
+pub fn worst_of<'a>(steps: &[&'a KeyStep]) -> Vec<&'a WorstUser> {
+    let mut worst: Vec<&WorstUser> = steps.iter().flat_map(|step| &step.worst).collect();
+    worst.sort_unstable_by(|a, b| a.order(b));
+    worst.truncate(WORST_USERS);
+    worst
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn user(bad_events: u64, id: u64) -> BadUser {
+        let (hash, user) = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15), format!("u{id}").into());
+        BadUser { bad_events, hash, user, tenant: "t".into() }
+    }
+
+    /// What a users task says of its users.
+    fn said(users: impl Iterator<Item = BadUser>) -> Vec<BadUser> {
+        let mut said: Vec<BadUser> = users.collect();
+        said.sort_by(BadUser::order);
+        said.truncate(BAD_USERS_PER_PANE);
+        said
+    }
+
+    proptest! {
+        /// Few different numbers of bad events, so that many users tie; each task says again what became more.
+        #[test]
+        fn the_worst_of_a_pane_are_those_of_one_task_that_knows_all(
+            bad in prop::collection::vec((1u64..4, 0u64..3), 1..300), tasks in 1u64..6, late_first in any::<bool>(),
+        ) {
+            let of = |task: u64, more: bool| {
+                let own = bad.iter().enumerate().filter(move |(id, _)| *id as u64 % tasks == task);
+                said(own.map(move |(id, (first, then))| user(first + if more { *then } else { 0 }, id as u64)))
+            };
+            let mut kept = Vec::new();
+            for task in 0..tasks {
+                // Whoever speaks first, and twice.
+                let task = if late_first { tasks - 1 - task } else { task };
+                keep_most_bad(&mut kept, &of(task, false));
+                keep_most_bad(&mut kept, &of(task, true));
+                keep_most_bad(&mut kept, &of(task, true));
+            }
+            let all = bad.iter().enumerate().map(|(id, (first, then))| user(first + then, id as u64));
+            prop_assert_eq!(kept, said(all));
+        }
+
+        /// Leaves of several tasks, merged and capped, are those of one.
+        #[test]
+        fn leaves_are_capped_where_all_came_together(
+            users in prop::collection::vec((0u32..40, 0u64..5), 1..200), limit in 2usize..30,
+        ) {
+            let leaf = |(name, tasks): &(u32, u64)| Leaf {
+                attributes: vec![("a".into(), format!("v{name:02}"))],
+                users: 1 + tasks,
+                events: 10,
+                ..Leaf::default()
+            };
+            let cube = |leaves: Vec<Leaf>| {
+                let mut by_name = std::collections::BTreeMap::<_, Leaf>::new();
+                for leaf in leaves {
+                    by_name.entry(leaf.attributes.clone()).and_modify(|sum| sum.add(&leaf)).or_insert(leaf);
+                }
+                by_name.into_values().collect::<Vec<_>>()
+            };
+            let parts = users.chunks(users.len().div_ceil(3)).map(|part| cube(part.iter().map(leaf).collect()));
+            let (mut merged, mut whole) = (cube(parts.flatten().collect()), cube(users.iter().map(leaf).collect()));
+            cap_leaves(&mut merged, limit);
+            cap_leaves(&mut whole, limit);
+            prop_assert!(whole.len() <= limit);
+            prop_assert_eq!(whole.iter().map(|l| l.users).sum::<u64>(), users.iter().map(|(_, t)| 1 + t).sum::<u64>());
+            prop_assert_eq!(merged, whole);
+        }
+    }
+
+    #[test]
+    fn what_was_over_a_limit_before_stays_in_the_leaf_of_all_others() {
+        let leaf =
+            |value: &str, users: u64| Leaf { attributes: vec![("a".into(), value.into())], users, ..Leaf::default() };
+        let mut leaves = vec![leaf(OTHER, 100), leaf("x", 3), leaf("y", 2), leaf("z", 1)];
+        cap_leaves(&mut leaves, 3);
+        assert_eq!(leaves, [leaf(OTHER, 101), leaf("x", 3), leaf("y", 2)]);
+    }
+
+    #[test]
+    fn the_worst_users_of_several_tasks_are_by_sli_then_by_name() {
+        let worst = |users: &[(&str, u128)]| KeyStep {
+            slo: 0,
+            scope: Scope::Aggregate,
+            window_ms: 1,
+            distribution: Distribution::default(),
+            cube: Vec::new(),
+            worst: users.iter().map(|(user, bad)| of(user, *bad)).collect(),
+        };
+        fn of(user: &str, bad: u128) -> WorstUser {
+            let (first_bad_ms, last_bad_ms, attributes) = (None, None, Vec::new());
+            WorstUser { user: user.to_owned(), good: 10 - bad, bad, first_bad_ms, last_bad_ms, attributes }
+        }
+        let (one, two) = (worst(&[("c", 9), ("a", 1)]), worst(&[("b", 9), ("d", 0)]));
+        let order = |steps: &[&KeyStep]| worst_of(steps).iter().map(|u| u.user.clone()).collect::<String>();
+        assert_eq!((order(&[&one, &two]).as_str(), order(&[&two, &one]).as_str()), ("bcad", "bcad"));
+    }
 }

@@ -8,7 +8,7 @@ use crate::model::duration;
 use crate::model::key::{OTHER, Scope};
 use crate::model::output::{Budget, Counts as CountFields, Labels, RuleStatus, SloStatus, WindowStatus};
 use crate::model::ratio::Ratio;
-use crate::model::time::{MINUTE_MS, Moment, Ms};
+use crate::model::time::{MINUTE_MS, Moment, Ms, window_start};
 
 /// Micro-weights as published.
 pub fn weight_of(micros: u128) -> f64 {
@@ -56,41 +56,62 @@ impl State {
 }
 
 /// How much of the period's budget is spent: the burn so far, for the time covered so far.
-fn spent_of_period(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Option<f64> {
+fn spent_of_period(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> Option<f64> {
     let burn = burn_of(&key.windows.sum(facts.layout.compliance).counts, facts.objective)?;
-    Some(burn * compliance_coverage(key, facts, now))
+    Some(burn * compliance_coverage(key, facts, at_ms))
 }
 
-fn compliance_coverage(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> f64 {
-    coverage_of(now.at_ms, key.first_ms(), now.starts.windows_ms[facts.layout.compliance])
+fn compliance_coverage(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> f64 {
+    coverage_of(at_ms, key.first_ms(), window_start(at_ms, facts.slo.compliance_window_ms))
 }
 
 /// Whether at least `share` of the period's budget is spent: `burn * coverage >= share`, compared in
 /// integers, because a total outage spends exactly all of it.
-fn has_spent(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, share: Ratio) -> bool {
+fn has_spent(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms, share: Ratio) -> bool {
     let counts = &key.windows.sum(facts.layout.compliance).counts;
     let allowed = facts.objective.complement().unwrap_or(Ratio::ZERO);
-    let window_ms = now.at_ms - now.starts.windows_ms[facts.layout.compliance];
-    let covered_ms = (now.at_ms - key.first_ms()).min(window_ms);
+    let window_ms = at_ms - window_start(at_ms, facts.slo.compliance_window_ms);
+    let covered_ms = (at_ms - key.first_ms()).min(window_ms);
     let product = |factors: [u128; 4]| factors.into_iter().try_fold(1u128, u128::checked_mul);
     let spent = product([counts.bad, allowed.den.into(), covered_ms.unsigned_abs().into(), share.den.into()]);
     let bound = product([counts.total(), allowed.num.into(), window_ms.unsigned_abs().into(), share.num.into()]);
     match (spent, bound) {
         (Some(spent), Some(bound)) => spent >= bound,
         // Beyond 128 bits the last digit decides nothing.
-        _ => spent_of_period(key, facts, now).is_some_and(|spent| spent >= share.as_f64()),
+        _ => spent_of_period(key, facts, at_ms).is_some_and(|spent| spent >= share.as_f64()),
+    }
+}
+
+/// How much of the period's budget is spent, as far as a state depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    Little,
+    Much,
+    All,
+}
+
+/// The budget spent at a boundary, from the sums as they are now. While these stay, it only grows: the
+/// part of the period that is covered does.
+pub fn spent_at(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> Spent {
+    let spent = |num, den| has_spent(key, facts, at_ms, Ratio { num, den });
+    match () {
+        () if spent(1, 1) => Spent::All,
+        () if spent(3, 4) => Spent::Much,
+        () => Spent::Little,
     }
 }
 
 /// The state at this boundary, after the rules took their step.
 pub fn state_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> State {
-    let spent = |num, den| has_spent(key, facts, now, Ratio { num, den });
+    if now.at_ms - key.last_ms() > facts.slo.no_data_after_ms {
+        return State::NoData;
+    }
     let fires = key.episodes.iter().any(Option::is_some);
-    match () {
-        () if now.at_ms - key.last_ms() > facts.slo.no_data_after_ms => State::NoData,
-        () if spent(1, 1) => State::Breached,
-        () if fires || spent(3, 4) => State::AtRisk,
-        () => State::Ok,
+    match spent_at(key, facts, now.at_ms) {
+        Spent::All => State::Breached,
+        Spent::Much => State::AtRisk,
+        Spent::Little if fires => State::AtRisk,
+        Spent::Little => State::Ok,
     }
 }
 
@@ -139,7 +160,7 @@ pub fn status_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, state:
         budgeting_method: "Occurrences".to_owned(),
         compliance_window: duration::print(slo.compliance_window_ms),
         budget_remaining: burn.map(|b| 1.0 - b),
-        budget_spent_of_period: spent_of_period(key, facts, now),
+        budget_spent_of_period: spent_of_period(key, facts, now.at_ms),
         budget: budget(key, facts, burn),
         policy: None,
         sla: None,
@@ -160,7 +181,7 @@ fn flags(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Vec<String>
     let unclassified = key.unclassified_hour.sum;
     let events = key.windows.sum(facts.layout.hour).counts.events;
     let all = [
-        (compliance_coverage(key, facts, now) < 1.0, "warming_up"),
+        (compliance_coverage(key, facts, now.at_ms) < 1.0, "warming_up"),
         (unclassified * 100 > events + unclassified, "degraded_data"),
         (now.is_incomplete, "incomplete"),
     ];

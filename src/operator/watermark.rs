@@ -11,6 +11,8 @@ pub struct Watermark {
     /// rises with T until its next record.
     passed_over: bool,
     raised_ms: Option<Ms>,
+    /// It was raised although records were there to be read: what it feeds is incomplete.
+    is_incomplete: bool,
 }
 
 impl Watermark {
@@ -45,6 +47,22 @@ impl Watermark {
         if self.passed_over {
             self.raised_ms = Some(self.raised_ms.map_or(at_ms, |r| r.max(at_ms)));
         }
+    }
+
+    /// T goes on to `at_ms` without this source, idle or not. `is_incomplete`: records of it are
+    /// there, and were not waited for any longer.
+    pub fn raise_to(&mut self, at_ms: Ms, is_incomplete: bool) {
+        self.raised_ms = Some(self.raised_ms.map_or(at_ms, |r| r.max(at_ms)));
+        self.is_incomplete = is_incomplete;
+    }
+
+    /// Its records have been read as far as they go.
+    pub fn caught_up(&mut self) {
+        self.is_incomplete = false;
+    }
+
+    pub fn is_incomplete(&self) -> bool {
+        self.is_incomplete
     }
 
     /// How far T went on without this source.

@@ -8,7 +8,7 @@ use super::partial::{Counts, EXEMPLARS, PaneDelta};
 use super::sketch::Sketch;
 use crate::model::output::Exemplar;
 use crate::model::slo::Slo;
-use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, floor_to, slice_ms, window_start};
+use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to, slice_ms, window_start};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -149,6 +149,17 @@ impl Windows {
         }
     }
 
+    /// The first boundary at which a slice with events leaves a window; `None`: all are empty.
+    pub fn next_expiry_ms(&self, layout: &Layout) -> Option<Ms> {
+        let of_window = |(window, sum): (usize, &WindowSum)| {
+            let slices = &self.tiers[layout.tier_of[window]];
+            let first = slices.partition_point(|s| s.start_ms < sum.start_ms);
+            let oldest = slices.get(first).filter(|_| sum.counts.events > 0)?;
+            Some(floor_to(oldest.start_ms + layout.windows_ms[window], PANE_MS) + PANE_MS)
+        };
+        self.sums.iter().enumerate().filter_map(of_window).min()
+    }
+
     /// The bad events with the smallest hash in a window.
     pub fn exemplars(&self, layout: &Layout, window: usize) -> Vec<Exemplar> {
         let start_ms = self.sums[window].start_ms;
@@ -173,11 +184,22 @@ fn slice_at(slices: &mut VecDeque<Slice>, start_ms: Ms) -> &mut Slice {
     &mut slices[at]
 }
 
+/// What of an example is not in its hash.
+fn rest_of(exemplar: &Exemplar) -> (Option<i64>, &Option<String>) {
+    (exemplar.status, &exemplar.dependency)
+}
+
 /// Merges exemplars, keeping those with the smallest hash.
 pub fn keep_smallest(kept: &mut Vec<(u64, Exemplar)>, more: &[(u64, Exemplar)]) {
     for (hash, exemplar) in more {
         let at = kept.partition_point(|(h, _)| h < hash);
-        if at < EXEMPLARS && kept.get(at).is_none_or(|(h, _)| h != hash) {
+        let same = kept.get_mut(at).filter(|(h, _)| h == hash);
+        if let Some((_, same)) = same {
+            // Events that say the same of themselves: one stands for all, whichever came first.
+            if rest_of(exemplar) < rest_of(same) {
+                same.clone_from(exemplar);
+            }
+        } else if at < EXEMPLARS {
             kept.insert(at, (*hash, exemplar.clone()));
             kept.truncate(EXEMPLARS);
         }

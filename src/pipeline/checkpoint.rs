@@ -4,22 +4,21 @@
 //! the checkpoint says from which offset each source is to be read again, and the records before
 //! that boundary are recognised and skipped.
 
-use super::rollup::{Key as RollupKey, RollupTask};
+use super::rollup_state::RollupMark;
 use super::users::{KeyRef, UsersTask};
 use crate::model::time::{Ms, PANE_MS};
-use crate::operator::key_state::{KeyIdentity, KeyState};
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::operator::watermark::Watermark;
-use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind, subject};
+use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind};
 use crate::state::values::{ValueError, open};
 use crate::state::{Batch, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The version of the values written here.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -41,30 +40,50 @@ pub struct ReadAgain {
     pub watermark: Watermark,
 }
 
-/// One users task at a closed boundary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a checkpoint says of a users task beside its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsersMark {
-    pub closed_ms: Option<Ms>,
-    pub sources: Vec<ReadAgain>,
+    /// How far each source had come.
+    pub sources: Vec<Watermark>,
+    /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
+    /// of each pair and up to the second. What said so may lie before what is read again.
+    incomplete: Vec<Vec<(Ms, Ms)>>,
     /// By SLO: groups that have a key of their own.
     admitted: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
-/// One rollup task at an evaluated boundary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RollupMark {
-    pub next_partial: i64,
+/// What a checkpoint says of a key group: groups are written in turn, so each has its own boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMark {
+    /// The boundary that the group's rows are true of.
     pub at_ms: Option<Ms>,
-    up_to_ms: Vec<Option<Ms>>,
+    /// Reading the task's stream again from here brings back all that the rows do not have.
+    pub again: ReadAgain,
+    /// Which image of the group the changelog holds, and how many blocks it has had since.
+    pub generation: u32,
+    pub blocks: u32,
+    pub image_bytes: u64,
+    pub delta_bytes: u64,
 }
 
-/// The checkpoint of a worker: written in the same batch as the rows it is true of.
+/// What kind of task a checkpoint is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskMark {
+    Users(UsersMark),
+    Rollup(RollupMark),
+}
+
+/// The checkpoint of a task: in the changelog and in the store, in one unit with the rows it is true of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The build and definitions that wrote it.
     pub identity: String,
-    pub users: UsersMark,
-    pub rollups: Vec<RollupMark>,
+    /// Counts the commits that wrote one. The committed offset names the last of them.
+    pub sequence: u64,
+    pub groups: Vec<GroupMark>,
+    /// Watermarks of the task's own source that were raised by decision; see the worker.
+    pub raised: Vec<(i64, Ms, bool)>,
+    pub task: TaskMark,
 }
 
 impl Mark {
@@ -77,15 +96,33 @@ impl Mark {
         let mut value = Vec::new();
         if store.get(&key, &mut value)? { Ok(Some(get(&key, &value)?)) } else { Ok(None) }
     }
+
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        postcard::to_stdvec(self).map_err(|source| CheckpointError::Row { what: "written", source })
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Mark, CheckpointError> {
+        postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
+    }
+
+    /// The boundary that all rows are true of, at least.
+    pub fn at_ms(&self) -> Option<Ms> {
+        self.groups.iter().map(|group| group.at_ms).min().flatten()
+    }
+
+    /// Where the task's stream has to be read again from.
+    pub fn again(&self) -> Option<ReadAgain> {
+        self.groups.iter().map(|group| group.again).min_by_key(|again| again.offset)
+    }
 }
 
-fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Result<(), CheckpointError> {
+pub(super) fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Result<(), CheckpointError> {
     let bytes = postcard::to_stdvec(row).map_err(|source| CheckpointError::Row { what: "written", source })?;
     batch.put_row(key, VERSION, |out| out.bytes(&bytes));
     Ok(())
 }
 
-fn get<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, CheckpointError> {
+pub(super) fn get<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, CheckpointError> {
     let mut row = open(key, VERSION, value)?;
     let bytes = row.payload.bytes().map_err(|source| ValueError::unreadable(key, row.version, source))?;
     postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
@@ -112,29 +149,51 @@ struct StoredRow<'a> {
 }
 
 impl UsersTask {
-    /// Writes every row that changed since the last checkpoint; `positions` are the next offsets.
-    pub fn save(&mut self, positions: &[i64], batch: &mut Batch) -> Result<UsersMark, CheckpointError> {
+    /// Writes the rows of a key group that changed since it was written last.
+    pub fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
         for slo in 0..self.slos.len() {
             let filters = filters_of(&self.slos[slo].slo);
-            for (tenant, user) in std::mem::take(&mut self.slos[slo].gone) {
-                batch.delete_row(&user_key(filters, &tenant, &user));
+            let rows = &mut self.slos[slo];
+            let first = (group, String::new(), String::new());
+            let behind = (group + 1, String::new(), String::new());
+            let gone: Vec<_> = rows.gone.range(first..behind).cloned().collect();
+            for who in gone {
+                batch.delete_row(&user_key(group, filters, &who.1, &who.2));
+                rows.gone.remove(&who);
             }
-            let mut dirty = std::mem::take(&mut self.slos[slo].dirty);
+            let mut dirty = std::mem::take(&mut rows.dirty[usize::from(group)]);
             dirty.sort_unstable();
             dirty.dedup();
             for user in dirty {
                 self.save_user(slo, filters, user, batch)?;
             }
         }
-        let admitted = self.slos.iter().map(|rows| {
+        Ok(())
+    }
+
+    /// What a checkpoint says beside the rows.
+    pub fn mark(&self) -> UsersMark {
+        let admitted = self.slos.iter().filter(|rows| !rows.admitted.is_empty()).map(|rows| {
             let texts = rows.admitted.iter().map(|g| rows.groups.get(*g).to_vec()).collect();
             (rows.slo.name.clone(), texts)
         });
-        let sources = self.sources.iter().zip(positions).map(|(source, next)| match source.beginnings.front() {
+        UsersMark {
+            sources: self.sources.iter().map(|s| s.watermark).collect(),
+            incomplete: self.sources.iter().map(|s| s.incomplete.iter().copied().collect()).collect(),
+            admitted: admitted.collect(),
+        }
+    }
+
+    /// From where the task's stream has to be read again for all that is not closed; `next` is where it
+    /// is read to.
+    pub fn read_again(&self, next: i64) -> ReadAgain {
+        match self.beginnings.first() {
             Some(first) => ReadAgain { offset: first.offset, watermark: first.watermark },
-            None => ReadAgain { offset: *next, watermark: source.watermark },
-        });
-        Ok(UsersMark { closed_ms: self.closed_ms, sources: sources.collect(), admitted: admitted.collect() })
+            None => {
+                let watermark = self.sources.first().map(|s| s.watermark).unwrap_or_default();
+                ReadAgain { offset: next, watermark }
+            }
+        }
     }
 
     fn save_user(
@@ -149,6 +208,7 @@ impl UsersTask {
             return Ok(());
         };
         rows.rows[*index as usize].dirty = false;
+        let group = self.users.get(user).group;
         let stored = |row: &UserRow| StoredRow { row: row.clone(), tuple: Cow::Borrowed(self.tuples.get(row.tuple)) };
         let groups = rows
             .group_row_of
@@ -156,15 +216,22 @@ impl UsersTask {
             .map(|((_, group), index)| (Cow::Borrowed(rows.groups.get(*group)), stored(&rows.rows[*index as usize])));
         let value = StoredUser { row: stored(&rows.rows[*index as usize]), groups: groups.collect() };
         let entry = self.users.get(user);
-        put(batch, &user_key(filters, self.tenants.text(entry.tenant), entry.name()), &value)
+        put(batch, &user_key(group, filters, self.tenants.text(entry.tenant), entry.name()), &value)
     }
 
     /// Brings back the rows of a checkpoint; those that do not fit into `limit_bytes` stay in the store.
-    pub fn load(&mut self, mark: &UsersMark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError> {
-        self.closed_ms = mark.closed_ms;
-        for (source, again) in self.sources.iter_mut().zip(&mark.sources) {
-            source.watermark = again.watermark;
-        }
+    /// The task is then at the boundary that all of them have, and takes what is read again only where a
+    /// row does not have it.
+    pub fn load(
+        &mut self,
+        groups: &[GroupMark],
+        mark: &UsersMark,
+        store: &dyn Store,
+        limit_bytes: u64,
+    ) -> Result<(), CheckpointError> {
+        self.closed_ms = groups.iter().map(|group| group.at_ms).min().flatten();
+        self.loaded_ms = self.closed_ms;
+        self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
         for rows in &mut self.slos {
             for text in mark.admitted.get(&rows.slo.name).into_iter().flatten() {
                 let group = rows.groups.intern(text);
@@ -189,6 +256,29 @@ impl UsersTask {
             }
             self.load_user(slo, &tenant, &user, key, value)
         })
+    }
+
+    /// The task's stream is read again from where its only source had this watermark.
+    pub fn begin_replay(&mut self, watermark: Watermark) {
+        if let [only] = &mut self.sources[..] {
+            only.watermark = watermark;
+        } else if let Some(closed_ms) = self.closed_ms {
+            // All of them had come as far as what is closed. (What they said since is read again.)
+            self.sources.iter_mut().for_each(|source| source.watermark.raise_to(closed_ms, false));
+        }
+    }
+
+    /// Everything up to the last commit has been read again. `mark` is what the last checkpoint said.
+    pub fn end_replay(&mut self, mark: Option<&UsersMark>) {
+        let several = self.sources.len() > 1;
+        for (source, said) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.sources)) {
+            if let (true, Some(raised_ms)) = (several, said.raised_ms()) {
+                source.watermark.raise_to(raised_ms, false);
+            }
+        }
+        for (source, said) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.incomplete)) {
+            source.incomplete.extend(said);
+        }
     }
 
     /// Takes the rows of a (SLO, user) into memory.
@@ -250,9 +340,9 @@ pub(super) fn read_stored(key: &[u8], value: &[u8]) -> Result<Vec<Stored>, Check
     Ok(std::iter::once(of_all).chain(of_groups).collect())
 }
 
-pub(super) fn user_key<'a>(filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {
+pub(super) fn user_key<'a>(group: u16, filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {
     Key::User {
-        group: 0,
+        group,
         tenant: Cow::Borrowed(tenant),
         user: Cow::Borrowed(user),
         filters,
@@ -276,101 +366,4 @@ pub(super) fn scan(store: &dyn Store, prefix: Prefix<'_>, each: &mut TakeRow<'_>
         }
     })?;
     failed.map_or(Ok(()), Err)
-}
-
-/// A key of a rollup task.
-#[derive(Serialize, Deserialize)]
-struct StoredKey {
-    definition_hash: String,
-    windows_ms: Vec<Ms>,
-    scope: crate::model::key::Scope,
-    state: KeyState,
-    listed_users: BTreeSet<String>,
-}
-
-impl RollupTask {
-    /// Writes every key that changed since the last checkpoint.
-    pub fn save(&mut self, next_partial: i64, batch: &mut Batch) -> Result<RollupMark, CheckpointError> {
-        for text in std::mem::take(&mut self.dirty) {
-            match self.keys.get(&text) {
-                Some(key) => self.save_key(key, batch)?,
-                None => {
-                    if let Some((slo, scope)) = self.stored.remove(&text) {
-                        batch.delete_row(&self.row_key(slo, &scope));
-                    }
-                }
-            }
-        }
-        let stored = self.keys.iter().map(|(text, key)| (text.clone(), (key.slo, key.identity.scope.clone())));
-        self.stored = stored.collect();
-        Ok(RollupMark { next_partial, at_ms: self.at_ms, up_to_ms: self.up_to_ms.clone() })
-    }
-
-    fn save_key(&self, key: &RollupKey, batch: &mut Batch) -> Result<(), CheckpointError> {
-        let definition = &self.definitions[key.slo];
-        let row = StoredKey {
-            definition_hash: definition.slo.definition_hash.clone(),
-            windows_ms: definition.layout.windows_ms.clone(),
-            scope: key.identity.scope.clone(),
-            state: key.state.clone(),
-            listed_users: key.listed_users.clone(),
-        };
-        put(batch, &self.row_key(key.slo, &key.identity.scope), &row)
-    }
-
-    fn row_key<'a>(&'a self, slo: usize, scope: &'a crate::model::key::Scope) -> Key<'a> {
-        let slo = &self.definitions[slo].slo;
-        Key::Key {
-            group: self.settings.partition as u16,
-            slo: Cow::Borrowed(&slo.name),
-            filters: FiltersId::of(&slo.filters_hash),
-            scope: ScopeKind::of(scope),
-            subject: subject(scope),
-            period: PeriodKind::Rolling,
-            part: 0,
-            at_ms: 0,
-        }
-    }
-
-    /// Brings back the keys of a checkpoint. A key whose windows are no longer those of its
-    /// definition starts anew.
-    pub fn load(&mut self, mark: &RollupMark, store: &dyn Store) -> Result<(), CheckpointError> {
-        self.at_ms = mark.at_ms;
-        self.up_to_ms.clone_from(&mark.up_to_ms);
-        let group = self.settings.partition as u16;
-        let by_name: BTreeMap<String, usize> =
-            self.definitions.iter().enumerate().map(|(i, d)| (d.slo.name.clone(), i)).collect();
-        let mut found = Vec::new();
-        scan(store, Prefix::Keys { group }, &mut |key, value| {
-            let Ok(Key::Key { slo, filters, .. }) = Key::decode(key) else {
-                return Err(CheckpointError::Key);
-            };
-            if let Some(index) = by_name.get(slo.as_ref())
-                && FiltersId::of(&self.definitions[*index].slo.filters_hash) == filters
-            {
-                found.push((*index, get::<StoredKey>(key, value)?));
-            }
-            Ok(())
-        })?;
-        for (slo, stored) in found {
-            self.adopt(slo, stored);
-        }
-        Ok(())
-    }
-
-    fn adopt(&mut self, slo: usize, stored: StoredKey) {
-        let definition = &self.definitions[slo];
-        if stored.windows_ms != definition.layout.windows_ms {
-            return;
-        }
-        let mut state = stored.state;
-        if stored.definition_hash != definition.slo.definition_hash {
-            state.redefine(&definition.slo);
-        }
-        state.catch_up(self.at_ms.unwrap_or(0));
-        let identity = KeyIdentity::of(&definition.slo, &definition.layout, stored.scope);
-        let text = identity.key_text.clone();
-        self.stored.insert(text.clone(), (slo, identity.scope.clone()));
-        self.keys.insert(text, RollupKey { slo, identity, state, listed_users: stored.listed_users });
-    }
 }

@@ -5,9 +5,8 @@ use super::checkpoint::CheckpointError;
 use super::intern::{NONE, tuple};
 use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, SloRows, UsersTask, Waiting};
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
-use crate::operator::burn_rate::BAD_USERS_PER_PANE;
 use crate::operator::classify::Verdict;
-use crate::operator::partial::{BoundaryPartial, KeyDelta, PaneDelta, Partial};
+use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial};
 use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
 use crate::operator::window::keep_smallest;
 use crate::state::Store;
@@ -32,13 +31,15 @@ impl UsersTask {
         self.cool_down();
         let first = match (self.closed_ms, self.pending.first_key_value()) {
             (Some(closed), _) => closed + PANE_MS,
-            (None, Some((first, _))) => *first,
-            (None, None) => return Ok(()),
+            (None, Some((first, _))) if *first <= to_ms => *first,
+            // Nothing was visible here yet; others wait to hear that nothing will be.
+            (None, _) => to_ms,
         };
         let mut at_ms = first;
         while at_ms <= to_ms {
             let is_quiet = |s: &SloRows| s.cold.users == 0 && s.listed.iter().all(Vec::is_empty);
-            if self.slos.iter().all(is_quiet) {
+            let is_complete = self.sources.iter().all(|source| source.incomplete.is_empty());
+            if is_complete && self.slos.iter().all(is_quiet) {
                 // Nobody is active: no boundary says anything before the next one that is waited for.
                 // (One record from the far future must not cost a step for each boundary until then.)
                 match self.pending.first_key_value() {
@@ -56,18 +57,25 @@ impl UsersTask {
         if let Some(closed) = self.closed_ms {
             self.raise_sources(closed);
             partials.iter_mut().for_each(|p| p.up_to_ms = closed);
+            if self.groups_at.as_ref().is_some_and(|groups| groups.iter().all(|at_ms| *at_ms <= Some(closed))) {
+                self.groups_at = None;
+            }
         }
         Ok(())
     }
 
     fn close(&mut self, at_ms: Ms, partials: &mut [Partial], store: &dyn Store) -> Result<(), CheckpointError> {
-        let mut boundary: Vec<BoundaryPartial> =
-            partials.iter().map(|_| BoundaryPartial { at_ms, ..BoundaryPartial::default() }).collect();
+        let is_incomplete = self.is_incomplete(at_ms);
+        let nothing = |_: &Partial| BoundaryPartial { at_ms, is_incomplete, ..BoundaryPartial::default() };
+        let mut boundary: Vec<BoundaryPartial> = partials.iter().map(nothing).collect();
         if let Some(pane) = self.pending.remove(&at_ms) {
             self.admit_groups(&pane);
             for batch in pane.verdicts.chunks(BATCH) {
                 self.touch(batch);
                 for waiting in batch {
+                    if self.is_ahead(waiting.user, at_ms) {
+                        continue;
+                    }
                     if waiting.user != NONE {
                         self.bring_back(waiting.slo as usize, waiting.user, store)?;
                     }
@@ -82,7 +90,7 @@ impl UsersTask {
         }
         self.step(at_ms, &mut boundary, store)?;
         for (partial, news) in partials.iter_mut().zip(boundary) {
-            if !news.deltas.is_empty() || !news.steps.is_empty() {
+            if !news.deltas.is_empty() || !news.steps.is_empty() || news.is_incomplete {
                 partial.boundaries.push(news);
             }
         }
@@ -103,6 +111,14 @@ impl UsersTask {
             row.map_or(0, UserRow::touch)
         });
         black_box(touched.fold(0, |all, part| all ^ part));
+    }
+
+    /// While the log is read again: whether the user's rows have the boundary already.
+    #[inline]
+    fn is_ahead(&self, user: u32, at_ms: Ms) -> bool {
+        let Some(groups_at) = &self.groups_at else { return false };
+        let group = if user == NONE { return false } else { self.users.get(user).group };
+        groups_at.get(usize::from(group)).copied().flatten().is_some_and(|closed_ms| at_ms <= closed_ms)
     }
 
     /// Groups get a key in the order of boundaries, then of their bytes, until the limit.
@@ -135,11 +151,12 @@ impl UsersTask {
             return;
         }
         let row = rows.row(waiting.user, &mut self.users);
-        let moved = rows.add_to_row(row, waiting, at_ms, &self.tuples);
+        let key_group = self.users.get(waiting.user).group;
+        let moved = rows.add_to_row(row, key_group, waiting, at_ms, &self.tuples);
         rows.tenants[waiting.tenant as usize].note_seen(&moved);
         if group != NONE {
             let row = rows.group_row(waiting.user, group, &mut self.users);
-            let moved = rows.add_to_row(row, waiting, at_ms, &self.tuples);
+            let moved = rows.add_to_row(row, key_group, waiting, at_ms, &self.tuples);
             if let Some(sums) = rows.group_sums.get_mut(&group) {
                 sums.note_seen(&moved);
             }
@@ -229,13 +246,13 @@ impl UsersTask {
     }
 
     /// For every pane of the key that got bad events: the users with the most of them in it.
-    fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<(u64, u64)>)> {
+    fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<BadUser>)> {
         let rows = &self.slos[slo];
         let touched = rows.touched_bad.iter().filter(|(_, k)| *k == key);
         touched.filter_map(|of| rows.bad.get(of).map(|users| (of.0, self.most_bad(users)))).collect()
     }
 
-    fn most_bad(&self, users: &BTreeMap<u32, u64>) -> Vec<(u64, u64)> {
+    fn most_bad(&self, users: &BTreeMap<u32, u64>) -> Vec<BadUser> {
         let mut sorted: Vec<(u64, u32)> = users.iter().map(|(user, bad)| (*bad, *user)).collect();
         let name = |user: u32| self.users.get(user).name_bytes();
         let tenant = |user: u32| self.tenants.get(self.users.get(user).tenant);
@@ -246,9 +263,13 @@ impl UsersTask {
             sorted.select_nth_unstable_by(BAD_USERS_PER_PANE - 1, order);
             sorted.truncate(BAD_USERS_PER_PANE);
         }
-        let mut hashed: Vec<(u64, u64)> = sorted.into_iter().map(|(bad, user)| (self.user_hash(user), bad)).collect();
-        hashed.sort_unstable();
-        hashed
+        sorted.sort_unstable_by(order);
+        let named = |(bad_events, user): (u64, u32)| {
+            let entry = self.users.get(user);
+            let tenant = self.tenants.text(entry.tenant).into();
+            BadUser { bad_events, hash: self.user_hash(user), user: entry.name().into(), tenant }
+        };
+        sorted.into_iter().map(named).collect()
     }
 
     fn user_hash(&self, user: u32) -> u64 {
@@ -331,7 +352,14 @@ impl SloRows {
         }
     }
 
-    fn add_to_row(&mut self, index: u32, waiting: &Waiting, at_ms: Ms, tuples: &super::intern::Dictionary) -> Moved {
+    fn add_to_row(
+        &mut self,
+        index: u32,
+        key_group: u16,
+        waiting: &Waiting,
+        at_ms: Ms,
+        tuples: &super::intern::Dictionary,
+    ) -> Moved {
         let row = &mut self.rows[index as usize];
         let (last_ms, last_bad_ms) = (row.last_ms, row.last_bad_ms);
         let is_bad = waiting.verdict == Verdict::Bad;
@@ -354,7 +382,7 @@ impl SloRows {
         // The row of all events is touched with each of a group: one mark a user is enough.
         if row.group == NO_GROUP && !row.dirty {
             row.dirty = true;
-            self.dirty.push(waiting.user);
+            self.dirty[usize::from(key_group)].push(waiting.user);
         }
         let slice = self.seen_slice_ms;
         Moved { seen: moved(last_ms, row.last_ms, slice), bad_seen: moved(last_bad_ms, row.last_bad_ms, slice) }

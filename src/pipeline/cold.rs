@@ -131,13 +131,13 @@ impl UsersTask {
             return Ok(());
         }
         let entry = self.users.get(user);
-        let who = (self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned());
+        let who = (entry.group, self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned());
         // What was retired is in the store only until the next checkpoint.
         if self.slos[slo].gone.contains(&who) {
             return Ok(());
         }
-        let (tenant, name) = who;
-        let key = user_key(filters_of(&self.slos[slo].slo), &tenant, &name).to_bytes();
+        let (group, tenant, name) = who;
+        let key = user_key(group, filters_of(&self.slos[slo].slo), &tenant, &name).to_bytes();
         let mut value = Vec::new();
         if store.get(&key, &mut value)? {
             self.load_user(slo, &tenant, &name, &key, &value)?;
@@ -160,18 +160,18 @@ impl UsersTask {
         }
         let ours = filters_of(&self.slos[slo].slo);
         scan(store, Prefix::Kind(Kind::User), &mut |key, value| {
-            let Ok(Key::User { tenant, user, filters, .. }) = Key::decode(key) else {
+            let Ok(Key::User { group, tenant, user, filters, .. }) = Key::decode(key) else {
                 return Err(CheckpointError::Key);
             };
             if filters != ours || self.is_warm(slo, &tenant, &user) {
                 return Ok(());
             }
-            let who = (tenant.into_owned(), user.into_owned());
+            let who = (group, tenant.into_owned(), user.into_owned());
             // Retired, and in the store only until the next checkpoint.
             if self.slos[slo].gone.contains(&who) {
                 return Ok(());
             }
-            let rows = self.read_cold(slo, &who.0, &who.1, key, value)?;
+            let rows = self.read_cold(slo, &who.1, &who.2, key, value)?;
             if rows.iter().all(|cold| cold.row.last_ms < retire_before_ms) {
                 self.slos[slo].gone.insert(who);
                 self.slos[slo].cold.take();
@@ -215,7 +215,7 @@ mod tests {
     use crate::model::outcome::{Outcome, WEIGHT_ONE};
     use crate::model::time::MINUTE_MS;
     use crate::operator::partial::Partial;
-    use crate::pipeline::users::UsersSettings;
+    use crate::pipeline::users::{KEY_GROUPS, UsersSettings};
     use crate::state::{Batch, MemoryStore};
     use std::sync::Arc;
 
@@ -277,7 +277,7 @@ spec:
 
         fn checkpoint(&mut self) {
             let mut batch = Batch::default();
-            self.task.save(&[0], &mut batch).expect("saved");
+            (0..KEY_GROUPS).for_each(|group| self.task.save_group(group, &mut batch).expect("saved"));
             self.store.write(&mut batch).expect("written");
             self.task.evict(self.limit_bytes);
         }

@@ -1,9 +1,11 @@
 //! Texts as small integers, so that the hot path hashes each text once and compares numbers.
 
+use super::users::KEY_GROUPS;
 use crate::model::time::Ms;
 use hashbrown::HashTable;
 use rapidhash::v3::rapidhash_v3;
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// No index: no user, no group, no tuple.
 pub const NONE: u32 = u32::MAX;
@@ -55,6 +57,8 @@ impl Dictionary {
 pub struct UserEntry {
     hash: u64,
     pub tenant: u32,
+    /// The key group, by tenant and name: the same in every process.
+    pub group: u16,
     /// Short ids lie in the entry itself: one cache miss less an event.
     name: SmallVec<[u8; 16]>,
     /// Rows that belong to it; without any (and with nothing pending) it is forgotten.
@@ -86,6 +90,11 @@ fn hash_user(tenant: u32, name: &str) -> u64 {
     rapidhash_v3(name.as_bytes()) ^ u64::from(tenant).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// The key group of a user. (The lower half of the hash chose the users partition.)
+pub fn key_group(name: &str) -> u16 {
+    ((xxh3_64(name.as_bytes()) >> 32) % u64::from(KEY_GROUPS)) as u16
+}
+
 impl UserTable {
     pub fn find(&self, tenant: u32, name: &str) -> Option<u32> {
         let entries = &self.entries;
@@ -99,8 +108,14 @@ impl UserTable {
         if let Some(found) = self.index.find(hash, |i| is_user(&entries[*i as usize], tenant, name)) {
             return *found;
         }
-        let entry =
-            UserEntry { hash, tenant, name: SmallVec::from_slice(name.as_bytes()), rows: 0, pending_until_ms: Ms::MIN };
+        let entry = UserEntry {
+            hash,
+            tenant,
+            group: key_group(name),
+            name: SmallVec::from_slice(name.as_bytes()),
+            rows: 0,
+            pending_until_ms: Ms::MIN,
+        };
         let new = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = entry;

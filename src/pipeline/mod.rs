@@ -4,12 +4,16 @@
 //! `apply` takes records, `close`/`tick` takes time; both only return effects. Nothing here knows
 //! which log it runs on.
 
+pub mod block;
 pub mod checkpoint;
 pub mod close;
 mod cold;
+pub mod intake;
 pub mod intern;
 pub mod pseudonym;
 pub mod rollup;
+pub mod rollup_state;
 pub mod route;
 pub mod step;
+mod unpack;
 pub mod users;

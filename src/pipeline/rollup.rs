@@ -1,6 +1,7 @@
 //! The rollup task: merges what the users tasks closed, evaluates every key at every boundary, and
 //! says what leaves. It is the only writer of its output partition.
 
+use super::checkpoint::filters_of;
 use super::pseudonym::UserIds;
 use super::step::WORST_USERS_WINDOW_MS;
 use crate::codec::output::{EncodeError, Encoder};
@@ -11,12 +12,13 @@ use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Moment, Ms, PANE_MS, slice_ms};
 use crate::operator::cohort_episode::CohortRecord;
 use crate::operator::key_state::{KeyIdentity, KeyOutput, KeyState, Moments};
-use crate::operator::partial::{BoundaryPartial, KeyDelta, KeyStep, Partial, SampleUser, WorstUser};
+use crate::operator::partial::{BoundaryPartial, KeyDelta, KeyStep, Partial, SampleUser, WorstUser, worst_of};
 use crate::operator::significance::wilson_low;
 use crate::operator::status::weight_of;
 use crate::operator::window::{Layout, Starts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What the configuration says about outputs.
 #[derive(Clone)]
@@ -41,10 +43,43 @@ pub(super) struct Definition {
 /// A key with everything that is known of it.
 pub(super) struct Key {
     pub slo: usize,
+    pub group: u16,
     pub identity: KeyIdentity,
     pub state: KeyState,
     /// Users that `user-status` now lists.
     pub listed_users: BTreeSet<String>,
+    /// The last boundary at which it was evaluated.
+    pub at_ms: Ms,
+    /// Nothing happens to it before this boundary, unless something is said of it.
+    pub due_ms: Ms,
+}
+
+/// How many groups the keys of a task are in. A group is what is checkpointed at a time.
+pub const KEY_GROUPS: u16 = 16;
+
+/// The group of a key.
+pub fn key_group(key_text: &str) -> u16 {
+    (xxh3_64(key_text.as_bytes()) % u64::from(KEY_GROUPS)) as u16
+}
+
+/// What a list of definitions is called in partials: window state belongs to name and filters.
+pub fn slo_ids(slos: &[Slo]) -> Vec<u64> {
+    slos.iter().map(|slo| filters_of(slo).0).collect()
+}
+
+/// What users tasks said of a boundary that not all of them have closed.
+#[derive(Default)]
+struct Waiting {
+    /// The first record of the partials stream that said something of it.
+    offset: i64,
+    said: Vec<BoundaryPartial>,
+}
+
+/// What was said of one key at one boundary.
+#[derive(Default)]
+struct Said<'a> {
+    deltas: Vec<&'a KeyDelta>,
+    steps: Vec<&'a KeyStep>,
 }
 
 /// One rollup task.
@@ -53,25 +88,42 @@ pub struct RollupTask {
     pub(super) definitions: Vec<Definition>,
     pub(super) keys: BTreeMap<String, Key>,
     /// By boundary, what users tasks said of it.
-    waiting: BTreeMap<Ms, Vec<BoundaryPartial>>,
+    waiting: BTreeMap<Ms, Waiting>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
     pub(super) at_ms: Option<Ms>,
-    /// Keys that changed since the last checkpoint, and those that the store has.
-    pub(super) dirty: BTreeSet<String>,
-    pub(super) stored: BTreeMap<String, (usize, Scope)>,
+    /// What is read again is in the keys up to this boundary.
+    pub(super) loaded_ms: Option<Ms>,
+    /// The first boundary at which something happens to a key of which nothing is said.
+    pub(super) due_ms: Option<Ms>,
+    /// The boundary that each group's keys were brought back at: until then they stay as they are.
+    pub(super) groups_at_ms: Vec<Option<Ms>>,
+    /// By group: keys that changed since it was saved, and rows that are to go from the store.
+    pub(super) dirty: Vec<BTreeSet<String>>,
+    pub(super) gone: Vec<BTreeSet<Vec<u8>>>,
+    /// Evaluates every boundary of every key, as a measure of what skipping them must come to.
+    #[cfg(test)]
+    skips_nothing: bool,
 }
 
 impl RollupTask {
+    pub const KEY_GROUPS: u16 = KEY_GROUPS;
+
     pub fn new(slos: &[Slo], settings: RollupSettings) -> RollupTask {
         let define = |slo: &Slo| Definition { slo: slo.clone(), layout: Layout::of(slo), starts: Starts::default() };
+        let groups = usize::from(KEY_GROUPS);
         RollupTask {
             definitions: slos.iter().map(define).collect(),
             keys: BTreeMap::new(),
             waiting: BTreeMap::new(),
             up_to_ms: vec![None; settings.users_tasks as usize],
             at_ms: None,
-            dirty: BTreeSet::new(),
-            stored: BTreeMap::new(),
+            loaded_ms: None,
+            due_ms: None,
+            groups_at_ms: vec![None; groups],
+            dirty: vec![BTreeSet::new(); groups],
+            gone: vec![BTreeSet::new(); groups],
+            #[cfg(test)]
+            skips_nothing: false,
             settings,
         }
     }
@@ -81,105 +133,184 @@ impl RollupTask {
         self.at_ms
     }
 
+    /// Whether it is at a boundary, where T has begun for it.
+    pub fn is_at(&self, at_ms: Option<Ms>) -> bool {
+        self.at_ms.is_none() || self.at_ms == at_ms
+    }
+
+    /// The partition of every output topic that it writes.
+    pub fn partition(&self) -> u32 {
+        self.settings.partition
+    }
+
+    /// How far each users task has closed its boundaries, as far as it was heard.
+    pub fn up_to(&self) -> &[Option<Ms>] {
+        &self.up_to_ms
+    }
+
     pub fn keys(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether a partial came in part only: what it said so far is in no checkpoint.
-    pub fn has_part_of_a_partial(&self) -> bool {
-        !self.waiting.is_empty()
+    /// From where the partials are to be read again for all that waits, `next` being the next offset.
+    pub fn read_again(&self, next: i64) -> i64 {
+        self.waiting.values().map(|w| w.offset).min().map_or(next, |first| first.min(next))
     }
 
-    /// Takes a partial of a users task.
-    pub fn apply(&mut self, partial: Partial) {
-        for boundary in partial.boundaries {
-            self.waiting.entry(boundary.at_ms).or_default().push(boundary);
+    /// Takes a partial of a users task, read at an offset of the partials stream.
+    ///
+    /// `false`: it says something of a boundary that its users task had closed before. Somebody said it
+    /// twice, and nothing that follows can be right.
+    #[must_use]
+    pub fn apply(&mut self, offset: i64, partial: Partial) -> bool {
+        let own = self.own_slos(&partial.slos);
+        let said_ms = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
+        for mut boundary in partial.boundaries {
+            if said_ms.is_some_and(|said_ms| boundary.at_ms <= said_ms) {
+                return false;
+            }
+            // Read again after a restart: the keys have it.
+            if Some(boundary.at_ms) <= self.at_ms {
+                if Some(boundary.at_ms) > self.loaded_ms {
+                    return false;
+                }
+                continue;
+            }
+            let renamed = |slo: &mut u32| own.get(*slo as usize).copied().flatten().map(|of| *slo = of).is_some();
+            boundary.deltas.retain_mut(|delta| renamed(&mut delta.slo));
+            boundary.steps.retain_mut(|step| renamed(&mut step.slo));
+            let new = || Waiting { offset, said: Vec::new() };
+            self.waiting.entry(boundary.at_ms).or_insert_with(new).said.push(boundary);
         }
-        if let Some(up_to) = self.up_to_ms.get_mut(partial.users_task as usize) {
-            *up_to = Some(up_to.map_or(partial.up_to_ms, |ms| ms.max(partial.up_to_ms)));
+        if partial.up_to_ms > Ms::MIN {
+            self.hear(partial.users_task, Some(partial.up_to_ms));
+        }
+        true
+    }
+
+    /// By the sender's index of a definition ours, where we have it.
+    fn own_slos(&self, slos: &[u64]) -> Vec<Option<u32>> {
+        let ours = 0..self.definitions.len() as u32;
+        if slos.is_empty() {
+            return ours.map(Some).collect();
+        }
+        let by_id: BTreeMap<u64, u32> = self.definitions.iter().map(|d| filters_of(&d.slo).0).zip(ours).collect();
+        slos.iter().map(|id| by_id.get(id).copied()).collect()
+    }
+
+    pub(super) fn hear(&mut self, users_task: u32, up_to_ms: Option<Ms>) {
+        if let Some(known) = self.up_to_ms.get_mut(users_task as usize) {
+            *known = up_to_ms.max(*known);
         }
     }
 
-    /// Evaluates every boundary that all users tasks have closed.
+    /// Evaluates every boundary that all users tasks have closed, and at which something happens.
     pub fn advance(&mut self, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
         let Some(to_ms) = self.up_to_ms.iter().copied().min().flatten() else {
             return Ok(());
         };
-        let first = match (self.at_ms, self.waiting.first_key_value()) {
-            (Some(at), _) => at + PANE_MS,
-            (None, Some((first, _))) => *first,
-            (None, None) => return Ok(()),
-        };
-        let mut at_ms = first;
-        while at_ms <= to_ms {
-            if self.keys.is_empty() {
-                // Without keys nothing expires and nothing is due.
-                at_ms = self.waiting.first_key_value().map_or(to_ms, |(next, _)| (*next).min(to_ms));
-            }
+        while let Some(at_ms) = self.next_boundary().filter(|next| *next <= to_ms) {
             self.boundary(at_ms, out)?;
             self.at_ms = Some(at_ms);
-            at_ms += PANE_MS;
         }
+        // Without keys T has not begun.
+        self.at_ms = self.at_ms.map(|at_ms| at_ms.max(to_ms));
         Ok(())
+    }
+
+    fn next_boundary(&self) -> Option<Ms> {
+        let said_ms = self.waiting.first_key_value().map(|(at_ms, _)| *at_ms);
+        #[cfg(test)]
+        if let (true, false, Some(at_ms)) = (self.skips_nothing, self.keys.is_empty(), self.at_ms) {
+            return Some(at_ms + PANE_MS);
+        }
+        said_ms.into_iter().chain(self.due_ms).min()
     }
 
     fn boundary(&mut self, at_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
         for definition in &mut self.definitions {
             definition.starts = definition.layout.starts_at(at_ms);
         }
-        let said = self.waiting.remove(&at_ms).unwrap_or_default();
-        let (deltas, steps) = self.sort_by_key(&said);
+        let said = self.waiting.remove(&at_ms).unwrap_or_default().said;
+        let is_incomplete = said.iter().any(|boundary| boundary.is_incomplete);
+        let by_key = self.sort_by_key(at_ms, &said);
+        let nothing = Said::default();
         let mut gone = Vec::new();
+        let mut due_ms: Option<Ms> = None;
         for (text, key) in &mut self.keys {
-            let none = (Vec::new(), Vec::new());
-            let (deltas, steps) = (deltas.get(text).unwrap_or(&none.0), steps.get(text).unwrap_or(&none.1));
-            let definition = &self.definitions[key.slo];
-            let stepped = key.step(definition, at_ms, &self.settings, deltas, steps, out)?;
-            if stepped != Stepped::AsBefore {
-                self.dirty.insert(text.clone());
+            let said = by_key.get(text).unwrap_or(&nothing);
+            #[cfg(test)]
+            if self.skips_nothing {
+                key.due_ms = key.due_ms.min(at_ms);
             }
-            if stepped == Stepped::Gone {
-                gone.push(text.clone());
+            if key.due_ms <= at_ms || !std::ptr::eq(said, &nothing) {
+                let now = (at_ms, is_incomplete);
+                match key.step(&self.definitions[key.slo], now, &self.settings, said, out)? {
+                    Stepped::AsBefore => {}
+                    Stepped::Changed => {
+                        self.dirty[usize::from(key.group)].insert(text.clone());
+                    }
+                    Stepped::Gone => {
+                        gone.push(text.clone());
+                        continue;
+                    }
+                }
             }
+            due_ms = Some(due_ms.map_or(key.due_ms, |due_ms| due_ms.min(key.due_ms)));
         }
-        gone.iter().for_each(|text| {
-            self.keys.remove(text);
-        });
+        self.due_ms = due_ms;
+        gone.iter().for_each(|text| self.forget(text));
         Ok(())
     }
 
-    /// Groups what was said by key; keys that are new begin to exist.
-    #[expect(clippy::type_complexity, reason = "two maps from a key to what was said of it")]
-    fn sort_by_key<'a>(
-        &mut self,
-        said: &'a [BoundaryPartial],
-    ) -> (BTreeMap<String, Vec<&'a KeyDelta>>, BTreeMap<String, Vec<&'a KeyStep>>) {
-        let mut deltas: BTreeMap<String, Vec<&KeyDelta>> = BTreeMap::new();
-        let mut steps: BTreeMap<String, Vec<&KeyStep>> = BTreeMap::new();
+    fn forget(&mut self, text: &str) {
+        if let Some(key) = self.keys.remove(text) {
+            let row = self.row_key(key.slo, key.group, &key.identity.scope).to_bytes();
+            self.gone[usize::from(key.group)].insert(row);
+            self.dirty[usize::from(key.group)].remove(text);
+        }
+    }
+
+    /// Groups what was said by key; keys that are new begin to exist. What the keys of a group that was
+    /// saved later than this boundary know already is left out.
+    fn sort_by_key<'a>(&mut self, at_ms: Ms, said: &'a [BoundaryPartial]) -> BTreeMap<String, Said<'a>> {
+        let mut by_key: BTreeMap<String, Said<'a>> = BTreeMap::new();
         for delta in said.iter().flat_map(|b| &b.deltas) {
-            let text = self.key(delta.slo as usize, &delta.scope);
-            deltas.entry(text).or_default().push(delta);
+            let text = key_text(&self.definitions[delta.slo as usize].slo.name, &delta.scope);
+            let group = key_group(&text);
+            if !self.knows(group, at_ms) {
+                self.begin(&text, group, delta.slo as usize, &delta.scope);
+                by_key.entry(text).or_default().deltas.push(delta);
+            }
         }
         for step in said.iter().flat_map(|b| &b.steps) {
             let text = key_text(&self.definitions[step.slo as usize].slo.name, &step.scope);
-            steps.entry(text).or_default().push(step);
+            if !self.knows(key_group(&text), at_ms) {
+                by_key.entry(text).or_default().steps.push(step);
+            }
         }
-        (deltas, steps)
+        by_key
     }
 
-    fn key(&mut self, slo: usize, scope: &Scope) -> String {
-        let definition = &self.definitions[slo];
-        let text = key_text(&definition.slo.name, scope);
-        if !self.keys.contains_key(&text) {
-            let key = Key {
-                slo,
-                identity: KeyIdentity::of(&definition.slo, &definition.layout, scope.clone()),
-                state: KeyState::new(&definition.slo, &definition.layout),
-                listed_users: BTreeSet::new(),
-            };
-            self.keys.insert(text.clone(), key);
+    fn knows(&self, group: u16, at_ms: Ms) -> bool {
+        Some(at_ms) <= self.groups_at_ms[usize::from(group)]
+    }
+
+    fn begin(&mut self, text: &str, group: u16, slo: usize, scope: &Scope) {
+        if self.keys.contains_key(text) {
+            return;
         }
-        text
+        let definition = &self.definitions[slo];
+        let key = Key {
+            slo,
+            group,
+            identity: KeyIdentity::of(&definition.slo, &definition.layout, scope.clone()),
+            state: KeyState::new(&definition.slo, &definition.layout),
+            listed_users: BTreeSet::new(),
+            at_ms: 0,
+            due_ms: 0,
+        };
+        self.keys.insert(text.to_owned(), key);
     }
 }
 
@@ -193,14 +324,13 @@ enum Stepped {
 }
 
 impl Key {
-    /// One boundary of the key.
+    /// One boundary of the key, and whether it is incomplete.
     fn step(
         &mut self,
         definition: &Definition,
-        at_ms: Ms,
+        (at_ms, is_incomplete): (Ms, bool),
         settings: &RollupSettings,
-        deltas: &[&KeyDelta],
-        steps: &[&KeyStep],
+        said: &Said<'_>,
         out: &mut Vec<RecordOut>,
     ) -> Result<Stepped, EncodeError> {
         let facts = self.identity.facts(&definition.slo, &definition.layout);
@@ -213,15 +343,19 @@ impl Key {
             } else {
                 settings.status_interval_ms
             },
-            is_incomplete: false,
+            is_incomplete,
         };
+        let (undertow, left) = (self.state.undertow(), out.len());
+        if self.at_ms < at_ms - PANE_MS {
+            self.state.catch_up(at_ms - PANE_MS);
+        }
+        self.at_ms = at_ms;
         self.state.advance(&facts, &now);
-        deltas.iter().for_each(|delta| self.state.apply(&facts, &now, delta));
+        self.state.apply(&facts, &now, &said.deltas);
         let mut output = KeyOutput::default();
-        let rules_before = self.state.rules.clone();
         if self.state.exists() {
-            self.state.apply_steps(&facts, &now, steps);
-            self.state.evaluate(&facts, &now, steps, &mut output);
+            self.state.apply_steps(&facts, &now, &said.steps);
+            self.state.evaluate(&facts, &now, &said.steps, &mut output);
         }
         let writer = Writer { settings, at_ms, key: &self.identity.key_text };
         writer.write(&output, out)?;
@@ -229,14 +363,19 @@ impl Key {
             && at_ms % slice_ms(WORST_USERS_WINDOW_MS) == 0
             && definition.slo.user_windows_ms.contains(&WORST_USERS_WINDOW_MS)
         {
-            let worst: Vec<&WorstUser> = steps.iter().flat_map(|s| &s.worst).collect();
+            let worst = worst_of(&said.steps);
             writer.write_users(&definition.slo.name, tenant, &worst, &mut self.listed_users, out)?;
         }
         if output.is_gone || (!self.state.exists() && self.state.unclassified_hour.sum == 0) {
             return Ok(Stepped::Gone);
         }
-        let silent = deltas.is_empty() && steps.is_empty() && output.status.is_none() && output.alerts.is_empty();
-        Ok(if silent && self.state.rules == rules_before { Stepped::AsBefore } else { Stepped::Changed })
+        let is_silent = said.deltas.is_empty() && said.steps.is_empty() && out.len() == left;
+        if is_silent && self.state.undertow() == undertow {
+            self.due_ms = self.state.quiet_until_ms(&facts, &now);
+            return Ok(Stepped::AsBefore);
+        }
+        self.due_ms = at_ms + PANE_MS;
+        Ok(Stepped::Changed)
     }
 }
 
@@ -344,3 +483,6 @@ impl Writer<'_> {
 pub fn rollup_tasks(slos: &Arc<Vec<Slo>>, partitions: u32, settings: &RollupSettings) -> Vec<RollupTask> {
     (0..partitions).map(|partition| RollupTask::new(slos, RollupSettings { partition, ..settings.clone() })).collect()
 }
+
+#[cfg(test)]
+mod tests;

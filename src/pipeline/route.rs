@@ -1,9 +1,8 @@
-//! Route: a record becomes an outcome for the users task, or a dead letter.
+//! Route: a record becomes an outcome, or a dead letter.
 
-use super::users::UsersTask;
 use crate::codec::dead_letter::{for_file, for_kafka};
 use crate::codec::{Decoder, Rejected};
-use crate::model::outcome::Rejection;
+use crate::model::outcome::{Outcome, Rejection};
 use crate::model::record::{RecordIn, RecordOut, Topic};
 
 /// Where an input partition comes from, as dead letters say it.
@@ -40,10 +39,10 @@ impl Route {
         Route { decoder, sources, form, dead_letters: DeadLetterCounts::default() }
     }
 
-    /// Takes one record of an input partition; `None`: it was an outcome.
+    /// Takes one record of an input partition: an outcome for `each`, or a dead letter.
     #[inline]
-    pub fn apply(&mut self, source: u32, record: &RecordIn<'_>, users: &mut UsersTask) -> Option<RecordOut> {
-        let read = self.decoder.read(record, |outcome| users.apply(source, record.offset, outcome));
+    pub fn apply(&mut self, source: u32, record: &RecordIn<'_>, each: impl FnOnce(&Outcome<'_>)) -> Option<RecordOut> {
+        let read = self.decoder.read(record, each);
         read.err().map(|rejected| self.dead_letter(source, record, &rejected))
     }
 

@@ -9,7 +9,9 @@ use super::users::{KeyRef, UsersTask};
 use crate::model::ratio::Ratio;
 use crate::model::time::{DAY_MS, Ms, window_start};
 use crate::operator::distribution::{Distribution, Gathering, UserSums};
-use crate::operator::partial::{BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WorstUser, keep_worst};
+use crate::operator::partial::{
+    BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WORST_USERS, WorstUser, keep_worst,
+};
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::state::Store;
 use hashbrown::HashMap;
@@ -18,12 +20,9 @@ use std::collections::BTreeMap;
 
 /// The window whose worst users `user-status` shows.
 pub const WORST_USERS_WINDOW_MS: Ms = DAY_MS;
-/// How many of them, per (slo, tenant).
-pub const WORST_USERS: usize = 100;
-/// A cohort needs so many users below the objective; with fewer no cube is sent.
-const CUBE_FROM_USERS_BELOW: u64 = 5;
-/// Leaves of a cube beyond these go into `__other__`.
-const LEAVES: usize = 1_024;
+/// Leaves of a cube beyond these go into `__other__`, so that memory is bounded. Which of them are told
+/// apart is decided where the cubes of all users tasks come together.
+const LEAVES_SENT: usize = 8_192;
 
 /// A row's part in a step.
 struct Member {
@@ -130,7 +129,7 @@ impl UsersTask {
         rows.free.push(index);
         if group == NO_GROUP {
             let entry = self.users.get(user);
-            rows.gone.insert((self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned()));
+            rows.gone.insert((entry.group, self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned()));
         }
         self.users.get_mut(user).rows -= 1;
         self.users.forget_if_unused(user, at_ms);
@@ -145,7 +144,7 @@ impl UsersTask {
         boundary: &mut [BoundaryPartial],
     ) {
         let distributions = self.distributions(slo, members);
-        let mut cubes = self.cubes(slo, members, &distributions);
+        let mut cubes = self.cubes(slo, members);
         let mut worst =
             if window_ms == WORST_USERS_WINDOW_MS { self.worst(slo, members, at_ms) } else { BTreeMap::new() };
         for (key, distribution) in distributions {
@@ -195,44 +194,49 @@ impl UsersTask {
         by_key
     }
 
-    /// The leaf cubes of the keys in which enough users are below the objective.
-    fn cubes(
-        &self,
-        slo: usize,
-        members: &[Member],
-        distributions: &BTreeMap<KeyRef, Distribution>,
-    ) -> BTreeMap<KeyRef, Vec<Leaf>> {
+    /// The leaf cubes of all keys. They are sent also where few users are below: of the users that other
+    /// tasks have, nothing is known here.
+    fn cubes(&self, slo: usize, members: &[Member]) -> BTreeMap<KeyRef, Vec<Leaf>> {
         let rows = &self.slos[slo];
-        let wanted = |key: KeyRef| distributions.get(&key).is_some_and(|d| d.below_objective >= CUBE_FROM_USERS_BELOW);
-        let wanted: BTreeMap<KeyRef, Ratio> =
-            distributions.keys().filter(|k| wanted(**k)).map(|k| (*k, self.objective_of(slo, *k))).collect();
-        if wanted.is_empty() {
-            return BTreeMap::new();
-        }
-        let aggregate = wanted.get(&KeyRef::Aggregate).map(|objective| (KeyRef::Aggregate, *objective));
-        let mut leaves: Vec<(KeyRef, Leaf)> = Vec::new();
+        let of_tenant = |tenant: usize| self.objective_of(slo, KeyRef::Tenant(tenant as u32));
+        let of_tenants: Vec<Ratio> = (0..self.tenants.len()).map(of_tenant).collect();
+        let mut leaves: Vec<(KeyRef, u32, Leaf)> = Vec::new();
         let mut leaf_of: HashMap<(KeyRef, u32), usize> = HashMap::new();
         for member in members.iter().filter(|m| m.sums.events >= rows.slo.min_user_events) {
+            let all = (KeyRef::Aggregate, rows.slo.objective);
             let (own, all) = match member.group {
-                NO_GROUP => (KeyRef::Tenant(member.tenant), aggregate),
-                group => (KeyRef::Group(group), None),
+                NO_GROUP => ((KeyRef::Tenant(member.tenant), of_tenants[member.tenant as usize]), Some(all)),
+                group => ((KeyRef::Group(group), rows.slo.objective), None),
             };
-            let own = wanted.get(&own).map(|objective| (own, *objective));
-            for (key, objective) in [all, own].into_iter().flatten() {
+            for (key, objective) in all.into_iter().chain([own]) {
                 let leaf = *leaf_of.entry((key, member.tuple)).or_insert_with(|| {
-                    leaves.push((key, self.empty_leaf(member.tuple)));
+                    leaves.push((key, member.tuple, Leaf::default()));
                     leaves.len() - 1
                 });
                 let is_below = is_below(member, 0, objective);
-                self.add_to_leaf(&mut leaves[leaf].1, member, || self.name_of(slo, member), is_below);
+                self.add_to_leaf(&mut leaves[leaf].2, member, || self.name_of(slo, member), is_below);
             }
         }
-        let mut cubes: BTreeMap<KeyRef, Vec<Leaf>> = BTreeMap::new();
-        for (key, leaf) in leaves {
-            cubes.entry(key).or_default().push(leaf);
+        let mut cubes: BTreeMap<KeyRef, Vec<(u32, Leaf)>> = BTreeMap::new();
+        for (key, tuple, leaf) in leaves {
+            cubes.entry(key).or_default().push((tuple, leaf));
         }
-        cubes.values_mut().for_each(cap_leaves);
-        cubes
+        cubes.into_iter().map(|(key, leaves)| (key, self.with_attributes(leaves))).collect()
+    }
+
+    /// Leaves as they are sent: by attributes, those of the fewest users in one where they are too many.
+    fn with_attributes(&self, mut leaves: Vec<(u32, Leaf)>) -> Vec<Leaf> {
+        let mut over = Vec::new();
+        if leaves.len() > LEAVES_SENT {
+            let tuple = |leaf: &(u32, Leaf)| self.tuples.get(leaf.0);
+            leaves.sort_unstable_by(|a, b| b.1.users.cmp(&a.1.users).then_with(|| tuple(a).cmp(tuple(b))));
+            over = leaves.split_off(LEAVES_SENT - 1);
+        }
+        let named = |(tuple, leaf): (u32, Leaf)| Leaf { attributes: attributes_of(self, tuple), ..leaf };
+        let mut leaves: Vec<Leaf> = leaves.into_iter().map(named).collect();
+        leaves.extend(Leaf::other(&leaves, over.iter().map(|(_, leaf)| leaf)));
+        leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
+        leaves
     }
 
     fn objective_of(&self, slo: usize, key: KeyRef) -> Ratio {
@@ -242,18 +246,6 @@ impl UsersTask {
                 rows.slo.tenant_objectives.get(self.tenants.text(tenant)).copied().unwrap_or(rows.slo.objective)
             }
             _ => rows.slo.objective,
-        }
-    }
-
-    fn empty_leaf(&self, tuple: u32) -> Leaf {
-        Leaf {
-            attributes: attributes_of(self, tuple),
-            users: 0,
-            users_below: 0,
-            events: 0,
-            bad_events: 0,
-            bad: 0,
-            sample: Vec::new(),
         }
     }
 
@@ -327,22 +319,4 @@ fn is_below(member: &Member, min_events: u64, objective: Ratio) -> bool {
 
 fn worse_first(a: &UserSums, b: &UserSums) -> Ordering {
     a.sli().total_cmp(&b.sli())
-}
-
-/// Sorts leaves by tuple, and puts what is over the limit into one leaf: the largest by users stay,
-/// ties by bytes.
-fn cap_leaves(leaves: &mut Vec<Leaf>) {
-    if leaves.len() > LEAVES {
-        leaves.sort_unstable_by(|a, b| b.users.cmp(&a.users).then_with(|| a.attributes.cmp(&b.attributes)));
-        let names: Vec<String> = leaves[0].attributes.iter().map(|(n, _)| n.clone()).collect();
-        let mut other = leaves.split_off(LEAVES - 1).into_iter().reduce(|mut all, leaf| {
-            all.add(&leaf);
-            all
-        });
-        if let Some(other) = &mut other {
-            other.attributes = names.into_iter().map(|n| (n, crate::model::key::OTHER.to_owned())).collect();
-        }
-        leaves.extend(other);
-    }
-    leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
 }

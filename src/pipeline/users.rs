@@ -4,6 +4,7 @@
 //! Waiting makes every figure a function of the visible events alone, whatever the order in which
 //! partitions were read, and lets the rows be updated in one tight loop per pane.
 
+use super::block::Example;
 use super::cold::ColdRows;
 use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
 use crate::model::key::{ABSENT, Scope, key_text};
@@ -21,6 +22,9 @@ use rapidhash::v3::rapidhash_v3;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+/// Users lie in so many groups, by their names: the unit of checkpoint and restore.
+pub const KEY_GROUPS: u16 = 64;
 
 /// No latency on the event.
 pub(super) const NO_LATENCY: i16 = i16::MAX;
@@ -127,10 +131,10 @@ pub(super) struct SloRows {
     pub touched_bad: BTreeSet<(Ms, KeyRef)>,
     /// The rollup partition of each key.
     pub partitions: BTreeMap<KeyRef, u32>,
-    /// Users whose rows changed since the last checkpoint.
-    pub dirty: Vec<u32>,
-    /// Users (tenant, name) whose rows went since the last checkpoint.
-    pub gone: BTreeSet<(String, String)>,
+    /// By key group: users whose rows changed since the group was written.
+    pub dirty: Vec<Vec<u32>>,
+    /// Users (key group, tenant, name) whose rows went since their group was written.
+    pub gone: BTreeSet<(u16, String, String)>,
     /// Rows that are in the store alone.
     pub cold: ColdRows,
     /// Slots of rows just dropped from memory; free once no list names them.
@@ -158,7 +162,7 @@ impl SloRows {
             bad: BTreeMap::new(),
             touched_bad: BTreeSet::new(),
             partitions: BTreeMap::new(),
-            dirty: Vec::new(),
+            dirty: vec![Vec::new(); KEY_GROUPS as usize],
             gone: BTreeSet::new(),
             cold: ColdRows::default(),
             dropped: Vec::new(),
@@ -180,14 +184,45 @@ pub struct UsersCounts {
     pub late_dropped: u64,
 }
 
+impl UsersCounts {
+    #[inline]
+    pub(super) fn note(&mut self, verdict: Verdict, is_late: bool) {
+        match verdict {
+            Verdict::Excluded => self.excluded += 1,
+            Verdict::Good => self.good += 1,
+            Verdict::Bad => self.bad += 1,
+            Verdict::Unclassified => self.unclassified += 1,
+        }
+        self.late += u64::from(is_late);
+    }
+
+    /// The counts of another task.
+    pub fn add(&mut self, other: &UsersCounts) {
+        self.outcomes += other.outcomes;
+        self.good += other.good;
+        self.bad += other.bad;
+        self.unclassified += other.unclassified;
+        self.excluded += other.excluded;
+        self.late += other.late;
+        self.late_dropped += other.late_dropped;
+    }
+}
+
 /// What the task knows of one input partition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InputSource {
     pub watermark: Watermark,
-    /// For each boundary that is not closed: the first record that becomes visible at it, and the
-    /// watermark that record met. Reading again from the first of them brings back all that waits.
-    pub beginnings: VecDeque<Beginning>,
+    /// Where the last block of it ended.
+    pub next_offset: Option<i64>,
+    /// The boundaries behind the first and up to the second are incomplete on its account.
+    pub incomplete: VecDeque<(Ms, Ms)>,
 }
+
+/// For each boundary that is not closed: the first record of the task's stream that says something of
+/// it, and the watermark that record met. Reading again from the first of them brings back all that
+/// waits. (A task that reads several streams itself is never brought back.)
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beginnings(VecDeque<Beginning>);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Beginning {
@@ -196,17 +231,22 @@ pub(super) struct Beginning {
     pub watermark: Watermark,
 }
 
-impl InputSource {
-    /// Notes the first record of a boundary; `watermark` is the one before the record.
-    fn note_beginning(&mut self, boundary_ms: Ms, offset: i64, watermark: Watermark) {
+impl Beginnings {
+    #[inline]
+    pub(super) fn note(&mut self, boundary_ms: Ms, offset: i64, watermark: Watermark) {
         let known = |b: &Beginning| b.boundary_ms == boundary_ms;
-        if !self.beginnings.back().is_some_and(known) && !self.beginnings.iter().any(known) {
-            self.beginnings.push_back(Beginning { boundary_ms, offset, watermark });
+        if !self.0.back().is_some_and(known) && !self.0.iter().any(known) {
+            self.0.push_back(Beginning { boundary_ms, offset, watermark });
         }
     }
 
-    pub(super) fn forget_closed(&mut self, closed_ms: Ms) {
-        self.beginnings.retain(|b| b.boundary_ms > closed_ms);
+    fn forget_closed(&mut self, closed_ms: Ms) {
+        self.0.retain(|b| b.boundary_ms > closed_ms);
+    }
+
+    /// The first record that has to be read again.
+    pub(super) fn first(&self) -> Option<Beginning> {
+        self.0.iter().min_by_key(|b| b.offset).copied()
     }
 }
 
@@ -224,9 +264,14 @@ pub struct UsersTask {
     /// The room of the pane that was closed last, for the next one.
     pub(super) spare: Vec<Waiting>,
     pub(super) sources: Vec<InputSource>,
+    pub(super) beginnings: Beginnings,
     pub(super) closed_ms: Option<Ms>,
+    /// What is read again is in the rows up to this boundary.
+    pub(super) loaded_ms: Option<Ms>,
+    /// While the log is read again: the boundary that the rows of each key group are true of.
+    pub(super) groups_at: Option<Vec<Option<Ms>>>,
     pub counts: UsersCounts,
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 impl UsersTask {
@@ -242,7 +287,10 @@ impl UsersTask {
             pending: BTreeMap::new(),
             hot: None,
             sources: vec![InputSource::default(); sources],
+            beginnings: Beginnings::default(),
             closed_ms: None,
+            loaded_ms: None,
+            groups_at: None,
             counts: UsersCounts::default(),
             scratch: Vec::new(),
         }
@@ -263,7 +311,7 @@ impl UsersTask {
         if self.closed_ms.is_some_and(|closed| boundary_ms <= closed) {
             return;
         }
-        self.sources[source as usize].note_beginning(boundary_ms, offset, before);
+        self.beginnings.note(boundary_ms, offset, before);
         let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
         let mut ids: Option<Ids> = None;
         for slo in 0..self.slos.len() {
@@ -284,9 +332,7 @@ impl UsersTask {
         let Some(name) = outcome.user.as_deref() else {
             return Ids { tenant, user: NONE, tuple: NONE };
         };
-        let user = self.users.intern(tenant, name);
-        let entry = self.users.get_mut(user);
-        entry.pending_until_ms = entry.pending_until_ms.max(boundary_ms);
+        let user = self.pending_user(tenant, name, boundary_ms);
         let pairs = || outcome.attributes.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
         let (scratch, tuples) = (&mut self.scratch, &mut self.tuples);
         let tuple = self.shapes.tuple(pairs(), || {
@@ -296,13 +342,17 @@ impl UsersTask {
         Ids { tenant, user, tuple }
     }
 
+    /// A user with an event that waits for a boundary.
+    #[inline]
+    pub(super) fn pending_user(&mut self, tenant: u32, name: &str, boundary_ms: Ms) -> u32 {
+        let user = self.users.intern(tenant, name);
+        let entry = self.users.get_mut(user);
+        entry.pending_until_ms = entry.pending_until_ms.max(boundary_ms);
+        user
+    }
+
     fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, at_ms: Ms, ids: Ids, verdict: Verdict, is_late: bool) {
-        match verdict {
-            Verdict::Good => self.counts.good += 1,
-            Verdict::Bad => self.counts.bad += 1,
-            _ => self.counts.unclassified += 1,
-        }
-        self.counts.late += u64::from(is_late);
+        self.counts.note(verdict, is_late);
         let group = self.group_of(slo, outcome);
         let waiting = Waiting {
             time_ms: outcome.timestamp_ms,
@@ -324,7 +374,7 @@ impl UsersTask {
     }
 
     /// The pane of a boundary; mostly the one of the event before.
-    fn pane(&mut self, at_ms: Ms) -> &mut Pane {
+    pub(super) fn pane(&mut self, at_ms: Ms) -> &mut Pane {
         let is_hot = self.hot.as_ref().is_some_and(|(ms, _)| *ms == at_ms);
         if !is_hot {
             self.cool_down();
@@ -381,8 +431,11 @@ impl UsersTask {
     pub(super) fn raise_sources(&mut self, at_ms: Ms) {
         for source in &mut self.sources {
             source.watermark.raise(at_ms);
-            source.forget_closed(at_ms);
+            while source.incomplete.front().is_some_and(|(_, to_ms)| *to_ms <= at_ms) {
+                source.incomplete.pop_front();
+            }
         }
+        self.beginnings.forget_closed(at_ms);
     }
 
     /// How far T may go: the smallest watermark of the sources that are not passed over.
@@ -452,7 +505,7 @@ struct Ids {
     tuple: u32,
 }
 
-fn latency_bin(latency_ms: Option<f64>) -> i16 {
+pub(super) fn latency_bin(latency_ms: Option<f64>) -> i16 {
     match latency_ms {
         Some(ms) if ms > 0.0 => bin_of(ms),
         Some(_) => ZERO_BIN,
@@ -473,27 +526,29 @@ pub(super) fn group_values(text: &[u8]) -> Vec<String> {
 }
 
 fn keep_exemplar(pane: &mut Pane, waiting: &Waiting, outcome: &Outcome<'_>) {
-    let hash = exemplar_hash(outcome);
+    keep_example(pane, waiting, &Example::of(outcome));
+}
+
+pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example<'_>) {
     let start_ms = floor_to(waiting.time_ms, PANE_MS);
     let kept = pane.exemplars.entry((waiting.slo, waiting.tenant, waiting.group, start_ms)).or_default();
-    let at = kept.partition_point(|(h, _)| *h < hash);
-    if at >= EXEMPLARS || kept.get(at).is_some_and(|(h, _)| *h == hash) {
+    let at = kept.partition_point(|(h, _)| *h < example.hash);
+    if at >= EXEMPLARS || kept.get(at).is_some_and(|(h, _)| *h == example.hash) {
         return;
     }
-    let text = |field: &Option<std::borrow::Cow<'_, str>>| field.as_deref().map(str::to_owned);
     let exemplar = Exemplar {
-        trace_id: text(&outcome.trace_id),
+        trace_id: example.trace_id.map(str::to_owned),
         at: Moment(waiting.time_ms),
-        operation: text(&outcome.operation),
-        status: outcome.status,
-        dependency: text(&outcome.dependency),
+        operation: example.operation.map(str::to_owned),
+        status: example.status,
+        dependency: example.dependency.map(str::to_owned),
     };
-    kept.insert(at, (hash, exemplar));
+    kept.insert(at, (example.hash, exemplar));
     kept.truncate(EXEMPLARS);
 }
 
 /// A hash of what identifies a bad event, so that which examples are kept depends on nothing else.
-fn exemplar_hash(outcome: &Outcome<'_>) -> u64 {
+pub(super) fn example_hash(outcome: &Outcome<'_>) -> u64 {
     let mut hash = rapidhash_v3(outcome.tenant.as_bytes()) ^ rapidhash_v3(&outcome.timestamp_ms.to_le_bytes());
     for field in [&outcome.user, &outcome.trace_id, &outcome.event_id, &outcome.operation] {
         let part = field.as_deref().map_or(1, |text| rapidhash_v3(text.as_bytes()));

@@ -170,6 +170,12 @@ impl Store for RocksStore {
         self.db.flush_opt(&waiting()).map_err(|e| self.error(&e))
     }
 
+    fn flush_soon(&mut self) -> Result<(), StoreError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(false);
+        self.db.flush_opt(&options).map_err(|e| self.error(&e))
+    }
+
     fn usage(&self) -> Result<Usage, StoreError> {
         Ok(Usage {
             memory_bytes: self.property(properties::SIZE_ALL_MEM_TABLES)?

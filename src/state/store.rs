@@ -26,6 +26,11 @@ pub trait Store {
     /// Makes every batch written so far durable before it returns.
     fn flush(&mut self) -> Result<(), StoreError>;
 
+    /// Makes every batch written so far durable sometime soon, without waiting for it.
+    fn flush_soon(&mut self) -> Result<(), StoreError> {
+        self.flush()
+    }
+
     /// An estimate of what the store takes.
     fn usage(&self) -> Result<Usage, StoreError>;
 }

@@ -3,14 +3,13 @@
 //! The wall clock is handed in; nothing here reads one.
 
 use crate::log::NextOffset;
-use crate::model::time::{Ms, PANE_MS, floor_to};
+use crate::model::time::{Ms, PANE_MS};
 
 /// The partitions' silence, by the wall clock.
 pub struct Idleness {
     /// `None` while records come.
     silences: Vec<Option<Silence>>,
     timeout_ms: Ms,
-    out_of_orderness_ms: Ms,
 }
 
 /// A partition at its end.
@@ -34,8 +33,8 @@ const CONFIRMED_FOR_MS: Ms = PANE_MS;
 const ASK_AGAIN_MS: Ms = 1_000;
 
 impl Idleness {
-    pub fn new(partitions: usize, timeout_ms: Ms, out_of_orderness_ms: Ms) -> Idleness {
-        Idleness { silences: vec![None; partitions], timeout_ms, out_of_orderness_ms }
+    pub fn new(partitions: usize, timeout_ms: Ms) -> Idleness {
+        Idleness { silences: vec![None; partitions], timeout_ms }
     }
 
     /// A record came.
@@ -83,11 +82,6 @@ impl Idleness {
         let silence = self.silences.get(partition as usize).copied().flatten();
         silence.is_some_and(|s| s.is_confirmed)
     }
-
-    /// How far T goes while all partitions are idle.
-    pub fn wall_clock_boundary(&self, now_ms: Ms) -> Ms {
-        floor_to(now_ms - self.out_of_orderness_ms, PANE_MS)
-    }
 }
 
 #[cfg(test)]
@@ -98,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_idle_once_it_was_at_its_end_for_the_timeout_without_a_record() {
-        let mut idleness = Idleness::new(2, 30_000, 5_000);
+        let mut idleness = Idleness::new(2, 30_000);
         idleness.at_end(1, END, 1_000);
         idleness.at_end(1, END, 20_000);
         assert!(idleness.to_be_asked(30_999).is_empty());
@@ -112,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_is_no_silence() {
-        let mut idleness = Idleness::new(1, 30_000, 5_000);
+        let mut idleness = Idleness::new(1, 30_000);
         idleness.at_end(0, END, 0);
         idleness.answered(0, Some(NextOffset(8)), 30_000);
         assert!(!idleness.is_idle(0));
@@ -120,7 +114,7 @@ mod tests {
 
     #[test]
     fn while_the_brokers_are_out_of_reach_nothing_is_idle_and_the_silence_begins_behind_it() {
-        let mut idleness = Idleness::new(1, 30_000, 5_000);
+        let mut idleness = Idleness::new(1, 30_000);
         idleness.at_end(0, END, 0);
         idleness.answered(0, None, 30_000);
         assert!(idleness.to_be_asked(30_500).is_empty());

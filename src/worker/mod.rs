@@ -1,39 +1,83 @@
 //! The shell around the core: it polls the log, feeds the tasks, commits, and only then acts.
 //!
-//! One worker is one thread with one view of the log and its tasks; nothing on the way of an event is
-//! shared or locked. It knows neither files nor Kafka: the log is a trait.
+//! A worker is one thread with one view of the log and the tasks that the group gave it; nothing on the
+//! way of an event is shared or locked. It knows neither files nor Kafka: the log is a trait.
 //!
-//! After a start it *replays*: every stream is read again from where the checkpoint says to where
-//! the log was committed, and what comes of it is dropped, because it was published before. State is
-//! a function of the log, so at the end of the replay it is the state at that commit.
+//! - An *input partition* that is not keyed by user has no state but its watermark, which stands beside
+//!   its committed offset. Its verdicts leave in blocks.
+//! - A *users task* and a *rollup task* each read one stream, and their state is a function of it. It
+//!   is written to the changelog key group by key group, in the transactions of the commits
+//!   ([`ledger`]), and to a local store once they succeeded.
+//! - A task that is taken up is *restored* from its store or the changelog ([`restore`]), then *replays*
+//!   its stream up to the committed offset, dropping what comes of it because it was published before
+//!   ([`unit`]), and then is live.
+//!
+//! [`direct`] is the small brother, for input that is read once and kept by nobody: backtest and demo.
 
+pub mod direct;
 mod idle;
+mod ledger;
+mod memo;
 mod parts;
-mod raised;
-mod replay;
+mod restore;
+mod sources;
+mod tasks;
+mod unit;
 
 use crate::codec::output::EncodeError;
-use crate::log::{CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
-use crate::model::record::{RecordIn, RecordOut, Topic};
-use crate::model::time::{HOUR_MS, MINUTE_MS, Ms};
-use crate::operator::partial::Partial;
-use crate::pipeline::checkpoint::{CheckpointError, Mark};
-use crate::pipeline::rollup::RollupTask;
-use crate::pipeline::route::Route;
-use crate::pipeline::users::UsersTask;
-use crate::state::{Batch, MemoryStore, Store};
-use idle::Idleness;
-use raised::Raised;
-use replay::{Memo, Replay};
-use std::collections::BTreeMap;
+use crate::fault::{self, Place};
+use crate::log::{Assignment, CommitOutcome, Log, LogError, LogEvent, Stream};
+use crate::model::record::RecordOut;
+use crate::model::time::Ms;
+use crate::pipeline::block::BlockError;
+use crate::pipeline::checkpoint::CheckpointError;
+use crate::pipeline::route::DeadLetterCounts;
+use crate::pipeline::users::UsersCounts;
+use crate::state::{Store, StoreError};
+pub use ledger::DELTAS_MIN_BYTES;
+pub use memo::Memo;
+pub use sources::Patience;
 use std::time::Duration;
+use tasks::Parcel;
+pub use tasks::{Setup, Tasks};
 
-/// Partitions further ahead of the slowest than this (in event time) are paused.
-const MAX_SKEW_MS: Ms = 10 * MINUTE_MS;
-/// Where one partition has read nothing yet, the others may bring so many verdicts to wait.
-const WAITING_MAX: usize = 4_000_000;
-/// With all partitions idle, T follows the wall clock in steps no longer than this.
-const STRIDE_MS: Ms = 6 * HOUR_MS;
+/// A transaction that was aborted is sent again this often, before a new worker begins.
+const RESENDS: u32 = 3;
+
+/// A task with state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskId {
+    Users(u32),
+    Rollup(u32),
+}
+
+impl TaskId {
+    /// The task's partition of the changelog, where there are so many users tasks.
+    pub const fn changelog(self, users: u32) -> u32 {
+        match self {
+            TaskId::Users(number) => number,
+            TaskId::Rollup(number) => users + number,
+        }
+    }
+}
+
+impl std::fmt::Display for TaskId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TaskId::Users(number) => write!(f, "users-{number}"),
+            TaskId::Rollup(number) => write!(f, "rollup-{number}"),
+        }
+    }
+}
+
+/// The local stores, one a task.
+pub trait Stores {
+    /// Opens a task's store, empty where there is none.
+    fn open(&mut self, task: TaskId) -> Result<Box<dyn Store>, StoreError>;
+
+    /// Deletes a task's store, damaged or not. Nobody has it open.
+    fn wipe(&mut self, task: TaskId) -> Result<(), StoreError>;
+}
 
 /// Why a worker stops.
 #[derive(Debug, thiserror::Error)]
@@ -44,23 +88,77 @@ pub enum WorkerError {
     Encode(#[from] EncodeError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Block(#[from] BlockError),
     #[error("a partial cannot be {what}: {source}")]
     Partial { what: &'static str, source: postcard::Error },
     /// Nothing of the transaction is visible; a new worker goes on from the checkpoint.
-    #[error("the transaction was aborted by the broker")]
-    Aborted,
+    #[error("the transaction was aborted by the brokers, {0} times in a row")]
+    Aborted(u32),
     /// The group gave our partitions away while we were not heard; a new worker joins it again.
     #[error("the group took {0} partitions away without waiting for them")]
     Lost(usize),
-    /// Work is not shared yet. No fault of the configuration: a service manager may start us again.
+    /// The local store is of no use; it is deleted, and a new worker restores from the changelog.
+    #[error("the local state of {task} is of no use ({why}); it is rebuilt from the changelog")]
+    Useless { task: TaskId, why: String },
+    /// A bug: going on would publish what contradicts what was published.
     #[error(
-        "another instance joined the group of this application id and took {0} partitions (of the input and of our \
-         own topics): several instances are not supported yet; stop the other one, or give it an application_id and \
-         an output.prefix of its own"
+        "{task} came to {found:?} where it had published up to {published:?}: this is a bug, and nothing is published"
     )]
-    PushedOut(usize),
+    Diverged { task: TaskId, published: Option<Ms>, found: Option<Ms> },
+    /// A bug, of ours or of a client library: the log says something twice.
+    #[error(
+        "the record at offset {offset} of {task}'s stream says what was said before: this is a bug, and nothing is published"
+    )]
+    Twice { task: TaskId, offset: i64 },
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<StoreError> for WorkerError {
+    fn from(error: StoreError) -> WorkerError {
+        WorkerError::Checkpoint(error.into())
+    }
+}
+
+/// What a worker has to show for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub counts: UsersCounts,
+    pub dead_letters: DeadLetterCounts,
+    /// Rows of users in memory, and keys of rollup tasks.
+    pub rows: usize,
+    pub keys: usize,
+    /// The last boundary that all rollup tasks have evaluated.
+    pub evaluated_ms: Option<Ms>,
+    /// Tasks that are being restored, that replay, and that are live.
+    pub phases: [usize; 3],
+    /// Input partitions.
+    pub inputs: usize,
+    pub changelog_bytes: u64,
+    /// When the oldest key group was written, by the clock that commits are told.
+    pub checkpointed_ms: Option<Ms>,
+}
+
+impl Figures {
+    /// The figures of another worker.
+    pub fn add(&mut self, other: &Figures) {
+        self.counts.add(&other.counts);
+        self.dead_letters.iter_mut().zip(&other.dead_letters).for_each(|(own, more)| *own += more);
+        self.rows += other.rows;
+        self.keys += other.keys;
+        self.evaluated_ms = match (self.evaluated_ms, other.evaluated_ms) {
+            (Some(own), Some(more)) => Some(own.min(more)),
+            (own, more) => own.or(more),
+        };
+        self.phases.iter_mut().zip(other.phases).for_each(|(own, more)| *own += more);
+        self.inputs += other.inputs;
+        self.changelog_bytes += other.changelog_bytes;
+        self.checkpointed_ms = match (self.checkpointed_ms, other.checkpointed_ms) {
+            (Some(own), Some(more)) => Some(own.min(more)),
+            (own, more) => own.or(more),
+        };
+    }
 }
 
 /// What one turn of the worker did.
@@ -86,229 +184,107 @@ impl Observer for Nobody {
 /// One worker.
 pub struct Worker<L> {
     pub log: L,
-    pub route: Route,
-    pub users: UsersTask,
-    pub rollups: Vec<RollupTask>,
-    partials: Vec<Partial>,
-    outputs: Vec<RecordOut>,
-    positions: BTreeMap<Stream, NextOffset>,
-    /// The positions of the last commit.
-    committed: BTreeMap<Stream, NextOffset>,
-    /// Where each stream began for this application id.
-    starts: BTreeMap<Stream, NextOffset>,
-    unfinished: Vec<u32>,
+    pub tasks: Tasks,
+    /// To be given up at the next poll.
+    leaving: Vec<Stream>,
     paused: Vec<Stream>,
-    idleness: Option<Idleness>,
-    raised: Raised,
-    replay: Replay,
-    /// What is durable, and the rows that memory has no room for.
-    store: Box<dyn Store>,
-    memory_limit_bytes: u64,
+    purged_ms: Ms,
 }
 
+/// Records that nobody will read again are let go this often.
+const PURGE_INTERVAL_MS: Ms = 30_000;
+
 impl<L: Log> Worker<L> {
-    /// A worker without state: everything begins with the log.
-    pub fn new(log: L, route: Route, users: UsersTask, rollups: Vec<RollupTask>, inputs: u32) -> Worker<L> {
-        Worker {
-            partials: vec![Partial::default(); rollups.len()],
-            log,
-            route,
-            users,
-            rollups,
-            outputs: Vec::new(),
-            positions: BTreeMap::new(),
-            committed: BTreeMap::new(),
-            starts: BTreeMap::new(),
-            unfinished: (0..inputs).collect(),
-            paused: Vec::new(),
-            idleness: None,
-            raised: Raised::new(inputs as usize),
-            replay: Replay::default(),
-            store: Box::new(MemoryStore::default()),
-            memory_limit_bytes: u64::MAX,
-        }
+    pub fn new(log: L, tasks: Tasks) -> Worker<L> {
+        Worker { log, tasks, leaving: Vec::new(), paused: Vec::new(), purged_ms: 0 }
     }
 
-    /// Lets idle partitions be passed over, as unbounded input needs it.
-    pub fn pass_over_idle(mut self, idle_timeout_ms: Ms, out_of_orderness_ms: Ms) -> Worker<L> {
-        self.idleness = Some(Idleness::new(self.unfinished.len(), idle_timeout_ms, out_of_orderness_ms));
-        self
-    }
-
-    /// Brings the tasks back to the checkpoint in `store`, if there is one.
-    pub fn restore(
-        mut self,
-        store: Box<dyn Store>,
-        identity: &str,
-        limit_bytes: u64,
-    ) -> Result<Worker<L>, WorkerError> {
-        self.store = store;
-        let store = self.store.as_ref();
-        self.memory_limit_bytes = limit_bytes;
-        if let Some(mark) = Mark::read(store)? {
-            if mark.identity != identity {
-                tracing::info!("the checkpoint was written with other definitions or by another build");
-            }
-            if mark.rollups.len() != self.rollups.len() || mark.users.sources.len() != self.unfinished.len() {
-                return Err(WorkerError::Refused(format!(
-                    "the state was written for {} input and {} rollup partitions, and now there are {} and {}: \
-                     partition counts are fixed for the life of an application id; set them back, or choose a new \
-                     application_id and state.dir",
-                    mark.users.sources.len(),
-                    mark.rollups.len(),
-                    self.unfinished.len(),
-                    self.rollups.len()
-                )));
-            }
-            self.users.load(&mark.users, store, limit_bytes)?;
-            for (rollup, of) in self.rollups.iter_mut().zip(&mark.rollups) {
-                rollup.load(of, store)?;
-            }
-            self.replay.mark = Some(mark);
-        }
-        Ok(self)
-    }
-
-    /// Polls once and closes what can be closed. Nothing is visible before [`Worker::commit`].
-    /// `now_ms` is the wall clock.
+    /// Polls once and closes what can be closed. Nothing is visible before [`Worker::commit`], which has
+    /// to be called next where [`Worker::is_leaving`]. `now_ms` is the wall clock.
     pub fn poll(&mut self, wait: Duration, now_ms: Ms) -> Result<Turn, WorkerError> {
+        if self.is_leaving() {
+            // Whoever did not commit gives up what it did not say.
+            self.let_go();
+        }
         let mut turn = Turn::default();
         let mut failed = None;
-        let Worker { log, route, users, rollups, outputs, positions, replay, raised, idleness, .. } = self;
-        let is_replaying = replay.is_under_way();
-        let events = log.poll(wait, &mut |stream, record| {
-            if replay.is_past(stream, record.offset) {
-                return;
-            }
+        let tasks = &mut self.tasks;
+        let wait = if tasks.is_restoring() { Duration::ZERO } else { wait };
+        let events = self.log.poll(wait, &mut |stream, record| {
             turn.records += 1;
-            positions.insert(stream, NextOffset(record.offset + 1));
-            match stream {
-                Stream::Input(source) => {
-                    if let Some(idleness) = idleness {
-                        idleness.heard(source);
-                    }
-                    if is_replaying {
-                        raised.repeat(source, record.offset, users);
-                    } else {
-                        raised.note(source, record.offset, users);
-                    }
-                    outputs.extend(route.apply(source, record, users));
-                }
-                Stream::Partials(partition) => {
-                    if let Err(e) = take_partial(rollups, partition, record) {
-                        failed.get_or_insert(e);
-                    }
-                }
+            if let Err(error) = tasks.take(stream, record) {
+                failed.get_or_insert(error);
             }
         })?;
         if let Some(error) = failed {
             return Err(error);
         }
         self.note(&events, now_ms)?;
-        for rollup in &mut self.rollups {
-            rollup.advance(&mut self.outputs)?;
-        }
-        if self.replay.is_under_way() {
-            self.go_on_replaying()?;
-        } else {
-            self.pass_over(now_ms)?;
-            self.close(now_ms)?;
-        }
+        self.go_on_restoring()?;
+        self.decide(now_ms)?;
+        self.tasks.close()?;
         self.balance()?;
-        turn.is_finished = self.is_finished();
+        turn.is_finished = self.tasks.is_finished();
         Ok(turn)
     }
 
     fn note(&mut self, events: &[LogEvent], now_ms: Ms) -> Result<(), WorkerError> {
         for event in events {
             match event {
-                // It will be said again: the log goes back to where the replay ends.
-                // (And an end that is told now may be one that records behind the replay come before.)
-                LogEvent::Finished(stream, _) | LogEvent::End(stream, _) if self.replay.is_target(*stream) => {}
-                LogEvent::Finished(Stream::Input(source), next) => {
-                    self.users.pass_over(*source);
-                    self.unfinished.retain(|s| s != source);
-                    self.positions.insert(Stream::Input(*source), *next);
-                }
-                LogEvent::Finished(..) => {}
-                LogEvent::End(Stream::Input(source), end) => {
-                    if let Some(idleness) = &mut self.idleness {
-                        idleness.at_end(*source, *end, now_ms);
-                    }
-                }
-                LogEvent::End(..) => {}
-                LogEvent::Assigned(assignments) => {
-                    self.take_up_all(assignments)?;
-                }
+                LogEvent::Assigned(assignments) => self.take_up_all(assignments)?,
+                LogEvent::Revoked(streams) => self.leaving.extend(streams),
                 LogEvent::Lost(streams) => return Err(WorkerError::Lost(streams.len())),
-                LogEvent::Revoked(streams) => {
-                    return Err(WorkerError::PushedOut(streams.len()));
-                }
+                LogEvent::End(Stream::Input(source), end) => self.tasks.at_end(*source, *end, now_ms),
+                LogEvent::Finished(Stream::Input(source), end) => self.tasks.ended(*source, *end),
+                LogEvent::End(..) | LogEvent::Finished(..) => {}
             }
         }
         Ok(())
     }
 
-    fn pass_over(&mut self, now_ms: Ms) -> Result<(), WorkerError> {
-        let Some(idleness) = &mut self.idleness else { return Ok(()) };
-        let asked = idleness.to_be_asked(now_ms);
+    fn take_up_all(&mut self, assignments: &[Assignment]) -> Result<(), WorkerError> {
+        fault::point(Place::Assigned);
+        for assignment in assignments {
+            if self.tasks.take_up(&mut self.log, assignment)? {
+                self.log.pause(&[assignment.stream])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the tasks that have no state yet have some more of it.
+    fn go_on_restoring(&mut self) -> Result<(), WorkerError> {
+        if !self.tasks.is_restoring() {
+            return Ok(());
+        }
+        let ready = self.tasks.go_on_restoring()?;
+        for (stream, from) in &ready {
+            self.log.seek(*stream, *from)?;
+            self.log.resume(&[*stream])?;
+        }
+        Ok(())
+    }
+
+    /// What depends on the wall clock: which partitions are passed over.
+    fn decide(&mut self, now_ms: Ms) -> Result<(), WorkerError> {
+        let asked = self.tasks.to_be_asked(now_ms);
         if !asked.is_empty() {
             let streams: Vec<Stream> = asked.iter().map(|source| Stream::Input(*source)).collect();
             let ends = self.log.ends(&streams)?;
             for (i, source) in asked.iter().enumerate() {
-                idleness.answered(*source, ends.as_ref().and_then(|ends| ends.get(i).copied()), now_ms);
+                self.tasks.answered(*source, ends.as_ref().and_then(|ends| ends.get(i).copied()), now_ms);
             }
         }
-        for source in self.unfinished.iter().copied() {
-            let is_idle = idleness.is_idle(source) && !self.paused.contains(&Stream::Input(source));
-            if is_idle != self.users.watermark(source).is_passed_over() {
-                if is_idle { self.users.pass_over(source) } else { self.users.take_up(source) }
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes every boundary that the watermarks allow; at the end of bounded input, all of them.
-    fn close(&mut self, now_ms: Ms) -> Result<(), WorkerError> {
-        let all_idle = || self.unfinished.iter().all(|s| self.users.watermark(*s).is_passed_over());
-        let to_ms = match (&self.idleness, self.unfinished.is_empty()) {
-            (_, true) => self.users.end_ms(),
-            (Some(idleness), false) if all_idle() => {
-                let stride = self.users.closed_ms().or(self.users.end_ms()).map(|ms| ms + STRIDE_MS);
-                stride.map(|ms| ms.min(idleness.wall_clock_boundary(now_ms)))
-            }
-            _ => self.users.aligned_ms(),
-        };
-        to_ms.map_or(Ok(()), |to_ms| self.close_until(to_ms))
-    }
-
-    fn close_until(&mut self, to_ms: Ms) -> Result<(), WorkerError> {
-        if self.users.closed_ms().is_none_or(|closed| closed < to_ms) {
-            self.users.close_until(to_ms, &mut self.partials, self.store.as_ref())?;
-        }
+        self.tasks.decide(&self.paused, now_ms);
         Ok(())
     }
 
     /// Pauses partitions that are far ahead of the slowest, so that what waits stays bounded.
     fn balance(&mut self) -> Result<(), WorkerError> {
-        if !self.has_all_streams() {
-            return Ok(());
-        }
-        let largest = |source: &u32| self.users.watermark(*source).largest_ms();
-        let holding = self.unfinished.iter().filter(|s| !self.users.watermark(**s).is_passed_over());
-        let slowest = holding.map(largest).min().flatten();
-        let crowded = slowest.is_none() && self.users.waiting() > WAITING_MAX;
-        let ahead = |source: &u32| match (largest(source), slowest) {
-            (Some(ms), Some(slowest)) => ms > slowest + MAX_SKEW_MS,
-            (Some(_), None) => crowded,
-            (None, _) => false,
-        };
-        let streams = self.unfinished.iter().filter(|s| ahead(s)).map(|s| Stream::Input(*s));
-        // What is read again as far as it was committed is held back already.
-        let pause: Vec<Stream> = streams.filter(|stream| !self.replay.has_arrived(*stream)).collect();
+        let pause = self.tasks.far_ahead();
         if pause != self.paused {
-            let is_due = |s: &&Stream| !pause.contains(s) && !self.replay.has_arrived(**s);
-            let resume: Vec<Stream> = self.paused.iter().filter(is_due).copied().collect();
+            let resume: Vec<Stream> = self.paused.iter().filter(|s| !pause.contains(s)).copied().collect();
+            let resume: Vec<Stream> = resume.into_iter().filter(|s| self.tasks.has(*s)).collect();
             self.log.resume(&resume)?;
             self.log.pause(&pause)?;
             self.paused = pause;
@@ -316,123 +292,99 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    fn is_finished(&self) -> bool {
-        let end = self.users.end_ms();
-        // Where every event is excluded, none ever becomes visible: T does not begin.
-        let has_no_t = self.users.closed_ms().is_none() && !self.replay.is_under_way();
-        let closed = has_no_t || end.is_none() || self.users.closed_ms() == end;
-        let rolled_up = end.is_none() || self.rollups.iter().all(|r| r.at_ms().is_none() || r.at_ms() == end);
-        let flushed = self.partials.iter().all(|p| p.boundaries.is_empty()) && self.outputs.is_empty();
-        self.unfinished.is_empty() && closed && rolled_up && flushed
+    /// Streams are to be given up: a commit now is the last one that counts for them.
+    pub fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// Whether something waits to be published.
     pub fn has_news(&self) -> bool {
-        let closed_ms = self.users.closed_ms();
-        let partials = self.partials.iter().any(|p| !p.boundaries.is_empty() || Some(p.up_to_ms) == closed_ms);
-        !self.replay.is_under_way() && (partials || !self.outputs.is_empty())
+        self.tasks.has_news()
     }
 
-    /// Still reading what was committed before.
-    pub fn is_replaying(&self) -> bool {
-        self.replay.is_under_way()
-    }
-
-    /// Every partition is ours and at its committed offset or beyond: there is something to commit.
+    /// Everything that is ours is at its committed offset or beyond.
     pub fn is_live(&self) -> bool {
-        !self.replay.is_under_way() && self.has_all_streams()
+        self.tasks.is_live()
     }
 
-    /// Publishes partials and outputs together with the offsets they come from.
-    pub fn commit(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
-        if self.replay.is_under_way() {
+    pub fn figures(&self) -> Figures {
+        self.tasks.figures()
+    }
+
+    /// Writes a checkpoint of all that changed, in the next commit.
+    pub fn checkpoint_all(&mut self) {
+        self.tasks.checkpoint_all();
+    }
+
+    /// Makes the stores durable, on the way out.
+    pub fn flush(&mut self) -> Result<(), WorkerError> {
+        self.tasks.flush()
+    }
+
+    /// Publishes what the tasks have to say together with the offsets it comes from, and what is due of
+    /// the checkpoint. `now_ms` says what is due; no figure depends on it.
+    pub fn commit(&mut self, observer: &mut dyn Observer, now_ms: Ms) -> Result<(), WorkerError> {
+        fault::point(Place::BeforeSend);
+        if self.is_leaving() {
+            fault::point(Place::Leaving);
+            self.tasks.checkpoint_of(&self.leaving);
+        }
+        if self.tasks.own_nothing() {
+            self.let_go();
             return Ok(());
         }
-        self.send_partials()?;
-        for record in &self.outputs {
-            self.log.send(record)?;
-        }
-        let offsets: Vec<(Stream, NextOffset, String)> =
-            self.positions.iter().map(|(stream, next)| (*stream, *next, self.memo(*stream))).collect();
-        match self.log.commit(&offsets)? {
-            CommitOutcome::Committed => {
-                observer.committed(&self.outputs);
-                self.outputs.clear();
-                self.committed.clone_from(&self.positions);
-                Ok(())
-            }
-            CommitOutcome::Aborted => Err(WorkerError::Aborted),
-        }
-    }
-
-    fn memo(&self, stream: Stream) -> String {
-        let start = self.starts.get(&stream).map_or(0, |next| next.0);
-        let raised = match stream {
-            Stream::Input(source) => self.raised.of(source),
-            Stream::Partials(_) => Vec::new(),
-        };
-        Memo { start, closed_ms: self.users.closed_ms(), raised }.to_text()
-    }
-
-    /// Whether nothing was read or closed since the last commit: a store never holds what is not
-    /// committed. A partial of which a part is still to come is in no checkpoint either.
-    fn can_checkpoint(&self) -> bool {
-        self.is_live()
-            && self.committed == self.positions
-            && !self.has_news()
-            && !self.rollups.iter().any(RollupTask::has_part_of_a_partial)
-    }
-
-    /// Writes what changed since the last checkpoint, with where to read again, as one batch;
-    /// `false`: this is not the moment, ask again after the next commit.
-    pub fn checkpoint(&mut self, identity: &str) -> Result<bool, WorkerError> {
-        if !self.can_checkpoint() {
-            return Ok(false);
-        }
-        let mut batch = Batch::default();
-        let next = |stream| self.positions.get(&stream).map_or(0, |next| next.0);
-        let positions: Vec<i64> = (0..self.users.source_count() as u32).map(|s| next(Stream::Input(s))).collect();
-        let partials: Vec<i64> = (0..self.rollups.len() as u32).map(|p| next(Stream::Partials(p))).collect();
-        let users = self.users.save(&positions, &mut batch)?;
-        let saved = self.rollups.iter_mut().zip(partials).map(|(rollup, next)| rollup.save(next, &mut batch));
-        let rollups = saved.collect::<Result<_, _>>()?;
-        for (source, again) in (0..).zip(&users.sources) {
-            self.raised.forget_before(source, again.offset);
-        }
-        Mark { identity: identity.to_owned(), users, rollups }.write(&mut batch)?;
-        self.store.write(&mut batch).map_err(CheckpointError::from)?;
-        self.store.flush().map_err(CheckpointError::from)?;
-        self.users.evict(self.memory_limit_bytes);
-        Ok(true)
-    }
-
-    fn send_partials(&mut self) -> Result<(), WorkerError> {
-        let Some(closed_ms) = self.users.closed_ms() else { return Ok(()) };
-        for (partition, partial) in self.partials.iter_mut().enumerate() {
-            if partial.boundaries.is_empty() && partial.up_to_ms < closed_ms {
-                continue;
-            }
-            for part in parts::of(std::mem::take(partial))? {
-                self.log.send(&RecordOut {
-                    topic: Topic::Partials,
-                    partition: partition as u32,
-                    key: None,
-                    value: Some(part),
-                    headers: Vec::new(),
-                    timestamp_ms: closed_ms,
-                })?;
-            }
-        }
+        let parcel = self.tasks.pack(now_ms)?;
+        self.publish(&parcel)?;
+        fault::point(Place::AfterCommit);
+        observer.committed(&parcel.records[..parcel.outputs]);
+        self.tasks.committed(&mut self.log, now_ms)?;
+        self.let_go();
+        self.purge(now_ms);
         Ok(())
     }
-}
 
-fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
-    let partial = postcard::from_bytes(record.value).map_err(|source| WorkerError::Partial { what: "read", source })?;
-    if let Some(rollup) = rollups.get_mut(partition as usize) {
-        rollup.apply(partial);
+    fn publish(&mut self, parcel: &Parcel) -> Result<(), WorkerError> {
+        for _ in 0..=RESENDS {
+            for (at, record) in parcel.records.iter().enumerate() {
+                if at == parcel.changelog_from {
+                    fault::point(Place::BetweenSends);
+                }
+                self.log.send(record)?;
+            }
+            fault::point(Place::BeforeCommit);
+            if self.log.commit(&parcel.offsets)? == CommitOutcome::Committed {
+                return Ok(());
+            }
+            // The group went on to another generation, or a record was not delivered. What we have to say
+            // is as true as before, as long as the partitions are ours: the brokers look after that.
+            fault::point(Place::Resending);
+            tracing::info!("the transaction was aborted: sending it once more");
+        }
+        Err(WorkerError::Aborted(RESENDS + 1))
     }
-    Ok(())
+
+    /// Closes what was revoked: the group gets its answer at the next poll.
+    fn let_go(&mut self) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let leaving = std::mem::take(&mut self.leaving);
+        self.paused.retain(|stream| !leaving.contains(stream));
+        self.tasks.let_go(&leaving);
+        fault::point(Place::GivenUp);
+    }
+
+    fn purge(&mut self, now_ms: Ms) {
+        if now_ms - self.purged_ms < PURGE_INTERVAL_MS {
+            return;
+        }
+        self.purged_ms = now_ms;
+        let before = self.tasks.not_read_again();
+        if !before.is_empty() {
+            fault::point(Place::Purging);
+            self.log.purge(&before);
+        }
+    }
 }
 
 #[cfg(test)]

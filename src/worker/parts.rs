@@ -14,7 +14,7 @@ pub fn of(whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
         return Ok(vec![bytes]);
     }
     let mut parts = Vec::new();
-    let empty = Partial { users_task: whole.users_task, up_to_ms: Ms::MIN, boundaries: Vec::new() };
+    let empty = Partial { up_to_ms: Ms::MIN, boundaries: Vec::new(), users_task: whole.users_task, slos: whole.slos };
     for boundary in whole.boundaries {
         split(&empty, boundary, &mut parts)?;
     }
@@ -36,7 +36,8 @@ fn split(empty: &Partial, mut boundary: BoundaryPartial, parts: &mut Vec<Vec<u8>
         return Ok(());
     }
     boundary = partial.boundaries.into_iter().next().unwrap_or_default();
-    let mut second = BoundaryPartial { at_ms: boundary.at_ms, ..BoundaryPartial::default() };
+    let mut second =
+        BoundaryPartial { at_ms: boundary.at_ms, is_incomplete: boundary.is_incomplete, ..BoundaryPartial::default() };
     second.deltas = boundary.deltas.split_off(boundary.deltas.len().div_ceil(2));
     second.steps = boundary.steps.split_off(boundary.steps.len() / 2);
     split(empty, boundary, parts)?;
@@ -62,8 +63,9 @@ mod tests {
             bad_users: Vec::new(),
         };
         let deltas: Vec<KeyDelta> = (0..3_000).map(delta).collect();
-        let boundary = BoundaryPartial { at_ms: 10_000, deltas: deltas.clone(), steps: Vec::new() };
-        let parts = of(Partial { users_task: 0, up_to_ms: 10_000, boundaries: vec![boundary] }).expect("encoded");
+        let boundary = BoundaryPartial { at_ms: 10_000, deltas: deltas.clone(), ..BoundaryPartial::default() };
+        let parts =
+            of(Partial { up_to_ms: 10_000, boundaries: vec![boundary], ..Partial::default() }).expect("encoded");
         assert!(parts.len() > 2 && parts.iter().all(|p| p.len() <= PART_BYTES), "{} parts", parts.len());
         let read: Vec<Partial> = parts.iter().map(|p| postcard::from_bytes(p).expect("a partial")).collect();
         let all: Vec<KeyDelta> = read.iter().flat_map(|p| &p.boundaries).flat_map(|b| b.deltas.clone()).collect();

@@ -67,13 +67,25 @@ impl Broker {
 
     /// Ends the broker as a power cut would.
     pub fn kill(&self) {
+        self.end("-KILL");
+    }
+
+    /// Asks the broker to end, which says good-bye to its controller.
+    #[allow(dead_code, reason = "for tests/faults, which shares this file")]
+    pub fn terminate(&self) {
+        self.end("-TERM");
+    }
+
+    fn end(&self, signal: &str) {
         let pid = self.pid();
-        let killed = Command::new("kill").args(["-KILL", &pid]).status().expect("kill");
-        assert!(killed.success(), "the broker (pid {pid}) could not be killed");
-        // It takes the system a moment to take back its port.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(&self.bootstrap).is_ok() {
-            assert!(Instant::now() < deadline, "the broker (pid {pid}) is dead, and accepts connections");
+        let killed = Command::new("kill").args([signal, &pid]).status().expect("kill");
+        assert!(killed.success(), "the broker (pid {pid}) could not be sent {signal}");
+        // A graceful end takes a while, and it takes the system a moment to take back the port. (Of a
+        // process that ended and is not reaped yet no command line is left.)
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let runs = || std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+        while runs() || TcpStream::connect(&self.bootstrap).is_ok() {
+            assert!(Instant::now() < deadline, "the broker (pid {pid}) was sent {signal}, and still runs");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

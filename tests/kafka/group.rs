@@ -2,11 +2,15 @@
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
-use crate::world::{PATIENCE, Worker, World, at, status};
+use crate::world::{PATIENCE, Worker, World, at, status, text};
 use std::collections::BTreeMap;
-use std::time::Instant;
-use tailburn::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
-use tailburn::model::record::Topic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tailburn::log::kafka::{KafkaLog, KafkaSettings};
+use tailburn::log::{CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
+use tailburn::model::record::{RecordOut, Topic};
 
 const RECORDS: i64 = 20;
 
@@ -97,4 +101,224 @@ fn a_broker_that_dies_and_returns_is_waited_for() {
     worker.log.send(&status("after")).expect("sent");
     worker.log.commit(&[at(Stream::Input(0), 2)]).expect("an outcome");
     assert_eq!(world.visible_values(Topic::SloStatus), ["before", "after"]);
+}
+
+/// Not compacted: all copies are to be seen.
+const COPIES: Topic = Topic::SloHistory;
+
+/// What a member on a thread of its own has done so far.
+#[derive(Default)]
+struct Done {
+    stop: AtomicBool,
+    records: AtomicU64,
+    commits: AtomicU64,
+    aborted: AtomicU64,
+}
+
+/// A member that copies its inputs to a topic, each record in the transaction of its offset.
+struct Member {
+    log: KafkaLog,
+    done: Arc<Done>,
+    /// What is ours, and what is to be read next.
+    owned: BTreeMap<Stream, i64>,
+    /// Revoked, to be committed a last time.
+    leaving: Vec<Stream>,
+    copies: Vec<RecordOut>,
+}
+
+impl Member {
+    fn begin(settings: KafkaSettings, pause: Duration) -> (Arc<Done>, JoinHandle<Result<(), LogError>>) {
+        let done = Arc::new(Done::default());
+        let theirs = Arc::clone(&done);
+        let thread = thread::spawn(move || {
+            let log = KafkaLog::open(&settings)?;
+            Member { log, done: theirs, owned: BTreeMap::new(), leaving: Vec::new(), copies: Vec::new() }.run(pause)
+        });
+        (done, thread)
+    }
+
+    fn run(mut self, pause: Duration) -> Result<(), LogError> {
+        let mut committed = Instant::now();
+        while !self.done.stop.load(Ordering::Relaxed) {
+            self.poll()?;
+            if committed.elapsed() >= pause || !self.leaving.is_empty() {
+                self.commit()?;
+                committed = Instant::now();
+            }
+        }
+        self.commit()
+    }
+
+    fn poll(&mut self) -> Result<(), LogError> {
+        let (owned, copies, leaving) = (&mut self.owned, &mut self.copies, &self.leaving);
+        assert!(leaving.is_empty(), "revoked streams were committed before the next poll");
+        let events = self.log.poll(Duration::from_millis(5), &mut |stream, record| {
+            let next = owned.get_mut(&stream);
+            let next = next.unwrap_or_else(|| panic!("a record of {stream:?}, which is not ours: {}", record.offset));
+            assert_eq!(record.offset, *next, "{stream:?}");
+            *next += 1;
+            let copy = format!("{} {} {}", record.partition, record.offset, text(record.value));
+            copies.push(RecordOut { topic: COPIES, ..status(&copy) });
+        })?;
+        for event in events {
+            match event {
+                LogEvent::Assigned(all) => self.owned.extend(all.iter().map(|a| (a.stream, a.next.0))),
+                LogEvent::Revoked(streams) => self.leaving = streams,
+                LogEvent::Lost(streams) => panic!("nobody was away, and {streams:?} are lost"),
+                LogEvent::End(..) | LogEvent::Finished(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Again with the same records while it is aborted: the group changes under it.
+    fn commit(&mut self) -> Result<(), LogError> {
+        let offsets: Vec<_> = self.owned.iter().map(|(stream, next)| at(*stream, *next)).collect();
+        for _ in 0..20 {
+            if offsets.is_empty() {
+                break;
+            }
+            self.copies.iter().try_for_each(|copy| self.log.send(copy))?;
+            self.done.commits.fetch_add(1, Ordering::Relaxed);
+            if self.log.commit(&offsets)? == CommitOutcome::Committed {
+                self.done.records.fetch_add(self.copies.len() as u64, Ordering::Relaxed);
+                self.copies.clear();
+                break;
+            }
+            self.done.aborted.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(2));
+        }
+        assert!(self.copies.is_empty(), "aborted again and again");
+        let leaving = std::mem::take(&mut self.leaving);
+        self.owned.retain(|stream, _| !leaving.contains(stream));
+        Ok(())
+    }
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Ends a member; returns how many of its commits were made and how many of them aborted.
+fn stop(done: &Done, thread: JoinHandle<Result<(), LogError>>) -> (u64, u64) {
+    done.stop.store(true, Ordering::Relaxed);
+    thread.join().expect("a member panicked").expect("a member's log ended");
+    (done.commits.load(Ordering::Relaxed), done.aborted.load(Ordering::Relaxed))
+}
+
+/// Writes to all partitions until it is told to stop; returns how many each has.
+fn feed(world: &World<Arc<Broker>>, stop: &AtomicBool) -> i64 {
+    for round in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return round * 10;
+        }
+        let values: Vec<String> = (round * 10..round * 10 + 10).map(|n| n.to_string()).collect();
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        (0..4).for_each(|partition| world.produce(partition, &values));
+    }
+    0
+}
+
+/// Records flow while a second member comes and goes; `pause` is the time between commits.
+fn come_and_go(world: &World<Arc<Broker>>, times: u32, pause: Duration) {
+    let (fed, (mut commits, mut aborted)) = (AtomicBool::new(false), (0, 0));
+    let each = thread::scope(|scope| {
+        let feeding = scope.spawn(|| feed(world, &fed));
+        let (first, first_thread) = Member::begin(world.settings("first"), pause);
+        wait_until("the first commits", || first.records.load(Ordering::Relaxed) > 0);
+        for _ in 0..times {
+            let (second, second_thread) = Member::begin(world.settings("second"), pause);
+            wait_until("the second commits", || second.records.load(Ordering::Relaxed) > 100);
+            let both = stop(&second, second_thread);
+            (commits, aborted) = (commits + both.0, aborted + both.1);
+            let so_far = first.records.load(Ordering::Relaxed);
+            wait_until("the first goes on", || first.records.load(Ordering::Relaxed) > so_far + 200);
+        }
+        fed.store(true, Ordering::Relaxed);
+        let each = feeding.join().expect("it is fed");
+        let (last, last_thread) = Member::begin(world.settings("second"), pause);
+        // Whoever has a partition in the end commits its last record.
+        let all = (0..4).map(|partition| format!("{partition} {} {}", each - 1, each - 1)).collect::<Vec<_>>();
+        wait_until("all is committed", || {
+            let seen = world.visible_values(COPIES);
+            all.iter().all(|value| seen.contains(value))
+        });
+        for (done, thread) in [(last, last_thread), (first, first_thread)] {
+            let of_one = stop(&done, thread);
+            (commits, aborted) = (commits + of_one.0, aborted + of_one.1);
+        }
+        each
+    });
+    println!("{commits} commits, {aborted} of them aborted; {each} records in each partition");
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for value in world.visible_values(COPIES) {
+        *seen.entry(value).or_default() += 1;
+    }
+    let wrong: Vec<_> = seen.iter().filter(|(_, count)| **count != 1).collect();
+    assert!(wrong.is_empty(), "committed more than once: {wrong:?}");
+    for partition in 0..4 {
+        let gaps: Vec<_> = (0..each).filter(|n| !seen.contains_key(&format!("{partition} {n} {n}"))).collect();
+        assert!(gaps.is_empty(), "never committed of partition {partition}: {gaps:?}");
+    }
+    assert_eq!(seen.len() as i64, 4 * each);
+}
+
+#[test]
+fn every_record_is_committed_once_while_a_member_comes_and_goes() {
+    let world = World::new(broker_or_skip!(), "come-and-go", 4);
+    come_and_go(&world, 2, Duration::from_millis(30));
+}
+
+/// The group's generation changes between a commit's metadata and the brokers' look at it.
+#[test]
+fn a_commit_that_the_group_outran_is_aborted_and_can_be_made_again() {
+    let world = World::new(broker_or_skip!(), "outrun", 4);
+    come_and_go(&world, 5, Duration::ZERO);
+}
+
+#[test]
+fn a_stream_that_was_paused_when_it_was_given_up_is_read_when_it_returns() {
+    let world = World::new(broker_or_skip!(), "paused-away", 2);
+    world.produce(0, &["a"]);
+    world.produce(1, &["b"]);
+    let mut first = world.open("first");
+    first.until("both are read", |worker| worker.read.len() == 2);
+    let inputs = [Stream::Input(0), Stream::Input(1)];
+    first.log.commit(&inputs.map(|stream| at(stream, 1))).expect("an outcome");
+    first.log.pause(&inputs).expect("paused");
+    let mut second = world.open("second");
+    let (revoked, _) = hand_over_as_it_is(&mut first, &mut second);
+    drop(second);
+    first.read.clear();
+    first.until_event("they return", |event| matches!(event, LogEvent::Assigned(_)));
+    world.produce(0, &["c"]);
+    world.produce(1, &["d"]);
+    let returned: Vec<_> = inputs.into_iter().filter(|stream| revoked.contains(stream)).collect();
+    assert!(!returned.is_empty(), "no input moved: {revoked:?}");
+    first.until("what returned is read", |worker| worker.read.len() == returned.len());
+    assert!(first.read.iter().all(|(stream, offset, _)| returned.contains(stream) && *offset == 1), "{:?}", first.read);
+}
+
+/// Polls both until streams moved.
+fn hand_over_as_it_is(first: &mut Worker, second: &mut Worker) -> (Vec<Stream>, Vec<Stream>) {
+    let (mut revoked, mut assigned) = (Vec::new(), Vec::new());
+    let deadline = Instant::now() + PATIENCE;
+    while revoked.is_empty() || assigned.is_empty() {
+        assert!(Instant::now() < deadline, "nothing moved: {:?} / {:?}", first.events, second.events);
+        for event in first.step().expect("the first polls") {
+            if let LogEvent::Revoked(streams) = event {
+                revoked.extend(streams);
+            }
+        }
+        for event in second.step().expect("the second polls") {
+            if let LogEvent::Assigned(all) = event {
+                assigned.extend(all.iter().map(|a| a.stream));
+            }
+        }
+    }
+    (revoked, assigned)
 }

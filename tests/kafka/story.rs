@@ -145,9 +145,10 @@ impl Story {
             input_topics: vec![self.input()],
             prefix: String::new(),
             start_from: StartFrom::Earliest,
+            keyed_by_user: false,
         };
         let cleanup = Cleanup::Delete { retention_ms: None };
-        let topic = TopicPlan { name: self.input(), partitions: INPUTS, cleanup };
+        let topic = TopicPlan { name: self.input(), partitions: INPUTS, cleanup, takes_large: false };
         TopicAdmin::open(&settings).expect("an administrator").create_missing(&[topic], 1).expect("the input topic");
     }
 

@@ -4,7 +4,7 @@ use crate::broker_or_skip;
 use crate::world::World;
 use tailburn::log::LogError;
 use tailburn::log::kafka::KafkaLog;
-use tailburn::log::kafka::topics::{Cleanup, TopicAdmin, TopicState, plan};
+use tailburn::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicState, plan};
 
 #[test]
 fn missing_topics_are_made_once_and_are_as_planned() {
@@ -12,7 +12,7 @@ fn missing_topics_are_made_once_and_are_as_planned() {
     let world = World::new(broker, "plans", 3);
     let settings = world.settings("admin");
     let admin = TopicAdmin::open(&settings).expect("an administrator");
-    let plans = plan(&settings, 2, 3);
+    let plans = plan(&settings, PartitionCounts { input: 3, users: 2, rollup: 2 });
     assert_eq!(admin.inspect(&plans).expect("a look"), vec![TopicState::AsPlanned; plans.len()]);
     assert_eq!(admin.create_missing(&plans, 1).expect("nothing to do"), Vec::<String>::new());
 }
@@ -22,7 +22,7 @@ fn a_topic_that_differs_is_named_and_left_alone() {
     let world = World::new(broker_or_skip!(), "differs", 1);
     let settings = world.settings("admin");
     let admin = TopicAdmin::open(&settings).expect("an administrator");
-    let mut other = plan(&settings, 5, 1);
+    let mut other = plan(&settings, PartitionCounts { input: 1, users: 2, rollup: 5 });
     other.truncate(1);
     other[0].cleanup = Cleanup::Delete { retention_ms: Some(1_000) };
     let TopicState::Differs(differences) = &admin.inspect(&other).expect("a look")[0] else { panic!("no difference") };

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
-use tailburn::log::kafka::topics::{Cleanup, TopicAdmin, TopicPlan, plan};
+use tailburn::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, plan};
 use tailburn::log::kafka::{KafkaLog, KafkaSettings, StartFrom};
 use tailburn::log::{Assignment, Log, LogError, LogEvent, NextOffset, Stream};
 use tailburn::model::record::{RecordOut, Topic};
@@ -35,16 +35,17 @@ pub struct Seen {
 }
 
 impl<B: Deref<Target = Broker>> World<B> {
-    /// An input topic with so many partitions, and our own topics with two each.
+    /// An input topic with so many partitions, and our own topics with two each (the changelog has four, the sources one).
     pub fn new(broker: B, name: &'static str, input_partitions: u32) -> World<B> {
         log_where_asked();
         let world = World { broker, name, input: format!("{name}-outcomes") };
         let settings = world.settings("admin");
-        let mut plans = plan(&settings, 2, input_partitions);
+        let mut plans = plan(&settings, PartitionCounts { input: input_partitions, users: 2, rollup: 2 });
         plans.push(TopicPlan {
             name: world.input.clone(),
             partitions: input_partitions,
             cleanup: Cleanup::Delete { retention_ms: None },
+            takes_large: false,
         });
         let admin = TopicAdmin::open(&settings).expect("an administrator");
         admin.create_missing(&plans, 1).expect("topics are created");
@@ -59,6 +60,7 @@ impl<B: Deref<Target = Broker>> World<B> {
             input_topics: vec![self.input.clone()],
             prefix: format!("{}.", self.name),
             start_from: StartFrom::Earliest,
+            keyed_by_user: false,
         }
     }
 

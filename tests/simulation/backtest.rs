@@ -2,16 +2,18 @@
 //! decision of the wall clock was met, what it writes is the beginning of what was published.
 
 use crate::broker::{Broker, Place};
-use crate::compare::text;
+use crate::compare::{apart, text};
 use crate::log::hand_over;
 use crate::partition::Batch;
-use crate::reference::{Tasks, published, tasks};
+use crate::reference::{self, published};
 use crate::scenario::Scenario;
 use std::time::Duration;
 use tailburn::log::embedded::{EmbeddedLog, Sink, Source, SourceState};
 use tailburn::log::{LogError, Stream};
 use tailburn::model::record::{RecordIn, RecordOut};
-use tailburn::worker::{Nobody, Worker};
+use tailburn::pipeline::rollup::rollup_tasks;
+use tailburn::worker::Nobody;
+use tailburn::worker::direct::DirectWorker;
 
 /// An input partition, read to its end.
 struct Recorded {
@@ -42,14 +44,14 @@ impl Sink for Collected {
 
 pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
     for (place, written) in published(backtest(scenario, broker).map_err(|error| error.to_string())?) {
-        let live = broker.partition(place).visible();
+        let live = broker.partition(place).ever();
         let same = live.iter().zip(&written).take_while(|((_, live), written)| **live == **written).count();
         if same < written.len() {
             let live = live.get(same).map_or_else(|| "nothing".to_owned(), |(_, live)| text(live));
             return Err(format!(
-                "{place:?}: record {same} of {} is otherwise in a backtest\n    live {live}\nbacktest {}",
+                "{place:?}: record {same} of {} is otherwise in a backtest\n{}",
                 written.len(),
-                text(&written[same])
+                apart(&live, &text(&written[same]))
             ));
         }
     }
@@ -58,15 +60,16 @@ pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
 
 fn backtest(scenario: &Scenario, broker: &Broker) -> Result<Vec<RecordOut>, tailburn::worker::WorkerError> {
     let source = |partition| -> Box<dyn Source> {
-        let batch = broker.partition(Place::Input(partition)).visible();
+        let batch = broker.partition(Place::Input(partition)).ever();
         Box::new(Recorded { partition, batch, read: 0 })
     };
     let sources = (0..scenario.inputs).map(source).collect();
-    let Tasks { route, users, rollups } = tasks(scenario);
     let log = EmbeddedLog::new(sources, scenario.rollups, Collected::default());
-    let mut worker = Worker::new(log, route, users, rollups, scenario.inputs);
+    let users = reference::users_task(scenario, scenario.inputs as usize);
+    let rollups = rollup_tasks(&scenario.slos, scenario.rollups, &reference::rollup_settings());
+    let mut worker = DirectWorker::new(log, reference::route(scenario), users, rollups, scenario.inputs);
     loop {
-        let turn = worker.poll(Duration::ZERO, 0)?;
+        let turn = worker.poll(Duration::ZERO)?;
         worker.commit(&mut Nobody)?;
         if turn.is_finished && turn.records == 0 {
             return Ok(worker.log.into_sink().0);

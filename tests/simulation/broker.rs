@@ -3,13 +3,13 @@
 //! in transactions.
 //!
 //! A request that is still on its way is modelled, since it can end a later transaction of the same
-//! epoch. Replication, leaders and retention are not.
+//! epoch. Compaction and the deletion of records are; replication, leaders and retention are not.
 
 use crate::group::{Group, MemberId, Offset};
 use crate::partition::{Partition, Record, TransactionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tailburn::log::Stream;
+use tailburn::log::{NextOffset, Stream};
 use tailburn::model::record::Topic;
 use tailburn::model::time::Ms;
 
@@ -26,7 +26,9 @@ impl From<Stream> for Place {
     fn from(stream: Stream) -> Place {
         match stream {
             Stream::Input(partition) => Place::Input(partition),
+            Stream::Repartition(partition) => Place::Output(Topic::Repartition, partition),
             Stream::Partials(partition) => Place::Output(Topic::Partials, partition),
+            Stream::Sources => Place::Output(Topic::Sources, 0),
         }
     }
 }
@@ -67,11 +69,15 @@ enum Target {
     Offsets(Vec<Offset>),
 }
 
-/// A request to commit that is still on its way.
+/// A request that is still on its way.
 struct Delayed {
     at_tick: u64,
-    producer: String,
-    epoch: u32,
+    request: Request,
+}
+
+enum Request {
+    Commit { producer: String, epoch: u32 },
+    DeleteBefore(Place, i64),
 }
 
 pub struct Broker {
@@ -179,10 +185,15 @@ impl Broker {
         &mut self,
         producer: &str,
         epoch: u32,
-        (member, generation): (MemberId, u32),
+        member: MemberId,
         offsets: &[Offset],
     ) -> Result<(), Denied> {
-        let is_member = self.group.accepts(member, generation);
+        let is_member = self.group.accepts(member);
+        for (stream, ..) in offsets.iter().filter(|_| is_member) {
+            if self.group.owner(*stream) != Some(member) {
+                self.violations.push(format!("{member} commits {stream:?}, which is not its"));
+            }
+        }
         let open = self.open(producer, epoch)?;
         if !is_member {
             return Err(Denied::Stale);
@@ -202,7 +213,21 @@ impl Broker {
 
     /// A request to commit arrives later: it ends whatever is open under that epoch then.
     pub fn end_later(&mut self, producer: &str, epoch: u32, ticks: u64) {
-        self.delayed.push(Delayed { at_tick: self.tick + ticks, producer: producer.to_owned(), epoch });
+        let request = Request::Commit { producer: producer.to_owned(), epoch };
+        self.delayed.push(Delayed { at_tick: self.tick + ticks, request });
+    }
+
+    /// Records are deleted, now or later.
+    pub fn delete_before(&mut self, place: Place, offset: i64, ticks: u64) {
+        let request = Request::DeleteBefore(place, offset);
+        self.delayed.push(Delayed { at_tick: self.tick + ticks, request });
+        if ticks == 0 {
+            self.arrive();
+        }
+    }
+
+    pub fn compact(&mut self, place: Place, to: i64, drops_tombstones: bool) -> usize {
+        self.partition_mut(place).compact(to, drops_tombstones)
     }
 
     /// The coordinator gives the open transaction up, and shuts its producer out.
@@ -245,24 +270,48 @@ impl Broker {
         self.tick += 1;
         let tick = self.tick;
         self.deliver_markers(|owed| owed.at_tick <= tick);
-        let (due, rest) = std::mem::take(&mut self.delayed).into_iter().partition(|delayed| delayed.at_tick <= tick);
-        self.delayed = rest;
-        for Delayed { producer, epoch, .. } in due {
-            // Too late, where somebody has taken the id up since.
-            let _ = self.end(&producer, epoch, true, 0);
-        }
+        self.arrive();
         let limit_ms = self.now_ms - TRANSACTION_TIMEOUT_MS;
         let is_overdue = |state: &Producer| state.open.as_ref().is_some_and(|open| open.since_ms < limit_ms);
         let overdue = self.producers.iter().filter(|(_, state)| is_overdue(state)).map(|(name, _)| name.clone());
         overdue.collect::<Vec<_>>().iter().for_each(|producer| self.time_out(producer));
     }
 
-    /// Committed offsets are told once none of them is in an open transaction; he who asks waits.
-    pub fn settle_offsets(&mut self) {
-        let is_pending = |state: &Producer| state.open.as_ref().is_some_and(|open| !open.offsets.is_empty());
-        let pending = self.producers.iter().filter(|(_, state)| is_pending(state)).map(|(name, _)| name.clone());
-        pending.collect::<Vec<_>>().iter().for_each(|producer| self.time_out(producer));
-        self.deliver_markers(|owed| matches!(owed.target, Target::Offsets(_)));
+    /// Requests that were on their way.
+    fn arrive(&mut self) {
+        let tick = self.tick;
+        let (due, rest) = std::mem::take(&mut self.delayed).into_iter().partition(|delayed| delayed.at_tick <= tick);
+        self.delayed = rest;
+        for Delayed { request, .. } in due {
+            match request {
+                // Too late, where somebody has taken the id up since.
+                Request::Commit { producer, epoch } => drop(self.end(&producer, epoch, true, 0)),
+                Request::DeleteBefore(place, offset) => self.partition_mut(place).delete_before(offset),
+            }
+        }
+    }
+
+    /// Committed offsets are told once none of them is in a transaction that has not ended; he who asks
+    /// waits.
+    pub fn is_stable(&self, streams: &[Stream]) -> bool {
+        let is_one = |offsets: &[Offset]| offsets.iter().any(|(stream, ..)| streams.contains(stream));
+        let is_open = self.producers.values().filter_map(|p| p.open.as_ref()).any(|open| is_one(&open.offsets));
+        !is_open && !self.owed.iter().any(|owed| matches!(&owed.target, Target::Offsets(offsets) if is_one(offsets)))
+    }
+
+    /// What is committed of a stream, also where nobody can see it yet.
+    pub fn committed_for_sure(&self, stream: Stream) -> Option<(NextOffset, String)> {
+        let owed = self.owed.iter().rev().filter(|owed| owed.is_commit).find_map(|owed| match &owed.target {
+            Target::Offsets(offsets) => offsets.iter().find(|(of, ..)| *of == stream),
+            Target::Place(_) => None,
+        });
+        let owed = owed.map(|(_, next, metadata)| (*next, metadata.clone()));
+        owed.or_else(|| self.group.committed(stream).map(|c| (c.next, c.metadata.clone())))
+    }
+
+    /// Nothing is on its way.
+    pub fn is_calm(&self) -> bool {
+        self.owed.is_empty() && self.delayed.is_empty() && self.producers.values().all(|p| p.open.is_none())
     }
 
     /// Everything that is on its way arrives.

@@ -23,7 +23,7 @@ fn at(next: i64) -> [crate::group::Offset; 1] {
 }
 
 fn visible(broker: &Broker) -> Vec<Vec<u8>> {
-    broker.partition(OUT).visible().into_iter().filter_map(|(_, record)| record.value.clone()).collect()
+    broker.partition(OUT).read(0, usize::MAX).0.into_iter().filter_map(|(_, record)| record.value.clone()).collect()
 }
 
 fn committed(broker: &Broker) -> Option<i64> {
@@ -31,9 +31,10 @@ fn committed(broker: &Broker) -> Option<i64> {
 }
 
 /// A member and its producer.
-fn member(broker: &mut Broker) -> ((u32, u32), u32) {
-    let member = broker.group.join();
-    ((member, broker.group.generation), broker.init("p"))
+fn member(broker: &mut Broker) -> (u32, u32) {
+    let member = broker.group.join(0);
+    broker.group.take(member, &[INPUT]);
+    (member, broker.init("p"))
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn offsets_of_a_member_that_is_no_more_are_refused() {
     let mut broker = broker();
     let (member, epoch) = member(&mut broker);
     broker.group.expel_all();
-    broker.group.join();
+    broker.group.join(0);
     assert_eq!(broker.send_offsets("p", epoch, member, &at(1)), Err(Denied::Stale));
 }
 
@@ -96,8 +97,9 @@ fn late_markers_hide_a_committed_transaction_for_a_while() {
     broker.send_offsets("p", epoch, member, &at(1)).expect("sent");
     broker.end("p", epoch, true, 2).expect("committed");
     assert_eq!((visible(&broker).len(), committed(&broker)), (0, None));
-    broker.settle_offsets();
-    assert_eq!((visible(&broker).len(), committed(&broker)), (0, Some(1)));
+    assert!(!broker.is_stable(&[INPUT]) && broker.committed_for_sure(INPUT).is_some());
+    broker.tick();
+    assert_eq!((broker.is_stable(&[INPUT]), committed(&broker)), (true, Some(1)));
     broker.tick();
     broker.tick();
     assert_eq!(visible(&broker).len(), 1);

@@ -1,25 +1,39 @@
-//! The consumer group: members, generations, who has which stream, and the committed offsets.
+//! The consumer group: members, who has which stream, and the committed offsets.
 //!
-//! One member has everything today; dealing to several is here already, so that a second one can join.
+//! Cooperative and sticky in the way that matters: a stream goes to somebody else only after whoever has
+//! it gave it up, or was not heard for so long that the group goes on without him.
 
+use crate::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 use tailburn::log::{Committed, NextOffset, Stream};
+use tailburn::model::time::Ms;
 
 pub type MemberId = u32;
+
+/// A member that is not heard for so long is expelled.
+pub const SESSION_MS: Ms = 10_000;
 
 /// An offset of a transaction, with its metadata.
 pub type Offset = (Stream, NextOffset, String);
 
 #[derive(Default)]
+struct Member {
+    owned: BTreeSet<Stream>,
+    target: BTreeSet<Stream>,
+    heard_ms: Ms,
+    /// So many of its commits carry a generation that is over.
+    behind: u32,
+}
+
+#[derive(Default)]
 pub struct Group {
     streams: Vec<Stream>,
-    /// Goes up whenever a member comes or goes; a commit of an earlier one is refused.
-    pub generation: u32,
-    members: BTreeMap<MemberId, BTreeSet<Stream>>,
+    members: BTreeMap<MemberId, Member>,
     next_member: MemberId,
     committed: BTreeMap<Stream, Committed>,
-    /// Every offset that was ever committed, in order.
-    pub history: Vec<Offset>,
+    /// Streams that were taken from one member and given to another.
+    pub moved: u64,
+    last_owner: BTreeMap<Stream, MemberId>,
 }
 
 impl Group {
@@ -27,46 +41,141 @@ impl Group {
         Group { streams, ..Group::default() }
     }
 
-    pub fn join(&mut self) -> MemberId {
+    pub fn join(&mut self, now_ms: Ms) -> MemberId {
         self.next_member += 1;
-        self.members.insert(self.next_member, BTreeSet::new());
+        self.members.insert(self.next_member, Member { heard_ms: now_ms, ..Member::default() });
         self.deal();
         self.next_member
     }
 
-    pub fn leave(&mut self, member: MemberId) {
+    pub fn expel(&mut self, member: MemberId) {
         if self.members.remove(&member).is_some() {
             self.deal();
         }
     }
 
-    /// The sessions of members that are no longer heard run out.
     pub fn expel_all(&mut self) {
         self.members.clear();
-        self.generation += 1;
     }
 
-    fn deal(&mut self) {
-        self.generation += 1;
-        let count = self.members.len().max(1);
-        for (index, owned) in self.members.values_mut().enumerate() {
-            let of_member = self.streams.iter().enumerate().filter(|(i, _)| i % count == index);
-            *owned = of_member.map(|(_, stream)| *stream).collect();
+    pub fn hear(&mut self, member: MemberId, now_ms: Ms) {
+        if let Some(member) = self.members.get_mut(&member) {
+            member.heard_ms = now_ms;
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+    /// The sessions of members that are no longer heard run out.
+    pub fn expire(&mut self, now_ms: Ms) -> usize {
+        let is_over = |member: &Member| now_ms - member.heard_ms > SESSION_MS;
+        let over: Vec<MemberId> = self.members.iter().filter(|(_, m)| is_over(m)).map(|(id, _)| *id).collect();
+        over.iter().for_each(|member| self.expel(*member));
+        over.len()
     }
 
-    /// The streams of a member; `None`: it is none any more.
-    pub fn assigned(&self, member: MemberId) -> Option<&BTreeSet<Stream>> {
-        self.members.get(&member)
+    pub fn is_overdue(&self, member: MemberId, now_ms: Ms) -> bool {
+        self.members.get(&member).is_some_and(|member| now_ms - member.heard_ms > SESSION_MS)
     }
 
-    /// Whether a member of this generation may commit.
-    pub fn accepts(&self, member: MemberId, generation: u32) -> bool {
-        generation == self.generation && self.members.contains_key(&member)
+    /// Everybody keeps what he has, as far as that is no more than his share.
+    fn deal(&mut self) {
+        let Some(most) = self.streams.len().checked_div(self.members.len()).map(|share| share + 1) else { return };
+        let wishes: Vec<(Stream, Option<MemberId>)> = self
+            .streams
+            .iter()
+            .map(|stream| {
+                let owner = self.members.iter().find(|(_, member)| member.owned.contains(stream));
+                let heir = || self.members.iter().find(|(_, member)| member.target.contains(stream));
+                (*stream, owner.or_else(heir).map(|(id, _)| *id))
+            })
+            .collect();
+        self.members.values_mut().for_each(|member| member.target.clear());
+        let mut free = Vec::new();
+        for (stream, wish) in wishes {
+            match wish.and_then(|id| self.members.get_mut(&id)).filter(|member| member.target.len() < most) {
+                Some(member) => {
+                    member.target.insert(stream);
+                }
+                None => free.push(stream),
+            }
+        }
+        for stream in free {
+            if let Some(member) = self.members.values_mut().min_by_key(|member| member.target.len()) {
+                member.target.insert(stream);
+            }
+        }
+    }
+
+    /// The group decides otherwise, as it does when members come and go.
+    pub fn shuffle(&mut self, dice: &mut Dice) {
+        let ids: Vec<MemberId> = self.members.keys().copied().collect();
+        for stream in self.streams.clone() {
+            if ids.len() > 1 && dice.one_in(3) {
+                let to = dice.pick(&ids);
+                self.members.values_mut().for_each(|member| {
+                    member.target.remove(&stream);
+                });
+                if let Some(member) = self.members.get_mut(&to) {
+                    member.target.insert(stream);
+                }
+            }
+        }
+    }
+
+    /// From now on so many commits of every member carry a generation that is over.
+    pub fn fall_behind(&mut self, commits: u32) {
+        self.members.values_mut().for_each(|member| member.behind = commits);
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// What a member is to give up, and what it may take; `None`: it is no member any more.
+    pub fn asks(&self, member: MemberId) -> Option<(Vec<Stream>, Vec<Stream>)> {
+        let of = self.members.get(&member)?;
+        let is_free = |stream: &&Stream| !self.members.values().any(|other| other.owned.contains(stream));
+        Some((of.owned.difference(&of.target).copied().collect(), of.target.iter().filter(is_free).copied().collect()))
+    }
+
+    pub fn take(&mut self, member: MemberId, streams: &[Stream]) {
+        for stream in streams {
+            if self.last_owner.insert(*stream, member).is_some_and(|last| last != member) {
+                self.moved += 1;
+            }
+        }
+        if let Some(of) = self.members.get_mut(&member) {
+            of.owned.extend(streams);
+        }
+    }
+
+    pub fn release(&mut self, member: MemberId, streams: &[Stream]) {
+        if let Some(of) = self.members.get_mut(&member) {
+            of.owned.retain(|stream| !streams.contains(stream));
+        }
+    }
+
+    pub fn owner(&self, stream: Stream) -> Option<MemberId> {
+        self.members.iter().find(|(_, member)| member.owned.contains(&stream)).map(|(id, _)| *id)
+    }
+
+    /// Everybody has what is his.
+    pub fn is_calm(&self) -> bool {
+        self.members.values().all(|member| member.owned == member.target && member.behind == 0)
+    }
+
+    /// Whether this member may commit now.
+    pub fn accepts(&mut self, member: MemberId) -> bool {
+        let Some(member) = self.members.get_mut(&member) else { return false };
+        let is_behind = member.behind > 0;
+        member.behind = member.behind.saturating_sub(1);
+        !is_behind
+    }
+
+    /// A member that polls hears of the generation sooner or later.
+    pub fn catch_up(&mut self, member: MemberId) {
+        if let Some(member) = self.members.get_mut(&member) {
+            member.behind = 0;
+        }
     }
 
     pub fn committed(&self, stream: Stream) -> Option<&Committed> {
@@ -77,11 +186,10 @@ impl Group {
     pub fn apply(&mut self, offsets: Vec<Offset>) -> Vec<Stream> {
         let mut back = Vec::new();
         for (stream, next, metadata) in offsets {
-            let before = self.committed.insert(stream, Committed { next, metadata: metadata.clone() });
+            let before = self.committed.insert(stream, Committed { next, metadata });
             if before.is_some_and(|before| before.next > next) {
                 back.push(stream);
             }
-            self.history.push((stream, next, metadata));
         }
         back
     }
@@ -92,18 +200,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_are_dealt_to_all_members_and_a_former_generation_is_refused() {
-        let streams = (0..3).map(Stream::Input).collect();
-        let mut group = Group::new(streams);
-        let first = group.join();
-        let generation = group.generation;
-        assert_eq!(group.assigned(first).map(BTreeSet::len), Some(3));
-        let second = group.join();
-        assert_eq!(group.assigned(first).map(BTreeSet::len), Some(2));
-        assert_eq!(group.assigned(second), Some(&BTreeSet::from([Stream::Input(1)])));
-        assert!(!group.accepts(first, generation) && group.accepts(first, group.generation));
-        group.leave(first);
-        assert_eq!(group.assigned(second).map(BTreeSet::len), Some(3));
-        assert!(group.assigned(first).is_none() && !group.accepts(first, group.generation));
+    fn a_stream_moves_only_when_it_was_given_up_or_its_owner_is_gone() {
+        let streams: Vec<Stream> = (0..4).map(Stream::Input).collect();
+        let mut group = Group::new(streams.clone());
+        let first = group.join(0);
+        assert_eq!(group.asks(first), Some((vec![], streams.clone())));
+        group.take(first, &streams);
+        let second = group.join(0);
+        let (gives_up, _) = group.asks(first).expect("a member");
+        assert_eq!((gives_up.len(), group.asks(second)), (1, Some((vec![], vec![]))));
+        group.release(first, &gives_up);
+        assert_eq!(group.asks(second), Some((vec![], gives_up.clone())));
+        group.take(second, &gives_up);
+        assert!(group.is_calm());
+        group.hear(second, SESSION_MS + 1);
+        assert_eq!(group.expire(SESSION_MS + 1), 1);
+        assert!(!group.accepts(first) && group.accepts(second));
+        assert_eq!(group.asks(second).map(|(_, takes)| takes.len()), Some(3));
     }
 }

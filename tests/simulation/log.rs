@@ -1,6 +1,6 @@
 //! The log of a process: `tailburn::log::Log` over the model of the brokers, with the manners of the
-//! one over Kafka. A rebalance takes two polls, a failed commit goes back to the committed offsets, a
-//! producer is renewed after a disturbed commit, and leaving drops what is open.
+//! one over Kafka. A rebalance takes two polls, a producer is renewed after a disturbed commit, and
+//! leaving drops what is open.
 
 use crate::broker::{Denied, Place, TRANSACTION_TIMEOUT_MS};
 use crate::faults::Fault;
@@ -8,14 +8,12 @@ use crate::group::MemberId;
 use crate::partition::{Batch, Record};
 use crate::world::{Life, Shared, World};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
-use tailburn::log::{Assignment, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
-use tailburn::model::record::{Headers, RecordIn, RecordOut};
-use tailburn::model::time::Ms;
-
-/// A member that is not heard for so long is expelled.
-const SESSION_MS: Ms = 10_000;
+use tailburn::log::{Assignment, Changelog, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
+use tailburn::model::record::{Headers, RecordIn, RecordOut, Topic};
+use tailburn::model::time::{MINUTE_MS, Ms};
 
 /// The brokers' default of `offset.metadata.max.bytes`.
 const METADATA_MAX: usize = 4_096;
@@ -25,23 +23,23 @@ pub struct SimLog {
     life: Life,
     producer: String,
     epoch: u32,
-    member: Option<MemberId>,
-    generation: u32,
-    /// Polls until the group has given former members up and lets a new one in.
-    waits: u64,
-    /// Assignments that are still to come.
-    pieces: Vec<Vec<Stream>>,
-    /// What is ours, and the offset to go back to after an abort.
-    owned: BTreeMap<Stream, NextOffset>,
+    pub member: Option<MemberId>,
+    /// What is ours; what is revoked is so until the group has its answer.
+    owned: BTreeSet<Stream>,
+    /// To be given up at the next poll.
+    leaving: Vec<Stream>,
     /// Assigned, to be read from the next poll on.
     owed: BTreeMap<Stream, i64>,
     positions: BTreeMap<Stream, i64>,
+    sources_next: i64,
     told_end: BTreeMap<Stream, i64>,
     paused: BTreeSet<Stream>,
     unsent: Vec<RecordOut>,
     /// The open transaction can only be aborted.
     is_doomed: bool,
     is_disturbed: bool,
+    /// The brokers do not hear this process, nor it them.
+    pub cut_until_ms: Ms,
 }
 
 fn broken(what: &str) -> LogError {
@@ -52,99 +50,112 @@ fn dead<T>() -> Result<T, LogError> {
     Err(broken("the process died"))
 }
 
+fn changelog_place(partition: u32) -> Place {
+    Place::Output(Topic::Changelog, partition)
+}
+
 impl SimLog {
-    /// Takes the transactional id up; the group is joined with the first polls.
+    /// Takes the transactional id up; the group is joined with the first poll.
     pub fn open(world: &Shared, life: &Life, producer: &str) -> SimLog {
-        let mut inside = world.borrow_mut();
-        let epoch = inside.broker.init(producer);
-        let waits = if inside.broker.group.is_empty() { 0 } else { inside.reading.below(20) };
-        drop(inside);
+        let epoch = world.borrow_mut().broker.init(producer);
         SimLog {
             world: Rc::clone(world),
             life: life.clone(),
             producer: producer.to_owned(),
             epoch,
             member: None,
-            generation: 0,
-            waits,
-            pieces: Vec::new(),
-            owned: BTreeMap::new(),
+            owned: BTreeSet::new(),
+            leaving: Vec::new(),
             owed: BTreeMap::new(),
             positions: BTreeMap::new(),
+            sources_next: 0,
             told_end: BTreeMap::new(),
             paused: BTreeSet::new(),
             unsent: Vec::new(),
             is_doomed: false,
             is_disturbed: false,
+            cut_until_ms: Ms::MIN,
         }
     }
 
     /// Whether everything that may be read was read.
     pub fn is_at_ends(&self) -> bool {
         let world = self.world.borrow();
-        let is_at_end =
-            |(stream, next): (&Stream, &i64)| world.broker.partition((*stream).into()).stable_end() == *next;
-        self.owed.is_empty() && self.positions.iter().all(is_at_end)
+        let end = |stream: Stream| world.broker.partition(stream.into()).stable_end();
+        let is_read = self.positions.iter().all(|(stream, next)| end(*stream) == *next);
+        self.owed.is_empty() && is_read && self.sources_next == end(Stream::Sources)
     }
 
     fn die_or(&self, world: &mut World, fault: Fault) -> Result<(), LogError> {
         if self.life.dies(&mut world.faults, fault) { dead() } else { Ok(()) }
     }
 
+    fn back_ms(&self, world: &World) -> Ms {
+        world.silent_until_ms.max(self.cut_until_ms)
+    }
+
+    fn is_out_of_reach(&self, world: &World) -> bool {
+        world.now_ms() < self.back_ms(world)
+    }
+
+    /// Gives the group the answer that it waits for.
+    fn answer(&mut self, world: &mut World) -> Result<(), LogError> {
+        if !self.leaving.is_empty() {
+            self.die_or(world, Fault::CrashBeforeAnswer)?;
+        }
+        let leaving = std::mem::take(&mut self.leaving);
+        self.owned.retain(|stream| !leaving.contains(stream));
+        self.paused.retain(|stream| !leaving.contains(stream));
+        self.owed.retain(|stream, _| !leaving.contains(stream));
+        if let Some(member) = self.member {
+            world.broker.group.release(member, &leaving);
+        }
+        for (stream, next) in std::mem::take(&mut self.owed) {
+            self.positions.insert(stream, next);
+            self.told_end.remove(&stream);
+        }
+        Ok(())
+    }
+
     /// What the group has to say; `None`: nothing, so that there may be records.
     fn group_events(&mut self, world: &mut World) -> Option<Vec<LogEvent>> {
         let Some(member) = self.member else {
-            if self.waits > 0 {
-                self.waits -= 1;
-                return Some(Vec::new());
-            }
-            // Whoever was a member before has no session any more.
-            world.broker.group.expel_all();
-            self.join(world);
+            self.member = Some(world.broker.group.join(world.now_ms()));
             return Some(Vec::new());
         };
-        let Some(ours) = world.broker.group.assigned(member) else {
-            let lost: Vec<Stream> = std::mem::take(&mut self.owned).into_keys().collect();
-            (self.positions, self.owed, self.pieces) = Default::default();
+        let Some((gives_up, mut takes)) = world.broker.group.asks(member) else {
+            let lost: Vec<Stream> = std::mem::take(&mut self.owned).into_iter().collect();
+            (self.positions, self.owed, self.leaving) = Default::default();
             self.member = None;
-            return Some(vec![LogEvent::Lost(lost)]);
+            return Some(if lost.is_empty() { Vec::new() } else { vec![LogEvent::Lost(lost)] });
         };
-        if world.broker.group.generation != self.generation {
-            // Another member came or went. What is new comes as it does at the beginning.
-            self.generation = world.broker.group.generation;
-            let gone: Vec<Stream> = self.owned.keys().filter(|stream| !ours.contains(stream)).copied().collect();
-            let new: Vec<Stream> = ours.iter().filter(|stream| !self.owned.contains_key(stream)).copied().collect();
-            self.pieces = vec![new];
-            self.owned.retain(|stream, _| !gone.contains(stream));
-            self.positions.retain(|stream, _| !gone.contains(stream));
-            return Some(vec![LogEvent::Revoked(gone)]);
+        if world.reading.one_in(2) {
+            world.broker.group.catch_up(member);
         }
-        let piece = self.pieces.pop()?;
-        Some(vec![LogEvent::Assigned(self.take(world, &piece))])
-    }
-
-    fn join(&mut self, world: &mut World) {
-        let member = world.broker.group.join();
-        self.member = Some(member);
-        self.generation = world.broker.group.generation;
-        let mut streams: Vec<Stream> = world.broker.group.assigned(member).into_iter().flatten().copied().collect();
+        if !gives_up.is_empty() {
+            self.positions.retain(|stream, _| !gives_up.contains(stream));
+            self.leaving.clone_from(&gives_up);
+            world.tally.revoked += gives_up.len() as u64;
+            return Some(vec![LogEvent::Revoked(gives_up)]);
+        }
+        if takes.is_empty() || !world.broker.is_stable(&takes) {
+            return None;
+        }
         if world.faults.strikes(Fault::AssignedInPieces) {
-            world.reading.shuffle(&mut streams);
-            let size = 1 + world.reading.below(streams.len() as u64) as usize;
-            self.pieces = streams.chunks(size).map(<[Stream]>::to_vec).collect();
-        } else {
-            self.pieces = vec![streams];
+            world.reading.shuffle(&mut takes);
+            takes.truncate(1 + world.reading.below(takes.len() as u64) as usize);
         }
+        world.broker.group.take(member, &takes);
+        Some(vec![LogEvent::Assigned(self.take(world, &takes))])
     }
 
     fn take(&mut self, world: &mut World, streams: &[Stream]) -> Vec<Assignment> {
-        world.broker.settle_offsets();
         let mut assignments = Vec::new();
         for stream in streams.iter().copied() {
             let log_start = NextOffset(world.broker.partition(stream.into()).start());
             let committed = world.broker.group.committed(stream).cloned();
             let next = committed.as_ref().map_or(log_start, |committed| committed.next);
-            self.owned.insert(stream, next);
+            self.owned.insert(stream);
             self.owed.insert(stream, next.0);
             assignments.push(Assignment { stream, next, log_start, committed });
         }
@@ -158,17 +169,33 @@ impl SimLog {
         let mut streams: Vec<Stream> = self.positions.keys().filter(|s| !self.paused.contains(s)).copied().collect();
         world.reading.shuffle(&mut streams);
         for stream in streams {
-            if world.reading.one_in(4) {
+            if world.reading.one_in(4) || world.is_stalled(stream) {
                 continue;
             }
             let most = 1 + world.reading.below(world.batch) as usize;
+            let from = self.positions[&stream];
             let partition = world.broker.partition(stream.into());
-            let (batch, next) = partition.read(self.positions[&stream], most);
+            let (start, end) = (partition.start(), partition.stable_end());
+            let (batch, next) = partition.read(from, most);
+            if from < start {
+                world.violated(format!("{stream:?} is read at {from}, and begins at {start}"));
+            }
             self.positions.insert(stream, next);
+            let has_more = !batch.is_empty() && next < end;
+            if has_more && matches!(stream, Stream::Input(_)) && world.faults.strikes(Fault::InputStalled) {
+                let ms = world.faults.size(MINUTE_MS / 2, 20 * MINUTE_MS);
+                world.stalled.insert(stream, world.now_ms() + ms);
+            }
             batches.push((stream, batch));
-            if next == partition.stable_end() && self.told_end.insert(stream, next) != Some(next) {
+            if next == end && self.told_end.insert(stream, next) != Some(next) {
                 events.push(LogEvent::End(stream, NextOffset(next)));
             }
+        }
+        if !world.reading.one_in(3) {
+            let most = 1 + world.reading.below(world.batch) as usize;
+            let (batch, next) = world.broker.partition(Stream::Sources.into()).read(self.sources_next, most);
+            self.sources_next = next;
+            batches.push((Stream::Sources, batch));
         }
         (batches, events)
     }
@@ -187,34 +214,36 @@ impl SimLog {
     fn drop_transaction(&mut self, world: &mut World) -> Result<CommitOutcome, LogError> {
         self.unsent.clear();
         self.is_doomed = false;
+        world.tally.aborts += 1;
         world.broker.end(&self.producer, self.epoch, false, 0).map_err(denied)?;
-        for (stream, next) in &self.owned {
-            self.positions.insert(*stream, next.0);
-            self.told_end.remove(stream);
-        }
         Ok(CommitOutcome::Aborted)
     }
 
     /// Brokers that are silent are waited for, as long as a transaction may be open.
     fn wait_for_brokers(&mut self, world: &mut World) -> Result<(), LogError> {
-        if !world.is_silent() {
+        if !self.is_out_of_reach(world) {
             return Ok(());
         }
         self.is_disturbed = true;
-        let back_ms = world.silent_until_ms;
+        let back_ms = self.back_ms(world);
         if back_ms - world.now_ms() >= TRANSACTION_TIMEOUT_MS {
             world.broker.now_ms += TRANSACTION_TIMEOUT_MS;
             return Err(broken("the brokers do not answer"));
         }
         world.broker.now_ms = back_ms;
+        if let Some(member) = self.member.filter(|_| back_ms == self.cut_until_ms)
+            && world.broker.group.is_overdue(member, back_ms)
+        {
+            world.broker.group.expel(member);
+        }
         Ok(())
     }
 
     fn check_offsets(&self, world: &mut World, offsets: &[(Stream, NextOffset, String)]) {
         let named: BTreeSet<Stream> = offsets.iter().map(|(stream, ..)| *stream).collect();
-        let owned: BTreeSet<Stream> = self.owned.keys().copied().collect();
-        if named != owned || named.len() != offsets.len() {
-            world.violated(format!("a commit names {named:?}, and {owned:?} are owned"));
+        let is_missing = |stream: &&Stream| !named.contains(stream) && !self.leaving.contains(stream);
+        if self.owned.iter().any(|stream| is_missing(&stream)) || named.len() != offsets.len() {
+            world.violated(format!("a commit names {named:?}, and {:?} are owned", self.owned));
         }
         if let Some((stream, _, metadata)) = offsets.iter().find(|(.., metadata)| metadata.len() > METADATA_MAX) {
             world.violated(format!("the note of {stream:?} has {} bytes", metadata.len()));
@@ -234,14 +263,15 @@ impl SimLog {
         if world.faults.strikes(Fault::Fenced) {
             world.broker.init(&self.producer);
         }
-        if world.faults.strikes(Fault::LostUnnoticed) {
-            world.broker.group.expel_all();
+        if world.faults.strikes(Fault::LostUnnoticed)
+            && let Some(member) = self.member
+        {
+            world.broker.group.expel(member);
         }
         self.deliver(world)?;
         // Time goes by between records and offsets: something that was on its way may come now.
         world.broker.tick();
-        let member = (self.member.unwrap_or_default(), self.generation);
-        match world.broker.send_offsets(&self.producer, self.epoch, member, offsets) {
+        match world.broker.send_offsets(&self.producer, self.epoch, self.member.unwrap_or_default(), offsets) {
             Ok(()) => {}
             Err(Denied::Stale) => return self.drop_transaction(world),
             Err(Denied::Fenced) => return Err(denied(Denied::Fenced)),
@@ -259,11 +289,11 @@ impl SimLog {
             return Err(broken("the commit was lost"));
         }
         if world.faults.strikes(Fault::EndDelayed) {
-            let ticks = world.faults.size(1, 12) as u64;
+            let ticks = world.faults.size(1, 40) as u64;
             world.broker.end_later(&self.producer, self.epoch, ticks);
             return Err(broken("the commit is on its way"));
         }
-        let late = if world.faults.strikes(Fault::MarkersLate) { world.faults.size(1, 8) as u64 } else { 0 };
+        let late = if world.faults.strikes(Fault::MarkersLate) { world.faults.size(1, 30) as u64 } else { 0 };
         world.broker.end(&self.producer, self.epoch, true, late).map_err(denied)?;
         self.die_or(world, Fault::CrashAfterEnd)?;
         if world.faults.strikes(Fault::EndReplyLost) {
@@ -279,12 +309,26 @@ impl SimLog {
 
     fn leave(&mut self) {
         let world = &mut *self.world.borrow_mut();
+        let is_heard = !self.is_out_of_reach(world);
         // A process that leaves has its last word, if the brokers hear it and know it still.
-        if !world.is_silent() && world.broker.epoch(&self.producer) == Some(self.epoch) && world.reading.one_in(2) {
+        if is_heard && world.broker.epoch(&self.producer) == Some(self.epoch) && world.reading.one_in(2) {
             let _ = world.broker.end(&self.producer, self.epoch, false, 0);
         }
-        if let Some(member) = self.member {
-            world.broker.group.leave(member);
+        if let Some(member) = self.member.filter(|_| is_heard) {
+            world.broker.group.expel(member);
+        }
+    }
+
+    fn go_silent(&mut self, world: &mut World) {
+        if world.faults.strikes(Fault::BrokerSilent) {
+            let silence_ms = world.faults.size(1_000, 50_000);
+            world.silent_until_ms = world.now_ms() + silence_ms;
+            if silence_ms > crate::group::SESSION_MS && world.faults.coin() {
+                world.broker.group.expel_all();
+            }
+        }
+        if world.faults.strikes(Fault::CutOff) {
+            self.cut_until_ms = world.now_ms() + world.faults.size(1_000, 60_000);
         }
     }
 }
@@ -313,23 +357,16 @@ impl Log for SimLog {
             return Err(broken("the consumer failed"));
         }
         world.broker.tick();
-        if world.faults.strikes(Fault::BrokerSilent) {
-            let silence_ms = world.faults.size(1_000, 50_000);
-            world.silent_until_ms = world.now_ms() + silence_ms;
-            if silence_ms > SESSION_MS && world.faults.coin() {
-                world.broker.group.expel_all();
-            }
-        }
-        if world.is_silent() {
+        self.go_silent(&mut world);
+        if self.is_out_of_reach(&world) {
             self.is_disturbed = true;
             return Ok(Vec::new());
         }
-        for (stream, next) in std::mem::take(&mut self.owed) {
-            self.positions.insert(stream, next);
-            self.told_end.remove(&stream);
-        }
-        if !self.owned.is_empty() && world.faults.strikes(Fault::LostAtPoll) {
-            world.broker.group.expel_all();
+        self.answer(&mut world)?;
+        if let Some(member) = self.member.filter(|_| !self.owned.is_empty())
+            && world.faults.strikes(Fault::LostAtPoll)
+        {
+            world.broker.group.expel(member);
         }
         if let Some(events) = self.group_events(&mut world) {
             return Ok(events);
@@ -348,11 +385,16 @@ impl Log for SimLog {
         let world = &mut *shared.borrow_mut();
         self.unsent.push(record.clone());
         // Records leave when the client likes: some are there before the rest is sent.
-        if world.reading.one_in(8) && !world.is_silent() {
+        if world.reading.one_in(8) && !self.is_out_of_reach(world) {
             self.deliver(world)?;
             world.broker.tick();
         }
         self.is_doomed |= world.faults.strikes(Fault::RecordNotDelivered);
+        // An image begins with the first block of a generation; what it replaces goes in front of it.
+        if record.topic == Topic::Changelog && record.value.is_none() {
+            world.tally.replaced += 1;
+            self.die_or(world, Fault::CrashInImage)?;
+        }
         self.die_or(world, Fault::CrashAtSend)
     }
 
@@ -362,18 +404,17 @@ impl Log for SimLog {
         if self.life.is_over() {
             return dead();
         }
-        if let Some((stream, ..)) = offsets.iter().find(|(stream, ..)| !self.owned.contains_key(stream)) {
+        if let Some((stream, ..)) = offsets.iter().find(|(stream, ..)| !self.owned.contains(stream)) {
+            world.violated(format!("a commit for {stream:?}, which is not ours"));
             return Err(LogError::Broken(format!("a commit for {stream:?}, which is not ours")));
         }
         if offsets.is_empty() {
+            world.violated("a commit without an offset".to_owned());
             return Err(broken("a commit without an offset"));
         }
         self.check_offsets(world, offsets);
         let outcome = self.publish(world, offsets)?;
-        if outcome == CommitOutcome::Committed {
-            world.tally.commits += 1;
-            self.owned.extend(offsets.iter().map(|(stream, next, _)| (*stream, *next)));
-        }
+        world.tally.commits += u64::from(outcome == CommitOutcome::Committed);
         Ok(outcome)
     }
 
@@ -384,10 +425,14 @@ impl Log for SimLog {
 
     fn seek(&mut self, stream: Stream, next: NextOffset) -> Result<(), LogError> {
         self.die_or(&mut self.world.borrow_mut(), Fault::CrashAtSeek)?;
+        // Nothing of it will be read again.
+        if self.leaving.contains(&stream) {
+            return Ok(());
+        }
         let place = if self.owed.contains_key(&stream) { &mut self.owed } else { &mut self.positions };
         match place.get_mut(&stream) {
             Some(position) => *position = next.0,
-            None => return Err(LogError::Broken(format!("{stream:?} is not ours to seek in"))),
+            None => return Err(LogError::Refused { what: format!("{stream:?}"), message: "not ours".to_owned() }),
         }
         self.told_end.remove(&stream);
         Ok(())
@@ -395,7 +440,7 @@ impl Log for SimLog {
 
     fn ends(&mut self, streams: &[Stream]) -> Result<Option<Vec<NextOffset>>, LogError> {
         let world = self.world.borrow();
-        if world.is_silent() {
+        if self.is_out_of_reach(&world) {
             self.is_disturbed = true;
             return Ok(None);
         }
@@ -413,6 +458,74 @@ impl Log for SimLog {
         self.paused.retain(|stream| !streams.contains(stream));
         Ok(())
     }
+
+    fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError> {
+        let shared = Rc::clone(&self.world);
+        let world = &mut *shared.borrow_mut();
+        self.die_or(world, Fault::CrashAtRange)?;
+        self.wait_for_brokers(world)?;
+        let partition = world.broker.partition(changelog_place(partition));
+        Ok(NextOffset(partition.start())..NextOffset(partition.end()))
+    }
+
+    fn changelog(&mut self, partition: u32, from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
+        if self.life.is_over() {
+            return dead();
+        }
+        self.world.borrow_mut().tally.restores += 1;
+        let (world, life) = (Rc::clone(&self.world), self.life.clone());
+        Ok(Box::new(Reader { world, life, place: changelog_place(partition), next: from.0 }))
+    }
+
+    fn purge(&mut self, before: &[(Stream, NextOffset)]) {
+        let shared = Rc::clone(&self.world);
+        let world = &mut *shared.borrow_mut();
+        for (stream, next) in before {
+            if self.life.dies(&mut world.faults, Fault::CrashAtPurge) {
+                return;
+            }
+            if self.is_out_of_reach(world) || matches!(stream, Stream::Input(_) | Stream::Sources) {
+                continue;
+            }
+            world.tally.purges += 1;
+            let ticks = if world.faults.strikes(Fault::PurgeLate) { world.faults.size(1, 200) as u64 } else { 0 };
+            world.broker.delete_before((*stream).into(), next.0, ticks);
+        }
+    }
+}
+
+/// Reads a partition of the changelog, beside the group.
+struct Reader {
+    world: Shared,
+    life: Life,
+    place: Place,
+    next: i64,
+}
+
+impl Changelog for Reader {
+    fn read(&mut self, _: Duration, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<bool, LogError> {
+        let shared = Rc::clone(&self.world);
+        let mut guard = shared.borrow_mut();
+        let world = &mut *guard;
+        if self.life.dies(&mut world.faults, Fault::CrashInRestore) {
+            return dead();
+        }
+        if world.faults.strikes(Fault::RestoreBroken) {
+            return Err(broken("the changelog's reader failed"));
+        }
+        if world.is_silent() {
+            return Ok(false);
+        }
+        let most = 1 + world.reading.below(world.batch.min(16)) as usize;
+        let partition = world.broker.partition(self.place);
+        let (batch, next) = partition.read(self.next, most);
+        let is_at_end = next >= partition.end();
+        self.next = next;
+        world.tally.restored += batch.len() as u64;
+        drop(guard);
+        hand_over(Stream::Sources, &batch, &mut |_, record| each(record));
+        Ok(is_at_end)
+    }
 }
 
 impl Headers for Record {
@@ -423,7 +536,10 @@ impl Headers for Record {
 
 /// Hands records over as the log does.
 pub fn hand_over(stream: Stream, batch: &[(i64, Rc<Record>)], each: &mut dyn FnMut(Stream, &RecordIn<'_>)) {
-    let (Stream::Input(partition) | Stream::Partials(partition)) = stream;
+    let partition = match stream {
+        Stream::Input(partition) | Stream::Repartition(partition) | Stream::Partials(partition) => partition,
+        Stream::Sources => 0,
+    };
     for (offset, record) in batch {
         let value = record.value.as_deref().unwrap_or_default();
         let timestamp_ms = Some(record.timestamp_ms);

@@ -1,5 +1,6 @@
 //! One partition of a topic: records and control markers with offsets, and what a reader that wants
-//! committed records only may see of it.
+//! committed records only may see of it. What was purged or compacted is hidden, and kept for those who
+//! compare.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -21,6 +22,8 @@ enum Entry {
     Data {
         record: Rc<Record>,
         transaction: Option<TransactionId>,
+        /// Compaction took it: its offset is a hole.
+        is_gone: bool,
     },
     /// The end of a transaction takes an offset of its own.
     Marker,
@@ -29,8 +32,10 @@ enum Entry {
 /// Records in order; what of them is visible depends on how their transactions ended.
 #[derive(Default)]
 pub struct Partition {
-    /// The offset of the first entry: what was before it is deleted.
+    /// The offset of the first entry.
     first: i64,
+    /// What was before it is deleted.
+    start: i64,
     entries: Vec<Entry>,
     /// Transactions that have not ended here, and where they begin.
     open: BTreeMap<TransactionId, i64>,
@@ -42,11 +47,15 @@ pub type Batch = Vec<(i64, Rc<Record>)>;
 
 impl Partition {
     pub fn beginning_at(first: i64) -> Partition {
-        Partition { first, ..Partition::default() }
+        Partition { first, start: first, ..Partition::default() }
+    }
+
+    pub fn first(&self) -> i64 {
+        self.first
     }
 
     pub fn start(&self) -> i64 {
-        self.first
+        self.start
     }
 
     pub fn end(&self) -> i64 {
@@ -63,7 +72,7 @@ impl Partition {
             let end = self.end();
             self.open.entry(transaction).or_insert(end);
         }
-        self.entries.push(Entry::Data { record, transaction });
+        self.entries.push(Entry::Data { record, transaction, is_gone: false });
     }
 
     /// Writes the marker that ends a transaction here.
@@ -77,14 +86,42 @@ impl Partition {
         self.entries.push(Entry::Marker);
     }
 
+    /// Deletes what is before an offset, as far as it is stable.
+    pub fn delete_before(&mut self, offset: i64) {
+        self.start = self.start.max(offset.min(self.stable_end()));
+    }
+
+    /// Leaves the newest record of every key, of those before `to`; a tombstone goes as well, where its
+    /// time has come. How many records went.
+    pub fn compact(&mut self, to: i64, drops_tombstones: bool) -> usize {
+        let to = (to.min(self.stable_end()) - self.first).max(0) as usize;
+        let (aborted, mut newest) = (&self.aborted, BTreeMap::new());
+        let is_aborted = |transaction: &Option<TransactionId>| transaction.is_some_and(|t| aborted.contains(&t));
+        for (at, entry) in self.entries[..to].iter().enumerate() {
+            if let Entry::Data { record, transaction, .. } = entry
+                && !is_aborted(transaction)
+            {
+                newest.insert(record.key.clone(), at);
+            }
+        }
+        let mut went = 0;
+        for (at, entry) in self.entries[..to].iter_mut().enumerate() {
+            if let Entry::Data { record, transaction, is_gone } = entry {
+                let is_newest = !is_aborted(transaction) && newest.get(&record.key) == Some(&at);
+                let goes = !is_newest || drops_tombstones && record.value.is_none();
+                went += usize::from(goes && !*is_gone);
+                *is_gone |= goes;
+            }
+        }
+        went
+    }
+
     /// At most `most` committed records from `from` on, and where reading goes on: behind markers
     /// and aborted records, which are stepped over without a word.
     pub fn read(&self, from: i64, most: usize) -> (Batch, i64) {
-        let (mut batch, mut next) = (Batch::new(), from);
+        let (mut batch, mut next) = (Batch::new(), from.max(self.first));
         while next < self.stable_end() && batch.len() < most {
-            if let Entry::Data { record, transaction } = &self.entries[(next - self.first) as usize]
-                && transaction.is_none_or(|transaction| !self.aborted.contains(&transaction))
-            {
+            if let (true, Entry::Data { record, .. }) = (self.is_visible(next), self.entry(next)) {
                 batch.push((next, Rc::clone(record)));
             }
             next += 1;
@@ -96,16 +133,30 @@ impl Partition {
         (batch, next)
     }
 
+    fn entry(&self, offset: i64) -> &Entry {
+        &self.entries[(offset - self.first) as usize]
+    }
+
     fn is_visible(&self, offset: i64) -> bool {
-        match &self.entries[(offset - self.first) as usize] {
+        matches!(self.entry(offset), Entry::Data { is_gone: false, .. }) && self.is_committed(offset)
+    }
+
+    fn is_committed(&self, offset: i64) -> bool {
+        match self.entry(offset) {
             Entry::Data { transaction, .. } => transaction.is_none_or(|t| !self.aborted.contains(&t)),
             Entry::Marker => false,
         }
     }
 
-    /// Every committed record.
-    pub fn visible(&self) -> Batch {
-        self.read(self.first, usize::MAX).0
+    /// Every record that was ever committed, purged and compacted or not.
+    pub fn ever(&self) -> Batch {
+        let mut batch = Batch::new();
+        for offset in (self.first..self.stable_end()).filter(|offset| self.is_committed(*offset)) {
+            if let Entry::Data { record, .. } = self.entry(offset) {
+                batch.push((offset, Rc::clone(record)));
+            }
+        }
+        batch
     }
 }
 
@@ -118,7 +169,7 @@ mod tests {
     }
 
     fn offsets(partition: &Partition) -> Vec<i64> {
-        partition.visible().iter().map(|(offset, _)| *offset).collect()
+        partition.read(partition.start(), usize::MAX).0.iter().map(|(offset, _)| *offset).collect()
     }
 
     #[test]
@@ -142,5 +193,25 @@ mod tests {
         assert_eq!(offsets(&partition), [1]);
         assert_eq!(partition.read(0, 1).1, 4, "the markers behind the last record are no more to come");
         assert_eq!(partition.read(2, 9), (Vec::new(), 4));
+    }
+
+    #[test]
+    fn compaction_leaves_the_newest_of_a_key_and_holes() {
+        let mut partition = Partition::default();
+        let of = |key: &str, value: Option<&str>| {
+            let (key, value) = (Some(key.into()), value.map(Into::into));
+            Rc::new(Record { key, value, headers: Vec::new(), timestamp_ms: 0 })
+        };
+        for (key, value) in [("a", Some("1")), ("b", Some("1")), ("a", Some("2")), ("b", None)] {
+            partition.append(of(key, value), None);
+        }
+        partition.append(of("a", Some("3")), Some(1));
+        assert_eq!(partition.compact(9, false), 2);
+        assert_eq!((offsets(&partition), partition.end()), (vec![2, 3], 5));
+        assert_eq!(partition.compact(9, true), 1);
+        assert_eq!((offsets(&partition), partition.ever().len()), (vec![2], 4));
+        partition.mark(1, true);
+        partition.delete_before(4);
+        assert_eq!((offsets(&partition), partition.start()), (vec![4], 4));
     }
 }

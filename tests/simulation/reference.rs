@@ -1,77 +1,84 @@
-//! What should have been published: the same log, and the decisions that were committed with it,
-//! through the core alone. No worker, no store, no transaction, and all boundaries closed at once
-//! after everything was read.
+//! What should have been published: the committed log through fresh tasks, stage by stage, each in one
+//! uninterrupted go. No worker, no store, no transaction, and all boundaries closed at once after
+//! everything was read.
 //!
-//! That a partition was passed over is decided by the wall clock, so such a run cannot be held
-//! against a backtest. But each decision that a record met is committed with its offset; given the
-//! decisions the result is a function of the log again, and compared byte for byte. Whether a
-//! decision was right is asked apart ([`Reference::decided_wrongly`]).
+//! That a partition was passed over is decided by the wall clock, so such a run cannot be held against a
+//! backtest. But each decision is in the log before it is used: in the blocks, or in the marks of a users
+//! task that reads its input itself. Given those the result is a function of the log again.
 
 use crate::broker::{Broker, Place};
+use crate::compare::apart;
 use crate::log::hand_over;
-use crate::partition::{Batch, Record};
-use crate::scenario::Scenario;
-use serde::Deserialize;
+use crate::partition::Record;
+use crate::scenario::{OUT_OF_ORDERNESS_MS, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tailburn::codec::output::{Encoder, OutputFormat};
 use tailburn::codec::{Decoder, InputSettings, MAX_FUTURE_SKEW_MS};
 use tailburn::log::Stream;
-use tailburn::model::record::RecordOut;
-use tailburn::model::time::{MINUTE_MS, Ms};
-use tailburn::operator::partial::Partial;
+use tailburn::model::record::{RecordOut, Topic};
+use tailburn::model::slo::Slo;
+use tailburn::model::time::{MINUTE_MS, Ms, slice_ms};
+use tailburn::operator::partial::{BoundaryPartial, Partial};
+use tailburn::pipeline::checkpoint::Mark;
 use tailburn::pipeline::pseudonym::UserIds;
-use tailburn::pipeline::rollup::{RollupSettings, RollupTask, rollup_tasks};
+use tailburn::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
 use tailburn::pipeline::route::{DeadLetterForm, Route, SourceName};
 use tailburn::pipeline::users::{UsersSettings, UsersTask};
 use tailburn::state::MemoryStore;
+use tailburn::worker::{Patience, Setup, TaskId};
 
-/// The note beside a committed offset.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Memo {
-    pub start: i64,
-    pub closed_ms: Option<Ms>,
-    /// From which record on a source was raised, and how far.
-    #[serde(default)]
-    raised: Vec<(i64, Ms)>,
-}
-
-impl Memo {
-    pub fn parse(text: &str) -> Option<Memo> {
-        serde_json::from_str(text).ok()
-    }
-}
-
-/// The tasks of a scenario.
-pub struct Tasks {
-    pub route: Route,
-    pub users: UsersTask,
-    pub rollups: Vec<RollupTask>,
-}
-
-pub fn tasks(scenario: &Scenario) -> Tasks {
+pub fn route(scenario: &Scenario) -> Route {
     let settings = InputSettings { max_future_skew_ms: Some(MAX_FUTURE_SKEW_MS), ..InputSettings::default() };
     let decoder = Decoder::new(settings).expect("the default settings make a decoder");
     let name = |partition| SourceName { topic: "outcomes".to_owned(), partition };
     let form = DeadLetterForm::Record { partitions: scenario.inputs };
-    let route = Route::new(decoder, (0..scenario.inputs).map(name).collect(), form);
-    let users = UsersSettings {
-        out_of_orderness_ms: crate::scenario::OUT_OF_ORDERNESS_MS,
+    Route::new(decoder, (0..scenario.inputs).map(name).collect(), form)
+}
+
+fn users_settings(scenario: &Scenario) -> UsersSettings {
+    UsersSettings {
+        out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
         groups_max: scenario.groups_max,
         rollup_partitions: scenario.rollups,
-    };
-    let rollup = RollupSettings {
+    }
+}
+
+pub fn rollup_settings() -> RollupSettings {
+    RollupSettings {
         partition: 0,
         users_tasks: 1,
         status_interval_ms: MINUTE_MS,
         tenant_status_interval_ms: 5 * MINUTE_MS,
         user_ids: UserIds::Plain,
         encoder: Arc::new(Encoder::new(OutputFormat::Json).expect("the schemas are right")),
-    };
-    Tasks {
-        route,
-        users: UsersTask::new(Arc::clone(&scenario.slos), scenario.inputs as usize, users),
-        rollups: rollup_tasks(&scenario.slos, scenario.rollups, &rollup),
+    }
+}
+
+pub fn users_task(scenario: &Scenario, sources: usize) -> UsersTask {
+    UsersTask::new(Arc::clone(&scenario.slos), sources, users_settings(scenario))
+}
+
+/// What the workers of a scenario are made of.
+pub fn setup(scenario: &Scenario) -> Setup {
+    Setup {
+        slos: Arc::clone(&scenario.slos),
+        inputs: scenario.inputs,
+        keyed_by_user: scenario.is_keyed,
+        spread: scenario.spread.clone(),
+        rollups: scenario.rollups,
+        users: users_settings(scenario),
+        rollup: rollup_settings(),
+        patience: Patience {
+            idle_timeout_ms: scenario.idle_ms,
+            max_alignment_wait_ms: scenario.alignment_ms,
+            out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
+        },
+        passes_over: true,
+        identity: "simulated".to_owned(),
+        checkpoint_interval_ms: scenario.checkpoint_ms,
+        deltas_min_bytes: scenario.deltas_min_bytes,
+        memory_limit_bytes: scenario.memory_bytes,
     }
 }
 
@@ -89,73 +96,167 @@ pub fn published(records: Vec<RecordOut>) -> Published {
 
 pub struct Reference {
     pub published: Published,
-    /// Decisions that moved a watermark, though their partition had not been silent for so long.
-    pub decided_wrongly: Vec<String>,
-    /// Decisions that moved a watermark at all: without any, a backtest says the same.
-    pub decided: usize,
+    /// How far each task is.
+    pub at_ms: BTreeMap<Stream, Option<Ms>>,
 }
 
-impl Reference {
-    /// Reads everything that the brokers have, and closes every boundary up to `to_ms`.
-    pub fn of(scenario: &Scenario, broker: &Broker, to_ms: Option<Ms>) -> Reference {
-        let Tasks { mut route, mut users, mut rollups } = tasks(scenario);
-        let mut reference = Reference { published: Published::new(), decided_wrongly: Vec::new(), decided: 0 };
-        let mut out = Vec::new();
-        for source in 0..scenario.inputs {
-            let batch = broker.partition(Place::Input(source)).visible();
-            let mut decisions = decisions(broker, source);
-            reference.judge(scenario, source, &batch, &decisions);
-            hand_over(Stream::Input(source), &batch, &mut |_, record| {
-                while let Some((_, raised_ms)) = decisions.first().copied().filter(|(at, _)| *at <= record.offset) {
-                    users.raise_source(source, raised_ms);
-                    decisions.pop_first();
-                }
-                out.extend(route.apply(source, record, &mut users));
-            });
-        }
-        if let Some(to_ms) = to_ms {
-            let mut partials = vec![Partial::default(); rollups.len()];
-            users.close_until(to_ms, &mut partials, &MemoryStore::default()).expect("no row is in a store");
-            for (rollup, partial) in rollups.iter_mut().zip(partials) {
-                rollup.apply(partial);
-                rollup.advance(&mut out).expect("records are encoded");
-            }
-        }
-        reference.published = published(out);
-        reference
-    }
+/// A decision that was committed: from which record on a source is raised, how far, and whether records
+/// were there.
+pub type Decision = (i64, Ms, bool);
 
-    /// A partition is passed over only where nothing came for `input.idle_timeout`.
-    fn judge(&mut self, scenario: &Scenario, source: u32, batch: &Batch, decisions: &BTreeSet<(i64, Ms)>) {
-        if decisions.is_empty() {
-            return;
+impl Reference {
+    pub fn of(scenario: &Scenario, broker: &Broker) -> Result<Reference, String> {
+        let mut out = dead_letters(scenario, broker);
+        let mut at_ms = BTreeMap::new();
+        let mut of_tasks = Vec::new();
+        for task in 0..scenario.users_tasks() {
+            let (closed_ms, partials) = users(scenario, broker, task)?;
+            at_ms.insert(scenario.users_stream(task), closed_ms);
+            of_tasks.push(partials);
         }
-        let Tasks { mut route, mut users, .. } = tasks(scenario);
-        let (mut raised_ms, mut before_ms) = (Ms::MIN, Ms::MIN);
-        for single in batch.chunks(1) {
-            let (offset, record) = &single[0];
-            let read_ms = users.watermark(source).at_ms(crate::scenario::OUT_OF_ORDERNESS_MS);
-            let last_ms = decisions.iter().filter(|(at, _)| at <= offset).map(|(_, ms)| *ms).max().unwrap_or(Ms::MIN);
-            if last_ms > raised_ms && read_ms.is_none_or(|read_ms| last_ms > read_ms) {
-                self.decided += 1;
-                let silence_ms = record.timestamp_ms.saturating_sub(before_ms.max(scenario.begin_ms));
-                if silence_ms < scenario.idle_ms {
-                    self.decided_wrongly.push(format!(
-                        "input {source}: the record at {offset} met {last_ms} instead of {read_ms:?} after {silence_ms} ms"
-                    ));
-                }
-            }
-            raised_ms = raised_ms.max(last_ms);
-            before_ms = record.timestamp_ms;
-            hand_over(Stream::Input(source), single, &mut |_, record| {
-                route.apply(source, record, &mut users);
-            });
+        for partition in 0..scenario.rollups {
+            // What is incomplete is not known as well where tasks read the input; see `same_partials`.
+            let partials = match scenario.is_keyed {
+                true => in_log(broker, partition).collect(),
+                false => of_tasks.iter_mut().map(|of| std::mem::take(&mut of[partition as usize])).collect(),
+            };
+            at_ms.insert(Stream::Partials(partition), rollup(scenario, partials, partition, &mut out)?);
         }
+        Ok(Reference { published: published(out), at_ms })
     }
+}
+
+fn dead_letters(scenario: &Scenario, broker: &Broker) -> Vec<RecordOut> {
+    let (mut route, mut out) = (route(scenario), Vec::new());
+    for source in 0..scenario.inputs {
+        let batch = broker.partition(Place::Input(source)).ever();
+        hand_over(Stream::Input(source), &batch, &mut |_, record| {
+            out.extend(route.apply(source, record, |_| {}));
+        });
+    }
+    out
 }
 
 /// Every decision about a source that was ever committed.
-fn decisions(broker: &Broker, source: u32) -> BTreeSet<(i64, Ms)> {
-    let of_source = broker.group.history.iter().filter(|(stream, ..)| *stream == Stream::Input(source));
-    of_source.filter_map(|(.., metadata)| Memo::parse(metadata)).flat_map(|memo| memo.raised).collect()
+pub fn decisions(scenario: &Scenario, broker: &Broker, source: u32) -> BTreeSet<Decision> {
+    if !scenario.is_keyed {
+        return BTreeSet::new();
+    }
+    let changelog = TaskId::Users(source).changelog(scenario.users_tasks());
+    let records = broker.partition(Place::Output(Topic::Changelog, changelog)).ever();
+    let marks = records.iter().filter(|(_, record)| record.key.as_deref() == Some(&[0]));
+    let marks = marks.filter_map(|(_, record)| Mark::from_bytes(record.value.as_deref()?).ok());
+    marks.flat_map(|mark| mark.raised).collect()
+}
+
+/// Runs a users task over its stream, and holds what it says against what was said.
+fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>, Vec<Partial>), String> {
+    let sources = if scenario.is_keyed { 1 } else { scenario.inputs as usize };
+    let mut users = users_task(scenario, sources);
+    let stream = scenario.users_stream(task);
+    let mut decisions = decisions(scenario, broker, task);
+    let mut route = route(scenario);
+    let mut failed = None;
+    hand_over(stream, &broker.partition(stream.into()).ever(), &mut |_, record| {
+        if scenario.is_keyed {
+            while let Some((_, to_ms, is_incomplete)) = decisions.first().filter(|(at, ..)| *at <= record.offset) {
+                users.raise_to(0, *to_ms, *is_incomplete);
+                decisions.pop_first();
+            }
+            route.apply(task, record, |outcome| users.apply(0, record.offset, outcome));
+        } else if let Err(error) = users.apply_block(record.offset, record.value) {
+            failed = Some(error.to_string());
+        }
+    });
+    decisions.iter().for_each(|(_, to_ms, is_incomplete)| users.raise_to(0, *to_ms, *is_incomplete));
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    let nothing = Partial { users_task: task, slos: slo_ids(&scenario.slos), ..Partial::default() };
+    let mut partials = vec![nothing; scenario.rollups as usize];
+    if let Some(to_ms) = users.aligned_ms() {
+        users.close_until(to_ms, &mut partials, &MemoryStore::default()).map_err(|error| error.to_string())?;
+    }
+    for (partition, partial) in (0..).zip(&partials) {
+        let said = said(broker, task, partition);
+        same_partials(scenario, partial, &said).map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
+    }
+    Ok((users.closed_ms(), partials))
+}
+
+/// The partials of a partition as they were published.
+fn in_log(broker: &Broker, partition: u32) -> impl Iterator<Item = Partial> {
+    let records = broker.partition(Place::Output(Topic::Partials, partition)).ever();
+    let read = |bytes: Option<&[u8]>| postcard::from_bytes(bytes.unwrap_or_default()).expect("a partial is readable");
+    records.into_iter().map(move |(_, record)| read(record.value.as_deref()))
+}
+
+/// Everything that a users task said to a rollup task, as one.
+fn said(broker: &Broker, task: u32, partition: u32) -> Partial {
+    let mut all = Partial::default();
+    for partial in in_log(broker, partition).filter(|partial| partial.users_task == task) {
+        all.up_to_ms = all.up_to_ms.max(partial.up_to_ms);
+        all.boundaries.extend(partial.boundaries);
+    }
+    all
+}
+
+/// No window is longer.
+fn keep_ms(slo: &Slo) -> Ms {
+    let windows = slo.rules.iter().map(|rule| rule.long_ms).chain(slo.user_windows_ms.iter().copied());
+    windows.max().unwrap_or(0).max(slo.compliance_window_ms)
+}
+
+fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(), String> {
+    if want.up_to_ms != got.up_to_ms {
+        return Err(format!("said up to {} instead of {}", got.up_to_ms, want.up_to_ms));
+    }
+    // A task that has nothing yet says of boundaries that they are incomplete where it closes them one by
+    // one; those who have something say the same. And of two decisions about a keyed task between the same
+    // two records only the last is kept.
+    let bare = |partial: &Partial| -> Vec<BoundaryPartial> {
+        let mut boundaries = partial.boundaries.clone();
+        boundaries.retain(|boundary| !boundary.deltas.is_empty() || !boundary.steps.is_empty());
+        for boundary in &mut boundaries {
+            boundary.is_incomplete &= !scenario.is_keyed;
+            // What is said of different keys adds up in any order.
+            boundary.deltas.sort_by_key(|delta| (delta.slo, format!("{:?}", delta.scope)));
+            for delta in &mut boundary.deltas {
+                // Of rows that have run out it does not matter when they go.
+                let keep_ms = keep_ms(&scenario.slos[delta.slo as usize]);
+                let from_ms = boundary.at_ms - keep_ms + slice_ms(keep_ms);
+                delta.seen.retain(|(ms, _)| *ms > from_ms);
+                delta.bad_seen.retain(|(ms, _)| *ms > from_ms);
+            }
+            boundary.steps.sort_by_key(|step| (step.slo, format!("{:?}", step.scope), step.window_ms));
+        }
+        boundaries
+    };
+    let (want, got) = (bare(want), bare(got));
+    let same = want.iter().zip(&got).take_while(|(want, got)| want == got).count();
+    if same == want.len() && same == got.len() {
+        return Ok(());
+    }
+    Err(format!(
+        "boundary {same} of {} instead of {}\n{}",
+        got.len(),
+        want.len(),
+        apart(&format!("{:?}", got.get(same)), &format!("{:?}", want.get(same)))
+    ))
+}
+
+/// Runs a rollup task over partials.
+fn rollup(
+    scenario: &Scenario,
+    partials: Vec<Partial>,
+    partition: u32,
+    out: &mut Vec<RecordOut>,
+) -> Result<Option<Ms>, String> {
+    let settings = RollupSettings { partition, users_tasks: scenario.users_tasks(), ..rollup_settings() };
+    let mut task = RollupTask::new(&scenario.slos, settings);
+    for partial in partials {
+        assert!(task.apply(0, partial), "a boundary is said once by a users task");
+    }
+    task.advance(out).map_err(|error| error.to_string())?;
+    Ok(task.at_ms())
 }

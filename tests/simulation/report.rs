@@ -73,15 +73,20 @@ fn schedule(taken: &[Taken]) -> String {
 
 fn settings(scenario: &Scenario) -> String {
     format!(
-        "{} inputs, {} rollups, {} arrivals, pace {} ms, batch {}, commit {} ms, checkpoint {} ms, idle {} ms, memory {}",
+        "{} inputs (keyed: {}), {} users, {} rollups, {} members {:?}, {} arrivals, pace {} ms, batch {}, commit {} ms, checkpoint {} ms, idle {} ms, alignment {} ms, memory {}",
         scenario.inputs,
+        scenario.is_keyed,
+        scenario.users_tasks(),
         scenario.rollups,
+        scenario.stays.len(),
+        scenario.stays,
         scenario.arrivals.len(),
         scenario.pace_ms,
         scenario.batch,
         scenario.commit_ms,
         scenario.checkpoint_ms,
         scenario.idle_ms,
+        scenario.alignment_ms,
         scenario.memory_bytes
     )
 }
@@ -113,9 +118,19 @@ impl Totals {
         sum.workers += one.workers;
         sum.crashes += one.crashes;
         sum.commits += one.commits;
-        sum.checkpoints += one.checkpoints;
+        sum.aborts += one.aborts;
+        sum.flushes += one.flushes;
         sum.replayed += one.replayed;
-        sum.cold_users += one.cold_users;
+        sum.cold_reads += one.cold_reads;
+        sum.restores += one.restores;
+        sum.restored += one.restored;
+        sum.wiped += one.wiped;
+        sum.revoked += one.revoked;
+        sum.expelled += one.expelled;
+        sum.moved += one.moved;
+        sum.purges += one.purges;
+        sum.replaced += one.replaced;
+        sum.compacted += one.compacted;
         let (sum, one) = (&mut self.compared, &success.compared);
         sum.records += one.records;
         sum.alerts += one.alerts;
@@ -123,6 +138,9 @@ impl Totals {
         sum.dead_letters += one.dead_letters;
         sum.tombstones += one.tombstones;
         sum.decided += one.decided;
+        sum.events += one.events;
+        sum.late_dropped += one.late_dropped;
+        sum.backtests += one.backtests;
     }
 
     /// Fault points that struck nowhere.
@@ -134,10 +152,14 @@ impl Totals {
     pub fn has_seen_enough(&self) -> bool {
         let (did, compared) = (&self.tally, &self.compared);
         did.crashes > self.seeds / 2
-            && did.checkpoints > self.seeds
+            && did.flushes > self.seeds
             && did.replayed > 10 * self.seeds
-            && did.cold_users > self.seeds / 10
+            && did.restored > self.seeds
+            && did.moved > self.seeds
+            && did.purges > self.seeds
+            && did.cold_reads > self.seeds
             && compared.decided > self.seeds as usize / 10
+            && compared.backtests > self.seeds as usize / 20
             && compared.records > 100 * self.seeds as usize
             && [compared.alerts, compared.cohorts, compared.dead_letters, compared.tombstones].iter().all(|n| *n > 50)
     }

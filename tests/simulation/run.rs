@@ -1,5 +1,5 @@
-//! Drives workers as `tailburn run` does: begins one, turns it, commits and checkpoints by the clock,
-//! begins the next one where it ended, until everything is read and nothing is left to go wrong.
+//! Drives workers as `tailburn run` does: begins them, turns them, commits by the clock, begins the next
+//! one where one ended, until everything is read and nothing is left to go wrong.
 
 use crate::broker::{Broker, Place};
 use crate::compare;
@@ -7,9 +7,9 @@ use crate::dice::Dice;
 use crate::faults::{Fault, Faults, Taken};
 use crate::log::SimLog;
 use crate::partition::Partition;
-use crate::reference::{Tasks, tasks};
-use crate::scenario::{OUT_OF_ORDERNESS_MS, Scenario};
-use crate::store::{SharedDisk, SimStore};
+use crate::reference::{route, setup};
+use crate::scenario::Scenario;
+use crate::store::{Directory, SimStores};
 use crate::world::{Life, Shared, Tally, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,14 +17,16 @@ use std::rc::Rc;
 use std::time::Duration;
 use tailburn::log::{LogError, Stream};
 use tailburn::model::record::Topic;
-use tailburn::model::time::{MINUTE_MS, Ms};
-use tailburn::worker::{Nobody, Worker, WorkerError};
+use tailburn::model::time::{HOUR_MS, MINUTE_MS, Ms};
+use tailburn::pipeline::checkpoint::CheckpointError;
+use tailburn::state::StoreError;
+use tailburn::worker::{Nobody, Tasks, Worker, WorkerError};
 
 /// A run that takes more turns does not come to an end.
-const TURNS_MAX: u64 = 60_000;
-/// Turns without anything new, with the time standing still, after which nothing more will come.
-const QUIET_TURNS: u32 = 12;
-const IDENTITY: &str = "simulated";
+const TURNS_MAX: u64 = 150_000;
+/// Turns of each process without anything new, with the time standing still, after which nothing more
+/// will come.
+const QUIET_TURNS: u64 = 40;
 
 /// Why a run is wrong.
 pub struct Failure {
@@ -39,44 +41,53 @@ pub struct Success {
     pub compared: compare::Compared,
 }
 
-/// How one worker ended.
-enum Ended {
-    /// Everything is said and done; the boundary up to which it is.
-    Settled(Option<Ms>),
-    Stopped,
-    Stalled(Box<Worker<SimLog>>),
-    Failed(WorkerError),
+/// A worker and what its thread knows.
+struct Process {
+    worker: Worker<SimLog>,
+    life: Life,
+    began_ms: Ms,
+    committed_ms: Ms,
+    read: u64,
+    /// It wakes up and commits before it hears anything.
+    commits_first: bool,
 }
 
-impl From<WorkerError> for Ended {
-    fn from(error: WorkerError) -> Ended {
-        Ended::Failed(error)
-    }
+enum State {
+    Down { until_ms: Ms },
+    Up(Box<Process>),
+    Asleep(Box<Process>, u64),
+    Gone,
+}
+
+struct Instance {
+    producer: String,
+    directory: Directory,
+    leaves_ms: Option<Ms>,
+    state: State,
 }
 
 pub struct Simulation<'a> {
     scenario: &'a Scenario,
     world: Shared,
-    disk: SharedDisk,
-    /// The transactional id of the instance; another machine has another one.
-    producer: String,
+    instances: Vec<Instance>,
     arrived: usize,
     is_frozen: bool,
-    sleeper: Option<(Box<Worker<SimLog>>, u64)>,
+    quiet: u64,
 }
 
 /// Runs a scenario with at most so many faults.
 pub fn run(scenario: &Scenario, faults_max: usize) -> Result<Success, Failure> {
     let mut simulation = Simulation::new(scenario, faults_max);
     let outcome = simulation.run_to_the_end();
-    drop(simulation.sleeper.take());
+    simulation.instances.clear();
     let world = &mut *simulation.world.borrow_mut();
     world.broker.settle();
+    world.tally.moved = world.broker.group.moved;
     let mut violations = std::mem::take(&mut world.violations);
     violations.append(&mut world.broker.violations);
-    let checked = outcome.and_then(|to_ms| match violations.first() {
+    let checked = outcome.and_then(|()| match violations.first() {
         Some(violation) => Err(format!("a rule was broken: {violation}")),
-        None => compare::compare(scenario, world, to_ms),
+        None => compare::compare(scenario, world),
     });
     let taken = world.faults.taken.clone();
     match checked {
@@ -85,20 +96,27 @@ pub fn run(scenario: &Scenario, faults_max: usize) -> Result<Success, Failure> {
     }
 }
 
+fn partitions(scenario: &Scenario) -> BTreeMap<Place, Partition> {
+    let mut partitions = BTreeMap::new();
+    for (partition, first) in (0..).zip(&scenario.firsts) {
+        partitions.insert(Place::Input(partition), Partition::beginning_at(*first));
+    }
+    for topic in Topic::OUTPUTS.into_iter().chain(Topic::INTERNAL) {
+        let count = match topic {
+            Topic::DeadLetters => scenario.inputs,
+            Topic::Repartition => scenario.spread.partitions,
+            Topic::Changelog => scenario.users_tasks() + scenario.rollups,
+            Topic::Sources => 1,
+            _ => scenario.rollups,
+        };
+        partitions.extend((0..count).map(|p| (Place::Output(topic, p), Partition::default())));
+    }
+    partitions
+}
+
 impl<'a> Simulation<'a> {
     fn new(scenario: &'a Scenario, faults_max: usize) -> Simulation<'a> {
-        let mut partitions = BTreeMap::new();
-        for (partition, first) in (0..).zip(&scenario.firsts) {
-            partitions.insert(Place::Input(partition), Partition::beginning_at(*first));
-        }
-        let topics = Topic::OUTPUTS.into_iter().chain([Topic::Partials]);
-        for topic in topics {
-            let count = if topic == Topic::DeadLetters { scenario.inputs } else { scenario.rollups };
-            partitions.extend((0..count).map(|p| (Place::Output(topic, p), Partition::default())));
-        }
-        let inputs = (0..scenario.inputs).map(Stream::Input);
-        let streams = inputs.chain((0..scenario.rollups).map(Stream::Partials)).collect();
-        let mut broker = Broker::new(partitions, streams);
+        let mut broker = Broker::new(partitions(scenario), scenario.streams());
         broker.now_ms = scenario.begin_ms;
         let world = World {
             broker,
@@ -106,132 +124,241 @@ impl<'a> Simulation<'a> {
             reading: Dice::new(scenario.seed, "reading"),
             clock_error_ms: 0,
             silent_until_ms: Ms::MIN,
+            stalled: BTreeMap::new(),
             batch: scenario.batch,
             violations: Vec::new(),
             tally: Tally::default(),
         };
+        let instances = scenario.stays.iter().enumerate().map(|(index, stay)| Instance {
+            producer: format!("tailburn-{index}"),
+            directory: Directory::default(),
+            leaves_ms: stay.until_ms,
+            state: State::Down { until_ms: stay.from_ms },
+        });
         Simulation {
             scenario,
             world: Rc::new(RefCell::new(world)),
-            disk: SharedDisk::default(),
-            producer: "tailburn-a-0".to_owned(),
+            instances: instances.collect(),
             arrived: 0,
             is_frozen: false,
-            sleeper: None,
+            quiet: 0,
         }
     }
 
-    fn run_to_the_end(&mut self) -> Result<Option<Ms>, String> {
-        loop {
-            let life = Life::default();
-            let ended = match self.one_worker(&life) {
-                Ok(ended) | Err(ended) => ended,
-            };
-            let world = &mut *self.world.borrow_mut();
-            if world.tally.turns > TURNS_MAX {
-                return Err(format!("the run did not come to an end within {TURNS_MAX} turns"));
-            }
-            if life.is_over() {
-                world.tally.crashes += 1;
-                self.disk.borrow_mut().crash(&mut world.faults);
-            }
-            match ended {
-                Ended::Settled(to_ms) => return Ok(to_ms),
-                Ended::Failed(WorkerError::Refused(why)) => return Err(format!("the worker refused: {why}")),
-                Ended::Failed(WorkerError::Log(error @ LogError::Refused { .. })) => return Err(error.to_string()),
-                Ended::Failed(error @ (WorkerError::Encode(_) | WorkerError::Partial { .. })) => {
-                    return Err(error.to_string());
-                }
-                // A service manager begins the program again where it does not do so itself.
-                Ended::Stopped | Ended::Failed(_) => {}
-                Ended::Stalled(worker) => {
-                    let turns = world.reading.below(200);
-                    self.sleeper = Some((worker, world.tally.turns + turns));
-                    world.broker.group.expel_all();
-                    if self.scenario.loses_disks && world.reading.one_in(2) {
-                        // Another machine, which has none of the state.
-                        self.producer.push('b');
-                        self.disk = SharedDisk::default();
-                    } else {
-                        // The same state, attached elsewhere; what the sleeper still writes goes nowhere.
-                        let copy = self.disk.borrow().clone();
-                        self.disk = Rc::new(RefCell::new(copy));
-                    }
-                }
-            }
-            world.broker.now_ms += world.reading.between(100, MINUTE_MS / 2);
-        }
-    }
-
-    /// Begins a worker and turns it until something ends it.
-    fn one_worker(&mut self, life: &Life) -> Result<Ended, Ended> {
-        self.world.borrow_mut().tally.workers += 1;
-        let store = SimStore::open(&self.disk, &self.world, life);
-        let log = SimLog::open(&self.world, life, &self.producer);
-        let Tasks { route, users, rollups } = tasks(self.scenario);
-        let worker = Worker::new(log, route, users, rollups, self.scenario.inputs)
-            .pass_over_idle(self.scenario.idle_ms, OUT_OF_ORDERNESS_MS)
-            .restore(Box::new(store), IDENTITY, self.scenario.memory_bytes)?;
-        self.turn(Box::new(worker))
-    }
-
-    fn turn(&mut self, mut worker: Box<Worker<SimLog>>) -> Result<Ended, Ended> {
-        let mut read = 0;
-        let (mut committed_ms, mut checkpointed_ms) = (self.now_ms(), self.now_ms());
-        let mut quiet = 0;
+    fn run_to_the_end(&mut self) -> Result<(), String> {
         loop {
             if self.pass_time() {
-                return Ok(Ended::Stopped);
+                return Err(format!("the run did not come to an end within {TURNS_MAX} turns: {}", self.standstill()));
             }
-            self.wake_the_sleeper();
-            if self.strikes(Fault::Stopped) {
-                return Self::stop(&mut worker);
+            if let Some(violation) = self.world.borrow().violations.first() {
+                return Err(format!("a rule was broken: {violation}"));
             }
-            // (One that never was a member has nobody who takes over from it.)
-            if self.sleeper.is_none() && worker.is_live() && self.strikes(Fault::Stalled) {
-                return Ok(Ended::Stalled(worker));
+            let count = self.instances.len() as u64;
+            let at = self.world.borrow_mut().reading.below(count) as usize;
+            let state = std::mem::replace(&mut self.instances[at].state, State::Gone);
+            let state = self.turn(at, state)?;
+            self.instances[at].state = state;
+            self.is_frozen = self.is_frozen || self.has_arrived();
+            if self.quiet > QUIET_TURNS * count && self.is_settled() {
+                return Ok(());
             }
-            let clock_ms = self.world.borrow().clock_ms();
-            let turn = worker.poll(Duration::ZERO, clock_ms)?;
-            read += turn.records;
-            self.world.borrow_mut().tally.replayed += if worker.is_replaying() { turn.records } else { 0 };
-            let is_due = self.is_frozen || self.now_ms() - committed_ms >= self.scenario.commit_ms;
-            if is_due && (read > 0 || worker.has_news()) && !worker.is_replaying() {
-                worker.commit(&mut Nobody)?;
-                (committed_ms, read) = (self.now_ms(), 0);
-                quiet = 0;
+        }
+    }
+
+    /// A turn of an instance, whatever it is doing.
+    fn turn(&mut self, at: usize, state: State) -> Result<State, String> {
+        let now_ms = self.now_ms();
+        match state {
+            State::Gone => Ok(State::Gone),
+            State::Down { until_ms } if now_ms < until_ms => Ok(State::Down { until_ms }),
+            State::Down { .. } => {
+                self.quiet = 0;
+                Ok(State::Up(Box::new(self.begin(at))))
             }
-            if self.now_ms() - checkpointed_ms >= self.scenario.checkpoint_ms && worker.checkpoint(IDENTITY)? {
-                checkpointed_ms = self.now_ms();
-                let tally = &mut self.world.borrow_mut().tally;
-                tally.cold_users = tally.cold_users.max(worker.users.cold_users());
+            State::Asleep(process, until) => {
+                let is_over = self.world.borrow().tally.turns >= until || self.world.borrow().faults.is_over();
+                Ok(if is_over { State::Up(process) } else { State::Asleep(process, until) })
             }
-            let is_quiet = turn.records == 0 && worker.is_live() && !worker.has_news() && worker.log.is_at_ends();
-            // A reader of few records at a time never catches up with a clock that goes on.
-            self.is_frozen = self.has_arrived(&worker);
-            quiet = if is_quiet && self.is_frozen { quiet + 1 } else { 0 };
-            if quiet > QUIET_TURNS {
-                return Ok(Ended::Settled(worker.users.closed_ms()));
+            State::Up(mut process) => {
+                if self.instances[at].leaves_ms.is_some_and(|ms| now_ms >= ms) {
+                    let outcome = self.stop(&mut process);
+                    let state = self.ended(at, process, outcome)?;
+                    let is_out = matches!(state, State::Down { .. }) && self.world.borrow().faults.is_over();
+                    return Ok(if is_out || self.world.borrow_mut().reading.one_in(2) { State::Gone } else { state });
+                }
+                if self.strikes(Fault::Stopped) {
+                    let outcome = self.stop(&mut process);
+                    return self.ended(at, process, outcome);
+                }
+                if self.strikes(Fault::Stalled) {
+                    let world = &mut *self.world.borrow_mut();
+                    process.commits_first = world.reading.one_in(2);
+                    return Ok(State::Asleep(process, world.tally.turns + world.reading.below(200)));
+                }
+                match self.work(&mut process) {
+                    Ok(()) if !process.life.is_over() => Ok(State::Up(process)),
+                    outcome => self.ended(at, process, outcome),
+                }
             }
+        }
+    }
+
+    fn begin(&mut self, at: usize) -> Process {
+        self.world.borrow_mut().tally.workers += 1;
+        let (instance, life) = (&self.instances[at], Life::default());
+        let log = SimLog::open(&self.world, &life, &instance.producer);
+        let stores = SimStores::open(&instance.directory, &self.world, &life, self.scenario.is_keyed);
+        let tasks = Tasks::new(setup(self.scenario), Box::new(stores), route(self.scenario));
+        let now_ms = self.now_ms();
+        let worker = Worker::new(log, tasks);
+        Process { worker, life, began_ms: now_ms, committed_ms: now_ms, read: 0, commits_first: false }
+    }
+
+    /// What a worker's thread does between two looks at its signals.
+    fn work(&mut self, process: &mut Process) -> Result<(), WorkerError> {
+        if std::mem::take(&mut process.commits_first) {
+            self.commit(process)?;
+        }
+        let clock_ms = self.world.borrow().clock_ms();
+        let phases = process.worker.figures().phases;
+        let turn = process.worker.poll(Duration::ZERO, clock_ms)?;
+        process.read += turn.records;
+        if phases[1] > 0 {
+            self.world.borrow_mut().tally.replayed += turn.records;
+            self.die_at(process, Fault::CrashInReplay)?;
+        }
+        let now_ms = self.now_ms();
+        let is_due = self.is_frozen || now_ms - process.committed_ms >= self.scenario.commit_ms;
+        let is_quiet = turn.records == 0 && process.worker.is_live() && !process.worker.has_news() && process.read == 0;
+        if process.worker.is_leaving() {
+            self.die_at(process, Fault::CrashLeaving)?;
+        }
+        if process.worker.is_leaving() || is_due && (process.read > 0 || process.worker.has_news()) {
+            self.commit(process)?;
+        }
+        self.quiet = if is_quiet && self.is_frozen && process.worker.log.is_at_ends() { self.quiet + 1 } else { 0 };
+        Ok(())
+    }
+
+    fn commit(&self, process: &mut Process) -> Result<(), WorkerError> {
+        let elapsed_ms = self.now_ms() - process.began_ms;
+        process.worker.commit(&mut Nobody, elapsed_ms)?;
+        (process.committed_ms, process.read) = (self.now_ms(), 0);
+        Ok(())
+    }
+
+    fn die_at(&self, process: &Process, fault: Fault) -> Result<(), WorkerError> {
+        match process.life.dies(&mut self.world.borrow_mut().faults, fault) {
+            true => Err(LogError::Broken("the process died".to_owned()).into()),
+            false => Ok(()),
         }
     }
 
     /// As a signal does: what was read is committed and checkpointed.
-    fn stop(worker: &mut Worker<SimLog>) -> Result<Ended, Ended> {
-        if worker.is_live() {
-            worker.commit(&mut Nobody)?;
-            worker.checkpoint(IDENTITY)?;
+    fn stop(&self, process: &mut Process) -> Result<(), WorkerError> {
+        process.worker.checkpoint_all();
+        self.commit(process)?;
+        self.die_at(process, Fault::CrashStopping)?;
+        process.worker.flush()
+    }
+
+    /// A service manager begins the program again where it does not do so itself.
+    fn ended(&mut self, at: usize, process: Box<Process>, outcome: Result<(), WorkerError>) -> Result<State, String> {
+        self.quiet = 0;
+        let life = process.life.clone();
+        drop(process);
+        let world = &mut *self.world.borrow_mut();
+        let instance = &mut self.instances[at];
+        if life.is_over() {
+            world.tally.crashes += 1;
+            if instance.directory.crash(&mut world.faults) {
+                // Whoever has no directory has no identity either.
+                instance.producer.push('+');
+            }
+        } else {
+            match outcome {
+                Ok(()) => {}
+                Err(WorkerError::Useless { task, .. }) => {
+                    world.tally.wiped += 1;
+                    instance.directory.wipe(task);
+                }
+                Err(WorkerError::Aborted(_) | WorkerError::Lost(_)) => {}
+                Err(WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_))) => {}
+                // The disk is full, or does not answer: the process ends.
+                Err(WorkerError::Checkpoint(CheckpointError::Store(StoreError::Io { .. }))) => {}
+                Err(error) => return Err(format!("a worker ended: {error}")),
+            }
         }
-        Ok(Ended::Stopped)
+        let down_ms = if self.is_frozen { 0 } else { world.reading.between(100, MINUTE_MS / 2) };
+        Ok(State::Down { until_ms: world.now_ms() + down_ms })
     }
 
     /// Whether everything arrived, and T went beyond all of it (where it can).
-    fn has_arrived(&self, worker: &Worker<SimLog>) -> bool {
+    fn has_arrived(&self) -> bool {
         let target_ms = self.scenario.last_arrival_ms() + MINUTE_MS;
-        self.arrived == self.scenario.arrivals.len()
-            && self.sleeper.is_none()
-            && self.now_ms() >= target_ms
-            && worker.users.closed_ms().map_or(worker.users.end_ms().is_none(), |closed_ms| closed_ms >= target_ms)
+        let world = self.world.borrow();
+        let is_over = self.arrived == self.scenario.arrivals.len() && world.faults.is_over();
+        if !is_over || world.now_ms() < target_ms || !world.broker.is_calm() || !world.broker.group.is_calm() {
+            return false;
+        }
+        let mut members = 0;
+        let mut at_ms = None;
+        for instance in &self.instances {
+            match &instance.state {
+                State::Gone => {}
+                State::Up(process) if process.worker.is_live() => {
+                    members += 1;
+                    let figures = process.worker.figures();
+                    if figures.keys > 0 {
+                        at_ms = Some(figures.evaluated_ms.unwrap_or(Ms::MIN).min(at_ms.unwrap_or(Ms::MAX)));
+                    }
+                }
+                _ => return false,
+            }
+        }
+        // Where every event is excluded T never begins.
+        let never_ms = target_ms + HOUR_MS + 4 * self.scenario.idle_ms;
+        members == world.broker.group.len() && at_ms.map_or(world.now_ms() > never_ms, |at_ms| at_ms >= target_ms)
+    }
+
+    /// Where everybody is, when nobody comes to an end.
+    fn standstill(&self) -> String {
+        let world = self.world.borrow();
+        let of = |instance: &Instance| match &instance.state {
+            State::Up(p) => format!(
+                "up {:?} news {} at ends {}",
+                p.worker.figures(),
+                p.worker.has_news(),
+                p.worker.log.is_at_ends()
+            ),
+            State::Down { until_ms } => format!("down until {until_ms}"),
+            State::Asleep(..) => "asleep".to_owned(),
+            State::Gone => "gone".to_owned(),
+        };
+        let instances: Vec<String> = self.instances.iter().map(of).collect();
+        let offsets = self.scenario.streams().into_iter().map(|stream| {
+            let committed = world.broker.group.committed(stream);
+            format!("{stream:?} {:?} of {}", committed, world.broker.partition(stream.into()).end())
+        });
+        format!(
+            "at {} of {}, {} of {} arrived, frozen {}, broker calm {}, group calm {} with {}\n{}\n{}",
+            world.now_ms(),
+            self.scenario.last_arrival_ms(),
+            self.arrived,
+            self.scenario.arrivals.len(),
+            self.is_frozen,
+            world.broker.is_calm(),
+            world.broker.group.is_calm(),
+            world.broker.group.len(),
+            instances.join("\n"),
+            offsets.collect::<Vec<_>>().join("\n")
+        )
+    }
+
+    fn is_settled(&self) -> bool {
+        let world = self.world.borrow();
+        let is_up = |instance: &Instance| matches!(instance.state, State::Up(_) | State::Gone);
+        world.broker.is_calm() && world.broker.group.is_calm() && self.instances.iter().all(is_up)
     }
 
     fn now_ms(&self) -> Ms {
@@ -246,51 +373,73 @@ impl<'a> Simulation<'a> {
     fn pass_time(&mut self) -> bool {
         let world = &mut *self.world.borrow_mut();
         world.tally.turns += 1;
+        let is_over = self.arrived == self.scenario.arrivals.len() && world.faults.is_over();
         if !self.is_frozen {
             // When nothing more will arrive or go wrong, only silences are waited for, by the right time.
-            let is_over = self.arrived == self.scenario.arrivals.len() && world.faults.is_over();
-            let pace_ms = if is_over { self.scenario.idle_ms / 20 } else { 0 }.max(self.scenario.pace_ms);
-            world.clock_error_ms = if is_over { 0 } else { world.clock_error_ms };
-            world.broker.now_ms += world.reading.between(0, 2 * pace_ms);
+            let is_read = is_over && is_read(self.scenario, &world.broker);
+            let pace_ms = if is_read { self.scenario.idle_ms / 20 } else { 0 }.max(self.scenario.pace_ms);
+            let count = self.instances.iter().filter(|i| !matches!(i.state, State::Gone)).count() as Ms;
+            world.broker.now_ms += world.reading.between(0, 2 * pace_ms / count.max(1));
+        }
+        if is_over {
+            (world.clock_error_ms, world.silent_until_ms) = (0, Ms::MIN);
+            world.stalled.clear();
         }
         let now_ms = world.now_ms();
-        let due = self.scenario.arrivals[self.arrived..].iter().take_while(|arrival| arrival.at_ms <= now_ms);
-        for arrival in due {
+        for arrival in self.scenario.arrivals[self.arrived..].iter().take_while(|arrival| arrival.at_ms <= now_ms) {
             arrival.append_to(&mut world.broker);
             self.arrived += 1;
         }
-        if self.is_frozen || now_ms > self.scenario.last_arrival_ms() + 4 * MINUTE_MS {
+        if now_ms > self.scenario.last_arrival_ms() + 4 * MINUTE_MS {
             world.faults.end();
-        }
-        if self.is_frozen {
-            world.silent_until_ms = Ms::MIN;
         }
         for (fault, sign) in [(Fault::ClockForward, 1), (Fault::ClockBack, -1)] {
             if world.faults.strikes(fault) {
                 world.clock_error_ms += sign * world.faults.size(1_000, 60 * MINUTE_MS);
             }
         }
+        for instance in &mut self.instances {
+            if let State::Up(process) = &mut instance.state {
+                if is_over {
+                    process.worker.log.cut_until_ms = Ms::MIN;
+                }
+                if let Some(member) = process.worker.log.member.filter(|_| process.worker.log.cut_until_ms <= now_ms) {
+                    world.broker.group.hear(member, now_ms);
+                }
+            }
+        }
+        world.tally.expelled += world.broker.group.expire(now_ms) as u64;
+        disturb(world, self.scenario);
         world.tally.turns > TURNS_MAX
     }
+}
 
-    /// A process that slept goes on where it was. Nothing of it may count any more.
-    fn wake_the_sleeper(&mut self) {
-        let now = self.world.borrow().tally.turns;
-        let Some((mut worker, _)) = self.sleeper.take_if(|(_, at_turn)| *at_turn <= now) else { return };
-        let commits = self.world.borrow().tally.commits;
-        let clock_ms = self.world.borrow().clock_ms();
-        let begins_with_commit = self.world.borrow_mut().reading.one_in(2);
-        let _ = (|| -> Result<(), WorkerError> {
-            if begins_with_commit {
-                worker.commit(&mut Nobody)?;
-                worker.checkpoint(IDENTITY)?;
-            }
-            (0..4).try_for_each(|_| worker.poll(Duration::ZERO, clock_ms).map(|_| ()))?;
-            worker.commit(&mut Nobody)
-        })();
-        let world = &mut *self.world.borrow_mut();
-        if world.tally.commits != commits {
-            world.violated("a process that others had taken over from committed".to_owned());
+/// What goes wrong with nobody in particular.
+fn disturb(world: &mut World, scenario: &Scenario) {
+    if world.faults.strikes(Fault::Shuffled) {
+        world.broker.group.shuffle(&mut world.reading);
+    }
+    if world.faults.strikes(Fault::FellBehind) {
+        let commits = world.faults.size(1, 5) as u32;
+        world.broker.group.fall_behind(commits);
+    }
+    if world.faults.strikes(Fault::Compacted) {
+        let changelogs = (0..scenario.users_tasks() + scenario.rollups).map(|p| Place::Output(Topic::Changelog, p));
+        for place in changelogs.chain([Place::from(Stream::Sources)]) {
+            let (share, drops_tombstones) = (world.reading.between(20, 120), world.reading.one_in(2));
+            let partition = world.broker.partition(place);
+            let to = partition.first() + (partition.end() - partition.first()) * share / 100;
+            world.tally.compacted += world.broker.compact(place, to, drops_tombstones) as u64;
         }
     }
+}
+
+/// Whether the input is read to its end.
+fn is_read(scenario: &Scenario, broker: &Broker) -> bool {
+    let is_read = |source: u32| {
+        let partition = broker.partition(Place::Input(source));
+        let last = partition.ever().last().map_or(partition.first(), |(offset, _)| offset + 1);
+        broker.group.committed(Stream::Input(source)).map_or(partition.first(), |c| c.next.0) >= last
+    };
+    (0..scenario.inputs).all(is_read)
 }

@@ -6,41 +6,48 @@ use crate::faults::{Fault, TABLE};
 use crate::traffic::{self, Arrival};
 use std::sync::Arc;
 use tailburn::definition;
+use tailburn::log::Stream;
 use tailburn::model::slo::Slo;
 use tailburn::model::time::{HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
+use tailburn::pipeline::intake::Spread;
 
 /// Event times begin some time after this.
 pub const EPOCH_MS: Ms = 1_780_000_000_000;
 /// The default of the configuration; seeds do not change it.
 pub const OUT_OF_ORDERNESS_MS: Ms = 5 * SECOND_MS;
 /// Longer than the traffic of any scenario: nothing is idle before its end.
-const LONG_IDLE_MS: Ms = 3 * HOUR_MS;
+const LONG_MS: Ms = 3 * HOUR_MS;
 
-/// Whether state can be restored from the log alone. While it cannot, a lost disk is rebuilt by
-/// reading the input again, and the decisions before the last checkpoint are lost with it: what met
-/// them is not the same again. Disks are then lost only where nothing is idle before the end.
-const STATE_IS_IN_THE_LOG: bool = false;
+/// A member of the group: when it comes, and when it goes for good.
+#[derive(Clone, Copy, Debug)]
+pub struct Stay {
+    pub from_ms: Ms,
+    pub until_ms: Option<Ms>,
+}
 
 pub struct Scenario {
     pub seed: u64,
     pub slos: Arc<Vec<Slo>>,
     pub inputs: u32,
+    pub is_keyed: bool,
+    pub spread: Spread,
     pub rollups: u32,
     pub groups_max: usize,
     /// The offset at which each input partition begins.
     pub firsts: Vec<i64>,
     /// In order of time.
     pub arrivals: Vec<Arrival>,
+    pub stays: Vec<Stay>,
     pub begin_ms: Ms,
-    /// The mean time between two polls.
+    /// The mean time between two polls of a process.
     pub pace_ms: Ms,
     pub batch: u64,
     pub commit_ms: Ms,
     pub checkpoint_ms: Ms,
     pub idle_ms: Ms,
+    pub alignment_ms: Ms,
+    pub deltas_min_bytes: u64,
     pub memory_bytes: u64,
-    /// Whether a disk may be lost, or left behind on another machine.
-    pub loses_disks: bool,
     pub one_in: [Option<u64>; TABLE.len()],
     pub faults_max: usize,
 }
@@ -49,40 +56,65 @@ impl Scenario {
     pub fn of(seed: u64) -> Scenario {
         let dice = &mut Dice::new(seed, "scenario");
         let inputs = dice.between(1, 4) as u32;
+        let is_keyed = dice.one_in(3);
         let span_ms = dice.between(15, 100) * MINUTE_MS;
-        let traffic = traffic::Plan::draw(dice, inputs, span_ms);
+        let traffic = traffic::Plan::draw(dice, inputs, is_keyed, span_ms);
         let arrivals = traffic::arrivals(&traffic, &mut Dice::new(seed, "traffic"));
-        let idle_ms = if dice.one_in(3) { LONG_IDLE_MS } else { dice.pick(&[10, 10, 30, 60]) * SECOND_MS };
+        let is_patient = dice.one_in(3);
+        let idle_ms = if is_patient { LONG_MS } else { dice.pick(&[10, 10, 30, 60]) * SECOND_MS };
+        let alignment_ms = if is_patient { 10 * LONG_MS } else { dice.pick(&[30, 60, 600]) * SECOND_MS };
         // From the beginning, from somewhere in the middle, or with everything there already.
-        let loses_disks = STATE_IS_IN_THE_LOG || idle_ms == LONG_IDLE_MS;
         let begun = dice.pick(&[0, 0, 50, 100]);
         let begin_ms = EPOCH_MS + span_ms * begun / 100;
+        let large_tenants = if dice.one_in(2) { vec!["t1".to_owned()] } else { Vec::new() };
+        let partitions = dice.between(1, 4) as u32;
         Scenario {
             seed,
             slos: Arc::new(slos(dice)),
             inputs,
+            is_keyed,
+            spread: Spread { partitions, per_tenant: dice.between(1, 3) as u32, large_tenants },
             rollups: dice.between(1, 3) as u32,
-            groups_max: dice.pick(&[1, 2, 10]),
+            groups_max: dice.pick(&[1, 10, 10]),
             firsts: (0..inputs).map(|_| dice.pick(&[0, 0, 7, 1_000])).collect(),
             arrivals,
+            stays: stays(dice, begin_ms, span_ms),
             begin_ms,
             pace_ms: dice.pick(&[500, 2_000, 5_000, 12_000]),
             batch: dice.pick(&[1, 4, 16, 64, 500]),
             commit_ms: dice.pick(&[200, 200, 2_000, 15_000]),
             checkpoint_ms: dice.pick(&[5, 30, 30, 300, 3_600]) * SECOND_MS,
             idle_ms,
+            alignment_ms,
+            deltas_min_bytes: dice.pick(&[0, 500, 64 * 1_024]),
             memory_bytes: dice.pick(&[u64::MAX, u64::MAX, 20_000, 1]),
-            loses_disks,
-            one_in: fault_rates(dice, loses_disks),
+            one_in: fault_rates(dice),
             faults_max: dice.pick(&[0, 8, 16, 30, 60]),
         }
     }
 
-    /// The same with disks that are lost often, whatever is idle.
-    pub fn losing_disks(mut self) -> Scenario {
-        self.loses_disks = true;
-        self.one_in[Fault::DiskEmptied as usize] = Some(2);
+    /// The same with state directories that are lost often, whatever is idle.
+    pub fn losing_directories(mut self) -> Scenario {
+        self.one_in[Fault::DirectoryLost as usize] = Some(2);
+        self.one_in[Fault::CrashAfterEnd as usize] = Some(20);
+        self.faults_max = 30;
         self
+    }
+
+    /// How many users tasks there are.
+    pub fn users_tasks(&self) -> u32 {
+        if self.is_keyed { self.inputs } else { self.spread.partitions }
+    }
+
+    /// What a users task reads.
+    pub fn users_stream(&self, task: u32) -> Stream {
+        if self.is_keyed { Stream::Input(task) } else { Stream::Repartition(task) }
+    }
+
+    /// Everything that the group deals out.
+    pub fn streams(&self) -> Vec<Stream> {
+        let blocks = (0..if self.is_keyed { 0 } else { self.spread.partitions }).map(Stream::Repartition);
+        (0..self.inputs).map(Stream::Input).chain(blocks).chain((0..self.rollups).map(Stream::Partials)).collect()
     }
 
     pub fn last_arrival_ms(&self) -> Ms {
@@ -90,8 +122,20 @@ impl Scenario {
     }
 }
 
+/// One stays from the beginning to the end; others come and go.
+fn stays(dice: &mut Dice, begin_ms: Ms, span_ms: Ms) -> Vec<Stay> {
+    let others = dice.pick(&[0, 1, 1, 2, 3]);
+    let mut stays = vec![Stay { from_ms: begin_ms, until_ms: None }];
+    for _ in 0..others {
+        let from_ms = begin_ms + dice.pick(&[0, 0, 30]) * span_ms / 100;
+        let until_ms = dice.one_in(2).then(|| from_ms + dice.between(5, 80) * span_ms / 100);
+        stays.push(Stay { from_ms, until_ms });
+    }
+    stays
+}
+
 /// Few kinds of faults at a time, and those often, find what a little of each would not.
-fn fault_rates(dice: &mut Dice, loses_disks: bool) -> [Option<u64>; TABLE.len()] {
+fn fault_rates(dice: &mut Dice) -> [Option<u64>; TABLE.len()] {
     let share = dice.pick(&[1, 3, 5]);
     let mut one_in = [None; TABLE.len()];
     for (rate, point) in one_in.iter_mut().zip(&TABLE) {
@@ -99,9 +143,6 @@ fn fault_rates(dice: &mut Dice, loses_disks: bool) -> [Option<u64>; TABLE.len()]
         if dice.one_in(share) {
             *rate = Some((point.one_in / factor).max(2));
         }
-    }
-    if !loses_disks {
-        one_in[Fault::DiskEmptied as usize] = None;
     }
     one_in
 }

@@ -1,7 +1,7 @@
-//! A disk with a store on it: batches are whole, those that were not flushed may be lost with a
-//! crash, the latest ones first, and a disk may be lost as a whole.
+//! State directories with a store a task: batches are whole, those that were not flushed may be lost with
+//! a crash, the latest ones first, a store may be damaged, and a directory may be lost as a whole.
 //!
-//! It looks into what is written for one rule: no checkpoint is ahead of the committed offsets.
+//! It looks into what is written for one rule: no checkpoint is ahead of what is committed.
 
 use crate::faults::{Fault, Faults};
 use crate::world::{Life, Shared, World};
@@ -13,30 +13,57 @@ use std::rc::Rc;
 use tailburn::log::Stream;
 use tailburn::pipeline::checkpoint::Mark;
 use tailburn::state::{Batch, EachRow, Store, StoreError, Usage};
+use tailburn::worker::{Memo, Stores, TaskId};
 
 type Bytes = Vec<u8>;
 
-/// What outlives a process.
+/// What outlives a process, of one task.
 #[derive(Clone, Default)]
 pub struct Disk {
     rows: BTreeMap<Bytes, Bytes>,
     /// For each batch that was not flushed, what it replaced.
     unflushed: Vec<Vec<(Bytes, Option<Bytes>)>>,
+    /// Nothing of it can be read any more.
+    is_damaged: bool,
+    /// Somebody has it open.
+    is_open: bool,
 }
 
-pub type SharedDisk = Rc<RefCell<Disk>>;
+type SharedDisk = Rc<RefCell<Disk>>;
+
+/// A state directory.
+#[derive(Clone, Default)]
+pub struct Directory(Rc<RefCell<BTreeMap<TaskId, SharedDisk>>>);
+
+impl Directory {
+    /// What a crash leaves; `true`: nothing.
+    pub fn crash(&self, faults: &mut Faults) -> bool {
+        let mut disks = self.0.borrow_mut();
+        for disk in disks.values() {
+            let mut disk = disk.borrow_mut();
+            disk.is_open = false;
+            disk.crash(faults);
+        }
+        let is_lost = !disks.is_empty() && faults.strikes(Fault::DirectoryLost);
+        if is_lost {
+            disks.clear();
+        }
+        is_lost
+    }
+
+    pub fn wipe(&self, task: TaskId) {
+        self.0.borrow_mut().remove(&task);
+    }
+}
 
 impl Disk {
     /// What a crash leaves.
-    pub fn crash(&mut self, faults: &mut Faults) {
+    fn crash(&mut self, faults: &mut Faults) {
         if !self.unflushed.is_empty() && faults.strikes(Fault::UnflushedLost) {
             let lost = faults.size(1, self.unflushed.len() as i64);
             self.lose(lost as usize);
         }
         self.unflushed.clear();
-        if !self.rows.is_empty() && faults.strikes(Fault::DiskEmptied) {
-            self.rows.clear();
-        }
     }
 
     fn lose(&mut self, batches: usize) {
@@ -64,11 +91,64 @@ impl Disk {
     }
 }
 
-/// The store as one process sees it.
+/// The stores as one process sees them.
+pub struct SimStores {
+    directory: Directory,
+    world: Shared,
+    life: Life,
+    is_keyed: bool,
+}
+
+impl SimStores {
+    pub fn open(directory: &Directory, world: &Shared, life: &Life, is_keyed: bool) -> SimStores {
+        SimStores { directory: directory.clone(), world: Rc::clone(world), life: life.clone(), is_keyed }
+    }
+}
+
+impl Stores for SimStores {
+    fn open(&mut self, task: TaskId) -> Result<Box<dyn Store>, StoreError> {
+        let disk = Rc::clone(self.directory.0.borrow_mut().entry(task).or_default());
+        let stream = match task {
+            TaskId::Users(number) if self.is_keyed => Stream::Input(number),
+            TaskId::Users(number) => Stream::Repartition(number),
+            TaskId::Rollup(number) => Stream::Partials(number),
+        };
+        let store = SimStore { disk, world: Rc::clone(&self.world), life: self.life.clone(), stream };
+        if store.disk.borrow().is_open {
+            store.world.borrow_mut().violated(format!("the store of {task} is open twice"));
+        }
+        store.strike(Fault::CrashAtOpen)?;
+        store.strike(Fault::ReadFailed)?;
+        store.look_for_damage()?;
+        store.disk.borrow_mut().is_open = true;
+        Ok(Box::new(store))
+    }
+
+    fn wipe(&mut self, task: TaskId) -> Result<(), StoreError> {
+        let disk = self.directory.0.borrow().get(&task).cloned();
+        if disk.is_some_and(|disk| disk.borrow().is_open) {
+            self.world.borrow_mut().violated(format!("the store of {task} is wiped while it is open"));
+        }
+        self.world.borrow_mut().tally.wiped += 1;
+        self.directory.wipe(task);
+        Ok(())
+    }
+}
+
+/// A store as one process sees it.
 pub struct SimStore {
     disk: SharedDisk,
     world: Shared,
     life: Life,
+    stream: Stream,
+}
+
+impl Drop for SimStore {
+    fn drop(&mut self) {
+        if !self.life.is_over() {
+            self.disk.borrow_mut().is_open = false;
+        }
+    }
 }
 
 fn failure(message: &str) -> StoreError {
@@ -76,10 +156,6 @@ fn failure(message: &str) -> StoreError {
 }
 
 impl SimStore {
-    pub fn open(disk: &SharedDisk, world: &Shared, life: &Life) -> SimStore {
-        SimStore { disk: Rc::clone(disk), world: Rc::clone(world), life: life.clone() }
-    }
-
     fn strike(&self, fault: Fault) -> Result<(), StoreError> {
         let is_crash = fault.point().name.starts_with("crash");
         let faults = &mut self.world.borrow_mut().faults;
@@ -92,26 +168,35 @@ impl SimStore {
         if self.life.is_over() { Err(failure("the process is dead")) } else { Ok(()) }
     }
 
+    fn look_for_damage(&self) -> Result<(), StoreError> {
+        let mut disk = self.disk.borrow_mut();
+        if !disk.rows.is_empty() {
+            disk.is_damaged |= self.world.borrow_mut().faults.strikes(Fault::Damaged);
+        }
+        match disk.is_damaged {
+            true => Err(StoreError::Corrupt { dir: PathBuf::from("simulated"), message: "a block".to_owned() }),
+            false => Ok(()),
+        }
+    }
+
     /// The state is never ahead of the log: what it holds was committed, and is published.
     fn check_mark(&self) {
         let world = &mut *self.world.borrow_mut();
-        let Ok(Some(mark)) = Mark::read(&*self.disk.borrow()) else {
-            world.violated("a batch was written, and there is no readable mark".to_owned());
-            return;
-        };
-        let inputs = (0..).zip(&mark.users.sources).map(|(source, again)| (Stream::Input(source), again.offset));
-        let rollups = (0..).zip(&mark.rollups).map(|(rollup, of)| (Stream::Partials(rollup), of.next_partial));
-        for (stream, offset) in inputs.chain(rollups).collect::<Vec<_>>() {
-            check_offset(world, stream, offset);
+        match Mark::read(&*self.disk.borrow()) {
+            Ok(Some(mark)) => check_mark(world, self.stream, &mark),
+            Ok(None) => {}
+            Err(error) => world.violated(format!("the mark of {:?}: {error}", self.stream)),
         }
     }
 }
 
-fn check_offset(world: &mut World, stream: Stream, offset: i64) {
-    world.broker.settle_offsets();
-    let committed = world.broker.group.committed(stream).map(|committed| committed.next.0);
-    if committed.is_none_or(|committed| offset > committed) {
-        world.violated(format!("the checkpoint has {stream:?} at {offset}, committed is {committed:?}"));
+fn check_mark(world: &mut World, stream: Stream, mark: &Mark) {
+    let committed = world.broker.committed_for_sure(stream);
+    let said = committed.as_ref().and_then(|(next, metadata)| Some((*next, Memo::parse(metadata)?)));
+    let again = mark.again().map_or(0, |again| again.offset);
+    if said.is_none_or(|(next, memo)| mark.sequence > memo.sequence || again > next.0) {
+        let sequence = mark.sequence;
+        world.violated(format!("the checkpoint of {stream:?} is {sequence} at {again}, committed is {committed:?}"));
     }
 }
 
@@ -156,40 +241,46 @@ impl Store for Disk {
 impl Store for SimStore {
     fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, StoreError> {
         self.strike(Fault::ReadFailed)?;
+        self.look_for_damage()?;
+        self.world.borrow_mut().tally.cold_reads += u64::from(key.len() > 16);
         self.disk.borrow().get(key, into)
     }
 
     fn multi_get(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), StoreError> {
         self.strike(Fault::ReadFailed)?;
+        self.look_for_damage()?;
+        self.world.borrow_mut().tally.cold_reads += keys.len() as u64;
         self.disk.borrow().multi_get(keys, each)
     }
 
     fn scan(&self, prefix: &[u8], each: &mut EachRow<'_>) -> Result<(), StoreError> {
         self.strike(Fault::ReadFailed)?;
-        self.strike(Fault::CrashAtRestore)?;
+        self.strike(Fault::CrashAtScan)?;
+        self.look_for_damage()?;
         self.disk.borrow().scan(prefix, each)
     }
 
     fn write(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         self.strike(Fault::CrashBeforeWrite)?;
         self.strike(Fault::WriteRefused)?;
+        self.look_for_damage()?;
         self.disk.borrow_mut().apply(batch);
         self.check_mark();
         self.strike(Fault::CrashAfterWrite)
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        if let Err(error) = self.strike(Fault::FlushFailed) {
-            if !self.life.is_over() && self.world.borrow_mut().faults.coin() {
-                let mut disk = self.disk.borrow_mut();
-                let batches = disk.unflushed.len();
-                disk.lose(batches);
-            }
-            return Err(error);
-        }
+        self.strike(Fault::CrashBeforeFlush)?;
+        self.strike(Fault::FlushFailed)?;
         self.disk.borrow_mut().unflushed.clear();
-        self.world.borrow_mut().tally.checkpoints += 1;
+        self.world.borrow_mut().tally.flushes += 1;
         self.strike(Fault::CrashAfterFlush)
+    }
+
+    fn flush_soon(&mut self) -> Result<(), StoreError> {
+        // It may come late, or never.
+        let comes = self.world.borrow_mut().reading.one_in(2);
+        if comes { self.flush() } else { self.strike(Fault::CrashBeforeFlush) }
     }
 
     fn usage(&self) -> Result<Usage, StoreError> {

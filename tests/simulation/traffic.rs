@@ -10,6 +10,7 @@ use tailburn::model::time::{MINUTE_MS, Ms, SECOND_MS};
 /// What a scenario decided about its traffic.
 pub struct Plan {
     inputs: u32,
+    is_keyed: bool,
     span_ms: Ms,
     records: u64,
     users: u64,
@@ -34,7 +35,7 @@ pub struct Arrival {
 }
 
 impl Plan {
-    pub fn draw(dice: &mut Dice, inputs: u32, span_ms: Ms) -> Plan {
+    pub fn draw(dice: &mut Dice, inputs: u32, is_keyed: bool, span_ms: Ms) -> Plan {
         let mut spans = |count: i64, longest_ms: Ms| -> Vec<(Ms, Ms)> {
             let mut span = || {
                 let from_ms = EPOCH_MS + dice.between(0, span_ms);
@@ -48,6 +49,7 @@ impl Plan {
         let of = |dice: &mut Dice| (!dice.one_in(3)).then(|| dice.below(u64::from(inputs)) as u32);
         Plan {
             inputs,
+            is_keyed,
             span_ms,
             records: dice.between(60, 700) as u64,
             users: dice.pick(&[3, 12, 40]),
@@ -69,7 +71,7 @@ pub fn arrivals(plan: &Plan, dice: &mut Dice) -> Vec<Arrival> {
         let at_ms = EPOCH_MS + dice.between(0, plan.span_ms);
         let partition = dice.below(u64::from(plan.inputs)) as u32;
         let count = if dice.one_in(plan.transactions_one_in) { dice.between(1, 4) } else { 0 };
-        let values = (0..count.max(1)).map(|_| line(plan, at_ms, dice).into_bytes()).collect();
+        let values = (0..count.max(1)).map(|_| line(plan, at_ms, partition, dice).into_bytes()).collect();
         let transaction = (count > 0).then(|| !dice.one_in(3));
         let is_silent = |(of, from_ms, to_ms): &(Option<u32>, Ms, Ms)| {
             of.is_none_or(|of| of == partition) && (*from_ms..*to_ms).contains(&at_ms)
@@ -82,7 +84,7 @@ pub fn arrivals(plan: &Plan, dice: &mut Dice) -> Vec<Arrival> {
     arrivals
 }
 
-fn line(plan: &Plan, at_ms: Ms, dice: &mut Dice) -> String {
+fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
     if dice.one_in(plan.rubbish_one_in) {
         return dice.pick(&["{\"tenant\": 7}", "no JSON", "{\"tenant\":\"t0\"}"]).to_owned();
     }
@@ -92,13 +94,17 @@ fn line(plan: &Plan, at_ms: Ms, dice: &mut Dice) -> String {
         _ if dice.one_in(plan.late_one_in) => dice.below(plan.late_ms as u64) as Ms,
         _ => dice.between(0, 3_000),
     };
-    let user = dice.below(plan.users);
+    let mut user = dice.below(plan.users);
+    if plan.is_keyed {
+        user = user * u64::from(plan.inputs) + u64::from(partition);
+    }
     let region = ["eu", "us", "ap"][(user % 5 % 3) as usize];
     let is_down = plan.outages.iter().any(|(from_ms, to_ms)| (*from_ms..*to_ms).contains(&at_ms));
     let is_bad = if is_down && region == "eu" { !dice.one_in(8) } else { dice.one_in(60) };
     let latency = if dice.one_in(25) { String::new() } else { format!(",\"latency_ms\":{}", dice.below(1_000)) };
+    let name = if dice.one_in(15) { String::new() } else { format!("\"user\":\"u{user}\",") };
     format!(
-        "{{\"tenant\":\"t{}\",\"user\":\"u{user}\",\"timestamp\":{},\"status\":{},\"operation\":\"{}\"{latency},\
+        "{{\"tenant\":\"t{}\",{name}\"timestamp\":{},\"status\":{},\"operation\":\"{}\"{latency},\
          \"attributes\":{{\"region\":\"{}\",\"tier\":\"{}\"}}}}",
         user % plan.tenants,
         at_ms - delay_ms,

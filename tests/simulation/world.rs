@@ -5,7 +5,9 @@ use crate::broker::Broker;
 use crate::dice::Dice;
 use crate::faults::{Fault, Faults};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use tailburn::log::Stream;
 use tailburn::model::time::Ms;
 
 pub struct World {
@@ -16,6 +18,8 @@ pub struct World {
     /// What the clock of the machine is wrong by.
     pub clock_error_ms: Ms,
     pub silent_until_ms: Ms,
+    /// Input partitions that give nothing until then, though there is something.
+    pub stalled: BTreeMap<Stream, Ms>,
     /// The most records of a partition in one poll.
     pub batch: u64,
     pub violations: Vec<String>,
@@ -29,9 +33,21 @@ pub struct Tally {
     pub workers: u64,
     pub crashes: u64,
     pub commits: u64,
-    pub checkpoints: u64,
+    pub aborts: u64,
+    pub flushes: u64,
     pub replayed: u64,
-    pub cold_users: u64,
+    /// Reads of rows that were not in memory.
+    pub cold_reads: u64,
+    pub restores: u64,
+    pub restored: u64,
+    pub wiped: u64,
+    pub revoked: u64,
+    pub expelled: u64,
+    pub moved: u64,
+    pub purges: u64,
+    /// Blocks of the changelog that a new image replaced.
+    pub replaced: u64,
+    pub compacted: u64,
 }
 
 impl World {
@@ -46,6 +62,10 @@ impl World {
 
     pub fn is_silent(&self) -> bool {
         self.now_ms() < self.silent_until_ms
+    }
+
+    pub fn is_stalled(&self, stream: Stream) -> bool {
+        self.stalled.get(&stream).is_some_and(|until_ms| self.now_ms() < *until_ms)
     }
 
     pub fn violated(&mut self, rule: String) {

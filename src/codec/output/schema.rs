@@ -46,7 +46,7 @@ impl OutputSchema {
             Topic::UserStatus => Some(OutputSchema::UserStatus),
             Topic::CanaryVerdicts => Some(OutputSchema::CanaryVerdict),
             Topic::DeadLetters => Some(OutputSchema::DeadLetter),
-            Topic::Partials => None,
+            Topic::Repartition | Topic::Partials | Topic::Changelog | Topic::Sources => None,
         }
     }
 

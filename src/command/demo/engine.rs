@@ -11,7 +11,8 @@ use crate::model::record::RecordOut;
 use crate::model::slo::Slo;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::worker::{Observer, Worker};
+use crate::worker::Observer;
+use crate::worker::direct::DirectWorker;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,15 +39,14 @@ pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Re
     let sources = sources.into_iter().map(|s| -> Box<dyn Source> { Box::new(s) }).collect();
     let log = EmbeddedLog::new(sources, settings.partitions.rollup, Nowhere);
     let route = Route::new(decoder, names, DeadLetterForm::Line);
-    let mut worker = Worker::new(log, route, tasks.users, tasks.rollups, inputs);
+    let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
     let published = Published::new(Arc::clone(&shared.board), OutputFormat::Json)?;
     let mut watcher = Watcher { shared, published };
     loop {
-        // The clock serves idle partitions only, and the demo's are never passed over.
-        let turn = worker.poll(WAIT, 0).map_err(anyhow::Error::from)?;
+        let turn = worker.poll(WAIT).map_err(anyhow::Error::from)?;
         worker.commit(&mut watcher).map_err(anyhow::Error::from)?;
         if turn.records > 0 {
-            watcher.published.tell(&worker, None);
+            watcher.published.tell(&worker.figures(), None);
             shared.ledger().progress(&worker.users, &worker.route.dead_letters);
         }
         if turn.is_finished && turn.records == 0 {

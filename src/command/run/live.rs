@@ -1,32 +1,23 @@
-//! The live worker: opens the log and the state, turns until it is told to stop, and begins anew
-//! from the checkpoint where the broker aborts.
-#![expect(clippy::disallowed_methods, reason = "when to commit is the shell's decision, and no figure depends on it")]
+//! The live process: topics, the state directory, and a thread for each worker. A worker that ends for a
+//! reason that passes begins anew.
 
 use super::recovery::{Ended, Recovery, ended};
 use super::signals::Signals;
-use super::store;
+use super::store::StateDir;
+use super::thread::WorkerThread;
 use super::{From, RunArgs};
 use crate::codec::output::OutputFormat;
-use crate::command::observe::Published;
-use crate::command::{Exit, Failure, Global, Outcome, assemble, decoder};
+use crate::command::{Exit, Failure, Global, Outcome, assemble};
 use crate::config::{self, Settings};
 use crate::http::{Board, Endpoints, Phase, Server, serve};
-use crate::log::kafka::{KafkaLog, KafkaSettings, StartFrom, Streams, topics};
-use crate::log::{LogError, Stream};
+use crate::log::LogError;
+use crate::log::kafka::{KafkaSettings, StartFrom, topics};
 use crate::model::slo::Slo;
-use crate::model::time::{Moment, Ms};
-use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::telemetry::{self, names};
-use crate::worker::Worker;
+use crate::model::time::Moment;
+use crate::telemetry;
+use crate::worker::{Figures, WorkerError};
 use sha2::{Digest, Sha256};
-use std::cell::RefCell;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long a poll waits for records where there are none.
-const POLL_WAIT: Duration = Duration::from_millis(20);
-/// A commit is made early once so many records were read since the last one.
-const COMMIT_RECORDS: u64 = 500_000;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let settings = global.load()?.settings;
@@ -36,15 +27,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let metrics = telemetry::install_metrics().map_err(anyhow::Error::from)?;
     let board = Arc::new(Board::default());
     let server = listen(&settings, &board, metrics)?;
-    let instance = Instance {
-        settings: &settings,
-        slos: &slos,
-        board: &board,
-        signals: &signals,
-        from: args.from,
-        recovery: RefCell::default(),
-    };
-    let outcome = instance.run();
+    let outcome = Process::open(&settings, slos, Arc::clone(&board), signals, args.from).and_then(Process::run);
     board.set_phase(Phase::Stopping);
     if let Some(server) = server {
         server.shutdown();
@@ -60,21 +43,66 @@ fn listen(settings: &Settings, board: &Arc<Board>, metrics: telemetry::Metrics) 
     Ok(Some(server))
 }
 
-/// What one instance is made of.
-struct Instance<'a> {
-    settings: &'a Settings,
-    slos: &'a Arc<Vec<Slo>>,
-    board: &'a Arc<Board>,
-    signals: &'a Signals,
-    from: From,
-    recovery: RefCell<Recovery>,
+/// What all workers of a process share.
+pub struct Process {
+    pub settings: Settings,
+    pub slos: Arc<Vec<Slo>>,
+    pub board: Arc<Board>,
+    pub signals: Signals,
+    pub state: StateDir,
+    pub from: From,
+    /// By worker: its figures, and whether it is live (`None`: it has not begun).
+    told: Mutex<Vec<(Figures, Option<bool>)>>,
 }
 
-impl Instance<'_> {
+impl Process {
+    fn open(
+        settings: &Settings,
+        slos: Arc<Vec<Slo>>,
+        board: Arc<Board>,
+        signals: Signals,
+        from: From,
+    ) -> Result<Process, Failure> {
+        let told = vec![(Figures::default(), None); settings.workers as usize];
+        let state = StateDir::open(settings)?;
+        let process = Process { settings: settings.clone(), slos, board, signals, state, from, told: Mutex::new(told) };
+        process.make_topics().map_err(|cause| match ended(cause.into()) {
+            Ended::Failed(failure) => failure,
+            Ended::Passing(cause) => anyhow::Error::from(cause).into(),
+        })?;
+        process.say_where_it_starts();
+        Ok(process)
+    }
+
+    /// Runs all workers until they are told to stop, or one of them fails.
+    fn run(self) -> Outcome {
+        let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+            let run = |index| {
+                let process = &self;
+                let body = move || {
+                    let outcome = process.work(index);
+                    // One of us is none of us: whoever is left would wait for what nobody does.
+                    process.signals.stop();
+                    outcome
+                };
+                std::thread::Builder::new().name(format!("worker-{index}")).spawn_scoped(scope, body)
+            };
+            let threads: Vec<_> = (0..self.settings.workers).map(run).collect();
+            let end = |thread: std::io::Result<std::thread::ScopedJoinHandle<'_, Outcome>>| match thread {
+                // A panic aborts the process before anybody could join.
+                Ok(handle) => handle.join().unwrap_or_else(|_| std::process::abort()),
+                Err(error) => Err(anyhow::Error::from(error).into()),
+            };
+            threads.into_iter().map(end).collect()
+        });
+        outcomes.into_iter().find(Result::is_err).unwrap_or_else(|| Ok(Exit::Done.into()))
+    }
+
     /// Begins a worker again and again, while what ends it is something that passes.
-    fn run(&self) -> Outcome {
+    fn work(&self, index: u32) -> Outcome {
+        let mut recovery = Recovery::default();
         loop {
-            let cause = match self.turn_until_stopped() {
+            let cause = match WorkerThread::new(self, index).run(&mut recovery) {
                 Ok(()) => return Ok(Exit::Done.into()),
                 Err(Ended::Failed(failure)) => return Err(failure),
                 Err(Ended::Passing(cause)) => cause,
@@ -83,113 +111,51 @@ impl Instance<'_> {
                 tracing::warn!("stopped while there was nothing to work with: {cause}");
                 return Ok(Exit::Done.into());
             }
-            let pause = self.recovery.borrow_mut().after(&cause, Instant::now());
-            let Some(pause) = pause else { return Err(anyhow::Error::from(cause).into()) };
+            let Some(pause) = recovery.after_now(&cause) else { return Err(anyhow::Error::from(cause).into()) };
             tracing::warn!("{cause}; going on from the checkpoint");
-            self.board.set_phase(Phase::Restoring { live: 0, assigned: 1 });
-            std::thread::sleep(pause);
+            self.tell(index, &Figures::default(), Some(false));
+            self.repair(&cause)?;
+            super::recovery::wait(pause);
         }
     }
 
-    fn turn_until_stopped(&self) -> Result<(), Ended> {
-        let identity = self.identity();
-        let store = store::open(self.settings)?;
-        let kafka = self.kafka(&store::instance_id(self.settings)?);
-        self.make_topics(&kafka)?;
-        let log = KafkaLog::open(&kafka).map_err(|e| ended(e.into()))?;
-        let names = source_names(log.streams());
-        let inputs = names.len() as u32;
-        let input = &self.settings.input;
-        let decoder = decoder::of_records(input).map_err(Failure::from)?;
-        let form = DeadLetterForm::Record { partitions: inputs };
-        let route = Route::new(decoder, names, form);
-        let ids = assemble::user_ids(self.settings, config::UserIds::Hmac)?;
-        let format = match self.settings.output.format {
-            config::OutputFormat::Json => OutputFormat::Json,
-            config::OutputFormat::Avro => OutputFormat::AvroRaw,
-        };
-        let tasks = assemble::tasks(self.settings, self.slos, inputs, ids, format)?;
-        let worker = Worker::new(log, route, tasks.users, tasks.rollups, inputs)
-            .pass_over_idle(input.idle_timeout_ms, input.out_of_orderness_ms)
-            .restore(store, &identity, self.settings.state.memory_limit_bytes)
-            .map_err(ended)?;
-        self.say_where_it_starts(inputs);
-        self.turn(worker, &identity, format)
+    /// Deletes a store of which a worker found that it is of no use.
+    fn repair(&self, cause: &WorkerError) -> Result<(), Failure> {
+        use crate::worker::Stores as _;
+        match cause {
+            WorkerError::Useless { task, .. } => Ok(self.state.stores().wipe(*task).map_err(anyhow::Error::from)?),
+            _ => Ok(()),
+        }
     }
 
-    fn turn(&self, mut worker: Worker<KafkaLog>, identity: &str, format: OutputFormat) -> Result<(), Ended> {
-        let commit_every = Duration::from_millis(self.settings.state.commit_interval_ms.unsigned_abs());
-        let checkpoint_every = Duration::from_millis(self.settings.state.checkpoint_interval_ms.unsigned_abs());
-        let mut published = Published::new(Arc::clone(self.board), format)?;
-        let (mut committed, mut checkpointed) = (Instant::now(), Instant::now());
-        let (mut read, mut was_live) = (0, None);
-        while !self.signals.is_told_to_stop() {
-            let turn = worker.poll(POLL_WAIT, now_ms()).map_err(ended)?;
-            read += turn.records;
-            let due = committed.elapsed() >= commit_every || read >= COMMIT_RECORDS;
-            if due && (read > 0 || worker.has_news()) && !worker.is_replaying() {
-                self.commit(&mut worker, &mut published)?;
-                metrics::gauge!(names::CHECKPOINT_AGE).set(checkpointed.elapsed().as_secs_f64());
-                (committed, read) = (Instant::now(), 0);
-            }
-            if checkpointed.elapsed() >= checkpoint_every && self.checkpoint(&mut worker, identity)? {
-                checkpointed = Instant::now();
-            }
-            self.tell_phase(&worker, &mut was_live);
+    /// Takes down how a worker fares. The figures of all of them.
+    pub fn tell(&self, index: u32, figures: &Figures, is_live: Option<bool>) -> Figures {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = told.get_mut(index as usize) {
+            *own = (figures.clone(), is_live);
         }
-        if worker.is_live() {
-            self.commit(&mut worker, &mut published)?;
-            self.checkpoint(&mut worker, identity)?;
-        }
-        tracing::info!("stopped: everything read is committed and checkpointed");
-        Ok(())
-    }
-
-    /// For those who look from outside, where it changed.
-    fn tell_phase(&self, worker: &Worker<KafkaLog>, was_live: &mut Option<bool>) {
-        let is_live = worker.is_live();
-        if was_live.replace(is_live) == Some(is_live) {
-            return;
-        }
-        self.board.set_phase(if is_live { Phase::Live } else { Phase::Restoring { live: 0, assigned: 1 } });
-        metrics::gauge!(names::TASKS, "state" => "replaying").set(if is_live { 0.0 } else { 1.0 });
-        metrics::gauge!(names::TASKS, "state" => "live").set(if is_live { 1.0 } else { 0.0 });
-        if is_live {
-            tracing::info!("live");
+        let mut all = Figures::default();
+        told.iter().for_each(|(figures, _)| all.add(figures));
+        let phase = if told.iter().all(|(_, is_live)| *is_live == Some(true)) {
+            Phase::Live
         } else {
-            tracing::info!("waiting for partitions, and for what has to be read again; nothing is published twice");
+            let tasks = all.phases.iter().sum::<usize>();
+            Phase::Restoring { live: all.phases[2], assigned: tasks.max(1) }
+        };
+        if self.board.phase() != phase && !self.signals.is_told_to_stop() {
+            self.board.set_phase(phase);
         }
+        all
     }
 
-    fn commit(&self, worker: &mut Worker<KafkaLog>, published: &mut Published) -> Result<(), Ended> {
-        let began = Instant::now();
-        let outcome = worker.commit(published).map_err(ended);
-        if outcome.is_ok() {
-            self.recovery.borrow_mut().went_well();
-        }
-        let word = if outcome.is_ok() { "committed" } else { "aborted" };
-        metrics::counter!(names::COMMITS, "outcome" => word).increment(1);
-        metrics::histogram!(names::COMMIT_DURATION).record(began.elapsed().as_secs_f64());
-        published.tell(worker, Some(now_ms()));
-        outcome
-    }
-
-    fn checkpoint(&self, worker: &mut Worker<KafkaLog>, identity: &str) -> Result<bool, Ended> {
-        let began = Instant::now();
-        let is_written = worker.checkpoint(identity).map_err(ended)?;
-        if is_written {
-            metrics::histogram!(names::CHECKPOINT_DURATION).record(began.elapsed().as_secs_f64());
-        }
-        Ok(is_written)
-    }
-
-    fn kafka(&self, instance_id: &str) -> KafkaSettings {
+    pub fn kafka(&self, worker: u32) -> KafkaSettings {
         KafkaSettings {
             properties: self.settings.kafka.properties.clone(),
             group_id: self.settings.application_id.clone(),
-            transactional_id: format!("{}-{instance_id}-0", self.settings.application_id),
+            transactional_id: format!("{}-{}-{worker}", self.settings.application_id, self.state.instance_id),
             input_topics: self.settings.input.topics.clone(),
             prefix: self.settings.output.prefix.clone(),
+            keyed_by_user: self.settings.input.keyed_by_user,
             start_from: match self.from {
                 From::Earliest => StartFrom::Earliest,
                 From::Latest => StartFrom::Latest,
@@ -198,18 +164,24 @@ impl Instance<'_> {
         }
     }
 
-    fn make_topics(&self, kafka: &KafkaSettings) -> Result<(), Ended> {
+    pub fn output_format(&self) -> OutputFormat {
+        match self.settings.output.format {
+            config::OutputFormat::Json => OutputFormat::Json,
+            config::OutputFormat::Avro => OutputFormat::AvroRaw,
+        }
+    }
+
+    fn make_topics(&self) -> Result<(), LogError> {
         if !self.settings.topics.create {
             return Ok(());
         }
-        let made = topics::TopicAdmin::open(kafka)
-            .and_then(|admin| {
-                let inputs = self.settings.input.topics.iter().map(|topic| admin.partitions(topic));
-                let inputs = inputs.sum::<Result<Option<u32>, LogError>>()?.unwrap_or(0);
-                let plan = topics::plan(kafka, self.settings.partitions.rollup, inputs);
-                admin.create_missing(&plan, self.settings.topics.replication_factor)
-            })
-            .map_err(|e| ended(e.into()))?;
+        let kafka = self.kafka(0);
+        let admin = topics::TopicAdmin::open(&kafka)?;
+        let inputs = self.settings.input.topics.iter().map(|topic| admin.partitions(topic));
+        let input = inputs.sum::<Result<Option<u32>, LogError>>()?.unwrap_or(0);
+        let partitions = &self.settings.partitions;
+        let counts = topics::PartitionCounts { input, users: partitions.users, rollup: partitions.rollup };
+        let made = admin.create_missing(&topics::plan(&kafka, counts), self.settings.topics.replication_factor)?;
         if !made.is_empty() {
             tracing::info!("made the topics {}", made.join(", "));
         }
@@ -217,7 +189,7 @@ impl Instance<'_> {
     }
 
     /// What a checkpoint was written by: with another build or other definitions state may differ.
-    fn identity(&self) -> String {
+    pub fn identity(&self) -> String {
         let mut hash = Sha256::new();
         for slo in self.slos.iter() {
             hash.update(slo.definition_hash.as_bytes());
@@ -226,7 +198,7 @@ impl Instance<'_> {
         format!("{} {digest}", env!("CARGO_PKG_VERSION"))
     }
 
-    fn say_where_it_starts(&self, inputs: u32) {
+    fn say_where_it_starts(&self) {
         let from = match self.from {
             From::Earliest => "the earliest record".to_owned(),
             From::Latest => "the end".to_owned(),
@@ -234,19 +206,9 @@ impl Instance<'_> {
         };
         tracing::info!(
             slos = self.slos.len(),
-            inputs,
+            workers = self.settings.workers,
             "reading {} from the group's offsets, where there are none from {from}",
             self.settings.input.topics.join(", ")
         );
     }
-}
-
-fn source_names(streams: &Streams) -> Vec<SourceName> {
-    let name = |number| streams.source(Stream::Input(number));
-    let names = (0..).map_while(name);
-    names.map(|(topic, partition)| SourceName { topic: topic.to_owned(), partition: partition as u32 }).collect()
-}
-
-fn now_ms() -> Ms {
-    jiff::Timestamp::now().as_millisecond()
 }

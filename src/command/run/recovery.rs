@@ -2,9 +2,12 @@
 //!
 //! An instance that never came to work fails at once: a wrong address is told to a person, not
 //! tried again.
+#![expect(clippy::disallowed_methods, reason = "how long to try is the shell's decision, and no figure depends on it")]
 
 use crate::command::Failure;
 use crate::log::LogError;
+use crate::pipeline::checkpoint::CheckpointError;
+use crate::state::StoreError;
 use crate::worker::WorkerError;
 use std::time::{Duration, Instant};
 
@@ -29,9 +32,12 @@ impl<E: Into<Failure>> From<E> for Ended {
 
 pub fn ended(error: WorkerError) -> Ended {
     match error {
-        WorkerError::Aborted | WorkerError::Lost(_) | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => {
-            Ended::Passing(error)
-        }
+        WorkerError::Aborted(_)
+        | WorkerError::Lost(_)
+        | WorkerError::Useless { .. }
+        // A disk that is full now may have room later.
+        | WorkerError::Checkpoint(CheckpointError::Store(StoreError::Io { .. }))
+        | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => Ended::Passing(error),
         WorkerError::Refused(why) => Ended::Failed(Failure::Definition(why)),
         WorkerError::Log(LogError::Refused { what, message }) => {
             Ended::Failed(Failure::Definition(format!("{what}: {message}")))
@@ -55,20 +61,29 @@ impl Recovery {
         *self = Recovery { has_worked: true, fenced: self.fenced, ..Recovery::default() };
     }
 
+    /// [`Recovery::after`], now.
+    pub fn after_now(&mut self, cause: &WorkerError) -> Option<Duration> {
+        self.after(cause, Instant::now())
+    }
+
     /// How long to wait before the next worker; `None`: no more.
     pub fn after(&mut self, cause: &WorkerError, now: Instant) -> Option<Duration> {
         self.attempts += 1;
         self.fenced += u32::from(matches!(cause, WorkerError::Log(LogError::Fenced(_))));
         let since = *self.since.get_or_insert(now);
         // The brokers answered where they aborted something or took something away.
-        let is_unreachable = matches!(cause, WorkerError::Log(_)) && !self.has_worked;
+        let is_unreachable = matches!(cause, WorkerError::Log(_) | WorkerError::Checkpoint(_)) && !self.has_worked;
         let is_hopeless = is_unreachable || self.fenced > FENCED_MAX || now - since > GIVE_UP_AFTER;
         (!is_hopeless).then(|| PAUSE_MAX.min(Duration::from_millis(100 * u64::from(self.attempts))))
     }
 }
 
+/// Lets things pass.
+pub fn wait(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "what is tested is told the time")]
 mod tests {
     use super::*;
 

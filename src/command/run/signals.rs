@@ -37,6 +37,11 @@ impl Signals {
         Ok(Signals { told })
     }
 
+    /// Tells whoever asks to stop.
+    pub fn stop(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
     pub fn is_told_to_stop(&self) -> bool {
         self.told.load(Ordering::Relaxed)
     }

@@ -1,38 +1,103 @@
-//! The state directory: who this instance is, and the store of its tasks.
+//! The state directory: who this instance is, and the stores of its tasks.
+#![expect(clippy::disallowed_methods, reason = "a store that another thread gives up is waited for")]
 
 use crate::command::Failure;
 use crate::config::Settings;
-use crate::state::Store;
+use crate::fault::{self, Place};
+#[cfg(feature = "rocksdb")]
+use crate::state::rocksdb::{RocksMemory, RocksStore};
+use crate::state::{Store, StoreError};
+use crate::worker::{Stores, TaskId};
 use anyhow::Context as _;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+#[cfg(feature = "rocksdb")]
+use std::time::Duration;
 
-/// Opens the store of this build: RocksDB, or memory where that feature is off.
-pub fn open(settings: &Settings) -> Result<Box<dyn Store>, Failure> {
-    let dir = &settings.state.dir;
-    fs::create_dir_all(dir).with_context(|| format!("state.dir {}", dir.display()))?;
-    open_state(settings)
+/// How long a store is waited for that another thread still has.
+#[cfg(feature = "rocksdb")]
+const LOCK_TRIES: u32 = 200;
+#[cfg(feature = "rocksdb")]
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+
+/// A state directory that is this process's alone, as long as this lives.
+pub struct StateDir {
+    /// Stable over restarts: it makes the transactional ids this directory's own.
+    pub instance_id: String,
+    tasks: PathBuf,
+    #[cfg(feature = "rocksdb")]
+    memory: RocksMemory,
+    _lock: File,
 }
 
-/// Who this instance is: stable over restarts, it makes the transactional id this directory's own.
-/// To be asked once the store is open, whose lock keeps others out.
-pub fn instance_id(settings: &Settings) -> Result<String, Failure> {
-    read_or_make_id(&settings.state.dir.join("instance"))
+impl StateDir {
+    pub fn open(settings: &Settings) -> Result<StateDir, Failure> {
+        fault::point(Place::Opening);
+        let dir = &settings.state.dir;
+        fs::create_dir_all(dir).with_context(|| format!("state.dir {}", dir.display()))?;
+        let lock = File::create(dir.join("lock")).with_context(|| format!("state.dir {}", dir.display()))?;
+        if lock.try_lock().is_err() {
+            return Err(Failure::Definition(StoreError::Locked { dir: dir.clone() }.to_string()));
+        }
+        #[cfg(not(feature = "rocksdb"))]
+        tracing::warn!("this build has no RocksDB: state is in memory, and every start restores it from the changelog");
+        Ok(StateDir {
+            instance_id: read_or_make_id(&dir.join("instance"))?,
+            tasks: dir.join("tasks"),
+            // Rows are in memory themselves; the stores' own buffers get a quarter.
+            #[cfg(feature = "rocksdb")]
+            memory: RocksMemory::new(settings.state.memory_limit_bytes / 4),
+            _lock: lock,
+        })
+    }
+
+    /// The stores, for one worker.
+    pub fn stores(&self) -> LocalStores {
+        LocalStores {
+            tasks: self.tasks.clone(),
+            #[cfg(feature = "rocksdb")]
+            memory: self.memory.clone(),
+        }
+    }
+}
+
+/// A store a task, below the state directory.
+pub struct LocalStores {
+    tasks: PathBuf,
+    #[cfg(feature = "rocksdb")]
+    memory: RocksMemory,
 }
 
 #[cfg(feature = "rocksdb")]
-fn open_state(settings: &Settings) -> Result<Box<dyn Store>, Failure> {
-    use crate::state::rocksdb::{RocksMemory, RocksStore};
-    // Rows are in memory themselves; the store's own buffers get a quarter.
-    let memory = RocksMemory::new(settings.state.memory_limit_bytes / 4);
-    let store = RocksStore::open(&settings.state.dir.join("tasks"), &memory);
-    Ok(Box::new(store.map_err(|e| Failure::Definition(e.to_string()))?))
+impl Stores for LocalStores {
+    fn open(&mut self, task: TaskId) -> Result<Box<dyn Store>, StoreError> {
+        let dir = self.tasks.join(task.to_string());
+        let mut tries = 0;
+        loop {
+            match RocksStore::open(&dir, &self.memory) {
+                Ok(store) => return Ok(Box::new(store)),
+                // The directory is ours: another thread of this process is about to give it up.
+                Err(StoreError::Locked { .. }) if tries < LOCK_TRIES => std::thread::sleep(LOCK_WAIT),
+                Err(error) => return Err(error),
+            }
+            tries += 1;
+        }
+    }
+
+    fn wipe(&mut self, task: TaskId) -> Result<(), StoreError> {
+        RocksStore::wipe(&self.tasks.join(task.to_string()))
+    }
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn open_state(_settings: &Settings) -> Result<Box<dyn Store>, Failure> {
-    tracing::warn!("this build has no RocksDB: state is in memory, and a restart reads the log from its beginning");
-    Ok(Box::new(crate::state::MemoryStore::default()))
+impl Stores for LocalStores {
+    fn open(&mut self, _task: TaskId) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(crate::state::MemoryStore::default()))
+    }
+
+    fn wipe(&mut self, _task: TaskId) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 fn read_or_make_id(path: &Path) -> Result<String, Failure> {
@@ -41,7 +106,6 @@ fn read_or_make_id(path: &Path) -> Result<String, Failure> {
     {
         return Ok(text.trim().to_owned());
     }
-    #[expect(clippy::disallowed_methods, reason = "the shell names itself; no figure depends on it")]
     let id = uuid::Uuid::new_v4().to_string();
     fs::write(path, &id).with_context(|| path.display().to_string())?;
     Ok(id)

@@ -4,7 +4,7 @@ use super::TopicsArgs;
 use crate::command::{Exit, Failure, Global, Outcome, Printer};
 use crate::config::Settings;
 use crate::log::LogError;
-use crate::log::kafka::topics::{Cleanup, TopicAdmin, TopicPlan, TopicState, plan};
+use crate::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, TopicState, plan};
 use crate::log::kafka::{KafkaSettings, StartFrom};
 use crate::model::duration;
 use serde::Serialize;
@@ -61,6 +61,7 @@ fn kafka_settings(settings: &Settings) -> KafkaSettings {
         input_topics: settings.input.topics.clone(),
         prefix: settings.output.prefix.clone(),
         start_from: StartFrom::Earliest,
+        keyed_by_user: settings.input.keyed_by_user,
     }
 }
 
@@ -72,7 +73,12 @@ fn rows(settings: &Settings, kafka: &KafkaSettings, create: bool) -> Result<Vec<
     }
     let inputs = rows.iter().map(|row| row.partitions).sum::<Option<u32>>();
     // Dead letters have as many partitions as the inputs: without those nobody knows how many.
-    let plans = plan(kafka, settings.partitions.rollup, inputs.unwrap_or(1));
+    let counts = PartitionCounts {
+        input: inputs.unwrap_or(1),
+        users: settings.partitions.users,
+        rollup: settings.partitions.rollup,
+    };
+    let plans = plan(kafka, counts);
     let created = match (create, inputs) {
         (true, Some(_)) => admin.create_missing(&plans, settings.topics.replication_factor)?,
         _ => Vec::new(),
@@ -152,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_missing_topic_and_a_different_one_are_findings() {
-        let plan = TopicPlan { name: "t".to_owned(), partitions: 4, cleanup: Cleanup::Compact };
+        let plan = TopicPlan { name: "t".to_owned(), partitions: 4, cleanup: Cleanup::Compact, takes_large: false };
         assert!(output_row(&plan, TopicState::AsPlanned, Some(4), false).is_right());
         let missing = output_row(&plan, TopicState::Missing, None, false);
         assert_eq!((missing.is_right(), missing.partitions), (false, Some(4)));

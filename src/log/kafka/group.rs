@@ -6,10 +6,12 @@
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
+use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
+use std::ffi::CStr;
 use std::sync::{Mutex, PoisonError};
 
 /// A report of the group that awaits its answer.
@@ -55,6 +57,26 @@ impl ConsumerContext for GroupContext {
         };
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
+}
+
+/// Whether this consumer is a member of its group, as far as it knows. Without a member id and a
+/// generation the brokers take a commit for one of somebody who needs no group, and check nothing:
+/// librdkafka forgets both where the group has shut it out.
+#[expect(unsafe_code, reason = "the client library does not show what is in the group's metadata")]
+pub fn is_member(consumer: &BaseConsumer<GroupContext>) -> bool {
+    // SAFETY: the client is alive.
+    let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
+    if metadata.is_null() {
+        return false;
+    }
+    // SAFETY: the metadata is ours until it is destroyed below; its member id is a C string.
+    let is_member = unsafe {
+        let id = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(metadata));
+        !id.is_empty() && sys::rd_kafka_consumer_group_metadata_generation_id(metadata) >= 0
+    };
+    // SAFETY: it came from `rd_kafka_consumer_group_metadata`, and is not used again.
+    unsafe { sys::rd_kafka_consumer_group_metadata_destroy(metadata) };
+    is_member && !consumer.assignment_lost()
 }
 
 /// librdkafka's own log, into ours.

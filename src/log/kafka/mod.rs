@@ -3,14 +3,18 @@
 //! A rebalance takes two polls: the first tells the worker, the second gives the group its answer.
 //! In between the worker commits what it gives up, or says where to begin in what it got. Errors
 //! that the brokers' clients can overcome are overcome here, within a bound; the others end the log.
+//! Beside the group there is a reader of the sources, and one of each changelog that is asked for.
 //! It neither decodes a record nor decides when to commit.
 #![expect(clippy::disallowed_methods, reason = "requests to brokers have deadlines, and waits between tries")]
 
 mod feed;
 mod fetch;
 mod group;
+mod handed;
 pub mod peek;
 mod publish;
+mod purge;
+mod reader;
 mod settings;
 mod streams;
 pub mod topics;
@@ -19,16 +23,20 @@ pub use feed::Feed;
 pub use settings::{KafkaSettings, StartFrom};
 pub use streams::Streams;
 
-use super::{Assignment, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream};
-use crate::model::record::{RecordIn, RecordOut};
-use fetch::{Fetcher, Message};
+use super::{Assignment, Changelog, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream};
+use crate::model::record::{RecordIn, RecordOut, Topic};
+use fetch::Fetcher;
 use group::{GroupContext, Report};
+use handed::{Handed, Position};
 use publish::Publisher;
+use purge::Purger;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
+use reader::{ChangelogReader, Ends, SourcesReader};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// While there are no records the group's events are looked at this often.
@@ -45,12 +53,18 @@ const REQUEST_BOUND: Duration = Duration::from_secs(60);
 pub struct KafkaLog {
     publisher: Publisher,
     fetcher: Fetcher,
+    sources: SourcesReader,
+    /// Opened with the first question about a changelog.
+    ends: Option<Arc<Ends>>,
+    purger: Purger,
     streams: Streams,
-    start_from: StartFrom,
-    /// What is ours, and the offset to go back to after an abort.
-    owned: BTreeMap<Stream, NextOffset>,
+    settings: KafkaSettings,
+    /// What is ours. A stream that is revoked is so until the group has its answer.
+    owned: BTreeMap<Stream, Position>,
     owed: Option<Answer>,
     paused: Vec<Stream>,
+    /// Ours, held back since they were given to us, and not fetched yet: where they begin.
+    deferred: BTreeMap<Stream, NextOffset>,
     /// Brokers were out of reach since ends were asked for the last time.
     disturbed: bool,
 }
@@ -72,16 +86,22 @@ impl KafkaLog {
             .consumer()
             .create_with_context(GroupContext::default())
             .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
-        let names: Vec<&str> = streams.topics().collect();
+        let (sources, _) = streams.source(Stream::Sources).unwrap_or_default();
+        let sources = SourcesReader::open(settings, sources)?;
+        let names: Vec<&str> = streams.shared_topics().collect();
         consumer.subscribe(&names).map_err(|e| broken("subscribe", &e))?;
         Ok(KafkaLog {
             publisher,
             fetcher: Fetcher::new(consumer)?,
+            sources,
+            ends: None,
+            purger: Purger::default(),
             streams,
-            start_from: settings.start_from,
+            settings: settings.clone(),
             owned: BTreeMap::new(),
             owed: None,
             paused: Vec::new(),
+            deferred: BTreeMap::new(),
             disturbed: false,
         })
     }
@@ -110,10 +130,12 @@ impl KafkaLog {
     }
 
     fn hear(&mut self, report: Report) -> Result<Option<LogEvent>, LogError> {
+        // The group goes on without an answer only where it lost us: what it asked before still holds.
+        self.answer()?;
         match report {
             Report::Assign(partitions) => {
                 let assigned = self.look_up(&partitions)?;
-                self.owned.extend(assigned.iter().map(|a| (a.stream, a.next)));
+                self.owned.extend(assigned.iter().map(|a| (a.stream, Position::at(a.next))));
                 self.owed = Some(Answer::Assign(assigned.iter().map(|a| (a.stream, a.next)).collect()));
                 Ok((!assigned.is_empty()).then_some(LogEvent::Assigned(assigned)))
             }
@@ -136,24 +158,41 @@ impl KafkaLog {
         match self.owed.take() {
             None => Ok(()),
             Some(Answer::Assign(begins)) => {
-                let list = self.list(begins.iter().map(|(stream, next)| (*stream, Some(*next))))?;
-                for begin in list.elements() {
-                    self.fetcher.forward(begin.topic(), begin.partition())?;
-                }
-                self.fetcher.consumer()?.incremental_assign(&list).map_err(|e| broken("take partitions", &e))?;
-                let held_back: Vec<Stream> = begins.into_keys().filter(|s| self.paused.contains(s)).collect();
-                self.pause(&held_back)
+                // What is held back is not fetched at all before it is wanted: fetched, paused and then sought,
+                // a partition may go on behind records that nobody took.
+                let (held_back, begun) = begins.into_iter().partition(|(stream, _)| self.paused.contains(stream));
+                self.deferred.extend::<BTreeMap<Stream, NextOffset>>(held_back);
+                self.begin(&begun)
             }
             Some(Answer::Unassign(streams)) => {
+                let begun: Vec<Stream> =
+                    streams.iter().copied().filter(|stream| self.deferred.remove(stream).is_none()).collect();
+                self.release(&begun)?;
                 self.owned.retain(|stream, _| !streams.contains(stream));
                 self.paused.retain(|stream| !streams.contains(stream));
-                let list = self.list(streams.into_iter().map(|stream| (stream, None)))?;
+                let list = self.list(begun.into_iter().map(|stream| (stream, None)))?;
                 for given_up in list.elements() {
                     self.fetcher.forget(given_up.topic(), given_up.partition());
                 }
                 self.fetcher.consumer()?.incremental_unassign(&list).map_err(|e| broken("give partitions up", &e))
             }
         }
+    }
+
+    /// librdkafka remembers a pause beyond the assignment: the partition would be silent when it returns.
+    fn release(&self, streams: &[Stream]) -> Result<(), LogError> {
+        let held_back = streams.iter().filter(|stream| self.paused.contains(stream));
+        let list = self.list(held_back.map(|stream| (*stream, None)))?;
+        self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))
+    }
+
+    /// Begins to fetch partitions that the group gave us.
+    fn begin(&mut self, begins: &BTreeMap<Stream, NextOffset>) -> Result<(), LogError> {
+        let list = self.list(begins.iter().map(|(stream, next)| (*stream, Some(*next))))?;
+        for begin in list.elements() {
+            self.fetcher.forward(begin.topic(), begin.partition())?;
+        }
+        self.fetcher.consumer()?.incremental_assign(&list).map_err(|e| broken("take partitions", &e))
     }
 
     /// Where to begin in partitions that are new to us.
@@ -167,11 +206,13 @@ impl KafkaLog {
         let committed = repeated("look the committed offsets up", || Ok(consumer.committed_offsets(list()?, REQUEST)?))
             .map_err(|e| undecided(&e))?;
         let starts = self.offsets_at(Offset::Beginning, list()?)?;
-        let begins = match self.start_from {
-            StartFrom::Earliest => starts.clone(),
+        let mut begins = match self.settings.start_from {
+            StartFrom::Earliest => BTreeMap::new(),
             StartFrom::Latest => self.offsets_at(Offset::End, list()?)?,
             StartFrom::Time(ms) => self.offsets_at(Offset::Offset(ms), list()?)?,
         };
+        // What our own tasks wrote is read from its first record on: another instance may have begun.
+        begins.retain(|stream, _| matches!(stream, Stream::Input(_)));
         let mut assigned = Vec::with_capacity(streams.len());
         for element in committed.elements() {
             element.error().map_err(|e| broken("look the committed offsets up", &e))?;
@@ -183,7 +224,8 @@ impl KafkaLog {
                 _ => None,
             };
             let log_start = known(&starts, stream)?;
-            let next = committed.as_ref().map_or_else(|| known(&begins, stream), |committed| Ok(committed.next))?;
+            let begin = begins.get(&stream).copied().unwrap_or(log_start);
+            let next = committed.as_ref().map_or(begin, |committed| committed.next);
             assigned.push(Assignment { stream, next, log_start, committed });
         }
         assigned.sort_by_key(|assignment| assignment.stream);
@@ -257,7 +299,7 @@ impl KafkaLog {
 
     /// Back to the committed offsets, as an aborted transaction wants it.
     fn rewind(&mut self) -> Result<(), LogError> {
-        let back: Vec<(Stream, NextOffset)> = self.owned.iter().map(|(stream, next)| (*stream, *next)).collect();
+        let back: Vec<(Stream, NextOffset)> = self.owned.iter().map(|(stream, at)| (*stream, at.committed)).collect();
         for (stream, next) in back {
             self.seek(stream, next)?;
         }
@@ -306,11 +348,14 @@ impl Log for KafkaLog {
             }
             // An empty assignment is no event, yet the group waits for its answer.
             self.answer()?;
+            let told = self.sources.take(each)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut batch = Handed::new(&self.streams, each);
-            let count = self.fetcher.take(left.min(EVENT_INTERVAL), |message| batch.hand(message))?;
-            let ends = batch.finish()?;
-            if count > 0 || left.is_zero() {
+            let wait = if told.count > 0 { Duration::ZERO } else { left.min(EVENT_INTERVAL) };
+            let mut batch = Handed::new(&self.streams, &mut self.owned, each);
+            let count = self.fetcher.take(wait, |message| batch.hand(message))?;
+            let mut ends = batch.finish()?;
+            ends.extend(told.end.map(|end| LogEvent::End(Stream::Sources, end)));
+            if count + told.count > 0 || left.is_zero() || !ends.is_empty() {
                 return Ok(ends);
             }
         }
@@ -337,15 +382,19 @@ impl Log for KafkaLog {
             return Err(LogError::Broken("a commit without an offset".to_owned()));
         }
         let group = consumer.group_metadata().ok_or_else(|| LogError::Broken("no group metadata".to_owned()))?;
-        let outcome = if consumer.assignment_lost() {
+        // Asked afterwards: who is a member now was one when the metadata was made. If the group has
+        // moved on since, the brokers refuse these offsets.
+        if !group::is_member(consumer) {
             self.publisher.abort()?;
-            CommitOutcome::Aborted
-        } else {
-            self.publisher.commit(&list, &group)?
-        };
-        match outcome {
-            CommitOutcome::Committed => self.owned.extend(offsets.iter().map(|(stream, next, _)| (*stream, *next))),
-            CommitOutcome::Aborted => self.rewind()?,
+            return Ok(CommitOutcome::Aborted);
+        }
+        let outcome = self.publisher.commit(&list, &group)?;
+        if outcome == CommitOutcome::Committed {
+            for (stream, next, _) in offsets {
+                if let Some(position) = self.owned.get_mut(stream) {
+                    position.committed = *next;
+                }
+            }
         }
         Ok(outcome)
     }
@@ -359,12 +408,18 @@ impl Log for KafkaLog {
         match &mut self.owed {
             Some(Answer::Assign(begins)) if begins.contains_key(&stream) => {
                 begins.insert(stream, next);
-                Ok(())
             }
             // Nothing of it will be read again.
-            Some(Answer::Unassign(streams)) if streams.contains(&stream) => Ok(()),
-            _ => self.seek_native(stream, next),
+            Some(Answer::Unassign(streams)) if streams.contains(&stream) => {}
+            _ if self.deferred.contains_key(&stream) => {
+                self.deferred.insert(stream, next);
+            }
+            _ => self.seek_native(stream, next)?,
         }
+        if let Some(position) = self.owned.get_mut(&stream) {
+            position.read = next;
+        }
+        Ok(())
     }
 
     fn ends(&mut self, streams: &[Stream]) -> Result<Option<Vec<NextOffset>>, LogError> {
@@ -396,120 +451,67 @@ impl Log for KafkaLog {
         self.paused.retain(|stream| !streams.contains(stream));
         let begun: Vec<Stream> = streams.iter().copied().filter(|stream| !self.awaits_assignment(*stream)).collect();
         let list = self.list(begun.into_iter().map(|stream| (stream, None)))?;
-        self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))
+        self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))?;
+        let wanted = |stream: &Stream| Some((*stream, self.deferred.remove(stream)?));
+        let begins: BTreeMap<Stream, NextOffset> = streams.iter().filter_map(wanted).collect();
+        if begins.is_empty() { Ok(()) } else { self.begin(&begins) }
+    }
+
+    /// The end is behind what is still in transactions: one that its writer has committed may be among
+    /// them. A [`Changelog`] says that it is read only where it has come that far.
+    fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError> {
+        let (topic, partition) = self.changelog_partition(partition)?;
+        let ends = self.real_ends()?;
+        repeated("look the changelog's ends up", || Ok(ends.of(&topic, partition, REQUEST)?))
+    }
+
+    fn changelog(&mut self, partition: u32, from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
+        let (topic, partition) = self.changelog_partition(partition)?;
+        let ends = self.real_ends()?;
+        Ok(Box::new(ChangelogReader::open(&self.settings, ends, (&topic, partition), from)?))
+    }
+
+    fn purge(&mut self, before: &[(Stream, NextOffset)]) {
+        let ours = before.iter().filter(|(stream, _)| matches!(stream, Stream::Repartition(_) | Stream::Partials(_)));
+        let cuts: Vec<_> = ours
+            .filter_map(|(stream, NextOffset(next))| {
+                let (topic, partition) = self.streams.source(*stream)?;
+                Some(((topic.to_owned(), partition), *next))
+            })
+            .collect();
+        if !cuts.is_empty() {
+            self.purger.ask(&self.settings, cuts);
+        }
     }
 }
 
 impl KafkaLog {
+    fn changelog_partition(&self, partition: u32) -> Result<(String, i32), LogError> {
+        let number =
+            Some(partition).filter(|p| *p < self.streams.users_partitions() + self.streams.partials_partitions());
+        let topic = self.settings.topic_name(Topic::Changelog);
+        match number.and_then(|number| i32::try_from(number).ok()) {
+            Some(number) => Ok((topic, number)),
+            None => Err(LogError::Broken(format!("{topic} has no partition {partition}"))),
+        }
+    }
+
+    fn real_ends(&mut self) -> Result<Arc<Ends>, LogError> {
+        if let Some(ends) = &self.ends {
+            return Ok(Arc::clone(ends));
+        }
+        Ok(Arc::clone(self.ends.insert(Arc::new(Ends::open(&self.settings)?))))
+    }
+
     fn awaits_assignment(&self, stream: Stream) -> bool {
-        matches!(&self.owed, Some(Answer::Assign(begins)) if begins.contains_key(&stream))
+        self.deferred.contains_key(&stream)
+            || matches!(&self.owed, Some(Answer::Assign(begins)) if begins.contains_key(&stream))
     }
 }
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// One batch on its way to the worker.
-struct Handed<'a, 'b> {
-    streams: &'a Streams,
-    each: &'a mut (dyn FnMut(Stream, &RecordIn<'_>) + 'b),
-    /// Records of a partition come in runs: its stream is looked up once a run.
-    run: Option<(usize, i32, Stream)>,
-    ends: Vec<(Stream, NextOffset)>,
-    fault: Option<LogError>,
-}
-
-impl<'a, 'b> Handed<'a, 'b> {
-    fn new(streams: &'a Streams, each: &'a mut (dyn FnMut(Stream, &RecordIn<'_>) + 'b)) -> Handed<'a, 'b> {
-        Handed { streams, each, run: None, ends: Vec::new(), fault: None }
-    }
-
-    fn hand(&mut self, message: &Message<'_>) {
-        let Some(stream) = self.stream(message) else { return };
-        match message.error() {
-            None => self.hand_record(stream, message),
-            Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF) => {
-                self.ends.push((stream, NextOffset(message.offset())));
-            }
-            Some(code) => self.note_fault(code, message),
-        }
-    }
-
-    #[inline]
-    fn hand_record(&mut self, stream: Stream, message: &Message<'_>) {
-        if !self.ends.is_empty() {
-            // The end has moved on since.
-            self.ends.retain(|(ended, _)| *ended != stream);
-        }
-        let (Stream::Input(partition) | Stream::Partials(partition)) = stream;
-        let record = RecordIn {
-            partition,
-            offset: message.offset(),
-            key: message.key(),
-            value: message.value(),
-            timestamp_ms: message.timestamp_ms(),
-            headers: message,
-        };
-        (self.each)(stream, &record);
-    }
-
-    #[inline]
-    fn stream(&mut self, message: &Message<'_>) -> Option<Stream> {
-        if let Some((topic, partition, stream)) = self.run
-            && topic == message.topic_id()
-            && partition == message.partition()
-        {
-            return Some(stream);
-        }
-        let stream = self.streams.stream(message.topic(), message.partition());
-        match stream {
-            Some(stream) => self.run = Some((message.topic_id(), message.partition(), stream)),
-            None => self.note_unknown(message),
-        }
-        stream
-    }
-
-    fn note_unknown(&mut self, message: &Message<'_>) {
-        let what = format!("{} [{}]", message.topic(), message.partition());
-        self.fault.get_or_insert(LogError::Broken(format!("a record of {what}, which is none of ours")));
-    }
-
-    fn note_fault(&mut self, code: RDKafkaRespErr, message: &Message<'_>) {
-        let what = format!("{} [{}]", message.topic(), message.partition());
-        let why = message.error_text();
-        let fault = match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => LogError::Refused {
-                what,
-                message: format!(
-                    "the log does not hold the offset to go on from (offset {}: {why}). Records that tailburn had not \
-                     read were deleted, or the topic was made anew: lengthen its retention, and start with a new \
-                     application_id or state directory",
-                    message.offset()
-                ),
-            },
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => LogError::Refused { what, message: why },
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_MSG | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION => {
-                LogError::Broken(format!("{what}: an unreadable record at offset {}: {why}", message.offset()))
-            }
-            _ => {
-                tracing::warn!(target: "tailburn::kafka", partition = what, reason = why, "reading is disturbed");
-                return;
-            }
-        };
-        self.fault.get_or_insert(fault);
-    }
-
-    fn finish(self) -> Result<Vec<LogEvent>, LogError> {
-        match self.fault {
-            Some(fault) => Err(fault),
-            None => Ok(self.ends.into_iter().map(|(stream, next)| LogEvent::End(stream, next)).collect()),
-        }
     }
 }
 

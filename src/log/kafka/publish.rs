@@ -64,7 +64,7 @@ impl ProducerContext for PublishContext {
     /// Only failures are reported; librdkafka then lets the transaction be aborted only.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            tracing::warn!(target: "tailburn::kafka", %error, "a record was not delivered; its transaction is aborted");
+            tracing::debug!(target: "tailburn::kafka", %error, "a record was not delivered; its transaction is aborted");
         }
     }
 }
@@ -73,7 +73,7 @@ impl Publisher {
     /// Connects, and ends what an earlier holder of the transactional id left open.
     pub fn open(settings: &KafkaSettings) -> Result<Publisher, LogError> {
         let config = settings.producer();
-        let names = Topic::OUTPUTS.into_iter().chain([Topic::Partials]);
+        let names = Topic::OUTPUTS.into_iter().chain(Topic::INTERNAL);
         Ok(Publisher {
             producer: connect(&config)?,
             config,
@@ -118,14 +118,19 @@ impl Publisher {
     ) -> Result<CommitOutcome, LogError> {
         self.begin()?;
         if self.doomed {
-            return self.abort().map(|()| CommitOutcome::Aborted);
+            self.abort()?;
+            self.renew("a record was not delivered")?;
+            return Ok(CommitOutcome::Aborted);
         }
         let started = Instant::now();
         self.producer.client().context().disturbed.store(false, Ordering::Relaxed);
         let outcome = self.publish(offsets, group, started + CALL_BOUND)?;
         let disturbed = self.producer.client().context().disturbed.load(Ordering::Relaxed);
-        if disturbed || started.elapsed() > SLOW_COMMIT {
-            self.renew()?;
+        if outcome == CommitOutcome::Aborted {
+            // librdkafka would number its records on, with holes for those that the abort purged.
+            self.renew("a transaction was aborted")?;
+        } else if disturbed || started.elapsed() > SLOW_COMMIT {
+            self.renew("a commit was disturbed")?;
         }
         Ok(outcome)
     }
@@ -145,10 +150,15 @@ impl Publisher {
                 break;
             }
         }
-        let committed = sent && self.again("commit", deadline, |producer, left| producer.commit_transaction(left))?;
-        if !committed {
+        if !sent {
             self.abort()?;
             return Ok(CommitOutcome::Aborted);
+        }
+        if !self.again("commit", deadline, |producer, left| producer.commit_transaction(left))? {
+            // It was asked for, and the brokers may have heard: librdkafka can abort by taking a new epoch,
+            // which says nothing of a transaction that had been decided before.
+            self.abort()?;
+            return Err(LogError::Broken("a commit failed, and whether it counts is not known".to_owned()));
         }
         self.open = None;
         Ok(CommitOutcome::Committed)
@@ -227,8 +237,8 @@ impl Publisher {
     }
 
     /// A new producer with the same id: its epoch shuts out whatever the old one left under way.
-    fn renew(&mut self) -> Result<(), LogError> {
-        tracing::info!(target: "tailburn::kafka", "a commit was disturbed: replacing the producer");
+    fn renew(&mut self, why: &str) -> Result<(), LogError> {
+        tracing::info!(target: "tailburn::kafka", why, "replacing the producer");
         self.producer = connect(&self.config)?;
         Ok(())
     }

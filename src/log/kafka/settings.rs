@@ -35,7 +35,12 @@ pub struct KafkaSettings {
     /// In front of every topic of ours.
     pub prefix: String,
     pub start_from: StartFrom,
+    /// The inputs are keyed by user: nothing is repartitioned, and there is no topic for it.
+    pub keyed_by_user: bool,
 }
+
+/// What our own topics take. A record of somebody else that is larger, and a dead letter, is cut.
+pub const LARGEST_BYTES: usize = 16 << 20;
 
 /// How long a transaction may stay open before the broker aborts it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -86,7 +91,20 @@ const CONSUMER: [(&str, &str); 10] = [
     ("check.crcs", "true"),
 ];
 
-const PRODUCER: [(&str, &str); 7] = [
+/// One partition beside the group. What waits is on top of what the group's consumer holds, and its
+/// end is told only after the brokers waited for more.
+const READER: [(&str, &str); 7] = [
+    ("fetch.queue.backoff.ms", "2"),
+    ("fetch.wait.max.ms", "50"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("max.partition.fetch.bytes", "8388608"),
+    ("fetch.max.bytes", "8388608"),
+    ("retry.backoff.ms", "5"),
+    ("check.crcs", "true"),
+];
+
+const PRODUCER: [(&str, &str); 8] = [
+    ("message.max.bytes", "16777216"),
     ("retry.backoff.ms", "5"),
     ("retry.backoff.max.ms", "20"),
     ("transaction.timeout.ms", "15000"),
@@ -121,13 +139,26 @@ impl KafkaSettings {
         Ok(())
     }
 
-    /// The name of one of our topics on the broker.
+    /// The name of one of our topics on the broker. Internal ones carry the application id: another
+    /// application must not read what the tasks of this one tell each other.
     pub fn topic_name(&self, topic: Topic) -> String {
-        format!("{}{}", self.prefix, topic.name())
+        match topic.name().strip_prefix("internal.") {
+            Some(name) => format!("{}internal.{}.{name}", self.prefix, self.group_id),
+            None => format!("{}{}", self.prefix, topic.name()),
+        }
     }
 
     pub(super) fn consumer(&self) -> ClientConfig {
-        let mut config = self.client(&CONSUMER);
+        self.reads(&CONSUMER)
+    }
+
+    /// Reads beside the group: librdkafka wants a group's name, but it is never joined.
+    pub(super) fn reader(&self) -> ClientConfig {
+        self.reads(&READER)
+    }
+
+    fn reads(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        let mut config = self.client(defaults);
         config.set("group.id", &self.group_id);
         let fixed = FIXED.iter().filter(|(name, _)| !is_producers(name));
         for (name, value) in fixed.chain([&super::fetch::BATCH_PROPERTY]) {
@@ -185,6 +216,7 @@ mod tests {
             input_topics: vec!["request-outcomes".into()],
             prefix: "tailburn.".into(),
             start_from: StartFrom::Earliest,
+            keyed_by_user: false,
         }
     }
 

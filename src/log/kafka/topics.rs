@@ -3,16 +3,16 @@
 //! It never changes or deletes a topic that is there: a difference is named, for a person to decide.
 
 use super::group::log_line;
-use super::settings::KafkaSettings;
+use super::settings::{KafkaSettings, LARGEST_BYTES};
 use super::streams::Streams;
 use crate::log::LogError;
 use crate::model::record::Topic;
 use crate::model::time::{DAY_MS, Ms};
-use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
 use std::time::{Duration, Instant};
 
 const REQUEST: Duration = Duration::from_secs(15);
@@ -35,6 +35,8 @@ pub struct TopicPlan {
     pub name: String,
     pub partitions: u32,
     pub cleanup: Cleanup,
+    /// Takes records as large as we write them: one key's part of a boundary, a dead letter as it came.
+    pub takes_large: bool,
 }
 
 /// How a topic compares to its plan.
@@ -46,16 +48,42 @@ pub enum TopicState {
     Differs(Vec<String>),
 }
 
-/// The topics that tailburn writes, each with one partition per rollup task (dead letters: one per
-/// input partition).
-pub fn plan(settings: &KafkaSettings, rollup_partitions: u32, input_partitions: u32) -> Vec<TopicPlan> {
-    let all = Topic::OUTPUTS.into_iter().chain([Topic::Partials]);
+/// The partition counts that everything else follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionCounts {
+    /// Of all input topics together.
+    pub input: u32,
+    /// Users tasks; where the inputs are keyed by user, those of the input count instead.
+    pub users: u32,
+    /// Rollup tasks.
+    pub rollup: u32,
+}
+
+/// The topics that tailburn writes.
+pub fn plan(settings: &KafkaSettings, counts: PartitionCounts) -> Vec<TopicPlan> {
+    let internal = Topic::INTERNAL.into_iter();
+    let internal = internal.filter(|topic| *topic != Topic::Repartition || !settings.keyed_by_user);
+    let users = if settings.keyed_by_user { counts.input } else { counts.users };
+    let all = Topic::OUTPUTS.into_iter().chain(internal);
     all.map(|topic| TopicPlan {
         name: settings.topic_name(topic),
-        partitions: if topic == Topic::DeadLetters { input_partitions } else { rollup_partitions },
+        partitions: partitions(topic, PartitionCounts { users, ..counts }),
         cleanup: cleanup(topic),
+        takes_large: true,
     })
     .collect()
+}
+
+/// One partition per task that writes or reads it.
+fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
+    match topic {
+        Topic::DeadLetters => counts.input,
+        Topic::Repartition => counts.users,
+        // The users tasks' first: rollup task r writes partition users + r.
+        Topic::Changelog => counts.users + counts.rollup,
+        Topic::Sources => 1,
+        _ => counts.rollup,
+    }
 }
 
 fn cleanup(topic: Topic) -> Cleanup {
@@ -66,8 +94,9 @@ fn cleanup(topic: Topic) -> Cleanup {
         Topic::SloHistory | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts => {
             Cleanup::Delete { retention_ms: Some(400 * DAY_MS) }
         }
-        // Read again from the oldest checkpoint on: this is how long an instance may be away.
-        Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
+        Topic::Changelog | Topic::Sources => Cleanup::Compact,
+        // What was read is purged. This is for what nobody reads: how long all may be away.
+        Topic::Repartition | Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
         Topic::DeadLetters => Cleanup::Delete { retention_ms: None },
     }
 }
@@ -134,7 +163,20 @@ impl TopicAdmin {
             }),
         };
         let inputs = settings.input_topics.iter().map(|name| counted(name)).collect::<Result<Vec<_>, LogError>>()?;
-        Ok(Streams::new(&inputs, counted(&settings.topic_name(Topic::Partials))?))
+        let ours = |topic: Topic| counted(&settings.topic_name(topic));
+        let repartition = if settings.keyed_by_user { None } else { Some(ours(Topic::Repartition)?) };
+        let (sources, _) = ours(Topic::Sources)?;
+        let streams = Streams::new(&inputs, repartition, ours(Topic::Partials)?, sources);
+        let (changelog, found) = ours(Topic::Changelog)?;
+        let wanted = streams.users_partitions() + streams.partials_partitions();
+        if found != wanted {
+            let message = format!(
+                "has {found} partitions, not {wanted} (one per users task and one per rollup task): tasks would find \
+                 one another's state. Partition counts cannot be changed: start with a new output.prefix"
+            );
+            return Err(LogError::Refused { what: changelog, message });
+        }
+        Ok(streams)
     }
 
     /// Compares topics with their plans.
@@ -154,7 +196,7 @@ impl TopicAdmin {
         if missing.is_empty() {
             return Ok(Vec::new());
         }
-        let settings: Vec<_> = missing.iter().map(|plan| configuration(plan.cleanup)).collect();
+        let settings: Vec<_> = missing.iter().map(|plan| configuration(plan)).collect();
         let wanted =
             missing.iter().zip(&settings).map(|(plan, settings)| new_topic(plan, settings, replication_factor));
         let wanted = wanted.collect::<Result<Vec<_>, LogError>>()?;
@@ -177,6 +219,20 @@ impl TopicAdmin {
         Ok(names)
     }
 
+    /// Deletes the records before these offsets; says for which partitions that failed, and why.
+    pub(super) fn delete_before(&self, offsets: &TopicPartitionList) -> Result<Vec<String>, LogError> {
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+        let deleted = self
+            .runtime
+            .block_on(self.client.delete_records(offsets, &options))
+            .map_err(|e| LogError::Broken(format!("the brokers at {}: delete records: {e}", self.brokers)))?;
+        let failed = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let error = element.error().err()?;
+            Some(format!("{} [{}]: {error}", element.topic(), element.partition()))
+        };
+        Ok(deleted.elements().iter().filter_map(failed).collect())
+    }
+
     /// A broker learns of a new topic a moment after the controller made it.
     fn await_visible(&self, names: &[String]) -> Result<(), LogError> {
         let deadline = Instant::now() + REQUEST;
@@ -197,7 +253,7 @@ impl TopicAdmin {
         if partitions != plan.partitions {
             differences.push(format!("has {partitions} partitions, not {}", plan.partitions));
         }
-        for (name, wanted) in configuration(plan.cleanup) {
+        for (name, wanted) in configuration(plan) {
             let found = self.configured(&plan.name, name)?;
             if found != wanted {
                 differences.push(format!("has {name}={found}, not {wanted}"));
@@ -223,7 +279,15 @@ impl TopicAdmin {
 }
 
 /// The settings of a topic that tailburn depends on.
-fn configuration(cleanup: Cleanup) -> Vec<(&'static str, String)> {
+fn configuration(plan: &TopicPlan) -> Vec<(&'static str, String)> {
+    let mut all = retention(plan.cleanup);
+    if plan.takes_large {
+        all.push(("max.message.bytes", LARGEST_BYTES.to_string()));
+    }
+    all
+}
+
+fn retention(cleanup: Cleanup) -> Vec<(&'static str, String)> {
     match cleanup {
         Cleanup::Compact => vec![("cleanup.policy", "compact".to_owned())],
         Cleanup::Delete { retention_ms: None } => vec![("cleanup.policy", "delete".to_owned())],
@@ -249,4 +313,52 @@ fn new_topic<'a>(
     })?;
     let topic = NewTopic::new(&plan.name, partitions, TopicReplication::Fixed(replication_factor));
     Ok(settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::StartFrom;
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const COUNTS: PartitionCounts = PartitionCounts { input: 3, users: 5, rollup: 2 };
+
+    fn planned(keyed_by_user: bool) -> Vec<(String, u32, Cleanup)> {
+        let settings = KafkaSettings {
+            properties: BTreeMap::new(),
+            group_id: "app".to_owned(),
+            transactional_id: String::new(),
+            input_topics: Vec::new(),
+            prefix: "p.".to_owned(),
+            start_from: StartFrom::Earliest,
+            keyed_by_user,
+        };
+        let plans = plan(&settings, COUNTS).into_iter();
+        plans.map(|plan| (plan.name, plan.partitions, plan.cleanup)).skip(Topic::OUTPUTS.len() - 1).collect()
+    }
+
+    #[test]
+    fn a_topic_has_a_partition_per_task() {
+        let week = Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS };
+        let expected = [
+            ("p.dead-letters", 3, Cleanup::Delete { retention_ms: None }),
+            ("p.internal.app.repartition", 5, week),
+            ("p.internal.app.partials", 2, week),
+            ("p.internal.app.changelog", 7, Cleanup::Compact),
+            ("p.internal.app.sources", 1, Cleanup::Compact),
+        ];
+        assert_eq!(planned(false), expected.map(|(name, count, cleanup)| (name.to_owned(), count, cleanup)));
+    }
+
+    #[test]
+    fn inputs_keyed_by_user_need_no_repartition_and_have_a_users_task_each() {
+        let names = planned(true).into_iter().map(|(name, partitions, _)| (name, partitions));
+        let expected = [
+            ("p.dead-letters", 3),
+            ("p.internal.app.partials", 2),
+            ("p.internal.app.changelog", 5),
+            ("p.internal.app.sources", 1),
+        ];
+        assert_eq!(names.collect::<Vec<_>>(), expected.map(|(name, count)| (name.to_owned(), count)));
+    }
 }

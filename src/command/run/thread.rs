@@ -1,0 +1,119 @@
+//! One worker and its thread: opens its view of the log, and turns until it is told to stop.
+#![expect(clippy::disallowed_methods, reason = "when to commit is the shell's decision, and no figure depends on it")]
+
+use super::live::Process;
+use super::recovery::{Ended, Recovery, ended};
+use crate::command::observe::Published;
+use crate::command::{Failure, assemble, decoder};
+use crate::config;
+use crate::log::Stream;
+use crate::log::kafka::{KafkaLog, Streams};
+use crate::model::time::Ms;
+use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
+use crate::telemetry::names;
+use crate::worker::{Tasks, Worker};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a poll waits for records where there are none.
+const POLL_WAIT: Duration = Duration::from_millis(20);
+/// A commit is made early once so many records were read since the last one.
+const COMMIT_RECORDS: u64 = 500_000;
+
+pub struct WorkerThread<'a> {
+    process: &'a Process,
+    index: u32,
+    began: Instant,
+}
+
+impl<'a> WorkerThread<'a> {
+    pub fn new(process: &'a Process, index: u32) -> WorkerThread<'a> {
+        WorkerThread { process, index, began: Instant::now() }
+    }
+
+    /// Works until the process is told to stop.
+    pub fn run(&self, recovery: &mut Recovery) -> Result<(), Ended> {
+        let worker = self.open()?;
+        self.turn(worker, recovery)
+    }
+
+    fn open(&self) -> Result<Worker<KafkaLog>, Ended> {
+        let process = self.process;
+        let settings = &process.settings;
+        let log = KafkaLog::open(&process.kafka(self.index)).map_err(|e| ended(e.into()))?;
+        let names = source_names(log.streams());
+        let inputs = names.len() as u32;
+        let decoder = decoder::of_records(&settings.input).map_err(Failure::from)?;
+        let route = Route::new(decoder, names, DeadLetterForm::Record { partitions: inputs });
+        let ids = assemble::user_ids(settings, config::UserIds::Hmac)?;
+        let setup = assemble::setup(settings, &process.slos, inputs, ids, process.output_format(), process.identity())?;
+        Ok(Worker::new(log, Tasks::new(setup, Box::new(process.state.stores()), route)))
+    }
+
+    fn turn(&self, mut worker: Worker<KafkaLog>, recovery: &mut Recovery) -> Result<(), Ended> {
+        let settings = &self.process.settings;
+        let commit_every = Duration::from_millis(settings.state.commit_interval_ms.unsigned_abs());
+        let mut published = Published::new(Arc::clone(&self.process.board), self.process.output_format())?;
+        let (mut committed, mut told) = (Instant::now(), Instant::now());
+        let mut read = 0;
+        while !self.process.signals.is_told_to_stop() {
+            let turn = worker.poll(POLL_WAIT, now_ms()).map_err(ended)?;
+            read += turn.records;
+            let due = committed.elapsed() >= commit_every || read >= COMMIT_RECORDS;
+            if worker.is_leaving() || due && (read > 0 || worker.has_news()) {
+                self.commit(&mut worker, &mut published, recovery)?;
+                (committed, read) = (Instant::now(), 0);
+            }
+            if told.elapsed() >= commit_every {
+                self.tell(&worker, &published);
+                told = Instant::now();
+            }
+        }
+        worker.checkpoint_all();
+        self.commit(&mut worker, &mut published, recovery)?;
+        worker.flush().map_err(ended)?;
+        tracing::info!(worker = self.index, "stopped: everything read is committed and checkpointed");
+        Ok(())
+    }
+
+    /// The clock of checkpoints: it never goes back.
+    fn elapsed_ms(&self) -> Ms {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// For those who look from outside.
+    fn tell(&self, worker: &Worker<KafkaLog>, published: &Published) {
+        let all = self.process.tell(self.index, &worker.figures(), Some(worker.is_live()));
+        published.tell(&all, Some(now_ms()));
+        if let Some(checkpointed_ms) = worker.figures().checkpointed_ms {
+            metrics::gauge!(names::CHECKPOINT_AGE).set((self.elapsed_ms() - checkpointed_ms) as f64 / 1_000.0);
+        }
+    }
+
+    fn commit(
+        &self,
+        worker: &mut Worker<KafkaLog>,
+        published: &mut Published,
+        recovery: &mut Recovery,
+    ) -> Result<(), Ended> {
+        let began = Instant::now();
+        let outcome = worker.commit(published, self.elapsed_ms()).map_err(ended);
+        if outcome.is_ok() {
+            recovery.went_well();
+        }
+        let word = if outcome.is_ok() { "committed" } else { "aborted" };
+        metrics::counter!(names::COMMITS, "outcome" => word).increment(1);
+        metrics::histogram!(names::COMMIT_DURATION).record(began.elapsed().as_secs_f64());
+        outcome
+    }
+}
+
+fn source_names(streams: &Streams) -> Vec<SourceName> {
+    let name = |number| streams.source(Stream::Input(number));
+    let names = (0..).map_while(name);
+    names.map(|(topic, partition)| SourceName { topic: topic.to_owned(), partition: partition as u32 }).collect()
+}
+
+fn now_ms() -> Ms {
+    jiff::Timestamp::now().as_millisecond()
+}

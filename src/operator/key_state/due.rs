@@ -1,0 +1,87 @@
+//! When something may happen to a key of which nothing is said: the boundaries before that need not be
+//! evaluated (contract, section 3).
+//!
+//! A boundary too many costs time, one too few changes what is published; the tests of
+//! `pipeline::rollup` compare with evaluating every one.
+
+use super::{KeyFacts, KeyState, Moments};
+use crate::model::output::AlertCohort;
+use crate::model::time::{HOUR_MS, Ms, PANE_MS, ceil_to, floor_to, slice_ms};
+use crate::operator::alert::GIVE_UP_AFTER_MS;
+use crate::operator::burn_rate::RuleState;
+use crate::operator::cohort_episode::Cohorts;
+use crate::operator::status::spent_at;
+
+/// What of a key may change although nothing is said of it and nothing leaves.
+#[derive(PartialEq)]
+pub struct Undertow {
+    rules: Vec<RuleState>,
+    cohorts: Cohorts,
+    leading_cohort: Option<AlertCohort>,
+    /// Per user window two bits: whether it had its first step, and whether that found users.
+    users: u32,
+}
+
+impl KeyState {
+    /// To be compared from boundary to boundary: where it stays, and nothing left, only time went on.
+    pub fn undertow(&self) -> Undertow {
+        let (rules, cohorts) = (self.rules.clone(), self.cohorts.clone());
+        let bits =
+            (0..self.users.len()).map(|i| u32::from(self.users[i].is_some()) | u32::from(self.has_users(i)) << 1);
+        let users = bits.fold(0, |all, two| all << 2 | two);
+        Undertow { rules, cohorts, leading_cohort: self.leading_cohort.clone(), users }
+    }
+
+    fn has_users(&self, window: usize) -> bool {
+        self.users[window].as_ref().is_some_and(|u| u.users > 0 || u.users_too_few > 0)
+    }
+
+    /// The next boundary at which something may happen, unless something is said of the key before.
+    /// To be asked after a boundary at which only time went on.
+    pub fn quiet_until_ms(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Ms {
+        let next_ms = now.at_ms + PANE_MS;
+        if !self.exists() || self.was_redefined {
+            return next_ms;
+        }
+        let at_least = |ms: Ms| ceil_to(ms, PANE_MS);
+        let after = |ms: Ms| floor_to(ms, PANE_MS) + PANE_MS;
+        let multiple = |of_ms: Ms| at_least(floor_to(now.at_ms, of_ms) + of_ms);
+        let mut until_ms = multiple(HOUR_MS);
+        let mut not_beyond = |ms: Ms| {
+            if ms > now.at_ms {
+                until_ms = until_ms.min(ms);
+            }
+        };
+        if self.has_news {
+            not_beyond(multiple(now.status_interval_ms));
+        }
+        self.windows.next_expiry_ms(facts.layout).into_iter().for_each(&mut not_beyond);
+        for (rule, spec) in self.rules.iter().zip(facts.specs) {
+            rule.deadlines(spec, self.first_ms()).into_iter().flatten().map(at_least).for_each(&mut not_beyond);
+        }
+        not_beyond(after(self.last_ms() + facts.slo.no_data_after_ms));
+        not_beyond(after(self.last_ms() + GIVE_UP_AFTER_MS));
+        for (window, window_ms) in facts.slo.user_windows_ms.iter().enumerate() {
+            let is_empty = self.users.get(window).is_some_and(Option::is_some) && !self.has_users(window);
+            if !is_empty || !self.cohorts.is_empty() {
+                not_beyond(multiple(slice_ms(*window_ms)));
+            }
+        }
+        self.spends_before_ms(facts, now.at_ms, until_ms)
+    }
+
+    /// The first boundary before `until_ms` at which the state sees more of the budget spent than at
+    /// `at_ms`, or `until_ms`.
+    fn spends_before_ms(&self, facts: &KeyFacts<'_>, at_ms: Ms, until_ms: Ms) -> Ms {
+        let now = spent_at(self, facts, at_ms);
+        let (mut same_ms, mut more_ms) = (at_ms, until_ms);
+        if spent_at(self, facts, until_ms - PANE_MS) == now {
+            return until_ms;
+        }
+        while more_ms - same_ms > PANE_MS {
+            let middle_ms = floor_to((same_ms + more_ms) / 2, PANE_MS);
+            if spent_at(self, facts, middle_ms) == now { same_ms = middle_ms } else { more_ms = middle_ms }
+        }
+        more_ms
+    }
+}

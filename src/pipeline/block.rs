@@ -1,0 +1,326 @@
+//! Verdicts on their way from route to users: what a block of the repartition topic holds.
+//!
+//! A block is a head and then its events, one behind the other, so that a writer appends and a reader
+//! borrows. Texts that many events share stand in the head once. SLOs are named by their filters: a
+//! reader with other definitions takes what it knows and leaves the rest.
+
+use super::intern::NONE;
+use super::users::example_hash;
+use crate::model::outcome::Outcome;
+use crate::model::time::Ms;
+use crate::operator::classify::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// A block is closed at this size: well below what brokers take.
+pub const BLOCK_BYTES: usize = 384 * 1_024;
+
+/// The version of the layout, the first byte of every block.
+const VERSION: u8 = 1;
+
+/// What stands in front of the events.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head<'a> {
+    version: u8,
+    /// The input partition that the events are from.
+    pub source: u32,
+    /// The first record that the block is about, and the one behind the last.
+    pub first_offset: i64,
+    pub next_offset: i64,
+    /// The source's watermark behind the block: nothing that follows becomes visible at or before it.
+    pub watermark_ms: Option<Ms>,
+    /// The watermark was raised because the source alone held T back (contract, section 3).
+    pub is_incomplete: bool,
+    /// By the number that events use: the SLO's filters.
+    pub slos: Vec<u64>,
+    #[serde(borrow)]
+    pub tenants: Vec<&'a str>,
+    /// Attribute tuples as [`super::intern::tuple`] writes them.
+    #[serde(borrow)]
+    pub tuples: Vec<&'a [u8]>,
+    pub events: u32,
+}
+
+/// One outcome that some SLO counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event<'a> {
+    pub time_ms: Ms,
+    /// The boundary at which it becomes visible.
+    pub boundary_ms: Ms,
+    pub weight_micros: u64,
+    pub tenant: u32,
+    pub tuple: u32,
+    pub latency: i16,
+    pub is_late: bool,
+    pub user: Option<&'a str>,
+    /// Four SLOs a byte, trailing zeros left out; see [`Codes`].
+    codes: &'a [u8],
+    pub example: Option<Example<'a>>,
+}
+
+/// A bad event, as an example of what went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example<'a> {
+    pub hash: u64,
+    pub trace_id: Option<&'a str>,
+    pub operation: Option<&'a str>,
+    pub status: Option<i64>,
+    pub dependency: Option<&'a str>,
+}
+
+impl<'a> Example<'a> {
+    pub fn of(outcome: &'a Outcome<'_>) -> Example<'a> {
+        Example {
+            hash: example_hash(outcome),
+            trace_id: outcome.trace_id.as_deref(),
+            operation: outcome.operation.as_deref(),
+            status: outcome.status,
+            dependency: outcome.dependency.as_deref(),
+        }
+    }
+}
+
+/// Why a block cannot be read: it is none, or of a build that writes them otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    #[error(
+        "a block of verdicts has layout {found}, this build reads {VERSION}: let the build that wrote it read it, and stop \
+         it gracefully"
+    )]
+    Version { found: u8 },
+    #[error("a block of verdicts cannot be {what}: {source}")]
+    Bytes { what: &'static str, source: postcard::Error },
+}
+
+/// Verdicts of one event, two bits an SLO; an SLO that does not count it has none.
+#[derive(Clone, Debug, Default)]
+pub struct Codes(Vec<u8>);
+
+impl Codes {
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn set(&mut self, slo: usize, verdict: Verdict) {
+        let code = match verdict {
+            Verdict::Excluded => return,
+            Verdict::Good => 1,
+            Verdict::Bad => 2,
+            Verdict::Unclassified => 3,
+        };
+        if self.0.len() <= slo / 4 {
+            self.0.resize(slo / 4 + 1, 0);
+        }
+        self.0[slo / 4] |= code << (slo % 4 * 2);
+    }
+}
+
+impl Event<'_> {
+    /// The verdicts, with the number of the SLO as the block counts them.
+    pub fn verdicts(&self) -> impl Iterator<Item = (usize, Verdict)> {
+        self.codes.iter().enumerate().flat_map(|(at, byte)| {
+            (0..4).filter_map(move |i| {
+                let verdict = match byte >> (i * 2) & 3 {
+                    1 => Verdict::Good,
+                    2 => Verdict::Bad,
+                    3 => Verdict::Unclassified,
+                    _ => return None,
+                };
+                Some((at * 4 + i, verdict))
+            })
+        })
+    }
+}
+
+/// Everything about an event but the numbers of its texts.
+pub struct Arriving<'a> {
+    pub time_ms: Ms,
+    pub boundary_ms: Ms,
+    pub weight_micros: u64,
+    pub latency: i16,
+    pub is_late: bool,
+    pub user: Option<&'a str>,
+    pub codes: &'a Codes,
+    pub example: Option<Example<'a>>,
+}
+
+/// Texts of a block by the number that the intake gives them.
+#[derive(Debug, Default)]
+struct Numbered {
+    /// By the intake's number: the block's.
+    own: Vec<u32>,
+    /// By the block's number: the intake's.
+    used: Vec<u32>,
+}
+
+impl Numbered {
+    fn number(&mut self, text: u32) -> u32 {
+        let at = text as usize;
+        if at >= self.own.len() {
+            self.own.resize(at + 1, NONE);
+        }
+        if self.own[at] == NONE {
+            self.own[at] = self.used.len() as u32;
+            self.used.push(text);
+        }
+        self.own[at]
+    }
+
+    fn clear(&mut self) {
+        for text in self.used.drain(..) {
+            self.own[text as usize] = NONE;
+        }
+    }
+}
+
+/// The block that a users partition gets next from a source.
+#[derive(Debug, Default)]
+pub struct BlockWriter {
+    tenants: Numbered,
+    tuples: Numbered,
+    events: Vec<u8>,
+    count: u32,
+    first_offset: Option<i64>,
+    /// What the last block said.
+    told_ms: Option<Ms>,
+}
+
+/// What a block says beside its events.
+pub struct Sealing<'a> {
+    pub source: u32,
+    pub next_offset: i64,
+    pub watermark_ms: Option<Ms>,
+    pub is_incomplete: bool,
+    pub slos: &'a [u64],
+}
+
+impl BlockWriter {
+    /// Appends an event; `tenant` and `tuple` are the intake's numbers. `true`: the block is full.
+    pub fn add(&mut self, offset: i64, tenant: u32, tuple: u32, event: &Arriving<'_>) -> Result<bool, BlockError> {
+        self.first_offset.get_or_insert(offset);
+        let event = Event {
+            time_ms: event.time_ms,
+            boundary_ms: event.boundary_ms,
+            weight_micros: event.weight_micros,
+            tenant: self.tenants.number(tenant),
+            tuple: self.tuples.number(tuple),
+            latency: event.latency,
+            is_late: event.is_late,
+            user: event.user,
+            codes: &event.codes.0,
+            example: event.example,
+        };
+        let written = postcard::to_extend(&event, std::mem::take(&mut self.events));
+        self.events = written.map_err(|source| BlockError::Bytes { what: "written", source })?;
+        self.count += 1;
+        Ok(self.events.len() >= BLOCK_BYTES)
+    }
+
+    /// Whether there is something to say: events, or a watermark that lets another boundary close.
+    pub fn has_news(&self, boundary_ms: Option<Ms>) -> bool {
+        self.count > 0 || boundary_ms > self.told_ms
+    }
+
+    /// The bytes of the block; the next one begins empty. `texts` gives the intake's texts.
+    pub fn seal<'t>(
+        &mut self,
+        sealing: &Sealing<'_>,
+        boundary_ms: Option<Ms>,
+        tenant: impl Fn(u32) -> &'t str,
+        tuple: impl Fn(u32) -> &'t [u8],
+    ) -> Result<Vec<u8>, BlockError> {
+        let head = Head {
+            version: VERSION,
+            source: sealing.source,
+            first_offset: self.first_offset.unwrap_or(sealing.next_offset),
+            next_offset: sealing.next_offset,
+            watermark_ms: sealing.watermark_ms,
+            is_incomplete: sealing.is_incomplete,
+            slos: sealing.slos.to_vec(),
+            tenants: self.tenants.used.iter().map(|t| tenant(*t)).collect(),
+            tuples: self.tuples.used.iter().map(|t| tuple(*t)).collect(),
+            events: self.count,
+        };
+        let bytes = postcard::to_extend(&head, Vec::with_capacity(self.events.len() + 256));
+        let mut bytes = bytes.map_err(|source| BlockError::Bytes { what: "written", source })?;
+        bytes.append(&mut self.events);
+        self.tenants.clear();
+        self.tuples.clear();
+        (self.count, self.first_offset) = (0, None);
+        self.told_ms = self.told_ms.max(boundary_ms);
+        Ok(bytes)
+    }
+}
+
+/// The head of a block, and the bytes of its events.
+pub fn open(bytes: &[u8]) -> Result<(Head<'_>, &[u8]), BlockError> {
+    if let Some(found) = bytes.first().filter(|version| **version != VERSION) {
+        return Err(BlockError::Version { found: *found });
+    }
+    postcard::take_from_bytes(bytes).map_err(|source| BlockError::Bytes { what: "read", source })
+}
+
+/// Takes the next event off the bytes.
+#[inline]
+pub fn next_event<'a>(rest: &mut &'a [u8]) -> Result<Event<'a>, BlockError> {
+    let (event, after) =
+        postcard::take_from_bytes(rest).map_err(|source| BlockError::Bytes { what: "read", source })?;
+    *rest = after;
+    Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        let mut writer = BlockWriter::default();
+        let mut codes = Codes::default();
+        codes.set(0, Verdict::Good);
+        codes.set(5, Verdict::Bad);
+        codes.set(6, Verdict::Excluded);
+        codes.set(9, Verdict::Unclassified);
+        let example =
+            Example { hash: 7, trace_id: Some("t"), operation: None, status: Some(503), dependency: Some("db") };
+        let event = |user| Arriving {
+            time_ms: 12_345,
+            boundary_ms: 20_000,
+            weight_micros: 1_500_000,
+            latency: -3,
+            is_late: true,
+            user,
+            codes: &codes,
+            example: Some(example),
+        };
+        assert!(!writer.has_news(None));
+        writer.add(40, 9, 3, &event(Some("u"))).expect("added");
+        writer.add(41, 2, 3, &event(None)).expect("added");
+        assert!(writer.has_news(None));
+        let slos = [11, 12];
+        let sealing =
+            Sealing { source: 4, next_offset: 50, watermark_ms: Some(19_000), is_incomplete: true, slos: &slos };
+        let tenant = |t: u32| if t == 9 { "nine" } else { "two" };
+        let bytes = writer.seal(&sealing, Some(10_000), tenant, |_| b"tuple").expect("sealed");
+        assert!(!writer.has_news(Some(10_000)) && writer.has_news(Some(20_000)));
+        let (head, mut rest) = open(&bytes).expect("a block");
+        assert_eq!((head.source, head.first_offset, head.next_offset, head.events), (4, 40, 50, 2));
+        assert_eq!((head.watermark_ms, head.is_incomplete, &head.slos[..]), (Some(19_000), true, &slos[..]));
+        assert_eq!((&head.tenants[..], &head.tuples[..]), (&["nine", "two"][..], &[&b"tuple"[..]][..]));
+        let (first, second) = (next_event(&mut rest).expect("first"), next_event(&mut rest).expect("second"));
+        assert!(rest.is_empty());
+        assert_eq!((first.tenant, first.user, second.tenant, second.user), (0, Some("u"), 1, None));
+        let verdicts: Vec<_> = first.verdicts().collect();
+        assert_eq!(verdicts, [(0, Verdict::Good), (5, Verdict::Bad), (9, Verdict::Unclassified)]);
+        assert_eq!((first.example, first.is_late, first.latency), (Some(example), true, -3));
+    }
+
+    #[test]
+    fn another_layout_is_named() {
+        assert!(matches!(open(&[VERSION + 1, 0]), Err(BlockError::Version { found }) if found == VERSION + 1));
+        assert!(matches!(open(&[VERSION]), Err(BlockError::Bytes { .. })));
+    }
+}

@@ -1,0 +1,228 @@
+//! The intake: outcomes become verdicts, and go to the users partitions in blocks.
+//!
+//! This is the half of route that runs where the input is not keyed by user. Everything that depends
+//! on the order of an input partition is decided here (watermark, lateness, visible boundary), so that
+//! behind it nothing depends on an order any more.
+
+use super::block::{Arriving, BlockError, BlockWriter, Codes, Example, Sealing};
+use super::checkpoint::filters_of;
+use super::intern::{Dictionary, Shapes, tuple};
+use super::users::{UsersCounts, latency_bin};
+use crate::model::outcome::Outcome;
+use crate::model::record::{RecordOut, Topic};
+use crate::model::slo::Slo;
+use crate::model::time::{Ms, PANE_MS, floor_to, visible_boundary};
+use crate::operator::classify::{Verdict, classify};
+use crate::operator::watermark::Watermark;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// So many texts are remembered from block to block; then they are learnt anew.
+const TEXTS_MAX: usize = 1 << 16;
+
+/// How users are spread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// Users partitions in all.
+    pub partitions: u32,
+    /// How many of them a tenant's users are spread over.
+    pub per_tenant: u32,
+    /// Tenants that are spread over all of them.
+    pub large_tenants: Vec<String>,
+}
+
+impl Spread {
+    /// The first of the partitions of a tenant, and how many there are.
+    fn of_tenant(&self, tenant: &str) -> (u32, u32) {
+        let partitions = self.partitions.max(1);
+        let is_large = self.large_tenants.iter().any(|large| large == tenant);
+        let spread = if is_large { partitions } else { self.per_tenant.clamp(1, partitions) };
+        ((xxh3_64(tenant.as_bytes()) % u64::from(partitions)) as u32, spread)
+    }
+}
+
+/// One input partition.
+#[derive(Debug)]
+pub struct IntakeSource {
+    pub watermark: Watermark,
+    writers: Vec<BlockWriter>,
+    /// Blocks that were full before the commit.
+    full: Vec<(u32, Vec<u8>)>,
+}
+
+/// What all input partitions of a worker share.
+pub struct Intake {
+    slos: Arc<Vec<Slo>>,
+    filters: Vec<u64>,
+    spread: Spread,
+    out_of_orderness_ms: Ms,
+    pub counts: UsersCounts,
+    tenants: Dictionary,
+    homes: Vec<(u32, u32)>,
+    tuples: Dictionary,
+    shapes: Shapes,
+    scratch: Vec<u8>,
+    codes: Codes,
+}
+
+impl Intake {
+    pub fn new(slos: Arc<Vec<Slo>>, spread: Spread, out_of_orderness_ms: Ms) -> Intake {
+        Intake {
+            filters: slos.iter().map(|slo| filters_of(slo).0).collect(),
+            slos,
+            spread,
+            out_of_orderness_ms,
+            counts: UsersCounts::default(),
+            tenants: Dictionary::default(),
+            homes: Vec::new(),
+            tuples: Dictionary::default(),
+            shapes: Shapes::default(),
+            scratch: Vec::new(),
+            codes: Codes::default(),
+        }
+    }
+
+    pub fn source(&self, watermark: Watermark) -> IntakeSource {
+        let writers = (0..self.spread.partitions).map(|_| BlockWriter::default()).collect();
+        IntakeSource { watermark, writers, full: Vec::new() }
+    }
+
+    /// Takes one outcome of a source.
+    pub fn apply(
+        &mut self,
+        number: u32,
+        source: &mut IntakeSource,
+        offset: i64,
+        outcome: &Outcome<'_>,
+    ) -> Result<(), BlockError> {
+        let time_ms = outcome.timestamp_ms;
+        let watermark_ms = source.watermark.at_ms(self.out_of_orderness_ms);
+        source.watermark.take_up();
+        source.watermark.observe(time_ms);
+        self.counts.outcomes += 1;
+        let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
+        let Some(is_bad) = self.classify(outcome, late_by_ms) else { return Ok(()) };
+        let (tenant, tuple) = self.number(outcome);
+        let (home, spread) = self.homes[tenant as usize];
+        let user = outcome.user.as_deref();
+        // Events without a user add up anywhere; the offset spreads them.
+        let hash = user.map_or(offset.unsigned_abs(), |user| xxh3_64(user.as_bytes()));
+        let partition = (home + (hash % u64::from(spread)) as u32) % self.spread.partitions;
+        let arriving = Arriving {
+            time_ms,
+            boundary_ms: visible_boundary(time_ms, watermark_ms),
+            weight_micros: outcome.weight_micros,
+            latency: latency_bin(outcome.latency_ms),
+            is_late: late_by_ms > 0,
+            user,
+            codes: &self.codes,
+            example: is_bad.then(|| Example::of(outcome)),
+        };
+        if source.writers[partition as usize].add(offset, tenant, tuple, &arriving)? {
+            // What comes later in this transaction may still be visible where this is.
+            let block = self.seal(number, source, partition, offset + 1, watermark_ms)?;
+            source.full.push((partition, block));
+        }
+        Ok(())
+    }
+
+    /// Writes the verdicts to `codes`; `None`: no SLO counts the outcome. `true`: it is bad for one.
+    fn classify(&mut self, outcome: &Outcome<'_>, late_by_ms: Ms) -> Option<bool> {
+        self.codes.clear();
+        let mut is_bad = false;
+        for (index, slo) in self.slos.iter().enumerate() {
+            let verdict = classify(slo, outcome);
+            match verdict {
+                Verdict::Excluded => self.counts.excluded += 1,
+                _ if late_by_ms > slo.allowed_lateness_ms => self.counts.late_dropped += 1,
+                _ => {
+                    self.counts.note(verdict, late_by_ms > 0);
+                    is_bad |= verdict == Verdict::Bad;
+                    self.codes.set(index, verdict);
+                }
+            }
+        }
+        (!self.codes.is_empty()).then_some(is_bad)
+    }
+
+    fn number(&mut self, outcome: &Outcome<'_>) -> (u32, u32) {
+        let tenant = self.tenants.intern(outcome.tenant.as_bytes());
+        if tenant as usize >= self.homes.len() {
+            self.homes.push(self.spread.of_tenant(&outcome.tenant));
+        }
+        let pairs = || outcome.attributes.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
+        let (scratch, tuples) = (&mut self.scratch, &mut self.tuples);
+        let tuple = self.shapes.tuple(pairs(), || {
+            tuple::encode(pairs(), scratch);
+            tuples.intern(scratch)
+        });
+        (tenant, tuple)
+    }
+
+    fn seal(
+        &self,
+        number: u32,
+        source: &mut IntakeSource,
+        partition: u32,
+        next_offset: i64,
+        watermark_ms: Option<Ms>,
+    ) -> Result<Vec<u8>, BlockError> {
+        let sealing = Sealing {
+            source: number,
+            next_offset,
+            watermark_ms,
+            is_incomplete: source.watermark.is_incomplete(),
+            slos: &self.filters,
+        };
+        let boundary_ms = watermark_ms.map(|w| floor_to(w, PANE_MS));
+        let (tenants, tuples) = (&self.tenants, &self.tuples);
+        source.writers[partition as usize].seal(&sealing, boundary_ms, |t| tenants.text(t), |t| tuples.get(t))
+    }
+
+    /// The blocks of a source, as they are to be committed: `next_offset` is where it is read to.
+    pub fn flush(
+        &mut self,
+        number: u32,
+        source: &mut IntakeSource,
+        next_offset: i64,
+        out: &mut Vec<RecordOut>,
+    ) -> Result<(), BlockError> {
+        let watermark_ms = source.watermark.at_ms(self.out_of_orderness_ms);
+        let boundary_ms = watermark_ms.map(|w| floor_to(w, PANE_MS));
+        out.extend(std::mem::take(&mut source.full).into_iter().map(|(partition, block)| record(partition, block)));
+        for partition in 0..self.spread.partitions {
+            if source.writers[partition as usize].has_news(boundary_ms) {
+                out.push(record(partition, self.seal(number, source, partition, next_offset, watermark_ms)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// To be called between commits, when no block is open: lets texts go that are too many.
+    pub fn forget_texts(&mut self) {
+        if self.tenants.len() > TEXTS_MAX || self.tuples.len() > TEXTS_MAX {
+            (self.tenants, self.tuples, self.shapes) = Default::default();
+            self.homes.clear();
+        }
+    }
+}
+
+impl IntakeSource {
+    /// Whether there is something to be said to the users tasks.
+    pub fn has_news(&self, out_of_orderness_ms: Ms) -> bool {
+        let boundary_ms = self.watermark.at_ms(out_of_orderness_ms).map(|w| floor_to(w, PANE_MS));
+        !self.full.is_empty() || self.writers.iter().any(|writer| writer.has_news(boundary_ms))
+    }
+}
+
+fn record(partition: u32, block: Vec<u8>) -> RecordOut {
+    RecordOut {
+        topic: Topic::Repartition,
+        partition,
+        key: None,
+        value: Some(block),
+        headers: Vec::new(),
+        // The topic is stamped by the brokers: it is deleted by age.
+        timestamp_ms: 0,
+    }
+}

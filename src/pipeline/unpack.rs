@@ -1,0 +1,136 @@
+//! Blocks of verdicts, taken into a users task.
+
+use super::block::{self, BlockError, Event, Head};
+use super::checkpoint::filters_of;
+use super::intern::{NONE, tuple};
+use super::users::{UsersTask, Waiting, keep_example};
+use crate::model::key::ABSENT;
+use crate::model::time::Ms;
+use crate::operator::classify::Verdict;
+
+/// The texts and SLOs of a block as the task numbers them.
+struct Numbers {
+    /// By the block's number; `None`: the task has no such SLO.
+    slos: Vec<Option<usize>>,
+    tenants: Vec<u32>,
+    tuples: Vec<u32>,
+    /// By tuple and then SLO: the group, worked out when it is asked for.
+    groups: Vec<Option<u32>>,
+}
+
+impl UsersTask {
+    /// Takes a block that stands at `offset` of the task's stream. `false`: its source had said what is
+    /// in it before, and nothing that follows can be right.
+    pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<bool, BlockError> {
+        let (head, mut rest) = block::open(bytes)?;
+        if let Some(source) = self.sources.get_mut(head.source as usize) {
+            if source.next_offset.is_some_and(|next| head.first_offset < next) {
+                return Ok(false);
+            }
+            source.next_offset = Some(head.next_offset);
+        }
+        let mut numbers = self.numbers(&head);
+        for _ in 0..head.events {
+            let event = block::next_event(&mut rest)?;
+            self.counts.outcomes += 1;
+            if self.closed_ms.is_none_or(|closed| event.boundary_ms > closed) {
+                self.take(offset, &event, &head, &mut numbers);
+            } else if self.loaded_ms.is_none_or(|loaded| event.boundary_ms > loaded) {
+                // Its source had promised that nothing would come for this boundary.
+                return Ok(false);
+            }
+        }
+        self.observe(&head);
+        Ok(true)
+    }
+
+    fn numbers(&mut self, head: &Head<'_>) -> Numbers {
+        let own: Vec<u64> = self.slos.iter().map(|rows| filters_of(&rows.slo).0).collect();
+        Numbers {
+            slos: head.slos.iter().map(|filters| own.iter().position(|known| known == filters)).collect(),
+            tenants: head.tenants.iter().map(|tenant| self.tenants.intern(tenant.as_bytes())).collect(),
+            tuples: head.tuples.iter().map(|tuple| self.tuples.intern(tuple)).collect(),
+            groups: vec![None; head.tuples.len() * self.slos.len()],
+        }
+    }
+
+    fn take(&mut self, offset: i64, event: &Event<'_>, head: &Head<'_>, numbers: &mut Numbers) {
+        let watermark = self.sources.get(head.source as usize).map(|s| s.watermark).unwrap_or_default();
+        self.beginnings.note(event.boundary_ms, offset, watermark);
+        let tenant = numbers.tenants.get(event.tenant as usize).copied().unwrap_or(NONE);
+        let tuple = numbers.tuples.get(event.tuple as usize).copied().unwrap_or(NONE);
+        let user = event.user.map_or(NONE, |name| self.pending_user(tenant, name, event.boundary_ms));
+        for (number, verdict) in event.verdicts() {
+            let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
+            self.counts.note(verdict, event.is_late);
+            let group = self.group_in(slo, event.tuple as usize, head, numbers);
+            let waiting = Waiting {
+                time_ms: event.time_ms,
+                weight_micros: event.weight_micros,
+                user,
+                tenant,
+                tuple: if user == NONE { NONE } else { tuple },
+                group,
+                slo: slo as u32,
+                latency: event.latency,
+                verdict,
+                is_late: event.is_late,
+            };
+            let pane = self.pane(event.boundary_ms);
+            pane.verdicts.push(waiting);
+            if let (Verdict::Bad, Some(example)) = (verdict, &event.example) {
+                keep_example(pane, &waiting, example);
+            }
+        }
+    }
+
+    fn group_in(&mut self, slo: usize, tuple: usize, head: &Head<'_>, numbers: &mut Numbers) -> u32 {
+        if self.slos[slo].slo.group_by.is_empty() {
+            return NONE;
+        }
+        let Some(known) = numbers.groups.get_mut(tuple * self.slos.len() + slo) else { return NONE };
+        if let Some(group) = *known {
+            return group;
+        }
+        let pairs = tuple::decode(head.tuples.get(tuple).copied().unwrap_or_default());
+        let value = |name: &String| pairs.iter().find(|(n, _)| n == name).map_or(ABSENT, |(_, value)| value.as_str());
+        let rows = &mut self.slos[slo];
+        self.scratch.clear();
+        for name in &rows.slo.group_by {
+            let value = value(name);
+            self.scratch.extend_from_slice(&(value.len() as u16).to_be_bytes());
+            self.scratch.extend_from_slice(value.as_bytes());
+        }
+        let group = rows.groups.intern(&self.scratch);
+        *known = Some(group);
+        group
+    }
+
+    /// A source has come so far.
+    fn observe(&mut self, head: &Head<'_>) {
+        if let Some(to_ms) = head.watermark_ms {
+            self.raise_to(head.source, to_ms, head.is_incomplete);
+        }
+    }
+
+    /// A source holds nothing back up to `to_ms`; `is_incomplete`: although it has records.
+    pub fn raise_to(&mut self, source: u32, to_ms: Ms, is_incomplete: bool) {
+        let out_of_orderness_ms = self.settings.out_of_orderness_ms;
+        let Some(source) = self.sources.get_mut(source as usize) else { return };
+        let from_ms = source.watermark.at_ms(out_of_orderness_ms);
+        source.watermark.raise_to(to_ms, is_incomplete);
+        if is_incomplete && from_ms.is_none_or(|from| from < to_ms) {
+            source.incomplete.push_back((from_ms.unwrap_or(Ms::MIN), to_ms));
+        }
+    }
+
+    /// The task's only source has read all that is there.
+    pub fn caught_up(&mut self) {
+        self.sources.iter_mut().for_each(|source| source.watermark.caught_up());
+    }
+
+    /// Whether a source was not waited for at a boundary although it had records.
+    pub(super) fn is_incomplete(&self, at_ms: Ms) -> bool {
+        self.sources.iter().any(|s| s.incomplete.iter().any(|(from_ms, to_ms)| *from_ms < at_ms && at_ms <= *to_ms))
+    }
+}

@@ -1,0 +1,210 @@
+//! The direct worker: one users task reads all input partitions itself, and nothing outlives the
+//! process. Backtests and the demo run on it.
+//!
+//! Tasks, partials and rollups are those of [`super::Worker`]; what lies between route and users there
+//! (blocks) does not change a figure, and what makes a task come back has nobody to serve here.
+
+use super::{Figures, Observer, TaskId, Turn, WorkerError, parts};
+use crate::log::{CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
+use crate::model::record::{RecordIn, RecordOut, Topic};
+use crate::model::time::{MINUTE_MS, Ms};
+use crate::operator::partial::Partial;
+use crate::pipeline::rollup::RollupTask;
+use crate::pipeline::route::Route;
+use crate::pipeline::users::UsersTask;
+use crate::state::MemoryStore;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Partitions further ahead of the slowest than this (in event time) are paused.
+const MAX_SKEW_MS: Ms = 10 * MINUTE_MS;
+/// Where one partition has read nothing yet, the others may bring so many verdicts to wait.
+const WAITING_MAX: usize = 4_000_000;
+
+/// A worker without a memory of its own.
+pub struct DirectWorker<L> {
+    pub log: L,
+    pub route: Route,
+    pub users: UsersTask,
+    pub rollups: Vec<RollupTask>,
+    partials: Vec<Partial>,
+    outputs: Vec<RecordOut>,
+    positions: BTreeMap<Stream, NextOffset>,
+    unfinished: Vec<u32>,
+    paused: Vec<Stream>,
+    /// Every row is in memory.
+    store: MemoryStore,
+}
+
+impl<L: Log> DirectWorker<L> {
+    pub fn new(log: L, route: Route, users: UsersTask, rollups: Vec<RollupTask>, inputs: u32) -> DirectWorker<L> {
+        DirectWorker {
+            partials: vec![Partial::default(); rollups.len()],
+            log,
+            route,
+            users,
+            rollups,
+            outputs: Vec::new(),
+            positions: BTreeMap::new(),
+            unfinished: (0..inputs).collect(),
+            paused: Vec::new(),
+            store: MemoryStore::default(),
+        }
+    }
+
+    /// Polls once and closes what can be closed. Nothing is visible before [`DirectWorker::commit`].
+    pub fn poll(&mut self, wait: Duration) -> Result<Turn, WorkerError> {
+        let mut turn = Turn::default();
+        let mut failed = None;
+        let DirectWorker { log, route, users, rollups, outputs, positions, .. } = self;
+        let events = log.poll(wait, &mut |stream, record| {
+            turn.records += 1;
+            positions.insert(stream, NextOffset(record.offset + 1));
+            match stream {
+                Stream::Input(source) => {
+                    let dead_letter =
+                        route.apply(source, record, |outcome| users.apply(source, record.offset, outcome));
+                    outputs.extend(dead_letter);
+                }
+                Stream::Partials(partition) => {
+                    if let Err(error) = take_partial(rollups, partition, record) {
+                        failed.get_or_insert(error);
+                    }
+                }
+                Stream::Repartition(_) | Stream::Sources => {}
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.note(&events)?;
+        for rollup in &mut self.rollups {
+            rollup.advance(&mut self.outputs)?;
+        }
+        self.close()?;
+        self.balance()?;
+        turn.is_finished = self.is_finished();
+        Ok(turn)
+    }
+
+    fn note(&mut self, events: &[LogEvent]) -> Result<(), WorkerError> {
+        for event in events {
+            match event {
+                LogEvent::Finished(Stream::Input(source), next) => {
+                    self.users.pass_over(*source);
+                    self.unfinished.retain(|s| s != source);
+                    self.positions.insert(Stream::Input(*source), *next);
+                }
+                LogEvent::Assigned(assignments) => {
+                    self.positions.extend(assignments.iter().map(|a| (a.stream, a.next)));
+                }
+                LogEvent::Lost(streams) | LogEvent::Revoked(streams) => return Err(WorkerError::Lost(streams.len())),
+                LogEvent::End(..) | LogEvent::Finished(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every boundary that the watermarks allow; at the end of the input, all of them.
+    fn close(&mut self) -> Result<(), WorkerError> {
+        let to_ms = if self.unfinished.is_empty() { self.users.end_ms() } else { self.users.aligned_ms() };
+        let Some(to_ms) = to_ms else { return Ok(()) };
+        if self.users.closed_ms().is_none_or(|closed| closed < to_ms) {
+            self.users.close_until(to_ms, &mut self.partials, &self.store)?;
+        }
+        Ok(())
+    }
+
+    /// Pauses partitions that are far ahead of the slowest, so that what waits stays bounded.
+    fn balance(&mut self) -> Result<(), WorkerError> {
+        let largest = |source: &u32| self.users.watermark(*source).largest_ms();
+        let slowest = self.unfinished.iter().map(largest).min().flatten();
+        let crowded = slowest.is_none() && self.users.waiting() > WAITING_MAX;
+        let ahead = |source: &u32| match (largest(source), slowest) {
+            (Some(ms), Some(slowest)) => ms > slowest + MAX_SKEW_MS,
+            (Some(_), None) => crowded,
+            (None, _) => false,
+        };
+        let pause: Vec<Stream> = self.unfinished.iter().filter(|s| ahead(s)).map(|s| Stream::Input(*s)).collect();
+        if pause != self.paused {
+            let resume: Vec<Stream> = self.paused.iter().filter(|s| !pause.contains(s)).copied().collect();
+            self.log.resume(&resume)?;
+            self.log.pause(&pause)?;
+            self.paused = pause;
+        }
+        Ok(())
+    }
+
+    pub fn figures(&self) -> Figures {
+        Figures {
+            counts: self.users.counts,
+            dead_letters: self.route.dead_letters,
+            rows: self.users.rows(),
+            keys: self.rollups.iter().map(RollupTask::keys).sum(),
+            evaluated_ms: self.rollups.iter().filter_map(RollupTask::at_ms).min(),
+            phases: [0, 0, 1 + self.rollups.len()],
+            inputs: self.positions.len(),
+            changelog_bytes: 0,
+            checkpointed_ms: None,
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        let end = self.users.end_ms();
+        // Where every event is excluded, none ever becomes visible: T does not begin.
+        let closed = end.is_none() || self.users.closed_ms().is_none() || self.users.closed_ms() == end;
+        let rolled_up = end.is_none() || self.rollups.iter().all(|r| r.is_at(end));
+        let flushed = self.partials.iter().all(|p| p.boundaries.is_empty()) && self.outputs.is_empty();
+        self.unfinished.is_empty() && closed && rolled_up && flushed
+    }
+
+    /// Publishes partials and outputs.
+    pub fn commit(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
+        self.send_partials()?;
+        for record in &self.outputs {
+            self.log.send(record)?;
+        }
+        let offsets: Vec<(Stream, NextOffset, String)> =
+            self.positions.iter().map(|(stream, next)| (*stream, *next, String::new())).collect();
+        match self.log.commit(&offsets)? {
+            CommitOutcome::Committed => {
+                observer.committed(&self.outputs);
+                self.outputs.clear();
+                Ok(())
+            }
+            CommitOutcome::Aborted => Err(WorkerError::Aborted(1)),
+        }
+    }
+
+    fn send_partials(&mut self) -> Result<(), LogError> {
+        let Some(closed_ms) = self.users.closed_ms() else { return Ok(()) };
+        for (partition, partial) in (0..).zip(&mut self.partials) {
+            if partial.boundaries.is_empty() && partial.up_to_ms < closed_ms {
+                continue;
+            }
+            let parts = parts::of(std::mem::take(partial)).map_err(|e| LogError::Broken(e.to_string()))?;
+            for part in parts {
+                self.log.send(&RecordOut {
+                    topic: Topic::Partials,
+                    partition,
+                    key: None,
+                    value: Some(part),
+                    headers: Vec::new(),
+                    timestamp_ms: closed_ms,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
+    let partial = postcard::from_bytes(record.value).map_err(|source| WorkerError::Partial { what: "read", source })?;
+    if let Some(rollup) = rollups.get_mut(partition as usize) {
+        return match rollup.apply(record.offset, partial) {
+            true => Ok(()),
+            false => Err(WorkerError::Twice { task: TaskId::Rollup(partition), offset: record.offset }),
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! The changelog of a task: what is written of which key group, and when.
+//!
+//! A group is an *image* (all its rows) and the *deltas* since (the rows that changed), in blocks. Once
+//! the deltas outweigh the image, the next block is a new image under the next generation, and the
+//! blocks of the old one get tombstones in the same transaction. Behind the blocks of a commit stands the
+//! task's mark, which says how many blocks of which generation each group has: whoever restores knows
+//! whether something is missing. (Deltas and images over a compacted log: Kafka Streams' changelogs, with
+//! blocks in place of rows; DESIGN, section 5.)
+
+use super::WorkerError;
+use crate::fault::{self, Place};
+use crate::model::record::{RecordOut, Topic};
+use crate::model::time::Ms;
+use crate::operator::watermark::Watermark;
+use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReadAgain};
+use crate::state::{Batch, Store};
+use std::ops::{ControlFlow, Range};
+
+/// Rows of a block, in bytes: well below what brokers take.
+const BLOCK_BYTES: usize = 384 * 1_024;
+/// A group's deltas may weigh as much before a new image is written, however small its image is.
+pub const DELTAS_MIN_BYTES: u64 = 64 * 1_024;
+/// The first byte of a key.
+const MARK: u8 = 0;
+const BLOCK: u8 = 1;
+
+/// Where a task's checkpoint stands, and what is due of the next one.
+pub struct Ledger {
+    partition: u32,
+    pub sequence: u64,
+    pub groups: Vec<GroupMark>,
+    interval_ms: Ms,
+    deltas_min_bytes: u64,
+    /// When this round over the groups began, and how many of them are written.
+    round: Option<(Ms, u16)>,
+    /// All groups are due.
+    is_urgent: bool,
+    /// All groups get a new image: the changelog has lost what was in it.
+    is_rewriting: bool,
+    /// The round is over since the store was flushed.
+    pub is_round: bool,
+}
+
+impl Ledger {
+    pub fn new(partition: u32, groups: u16, start: i64, interval_ms: Ms, deltas_min_bytes: u64) -> Ledger {
+        let again = ReadAgain { offset: start, watermark: Watermark::default() };
+        let none = GroupMark { at_ms: None, again, generation: 0, blocks: 0, image_bytes: 0, delta_bytes: 0 };
+        Ledger {
+            partition,
+            sequence: 0,
+            groups: vec![none; usize::from(groups)],
+            interval_ms: interval_ms.max(1),
+            deltas_min_bytes,
+            round: None,
+            is_urgent: false,
+            is_rewriting: false,
+            is_round: false,
+        }
+    }
+
+    /// Goes on from a mark that was restored.
+    pub fn resume(&mut self, mark: &Mark) {
+        self.sequence = mark.sequence;
+        self.groups.clone_from(&mark.groups);
+    }
+
+    /// Everything is due at the next commit.
+    pub fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
+    /// Everything is due at the next commit, and in full.
+    pub fn rewrite(&mut self) {
+        (self.is_urgent, self.is_rewriting) = (true, true);
+    }
+
+    /// When the round began in which the oldest of the groups was written.
+    pub fn since_ms(&self) -> Option<Ms> {
+        self.round.map(|(began_ms, _)| began_ms)
+    }
+
+    pub fn is_rewriting(&self) -> bool {
+        self.is_rewriting
+    }
+
+    /// The groups whose turn it is.
+    pub fn due(&mut self, now_ms: Ms) -> Range<u16> {
+        let all = self.groups.len() as u16;
+        if std::mem::take(&mut self.is_urgent) {
+            self.round = Some((now_ms, 0));
+            self.is_round = true;
+            return 0..all;
+        }
+        let (began_ms, done) = *self.round.get_or_insert((now_ms, 0));
+        let elapsed_ms = (now_ms - began_ms).clamp(0, self.interval_ms);
+        let due = (i64::from(all) * elapsed_ms / self.interval_ms) as u16;
+        if due < all {
+            self.round = Some((began_ms, due.max(done)));
+            return done..due.max(done);
+        }
+        self.round = Some((now_ms, 0));
+        self.is_round = true;
+        done..all
+    }
+
+    /// Writes what changed of a group; `prefix` is that of its rows in the store.
+    pub fn write_group(
+        &mut self,
+        group: u16,
+        rows: &mut Batch,
+        prefix: &[u8],
+        store: &dyn Store,
+        out: &mut Vec<RecordOut>,
+    ) -> Result<(), WorkerError> {
+        let Some(mark) = self.groups.get_mut(usize::from(group)) else { return Ok(()) };
+        if rows.is_empty() && !self.is_rewriting {
+            return Ok(());
+        }
+        let outweighs = mark.delta_bytes + rows.bytes() as u64 > mark.image_bytes.max(self.deltas_min_bytes);
+        let first = if mark.generation == 0 || outweighs || self.is_rewriting {
+            let old = (mark.generation, std::mem::take(&mut mark.blocks));
+            mark.generation += 1;
+            let blocks = image(rows, prefix, store)?;
+            (mark.image_bytes, mark.delta_bytes) = (blocks.iter().map(|b| b.len() as u64).sum(), 0);
+            let tombstones = (0..old.1).map(|n| record(self.partition, block_key(group, old.0, n), None));
+            out.extend(tombstones);
+            fault::point(Place::ImageSent);
+            blocks
+        } else {
+            let blocks = packed(rows.sorted());
+            mark.delta_bytes += blocks.iter().map(|b| b.len() as u64).sum::<u64>();
+            blocks
+        };
+        for block in first {
+            let key = block_key(group, mark.generation, mark.blocks);
+            let sequence = (self.sequence + 1).to_be_bytes();
+            let value = [&sequence[..], &block[..]].concat();
+            out.push(record(self.partition, key, Some(value)));
+            mark.blocks += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the mark behind the groups.
+    pub fn write_mark(&mut self, mark: &Mark, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+        self.is_rewriting = false;
+        out.push(record(self.partition, vec![MARK], Some(mark.to_bytes()?)));
+        Ok(())
+    }
+}
+
+fn record(partition: u32, key: Vec<u8>, value: Option<Vec<u8>>) -> RecordOut {
+    // Compacted, never deleted by age: the timestamp says nothing.
+    RecordOut { topic: Topic::Changelog, partition, key: Some(key), value, headers: Vec::new(), timestamp_ms: 0 }
+}
+
+fn block_key(group: u16, generation: u32, number: u32) -> Vec<u8> {
+    [&[BLOCK][..], &group.to_be_bytes(), &generation.to_be_bytes(), &number.to_be_bytes()].concat()
+}
+
+/// All rows of a group as they will be once `changed` is written.
+fn image(changed: &mut Batch, prefix: &[u8], store: &dyn Store) -> Result<Vec<Vec<u8>>, WorkerError> {
+    let mut all = Batch::new();
+    store
+        .scan(prefix, &mut |key, value| {
+            all.put(key, value);
+            ControlFlow::Continue(())
+        })
+        .map_err(CheckpointError::from)?;
+    for (key, value) in changed.sorted() {
+        match value {
+            Some(value) => all.put(key, value),
+            None => all.delete(key),
+        }
+    }
+    // An image without rows is one block all the same: it says that there are none.
+    let mut blocks = packed(all.sorted().filter(|(_, value)| value.is_some()));
+    if blocks.is_empty() {
+        blocks.push(Vec::new());
+    }
+    Ok(blocks)
+}
+
+/// Rows, one behind the other, in blocks.
+fn packed<'a>(rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Vec<Vec<u8>> {
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
+    for (key, value) in rows {
+        let bytes = 8 + key.len() + value.map_or(0, <[u8]>::len);
+        let block = match blocks.last_mut() {
+            Some(block) if block.len() + bytes <= BLOCK_BYTES => block,
+            _ => {
+                blocks.push(Vec::new());
+                let last = blocks.len() - 1;
+                &mut blocks[last]
+            }
+        };
+        block.extend_from_slice(&(key.len() as u32).to_be_bytes());
+        block.extend_from_slice(key);
+        block.extend_from_slice(&value.map_or(0, |value| value.len() as u32 + 1).to_be_bytes());
+        block.extend_from_slice(value.unwrap_or_default());
+    }
+    blocks
+}
+
+/// A record of the changelog.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    Mark(&'a [u8]),
+    Block {
+        group: u16,
+        generation: u32,
+        number: u32,
+        sequence: u64,
+        rows: &'a [u8],
+    },
+    /// A block that is no longer needed.
+    Tombstone,
+}
+
+/// Reads a record; `None`: it is none of ours.
+pub fn read<'a>(key: &[u8], value: &'a [u8]) -> Option<Entry<'a>> {
+    match key.split_first()? {
+        (&MARK, []) => Some(Entry::Mark(value)),
+        (&BLOCK, key) if value.is_empty() && key.len() == 10 => Some(Entry::Tombstone),
+        (&BLOCK, key) => {
+            let (group, key) = key.split_first_chunk::<2>()?;
+            let (generation, key) = key.split_first_chunk::<4>()?;
+            let (number, []) = key.split_first_chunk::<4>()? else { return None };
+            let (sequence, rows) = value.split_first_chunk::<8>()?;
+            Some(Entry::Block {
+                group: u16::from_be_bytes(*group),
+                generation: u32::from_be_bytes(*generation),
+                number: u32::from_be_bytes(*number),
+                sequence: u64::from_be_bytes(*sequence),
+                rows,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Adds the rows of a block to a batch; `false`: they are cut off.
+pub fn unpack(mut rows: &[u8], batch: &mut Batch) -> bool {
+    while !rows.is_empty() {
+        let Some((key, value, rest)) = row(rows) else { return false };
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        }
+        rows = rest;
+    }
+    true
+}
+
+/// A key, its value, and what is behind them.
+type Row<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+/// The first row.
+fn row(rows: &[u8]) -> Option<Row<'_>> {
+    let (length, rest) = rows.split_first_chunk::<4>()?;
+    let (key, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    match u32::from_be_bytes(*length).checked_sub(1) {
+        None => Some((key, None, rest)),
+        Some(length) => {
+            let (value, rest) = rest.split_at_checked(length as usize)?;
+            Some((key, Some(value), rest))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::MemoryStore;
+
+    fn rows(of: &[(&str, Option<&str>)]) -> Batch {
+        let mut batch = Batch::new();
+        for (key, value) in of {
+            match value {
+                Some(value) => batch.put(key.as_bytes(), value.as_bytes()),
+                None => batch.delete(key.as_bytes()),
+            }
+        }
+        batch
+    }
+
+    #[test]
+    fn a_round_takes_the_interval_and_leaves_no_group_out() {
+        let mut ledger = Ledger::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
+        let mut groups = Vec::new();
+        for now_ms in (0..=30_000).step_by(200) {
+            let due = ledger.due(now_ms);
+            assert!(due.len() <= 2, "no burst");
+            groups.extend(due);
+        }
+        assert_eq!(groups, (0..64).collect::<Vec<_>>());
+        assert!(std::mem::take(&mut ledger.is_round));
+        assert_eq!(ledger.due(30_000), 0..0);
+        ledger.hurry();
+        assert_eq!(ledger.due(30_001), 0..64);
+    }
+
+    #[test]
+    fn deltas_follow_the_image_until_they_outweigh_it() {
+        let (mut ledger, mut store) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), MemoryStore::default());
+        let mut keys = Vec::new();
+        let large = "x".repeat(40_000);
+        for value in ["small", &large, &large] {
+            let mut out = Vec::new();
+            let mut batch = rows(&[("p/a", Some(value)), ("p/gone", None)]);
+            ledger.write_group(1, &mut batch, b"p/", &store, &mut out).expect("written");
+            store.write(&mut batch).expect("stored");
+            ledger.sequence += 1;
+            keys.extend(out.into_iter().map(|r| (r.key.unwrap_or_default(), r.value.is_some())));
+        }
+        let of = |generation, number, is_put| (block_key(1, generation, number), is_put);
+        assert_eq!(keys, [of(1, 0, true), of(1, 1, true), of(1, 0, false), of(1, 1, false), of(2, 0, true)]);
+    }
+
+    #[test]
+    fn a_block_is_read_as_it_was_written() {
+        let store = MemoryStore::default();
+        let (mut ledger, mut out) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), Vec::new());
+        let mut batch = rows(&[("p/a", Some("1")), ("p/b", Some(""))]);
+        ledger.write_group(1, &mut batch, b"p/", &store, &mut out).expect("written");
+        let (key, value) = (out[0].key.clone().unwrap_or_default(), out[0].value.clone().unwrap_or_default());
+        let Some(Entry::Block { group: 1, generation: 1, number: 0, sequence: 1, rows }) = read(&key, &value) else {
+            panic!("not a block")
+        };
+        let mut again = Batch::new();
+        assert!(unpack(rows, &mut again));
+        let read_rows: Vec<_> = again.sorted().map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect();
+        assert_eq!(read_rows, [(b"p/a".to_vec(), Some(b"1".to_vec())), (b"p/b".to_vec(), Some(Vec::new()))]);
+        assert!(!unpack(&rows[..rows.len() - 1], &mut Batch::new()));
+        assert_eq!(read(&key, b""), Some(Entry::Tombstone));
+        assert_eq!(read(b"other", b"x"), None);
+    }
+}

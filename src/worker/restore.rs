@@ -1,0 +1,233 @@
+//! Restoring a task's store: from what it has, or from the changelog, to the checkpoint that the
+//! committed offset names.
+//!
+//! Blocks are put into the store as they come: a new generation replaces what the group had. It is done
+//! once the mark with the right number was read, because that mark stands in the transaction of the
+//! committed offset; where a partition ends just now says nothing (markers of one transaction reach
+//! partitions one by one).
+
+use super::ledger::{self, Entry};
+use super::{TaskId, WorkerError};
+use crate::fault::{self, Place};
+use crate::log::{Changelog, Log, LogError, NextOffset};
+use crate::model::record::RecordIn;
+use crate::model::time::Ms;
+use crate::pipeline::checkpoint::{CheckpointError, Mark};
+use crate::state::keys::{Key, Meta, StreamKind};
+use crate::state::{Batch, Store, StoreError};
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+use std::time::Duration;
+
+/// How long a mark may take to become visible after its transaction was committed.
+const PATIENCE_MS: Ms = 60_000;
+
+/// What a local store can be used for.
+pub enum Start {
+    /// It has everything.
+    Warm(Mark),
+    /// It lacks what the changelog has from here on.
+    From(NextOffset, Mark),
+    /// Nothing of it is of use.
+    Cold,
+}
+
+/// Where the changelog began and ended when a store was last flushed.
+pub type Hint = Range<NextOffset>;
+
+fn hint_key() -> Vec<u8> {
+    Key::Meta(Meta::Offset { group: 0, stream: StreamKind::Changelog, partition: 0 }).to_bytes()
+}
+
+/// Notes in the store that everything behind `range` comes after what it has.
+pub fn put_hint(range: &Hint, batch: &mut Batch) {
+    batch.put(&hint_key(), &[range.start.0.to_be_bytes(), range.end.0.to_be_bytes()].concat());
+}
+
+pub fn hint(store: &dyn Store) -> Result<Option<Hint>, StoreError> {
+    let mut value = Vec::new();
+    if !store.get(&hint_key(), &mut value)? {
+        return Ok(None);
+    }
+    let offset = |at: usize| value.get(at..at + 8).and_then(|b| b.try_into().ok()).map(i64::from_be_bytes);
+    Ok(offset(0).zip(offset(8)).map(|(start, end)| NextOffset(start)..NextOffset(end)))
+}
+
+/// What a store is worth where the checkpoint `sequence` is wanted and the changelog reaches over `range`.
+pub fn start(store: &dyn Store, sequence: u64, range: &Hint) -> Result<Start, CheckpointError> {
+    let Some(mark) = Mark::read(store)? else { return Ok(Start::Cold) };
+    if mark.sequence == sequence {
+        return Ok(Start::Warm(mark));
+    }
+    let hint = hint(store)?.filter(|hint| range.start <= hint.end && hint.end <= range.end);
+    Ok(match hint {
+        Some(hint) if mark.sequence < sequence => Start::From(hint.end, mark),
+        _ => Start::Cold,
+    })
+}
+
+/// A task's store on its way to a checkpoint.
+pub struct Restore {
+    task: TaskId,
+    reader: Box<dyn Changelog>,
+    target: u64,
+    /// What the store had, if it is built upon.
+    had: Option<Mark>,
+    reached: Option<Mark>,
+    /// By group: the generation that is being applied, and how many of its blocks are.
+    applied: BTreeMap<u16, (u32, u32)>,
+    range: Hint,
+    waiting_since_ms: Option<Ms>,
+}
+
+impl Restore {
+    pub fn begin<L: Log>(
+        log: &mut L,
+        task: TaskId,
+        partition: u32,
+        target: u64,
+        from: Option<(NextOffset, Mark)>,
+        range: Hint,
+    ) -> Result<Restore, LogError> {
+        let reader = log.changelog(partition, from.as_ref().map_or(range.start, |(from, _)| *from))?;
+        let had = from.map(|(_, mark)| mark);
+        let applied = BTreeMap::new();
+        Ok(Restore { task, reader, target, had, reached: None, applied, range, waiting_since_ms: None })
+    }
+
+    /// Takes what is there. The mark, once the store is at it.
+    pub fn go_on(
+        &mut self,
+        store: &mut dyn Store,
+        prefix: &dyn Fn(u16) -> Vec<u8>,
+        now_ms: Ms,
+    ) -> Result<Option<Mark>, WorkerError> {
+        let mut failed = None;
+        let Restore { reader, task, target, had, reached, applied, .. } = self;
+        let mut taking = Taking { task: *task, target: *target, had, reached, applied, prefix, store };
+        let is_at_end = reader.read(Duration::from_millis(5), &mut |record| {
+            if failed.is_none() {
+                failed = taking.take(record).err();
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        match self.reached.take() {
+            Some(mark) => self.finish(mark, store).map(Some),
+            None if is_at_end => self.wait(now_ms).map(|()| None),
+            None => Ok(None),
+        }
+    }
+
+    fn wait(&mut self, now_ms: Ms) -> Result<(), WorkerError> {
+        let since_ms = *self.waiting_since_ms.get_or_insert(now_ms);
+        if now_ms - since_ms < PATIENCE_MS {
+            return Ok(());
+        }
+        Err(self.incomplete("it ends before the checkpoint that was committed last"))
+    }
+
+    fn finish(&mut self, mark: Mark, store: &mut dyn Store) -> Result<Mark, WorkerError> {
+        for (group, said) in (0..).zip(&mark.groups) {
+            let had = self.had.as_ref().and_then(|had| had.groups.get(usize::from(group)));
+            let had = had.filter(|had| had.generation == said.generation).map_or(0, |had| had.blocks);
+            let applied = self.applied.get(&group).filter(|(generation, _)| *generation == said.generation);
+            if had + applied.map_or(0, |(_, blocks)| *blocks) != said.blocks {
+                return Err(self.incomplete("blocks of it are missing"));
+            }
+        }
+        let mut batch = Batch::new();
+        mark.write(&mut batch)?;
+        put_hint(&self.range, &mut batch);
+        store.write(&mut batch)?;
+        store.flush()?;
+        Ok(mark)
+    }
+
+    fn incomplete(&self, why: &str) -> WorkerError {
+        let task = self.task;
+        if self.had.is_some() {
+            return WorkerError::Useless { task, why: format!("the changelog does not go on from it: {why}") };
+        }
+        WorkerError::Refused(format!(
+            "the state of {task} cannot be restored from the changelog: {why}. It was truncated, or the topic was made anew. \
+             Start the instance whose state.dir has this task (its store is written back to the changelog), or begin anew \
+             with another application_id and output.prefix"
+        ))
+    }
+}
+
+/// What takes the records of the changelog.
+struct Taking<'a> {
+    task: TaskId,
+    target: u64,
+    had: &'a Option<Mark>,
+    reached: &'a mut Option<Mark>,
+    applied: &'a mut BTreeMap<u16, (u32, u32)>,
+    prefix: &'a dyn Fn(u16) -> Vec<u8>,
+    store: &'a mut dyn Store,
+}
+
+impl Taking<'_> {
+    fn take(&mut self, record: &RecordIn<'_>) -> Result<(), WorkerError> {
+        if self.reached.is_some() {
+            return Ok(());
+        }
+        match ledger::read(record.key.unwrap_or_default(), record.value) {
+            None => Err(self.useless(format!("the record at offset {} is none of tailburn's", record.offset))),
+            Some(Entry::Tombstone) => Ok(()),
+            Some(Entry::Mark(bytes)) => self.take_mark(bytes),
+            Some(Entry::Block { group, generation, sequence, rows, .. }) => {
+                if self.had.as_ref().is_some_and(|had| sequence <= had.sequence) || sequence > self.target {
+                    return Ok(());
+                }
+                self.take_block(group, generation, rows)
+            }
+        }
+    }
+
+    fn take_mark(&mut self, bytes: &[u8]) -> Result<(), WorkerError> {
+        let mark = Mark::from_bytes(bytes)?;
+        match mark.sequence.cmp(&self.target) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => *self.reached = Some(mark),
+            std::cmp::Ordering::Greater => {
+                return Err(WorkerError::Refused(format!(
+                    "the changelog of {} is at checkpoint {}, and the group's committed offset names {}: the group's \
+                     offsets were set back by hand. Set them to where they were, or begin anew with another application_id",
+                    self.task, mark.sequence, self.target
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_block(&mut self, group: u16, generation: u32, rows: &[u8]) -> Result<(), WorkerError> {
+        let had = self.had.as_ref().and_then(|had| had.groups.get(usize::from(group))).map(|had| had.generation);
+        let current = self.applied.get(&group).map(|(generation, _)| *generation).or(had);
+        if current.is_some_and(|current| generation < current) {
+            // An older image that compaction has not come to yet.
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        if current != Some(generation) {
+            self.store.scan(&(self.prefix)(group), &mut |key, _| {
+                batch.delete(key);
+                ControlFlow::Continue(())
+            })?;
+        }
+        if !ledger::unpack(rows, &mut batch) {
+            return Err(self.useless("a block of it is cut off".to_owned()));
+        }
+        self.store.write(&mut batch)?;
+        fault::point(Place::Restoring);
+        let blocks = self.applied.get(&group).filter(|(g, _)| *g == generation).map_or(0, |(_, blocks)| *blocks);
+        self.applied.insert(group, (generation, blocks + 1));
+        Ok(())
+    }
+
+    fn useless(&self, why: String) -> WorkerError {
+        WorkerError::Refused(format!("the changelog of {} cannot be used: {why}", self.task))
+    }
+}

@@ -1,0 +1,367 @@
+//! What is known of the input partitions, ours and others': how far they are, and which of them are
+//! passed over.
+//!
+//! T is the smallest watermark of all partitions, so whoever owns one decides for it alone: passing a
+//! partition over means that its owner raises its watermark, and says so to the users tasks like any
+//! other progress, in the transaction that records it. What others are at is heard from them
+//! ([`crate::log::Stream::Sources`]) after they committed it; news that are late let a partition be
+//! raised later, never too far.
+
+use super::WorkerError;
+use super::idle::Idleness;
+use crate::log::NextOffset;
+use crate::model::record::{RecordIn, RecordOut, Topic};
+use crate::model::time::{MINUTE_MS, Ms, PANE_MS, floor_to};
+use serde::{Deserialize, Serialize};
+
+/// Partitions further ahead of the slowest than this (in event time) are paused.
+const MAX_SKEW_MS: Ms = 10 * MINUTE_MS;
+/// Whoever was at the end of its log so lately is there.
+const AT_END_FOR_MS: Ms = 5_000;
+
+/// How far an input partition is, as its owner says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub watermark_ms: Option<Ms>,
+    /// An outcome was read from it.
+    pub has_read: bool,
+    pub is_at_end: bool,
+    /// It holds nothing back.
+    pub is_idle: bool,
+}
+
+/// What the settings say of partitions that hold T back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    pub idle_timeout_ms: Ms,
+    pub max_alignment_wait_ms: Ms,
+    pub out_of_orderness_ms: Ms,
+}
+
+/// A decision: a partition's watermark is to be raised so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raise {
+    pub source: u32,
+    pub to_ms: Ms,
+    pub is_incomplete: bool,
+}
+
+/// All input partitions.
+pub struct Sources {
+    all: Vec<Progress>,
+    /// What was said of ours last.
+    told: Vec<Option<Progress>>,
+    /// When ours were at their ends.
+    at_end_ms: Vec<Option<Ms>>,
+    /// Nothing came of ours since they were.
+    is_silent: Vec<bool>,
+    /// Bounded ones that ended.
+    ended: Vec<bool>,
+    /// Since when one of ours alone has held T back.
+    alone_since_ms: Vec<Option<Ms>>,
+    idleness: Option<Idleness>,
+    patience: Patience,
+}
+
+impl Sources {
+    /// `None`: no partition is ever idle.
+    pub fn new(count: u32, patience: Patience, passes_over: bool) -> Sources {
+        let count = count as usize;
+        let idleness = passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms));
+        Sources {
+            all: vec![Progress::default(); count],
+            told: vec![None; count],
+            at_end_ms: vec![None; count],
+            is_silent: vec![false; count],
+            ended: vec![false; count],
+            alone_since_ms: vec![None; count],
+            idleness,
+            patience,
+        }
+    }
+
+    /// Somebody else says how far a partition is. Of ours we know better.
+    pub fn hear(&mut self, record: &RecordIn<'_>, is_ours: impl Fn(u32) -> bool) {
+        let source = record.key.and_then(|key| key.try_into().ok()).map(u32::from_be_bytes);
+        let Some(source) = source.filter(|source| !is_ours(*source)) else { return };
+        if let (Some(known), Ok(said)) = (self.all.get_mut(source as usize), postcard::from_bytes(record.value)) {
+            *known = said;
+        }
+    }
+
+    /// A record of one of ours came.
+    #[inline]
+    pub fn heard(&mut self, source: u32) {
+        if let Some(is_silent) = self.is_silent.get_mut(source as usize) {
+            *is_silent = false;
+        }
+        if let Some(idleness) = &mut self.idleness {
+            idleness.heard(source);
+        }
+    }
+
+    pub fn at_end(&mut self, source: u32, end: NextOffset, now_ms: Ms) {
+        if let Some(at) = self.at_end_ms.get_mut(source as usize) {
+            *at = Some(now_ms);
+            self.is_silent[source as usize] = true;
+        }
+        if let Some(idleness) = &mut self.idleness {
+            idleness.at_end(source, end, now_ms);
+        }
+    }
+
+    pub fn ended(&mut self, source: u32) {
+        if let Some(ended) = self.ended.get_mut(source as usize) {
+            *ended = true;
+        }
+    }
+
+    /// A partition is given up, or taken up anew: what was seen of it here counts no more.
+    pub fn forget(&mut self, source: u32) {
+        let at = source as usize;
+        self.heard(source);
+        for seen in [&mut self.at_end_ms, &mut self.alone_since_ms] {
+            if let Some(seen) = seen.get_mut(at) {
+                *seen = None;
+            }
+        }
+        if let Some(told) = self.told.get_mut(at) {
+            *told = None;
+        }
+    }
+
+    /// Ours that were silent long enough: the brokers are to be asked where they end.
+    pub fn to_be_asked(&self, now_ms: Ms) -> Vec<u32> {
+        self.idleness.as_ref().map_or_else(Vec::new, |idleness| idleness.to_be_asked(now_ms))
+    }
+
+    pub fn answered(&mut self, source: u32, end: Option<NextOffset>, now_ms: Ms) {
+        if let Some(idleness) = &mut self.idleness {
+            idleness.answered(source, end, now_ms);
+        }
+    }
+
+    /// Takes down how far one of ours is; `is_held`: it is paused, or not live.
+    pub fn note(&mut self, source: u32, watermark_ms: Option<Ms>, has_read: bool, is_held: bool, now_ms: Ms) {
+        let at = source as usize;
+        let ended = self.ended.get(at).copied().unwrap_or(false);
+        let is_idle = self.idleness.as_ref().is_some_and(|idleness| idleness.is_idle(source));
+        let at_end_ms = self.at_end_ms.get(at).copied().flatten();
+        let was_lately = at_end_ms.is_some_and(|at_ms| now_ms - at_ms <= AT_END_FOR_MS);
+        let is_at_end = was_lately || self.is_silent.get(at).copied().unwrap_or(false) || is_idle;
+        if let Some(known) = self.all.get_mut(at) {
+            *known = Progress {
+                watermark_ms,
+                has_read,
+                is_at_end: (is_at_end && !is_held) || ended,
+                is_idle: (is_idle && !is_held) || ended,
+            };
+        }
+    }
+
+    /// Which of ours are to be raised, and how far.
+    pub fn decide(&mut self, ours: &[u32], now_ms: Ms) -> Vec<Raise> {
+        let mut raises = Vec::new();
+        for source in ours.iter().copied() {
+            let Some(own) = self.all.get(source as usize).copied() else { continue };
+            let waited_enough = !own.is_idle && self.holds_back_alone(source, now_ms);
+            if !own.is_idle && !waited_enough {
+                continue;
+            }
+            if let Some(to_ms) = self.without(source, now_ms).filter(|to| own.watermark_ms.is_none_or(|w| w < *to)) {
+                raises.push(Raise { source, to_ms, is_incomplete: waited_enough });
+            }
+        }
+        raises
+    }
+
+    /// How far T would be without this partition, which is passed over.
+    fn without(&self, source: u32, now_ms: Ms) -> Option<Ms> {
+        let others = || (0..).zip(&self.all).filter(|(other, _)| *other != source).map(|(_, progress)| progress);
+        let mut holding = others().filter(|progress| !progress.is_idle).peekable();
+        if holding.peek().is_some() {
+            let slowest_ms = holding.map(|progress| progress.watermark_ms).min().flatten()?;
+            return Some(floor_to(slowest_ms, PANE_MS));
+        }
+        // Nobody holds T back; it begins with the first outcome all the same.
+        let has_begun = self.all.iter().any(|progress| progress.has_read);
+        if self.ended.iter().all(|ended| *ended) {
+            return None;
+        }
+        has_begun.then(|| floor_to(now_ms - self.patience.out_of_orderness_ms, PANE_MS))
+    }
+
+    /// Whether a partition has held T back for `max_alignment_wait` while all others are at their ends.
+    fn holds_back_alone(&mut self, source: u32, now_ms: Ms) -> bool {
+        if self.idleness.is_none() || self.all.len() < 2 {
+            return false;
+        }
+        let others = (0..).zip(&self.all).filter(|(other, _)| *other != source).map(|(_, progress)| progress);
+        let own = self.all.get(source as usize).copied().unwrap_or_default();
+        let holds = !own.is_at_end && others.clone().all(|other| other.is_at_end);
+        let is_behind = others.filter_map(|other| other.watermark_ms).max() > own.watermark_ms;
+        let Some(since) = self.alone_since_ms.get_mut(source as usize) else { return false };
+        if !holds {
+            *since = None;
+            return false;
+        }
+        if since.is_none() && !is_behind {
+            return false;
+        }
+        now_ms - *since.get_or_insert(now_ms) >= self.patience.max_alignment_wait_ms
+    }
+
+    /// Ours that are far ahead of the slowest of all.
+    pub fn far_ahead(&self, ours: impl Iterator<Item = (u32, Option<Ms>)>) -> Vec<u32> {
+        let holding = || self.all.iter().filter(|progress| !progress.is_idle);
+        // Of those that have read nothing yet nobody knows how far they are behind.
+        let slowest_ms = holding().filter_map(|progress| progress.watermark_ms).min();
+        let is_ahead = |largest_ms: Option<Ms>| match (largest_ms, slowest_ms) {
+            (Some(largest_ms), Some(slowest_ms)) => largest_ms > slowest_ms + MAX_SKEW_MS,
+            _ => false,
+        };
+        ours.filter(|(_, largest_ms)| is_ahead(*largest_ms)).map(|(source, _)| source).collect()
+    }
+
+    /// What others do not know yet of ours.
+    pub fn news(&mut self, ours: &[u32], out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+        for source in ours.iter().copied() {
+            let at = source as usize;
+            let (Some(known), Some(told)) = (self.all.get(at), self.told.get_mut(at)) else { continue };
+            let said = Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known };
+            if *told == Some(said) {
+                continue;
+            }
+            *told = Some(said);
+            let value =
+                postcard::to_stdvec(&said).map_err(|source| WorkerError::Partial { what: "written", source })?;
+            out.push(RecordOut {
+                topic: Topic::Sources,
+                partition: 0,
+                key: Some(source.to_be_bytes().to_vec()),
+                value: Some(value),
+                headers: Vec::new(),
+                timestamp_ms: 0,
+            });
+        }
+        Ok(())
+    }
+
+    pub fn has_news(&self, ours: &[u32]) -> bool {
+        ours.iter().any(|source| {
+            let at = *source as usize;
+            let said = self
+                .all
+                .get(at)
+                .map(|known| Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known });
+            self.told.get(at).copied().flatten() != said
+        })
+    }
+
+    pub fn have_all_ended(&self) -> bool {
+        self.ended.iter().all(|ended| *ended)
+    }
+
+    pub fn count(&self) -> u32 {
+        self.all.len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::NoHeaders;
+
+    const NOW_MS: Ms = 1_780_000_000_000;
+    const PATIENCE: Patience =
+        Patience { idle_timeout_ms: 30_000, max_alignment_wait_ms: 600_000, out_of_orderness_ms: 5_000 };
+
+    fn told(sources: &mut Sources, source: u32, progress: Progress) {
+        let value = postcard::to_stdvec(&progress).expect("encoded");
+        let key = source.to_be_bytes();
+        let record = RecordIn {
+            partition: 0,
+            offset: 0,
+            key: Some(&key),
+            value: &value,
+            timestamp_ms: None,
+            headers: &NoHeaders,
+        };
+        sources.hear(&record, |own| own == 0);
+    }
+
+    fn at(watermark_ms: Ms) -> Progress {
+        Progress { watermark_ms: Some(watermark_ms), has_read: true, is_at_end: true, is_idle: false }
+    }
+
+    fn idle(sources: &mut Sources, since_ms: Ms, watermark_ms: Option<Ms>, now_ms: Ms) {
+        sources.at_end(0, NextOffset(7), since_ms);
+        assert!(now_ms < since_ms + 30_000 || sources.to_be_asked(now_ms) == [0]);
+        sources.answered(0, Some(NextOffset(7)), now_ms);
+        sources.note(0, watermark_ms, watermark_ms.is_some(), false, now_ms);
+    }
+
+    #[test]
+    fn an_idle_partition_rises_with_the_slowest_of_the_others() {
+        let mut sources = Sources::new(3, PATIENCE, true);
+        told(&mut sources, 1, at(NOW_MS + 12_345));
+        told(&mut sources, 2, at(NOW_MS + 34_567));
+        idle(&mut sources, NOW_MS, Some(NOW_MS - 60_000), NOW_MS + 29_999);
+        assert!(sources.decide(&[0], NOW_MS + 29_999).is_empty());
+        idle(&mut sources, NOW_MS, Some(NOW_MS - 60_000), NOW_MS + 30_000);
+        let raise = |to_ms| Raise { source: 0, to_ms, is_incomplete: false };
+        assert_eq!(sources.decide(&[0], NOW_MS + 30_000), [raise(NOW_MS + 10_000)]);
+        told(&mut sources, 1, Progress::default());
+        assert!(sources.decide(&[0], NOW_MS + 30_000).is_empty(), "nobody knows where that one begins");
+    }
+
+    #[test]
+    fn with_all_idle_the_wall_clock_rules_once_an_outcome_was_read() {
+        let mut sources = Sources::new(2, PATIENCE, true);
+        told(&mut sources, 1, Progress { is_idle: true, is_at_end: true, ..Progress::default() });
+        idle(&mut sources, NOW_MS, None, NOW_MS + 30_000);
+        assert!(sources.decide(&[0], NOW_MS + 30_000).is_empty());
+        told(&mut sources, 1, Progress { is_idle: true, ..at(NOW_MS - 60_000) });
+        let raises = sources.decide(&[0], NOW_MS + 30_000);
+        assert_eq!(raises, [Raise { source: 0, to_ms: NOW_MS + 20_000, is_incomplete: false }]);
+    }
+
+    #[test]
+    fn whoever_holds_all_others_back_is_not_waited_for_for_ever() {
+        let mut sources = Sources::new(2, PATIENCE, true);
+        for (minute, is_waited_for) in [(0, true), (9, true), (10, false)] {
+            let now_ms = NOW_MS + minute * MINUTE_MS;
+            told(&mut sources, 1, at(now_ms));
+            sources.note(0, Some(NOW_MS - 60_000), true, false, now_ms);
+            let raises = sources.decide(&[0], now_ms);
+            let raise = Raise { source: 0, to_ms: floor_to(now_ms, PANE_MS), is_incomplete: true };
+            assert_eq!(raises, if is_waited_for { vec![] } else { vec![raise] }, "minute {minute}");
+        }
+        sources.at_end(0, NextOffset(1), NOW_MS + 11 * MINUTE_MS);
+        sources.note(0, Some(NOW_MS), true, false, NOW_MS + 11 * MINUTE_MS);
+        assert!(sources.decide(&[0], NOW_MS + 11 * MINUTE_MS).is_empty(), "it has caught up");
+    }
+
+    #[test]
+    fn what_is_far_ahead_of_the_slowest_waits() {
+        let mut sources = Sources::new(2, PATIENCE, true);
+        told(&mut sources, 1, at(NOW_MS));
+        sources.note(0, Some(NOW_MS + 11 * MINUTE_MS), true, false, NOW_MS);
+        assert_eq!(sources.far_ahead([(0, Some(NOW_MS + 11 * MINUTE_MS))].into_iter()), [0]);
+        assert!(sources.far_ahead([(0, Some(NOW_MS + 9 * MINUTE_MS))].into_iter()).is_empty());
+        told(&mut sources, 1, Progress { is_idle: true, ..at(NOW_MS) });
+        assert!(sources.far_ahead([(0, Some(NOW_MS + 11 * MINUTE_MS))].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn news_are_said_once_and_a_watermark_in_boundaries() {
+        let (mut sources, mut out) = (Sources::new(1, PATIENCE, true), Vec::new());
+        sources.note(0, Some(NOW_MS + 1), true, false, NOW_MS);
+        assert!(sources.has_news(&[0]));
+        sources.news(&[0], &mut out).expect("said");
+        sources.note(0, Some(NOW_MS + 9_999), true, false, NOW_MS);
+        assert!(!sources.has_news(&[0]));
+        sources.news(&[0], &mut out).expect("said");
+        assert_eq!(out.len(), 1);
+    }
+}

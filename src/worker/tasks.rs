@@ -1,0 +1,691 @@
+//! The tasks of a worker: what the group gave it, without the log.
+
+use super::memo::{self, Memo};
+use super::parts;
+use super::sources::{Patience, Sources};
+use super::unit::{Making, Phase, Task, Unit};
+use super::{Figures, Stores, TaskId, WorkerError};
+use crate::fault::{self, Place};
+use crate::log::{Assignment, Log, NextOffset, Stream};
+use crate::model::record::{RecordIn, RecordOut, Topic};
+use crate::model::slo::Slo;
+use crate::model::time::Ms;
+use crate::operator::partial::Partial;
+use crate::operator::watermark::Watermark;
+use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
+use crate::pipeline::intake::{Intake, IntakeSource, Spread};
+use crate::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
+use crate::pipeline::route::Route;
+use crate::pipeline::users::{KEY_GROUPS, UsersSettings, UsersTask};
+use crate::state::keys::Prefix;
+use crate::state::{Batch, Store};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a worker's tasks are made of. It is the same in all instances of an application id.
+pub struct Setup {
+    pub slos: Arc<Vec<Slo>>,
+    /// How many input partitions there are in all.
+    pub inputs: u32,
+    pub keyed_by_user: bool,
+    /// How users are spread; with `keyed_by_user` there is a users task an input partition.
+    pub spread: Spread,
+    pub rollups: u32,
+    pub users: UsersSettings,
+    pub rollup: RollupSettings,
+    pub patience: Patience,
+    /// `false`: no partition is ever idle.
+    pub passes_over: bool,
+    /// The build and the definitions: checkpoints carry it.
+    pub identity: String,
+    pub checkpoint_interval_ms: Ms,
+    /// A key group's deltas may weigh as much before it is written anew; [`super::DELTAS_MIN_BYTES`].
+    pub deltas_min_bytes: u64,
+    /// Memory for the rows of all users tasks of this worker.
+    pub memory_limit_bytes: u64,
+}
+
+impl Setup {
+    /// How many users tasks there are in all.
+    pub fn users_tasks(&self) -> u32 {
+        if self.keyed_by_user { self.inputs } else { self.spread.partitions }
+    }
+}
+
+/// An input partition whose verdicts leave in blocks.
+struct Input {
+    source: IntakeSource,
+    position: NextOffset,
+    start: i64,
+}
+
+/// A users task and what it has to say.
+pub struct Users {
+    pub task: UsersTask,
+    partials: Vec<Partial>,
+    nothing: Partial,
+}
+
+/// A rollup task and what it has to say.
+pub struct Rollup {
+    pub task: RollupTask,
+    out: Vec<RecordOut>,
+}
+
+/// The tasks of a worker.
+pub struct Tasks {
+    setup: Setup,
+    stores: Box<dyn Stores>,
+    pub route: Route,
+    intake: Option<Intake>,
+    sources: Sources,
+    inputs: BTreeMap<u32, Input>,
+    users: BTreeMap<u32, Unit<Users>>,
+    rollups: BTreeMap<u32, Unit<Rollup>>,
+    /// By input partition, in the order in which they were read.
+    dead_letters: Vec<(u32, RecordOut)>,
+    failed: Option<WorkerError>,
+    now_ms: Ms,
+    changelog_bytes: u64,
+}
+
+/// Everything of one transaction.
+pub struct Parcel {
+    pub records: Vec<RecordOut>,
+    /// So many of the records are for others to read.
+    pub outputs: usize,
+    /// The first record of the changelog.
+    pub changelog_from: usize,
+    pub offsets: Vec<(Stream, NextOffset, String)>,
+}
+
+impl Task for Users {
+    const GROUPS: u16 = KEY_GROUPS;
+
+    fn prefix(group: u16) -> Vec<u8> {
+        Prefix::Users { group }.to_bytes()
+    }
+
+    fn at_ms(&self) -> Option<Ms> {
+        self.task.closed_ms()
+    }
+
+    fn read_again(&self, next: i64) -> ReadAgain {
+        self.task.read_again(next)
+    }
+
+    fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
+        self.task.save_group(group, batch)
+    }
+
+    fn mark(&self) -> TaskMark {
+        TaskMark::Users(self.task.mark())
+    }
+
+    fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError> {
+        if let TaskMark::Users(of) = &mark.task {
+            self.task.load(&mark.groups, of, store, limit_bytes)?;
+        }
+        self.task.begin_replay(mark.again().map(|again| again.watermark).unwrap_or_default());
+        Ok(())
+    }
+
+    fn close(&mut self, store: &dyn Store, is_dropped: bool) -> Result<(), WorkerError> {
+        if let Some(to_ms) = self.task.aligned_ms().filter(|to| self.task.closed_ms().is_none_or(|at| at < *to)) {
+            fault::point(Place::Closing);
+            self.task.close_until(to_ms, &mut self.partials, store)?;
+        }
+        if is_dropped {
+            self.partials.fill(self.nothing.clone());
+        }
+        Ok(())
+    }
+
+    fn end_replay(&mut self, mark: Option<&Mark>) {
+        let of = mark.and_then(|mark| match &mark.task {
+            TaskMark::Users(of) => Some(of),
+            TaskMark::Rollup(_) => None,
+        });
+        self.task.end_replay(of);
+        // The last decision may be about the record that comes next: none that was read again met it.
+        if let Some((_, to_ms, is_incomplete)) = mark.and_then(|mark| mark.raised.last()) {
+            self.task.raise_to(0, *to_ms, *is_incomplete);
+        }
+    }
+
+    fn evict(&mut self, limit_bytes: u64) {
+        self.task.evict(limit_bytes);
+    }
+}
+
+impl Task for Rollup {
+    const GROUPS: u16 = RollupTask::KEY_GROUPS;
+
+    fn prefix(group: u16) -> Vec<u8> {
+        Prefix::Keys { group }.to_bytes()
+    }
+
+    fn at_ms(&self) -> Option<Ms> {
+        self.task.at_ms()
+    }
+
+    fn read_again(&self, next: i64) -> ReadAgain {
+        ReadAgain { offset: self.task.read_again(next), watermark: Watermark::default() }
+    }
+
+    fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
+        self.task.save_group(group, batch)
+    }
+
+    fn mark(&self) -> TaskMark {
+        TaskMark::Rollup(self.task.mark())
+    }
+
+    fn load(&mut self, mark: &Mark, store: &dyn Store, _limit_bytes: u64) -> Result<(), CheckpointError> {
+        let groups_at: Vec<Option<Ms>> = mark.groups.iter().map(|group| group.at_ms).collect();
+        match &mark.task {
+            TaskMark::Rollup(_) => self.task.load(&groups_at, store),
+            TaskMark::Users(_) => Ok(()),
+        }
+    }
+
+    fn close(&mut self, _store: &dyn Store, is_dropped: bool) -> Result<(), WorkerError> {
+        self.task.advance(&mut self.out)?;
+        if is_dropped {
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    fn end_replay(&mut self, mark: Option<&Mark>) {
+        if let Some(TaskMark::Rollup(of)) = mark.map(|mark| &mark.task) {
+            self.task.end_replay(of);
+        }
+    }
+
+    fn evict(&mut self, _limit_bytes: u64) {}
+}
+
+impl Tasks {
+    pub fn new(setup: Setup, stores: Box<dyn Stores>, route: Route) -> Tasks {
+        let intake = (!setup.keyed_by_user)
+            .then(|| Intake::new(Arc::clone(&setup.slos), setup.spread.clone(), setup.users.out_of_orderness_ms));
+        Tasks {
+            sources: Sources::new(setup.inputs, setup.patience, setup.passes_over),
+            intake,
+            setup,
+            stores,
+            route,
+            inputs: BTreeMap::new(),
+            users: BTreeMap::new(),
+            rollups: BTreeMap::new(),
+            dead_letters: Vec::new(),
+            failed: None,
+            now_ms: 0,
+            changelog_bytes: 0,
+        }
+    }
+
+    /// Takes one record.
+    #[inline]
+    pub fn take(&mut self, stream: Stream, record: &RecordIn<'_>) -> Result<(), WorkerError> {
+        match stream {
+            Stream::Input(number) if self.intake.is_some() => self.take_input(number, record),
+            Stream::Input(number) => self.take_keyed(number, record),
+            Stream::Repartition(number) => {
+                let Some(unit) = self.users.get_mut(&number).filter(|unit| !unit.is_restoring()) else {
+                    return Ok(());
+                };
+                unit.before(record.offset)?;
+                if !unit.task.task.apply_block(record.offset, record.value)? {
+                    return Err(WorkerError::Twice { task: unit.id, offset: record.offset });
+                }
+                unit.behind(record.offset)
+            }
+            Stream::Partials(number) => {
+                let Some(unit) = self.rollups.get_mut(&number).filter(|unit| !unit.is_restoring()) else {
+                    return Ok(());
+                };
+                unit.before(record.offset)?;
+                let partial = postcard::from_bytes(record.value)
+                    .map_err(|source| WorkerError::Partial { what: "read", source })?;
+                if !unit.task.task.apply(record.offset, partial) {
+                    return Err(WorkerError::Twice { task: unit.id, offset: record.offset });
+                }
+                unit.behind(record.offset)
+            }
+            Stream::Sources => {
+                let ours = (&self.inputs, &self.users, self.setup.keyed_by_user);
+                let is_ours = |n: u32| if ours.2 { ours.1.contains_key(&n) } else { ours.0.contains_key(&n) };
+                self.sources.hear(record, is_ours);
+                Ok(())
+            }
+        }
+    }
+
+    #[inline]
+    fn take_input(&mut self, number: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
+        let (Some(intake), Some(input)) = (&mut self.intake, self.inputs.get_mut(&number)) else { return Ok(()) };
+        self.sources.heard(number);
+        input.position = NextOffset(record.offset + 1);
+        let failed = &mut self.failed;
+        let dead_letter = self.route.apply(number, record, |outcome| {
+            if let Err(error) = intake.apply(number, &mut input.source, record.offset, outcome) {
+                failed.get_or_insert(error.into());
+            }
+        });
+        self.dead_letters.extend(dead_letter.map(|record| (number, record)));
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    #[inline]
+    fn take_keyed(&mut self, number: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
+        // What was on its way when the stream was held back comes once more.
+        let Some(unit) = self.users.get_mut(&number).filter(|unit| !unit.is_restoring()) else { return Ok(()) };
+        self.sources.heard(number);
+        unit.before(record.offset)?;
+        let is_live = unit.is_live();
+        if !is_live && let Some((_, to_ms, is_incomplete)) = unit.decisions_until(record.offset) {
+            unit.task.task.raise_to(0, to_ms, is_incomplete);
+        }
+        let task = &mut unit.task.task;
+        let dead_letter = self.route.apply(number, record, |outcome| task.apply(0, record.offset, outcome));
+        if is_live {
+            self.dead_letters.extend(dead_letter.map(|record| (number, record)));
+        }
+        unit.behind(record.offset)
+    }
+
+    /// Takes up a stream; `true`: it is to be held back.
+    pub fn take_up<L: Log>(&mut self, log: &mut L, assignment: &Assignment) -> Result<bool, WorkerError> {
+        match assignment.stream {
+            Stream::Input(number) if self.intake.is_some() => self.take_up_input(number, assignment),
+            Stream::Input(number) | Stream::Repartition(number) => self.take_up_users(log, number, assignment),
+            Stream::Partials(number) => self.take_up_rollup(log, number, assignment),
+            Stream::Sources => Ok(false),
+        }
+    }
+
+    fn take_up_input(&mut self, number: u32, assignment: &Assignment) -> Result<bool, WorkerError> {
+        let Some(intake) = &self.intake else { return Ok(false) };
+        let ours = memo::of_ours(assignment);
+        if assignment.committed.is_some() && ours.as_ref().is_none_or(|(_, memo)| memo.watermark.is_none()) {
+            return Err(WorkerError::Refused(format!(
+                "input partition {number}: the group's offset was not committed by tailburn, or with another \
+                 input.keyed_by_user, which is fixed for the life of an application id. Choose another application_id"
+            )));
+        }
+        let watermark = ours.as_ref().and_then(|(_, memo)| memo.watermark).unwrap_or_default();
+        let input = Input {
+            source: intake.source(watermark),
+            position: assignment.next,
+            start: ours.map_or(assignment.next.0, |(_, memo)| memo.start),
+        };
+        self.sources.forget(number);
+        self.inputs.insert(number, input);
+        Ok(false)
+    }
+
+    fn making<'a>(setup: &'a Setup, id: TaskId) -> Making<'a> {
+        Making {
+            id,
+            changelog: id.changelog(setup.users_tasks()),
+            identity: &setup.identity,
+            checkpoint_interval_ms: setup.checkpoint_interval_ms,
+            deltas_min_bytes: setup.deltas_min_bytes,
+            limit_bytes: setup.memory_limit_bytes / u64::from(setup.users_tasks().max(1)),
+        }
+    }
+
+    fn take_up_users<L: Log>(
+        &mut self,
+        log: &mut L,
+        number: u32,
+        assignment: &Assignment,
+    ) -> Result<bool, WorkerError> {
+        let setup = &self.setup;
+        let sources = if setup.keyed_by_user { 1 } else { setup.inputs as usize };
+        let nothing = Partial { users_task: number, slos: slo_ids(&setup.slos), ..Partial::default() };
+        let task = Users {
+            task: UsersTask::new(Arc::clone(&setup.slos), sources, setup.users),
+            partials: vec![nothing.clone(); setup.rollups as usize],
+            nothing,
+        };
+        let making = Tasks::making(setup, TaskId::Users(number));
+        let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
+        if self.setup.keyed_by_user {
+            self.sources.forget(number);
+        }
+        self.users.insert(number, unit);
+        self.share_memory();
+        Ok(is_held)
+    }
+
+    fn take_up_rollup<L: Log>(
+        &mut self,
+        log: &mut L,
+        number: u32,
+        assignment: &Assignment,
+    ) -> Result<bool, WorkerError> {
+        let setup = &self.setup;
+        let settings = RollupSettings { partition: number, users_tasks: setup.users_tasks(), ..setup.rollup.clone() };
+        let task = Rollup { task: RollupTask::new(&setup.slos, settings), out: Vec::new() };
+        let making = Tasks::making(setup, TaskId::Rollup(number));
+        let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
+        self.rollups.insert(number, unit);
+        Ok(is_held)
+    }
+
+    fn share_memory(&mut self) {
+        let limit_bytes = self.setup.memory_limit_bytes / (self.users.len().max(1) as u64);
+        self.users.values_mut().for_each(|unit| unit.set_limit(limit_bytes));
+    }
+
+    pub fn is_restoring(&self) -> bool {
+        self.users.values().any(Unit::is_restoring) || self.rollups.values().any(Unit::is_restoring)
+    }
+
+    /// Goes on restoring. The streams that can be read now, and from where.
+    pub fn go_on_restoring(&mut self) -> Result<Vec<(Stream, NextOffset)>, WorkerError> {
+        let (identity, now_ms) = (&self.setup.identity, self.now_ms);
+        let mut ready = Vec::new();
+        for unit in self.users.values_mut() {
+            ready.extend(unit.go_on_restoring(identity, now_ms)?.map(|from| (unit.stream, from)));
+        }
+        for unit in self.rollups.values_mut() {
+            ready.extend(unit.go_on_restoring(identity, now_ms)?.map(|from| (unit.stream, from)));
+        }
+        Ok(ready)
+    }
+
+    pub fn at_end(&mut self, source: u32, end: NextOffset, now_ms: Ms) {
+        self.sources.at_end(source, end, now_ms);
+        match self.inputs.get_mut(&source) {
+            Some(input) => input.source.watermark.caught_up(),
+            None => {
+                if let Some(unit) = self.users.get_mut(&source).filter(|_| self.setup.keyed_by_user) {
+                    unit.task.task.caught_up();
+                }
+            }
+        }
+    }
+
+    pub fn ended(&mut self, source: u32, end: NextOffset) {
+        self.sources.ended(source);
+        if let Some(input) = self.inputs.get_mut(&source) {
+            input.position = end;
+        }
+    }
+
+    pub fn to_be_asked(&self, now_ms: Ms) -> Vec<u32> {
+        self.sources.to_be_asked(now_ms)
+    }
+
+    pub fn answered(&mut self, source: u32, end: Option<NextOffset>, now_ms: Ms) {
+        self.sources.answered(source, end, now_ms);
+    }
+
+    /// Our input partitions.
+    fn ours(&self) -> Vec<u32> {
+        if self.setup.keyed_by_user {
+            self.users.iter().filter(|(_, unit)| unit.is_live()).map(|(number, _)| *number).collect()
+        } else {
+            self.inputs.keys().copied().collect()
+        }
+    }
+
+    fn watermark(&self, source: u32) -> Watermark {
+        match self.inputs.get(&source) {
+            Some(input) => input.source.watermark,
+            None => self.users.get(&source).map(|unit| *unit.task.task.watermark(0)).unwrap_or_default(),
+        }
+    }
+
+    /// Decides which of our partitions are passed over.
+    pub fn decide(&mut self, paused: &[Stream], now_ms: Ms) {
+        self.now_ms = now_ms;
+        let ours = self.ours();
+        let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
+        for source in ours.iter().copied() {
+            let watermark = self.watermark(source);
+            let has_read = watermark.largest_ms().is_some();
+            let is_held = paused.contains(&Stream::Input(source));
+            self.sources.note(source, watermark.at_ms(out_of_orderness_ms), has_read, is_held, now_ms);
+        }
+        for raise in self.sources.decide(&ours, now_ms) {
+            self.raise(raise.source, raise.to_ms, raise.is_incomplete);
+            let watermark = self.watermark(raise.source);
+            let has_read = watermark.largest_ms().is_some();
+            self.sources.note(raise.source, watermark.at_ms(out_of_orderness_ms), has_read, false, now_ms);
+        }
+        if self.sources.have_all_ended() {
+            self.raise_to_the_end(&ours);
+        }
+    }
+
+    fn raise(&mut self, source: u32, to_ms: Ms, is_incomplete: bool) {
+        fault::point(Place::PassingOver);
+        match self.inputs.get_mut(&source) {
+            Some(input) => input.source.watermark.raise_to(to_ms, is_incomplete),
+            None => {
+                if let Some(unit) = self.users.get_mut(&source) {
+                    unit.task.task.raise_to(0, to_ms, is_incomplete);
+                    unit.decided(to_ms, is_incomplete);
+                }
+            }
+        }
+    }
+
+    /// All input is bounded and ended: T goes on to the boundary behind the last event.
+    fn raise_to_the_end(&mut self, ours: &[u32]) {
+        let largest_ms = ours.iter().filter_map(|source| self.watermark(*source).largest_ms()).max();
+        let Some(end_ms) = largest_ms.map(crate::model::time::boundary_behind) else { return };
+        let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
+        for source in ours {
+            if self.watermark(*source).at_ms(out_of_orderness_ms).is_none_or(|w| w < end_ms) {
+                self.raise(*source, end_ms, false);
+            }
+        }
+    }
+
+    /// Closes every boundary that can be closed.
+    pub fn close(&mut self) -> Result<(), WorkerError> {
+        self.users.values_mut().try_for_each(Unit::close)?;
+        self.rollups.values_mut().try_for_each(Unit::close)
+    }
+
+    /// Input partitions that are far ahead of the slowest.
+    pub fn far_ahead(&self) -> Vec<Stream> {
+        let ours = self.ours().into_iter().map(|source| (source, self.watermark(source).largest_ms()));
+        self.sources.far_ahead(ours).into_iter().map(Stream::Input).collect()
+    }
+
+    pub fn has(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Input(number) => self.inputs.contains_key(&number) || self.users.contains_key(&number),
+            Stream::Repartition(number) => self.users.contains_key(&number),
+            Stream::Partials(number) => self.rollups.contains_key(&number),
+            Stream::Sources => false,
+        }
+    }
+
+    pub fn own_nothing(&self) -> bool {
+        self.inputs.is_empty() && self.users.is_empty() && self.rollups.is_empty()
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.users.values().all(Unit::is_live) && self.rollups.values().all(Unit::is_live)
+    }
+
+    /// Whether something waits to be published.
+    pub fn has_news(&self) -> bool {
+        let of_users = |unit: &Unit<Users>| {
+            let at_ms = unit.task.task.closed_ms();
+            unit.is_live()
+                && unit
+                    .task
+                    .partials
+                    .iter()
+                    .any(|p| !p.boundaries.is_empty() || at_ms.is_some_and(|at| p.up_to_ms == at))
+        };
+        let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
+        !self.dead_letters.is_empty()
+            || self.inputs.values().any(|input| input.source.has_news(out_of_orderness_ms))
+            || self.users.values().any(of_users)
+            || self.rollups.values().any(|unit| unit.is_live() && !unit.task.out.is_empty())
+            || self.sources.has_news(&self.ours())
+    }
+
+    /// Bounded input is read, and everything that follows from it is said.
+    pub fn is_finished(&self) -> bool {
+        if !self.sources.have_all_ended() || self.sources.count() == 0 || self.has_news() {
+            return false;
+        }
+        let largest_ms = self.ours().iter().filter_map(|source| self.watermark(*source).largest_ms()).max();
+        let end_ms = largest_ms.map(crate::model::time::boundary_behind);
+        let is_closed = self.users.values().all(|unit| unit.task.task.closed_ms() == end_ms);
+        is_closed && self.rollups.values().all(|unit| unit.task.task.is_at(end_ms))
+    }
+
+    /// Writes a checkpoint of all that changed with the next commit.
+    pub fn checkpoint_all(&mut self) {
+        self.users.values_mut().for_each(|unit| unit.ledger.hurry());
+        self.rollups.values_mut().for_each(|unit| unit.ledger.hurry());
+    }
+
+    /// The same for the tasks of some streams.
+    pub fn checkpoint_of(&mut self, streams: &[Stream]) {
+        let is_one = |stream: &Stream| streams.contains(stream);
+        self.users.values_mut().filter(|unit| is_one(&unit.stream)).for_each(|unit| unit.ledger.hurry());
+        self.rollups.values_mut().filter(|unit| is_one(&unit.stream)).for_each(|unit| unit.ledger.hurry());
+    }
+
+    /// Everything that the next transaction holds.
+    pub fn pack(&mut self, now_ms: Ms) -> Result<Parcel, WorkerError> {
+        if !self.dead_letters.is_empty() {
+            fault::point(Place::DeadLetter);
+        }
+        let mut records: Vec<RecordOut> = self.dead_letters.drain(..).map(|(_, record)| record).collect();
+        for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
+            records.append(&mut unit.task.out);
+        }
+        let outputs = records.len();
+        if let Some(intake) = &mut self.intake {
+            for (number, input) in &mut self.inputs {
+                intake.flush(*number, &mut input.source, input.position.0, &mut records)?;
+            }
+            intake.forget_texts();
+        }
+        for unit in self.users.values_mut().filter(|unit| unit.is_live()) {
+            unit.task.say(&mut records)?;
+        }
+        let ours = self.ours();
+        self.sources.news(&ours, &mut records)?;
+        let changelog_from = records.len();
+        for unit in self.users.values_mut() {
+            unit.checkpoint(&self.setup.identity, now_ms, &mut records)?;
+        }
+        for unit in self.rollups.values_mut() {
+            unit.checkpoint(&self.setup.identity, now_ms, &mut records)?;
+        }
+        let bytes = records[changelog_from..].iter().map(|r| r.value.as_ref().map_or(0, Vec::len) as u64).sum::<u64>();
+        self.changelog_bytes += bytes;
+        Ok(Parcel { records, outputs, changelog_from, offsets: self.offsets() })
+    }
+
+    fn offsets(&self) -> Vec<(Stream, NextOffset, String)> {
+        let of_input = |(number, input): (&u32, &Input)| {
+            let memo = Memo { start: input.start, watermark: Some(input.source.watermark), ..Memo::default() };
+            (Stream::Input(*number), input.position, memo.to_text())
+        };
+        let users = self.users.values().map(Unit::offset);
+        self.inputs.iter().map(of_input).chain(users).chain(self.rollups.values().map(Unit::offset)).collect()
+    }
+
+    /// The commit succeeded.
+    pub fn committed<L: Log>(&mut self, log: &mut L, _now_ms: Ms) -> Result<(), WorkerError> {
+        for unit in self.users.values_mut() {
+            unit.committed(log)?;
+        }
+        for unit in self.rollups.values_mut() {
+            unit.committed(log)?;
+        }
+        Ok(())
+    }
+
+    pub fn flush(&mut self) -> Result<(), WorkerError> {
+        self.users.values_mut().try_for_each(Unit::flush_now)?;
+        self.rollups.values_mut().try_for_each(Unit::flush_now)
+    }
+
+    /// Closes what belongs to streams that are given up.
+    pub fn let_go(&mut self, streams: &[Stream]) {
+        for stream in streams {
+            if let Stream::Input(number) = stream {
+                self.inputs.remove(number);
+                self.sources.forget(*number);
+                // Whoever takes it up reads what was not committed again.
+                self.dead_letters.retain(|(of, _)| of != number);
+            }
+        }
+        self.users.retain(|_, unit| !streams.contains(&unit.stream));
+        self.rollups.retain(|_, unit| !streams.contains(&unit.stream));
+        self.share_memory();
+    }
+
+    /// Below these offsets nothing will be read again.
+    pub fn not_read_again(&self) -> Vec<(Stream, NextOffset)> {
+        let users = self.users.values().filter(|_| !self.setup.keyed_by_user).filter_map(Unit::not_read_again);
+        users.chain(self.rollups.values().filter_map(Unit::not_read_again)).collect()
+    }
+
+    pub fn figures(&self) -> Figures {
+        let mut counts = self.intake.as_ref().map(|intake| intake.counts).unwrap_or_default();
+        if self.intake.is_none() {
+            self.users.values().for_each(|unit| counts.add(&unit.task.task.counts));
+        }
+        let mut phases = [0; 3];
+        let of = |phase: &Phase| match phase {
+            Phase::Restoring(_) => 0,
+            Phase::Replaying(_) => 1,
+            Phase::Live => 2,
+        };
+        self.users.values().for_each(|unit| phases[of(&unit.phase)] += 1);
+        self.rollups.values().for_each(|unit| phases[of(&unit.phase)] += 1);
+        let users = self.users.values().map(|unit| unit.ledger.since_ms());
+        Figures {
+            counts,
+            dead_letters: self.route.dead_letters,
+            rows: self.users.values().map(|unit| unit.task.task.rows()).sum(),
+            keys: self.rollups.values().map(|unit| unit.task.task.keys()).sum(),
+            evaluated_ms: self.rollups.values().filter_map(|unit| unit.task.task.at_ms()).min(),
+            phases,
+            inputs: self.inputs.len(),
+            changelog_bytes: self.changelog_bytes,
+            checkpointed_ms: users.chain(self.rollups.values().map(|unit| unit.ledger.since_ms())).flatten().min(),
+        }
+    }
+}
+
+impl Users {
+    /// What was closed since the last commit, one partial a rollup partition that has news.
+    fn say(&mut self, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+        let Some(closed_ms) = self.task.closed_ms() else { return Ok(()) };
+        for (partition, partial) in (0..).zip(&mut self.partials) {
+            if partial.boundaries.is_empty() && partial.up_to_ms < closed_ms {
+                continue;
+            }
+            for part in parts::of(std::mem::replace(partial, self.nothing.clone()))? {
+                out.push(RecordOut {
+                    topic: Topic::Partials,
+                    partition,
+                    key: None,
+                    value: Some(part),
+                    headers: Vec::new(),
+                    timestamp_ms: closed_ms,
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,489 @@
+//! A task with everything that belongs to it: its stream, its store, its place in the changelog.
+//!
+//! Taken up, it goes through [`Phase`]s: restoring, replaying, live. Only a live task has anything to say;
+//! for the others every commit repeats the offset and the note that it found.
+
+use super::ledger::Ledger;
+use super::memo::{self, Memo};
+use super::restore::{self, Hint, Restore, Start};
+use super::{Stores, TaskId, WorkerError};
+use crate::fault::{self, Place};
+use crate::log::{Assignment, Log, NextOffset, Stream};
+use crate::model::record::RecordOut;
+use crate::model::time::{Moment, Ms};
+use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
+use crate::state::{Batch, Store};
+
+/// What a unit asks of its task.
+pub trait Task {
+    const GROUPS: u16;
+
+    /// The prefix of a key group's rows in the store.
+    fn prefix(group: u16) -> Vec<u8>;
+    /// The last boundary that is closed, or evaluated.
+    fn at_ms(&self) -> Option<Ms>;
+    fn read_again(&self, next: i64) -> ReadAgain;
+    fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError>;
+    fn mark(&self) -> TaskMark;
+    fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError>;
+    /// Closes what can be closed. What comes of it is kept to be said, or dropped.
+    fn close(&mut self, store: &dyn Store, is_dropped: bool) -> Result<(), WorkerError>;
+    fn end_replay(&mut self, mark: Option<&Mark>);
+    fn evict(&mut self, limit_bytes: u64);
+}
+
+/// How far a task is.
+pub enum Phase {
+    Restoring(Box<Restore>),
+    /// Its stream is read again up to here.
+    Replaying(NextOffset),
+    Live,
+}
+
+/// A decision: the record at this offset, whichever that will be, meets at least this watermark. `true`:
+/// records were there and were not waited for.
+pub type Decision = (i64, Ms, bool);
+
+pub struct Unit<T> {
+    pub id: TaskId,
+    pub task: T,
+    pub stream: Stream,
+    pub position: NextOffset,
+    pub phase: Phase,
+    pub store: Box<dyn Store>,
+    pub ledger: Ledger,
+    /// Decisions about the task's own input partition, as far back as it may have to be read again.
+    pub raised: Vec<Decision>,
+    /// What was decided since the last mark.
+    is_decided: bool,
+    /// The group's offset and note, as they were found.
+    found: Option<(NextOffset, String)>,
+    start: i64,
+    log_start: NextOffset,
+    replayed_from: i64,
+    published_ms: Option<Ms>,
+    mark: Option<Mark>,
+    /// Rows that go to the store once the commit succeeded.
+    batch: Batch,
+    /// What the last mark was made of: nothing is written where nothing moved.
+    marked: Option<(NextOffset, Option<Ms>)>,
+    changelog: u32,
+    limit_bytes: u64,
+}
+
+/// What a unit is made with.
+pub struct Making<'a> {
+    pub id: TaskId,
+    pub changelog: u32,
+    pub identity: &'a str,
+    pub checkpoint_interval_ms: Ms,
+    pub deltas_min_bytes: u64,
+    pub limit_bytes: u64,
+}
+
+impl<T: Task> Unit<T> {
+    /// Takes a task up. `true`: its stream is to be held back until [`Unit::go_on_restoring`] says so.
+    pub fn take_up<L: Log>(
+        log: &mut L,
+        stores: &mut dyn Stores,
+        making: &Making<'_>,
+        assignment: &Assignment,
+        task: T,
+    ) -> Result<(Unit<T>, bool), WorkerError> {
+        Unit::made(log, stores, making, assignment, task).map_err(|e| damaged(making.id, e))
+    }
+
+    fn made<L: Log>(
+        log: &mut L,
+        stores: &mut dyn Stores,
+        making: &Making<'_>,
+        assignment: &Assignment,
+        task: T,
+    ) -> Result<(Unit<T>, bool), WorkerError> {
+        let store = opened(stores, making.id)?;
+        let ours = memo::of_ours(assignment);
+        let start = ours.as_ref().map_or(assignment.next.0, |(_, memo)| memo.start);
+        let mut unit = Unit {
+            id: making.id,
+            task,
+            stream: assignment.stream,
+            position: NextOffset(start),
+            phase: Phase::Live,
+            store,
+            ledger: Ledger::new(
+                making.changelog,
+                T::GROUPS,
+                start,
+                making.checkpoint_interval_ms,
+                making.deltas_min_bytes,
+            ),
+            raised: Vec::new(),
+            is_decided: false,
+            found: assignment.committed.as_ref().map(|c| (c.next, c.metadata.clone())),
+            start,
+            log_start: assignment.log_start,
+            replayed_from: start,
+            published_ms: ours.as_ref().and_then(|(_, memo)| memo.at_ms),
+            mark: None,
+            batch: Batch::new(),
+            marked: None,
+            changelog: making.changelog,
+            limit_bytes: making.limit_bytes,
+        };
+        let Some((next, memo)) = ours else {
+            return unit.begin_anew(assignment).map(|unit| (unit, false));
+        };
+        unit.phase = Phase::Replaying(next);
+        let range = log.changelog_range(making.changelog)?;
+        unit.restore(log, stores, making, memo.sequence, range)?;
+        if matches!(unit.phase, Phase::Restoring(_)) {
+            return Ok((unit, true));
+        }
+        let from = unit.replay_from(next, making.identity)?;
+        log.seek(unit.stream, from)?;
+        unit.finish_where_due()?;
+        Ok((unit, false))
+    }
+
+    fn begin_anew(self, assignment: &Assignment) -> Result<Unit<T>, WorkerError> {
+        if assignment.committed.is_some() {
+            return Err(self.refused(
+                "the group has an offset that tailburn did not commit: it was set by hand, or by another program. Choose \
+                 an application_id of its own",
+            ));
+        }
+        if Mark::read(self.store.as_ref())?.is_some() {
+            return Err(self.refused(
+                "there is state, but the group has no offset: its offsets expired or were deleted, or the topic was made \
+                 anew. Move the state directory away to begin again from the log",
+            ));
+        }
+        Ok(self)
+    }
+
+    fn restore<L: Log>(
+        &mut self,
+        log: &mut L,
+        stores: &mut dyn Stores,
+        making: &Making<'_>,
+        sequence: u64,
+        range: Hint,
+    ) -> Result<(), WorkerError> {
+        if sequence == 0 {
+            if Mark::read(self.store.as_ref())?.is_some() {
+                self.wipe(stores)?;
+            }
+            return Ok(());
+        }
+        let start = restore::start(self.store.as_ref(), sequence, &range).map_err(|e| of(self.id, e))?;
+        let from = match start {
+            Start::Warm(mark) => {
+                let hint = restore::hint(self.store.as_ref())?;
+                if hint.is_some_and(|hint| range.start > hint.start || range.end < hint.end) {
+                    tracing::warn!(task = %self.id, "the changelog was truncated or made anew: writing it again");
+                    self.ledger.rewrite();
+                }
+                tracing::debug!(task = %self.id, sequence, "the local store is warm");
+                return self.loaded(mark);
+            }
+            Start::From(from, mark) => Some((from, mark)),
+            Start::Cold => {
+                self.wipe(stores)?;
+                None
+            }
+        };
+        let whole = from.is_none();
+        tracing::info!(task = %self.id, sequence, whole, "restoring from the changelog");
+        let Phase::Replaying(next) = self.phase else { return Ok(()) };
+        self.position = next;
+        self.phase = Phase::Restoring(Box::new(Restore::begin(log, self.id, making.changelog, sequence, from, range)?));
+        Ok(())
+    }
+
+    fn wipe(&mut self, stores: &mut dyn Stores) -> Result<(), WorkerError> {
+        self.store = Box::new(crate::state::MemoryStore::default());
+        stores.wipe(self.id)?;
+        self.store = stores.open(self.id)?;
+        Ok(())
+    }
+
+    /// Goes on restoring. The offset to read from, once that is done.
+    pub fn go_on_restoring(&mut self, identity: &str, now_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
+        let Phase::Restoring(restore) = &mut self.phase else { return Ok(None) };
+        let restored = restore.go_on(self.store.as_mut(), &T::prefix, now_ms).map_err(|e| damaged(self.id, e))?;
+        let Some(mark) = restored else { return Ok(None) };
+        let next = self.position;
+        self.phase = Phase::Replaying(next);
+        self.loaded(mark)?;
+        let from = self.replay_from(next, identity)?;
+        self.finish_where_due()?;
+        Ok(Some(from))
+    }
+
+    /// The rows are in the store: into memory with them.
+    fn loaded(&mut self, mark: Mark) -> Result<(), WorkerError> {
+        self.ledger.resume(&mark);
+        self.raised.clone_from(&mark.raised);
+        self.task.load(&mark, self.store.as_ref(), self.limit_bytes).map_err(|e| of(self.id, e))?;
+        self.mark = Some(mark);
+        Ok(())
+    }
+
+    /// Where the stream is read again from.
+    fn replay_from(&mut self, next: NextOffset, identity: &str) -> Result<NextOffset, WorkerError> {
+        let log_start = self.log_start;
+        let from = self.mark.as_ref().and_then(Mark::again).map_or(self.start, |again| again.offset);
+        if from > next.0 {
+            return Err(self.refused(&format!(
+                "the state is at offset {from}, and the group's committed offset is {}: the group was reset. Set the \
+                 offset back, or begin anew with another application_id",
+                next.0
+            )));
+        }
+        if from < log_start.0 && from < next.0 {
+            return Err(self.refused(&format!(
+                "the state needs the log from offset {from} on, and it begins at {}: retention has passed it. Put the \
+                 state directory back, or begin anew with another application_id",
+                log_start.0
+            )));
+        }
+        if let Some(mark) = &self.mark
+            && mark.identity != identity
+            && mark.at_ms() < self.published_ms
+        {
+            return Err(self.refused(&format!(
+                "the checkpoint was written by another build or with other definitions ({}), and boundaries behind it were \
+                 published by them: start that build with those definitions once more and stop it gracefully (SIGTERM), \
+                 which checkpoints, then start this one",
+                mark.identity
+            )));
+        }
+        self.position = NextOffset(from);
+        self.replayed_from = from;
+        Ok(NextOffset(from))
+    }
+
+    fn refused(&self, why: &str) -> WorkerError {
+        WorkerError::Refused(format!("{}: {why}", self.id))
+    }
+
+    /// To be called before the record at `offset` is taken.
+    #[inline]
+    pub fn before(&mut self, offset: i64) -> Result<(), WorkerError> {
+        match self.phase {
+            Phase::Replaying(target) if offset >= target.0 => self.finish(),
+            _ => Ok(()),
+        }
+    }
+
+    /// To be called behind the record at `offset`.
+    #[inline]
+    pub fn behind(&mut self, offset: i64) -> Result<(), WorkerError> {
+        self.position = NextOffset(offset + 1);
+        match self.phase {
+            Phase::Live => Ok(()),
+            _ => self.finish_where_due(),
+        }
+    }
+
+    fn finish_where_due(&mut self) -> Result<(), WorkerError> {
+        match self.phase {
+            Phase::Replaying(target) if self.position >= target => self.finish(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The stream was read again up to the committed offset: the state is that of the last commit.
+    fn finish(&mut self) -> Result<(), WorkerError> {
+        fault::point(Place::Replaying);
+        let Phase::Replaying(target) = self.phase else { return Ok(()) };
+        self.position = target;
+        self.task.end_replay(self.mark.as_ref());
+        self.task.close(self.store.as_ref(), true)?;
+        self.mark = None;
+        if self.task.at_ms() != self.published_ms {
+            return Err(WorkerError::Diverged {
+                task: self.id,
+                published: self.published_ms,
+                found: self.task.at_ms(),
+            });
+        }
+        self.phase = Phase::Live;
+        let at = self.published_ms.map(Moment);
+        tracing::debug!(task = %self.id, from = self.replayed_from, to = target.0, at = ?at, "live");
+        fault::point(Place::Live);
+        Ok(())
+    }
+
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    pub fn is_restoring(&self) -> bool {
+        matches!(self.phase, Phase::Restoring(_))
+    }
+
+    pub fn close(&mut self) -> Result<(), WorkerError> {
+        let is_dropped = !self.is_live();
+        if self.is_restoring() {
+            return Ok(());
+        }
+        self.task.close(self.store.as_ref(), is_dropped).map_err(|e| useless(self.id, e))
+    }
+
+    /// A decision about the task's own input partition, in force from here on.
+    pub fn decided(&mut self, raised_ms: Ms, is_incomplete: bool) {
+        let next = self.position.0;
+        self.raised.retain(|(at, ..)| *at != next);
+        self.raised.push((next, raised_ms, is_incomplete));
+        self.is_decided = true;
+    }
+
+    /// The decisions that the record at `offset` meets, of those made before.
+    pub fn decisions_until(&self, offset: i64) -> Option<Decision> {
+        self.raised.iter().rev().find(|(at, ..)| *at <= offset).copied()
+    }
+
+    /// Writes what is due of the checkpoint; to be called once all that the task has to say is taken.
+    pub fn checkpoint(&mut self, identity: &str, now_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+        if !self.is_live() {
+            return Ok(());
+        }
+        let due = self.ledger.due(now_ms);
+        let here = (self.position, self.task.at_ms());
+        if !self.is_decided && (due.is_empty() || self.is_as_marked(here)) {
+            return Ok(());
+        }
+        let again = self.task.read_again(self.position.0);
+        for group in due {
+            let mut rows = Batch::new();
+            self.task.save_group(group, &mut rows)?;
+            self.ledger
+                .write_group(group, &mut rows, &T::prefix(group), self.store.as_ref(), out)
+                .map_err(|e| damaged(self.id, e))?;
+            rows.sorted().for_each(|(key, value)| match value {
+                Some(value) => self.batch.put(key, value),
+                None => self.batch.delete(key),
+            });
+            if let Some(mark) = self.ledger.groups.get_mut(usize::from(group)) {
+                (mark.at_ms, mark.again) = (here.1, again);
+            }
+        }
+        self.ledger.sequence += 1;
+        self.forget_decisions();
+        let mark = Mark {
+            identity: identity.to_owned(),
+            sequence: self.ledger.sequence,
+            groups: self.ledger.groups.clone(),
+            raised: self.raised.clone(),
+            task: self.task.mark(),
+        };
+        self.ledger.write_mark(&mark, out)?;
+        mark.write(&mut self.batch)?;
+        self.is_decided = false;
+        let is_all_here = self.ledger.groups.iter().all(|g| g.at_ms == here.1 && g.again.offset == again.offset);
+        self.marked = is_all_here.then_some(here);
+        Ok(())
+    }
+
+    /// Nothing moved since all groups were written.
+    fn is_as_marked(&self, here: (NextOffset, Option<Ms>)) -> bool {
+        self.marked == Some(here) && !self.ledger.is_rewriting()
+    }
+
+    fn forget_decisions(&mut self) {
+        let Some(from) = self.ledger.groups.iter().map(|g| g.again.offset).min() else { return };
+        // The last one at or before it is what the first record that is read again meets: it stands in
+        // that record's watermark.
+        self.raised.retain(|(at, ..)| *at >= from);
+    }
+
+    /// The commit succeeded: the store may have what it published.
+    pub fn committed<L: Log>(&mut self, log: &mut L) -> Result<(), WorkerError> {
+        if !self.batch.is_empty() {
+            self.store.write(&mut self.batch).map_err(|e| useless(self.id, e.into()))?;
+            fault::point(Place::BetweenStores);
+        }
+        if self.is_live() && std::mem::take(&mut self.ledger.is_round) {
+            self.flush(log).map_err(|e| damaged(self.id, e))?;
+            self.task.evict(self.limit_bytes);
+        }
+        Ok(())
+    }
+
+    fn flush<L: Log>(&mut self, log: &mut L) -> Result<(), WorkerError> {
+        fault::point(Place::BeforeFlush);
+        // Whatever is written later stands behind this end.
+        let range = log.changelog_range(self.changelog)?;
+        let start = restore::hint(self.store.as_ref())?.map_or(range.start, |hint| hint.start.max(range.start));
+        let mut batch = Batch::new();
+        restore::put_hint(&(start..range.end), &mut batch);
+        self.store.write(&mut batch)?;
+        Ok(self.store.flush_soon()?)
+    }
+
+    /// What the commit says of the stream.
+    pub fn offset(&self) -> (Stream, NextOffset, String) {
+        if let (false, Some((next, metadata))) = (self.is_live(), &self.found) {
+            return (self.stream, *next, metadata.clone());
+        }
+        let memo =
+            Memo { start: self.start, at_ms: self.task.at_ms(), sequence: self.ledger.sequence, watermark: None };
+        (self.stream, self.position, memo.to_text())
+    }
+
+    /// Everything before this is in the checkpoint.
+    pub fn not_read_again(&self) -> Option<(Stream, NextOffset)> {
+        let from = self.ledger.groups.iter().map(|g| g.again.offset).min()?;
+        (self.is_live() && from > self.start).then_some((self.stream, NextOffset(from)))
+    }
+
+    /// Makes the store durable, on the way out.
+    pub fn flush_now(&mut self) -> Result<(), WorkerError> {
+        self.store.flush().map_err(|e| damaged(self.id, e.into()))
+    }
+
+    pub fn set_limit(&mut self, limit_bytes: u64) {
+        self.limit_bytes = limit_bytes;
+    }
+}
+
+fn opened(stores: &mut dyn Stores, task: TaskId) -> Result<Box<dyn Store>, WorkerError> {
+    match stores.open(task) {
+        Ok(store) => Ok(store),
+        Err(error) if error.is_corruption() => {
+            tracing::warn!(%task, %error, "the local store is damaged: rebuilding it from the changelog");
+            stores.wipe(task)?;
+            Ok(stores.open(task)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Damage found later than at the opening ends the worker; the next one finds no store.
+fn useless(task: TaskId, error: WorkerError) -> WorkerError {
+    match error {
+        WorkerError::Checkpoint(error) => of(task, error),
+        other => other,
+    }
+}
+
+/// The same where the changelog is read too: what cannot be read of that is no fault of the store.
+fn damaged(task: TaskId, error: WorkerError) -> WorkerError {
+    match error {
+        WorkerError::Checkpoint(CheckpointError::Store(store)) if store.is_corruption() => {
+            WorkerError::Useless { task, why: store.to_string() }
+        }
+        other => other,
+    }
+}
+
+fn of(task: TaskId, error: CheckpointError) -> WorkerError {
+    match error {
+        CheckpointError::Store(store) if store.is_corruption() => WorkerError::Useless { task, why: store.to_string() },
+        CheckpointError::Value(_) | CheckpointError::Row { .. } => {
+            WorkerError::Useless { task, why: error.to_string() }
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,333 @@
+//! One scenario from its beginning to its verdict: traffic comes, faults strike, everything is told,
+//! and what was told is compared.
+
+use crate::broker::Broker;
+use crate::compare::Verdict;
+use crate::dice::Dice;
+use crate::feeder::{Pace, Release, feed};
+use crate::fleet::{End, Instance};
+use crate::options::Options;
+use crate::scenarios::{Needs, Scenario};
+use crate::stage::{Settings, Stage};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the rest may take to be told once all traffic is sent and nothing strikes any more.
+const TOLD_WITHIN: Duration = Duration::from_secs(120);
+/// The number of SIGTERM.
+pub const TERM: i32 = 15;
+
+/// What a scenario came to.
+pub struct Outcome {
+    pub name: &'static str,
+    pub row: &'static str,
+    pub injected: BTreeMap<String, u64>,
+    pub verdict: Verdict,
+    /// What was not as it should be, beside the records.
+    pub complaints: Vec<String>,
+    /// What could not be tried, and other things worth a line.
+    pub notes: Vec<String>,
+    pub seconds: u64,
+    /// Why it was not played at all.
+    pub skipped: Option<String>,
+}
+
+impl Outcome {
+    pub fn is_well(&self) -> bool {
+        self.skipped.is_some() || (self.verdict.is_same() && self.complaints.is_empty())
+    }
+
+    /// Something that was to strike never did: a place was not passed, a topic is not there.
+    pub fn is_in_part(&self) -> bool {
+        self.notes.iter().any(|note| note.starts_with("NOT "))
+    }
+}
+
+pub struct Play<'a> {
+    pub options: &'a Options,
+    pub stage: &'a Stage,
+    pub settings: Settings,
+    pub pace: &'a Pace,
+    pub dice: Dice,
+    pub fleet: Vec<Instance>,
+    pub injected: BTreeMap<String, u64>,
+    pub notes: Vec<String>,
+    pub complaints: Vec<String>,
+    /// Instances may end by themselves, as long as they work after a restart.
+    pub may_exit: bool,
+    began: Instant,
+    name: &'static str,
+}
+
+pub fn play(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>) -> Outcome {
+    let began = Instant::now();
+    let name = scenario.name;
+    if let Err(why) = (scenario.can_be_played)() {
+        return skipped(scenario, why);
+    }
+    let broker = match scenario.needs {
+        Needs::AnyBroker => Arc::clone(broker),
+        Needs::BrokerApart => match Broker::start_apart() {
+            Some(broker) => Arc::new(broker),
+            None => return skipped(scenario, "no broker of its own could be started".to_owned()),
+        },
+    };
+    let hours = (scenario.hours)(options);
+    let stage = Stage::set(broker, name, scenario.settings, scenario.traffic, options.seed, hours);
+    say(name, began, &format!("{} records in; expected {}", stage.traffic.records(), stage.expected_counts()));
+    let pace = Pace::new((scenario.pace)(options));
+    let fleet = (0..options.instances).map(|n| Instance::new(&stage, name, &format!("i{n}"))).collect();
+    let mut play = Play {
+        options,
+        stage: &stage,
+        settings: scenario.settings,
+        pace: &pace,
+        dice: Dice::of(options.seed, name),
+        fleet,
+        injected: BTreeMap::new(),
+        notes: Vec::new(),
+        complaints: Vec::new(),
+        may_exit: false,
+        began,
+        name,
+    };
+    let verdict = play.through(scenario);
+    let outcome = Outcome {
+        name,
+        row: scenario.row,
+        injected: std::mem::take(&mut play.injected),
+        verdict,
+        complaints: std::mem::take(&mut play.complaints),
+        notes: std::mem::take(&mut play.notes),
+        seconds: began.elapsed().as_secs(),
+        skipped: None,
+    };
+    if !outcome.is_well() {
+        keep(&play.fleet, name);
+    }
+    outcome
+}
+
+/// The logs of the instances, for who wants to know why.
+fn keep(fleet: &[Instance], name: &str) {
+    let Ok(dir) = std::env::var("TAILBURN_FAULTS_KEEP") else { return };
+    for instance in fleet {
+        let path = std::path::Path::new(&dir).join(format!("{name}-{}.log", instance.name));
+        match std::fs::write(&path, instance.log()) {
+            Ok(()) => eprintln!("[{name}] the log is kept: {}", path.display()),
+            Err(e) => eprintln!("[{name}] {}: {e}", path.display()),
+        }
+    }
+}
+
+/// The same, where a panic of the harness ends one scenario and not all of them.
+pub fn play_or_complain(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>) -> Outcome {
+    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(scenario, options, broker)));
+    played.unwrap_or_else(|_| Outcome {
+        complaints: vec!["the scenario could not be played to its end: see the panic above".to_owned()],
+        ..unplayed(scenario)
+    })
+}
+
+fn skipped(scenario: &Scenario, why: String) -> Outcome {
+    Outcome { skipped: Some(why), ..unplayed(scenario) }
+}
+
+fn unplayed(scenario: &Scenario) -> Outcome {
+    Outcome {
+        name: scenario.name,
+        row: scenario.row,
+        injected: BTreeMap::new(),
+        verdict: Verdict::default(),
+        complaints: Vec::new(),
+        notes: Vec::new(),
+        seconds: 0,
+        skipped: None,
+    }
+}
+
+fn say(name: &str, began: Instant, what: &str) {
+    eprintln!("[{name} {:>4} s] {what}", began.elapsed().as_secs());
+}
+
+impl Play<'_> {
+    fn through(&mut self, scenario: &Scenario) -> Verdict {
+        let (stage, pace) = (self.stage, self.pace);
+        std::thread::scope(|scope| {
+            // However this ends, the traffic does too: the scope waits for it.
+            let _release = Release(pace);
+            let feeder = scope.spawn(move || feed(stage, pace));
+            if scenario.starts_all {
+                self.fleet.iter_mut().for_each(Instance::start);
+            }
+            (scenario.strike)(self);
+            pace.end_in(Duration::ZERO);
+            self.say("the faults are over; the rest of the traffic is sent");
+            self.await_fed(&feeder);
+        });
+        self.check_input();
+        self.until_told();
+        self.stop_all();
+        let verdict = self.stage.verdict(self.name);
+        self.say(&verdict.to_string());
+        verdict
+    }
+
+    fn await_fed(&mut self, feeder: &std::thread::ScopedJoinHandle<'_, ()>) {
+        while !feeder.is_finished() {
+            self.wait(Duration::from_millis(200));
+        }
+    }
+
+    pub fn say(&self, what: &str) {
+        say(self.name, self.began, what);
+    }
+
+    pub fn count(&mut self, what: &str) -> u64 {
+        let count = self.injected.entry(what.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    pub fn complain(&mut self, what: String) {
+        self.say(&format!("NOT WELL: {what}"));
+        self.complaints.push(what);
+    }
+
+    pub fn note(&mut self, what: String) {
+        self.say(&what);
+        self.notes.push(what);
+    }
+
+    /// Lets time go by, and restarts who ends unasked, as a service manager would.
+    pub fn wait(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        loop {
+            self.look_after();
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+    }
+
+    pub fn look_after(&mut self) {
+        (0..self.fleet.len()).for_each(|n| self.look_after_one(n));
+    }
+
+    pub fn look_after_one(&mut self, n: usize) {
+        if let Some(end) = self.fleet[n].ended() {
+            self.unasked(n, &end);
+            // Service managers do not try at once again.
+            std::thread::sleep(Duration::from_millis(500));
+            self.fleet[n].start();
+        }
+    }
+
+    /// An instance ended, and nobody had asked it to.
+    pub fn unasked(&mut self, n: usize, end: &End) {
+        if let End::AtPlace(place) = end {
+            let place = place.split(':').next().unwrap_or_default().to_owned();
+            self.count(&format!("killed at {place}"));
+            return;
+        }
+        let what = format!("{} ended by itself: {end:?}\n      {}", self.fleet[n].name, self.fleet[n].last_words());
+        self.count(&format!("ended by itself ({end:?})"));
+        let is_known = self.complaints.iter().any(|known| known.contains(&format!("by itself: {end:?}")));
+        // With this code a service manager does not start it again (ops/systemd).
+        let may_exit = self.may_exit && *end != End::Code(78);
+        if may_exit || is_known { self.say(&what) } else { self.complain(what) }
+    }
+
+    /// Kills one at random, and starts it again after a while.
+    pub fn kill_one(&mut self, n: usize, pause: Duration) {
+        self.fleet[n].kill();
+        self.count("SIGKILL");
+        self.wait(pause);
+        self.fleet[n].start();
+    }
+
+    /// Until the fleet has published something more than there is now (or everything there is to
+    /// publish); `false`: it did not within this time.
+    pub fn until_it_works(&mut self, within: Duration) -> bool {
+        let (deadline, mut reader) = (Instant::now() + within, self.stage.reader(self.name));
+        while !reader.has_topics() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            self.wait(Duration::from_millis(200));
+            reader = self.stage.reader(self.name);
+        }
+        // What was there before is skipped: only what comes from now on shows that somebody works.
+        reader.read_to_the_ends(within);
+        let before = reader.records.len();
+        while reader.records.len() <= before && !self.stage.is_told(&reader) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            reader.read(Duration::from_millis(100));
+            self.look_after();
+        }
+        true
+    }
+
+    /// The offsets of what was sent are the numbers of the lines, or nothing can be compared.
+    fn check_input(&mut self) {
+        let lines: Vec<i64> = self.stage.traffic.lines.iter().map(|lines| lines.len() as i64).collect();
+        let ends = self.stage.outsider.ends(&self.stage.input());
+        if ends != lines {
+            self.complain(format!("the input was not sent as planned: it ends at {ends:?}, not at {lines:?}"));
+        } else if let Some(why) = self.stage.input_differs() {
+            self.complain(format!("the input was not sent as planned: {why}"));
+        }
+    }
+
+    fn until_told(&mut self) {
+        let deadline = Instant::now() + TOLD_WITHIN;
+        for instance in &mut self.fleet {
+            if !instance.is_running() {
+                instance.start();
+            }
+        }
+        let mut reader = self.stage.reader(self.name);
+        while !self.stage.is_told(&reader) {
+            if Instant::now() > deadline {
+                let words: Vec<String> = self.fleet.iter().map(Instance::last_words).collect();
+                let within = TOLD_WITHIN.as_secs();
+                self.complain(format!("not everything was told within {within} s\n      {}", words.join("\n      ")));
+                return;
+            }
+            reader.read(Duration::from_millis(300));
+            self.look_after();
+            if !reader.has_topics() {
+                reader = self.stage.reader(self.name);
+            }
+        }
+    }
+
+    fn stop_all(&mut self) {
+        for n in 0..self.fleet.len() {
+            self.stop(n);
+        }
+    }
+
+    /// Stops one, which has to say that all is well.
+    pub fn stop(&mut self, n: usize) {
+        if !self.fleet[n].is_running() {
+            return;
+        }
+        match self.fleet[n].stop() {
+            // Who has only just started does not listen to signals yet.
+            Ok(End::Code(0) | End::Signal(TERM)) => {}
+            Ok(end) => self.unasked(n, &end),
+            Err(why) => self.complain(format!("{why}\n      {}", self.fleet[n].last_words())),
+        }
+    }
+
+    /// Ends after so long, if the strikes have not ended it before.
+    pub fn deadline(&self, or: Duration) -> Instant {
+        Instant::now() + self.options.lasting(or)
+    }
+}

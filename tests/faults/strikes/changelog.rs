@@ -1,0 +1,67 @@
+//! A changelog that lost its records, or itself.
+
+use super::inputs::expect_refusal;
+use crate::fleet::Instance;
+use crate::play::Play;
+use std::time::Duration;
+
+const TOPIC: &str = "changelog";
+
+/// Lets the fleet work for a while, and stops it: its state is warm, the changelog is written.
+/// `None`: this build has no such topic.
+fn warmed_up(play: &mut Play<'_>) -> Option<String> {
+    play.pace.end_in(Duration::from_secs(20));
+    play.until_it_works(Duration::from_secs(40));
+    play.wait(Duration::from_secs(6));
+    let topic = play.stage.internal(TOPIC);
+    if play.stage.outsider.partitions(&topic) == 0 {
+        play.note(format!("NOT STRUCK: this build has no topic {topic}"));
+        return None;
+    }
+    (0..play.fleet.len()).for_each(|n| play.stop(n));
+    Some(topic)
+}
+
+pub fn cut(play: &mut Play<'_>) {
+    let Some(topic) = warmed_up(play) else { return };
+    play.stage.outsider.delete_records(&topic);
+    play.count("changelog cut to its end");
+    rebuilt(play);
+}
+
+pub fn made_again(play: &mut Play<'_>) {
+    let Some(topic) = warmed_up(play) else { return };
+    let partitions = play.stage.outsider.partitions(&topic);
+    play.stage.outsider.delete_topic(&topic);
+    // The broker takes a moment to forget it.
+    play.wait(Duration::from_secs(3));
+    play.stage.outsider.create_topic(&topic, partitions, &[("cleanup.policy", "compact")]);
+    play.count("changelog made again");
+    rebuilt(play);
+}
+
+/// With its state the fleet goes on, and what it writes from now on is enough for an empty disk.
+fn rebuilt(play: &mut Play<'_>) {
+    play.fleet.iter_mut().for_each(Instance::start);
+    play.until_it_works(Duration::from_secs(60));
+    play.wait(Duration::from_secs(5));
+    play.fleet[0].kill();
+    play.fleet[0].forget_state();
+    play.count("state directory removed afterwards");
+    play.fleet[0].start();
+}
+
+/// Neither the changelog nor the state: nothing true can be told any more, and that has to be said.
+pub fn gone_with_the_state(play: &mut Play<'_>) {
+    let Some(topic) = warmed_up(play) else { return };
+    let kept = play.stage.path().join("kept");
+    std::fs::rename(&play.fleet[0].state, &kept).expect("the state is put aside");
+    play.fleet.iter().for_each(Instance::forget_state);
+    play.stage.outsider.delete_records(&topic);
+    play.count("changelog cut and state removed");
+    expect_refusal(play, 0, TOPIC);
+    // The rest of the comparison wants somebody who knows: what is refused changed nothing.
+    play.fleet[0].forget_state();
+    std::fs::rename(&kept, &play.fleet[0].state).expect("the state is back");
+    play.fleet[0].start();
+}

@@ -1,0 +1,237 @@
+//! What became of every record of the input: nothing is lost or doubled between the input and the users
+//! tasks, whatever was committed by whom.
+//!
+//! Watermarks are computed once more from the records alone. Where a record met a higher one, a decision
+//! was made, and is judged here.
+
+use crate::broker::{Broker, Place};
+use crate::log::hand_over;
+use crate::reference::{decisions, route};
+use crate::scenario::{OUT_OF_ORDERNESS_MS, Scenario};
+use std::collections::VecDeque;
+use tailburn::log::Stream;
+use tailburn::model::outcome::Outcome;
+use tailburn::model::record::Topic;
+use tailburn::model::time::{Ms, PANE_MS, floor_to};
+use tailburn::operator::classify::{Verdict, classify};
+use tailburn::pipeline::block;
+
+/// An event of a block, as far as it tells it from others.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    time_ms: Ms,
+    tenant: String,
+    user: Option<String>,
+    weight_micros: u64,
+    boundary_ms: Ms,
+}
+
+/// What is known of the decisions about the inputs.
+#[derive(Default)]
+pub struct Judged {
+    /// Records that met a decision.
+    pub met: usize,
+    /// Decisions that records met though their partition had not been silent for so long.
+    pub wrong: Vec<String>,
+    pub events: usize,
+    pub late_dropped: usize,
+}
+
+/// One input partition on its way through the blocks.
+struct Tracked {
+    /// By repartition partition, what is to come.
+    told: Vec<VecDeque<Told>>,
+    /// Some of it was not waited for.
+    is_incomplete: bool,
+    /// By offset, how far the blocks that end there said the watermark is.
+    watermarks: Vec<(i64, Ms)>,
+}
+
+pub fn judge(scenario: &Scenario, broker: &Broker) -> Result<Judged, String> {
+    let mut judged = Judged::default();
+    for source in 0..scenario.inputs {
+        if scenario.is_keyed {
+            judge_keyed(scenario, broker, source, &mut judged);
+        } else {
+            let tracked = tracked(scenario, broker, source).map_err(|why| format!("input {source}: {why}"))?;
+            follow(scenario, broker, source, tracked, &mut judged).map_err(|why| format!("input {source}: {why}"))?;
+        }
+    }
+    Ok(judged)
+}
+
+/// Reads the blocks of a source, and checks them by themselves.
+fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked, String> {
+    let mut tracked = Tracked { told: Vec::new(), is_incomplete: false, watermarks: Vec::new() };
+    for partition in 0..scenario.spread.partitions {
+        let (mut told, mut next, mut watermark_ms) = (VecDeque::new(), i64::MIN, None);
+        for (at, record) in broker.partition(Place::Output(Topic::Repartition, partition)).ever() {
+            let (head, mut rest) =
+                block::open(record.value.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
+            if head.source != source {
+                continue;
+            }
+            if head.first_offset < next || head.next_offset < head.first_offset || head.watermark_ms < watermark_ms {
+                return Err(format!("the block at {at} of {partition} goes back: {head:?}"));
+            }
+            for _ in 0..head.events {
+                let event = block::next_event(&mut rest).map_err(|error| error.to_string())?;
+                if watermark_ms.is_some_and(|ms| event.boundary_ms <= floor_to(ms, PANE_MS)) {
+                    return Err(format!("the block at {at} of {partition} says more of a closed boundary: {event:?}"));
+                }
+                told.push_back(Told {
+                    time_ms: event.time_ms,
+                    tenant: head.tenants[event.tenant as usize].to_owned(),
+                    user: event.user.map(str::to_owned),
+                    weight_micros: event.weight_micros,
+                    boundary_ms: event.boundary_ms,
+                });
+            }
+            tracked.is_incomplete |= head.is_incomplete;
+            (next, watermark_ms) = (head.next_offset, head.watermark_ms);
+            tracked.watermarks.extend(head.watermark_ms.map(|ms| (head.next_offset, ms)));
+        }
+        tracked.told.push(told);
+    }
+    tracked.watermarks.sort_unstable();
+    Ok(tracked)
+}
+
+impl Tracked {
+    fn take(&mut self, outcome: &Outcome<'_>) -> Option<Told> {
+        let is_it = |told: &Told| {
+            told.time_ms == outcome.timestamp_ms
+                && told.tenant == outcome.tenant
+                && told.user.as_deref() == outcome.user.as_deref()
+                && told.weight_micros == outcome.weight_micros
+        };
+        let queue = self.told.iter_mut().find(|queue| queue.front().is_some_and(is_it))?;
+        queue.pop_front()
+    }
+
+    /// The watermark that the first commit behind a record told, at least.
+    fn behind(&self, offset: i64) -> Option<Ms> {
+        let at = self.watermarks.partition_point(|(next, _)| *next <= offset);
+        // Where nothing was said behind it, everything was said before it.
+        self.watermarks.get(at).or_else(|| self.watermarks.last()).map(|(_, ms)| *ms)
+    }
+}
+
+fn follow(
+    scenario: &Scenario,
+    broker: &Broker,
+    source: u32,
+    mut tracked: Tracked,
+    judged: &mut Judged,
+) -> Result<(), String> {
+    let mut route = route(scenario);
+    let (mut largest_ms, mut raised_ms) = (None::<Ms>, Ms::MIN);
+    let mut silence = Silence::new(scenario);
+    judged.met += usize::from(tracked.is_incomplete);
+    let batch = broker.partition(Place::Input(source)).ever();
+    let mut failed = None;
+    hand_over(Stream::Input(source), &batch, &mut |_, record| {
+        silence.record(record.timestamp_ms.unwrap_or_default());
+        let offset = record.offset;
+        route.apply(source, record, |outcome: &Outcome<'_>| {
+            let time_ms = outcome.timestamp_ms;
+            let read_ms = largest_ms.map(|ms| ms - OUT_OF_ORDERNESS_MS);
+            largest_ms = largest_ms.max(Some(time_ms));
+            let verdicts = scenario.slos.iter().map(|slo| (slo, classify(slo, outcome)));
+            let counting: Vec<Ms> =
+                verdicts.filter(|(_, v)| *v != Verdict::Excluded).map(|(slo, _)| slo.allowed_lateness_ms).collect();
+            let Some(lateness_ms) = counting.into_iter().max() else { return };
+            match tracked.take(outcome) {
+                Some(told) => {
+                    judged.events += 1;
+                    let least_ms = floor_to(read_ms.map_or(time_ms, |w| w.max(time_ms)), PANE_MS) + PANE_MS;
+                    if told.boundary_ms < least_ms {
+                        failed.get_or_insert(format!("the record at {offset} is visible at {told:?}, before {least_ms}"));
+                    }
+                    // It met a watermark that no record explains.
+                    let met_ms = told.boundary_ms - PANE_MS;
+                    if told.boundary_ms > least_ms && met_ms > raised_ms {
+                        raised_ms = met_ms;
+                        judged.met += 1;
+                        silence.judge(source, offset, judged);
+                    }
+                }
+                None => {
+                    judged.late_dropped += 1;
+                    let is_late_by = |w: Option<Ms>| w.is_some_and(|w| w - time_ms > lateness_ms);
+                    if !is_late_by(read_ms) && !is_late_by(tracked.behind(offset)) {
+                        failed.get_or_insert(format!(
+                            "the record at {offset} is in no block, and was not late: {time_ms}, read {read_ms:?}, told {:?}",
+                            tracked.behind(offset)
+                        ));
+                    }
+                    judged.met += usize::from(!is_late_by(read_ms));
+                }
+            }
+        });
+    });
+    if let Some(left) = tracked.told.iter().flatten().next() {
+        failed.get_or_insert(format!("{left:?} is in a block, and in no record, or in two blocks"));
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The silences of a partition since the last decision was judged.
+struct Silence {
+    last_ms: Ms,
+    longest_ms: Ms,
+    idle_ms: Ms,
+}
+
+impl Silence {
+    fn new(scenario: &Scenario) -> Silence {
+        Silence { last_ms: scenario.begin_ms, longest_ms: 0, idle_ms: scenario.idle_ms }
+    }
+
+    fn record(&mut self, at_ms: Ms) {
+        self.longest_ms = self.longest_ms.max(at_ms - self.last_ms);
+        self.last_ms = self.last_ms.max(at_ms);
+    }
+
+    /// A partition is passed over only where nothing came for `input.idle_timeout`.
+    fn judge(&mut self, source: u32, offset: i64, judged: &mut Judged) {
+        let silence_ms = std::mem::take(&mut self.longest_ms);
+        if silence_ms < self.idle_ms {
+            judged.wrong.push(format!("input {source}: the record at {offset} met a decision after {silence_ms} ms"));
+        }
+    }
+}
+
+/// Where the users task reads the input itself its decisions are known.
+fn judge_keyed(scenario: &Scenario, broker: &Broker, source: u32, judged: &mut Judged) {
+    let mut route = route(scenario);
+    let mut decisions = decisions(scenario, broker, source);
+    judged.met += decisions.iter().filter(|(.., is_incomplete)| *is_incomplete).count();
+    let (mut largest_ms, mut raised_ms) = (Ms::MIN, Ms::MIN);
+    let mut silence = Silence::new(scenario);
+    let batch = broker.partition(Place::Input(source)).ever();
+    hand_over(Stream::Input(source), &batch, &mut |_, record| {
+        silence.record(record.timestamp_ms.unwrap_or_default());
+        let (mut has_met, mut is_incomplete_now) = (false, false);
+        while let Some((_, to_ms, is_incomplete)) = decisions.first().copied().filter(|(at, ..)| *at <= record.offset) {
+            decisions.pop_first();
+            if to_ms > largest_ms.saturating_sub(OUT_OF_ORDERNESS_MS).max(raised_ms) {
+                raised_ms = to_ms;
+                is_incomplete_now |= is_incomplete;
+                has_met = true;
+            }
+        }
+        if has_met {
+            judged.met += 1;
+            if is_incomplete_now {
+                silence.longest_ms = 0;
+            } else {
+                silence.judge(source, record.offset, judged);
+            }
+        }
+        route.apply(source, record, |outcome: &Outcome<'_>| {
+            largest_ms = largest_ms.max(outcome.timestamp_ms);
+            judged.events += 1;
+        });
+    });
+}
