@@ -10,7 +10,7 @@
 //!   ([`ledger`]), and to a local store once they succeeded.
 //! - A task that is taken up is *restored* from its store or the changelog ([`restore`]), then *replays*
 //!   its stream up to the committed offset, dropping what comes of it because it was published before
-//!   ([`unit`]), and then is live.
+//!   ([`mod@unit`]), and then is live.
 //!
 //! [`direct`] is the small brother, for input that is read once and kept by nobody: backtest and demo.
 
