@@ -54,7 +54,6 @@ metrics! {
     /// Label: `outcome` (committed, aborted).
     COMMITS = Counter "tailburn_commits_total", "Transactions, by how they ended.";
     CHECKPOINT_AGE = Gauge "tailburn_checkpoint_age_seconds", "The age of the oldest key group's checkpoint.";
-    CHECKPOINT_DURATION = Histogram "tailburn_checkpoint_duration_seconds", "How long writing one batch of key groups took.";
     CHANGELOG_BYTES = Counter "tailburn_changelog_written_bytes_total", "Bytes of state written to the changelog.";
     RESTORE_DURATION = Histogram "tailburn_restore_duration_seconds", "How long a task took from its assignment to live.";
     TASKS = Gauge "tailburn_tasks", "Tasks of this instance, by state (restoring, replaying, live).";
