@@ -195,16 +195,12 @@ impl<S: Sink> Log for EmbeddedLog<S> {
 
     /// Nothing comes between this log and its reader: where a stream was read to is where it ended.
     fn ends(&mut self, streams: &[Stream]) -> Result<Option<Vec<NextOffset>>, LogError> {
+        let internal =
+            |partition: Option<&Internal>| NextOffset(partition.map_or(0, |p| p.next + p.visible.len() as i64));
         let end = |stream: &Stream| match stream {
             Stream::Input(index) => self.inputs.get(*index as usize).map_or(NextOffset(0), |input| input.next),
-            Stream::Partials(index) => {
-                let partition = self.partials.get(*index as usize);
-                NextOffset(partition.map_or(0, |p| p.next + p.visible.len() as i64))
-            }
-            Stream::Repartition(index) => {
-                let partition = self.repartition.get(*index as usize);
-                NextOffset(partition.map_or(0, |p| p.next + p.visible.len() as i64))
-            }
+            Stream::Partials(index) => internal(self.partials.get(*index as usize)),
+            Stream::Repartition(index) => internal(self.repartition.get(*index as usize)),
             Stream::Sources => NextOffset(0),
         };
         Ok(Some(streams.iter().map(end).collect()))

@@ -7,7 +7,7 @@
 use super::intern::NONE;
 use super::users::example_hash;
 use crate::model::outcome::Outcome;
-use crate::model::time::Ms;
+use crate::model::time::{Ms, PANE_MS, floor_to};
 use crate::operator::classify::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -184,7 +184,7 @@ pub struct BlockWriter {
     events: Vec<u8>,
     count: u32,
     first_offset: Option<i64>,
-    /// What the last block said.
+    /// The last boundary that a block let close.
     told_ms: Option<Ms>,
 }
 
@@ -220,15 +220,14 @@ impl BlockWriter {
     }
 
     /// Whether there is something to say: events, or a watermark that lets another boundary close.
-    pub fn has_news(&self, boundary_ms: Option<Ms>) -> bool {
-        self.count > 0 || boundary_ms > self.told_ms
+    pub fn has_news(&self, watermark_ms: Option<Ms>) -> bool {
+        self.count > 0 || boundary_of(watermark_ms) > self.told_ms
     }
 
     /// The bytes of the block; the next one begins empty. `texts` gives the intake's texts.
     pub fn seal<'t>(
         &mut self,
         sealing: &Sealing<'_>,
-        boundary_ms: Option<Ms>,
         tenant: impl Fn(u32) -> &'t str,
         tuple: impl Fn(u32) -> &'t [u8],
     ) -> Result<Vec<u8>, BlockError> {
@@ -250,9 +249,14 @@ impl BlockWriter {
         self.tenants.clear();
         self.tuples.clear();
         (self.count, self.first_offset) = (0, None);
-        self.told_ms = self.told_ms.max(boundary_ms);
+        self.told_ms = self.told_ms.max(boundary_of(sealing.watermark_ms));
         Ok(bytes)
     }
+}
+
+/// The last boundary that a watermark lets close.
+fn boundary_of(watermark_ms: Option<Ms>) -> Option<Ms> {
+    watermark_ms.map(|ms| floor_to(ms, PANE_MS))
 }
 
 /// The head of a block, and the bytes of its events.
@@ -304,7 +308,7 @@ mod tests {
         let sealing =
             Sealing { source: 4, next_offset: 50, watermark_ms: Some(19_000), is_incomplete: true, slos: &slos };
         let tenant = |t: u32| if t == 9 { "nine" } else { "two" };
-        let bytes = writer.seal(&sealing, Some(10_000), tenant, |_| b"tuple").expect("sealed");
+        let bytes = writer.seal(&sealing, tenant, |_| b"tuple").expect("sealed");
         assert!(!writer.has_news(Some(10_000)) && writer.has_news(Some(20_000)));
         let (head, mut rest) = open(&bytes).expect("a block");
         assert_eq!((head.source, head.first_offset, head.next_offset, head.events), (4, 40, 50, 2));

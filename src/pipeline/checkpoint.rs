@@ -152,7 +152,7 @@ impl UsersTask {
     /// Writes the rows of a key group that changed since it was written last.
     pub fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
         for slo in 0..self.slos.len() {
-            let filters = filters_of(&self.slos[slo].slo);
+            let filters = self.slos[slo].filters;
             let rows = &mut self.slos[slo];
             let first = (group, String::new(), String::new());
             let behind = (group + 1, String::new(), String::new());
@@ -239,7 +239,7 @@ impl UsersTask {
             }
         }
         let by_filters: BTreeMap<FiltersId, usize> =
-            self.slos.iter().enumerate().map(|(i, rows)| (filters_of(&rows.slo), i)).collect();
+            self.slos.iter().enumerate().map(|(i, rows)| (rows.filters, i)).collect();
         let (mut seen, mut is_full) = (0u32, false);
         scan(store, Prefix::Kind(Kind::User), &mut |key, value| {
             let Ok(Key::User { tenant, user, filters, .. }) = Key::decode(key) else {

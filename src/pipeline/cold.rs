@@ -1,7 +1,7 @@
 //! Rows that exceed the memory limit: they stay in the store alone, come back when their user does,
 //! and are read from there where a window's step still counts them.
 
-use super::checkpoint::{CheckpointError, filters_of, read_stored, scan, user_key};
+use super::checkpoint::{CheckpointError, read_stored, scan, user_key};
 use super::intern::NONE;
 use super::users::UsersTask;
 use crate::model::time::{MINUTE_MS, Ms};
@@ -137,7 +137,7 @@ impl UsersTask {
             return Ok(());
         }
         let (group, tenant, name) = who;
-        let key = user_key(group, filters_of(&self.slos[slo].slo), &tenant, &name).to_bytes();
+        let key = user_key(group, self.slos[slo].filters, &tenant, &name).to_bytes();
         let mut value = Vec::new();
         if store.get(&key, &mut value)? {
             self.load_user(slo, &tenant, &name, &key, &value)?;
@@ -158,7 +158,7 @@ impl UsersTask {
         if self.slos[slo].cold.users == 0 || self.slos[slo].cold.newest_ms < start_ms {
             return Ok(found);
         }
-        let ours = filters_of(&self.slos[slo].slo);
+        let ours = self.slos[slo].filters;
         scan(store, Prefix::Kind(Kind::User), &mut |key, value| {
             let Ok(Key::User { group, tenant, user, filters, .. }) = Key::decode(key) else {
                 return Err(CheckpointError::Key);

@@ -5,13 +5,13 @@
 //! behind it nothing depends on an order any more.
 
 use super::block::{Arriving, BlockError, BlockWriter, Codes, Example, Sealing};
-use super::checkpoint::filters_of;
 use super::intern::{Dictionary, Shapes, tuple};
+use super::rollup::slo_ids;
 use super::users::{UsersCounts, latency_bin};
 use crate::model::outcome::Outcome;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
-use crate::model::time::{Ms, PANE_MS, floor_to, visible_boundary};
+use crate::model::time::{Ms, visible_boundary};
 use crate::operator::classify::{Verdict, classify};
 use crate::operator::watermark::Watermark;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub struct Intake {
 impl Intake {
     pub fn new(slos: Arc<Vec<Slo>>, spread: Spread, out_of_orderness_ms: Ms) -> Intake {
         Intake {
-            filters: slos.iter().map(|slo| filters_of(slo).0).collect(),
+            filters: slo_ids(&slos),
             slos,
             spread,
             out_of_orderness_ms,
@@ -174,9 +174,8 @@ impl Intake {
             is_incomplete: source.watermark.is_incomplete(),
             slos: &self.filters,
         };
-        let boundary_ms = watermark_ms.map(|w| floor_to(w, PANE_MS));
         let (tenants, tuples) = (&self.tenants, &self.tuples);
-        source.writers[partition as usize].seal(&sealing, boundary_ms, |t| tenants.text(t), |t| tuples.get(t))
+        source.writers[partition as usize].seal(&sealing, |t| tenants.text(t), |t| tuples.get(t))
     }
 
     /// The blocks of a source, as they are to be committed: `next_offset` is where it is read to.
@@ -188,10 +187,9 @@ impl Intake {
         out: &mut Vec<RecordOut>,
     ) -> Result<(), BlockError> {
         let watermark_ms = source.watermark.at_ms(self.out_of_orderness_ms);
-        let boundary_ms = watermark_ms.map(|w| floor_to(w, PANE_MS));
         out.extend(std::mem::take(&mut source.full).into_iter().map(|(partition, block)| record(partition, block)));
         for partition in 0..self.spread.partitions {
-            if source.writers[partition as usize].has_news(boundary_ms) {
+            if source.writers[partition as usize].has_news(watermark_ms) {
                 out.push(record(partition, self.seal(number, source, partition, next_offset, watermark_ms)?));
             }
         }
@@ -210,8 +208,8 @@ impl Intake {
 impl IntakeSource {
     /// Whether there is something to be said to the users tasks.
     pub fn has_news(&self, out_of_orderness_ms: Ms) -> bool {
-        let boundary_ms = self.watermark.at_ms(out_of_orderness_ms).map(|w| floor_to(w, PANE_MS));
-        !self.full.is_empty() || self.writers.iter().any(|writer| writer.has_news(boundary_ms))
+        let watermark_ms = self.watermark.at_ms(out_of_orderness_ms);
+        !self.full.is_empty() || self.writers.iter().any(|writer| writer.has_news(watermark_ms))
     }
 }
 

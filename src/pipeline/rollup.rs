@@ -36,6 +36,8 @@ pub struct RollupSettings {
 /// An SLO and the windows its keys have.
 pub(super) struct Definition {
     pub slo: Slo,
+    /// What partials call it.
+    id: u64,
     pub layout: Layout,
     starts: Starts,
 }
@@ -109,10 +111,15 @@ impl RollupTask {
     pub const KEY_GROUPS: u16 = KEY_GROUPS;
 
     pub fn new(slos: &[Slo], settings: RollupSettings) -> RollupTask {
-        let define = |slo: &Slo| Definition { slo: slo.clone(), layout: Layout::of(slo), starts: Starts::default() };
+        let define = |(slo, id): (&Slo, u64)| Definition {
+            slo: slo.clone(),
+            id,
+            layout: Layout::of(slo),
+            starts: Starts::default(),
+        };
         let groups = usize::from(KEY_GROUPS);
         RollupTask {
-            definitions: slos.iter().map(define).collect(),
+            definitions: slos.iter().zip(slo_ids(slos)).map(define).collect(),
             keys: BTreeMap::new(),
             waiting: BTreeMap::new(),
             up_to_ms: vec![None; settings.users_tasks as usize],
@@ -194,7 +201,7 @@ impl RollupTask {
         if slos.is_empty() {
             return ours.map(Some).collect();
         }
-        let by_id: BTreeMap<u64, u32> = self.definitions.iter().map(|d| filters_of(&d.slo).0).zip(ours).collect();
+        let by_id: BTreeMap<u64, u32> = self.definitions.iter().map(|d| d.id).zip(ours).collect();
         slos.iter().map(|id| by_id.get(id).copied()).collect()
     }
 

@@ -1,10 +1,8 @@
 //! Blocks of verdicts, taken into a users task.
 
 use super::block::{self, BlockError, Event, Head};
-use super::checkpoint::filters_of;
 use super::intern::{NONE, tuple};
 use super::users::{UsersTask, Waiting, keep_example};
-use crate::model::key::ABSENT;
 use crate::model::time::Ms;
 use crate::operator::classify::Verdict;
 
@@ -45,9 +43,9 @@ impl UsersTask {
     }
 
     fn numbers(&mut self, head: &Head<'_>) -> Numbers {
-        let own: Vec<u64> = self.slos.iter().map(|rows| filters_of(&rows.slo).0).collect();
+        let own = |filters: &u64| self.slos.iter().position(|rows| rows.filters.0 == *filters);
         Numbers {
-            slos: head.slos.iter().map(|filters| own.iter().position(|known| known == filters)).collect(),
+            slos: head.slos.iter().map(own).collect(),
             tenants: head.tenants.iter().map(|tenant| self.tenants.intern(tenant.as_bytes())).collect(),
             tuples: head.tuples.iter().map(|tuple| self.tuples.intern(tuple)).collect(),
             groups: vec![None; head.tuples.len() * self.slos.len()],
@@ -93,15 +91,8 @@ impl UsersTask {
             return group;
         }
         let pairs = tuple::decode(head.tuples.get(tuple).copied().unwrap_or_default());
-        let value = |name: &String| pairs.iter().find(|(n, _)| n == name).map_or(ABSENT, |(_, value)| value.as_str());
-        let rows = &mut self.slos[slo];
-        self.scratch.clear();
-        for name in &rows.slo.group_by {
-            let value = value(name);
-            self.scratch.extend_from_slice(&(value.len() as u16).to_be_bytes());
-            self.scratch.extend_from_slice(value.as_bytes());
-        }
-        let group = rows.groups.intern(&self.scratch);
+        let value = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let group = self.slos[slo].intern_group(&mut self.scratch, value);
         *known = Some(group);
         group
     }

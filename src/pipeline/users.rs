@@ -5,6 +5,7 @@
 //! partitions were read, and lets the rows be updated in one tight loop per pane.
 
 use super::block::Example;
+use super::checkpoint::filters_of;
 use super::cold::ColdRows;
 use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
 use crate::model::key::{ABSENT, Scope, key_text};
@@ -12,12 +13,13 @@ use crate::model::outcome::Outcome;
 use crate::model::output::Exemplar;
 use crate::model::record::partition_of;
 use crate::model::slo::Slo;
-use crate::model::time::{MINUTE_MS, Moment, Ms, PANE_MS, floor_to, slice_ms, visible_boundary};
+use crate::model::time::{MINUTE_MS, Moment, Ms, PANE_MS, boundary_behind, floor_to, slice_ms, visible_boundary};
 use crate::operator::classify::{Verdict, classify};
 use crate::operator::partial::{Counts, EXEMPLARS};
 use crate::operator::sketch::{Gathering, Sketch, ZERO_BIN, bin_of};
 use crate::operator::user_row::UserRow;
 use crate::operator::watermark::{Watermark, aligned_boundary};
+use crate::state::keys::FiltersId;
 use rapidhash::v3::rapidhash_v3;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -107,6 +109,7 @@ pub(super) const OTHER_GROUPS: u32 = u32::MAX - 1;
 #[derive(Debug)]
 pub(super) struct SloRows {
     pub slo: Slo,
+    pub filters: FiltersId,
     /// Users with bad events are counted in slices of this length.
     pub seen_slice_ms: Ms,
     /// Rows are kept at least that long after their last event.
@@ -147,6 +150,7 @@ impl SloRows {
         let seen_slice_ms = longs.clone().map(slice_ms).min().unwrap_or(MINUTE_MS);
         let keep_ms = longs.chain(slo.user_windows_ms.iter().copied()).max().unwrap_or(0);
         SloRows {
+            filters: filters_of(&slo),
             seen_slice_ms,
             keep_ms: keep_ms.max(slo.compliance_window_ms),
             row_of: Vec::new(),
@@ -168,6 +172,19 @@ impl SloRows {
             dropped: Vec::new(),
             slo,
         }
+    }
+}
+
+impl SloRows {
+    /// The code of the group with these values of the `group-by` attributes.
+    pub(super) fn intern_group<'a>(&mut self, scratch: &mut Vec<u8>, value: impl Fn(&str) -> Option<&'a str>) -> u32 {
+        scratch.clear();
+        for name in &self.slo.group_by {
+            let value = value(name).unwrap_or(ABSENT);
+            scratch.extend_from_slice(&(value.len() as u16).to_be_bytes());
+            scratch.extend_from_slice(value.as_bytes());
+        }
+        self.groups.intern(scratch)
     }
 }
 
@@ -397,13 +414,7 @@ impl UsersTask {
         if rows.slo.group_by.is_empty() {
             return NONE;
         }
-        self.scratch.clear();
-        for name in &rows.slo.group_by {
-            let value = outcome.attribute(name).unwrap_or(ABSENT);
-            self.scratch.extend_from_slice(&(value.len() as u16).to_be_bytes());
-            self.scratch.extend_from_slice(value.as_bytes());
-        }
-        rows.groups.intern(&self.scratch)
+        rows.intern_group(&mut self.scratch, |name| outcome.attribute(name))
     }
 
     /// A bounded source ended, or an idle one is passed over.
@@ -447,7 +458,7 @@ impl UsersTask {
     /// Where T ends when every source is bounded and ended.
     pub fn end_ms(&self) -> Option<Ms> {
         let largest = self.sources.iter().filter_map(|s| s.watermark.largest_ms()).max()?;
-        Some(floor_to(largest, PANE_MS) + PANE_MS)
+        Some(boundary_behind(largest))
     }
 
     pub fn closed_ms(&self) -> Option<Ms> {

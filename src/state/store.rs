@@ -134,6 +134,14 @@ impl Batch {
         self.entries.push(Entry { key_at, value_at: end, end, is_put: false });
     }
 
+    /// A put, or a deletion where there is no value: what [`Batch::sorted`] says of a row.
+    pub fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.put(key, value),
+            None => self.delete(key),
+        }
+    }
+
     /// Puts and deletions, repeated keys counted each time.
     pub const fn len(&self) -> usize {
         self.entries.len()

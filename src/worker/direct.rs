@@ -4,10 +4,9 @@
 //! Tasks, partials and rollups are those of [`super::Worker`]; what lies between route and users there
 //! (blocks) does not change a figure, and what makes a task come back has nobody to serve here.
 
-use super::{Figures, Observer, TaskId, Turn, WorkerError, parts};
-use crate::log::{CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
-use crate::model::record::{RecordIn, RecordOut, Topic};
-use crate::model::time::{MINUTE_MS, Ms};
+use super::{Figures, MAX_SKEW_MS, Observer, TaskId, Turn, WorkerError, parts};
+use crate::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
+use crate::model::record::{RecordIn, RecordOut};
 use crate::operator::partial::Partial;
 use crate::pipeline::rollup::RollupTask;
 use crate::pipeline::route::Route;
@@ -16,8 +15,6 @@ use crate::state::MemoryStore;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Partitions further ahead of the slowest than this (in event time) are paused.
-const MAX_SKEW_MS: Ms = 10 * MINUTE_MS;
 /// Where one partition has read nothing yet, the others may bring so many verdicts to wait.
 const WAITING_MAX: usize = 4_000_000;
 
@@ -176,30 +173,16 @@ impl<L: Log> DirectWorker<L> {
         }
     }
 
-    fn send_partials(&mut self) -> Result<(), LogError> {
+    fn send_partials(&mut self) -> Result<(), WorkerError> {
         let Some(closed_ms) = self.users.closed_ms() else { return Ok(()) };
-        for (partition, partial) in (0..).zip(&mut self.partials) {
-            if partial.boundaries.is_empty() && partial.up_to_ms < closed_ms {
-                continue;
-            }
-            let parts = parts::of(std::mem::take(partial)).map_err(|e| LogError::Broken(e.to_string()))?;
-            for part in parts {
-                self.log.send(&RecordOut {
-                    topic: Topic::Partials,
-                    partition,
-                    key: None,
-                    value: Some(part),
-                    headers: Vec::new(),
-                    timestamp_ms: closed_ms,
-                })?;
-            }
-        }
-        Ok(())
+        let mut records = Vec::new();
+        parts::say(&mut self.partials, &Partial::default(), closed_ms, &mut records)?;
+        Ok(records.iter().try_for_each(|record| self.log.send(record))?)
     }
 }
 
 fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
-    let partial = postcard::from_bytes(record.value).map_err(|source| WorkerError::Partial { what: "read", source })?;
+    let partial = parts::read(record.value)?;
     if let Some(rollup) = rollups.get_mut(partition as usize) {
         return match rollup.apply(record.offset, partial) {
             true => Ok(()),

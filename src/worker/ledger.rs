@@ -26,7 +26,8 @@ const BLOCK: u8 = 1;
 
 /// Where a task's checkpoint stands, and what is due of the next one.
 pub struct Ledger {
-    partition: u32,
+    /// Of the changelog.
+    pub partition: u32,
     pub sequence: u64,
     pub groups: Vec<GroupMark>,
     interval_ms: Ms,
@@ -167,12 +168,7 @@ fn image(changed: &mut Batch, prefix: &[u8], store: &dyn Store) -> Result<Vec<Ve
             ControlFlow::Continue(())
         })
         .map_err(CheckpointError::from)?;
-    for (key, value) in changed.sorted() {
-        match value {
-            Some(value) => all.put(key, value),
-            None => all.delete(key),
-        }
-    }
+    changed.sorted().for_each(|(key, value)| all.set(key, value));
     // An image without rows is one block all the same: it says that there are none.
     let mut blocks = packed(all.sorted().filter(|(_, value)| value.is_some()));
     if blocks.is_empty() {
@@ -243,10 +239,7 @@ pub fn read<'a>(key: &[u8], value: &'a [u8]) -> Option<Entry<'a>> {
 pub fn unpack(mut rows: &[u8], batch: &mut Batch) -> bool {
     while !rows.is_empty() {
         let Some((key, value, rest)) = row(rows) else { return false };
-        match value {
-            Some(value) => batch.put(key, value),
-            None => batch.delete(key),
-        }
+        batch.set(key, value);
         rows = rest;
     }
     true
@@ -277,10 +270,7 @@ mod tests {
     fn rows(of: &[(&str, Option<&str>)]) -> Batch {
         let mut batch = Batch::new();
         for (key, value) in of {
-            match value {
-                Some(value) => batch.put(key.as_bytes(), value.as_bytes()),
-                None => batch.delete(key.as_bytes()),
-            }
+            batch.set(key.as_bytes(), value.map(str::as_bytes));
         }
         batch
     }

@@ -28,7 +28,7 @@ use crate::codec::output::EncodeError;
 use crate::fault::{self, Place};
 use crate::log::{Assignment, CommitOutcome, Log, LogError, LogEvent, Stream};
 use crate::model::record::RecordOut;
-use crate::model::time::Ms;
+use crate::model::time::{MINUTE_MS, Ms};
 use crate::pipeline::block::BlockError;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::route::DeadLetterCounts;
@@ -41,6 +41,8 @@ use std::time::Duration;
 use tasks::Parcel;
 pub use tasks::{Setup, Tasks};
 
+/// Partitions further ahead of the slowest than this (in event time) are paused.
+const MAX_SKEW_MS: Ms = 10 * MINUTE_MS;
 /// A transaction that was aborted is sent again this often, before a new worker begins.
 const RESENDS: u32 = 3;
 
@@ -337,7 +339,7 @@ impl<L: Log> Worker<L> {
         self.publish(&parcel)?;
         fault::point(Place::AfterCommit);
         observer.committed(&parcel.records[..parcel.outputs]);
-        self.tasks.committed(&mut self.log, now_ms)?;
+        self.tasks.committed(&mut self.log)?;
         self.let_go();
         self.purge(now_ms);
         Ok(())

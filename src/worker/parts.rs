@@ -1,14 +1,45 @@
 //! Partials as bytes, in parts that a broker takes. Only the last part says how far the partial goes.
 
 use super::WorkerError;
+use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
 use crate::operator::partial::{BoundaryPartial, Partial};
 
 /// A partial larger than this is sent in parts.
 const PART_BYTES: usize = 512 * 1_024;
 
+/// Whether a partial has something to say where its users task has closed so much.
+pub fn is_news(partial: &Partial, closed_ms: Ms) -> bool {
+    !partial.boundaries.is_empty() || partial.up_to_ms >= closed_ms
+}
+
+/// Takes the partials that have something to say, one a rollup partition; `nothing` takes their places.
+pub fn say(
+    partials: &mut [Partial],
+    nothing: &Partial,
+    closed_ms: Ms,
+    out: &mut Vec<RecordOut>,
+) -> Result<(), WorkerError> {
+    for (partition, partial) in (0..).zip(partials).filter(|(_, partial)| is_news(partial, closed_ms)) {
+        out.extend(of(std::mem::replace(partial, nothing.clone()))?.into_iter().map(|part| RecordOut {
+            topic: Topic::Partials,
+            partition,
+            key: None,
+            value: Some(part),
+            headers: Vec::new(),
+            timestamp_ms: closed_ms,
+        }));
+    }
+    Ok(())
+}
+
+/// A partial as it was sent.
+pub fn read(bytes: &[u8]) -> Result<Partial, WorkerError> {
+    postcard::from_bytes(bytes).map_err(|source| WorkerError::Partial { what: "read", source })
+}
+
 /// The records of a partial.
-pub fn of(whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
+fn of(whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
     let bytes = encode(&whole)?;
     if bytes.len() <= PART_BYTES {
         return Ok(vec![bytes]);

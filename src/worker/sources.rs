@@ -7,15 +7,13 @@
 //! ([`crate::log::Stream::Sources`]) after they committed it; news that are late let a partition be
 //! raised later, never too far.
 
-use super::WorkerError;
 use super::idle::Idleness;
+use super::{MAX_SKEW_MS, WorkerError};
 use crate::log::NextOffset;
 use crate::model::record::{RecordIn, RecordOut, Topic};
-use crate::model::time::{MINUTE_MS, Ms, PANE_MS, floor_to};
+use crate::model::time::{Ms, PANE_MS, floor_to};
 use serde::{Deserialize, Serialize};
 
-/// Partitions further ahead of the slowest than this (in event time) are paused.
-const MAX_SKEW_MS: Ms = 10 * MINUTE_MS;
 /// Whoever was at the end of its log so lately is there.
 const AT_END_FOR_MS: Ms = 5_000;
 
@@ -64,7 +62,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// `None`: no partition is ever idle.
+    /// Without `passes_over` no partition is ever idle.
     pub fn new(count: u32, patience: Patience, passes_over: bool) -> Sources {
         let count = count as usize;
         let idleness = passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms));
@@ -223,16 +221,18 @@ impl Sources {
         ours.filter(|(_, largest_ms)| is_ahead(*largest_ms)).map(|(source, _)| source).collect()
     }
 
+    /// How far one of ours is, in boundaries, where others do not know it yet.
+    fn unsaid(&self, source: u32) -> Option<Progress> {
+        let known = self.all.get(source as usize)?;
+        let said = Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known };
+        (self.told[source as usize] != Some(said)).then_some(said)
+    }
+
     /// What others do not know yet of ours.
     pub fn news(&mut self, ours: &[u32], out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
         for source in ours.iter().copied() {
-            let at = source as usize;
-            let (Some(known), Some(told)) = (self.all.get(at), self.told.get_mut(at)) else { continue };
-            let said = Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known };
-            if *told == Some(said) {
-                continue;
-            }
-            *told = Some(said);
+            let Some(said) = self.unsaid(source) else { continue };
+            self.told[source as usize] = Some(said);
             let value =
                 postcard::to_stdvec(&said).map_err(|source| WorkerError::Partial { what: "written", source })?;
             out.push(RecordOut {
@@ -248,14 +248,7 @@ impl Sources {
     }
 
     pub fn has_news(&self, ours: &[u32]) -> bool {
-        ours.iter().any(|source| {
-            let at = *source as usize;
-            let said = self
-                .all
-                .get(at)
-                .map(|known| Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known });
-            self.told.get(at).copied().flatten() != said
-        })
+        ours.iter().any(|source| self.unsaid(*source).is_some())
     }
 
     pub fn have_all_ended(&self) -> bool {
@@ -271,6 +264,7 @@ impl Sources {
 mod tests {
     use super::*;
     use crate::model::record::NoHeaders;
+    use crate::model::time::MINUTE_MS;
 
     const NOW_MS: Ms = 1_780_000_000_000;
     const PATIENCE: Patience =

@@ -7,9 +7,9 @@ use super::unit::{Making, Phase, Task, Unit};
 use super::{Figures, Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
 use crate::log::{Assignment, Log, NextOffset, Stream};
-use crate::model::record::{RecordIn, RecordOut, Topic};
+use crate::model::record::{RecordIn, RecordOut};
 use crate::model::slo::Slo;
-use crate::model::time::Ms;
+use crate::model::time::{Ms, boundary_behind};
 use crate::operator::partial::Partial;
 use crate::operator::watermark::Watermark;
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
@@ -84,7 +84,6 @@ pub struct Tasks {
     rollups: BTreeMap<u32, Unit<Rollup>>,
     /// By input partition, in the order in which they were read.
     dead_letters: Vec<(u32, RecordOut)>,
-    failed: Option<WorkerError>,
     now_ms: Ms,
     changelog_bytes: u64,
 }
@@ -220,7 +219,6 @@ impl Tasks {
             users: BTreeMap::new(),
             rollups: BTreeMap::new(),
             dead_letters: Vec::new(),
-            failed: None,
             now_ms: 0,
             changelog_bytes: 0,
         }
@@ -247,9 +245,7 @@ impl Tasks {
                     return Ok(());
                 };
                 unit.before(record.offset)?;
-                let partial = postcard::from_bytes(record.value)
-                    .map_err(|source| WorkerError::Partial { what: "read", source })?;
-                if !unit.task.task.apply(record.offset, partial) {
+                if !unit.task.task.apply(record.offset, parts::read(record.value)?) {
                     return Err(WorkerError::Twice { task: unit.id, offset: record.offset });
                 }
                 unit.behind(record.offset)
@@ -268,14 +264,14 @@ impl Tasks {
         let (Some(intake), Some(input)) = (&mut self.intake, self.inputs.get_mut(&number)) else { return Ok(()) };
         self.sources.heard(number);
         input.position = NextOffset(record.offset + 1);
-        let failed = &mut self.failed;
+        let mut failed = None;
         let dead_letter = self.route.apply(number, record, |outcome| {
             if let Err(error) = intake.apply(number, &mut input.source, record.offset, outcome) {
-                failed.get_or_insert(error.into());
+                failed = Some(error);
             }
         });
         self.dead_letters.extend(dead_letter.map(|record| (number, record)));
-        self.failed.take().map_or(Ok(()), Err)
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     #[inline]
@@ -445,22 +441,22 @@ impl Tasks {
     pub fn decide(&mut self, paused: &[Stream], now_ms: Ms) {
         self.now_ms = now_ms;
         let ours = self.ours();
-        let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
         for source in ours.iter().copied() {
-            let watermark = self.watermark(source);
-            let has_read = watermark.largest_ms().is_some();
-            let is_held = paused.contains(&Stream::Input(source));
-            self.sources.note(source, watermark.at_ms(out_of_orderness_ms), has_read, is_held, now_ms);
+            self.note(source, paused.contains(&Stream::Input(source)));
         }
         for raise in self.sources.decide(&ours, now_ms) {
             self.raise(raise.source, raise.to_ms, raise.is_incomplete);
-            let watermark = self.watermark(raise.source);
-            let has_read = watermark.largest_ms().is_some();
-            self.sources.note(raise.source, watermark.at_ms(out_of_orderness_ms), has_read, false, now_ms);
+            self.note(raise.source, false);
         }
         if self.sources.have_all_ended() {
             self.raise_to_the_end(&ours);
         }
+    }
+
+    fn note(&mut self, source: u32, is_held: bool) {
+        let watermark = self.watermark(source);
+        let watermark_ms = watermark.at_ms(self.setup.users.out_of_orderness_ms);
+        self.sources.note(source, watermark_ms, watermark.largest_ms().is_some(), is_held, self.now_ms);
     }
 
     fn raise(&mut self, source: u32, to_ms: Ms, is_incomplete: bool) {
@@ -476,10 +472,14 @@ impl Tasks {
         }
     }
 
+    /// The boundary behind the last event of our input partitions.
+    fn end_ms(&self, ours: &[u32]) -> Option<Ms> {
+        ours.iter().filter_map(|source| self.watermark(*source).largest_ms()).max().map(boundary_behind)
+    }
+
     /// All input is bounded and ended: T goes on to the boundary behind the last event.
     fn raise_to_the_end(&mut self, ours: &[u32]) {
-        let largest_ms = ours.iter().filter_map(|source| self.watermark(*source).largest_ms()).max();
-        let Some(end_ms) = largest_ms.map(crate::model::time::boundary_behind) else { return };
+        let Some(end_ms) = self.end_ms(ours) else { return };
         let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
         for source in ours {
             if self.watermark(*source).at_ms(out_of_orderness_ms).is_none_or(|w| w < end_ms) {
@@ -520,13 +520,9 @@ impl Tasks {
     /// Whether something waits to be published.
     pub fn has_news(&self) -> bool {
         let of_users = |unit: &Unit<Users>| {
-            let at_ms = unit.task.task.closed_ms();
+            let closed_ms = unit.task.task.closed_ms();
             unit.is_live()
-                && unit
-                    .task
-                    .partials
-                    .iter()
-                    .any(|p| !p.boundaries.is_empty() || at_ms.is_some_and(|at| p.up_to_ms == at))
+                && closed_ms.is_some_and(|closed| unit.task.partials.iter().any(|p| parts::is_news(p, closed)))
         };
         let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
         !self.dead_letters.is_empty()
@@ -541,8 +537,7 @@ impl Tasks {
         if !self.sources.have_all_ended() || self.sources.count() == 0 || self.has_news() {
             return false;
         }
-        let largest_ms = self.ours().iter().filter_map(|source| self.watermark(*source).largest_ms()).max();
-        let end_ms = largest_ms.map(crate::model::time::boundary_behind);
+        let end_ms = self.end_ms(&self.ours());
         let is_closed = self.users.values().all(|unit| unit.task.task.closed_ms() == end_ms);
         is_closed && self.rollups.values().all(|unit| unit.task.task.is_at(end_ms))
     }
@@ -603,7 +598,7 @@ impl Tasks {
     }
 
     /// The commit succeeded.
-    pub fn committed<L: Log>(&mut self, log: &mut L, _now_ms: Ms) -> Result<(), WorkerError> {
+    pub fn committed<L: Log>(&mut self, log: &mut L) -> Result<(), WorkerError> {
         for unit in self.users.values_mut() {
             unit.committed(log)?;
         }
@@ -671,21 +666,6 @@ impl Users {
     /// What was closed since the last commit, one partial a rollup partition that has news.
     fn say(&mut self, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
         let Some(closed_ms) = self.task.closed_ms() else { return Ok(()) };
-        for (partition, partial) in (0..).zip(&mut self.partials) {
-            if partial.boundaries.is_empty() && partial.up_to_ms < closed_ms {
-                continue;
-            }
-            for part in parts::of(std::mem::replace(partial, self.nothing.clone()))? {
-                out.push(RecordOut {
-                    topic: Topic::Partials,
-                    partition,
-                    key: None,
-                    value: Some(part),
-                    headers: Vec::new(),
-                    timestamp_ms: closed_ms,
-                });
-            }
-        }
-        Ok(())
+        parts::say(&mut self.partials, &self.nothing, closed_ms, out)
     }
 }

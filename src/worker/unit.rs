@@ -67,7 +67,6 @@ pub struct Unit<T> {
     batch: Batch,
     /// What the last mark was made of: nothing is written where nothing moved.
     marked: Option<(NextOffset, Option<Ms>)>,
-    changelog: u32,
     limit_bytes: u64,
 }
 
@@ -127,7 +126,6 @@ impl<T: Task> Unit<T> {
             mark: None,
             batch: Batch::new(),
             marked: None,
-            changelog: making.changelog,
             limit_bytes: making.limit_bytes,
         };
         let Some((next, memo)) = ours else {
@@ -361,10 +359,7 @@ impl<T: Task> Unit<T> {
             self.ledger
                 .write_group(group, &mut rows, &T::prefix(group), self.store.as_ref(), out)
                 .map_err(|e| damaged(self.id, e))?;
-            rows.sorted().for_each(|(key, value)| match value {
-                Some(value) => self.batch.put(key, value),
-                None => self.batch.delete(key),
-            });
+            rows.sorted().for_each(|(key, value)| self.batch.set(key, value));
             if let Some(mark) = self.ledger.groups.get_mut(usize::from(group)) {
                 (mark.at_ms, mark.again) = (here.1, again);
             }
@@ -414,7 +409,7 @@ impl<T: Task> Unit<T> {
     fn flush<L: Log>(&mut self, log: &mut L) -> Result<(), WorkerError> {
         fault::point(Place::BeforeFlush);
         // Whatever is written later stands behind this end.
-        let range = log.changelog_range(self.changelog)?;
+        let range = log.changelog_range(self.ledger.partition)?;
         let start = restore::hint(self.store.as_ref())?.map_or(range.start, |hint| hint.start.max(range.start));
         let mut batch = Batch::new();
         restore::put_hint(&(start..range.end), &mut batch);
@@ -480,10 +475,9 @@ fn damaged(task: TaskId, error: WorkerError) -> WorkerError {
 
 fn of(task: TaskId, error: CheckpointError) -> WorkerError {
     match error {
-        CheckpointError::Store(store) if store.is_corruption() => WorkerError::Useless { task, why: store.to_string() },
         CheckpointError::Value(_) | CheckpointError::Row { .. } => {
             WorkerError::Useless { task, why: error.to_string() }
         }
-        other => other.into(),
+        other => damaged(task, other.into()),
     }
 }

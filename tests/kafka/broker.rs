@@ -108,7 +108,7 @@ impl Drop for Broker {
 
 /// Runs `ops/kafka`; returns what it printed behind `bootstrap.servers=`.
 fn run(dir: &TempDir, action: &str, more: &[&str]) -> Result<String, String> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("ops/kafka");
+    let script = PathBuf::from("ops/kafka");
     let output = Command::new(&script)
         .arg(action)
         .arg("--dir")

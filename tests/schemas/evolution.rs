@@ -11,11 +11,11 @@ use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use apache_avro::types::Value as Avro;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tailburn::codec::output::{Encoder, OutputFormat, OutputSchema};
 
 fn frozen_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas/frozen")
+    PathBuf::from("tests/schemas/frozen")
 }
 
 /// The frozen versions, the oldest first.

@@ -12,7 +12,7 @@ mod samples;
 use std::path::{Path, PathBuf};
 
 fn schemas_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")
+    PathBuf::from("schemas")
 }
 
 fn read(path: &Path) -> String {

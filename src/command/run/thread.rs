@@ -83,9 +83,10 @@ impl<'a> WorkerThread<'a> {
 
     /// For those who look from outside.
     fn tell(&self, worker: &Worker<KafkaLog>, published: &Published) {
-        let all = self.process.tell(self.index, &worker.figures(), Some(worker.is_live()));
+        let own = worker.figures();
+        let all = self.process.tell(self.index, &own, Some(worker.is_live()));
         published.tell(&all, Some(now_ms()));
-        if let Some(checkpointed_ms) = worker.figures().checkpointed_ms {
+        if let Some(checkpointed_ms) = own.checkpointed_ms {
             metrics::gauge!(names::CHECKPOINT_AGE).set((self.elapsed_ms() - checkpointed_ms) as f64 / 1_000.0);
         }
     }

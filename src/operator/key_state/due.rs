@@ -6,7 +6,7 @@
 
 use super::{KeyFacts, KeyState, Moments};
 use crate::model::output::AlertCohort;
-use crate::model::time::{HOUR_MS, Ms, PANE_MS, ceil_to, floor_to, slice_ms};
+use crate::model::time::{HOUR_MS, Ms, PANE_MS, boundary_behind, ceil_to, floor_to, slice_ms};
 use crate::operator::alert::GIVE_UP_AFTER_MS;
 use crate::operator::burn_rate::RuleState;
 use crate::operator::cohort_episode::Cohorts;
@@ -44,7 +44,6 @@ impl KeyState {
             return next_ms;
         }
         let at_least = |ms: Ms| ceil_to(ms, PANE_MS);
-        let after = |ms: Ms| floor_to(ms, PANE_MS) + PANE_MS;
         let multiple = |of_ms: Ms| at_least(floor_to(now.at_ms, of_ms) + of_ms);
         let mut until_ms = multiple(HOUR_MS);
         let mut not_beyond = |ms: Ms| {
@@ -59,8 +58,8 @@ impl KeyState {
         for (rule, spec) in self.rules.iter().zip(facts.specs) {
             rule.deadlines(spec, self.first_ms()).into_iter().flatten().map(at_least).for_each(&mut not_beyond);
         }
-        not_beyond(after(self.last_ms() + facts.slo.no_data_after_ms));
-        not_beyond(after(self.last_ms() + GIVE_UP_AFTER_MS));
+        not_beyond(boundary_behind(self.last_ms() + facts.slo.no_data_after_ms));
+        not_beyond(boundary_behind(self.last_ms() + GIVE_UP_AFTER_MS));
         for (window, window_ms) in facts.slo.user_windows_ms.iter().enumerate() {
             let is_empty = self.users.get(window).is_some_and(Option::is_some) && !self.has_users(window);
             if !is_empty || !self.cohorts.is_empty() {
