@@ -83,7 +83,7 @@ impl Flow {
         self.users.close_until(end_ms, &mut partials, &MemoryStore::default()).expect("closed");
         let mut out = Vec::new();
         for partial in partials {
-            assert!(self.rollup.apply(0, partial), "a boundary is closed once");
+            self.rollup.apply(0, partial).expect("a boundary is closed once");
         }
         self.rollup.advance(&mut out).expect("evaluated");
         out

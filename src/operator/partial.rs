@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Partial {
     pub users_task: u32,
+    /// How far the partial before it went: whoever did not hear that one misses something.
+    pub from_ms: Option<Ms>,
     /// Every boundary up to and including this one is closed: nothing more comes for them.
     pub up_to_ms: Ms,
     /// In ascending order; boundaries without news are left out.

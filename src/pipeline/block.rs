@@ -5,6 +5,7 @@
 //! reader with other definitions takes what it knows and leaves the rest.
 
 use super::intern::NONE;
+use super::turn::OutOfTurn;
 use super::users::example_hash;
 use crate::model::outcome::Outcome;
 use crate::model::time::{Ms, PANE_MS, floor_to};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub const BLOCK_BYTES: usize = 384 * 1_024;
 
 /// The version of the layout, the first byte of every block.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What stands in front of the events.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Head<'a> {
     /// The first record that the block is about, and the one behind the last.
     pub first_offset: i64,
     pub next_offset: i64,
+    /// Where the block before it ended. `None`: there was none.
+    pub follows: Option<i64>,
     /// The source's watermark behind the block: nothing that follows becomes visible at or before it.
     pub watermark_ms: Option<Ms>,
     /// The watermark was raised because the source alone held T back (contract, section 3).
@@ -89,6 +92,8 @@ pub enum BlockError {
     Version { found: u8 },
     #[error("a block of verdicts cannot be {what}: {source}")]
     Bytes { what: &'static str, source: postcard::Error },
+    #[error("a block of verdicts {0}")]
+    OutOfTurn(#[from] OutOfTurn),
 }
 
 /// Verdicts of one event, two bits an SLO; an SLO that does not count it has none.
@@ -184,6 +189,8 @@ pub struct BlockWriter {
     events: Vec<u8>,
     count: u32,
     first_offset: Option<i64>,
+    /// Where the last block ended.
+    follows: Option<i64>,
     /// The last boundary that a block let close.
     told_ms: Option<Ms>,
 }
@@ -219,6 +226,16 @@ impl BlockWriter {
         Ok(self.events.len() >= BLOCK_BYTES)
     }
 
+    /// One that goes on behind a block that ended there.
+    pub fn behind(follows: Option<i64>) -> BlockWriter {
+        BlockWriter { follows, ..BlockWriter::default() }
+    }
+
+    /// Where the last block ended.
+    pub fn told(&self) -> Option<i64> {
+        self.follows
+    }
+
     /// Whether there is something to say: events, or a watermark that lets another boundary close.
     pub fn has_news(&self, watermark_ms: Option<Ms>) -> bool {
         self.count > 0 || boundary_of(watermark_ms) > self.told_ms
@@ -236,6 +253,7 @@ impl BlockWriter {
             source: sealing.source,
             first_offset: self.first_offset.unwrap_or(sealing.next_offset),
             next_offset: sealing.next_offset,
+            follows: self.follows.replace(sealing.next_offset),
             watermark_ms: sealing.watermark_ms,
             is_incomplete: sealing.is_incomplete,
             slos: sealing.slos.to_vec(),
@@ -320,6 +338,9 @@ mod tests {
         let verdicts: Vec<_> = first.verdicts().collect();
         assert_eq!(verdicts, [(0, Verdict::Good), (5, Verdict::Bad), (9, Verdict::Unclassified)]);
         assert_eq!((first.example, first.is_late, first.latency), (Some(example), true, -3));
+        assert_eq!(head.follows, None);
+        let bytes = writer.seal(&Sealing { next_offset: 60, ..sealing }, tenant, |_| b"tuple").expect("sealed");
+        assert_eq!(open(&bytes).expect("a block").0.follows, Some(50));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct ReadAgain {
 pub struct UsersMark {
     /// How far each source had come.
     pub sources: Vec<Watermark>,
+    /// By source, where its last block ended.
+    heard: Vec<Option<i64>>,
     /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
     /// of each pair and up to the second. What said so may lie before what is read again.
     incomplete: Vec<Vec<(Ms, Ms)>>,
@@ -179,6 +181,7 @@ impl UsersTask {
         });
         UsersMark {
             sources: self.sources.iter().map(|s| s.watermark).collect(),
+            heard: self.sources.iter().map(|s| s.next_offset).collect(),
             incomplete: self.sources.iter().map(|s| s.incomplete.iter().copied().collect()).collect(),
             admitted: admitted.collect(),
         }
@@ -232,6 +235,7 @@ impl UsersTask {
         self.closed_ms = groups.iter().map(|group| group.at_ms).min().flatten();
         self.loaded_ms = self.closed_ms;
         self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
+        self.has_heard_all = false;
         for rows in &mut self.slos {
             for text in mark.admitted.get(&rows.slo.name).into_iter().flatten() {
                 let group = rows.groups.intern(text);
@@ -279,6 +283,10 @@ impl UsersTask {
         for (source, said) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.incomplete)) {
             source.incomplete.extend(said);
         }
+        for (source, heard) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.heard)) {
+            source.next_offset = source.next_offset.or(*heard);
+        }
+        self.has_heard_all = true;
     }
 
     /// Takes the rows of a (SLO, user) into memory.
@@ -292,7 +300,7 @@ impl UsersTask {
     ) -> Result<(), CheckpointError> {
         let stored = read_stored(key, value)?;
         let tenant = self.tenants.intern(tenant.as_bytes());
-        let user = self.users.intern(tenant, user);
+        let user = self.user(tenant, user);
         for (text, row, tuple) in stored {
             let group = self.group_code(slo, text.as_deref());
             self.load_row(slo, user, group, row, &tuple);

@@ -17,6 +17,9 @@ use crate::operator::watermark::Watermark;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// A note of where the last blocks ended takes a few bytes a partition, and brokers take 4,096 in all: with
+/// more partitions than this, all get a block at every commit, so that there is nothing to note.
+const NOTED_MAX: u32 = 256;
 /// So many texts are remembered from block to block; then they are learnt anew.
 const TEXTS_MAX: usize = 1 << 16;
 
@@ -82,8 +85,10 @@ impl Intake {
         }
     }
 
-    pub fn source(&self, watermark: Watermark) -> IntakeSource {
-        let writers = (0..self.spread.partitions).map(|_| BlockWriter::default()).collect();
+    /// `told`: by users partition, where the last block of the source ended; none where there was none yet.
+    pub fn source(&self, watermark: Watermark, told: &[Option<i64>]) -> IntakeSource {
+        let told = |partition: u32| told.get(partition as usize).copied().flatten();
+        let writers = (0..self.spread.partitions).map(|partition| BlockWriter::behind(told(partition))).collect();
         IntakeSource { watermark, writers, full: Vec::new() }
     }
 
@@ -188,8 +193,10 @@ impl Intake {
     ) -> Result<(), BlockError> {
         let watermark_ms = source.watermark.at_ms(self.out_of_orderness_ms);
         out.extend(std::mem::take(&mut source.full).into_iter().map(|(partition, block)| record(partition, block)));
+        let tells_all = self.spread.partitions > NOTED_MAX;
         for partition in 0..self.spread.partitions {
-            if source.writers[partition as usize].has_news(watermark_ms) {
+            let writer = &source.writers[partition as usize];
+            if writer.has_news(watermark_ms) || tells_all && writer.told() != Some(next_offset) {
                 out.push(record(partition, self.seal(number, source, partition, next_offset, watermark_ms)?));
             }
         }
@@ -206,6 +213,11 @@ impl Intake {
 }
 
 impl IntakeSource {
+    /// By users partition, where the last block ended.
+    pub fn told(&self) -> impl Iterator<Item = Option<i64>> {
+        self.writers.iter().map(BlockWriter::told)
+    }
+
     /// Whether there is something to be said to the users tasks.
     pub fn has_news(&self, out_of_orderness_ms: Ms) -> bool {
         let watermark_ms = self.watermark.at_ms(out_of_orderness_ms);

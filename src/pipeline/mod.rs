@@ -14,6 +14,8 @@ pub mod pseudonym;
 pub mod rollup;
 pub mod rollup_state;
 pub mod route;
+pub mod sample;
 pub mod step;
+pub mod turn;
 mod unpack;
 pub mod users;

@@ -4,6 +4,7 @@
 use super::checkpoint::filters_of;
 use super::pseudonym::UserIds;
 use super::step::WORST_USERS_WINDOW_MS;
+use super::turn::OutOfTurn;
 use crate::codec::output::{EncodeError, Encoder};
 use crate::model::key::{Scope, encode_into, key_text};
 use crate::model::output::{SloStatus, TailCohort, UserStatus};
@@ -92,6 +93,8 @@ pub struct RollupTask {
     /// By boundary, what users tasks said of it.
     waiting: BTreeMap<Ms, Waiting>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
+    /// Where nothing is known of a users task, nothing was ever said: it is not being read again.
+    pub(super) has_heard_all: bool,
     pub(super) at_ms: Option<Ms>,
     /// What is read again is in the keys up to this boundary.
     pub(super) loaded_ms: Option<Ms>,
@@ -123,6 +126,7 @@ impl RollupTask {
             keys: BTreeMap::new(),
             waiting: BTreeMap::new(),
             up_to_ms: vec![None; settings.users_tasks as usize],
+            has_heard_all: true,
             at_ms: None,
             loaded_ms: None,
             due_ms: None,
@@ -166,20 +170,22 @@ impl RollupTask {
 
     /// Takes a partial of a users task, read at an offset of the partials stream.
     ///
-    /// `false`: it says something of a boundary that its users task had closed before. Somebody said it
-    /// twice, and nothing that follows can be right.
-    #[must_use]
-    pub fn apply(&mut self, offset: i64, partial: Partial) -> bool {
+    /// An error: it does not follow from what was heard of its users task, and nothing that comes of it
+    /// can be right.
+    pub fn apply(&mut self, offset: i64, partial: Partial) -> Result<(), OutOfTurn> {
         let own = self.own_slos(&partial.slos);
-        let said_ms = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
+        let heard = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
+        if heard != partial.from_ms && (heard.is_some() || self.has_heard_all) {
+            return Err(OutOfTurn::Missing { sender: partial.users_task, from: partial.from_ms, heard });
+        }
         for mut boundary in partial.boundaries {
-            if said_ms.is_some_and(|said_ms| boundary.at_ms <= said_ms) {
-                return false;
+            if heard.is_some_and(|heard_ms| boundary.at_ms <= heard_ms) {
+                return Err(OutOfTurn::Again);
             }
             // Read again after a restart: the keys have it.
             if Some(boundary.at_ms) <= self.at_ms {
                 if Some(boundary.at_ms) > self.loaded_ms {
-                    return false;
+                    return Err(OutOfTurn::Again);
                 }
                 continue;
             }
@@ -192,7 +198,7 @@ impl RollupTask {
         if partial.up_to_ms > Ms::MIN {
             self.hear(partial.users_task, Some(partial.up_to_ms));
         }
-        true
+        Ok(())
     }
 
     /// By the sender's index of a definition ours, where we have it.

@@ -92,6 +92,7 @@ impl RollupTask {
         self.at_ms = self.groups_at_ms.iter().copied().min().flatten();
         self.loaded_ms = self.at_ms;
         self.up_to_ms.fill(None);
+        self.has_heard_all = false;
         let name = |slo: &Slo| (slo.name.clone(), FiltersId::of(&slo.filters_hash));
         let by_name: BTreeMap<(String, FiltersId), usize> =
             self.definitions.iter().enumerate().map(|(i, d)| (name(&d.slo), i)).collect();
@@ -142,5 +143,6 @@ impl RollupTask {
         for (users_task, up_to_ms) in (0..).zip(&mark.up_to_ms) {
             self.hear(users_task, *up_to_ms);
         }
+        self.has_heard_all = true;
     }
 }

@@ -2,6 +2,7 @@
 
 use super::block::{self, BlockError, Event, Head};
 use super::intern::{NONE, tuple};
+use super::turn::OutOfTurn;
 use super::users::{UsersTask, Waiting, keep_example};
 use crate::model::time::Ms;
 use crate::operator::classify::Verdict;
@@ -16,15 +17,25 @@ struct Numbers {
     groups: Vec<Option<u32>>,
 }
 
+/// Whether a block goes on from where the last one of its source ended. Where nothing was heard, none was
+/// sent, unless the task begins to read in the middle.
+fn follow(heard: Option<i64>, has_heard_all: bool, head: &Head<'_>) -> Result<(), OutOfTurn> {
+    if heard.is_some_and(|next| head.first_offset < next) {
+        return Err(OutOfTurn::Again);
+    }
+    if head.follows != heard && (heard.is_some() || has_heard_all) {
+        return Err(OutOfTurn::Missing { sender: head.source, from: head.follows, heard });
+    }
+    Ok(())
+}
+
 impl UsersTask {
-    /// Takes a block that stands at `offset` of the task's stream. `false`: its source had said what is
-    /// in it before, and nothing that follows can be right.
-    pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<bool, BlockError> {
+    /// Takes a block that stands at `offset` of the task's stream. [`BlockError::OutOfTurn`]: it does not
+    /// follow from what was heard of its source, and nothing that comes of it can be right.
+    pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<(), BlockError> {
         let (head, mut rest) = block::open(bytes)?;
         if let Some(source) = self.sources.get_mut(head.source as usize) {
-            if source.next_offset.is_some_and(|next| head.first_offset < next) {
-                return Ok(false);
-            }
+            follow(source.next_offset, self.has_heard_all, &head)?;
             source.next_offset = Some(head.next_offset);
         }
         let mut numbers = self.numbers(&head);
@@ -35,11 +46,11 @@ impl UsersTask {
                 self.take(offset, &event, &head, &mut numbers);
             } else if self.loaded_ms.is_none_or(|loaded| event.boundary_ms > loaded) {
                 // Its source had promised that nothing would come for this boundary.
-                return Ok(false);
+                return Err(OutOfTurn::Again.into());
             }
         }
         self.observe(&head);
-        Ok(true)
+        Ok(())
     }
 
     fn numbers(&mut self, head: &Head<'_>) -> Numbers {
@@ -123,5 +134,30 @@ impl UsersTask {
     /// Whether a source was not waited for at a boundary although it had records.
     pub(super) fn is_incomplete(&self, at_ms: Ms) -> bool {
         self.sources.iter().any(|s| s.incomplete.iter().any(|(from_ms, to_ms)| *from_ms < at_ms && at_ms <= *to_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::block::{BlockWriter, Sealing};
+
+    #[test]
+    fn a_block_follows_the_one_before_it() {
+        let mut writer = BlockWriter::default();
+        let mut block = |next_offset| {
+            let sealing = Sealing { source: 1, next_offset, watermark_ms: None, is_incomplete: false, slos: &[] };
+            writer.seal(&sealing, |_| "", |_| b"").expect("sealed")
+        };
+        let blocks = [10, 20, 30].map(&mut block);
+        let head = |at: usize| block::open(&blocks[at]).expect("a block").0;
+        assert_eq!(follow(None, true, &head(0)), Ok(()), "its first");
+        assert_eq!(follow(None, false, &head(1)), Ok(()), "the task began to read behind the first");
+        assert_eq!(follow(Some(10), true, &head(1)), Ok(()));
+        let missing = |from, heard| Err(OutOfTurn::Missing { sender: 1, from, heard });
+        assert_eq!(follow(None, true, &head(1)), missing(Some(10), None));
+        assert_eq!(follow(Some(10), false, &head(2)), missing(Some(20), Some(10)));
+        assert_eq!(follow(Some(5), true, &head(0)), missing(None, Some(5)));
+        assert_eq!(follow(Some(30), true, &head(1)), Err(OutOfTurn::Again));
     }
 }

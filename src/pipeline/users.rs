@@ -8,6 +8,7 @@ use super::block::Example;
 use super::checkpoint::filters_of;
 use super::cold::ColdRows;
 use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
+use super::sample::UserSample;
 use crate::model::key::{ABSENT, Scope, key_text};
 use crate::model::outcome::Outcome;
 use crate::model::output::Exemplar;
@@ -283,11 +284,14 @@ pub struct UsersTask {
     pub(super) sources: Vec<InputSource>,
     pub(super) beginnings: Beginnings,
     pub(super) closed_ms: Option<Ms>,
+    /// Of whom nothing was heard, nothing was sent: the stream is not being read again.
+    pub(super) has_heard_all: bool,
     /// What is read again is in the rows up to this boundary.
     pub(super) loaded_ms: Option<Ms>,
     /// While the log is read again: the boundary that the rows of each key group are true of.
     pub(super) groups_at: Option<Vec<Option<Ms>>>,
     pub counts: UsersCounts,
+    sample: UserSample,
     pub(super) scratch: Vec<u8>,
 }
 
@@ -306,9 +310,11 @@ impl UsersTask {
             sources: vec![InputSource::default(); sources],
             beginnings: Beginnings::default(),
             closed_ms: None,
+            has_heard_all: true,
             loaded_ms: None,
             groups_at: None,
             counts: UsersCounts::default(),
+            sample: UserSample::default(),
             scratch: Vec::new(),
         }
     }
@@ -362,10 +368,24 @@ impl UsersTask {
     /// A user with an event that waits for a boundary.
     #[inline]
     pub(super) fn pending_user(&mut self, tenant: u32, name: &str, boundary_ms: Ms) -> u32 {
-        let user = self.users.intern(tenant, name);
+        let user = self.user(tenant, name);
         let entry = self.users.get_mut(user);
         entry.pending_until_ms = entry.pending_until_ms.max(boundary_ms);
         user
+    }
+
+    pub(super) fn user(&mut self, tenant: u32, name: &str) -> u32 {
+        let known = self.users.len();
+        let user = self.users.intern(tenant, name);
+        if self.users.len() > known {
+            self.sample.offer(self.tenants.text(tenant), name);
+        }
+        user
+    }
+
+    /// Some of the users that it has seen.
+    pub fn sample(&self) -> &UserSample {
+        &self.sample
     }
 
     fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, at_ms: Ms, ids: Ids, verdict: Verdict, is_late: bool) {

@@ -184,10 +184,8 @@ impl<L: Log> DirectWorker<L> {
 fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
     let partial = parts::read(record.value)?;
     if let Some(rollup) = rollups.get_mut(partition as usize) {
-        return match rollup.apply(record.offset, partial) {
-            true => Ok(()),
-            false => Err(WorkerError::Twice { task: TaskId::Rollup(partition), offset: record.offset }),
-        };
+        let (task, offset) = (TaskId::Rollup(partition), record.offset);
+        return rollup.apply(offset, partial).map_err(|why| WorkerError::OutOfTurn { task, offset, why });
     }
     Ok(())
 }

@@ -19,9 +19,28 @@ pub struct Memo {
     /// Of an input partition without a task of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
+    /// Of such a partition: by users partition, how far before the offset its last block ended; -1: there was
+    /// none. Empty: all ended there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<i64>,
 }
 
 impl Memo {
+    /// Notes where the last blocks ended.
+    pub fn with_told(mut self, next: NextOffset, told: impl Iterator<Item = Option<i64>>) -> Memo {
+        self.behind = told.map(|told| told.map_or(-1, |told| next.0 - told)).collect();
+        if self.behind.iter().all(|behind| *behind == 0) {
+            self.behind.clear();
+        }
+        self
+    }
+
+    /// Where the last block for each of so many users partitions ended.
+    pub fn told(&self, next: NextOffset, partitions: u32) -> Vec<Option<i64>> {
+        let behind = |partition: usize| self.behind.get(partition).copied().unwrap_or(0);
+        (0..partitions as usize).map(behind).map(|behind| (behind >= 0).then_some(next.0 - behind)).collect()
+    }
+
     pub fn to_text(&self) -> String {
         // Numbers are always JSON.
         serde_json::to_string(self).unwrap_or_default()
@@ -37,4 +56,20 @@ impl Memo {
 pub fn of_ours(assignment: &Assignment) -> Option<(NextOffset, Memo)> {
     let committed = assignment.committed.as_ref()?;
     Some((committed.next, Memo::parse(&committed.metadata)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_last_blocks_ended_is_noted_beside_the_offset() {
+        for told in [vec![Some(90), None, Some(100)], vec![Some(100); 3], vec![None; 3]] {
+            let memo = Memo { start: 7, ..Memo::default() }.with_told(NextOffset(100), told.iter().copied());
+            let back = Memo::parse(&memo.to_text()).expect("ours");
+            assert_eq!((&back, back.told(NextOffset(100), 3)), (&memo, told));
+        }
+        let usual = Memo::default().with_told(NextOffset(5), [Some(5); 256].into_iter());
+        assert_eq!(usual.to_text(), r#"{"start":0,"sequence":0}"#);
+    }
 }

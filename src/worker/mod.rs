@@ -16,6 +16,7 @@
 
 pub mod direct;
 mod idle;
+mod keyed;
 mod ledger;
 mod memo;
 mod parts;
@@ -32,6 +33,7 @@ use crate::model::time::{MINUTE_MS, Ms};
 use crate::pipeline::block::BlockError;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::route::DeadLetterCounts;
+use crate::pipeline::turn::OutOfTurn;
 use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
 pub use ledger::DELTAS_MIN_BYTES;
@@ -108,13 +110,24 @@ pub enum WorkerError {
         "{task} came to {found:?} where it had published up to {published:?}: this is a bug, and nothing is published"
     )]
     Diverged { task: TaskId, published: Option<Ms>, found: Option<Ms> },
-    /// A bug, of ours or of a client library: the log says something twice.
+    /// A bug, of ours or of a client library: the log says something twice, or not at all.
+    #[error("the record at offset {offset} of {task}'s stream {why}: this is a bug, and nothing is published")]
+    OutOfTurn { task: TaskId, offset: i64, why: OutOfTurn },
     #[error(
-        "the record at offset {offset} of {task}'s stream says what was said before: this is a bug, and nothing is published"
+        "a partial has layout {found}, this build reads {reads}: let the build that wrote it read it, and stop it gracefully"
     )]
-    Twice { task: TaskId, offset: i64 },
+    PartialVersion { found: u8, reads: u8 },
     #[error("{0}")]
     Refused(String),
+}
+
+impl WorkerError {
+    fn of_block(task: TaskId, offset: i64, error: BlockError) -> WorkerError {
+        match error {
+            BlockError::OutOfTurn(why) => WorkerError::OutOfTurn { task, offset, why },
+            other => other.into(),
+        }
+    }
 }
 
 impl From<StoreError> for WorkerError {
@@ -315,6 +328,7 @@ impl<L: Log> Worker<L> {
 
     /// Writes a checkpoint of all that changed, in the next commit.
     pub fn checkpoint_all(&mut self) {
+        fault::point(Place::Leaving);
         self.tasks.checkpoint_all();
     }
 

@@ -7,6 +7,8 @@ use crate::operator::partial::{BoundaryPartial, Partial};
 
 /// A partial larger than this is sent in parts.
 const PART_BYTES: usize = 512 * 1_024;
+/// The version of the layout, the first byte of every part.
+const VERSION: u8 = 1;
 
 /// Whether a partial has something to say where its users task has closed so much.
 pub fn is_news(partial: &Partial, closed_ms: Ms) -> bool {
@@ -21,7 +23,8 @@ pub fn say(
     out: &mut Vec<RecordOut>,
 ) -> Result<(), WorkerError> {
     for (partition, partial) in (0..).zip(partials).filter(|(_, partial)| is_news(partial, closed_ms)) {
-        out.extend(of(std::mem::replace(partial, nothing.clone()))?.into_iter().map(|part| RecordOut {
+        let next = Partial { from_ms: Some(closed_ms), ..nothing.clone() };
+        out.extend(of(std::mem::replace(partial, next))?.into_iter().map(|part| RecordOut {
             topic: Topic::Partials,
             partition,
             key: None,
@@ -35,26 +38,31 @@ pub fn say(
 
 /// A partial as it was sent.
 pub fn read(bytes: &[u8]) -> Result<Partial, WorkerError> {
-    postcard::from_bytes(bytes).map_err(|source| WorkerError::Partial { what: "read", source })
+    let (version, partial) = bytes.split_first().unwrap_or((&0, &[]));
+    if *version != VERSION {
+        return Err(WorkerError::PartialVersion { found: *version, reads: VERSION });
+    }
+    postcard::from_bytes(partial).map_err(|source| WorkerError::Partial { what: "read", source })
 }
 
 /// The records of a partial.
-fn of(whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
+fn of(mut whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
     let bytes = encode(&whole)?;
     if bytes.len() <= PART_BYTES {
         return Ok(vec![bytes]);
     }
     let mut parts = Vec::new();
-    let empty = Partial { up_to_ms: Ms::MIN, boundaries: Vec::new(), users_task: whole.users_task, slos: whole.slos };
-    for boundary in whole.boundaries {
+    let (up_to_ms, boundaries) = (whole.up_to_ms, std::mem::take(&mut whole.boundaries));
+    let empty = Partial { up_to_ms: Ms::MIN, boundaries: Vec::new(), ..whole };
+    for boundary in boundaries {
         split(&empty, boundary, &mut parts)?;
     }
-    parts.push(encode(&Partial { up_to_ms: whole.up_to_ms, ..empty })?);
+    parts.push(encode(&Partial { up_to_ms, ..empty })?);
     Ok(parts)
 }
 
 fn encode(partial: &Partial) -> Result<Vec<u8>, WorkerError> {
-    postcard::to_stdvec(partial).map_err(|source| WorkerError::Partial { what: "written", source })
+    postcard::to_extend(partial, vec![VERSION]).map_err(|source| WorkerError::Partial { what: "written", source })
 }
 
 /// Halves a boundary until every part is small enough, or one key's.
@@ -98,10 +106,10 @@ mod tests {
         let parts =
             of(Partial { up_to_ms: 10_000, boundaries: vec![boundary], ..Partial::default() }).expect("encoded");
         assert!(parts.len() > 2 && parts.iter().all(|p| p.len() <= PART_BYTES), "{} parts", parts.len());
-        let read: Vec<Partial> = parts.iter().map(|p| postcard::from_bytes(p).expect("a partial")).collect();
-        let all: Vec<KeyDelta> = read.iter().flat_map(|p| &p.boundaries).flat_map(|b| b.deltas.clone()).collect();
+        let back: Vec<Partial> = parts.iter().map(|p| read(p).expect("a partial")).collect();
+        let all: Vec<KeyDelta> = back.iter().flat_map(|p| &p.boundaries).flat_map(|b| b.deltas.clone()).collect();
         assert_eq!(all, deltas);
-        let up_to: Vec<Ms> = read.iter().map(|p| p.up_to_ms).filter(|ms| *ms != Ms::MIN).collect();
+        let up_to: Vec<Ms> = back.iter().map(|p| p.up_to_ms).filter(|ms| *ms != Ms::MIN).collect();
         assert_eq!(up_to, [10_000], "only the last part says how far it goes");
     }
 }

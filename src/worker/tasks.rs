@@ -1,5 +1,6 @@
 //! The tasks of a worker: what the group gave it, without the log.
 
+use super::keyed::Samples;
 use super::memo::{self, Memo};
 use super::parts;
 use super::sources::{Patience, Sources};
@@ -79,6 +80,7 @@ pub struct Tasks {
     pub route: Route,
     intake: Option<Intake>,
     sources: Sources,
+    samples: Samples,
     inputs: BTreeMap<u32, Input>,
     users: BTreeMap<u32, Unit<Users>>,
     rollups: BTreeMap<u32, Unit<Rollup>>,
@@ -135,7 +137,8 @@ impl Task for Users {
             self.task.close_until(to_ms, &mut self.partials, store)?;
         }
         if is_dropped {
-            self.partials.fill(self.nothing.clone());
+            // They were published; what comes next follows from them.
+            self.partials.fill(Partial { from_ms: self.task.closed_ms(), ..self.nothing.clone() });
         }
         Ok(())
     }
@@ -218,6 +221,7 @@ impl Tasks {
             inputs: BTreeMap::new(),
             users: BTreeMap::new(),
             rollups: BTreeMap::new(),
+            samples: Samples::default(),
             dead_letters: Vec::new(),
             now_ms: 0,
             changelog_bytes: 0,
@@ -235,9 +239,8 @@ impl Tasks {
                     return Ok(());
                 };
                 unit.before(record.offset)?;
-                if !unit.task.task.apply_block(record.offset, record.value)? {
-                    return Err(WorkerError::Twice { task: unit.id, offset: record.offset });
-                }
+                let taken = unit.task.task.apply_block(record.offset, record.value);
+                taken.map_err(|error| WorkerError::of_block(unit.id, record.offset, error))?;
                 unit.behind(record.offset)
             }
             Stream::Partials(number) => {
@@ -245,15 +248,17 @@ impl Tasks {
                     return Ok(());
                 };
                 unit.before(record.offset)?;
-                if !unit.task.task.apply(record.offset, parts::read(record.value)?) {
-                    return Err(WorkerError::Twice { task: unit.id, offset: record.offset });
-                }
+                let taken = unit.task.task.apply(record.offset, parts::read(record.value)?);
+                taken.map_err(|why| WorkerError::OutOfTurn { task: unit.id, offset: record.offset, why })?;
                 unit.behind(record.offset)
             }
             Stream::Sources => {
                 let ours = (&self.inputs, &self.users, self.setup.keyed_by_user);
                 let is_ours = |n: u32| if ours.2 { ours.1.contains_key(&n) } else { ours.0.contains_key(&n) };
-                self.sources.hear(record, is_ours);
+                let key = record.key.unwrap_or_default();
+                if !self.samples.hear(key, record.value) {
+                    self.sources.hear(record, is_ours);
+                }
                 Ok(())
             }
         }
@@ -312,8 +317,9 @@ impl Tasks {
             )));
         }
         let watermark = ours.as_ref().and_then(|(_, memo)| memo.watermark).unwrap_or_default();
+        let told = ours.as_ref().map(|(next, memo)| memo.told(*next, self.setup.spread.partitions));
         let input = Input {
-            source: intake.source(watermark),
+            source: intake.source(watermark, &told.unwrap_or_default()),
             position: assignment.next,
             start: ours.map_or(assignment.next.0, |(_, memo)| memo.start),
         };
@@ -576,6 +582,9 @@ impl Tasks {
         }
         let ours = self.ours();
         self.sources.news(&ours, &mut records)?;
+        if self.setup.keyed_by_user {
+            self.check_keys(&ours, &mut records)?;
+        }
         let changelog_from = records.len();
         for unit in self.users.values_mut() {
             unit.checkpoint(&self.setup.identity, now_ms, &mut records)?;
@@ -588,9 +597,20 @@ impl Tasks {
         Ok(Parcel { records, outputs, changelog_from, offsets: self.offsets() })
     }
 
+    fn check_keys(&mut self, ours: &[u32], out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+        for source in ours {
+            if let Some(unit) = self.users.get(source) {
+                self.samples.note(*source, unit.task.task.sample());
+            }
+        }
+        self.samples.check()?;
+        self.samples.news(ours, out)
+    }
+
     fn offsets(&self) -> Vec<(Stream, NextOffset, String)> {
         let of_input = |(number, input): (&u32, &Input)| {
             let memo = Memo { start: input.start, watermark: Some(input.source.watermark), ..Memo::default() };
+            let memo = memo.with_told(input.position, input.source.told());
             (Stream::Input(*number), input.position, memo.to_text())
         };
         let users = self.users.values().map(Unit::offset);

@@ -368,6 +368,25 @@ fn one_worker_or_several_say_what_a_direct_one_does() {
 }
 
 #[test]
+fn input_that_is_said_to_be_keyed_by_user_and_is_not_is_refused() {
+    for workers in [1, 2] {
+        let made = Made { is_keyed: true, ..PLAIN };
+        let durable = Durable { inputs: traffic(1, false), ..Durable::default() };
+        let brokers = Rc::new(RefCell::new(durable));
+        let mut alive: Vec<_> = (0..workers).map(|_| worker(&brokers, &Directory::default(), made)).collect();
+        for (i, stream) in streams(true).into_iter().enumerate() {
+            alive[i % workers].log.assign(&[stream]);
+        }
+        let mut turns = (0..100_000).map(|turn| {
+            let worker = &mut alive[turn % workers];
+            worker.poll(Duration::ZERO, turn as Ms * 100).and_then(|_| worker.commit(&mut Nobody, turn as Ms * 100))
+        });
+        let error = turns.find_map(Result::err).expect("the input is not keyed by user").to_string();
+        assert!(error.contains("input.keyed_by_user: a user's events are on input partitions 0 and 1"), "{error}");
+    }
+}
+
+#[test]
 fn workers_that_die_and_hand_over_again_and_again_say_what_a_direct_one_does() {
     let mut all = Happened::default();
     for seed in 0..8 {

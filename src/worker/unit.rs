@@ -219,9 +219,11 @@ impl<T: Task> Unit<T> {
     }
 
     /// The rows are in the store: into memory with them.
-    fn loaded(&mut self, mark: Mark) -> Result<(), WorkerError> {
+    fn loaded(&mut self, mut mark: Mark) -> Result<(), WorkerError> {
         self.ledger.resume(&mark);
-        self.raised.clone_from(&mark.raised);
+        self.raised = std::mem::take(&mut mark.raised);
+        self.forget_decisions();
+        mark.raised.clone_from(&self.raised);
         self.task.load(&mark, self.store.as_ref(), self.limit_bytes).map_err(|e| of(self.id, e))?;
         self.mark = Some(mark);
         Ok(())
@@ -365,7 +367,6 @@ impl<T: Task> Unit<T> {
             }
         }
         self.ledger.sequence += 1;
-        self.forget_decisions();
         let mark = Mark {
             identity: identity.to_owned(),
             sequence: self.ledger.sequence,
@@ -375,6 +376,8 @@ impl<T: Task> Unit<T> {
         };
         self.ledger.write_mark(&mark, out)?;
         mark.write(&mut self.batch)?;
+        // Not before: what was decided since the last mark is on record once, whatever became of it.
+        self.forget_decisions();
         self.is_decided = false;
         let is_all_here = self.ledger.groups.iter().all(|g| g.at_ms == here.1 && g.again.offset == again.offset);
         self.marked = is_all_here.then_some(here);
@@ -423,7 +426,7 @@ impl<T: Task> Unit<T> {
             return (self.stream, *next, metadata.clone());
         }
         let memo =
-            Memo { start: self.start, at_ms: self.task.at_ms(), sequence: self.ledger.sequence, watermark: None };
+            Memo { start: self.start, at_ms: self.task.at_ms(), sequence: self.ledger.sequence, ..Memo::default() };
         (self.stream, self.position, memo.to_text())
     }
 

@@ -75,7 +75,7 @@ impl Instance {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = fs::File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = Command::new(program());
-        command.args(["run", "--config"]).arg(&self.configuration).arg("--set").arg(self.state_setting());
+        command.args(["run", "-v", "--config"]).arg(&self.configuration).arg("--set").arg(self.state_setting());
         command.current_dir(&self.dir).env_clear().envs(self.env.iter().cloned());
         if let Some(armed) = &armed {
             command.env("TAILBURN_CRASH_AT", armed);

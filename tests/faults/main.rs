@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "faults strike in real time, and variables say which")]
 
 mod answers;
+mod autopsy;
 #[allow(dead_code, reason = "shared with the tests of the log")]
 #[path = "../kafka/broker.rs"]
 mod broker;

@@ -1,6 +1,7 @@
 //! One scenario from its beginning to its verdict: traffic comes, faults strike, everything is told,
 //! and what was told is compared.
 
+use crate::autopsy::{Witness, findings};
 use crate::broker::Broker;
 use crate::compare::Verdict;
 use crate::dice::Dice;
@@ -10,6 +11,8 @@ use crate::options::Options;
 use crate::scenarios::{Needs, Scenario};
 use crate::stage::{Settings, Stage};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,7 +95,7 @@ pub fn play(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>
         began,
         name,
     };
-    let verdict = play.through(scenario);
+    let (verdict, findings) = play.witnessed(scenario);
     let outcome = Outcome {
         name,
         row: scenario.row,
@@ -104,18 +107,23 @@ pub fn play(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>
         skipped: None,
     };
     if !outcome.is_well() {
-        keep(&play.fleet, name);
+        keep(&play.fleet, name, &findings);
     }
     outcome
 }
 
-/// The logs of the instances, for who wants to know why.
-fn keep(fleet: &[Instance], name: &str) {
-    let Ok(dir) = std::env::var("TAILBURN_FAULTS_KEEP") else { return };
-    for instance in fleet {
-        let path = std::path::Path::new(&dir).join(format!("{name}-{}.log", instance.name));
-        match std::fs::write(&path, instance.log()) {
-            Ok(()) => eprintln!("[{name}] the log is kept: {}", path.display()),
+fn keeps() -> Option<PathBuf> {
+    std::env::var_os("TAILBURN_FAULTS_KEEP").map(PathBuf::from)
+}
+
+/// For who wants to know why: the logs of the instances, and what an autopsy found.
+fn keep(fleet: &[Instance], name: &str, findings: &[String]) {
+    let Some(dir) = keeps() else { return };
+    let logs = fleet.iter().map(|instance| (format!("{name}-{}.log", instance.name), instance.log()));
+    for (file, text) in logs.chain([(format!("{name}-findings.txt"), findings.join("\n"))]) {
+        let path = dir.join(file);
+        match std::fs::write(&path, text) {
+            Ok(()) => eprintln!("[{name}] kept: {}", path.display()),
             Err(e) => eprintln!("[{name}] {}: {e}", path.display()),
         }
     }
@@ -123,7 +131,7 @@ fn keep(fleet: &[Instance], name: &str) {
 
 /// The same, where a panic of the harness ends one scenario and not all of them.
 pub fn play_or_complain(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>) -> Outcome {
-    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(scenario, options, broker)));
+    let played = catch_unwind(AssertUnwindSafe(|| play(scenario, options, broker)));
     played.unwrap_or_else(|_| Outcome {
         complaints: vec!["the scenario could not be played to its end: see the panic above".to_owned()],
         ..unplayed(scenario)
@@ -152,6 +160,24 @@ fn say(name: &str, began: Instant, what: &str) {
 }
 
 impl Play<'_> {
+    /// The same, with somebody who reads along where the reasons of a failure are asked for.
+    fn witnessed(&mut self, scenario: &Scenario) -> (Verdict, Vec<String>) {
+        if keeps().is_none() {
+            return (self.through(scenario), Vec::new());
+        }
+        let (stage, name, witness) = (self.stage, self.name, Witness::new());
+        let (verdict, heard) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| witness.read(stage, name));
+            let verdict = catch_unwind(AssertUnwindSafe(|| self.through(scenario)));
+            witness.stop();
+            let heard = reading.join().expect("the witness reads");
+            (verdict.unwrap_or_else(|panic| resume_unwind(panic)), heard)
+        });
+        let findings = if verdict.is_same() { Vec::new() } else { findings(stage, name, &heard) };
+        findings.iter().for_each(|finding| self.say(finding));
+        (verdict, findings)
+    }
+
     fn through(&mut self, scenario: &Scenario) -> Verdict {
         let (stage, pace) = (self.stage, self.pace);
         std::thread::scope(|scope| {

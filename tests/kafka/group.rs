@@ -115,8 +115,37 @@ struct Done {
     aborted: AtomicU64,
 }
 
+/// What members read: how often it is committed, and who writes it.
+#[derive(Clone, Copy)]
+struct Course {
+    /// Between two commits of a member.
+    pause: Duration,
+    /// Between two polls: meanwhile records wait, and the group goes on.
+    busy: Duration,
+    times: u32,
+    /// Each record is in a transaction of its own: behind it stands the transaction's end.
+    is_transactional: bool,
+}
+
+impl Course {
+    fn partitions(self) -> u32 {
+        if self.is_transactional { FED_PARTITIONS } else { 4 }
+    }
+
+    /// Where the n-th record of a partition stands.
+    fn offset(self, n: i64) -> i64 {
+        if self.is_transactional { 2 * n } else { n }
+    }
+
+    /// The first record at or behind an offset.
+    fn first_from(self, offset: i64) -> i64 {
+        if self.is_transactional { offset + offset % 2 } else { offset }
+    }
+}
+
 /// A member that copies its inputs to a topic, each record in the transaction of its offset.
 struct Member {
+    course: Course,
     log: KafkaLog,
     done: Arc<Done>,
     /// What is ours, and what is to be read next.
@@ -127,21 +156,23 @@ struct Member {
 }
 
 impl Member {
-    fn begin(settings: KafkaSettings, pause: Duration) -> (Arc<Done>, JoinHandle<Result<(), LogError>>) {
+    fn begin(settings: KafkaSettings, course: Course) -> (Arc<Done>, JoinHandle<Result<(), LogError>>) {
         let done = Arc::new(Done::default());
         let theirs = Arc::clone(&done);
         let thread = thread::spawn(move || {
             let log = KafkaLog::open(&settings)?;
-            Member { log, done: theirs, owned: BTreeMap::new(), leaving: Vec::new(), copies: Vec::new() }.run(pause)
+            let (owned, leaving, copies) = (BTreeMap::new(), Vec::new(), Vec::new());
+            Member { course, log, done: theirs, owned, leaving, copies }.run()
         });
         (done, thread)
     }
 
-    fn run(mut self, pause: Duration) -> Result<(), LogError> {
+    fn run(mut self) -> Result<(), LogError> {
         let mut committed = Instant::now();
         while !self.done.stop.load(Ordering::Relaxed) {
             self.poll()?;
-            if committed.elapsed() >= pause || !self.leaving.is_empty() {
+            thread::sleep(self.course.busy);
+            if committed.elapsed() >= self.course.pause || !self.leaving.is_empty() {
                 self.commit()?;
                 committed = Instant::now();
             }
@@ -150,13 +181,13 @@ impl Member {
     }
 
     fn poll(&mut self) -> Result<(), LogError> {
-        let (owned, copies, leaving) = (&mut self.owned, &mut self.copies, &self.leaving);
+        let (owned, copies, leaving, course) = (&mut self.owned, &mut self.copies, &self.leaving, self.course);
         assert!(leaving.is_empty(), "revoked streams were committed before the next poll");
         let events = self.log.poll(Duration::from_millis(5), &mut |stream, record| {
             let next = owned.get_mut(&stream);
             let next = next.unwrap_or_else(|| panic!("a record of {stream:?}, which is not ours: {}", record.offset));
-            assert_eq!(record.offset, *next, "{stream:?}");
-            *next += 1;
+            assert_eq!(record.offset, course.first_from(*next), "{stream:?}");
+            *next = record.offset + 1;
             let copy = format!("{} {} {}", record.partition, record.offset, text(record.value));
             copies.push(RecordOut { topic: COPIES, ..status(&copy) });
         })?;
@@ -210,8 +241,43 @@ fn stop(done: &Done, thread: JoinHandle<Result<(), LogError>>) -> (u64, u64) {
     (done.commits.load(Ordering::Relaxed), done.aborted.load(Ordering::Relaxed))
 }
 
+/// Of the topic that is read where each record is in a transaction of its own.
+const FED_PARTITIONS: u32 = 2;
+const FED: Topic = Topic::SloHistory;
+
+/// Of an application whose topic is the input of the members.
+fn feed_settings(world: &World<Arc<Broker>>) -> KafkaSettings {
+    let feed = World { broker: Arc::clone(&world.broker), name: "small-feed", input: "small-feed-outcomes".to_owned() };
+    KafkaSettings { input_topics: vec![feed.input.clone()], ..feed.settings("w") }
+}
+
+/// The same, as another application that publishes what is read here: each record of a partition in a
+/// transaction of its own.
+fn feed_one_by_one(world: &World<Arc<Broker>>, stop: &AtomicBool) -> i64 {
+    let mut writer = Worker::open(&feed_settings(world)).expect("the log opens");
+    writer.until_assigned();
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return n;
+        }
+        if n % 200 == 0 {
+            writer.step().expect("a poll");
+        }
+        for partition in 0..FED_PARTITIONS {
+            let record = RecordOut { topic: FED, partition, ..status(&n.to_string()) };
+            writer.log.send(&record).expect("sent");
+        }
+        let outcome = writer.log.commit(&[at(Stream::Input(0), 0)]).expect("an outcome");
+        assert_eq!(outcome, CommitOutcome::Committed);
+    }
+    0
+}
+
 /// Writes to all partitions until it is told to stop; returns how many each has.
-fn feed(world: &World<Arc<Broker>>, stop: &AtomicBool) -> i64 {
+fn feed(world: &World<Arc<Broker>>, course: Course, stop: &AtomicBool) -> i64 {
+    if course.is_transactional {
+        return feed_one_by_one(world, stop);
+    }
     for round in 0.. {
         if stop.load(Ordering::Relaxed) {
             return round * 10;
@@ -223,15 +289,15 @@ fn feed(world: &World<Arc<Broker>>, stop: &AtomicBool) -> i64 {
     0
 }
 
-/// Records flow while a second member comes and goes; `pause` is the time between commits.
-fn come_and_go(world: &World<Arc<Broker>>, times: u32, pause: Duration) {
+/// Records flow while a second member comes and goes.
+fn come_and_go(world: &World<Arc<Broker>>, course: Course) {
     let (fed, (mut commits, mut aborted)) = (AtomicBool::new(false), (0, 0));
     let each = thread::scope(|scope| {
-        let feeding = scope.spawn(|| feed(world, &fed));
-        let (first, first_thread) = Member::begin(world.settings("first"), pause);
+        let feeding = scope.spawn(|| feed(world, course, &fed));
+        let (first, first_thread) = Member::begin(world.settings("first"), course);
         wait_until("the first commits", || first.records.load(Ordering::Relaxed) > 0);
-        for _ in 0..times {
-            let (second, second_thread) = Member::begin(world.settings("second"), pause);
+        for _ in 0..course.times {
+            let (second, second_thread) = Member::begin(world.settings("second"), course);
             wait_until("the second commits", || second.records.load(Ordering::Relaxed) > 100);
             let both = stop(&second, second_thread);
             (commits, aborted) = (commits + both.0, aborted + both.1);
@@ -240,9 +306,10 @@ fn come_and_go(world: &World<Arc<Broker>>, times: u32, pause: Duration) {
         }
         fed.store(true, Ordering::Relaxed);
         let each = feeding.join().expect("it is fed");
-        let (last, last_thread) = Member::begin(world.settings("second"), pause);
+        let (last, last_thread) = Member::begin(world.settings("second"), course);
         // Whoever has a partition in the end commits its last record.
-        let all = (0..4).map(|partition| format!("{partition} {} {}", each - 1, each - 1)).collect::<Vec<_>>();
+        let last_of = |partition| format!("{partition} {} {}", course.offset(each - 1), each - 1);
+        let all = (0..course.partitions()).map(last_of).collect::<Vec<_>>();
         wait_until("all is committed", || {
             let seen = world.visible_values(COPIES);
             all.iter().all(|value| seen.contains(value))
@@ -260,24 +327,40 @@ fn come_and_go(world: &World<Arc<Broker>>, times: u32, pause: Duration) {
     }
     let wrong: Vec<_> = seen.iter().filter(|(_, count)| **count != 1).collect();
     assert!(wrong.is_empty(), "committed more than once: {wrong:?}");
-    for partition in 0..4 {
-        let gaps: Vec<_> = (0..each).filter(|n| !seen.contains_key(&format!("{partition} {n} {n}"))).collect();
+    for partition in 0..course.partitions() {
+        let gaps: Vec<_> =
+            (0..each).filter(|n| !seen.contains_key(&format!("{partition} {} {n}", course.offset(*n)))).collect();
         assert!(gaps.is_empty(), "never committed of partition {partition}: {gaps:?}");
     }
-    assert_eq!(seen.len() as i64, 4 * each);
+    assert_eq!(seen.len() as i64, i64::from(course.partitions()) * each);
 }
 
 #[test]
 fn every_record_is_committed_once_while_a_member_comes_and_goes() {
     let world = World::new(broker_or_skip!(), "come-and-go", 4);
-    come_and_go(&world, 2, Duration::from_millis(30));
+    come_and_go(
+        &world,
+        Course { pause: Duration::from_millis(30), busy: Duration::ZERO, times: 2, is_transactional: false },
+    );
+}
+
+/// The ends of transactions stand between the records, and the client library keeps its place by them too.
+#[test]
+fn no_record_of_many_small_transactions_is_passed_over_while_a_member_comes_and_goes() {
+    let feed = World::new(broker_or_skip!(), "small-feed", 1);
+    let mut world = World::new(Arc::clone(&feed.broker), "small-transactions", 1);
+    world.input = feed_settings(&world).topic_name(FED);
+    come_and_go(
+        &world,
+        Course { pause: Duration::ZERO, busy: Duration::from_millis(300), times: 2, is_transactional: true },
+    );
 }
 
 /// The group's generation changes between a commit's metadata and the brokers' look at it.
 #[test]
 fn a_commit_that_the_group_outran_is_aborted_and_can_be_made_again() {
     let world = World::new(broker_or_skip!(), "outrun", 4);
-    come_and_go(&world, 5, Duration::ZERO);
+    come_and_go(&world, Course { pause: Duration::ZERO, busy: Duration::ZERO, times: 5, is_transactional: false });
 }
 
 #[test]

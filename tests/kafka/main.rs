@@ -5,10 +5,13 @@
 
 mod beside;
 mod broker;
+mod delivery;
 mod group;
+mod latency;
 mod peek;
 mod pipeline;
 mod reading;
+mod recovery;
 mod restarts;
 mod sameness;
 mod story;

@@ -15,10 +15,10 @@ use tailburn::log::kafka::KafkaLog;
 use tailburn::log::{Log, LogEvent};
 use tailburn::model::record::partition_of;
 
-const PARTITIONS: u32 = 4;
+pub const PARTITIONS: u32 = 4;
 const USERS: u64 = 100_000;
 const SPAN_MS: u64 = 30 * 60 * 1_000;
-const SLO: &str = include_str!("../fixtures/availability.yaml");
+pub const SLO: &str = include_str!("../fixtures/availability.yaml");
 
 /// What one run took.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ struct Cost {
     peak_mb: f64,
 }
 
-fn from_env(name: &str, or: u64) -> u64 {
+pub fn from_env(name: &str, or: u64) -> u64 {
     std::env::var(name).ok().map_or(or, |text| text.parse().expect("a number"))
 }
 
@@ -40,7 +40,7 @@ fn throughput_of_the_pipeline() {
     let rounds = from_env("BENCH_ROUNDS", 3);
     let world = World::new(broker_or_skip!(), "pipeline", PARTITIONS);
     let began = Instant::now();
-    let bytes = preload(&world.client(), &world.input, records);
+    let bytes = preload(&world.client(), &world.input, records, USERS);
     eprintln!("{records} records of {} bytes, preloaded in {:.0?}", bytes / records, began.elapsed());
     let (mut reading, mut running) = (Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -80,7 +80,7 @@ fn median(costs: &[Cost]) -> Cost {
 }
 
 /// Keyed by user, in the order of time, half an hour that ended an hour ago.
-fn preload(client: &ClientConfig, topic: &str, records: u64) -> u64 {
+pub fn preload(client: &ClientConfig, topic: &str, records: u64, users: u64) -> u64 {
     let mut config = client.clone();
     config.set("compression.type", "lz4").set("linger.ms", "20").set("batch.size", "1000000");
     config.set("queue.buffering.max.messages", "2000000").set("delivery.report.only.error", "true");
@@ -92,8 +92,8 @@ fn preload(client: &ClientConfig, topic: &str, records: u64) -> u64 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let dice = seed >> 33;
         // A user belongs to one tenant.
-        let number = dice % USERS;
-        let user = format!("u{number:06}");
+        let number = dice % users;
+        let user = format!("u{number:07}");
         let value = format!(
             r#"{{"tenant":"t{}","user":"{user}","timestamp":{},"operation":"checkout","status":{},"latency_ms":{}.{},"trace_id":"{seed:016x}","attributes":{{"region":"{}","tier":"{}"}}}}"#,
             number % 7,
@@ -192,7 +192,7 @@ fn configuration(world: &World<Arc<Broker>>, id: &str) -> String {
 }
 
 /// Waits until the application committed all records.
-fn await_committed(world: &World<Arc<Broker>>, id: &str, records: u64, mut look: impl FnMut()) {
+pub fn await_committed(world: &World<Arc<Broker>>, id: &str, records: u64, mut look: impl FnMut()) {
     let consumer: BaseConsumer = world.client().set("group.id", id).create().expect("a consumer");
     let deadline = Instant::now() + Duration::from_secs(600);
     loop {
@@ -212,7 +212,7 @@ fn await_committed(world: &World<Arc<Broker>>, id: &str, records: u64, mut look:
 }
 
 /// User and system time of a process, in seconds.
-fn cpu_s(pid: &str) -> f64 {
+pub fn cpu_s(pid: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process's statistics");
     let fields: Vec<&str> = text.rsplit(')').next().expect("fields").split_whitespace().collect();
     let ticks = |i: usize| fields[i].parse::<f64>().expect("a number");

@@ -6,6 +6,7 @@ use super::recovery::{Ended, Recovery, ended};
 use crate::command::observe::Published;
 use crate::command::{Failure, assemble, decoder};
 use crate::config;
+use crate::fault::{self, Place};
 use crate::log::Stream;
 use crate::log::kafka::{KafkaLog, Streams};
 use crate::model::time::Ms;
@@ -41,6 +42,7 @@ impl<'a> WorkerThread<'a> {
         let process = self.process;
         let settings = &process.settings;
         let log = KafkaLog::open(&process.kafka(self.index)).map_err(|e| ended(e.into()))?;
+        fault::point(Place::Joining);
         let names = source_names(log.streams());
         let inputs = names.len() as u32;
         let decoder = decoder::of_records(&settings.input).map_err(Failure::from)?;

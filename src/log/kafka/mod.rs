@@ -162,7 +162,8 @@ impl KafkaLog {
                 // a partition may go on behind records that nobody took.
                 let (held_back, begun) = begins.into_iter().partition(|(stream, _)| self.paused.contains(stream));
                 self.deferred.extend::<BTreeMap<Stream, NextOffset>>(held_back);
-                self.begin(&begun)
+                self.begin(&begun)?;
+                self.go_on_where_we_are(|stream| !begun.contains_key(&stream))
             }
             Some(Answer::Unassign(streams)) => {
                 let begun: Vec<Stream> =
@@ -174,9 +175,22 @@ impl KafkaLog {
                 for given_up in list.elements() {
                     self.fetcher.forget(given_up.topic(), given_up.partition());
                 }
-                self.fetcher.consumer()?.incremental_unassign(&list).map_err(|e| broken("give partitions up", &e))
+                self.fetcher.consumer()?.incremental_unassign(&list).map_err(|e| broken("give partitions up", &e))?;
+                self.go_on_where_we_are(|_| true)
             }
         }
+    }
+
+    /// Says once more where our streams are to be read on.
+    ///
+    /// librdkafka holds partitions back while the group changes, and goes on behind what it believes to be
+    /// taken: but for the end of a transaction it believes so also where it drops the records in front of
+    /// it, because they were fetched before (`rd_kafka_op_handle_std` does not look at versions, and
+    /// `rd_kafka_toppar_pause_resume` trusts it). Nothing is handed over between its going on and this.
+    fn go_on_where_we_are(&self, is_concerned: impl Fn(Stream) -> bool) -> Result<(), LogError> {
+        let begun =
+            self.owned.iter().filter(|(stream, _)| is_concerned(**stream) && !self.deferred.contains_key(stream));
+        begun.into_iter().try_for_each(|(stream, position)| self.seek_native(*stream, position.read))
     }
 
     /// librdkafka remembers a pause beyond the assignment: the partition would be silent when it returns.
@@ -450,8 +464,9 @@ impl Log for KafkaLog {
     fn resume(&mut self, streams: &[Stream]) -> Result<(), LogError> {
         self.paused.retain(|stream| !streams.contains(stream));
         let begun: Vec<Stream> = streams.iter().copied().filter(|stream| !self.awaits_assignment(*stream)).collect();
-        let list = self.list(begun.into_iter().map(|stream| (stream, None)))?;
+        let list = self.list(begun.iter().map(|stream| (*stream, None)))?;
         self.fetcher.consumer()?.resume(&list).map_err(|e| broken("resume", &e))?;
+        self.go_on_where_we_are(|stream| begun.contains(&stream))?;
         let wanted = |stream: &Stream| Some((*stream, self.deferred.remove(stream)?));
         let begins: BTreeMap<Stream, NextOffset> = streams.iter().filter_map(wanted).collect();
         if begins.is_empty() { Ok(()) } else { self.begin(&begins) }

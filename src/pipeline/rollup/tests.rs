@@ -226,12 +226,12 @@ fn close(slos: &[Slo], task: &mut UsersTask, index: u32, to_ms: Ms, streams: &mu
     if task.closed_ms().is_some_and(|closed| closed >= to_ms) {
         return;
     }
-    let mut partials = vec![Partial::default(); streams.len()];
+    let (from_ms, mut partials) = (task.closed_ms(), vec![Partial::default(); streams.len()]);
     task.close_until(to_ms, &mut partials, &MemoryStore::default()).expect("closed");
     for (partial, stream) in partials.into_iter().zip(streams) {
         let Some(up_to_ms) = task.closed_ms() else { continue };
         let mut send = |up_to_ms, boundaries| {
-            let part = Partial { users_task: index, up_to_ms, boundaries, slos: slo_ids(slos) };
+            let part = Partial { users_task: index, from_ms, up_to_ms, boundaries, slos: slo_ids(slos) };
             stream.push(postcard::to_stdvec(&part).expect("bytes"));
         };
         let mut boundaries = partial.boundaries;
@@ -251,7 +251,7 @@ fn read(bytes: &[u8]) -> Partial {
 fn published(mut task: RollupTask, stream: &[Vec<u8>], dice: &mut Dice) -> Vec<RecordOut> {
     let mut out = Vec::new();
     for (offset, bytes) in (0..).zip(stream) {
-        assert!(task.apply(offset, read(bytes)), "said once");
+        task.apply(offset, read(bytes)).expect("in turn");
         if dice.one_in(3) {
             task.advance(&mut out).expect("evaluated");
         }
@@ -367,7 +367,7 @@ impl Torn {
     }
 
     fn turn(&mut self, stream: &[Vec<u8>], dice: &mut Dice) {
-        assert!(self.task.apply(self.next as i64, read(&stream[self.next])), "said once");
+        self.task.apply(self.next as i64, read(&stream[self.next])).expect("in turn");
         self.next += 1;
         if dice.one_in(2) {
             self.task.advance(&mut self.uncommitted).expect("evaluated");
@@ -401,7 +401,7 @@ impl Torn {
         let from = self.groups_again.iter().copied().min().unwrap_or(0) as usize;
         let mut dropped = Vec::new();
         for (offset, bytes) in stream.iter().enumerate().take(self.committed).skip(from) {
-            assert!(self.task.apply(offset as i64, read(bytes)), "said once");
+            self.task.apply(offset as i64, read(bytes)).expect("in turn");
             if dice.one_in(3) {
                 self.task.advance(&mut dropped).expect("evaluated");
             }
@@ -491,10 +491,10 @@ fn an_incomplete_boundary_marks_its_records_and_no_others() {
     whole.users_task = 0;
     let mut task = rollup(&slos, 0, 2);
     let mut out = Vec::new();
-    assert!(task.apply(0, whole), "said once");
+    task.apply(0, whole).expect("in turn");
     task.advance(&mut out).expect("evaluated");
     assert!(out.is_empty() && task.read_again(1) == 0, "the other users task is waited for");
-    assert!(task.apply(1, other), "said once");
+    task.apply(1, other).expect("in turn");
     task.advance(&mut out).expect("evaluated");
     assert_eq!(task.read_again(2), 2);
     let (mut incomplete, mut complete) = (0, 0);
@@ -507,6 +507,39 @@ fn an_incomplete_boundary_marks_its_records_and_no_others() {
 }
 
 #[test]
+fn what_does_not_follow_from_what_was_heard_is_refused() {
+    let slos = slos(&[CHECKOUT]);
+    let said = |from_ms, up_to_ms| Partial {
+        from_ms,
+        up_to_ms,
+        boundaries: vec![BoundaryPartial { at_ms: up_to_ms, ..BoundaryPartial::default() }],
+        ..Partial::default()
+    };
+    let missing = |from, heard| Err(OutOfTurn::Missing { sender: 0, from, heard });
+    let mut task = rollup(&slos, 0, 1);
+    assert_eq!(task.apply(0, said(Some(20_000), 30_000)), missing(Some(20_000), None), "its first one is missing");
+    task.apply(0, said(None, 30_000)).expect("in turn");
+    assert_eq!(task.apply(1, said(Some(40_000), 50_000)), missing(Some(40_000), Some(30_000)), "one is missing");
+    assert_eq!(task.apply(1, said(None, 30_000)), missing(None, Some(30_000)), "it began once more");
+    assert_eq!(task.apply(1, said(Some(30_000), 30_000)), Err(OutOfTurn::Again), "a boundary is closed once");
+    task.apply(1, said(Some(30_000), 40_000)).expect("in turn");
+    // Read again after a restart, the stream begins anywhere; what comes behind it follows from the mark.
+    let mark = task.mark();
+    let again = || {
+        let mut task = rollup(&slos, 0, 1);
+        task.load(&[None; KEY_GROUPS as usize], &MemoryStore::default()).expect("loaded");
+        task
+    };
+    let mut replaying = again();
+    replaying.apply(1, said(Some(30_000), 40_000)).expect("the first that is read again");
+    assert_eq!(replaying.apply(2, said(Some(50_000), 60_000)), missing(Some(50_000), Some(40_000)));
+    let mut live = again();
+    live.end_replay(&mark);
+    assert_eq!(live.apply(2, said(Some(50_000), 60_000)), missing(Some(50_000), Some(40_000)));
+    live.apply(2, said(Some(40_000), 50_000)).expect("in turn");
+}
+
+#[test]
 fn a_rollup_takes_the_definitions_it_has_by_what_they_are() {
     let (both, turned, one) = (slos(&[CHECKOUT, SPEED]), slos(&[SPEED, CHECKOUT]), slos(&[SPEED]));
     let mut dice = Dice(11);
@@ -515,7 +548,7 @@ fn a_rollup_takes_the_definitions_it_has_by_what_they_are() {
     let of = |definitions: &[Slo]| {
         let mut task = rollup(definitions, 0, 1);
         let mut out = Vec::new();
-        assert!(task.apply(0, said.clone()), "said once");
+        task.apply(0, said.clone()).expect("in turn");
         task.advance(&mut out).expect("evaluated");
         out
     };
@@ -547,7 +580,7 @@ fn what_three_days_of_silence_cost() {
     users.close_until(users.end_ms().expect("events"), &mut partials, &MemoryStore::default()).expect("closed");
     for skips_nothing in [true, false] {
         let mut task = RollupTask { skips_nothing, ..rollup(&slos, 0, 1) };
-        assert!(task.apply(0, partials[0].clone()), "said once");
+        task.apply(0, partials[0].clone()).expect("in turn");
         let begin = std::time::Instant::now();
         let mut out = Vec::new();
         task.advance(&mut out).expect("evaluated");

@@ -16,6 +16,8 @@ enum Provocation {
     EmptyDisk,
     /// It has to be asked to stop.
     Stop,
+    /// Another instance has to come and take streams from it.
+    Neighbour,
     /// Its transaction has to be aborted under it.
     LongPause,
     /// Traffic of other scenarios passes it.
@@ -25,7 +27,8 @@ enum Provocation {
 fn provocation(place: Place) -> Provocation {
     match place {
         Place::Restoring => Provocation::EmptyDisk,
-        Place::Leaving | Place::GivenUp => Provocation::Stop,
+        Place::Leaving => Provocation::Stop,
+        Place::GivenUp => Provocation::Neighbour,
         Place::Resending => Provocation::LongPause,
         // Only `idle-partition` has one that is.
         Place::PassingOver => Provocation::Elsewhere,
@@ -36,8 +39,8 @@ fn provocation(place: Place) -> Provocation {
 /// A place is passed often while working, or once or twice in the life of a process.
 fn passages(place: Place) -> u64 {
     match place {
-        Place::BeforeSend | Place::BetweenSends | Place::BeforeCommit | Place::AfterCommit | Place::Closing => 12,
-        Place::BetweenStores | Place::BeforeFlush | Place::DeadLetter | Place::Replaying | Place::Restoring => 3,
+        Place::BeforeSend | Place::BetweenSends | Place::BeforeCommit | Place::AfterCommit => 12,
+        Place::BetweenStores | Place::BeforeFlush | Place::DeadLetter | Place::Restoring | Place::Closing => 3,
         _ => 1,
     }
 }
@@ -45,11 +48,14 @@ fn passages(place: Place) -> u64 {
 /// How often a place is tried before it counts as not passed.
 const TRIES: u32 = 2;
 const WITHIN: Duration = Duration::from_secs(10);
+/// What is below the checkpoints is let go every half minute.
+const UNTIL_A_PURGE: Duration = Duration::from_secs(40);
 /// Longer than a transaction may stay open, and than the broker takes to see it.
 const LONG_PAUSE: Duration = Duration::from_secs(18);
 
 /// Which places were tried, and which were passed.
 pub struct Rounds {
+    has_neighbours: bool,
     order: Vec<(Place, &'static str)>,
     next: usize,
     /// Tries without a passage.
@@ -75,7 +81,8 @@ impl Rounds {
     pub fn new(play: &mut Play<'_>) -> Rounds {
         let mut order = Place::ALL.to_vec();
         play.dice.shuffle(&mut order);
-        Rounds { order, next: 0, missed: BTreeMap::new(), struck: BTreeMap::new() }
+        let has_neighbours = play.fleet.len() > 1;
+        Rounds { has_neighbours, order, next: 0, missed: BTreeMap::new(), struck: BTreeMap::new() }
     }
 
     pub fn of(play: &mut Play<'_>, names: &[&str]) -> Rounds {
@@ -95,7 +102,12 @@ impl Rounds {
 
     fn is_worth_it(&self, place: Place, name: &str) -> bool {
         let missed = self.missed.get(name).copied().unwrap_or_default();
-        provocation(place) != Provocation::Elsewhere && (missed < TRIES || self.struck.contains_key(name))
+        let can_be = match provocation(place) {
+            Provocation::Elsewhere => false,
+            Provocation::Neighbour => self.has_neighbours,
+            _ => true,
+        };
+        can_be && (missed < TRIES || self.struck.contains_key(name))
     }
 
     fn next_place(&mut self) -> Option<(Place, &'static str)> {
@@ -120,6 +132,7 @@ impl Rounds {
         play.stop(n);
         while let Some((place, name)) = self.next_place() {
             let passage = play.dice.between(1, passages(place));
+            let within = if place == Place::Purging { UNTIL_A_PURGE } else { within };
             let is_struck = strike(play, n, place, &format!("{name}:{passage}"), within);
             self.note(play, name, passage, is_struck);
             if !is_struck || play.dice.one_in(2) {
@@ -161,7 +174,15 @@ fn strike(play: &mut Play<'_>, n: usize, place: Place, armed: &str, within: Dura
     if provocation == Provocation::EmptyDisk {
         play.fleet[n].forget_state();
     }
+    let neighbour = (n + 1) % play.fleet.len();
+    if provocation == Provocation::Neighbour {
+        play.stop(neighbour);
+    }
     play.fleet[n].start_armed(Some(armed.to_owned()));
+    if provocation == Provocation::Neighbour {
+        play.until_it_works(within);
+        play.fleet[neighbour].start();
+    }
     if provocation == Provocation::LongPause {
         play.until_it_works(within);
         play.fleet[n].pause();

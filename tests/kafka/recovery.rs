@@ -1,0 +1,206 @@
+//! How long a restart takes after SIGKILL: with the store that was there, and with an empty disk, beside a
+//! reader that does nothing with the same bytes. Not run by default: `ops/bench/recovery`.
+
+use crate::broker::Broker;
+use crate::broker_or_skip;
+use crate::pipeline::{PARTITIONS, SLO, await_committed, from_env, preload};
+use crate::world::{PATIENCE, World};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A checkpoint of everything takes that long at most; the store is durable a moment later.
+const UNTIL_CHECKPOINTED: Duration = Duration::from_secs(25);
+/// The group misses a member that was killed after two seconds.
+const UNTIL_MISSED: Duration = Duration::from_secs(4);
+
+#[test]
+#[ignore = "a measurement of some minutes"]
+fn how_long_a_restart_takes() {
+    let rounds = from_env("BENCH_ROUNDS", 3);
+    for (name, users, records) in [("restart-10k", 10_000, 2_000_000), ("restart-1m", 1_000_000, 3_000_000)] {
+        let world = World::new(broker_or_skip!(), name, PARTITIONS);
+        let records = from_env("BENCH_RECORDS", records);
+        let input_bytes = preload(&world.client(), &world.input, records, users);
+        let place = Place::new(&world, name);
+        let (running, _) = place.start();
+        await_committed(&world, name, records, || {});
+        std::thread::sleep(UNTIL_CHECKPOINTED);
+        let changelog_bytes = running.metric("tailburn_changelog_written_bytes_total");
+        running.kill();
+        println!(
+            "{users} users, {records} outcomes: input {:.1} MB, changelog written {:.1} MB, store {:.1} MB",
+            mb(input_bytes as f64),
+            mb(changelog_bytes),
+            mb(disk_bytes(&place.dir.path().join("tailburn-state")) as f64)
+        );
+        let (count, bytes, time) = read_changelog(&world, name);
+        println!(
+            "  reading the changelog alone: {count} records, {:.1} MB, {:.2} s",
+            mb(bytes as f64),
+            time.as_secs_f64()
+        );
+        for empty in [false, true] {
+            let times: Vec<Times> = (0..rounds).map(|_| place.restarted(empty)).collect();
+            let word = if empty { "empty disk" } else { "warm store" };
+            println!("  {word}: {}", times.iter().map(Times::to_string).collect::<Vec<_>>().join("; "));
+        }
+    }
+}
+
+fn mb(bytes: f64) -> f64 {
+    bytes / 1e6
+}
+
+/// From the start of the process.
+pub struct Times {
+    /// The group gave it its partitions.
+    assigned: Duration,
+    live: Duration,
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (assigned, live) = (self.assigned.as_secs_f64(), self.live.as_secs_f64());
+        write!(f, "live after {live:.2} s ({:.2} s from its partitions on)", live - assigned)
+    }
+}
+
+/// Where a program runs.
+pub struct Place {
+    pub dir: TempDir,
+}
+
+impl Place {
+    fn new(world: &World<Arc<Broker>>, id: &str) -> Place {
+        let more = "state: {checkpoint_interval: 10s}\n";
+        Place::with(world, id, more)
+    }
+
+    pub fn with(world: &World<Arc<Broker>>, id: &str, more: &str) -> Place {
+        let dir = TempDir::new().expect("a directory");
+        fs::write(dir.path().join("slo.yaml"), SLO).expect("an SLO");
+        let config = format!(
+            "application_id: {id}\n\
+             slos: [slo.yaml]\n\
+             kafka: {{properties: {{bootstrap.servers: \"{}\", session.timeout.ms: \"2000\", heartbeat.interval.ms: \"500\"}}}}\n\
+             output: {{prefix: \"{id}.\"}}\n\
+             http: {{listen: \"127.0.0.1:0\"}}\n\
+             privacy: {{user_ids: plain}}\n{more}",
+            world.broker.bootstrap(),
+        );
+        let config =
+            if more.contains("input:") { config } else { format!("{config}input: {{topics: [{}]}}\n", world.input) };
+        fs::write(dir.path().join("tailburn.yaml"), config).expect("a configuration");
+        Place { dir }
+    }
+
+    /// Starts the program; returns it once it is live, and how long that took.
+    pub fn start(&self) -> (Running, Times) {
+        let log = fs::File::create(self.dir.path().join("run.log")).expect("a log file");
+        let began = Instant::now();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tailburn"));
+        command.args(["run", "-v"]).env_clear().current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(log).spawn().expect("the program starts");
+        let mut running = Running { child, address: String::new() };
+        let mut assigned = None;
+        loop {
+            assert!(began.elapsed() < Duration::from_secs(300), "it is not live: {}", self.log());
+            assert!(running.child.try_wait().expect("its status").is_none(), "{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+            if running.address.is_empty() {
+                let log = self.log();
+                let Some((_, rest)) = log.split_once("http://") else { continue };
+                rest.split(' ').next().unwrap_or_default().clone_into(&mut running.address);
+            }
+            let answer = running.get("/readyz");
+            if assigned.is_none() && self.log().contains("task=") {
+                assigned = Some(began.elapsed());
+            }
+            if answer.starts_with("HTTP/1.1 200") {
+                let live = began.elapsed();
+                return (running, Times { assigned: assigned.unwrap_or(live), live });
+            }
+        }
+    }
+
+    fn restarted(&self, empty: bool) -> Times {
+        std::thread::sleep(UNTIL_MISSED);
+        if empty {
+            fs::remove_dir_all(self.dir.path().join("tailburn-state")).expect("the state is gone");
+        }
+        let (running, times) = self.start();
+        running.kill();
+        times
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("run.log")).unwrap_or_default()
+    }
+}
+
+pub struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    fn get(&self, path: &str) -> String {
+        let mut answer = String::new();
+        let asked = TcpStream::connect(&self.address).and_then(|mut stream| {
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())?;
+            stream.read_to_string(&mut answer)
+        });
+        asked.map_or_else(|_| String::new(), |_| answer)
+    }
+
+    pub fn metric(&self, name: &str) -> f64 {
+        let all = self.get("/metrics");
+        let of_it = all.lines().filter(|line| line.split([' ', '{']).next() == Some(name));
+        of_it.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is killed");
+        self.child.wait().expect("it ended");
+    }
+}
+
+/// Reads all that the changelog holds, and does nothing with it.
+fn read_changelog(world: &World<Arc<Broker>>, id: &str) -> (u64, usize, Duration) {
+    let mut config = world.client();
+    config.set("group.id", "changelog-reader").set("isolation.level", "read_committed");
+    config.set("enable.partition.eof", "true").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let topic = format!("{id}.internal.{id}.changelog");
+    let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE).expect("metadata");
+    let partitions = metadata.topics()[0].partitions().len();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions as i32 {
+        list.add_partition_offset(&topic, partition, Offset::Beginning).expect("a partition");
+    }
+    let began = Instant::now();
+    consumer.assign(&list).expect("an assignment");
+    let (mut ends, mut count, mut bytes) = (0, 0, 0);
+    while ends < partitions {
+        match consumer.poll(PATIENCE) {
+            Some(Ok(message)) => (count, bytes) = (count + 1, bytes + message.payload().map_or(0, <[u8]>::len)),
+            Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
+            other => panic!("the changelog could not be read: {other:?}"),
+        }
+    }
+    (count, bytes, began.elapsed())
+}
+
+fn disk_bytes(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|e| if e.path().is_dir() { disk_bytes(&e.path()) } else { e.metadata().map_or(0, |m| m.len()) }).sum()
+}
