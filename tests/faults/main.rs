@@ -30,7 +30,7 @@ use options::Options;
 use play::{Outcome, play, play_or_complain};
 
 /// How many share the work in the short scenario.
-const INSTANCES: usize = 1;
+const INSTANCES: usize = 2;
 
 #[test]
 fn about_ten_kills_change_nothing() {
