@@ -67,25 +67,28 @@
 //! 2. *The store never holds what is not committed.* Rows go to the changelog in a transaction, and to
 //!    the store once it succeeded, with the mark that says what they are true of
 //!    ([`pipeline::checkpoint`], [`worker`]).
-//! 3. *No figure depends on a clock, on chance or on the order of a hash map.* `model`, `definition`,
+//! 3. *What a task hears follows from what it heard before.* Blocks and partials say what they go on
+//!    from ([`pipeline::turn`]); a record that is missing or comes again stops the worker, because every
+//!    figure from then on would be wrong and nothing would show it.
+//! 4. *No figure depends on a clock, on chance or on the order of a hash map.* `model`, `definition`,
 //!    `codec`, `operator` and `pipeline` are functions of their input; wall time is handed in by the
 //!    worker. `clippy.toml` forbids the calls, and the modules of the shell that make them say why.
-//! 4. *No figure depends on the machine.* Sums are integers (micro-weights, [`operator::partial`]), so
+//! 5. *No figure depends on the machine.* Sums are integers (micro-weights, [`operator::partial`]), so
 //!    they are exact in any order; logarithms and the like come from the `libm` crate.
-//! 5. *No data makes a task panic.* What cannot be an outcome is a dead letter; fields are bounded at
+//! 6. *No data makes a task panic.* What cannot be an outcome is a dead letter; fields are bounded at
 //!    the door ([`codec::FieldLimits`]), times lie within the years 2000 and 9999. A bug aborts the
 //!    process with a message ([`telemetry::abort_on_panic`]) before it can commit.
-//! 6. *Memory is bounded by configuration.* Rows above the limit live in the store alone
+//! 7. *Memory is bounded by configuration.* Rows above the limit live in the store alone
 //!    (`pipeline::cold`); groups, leaves and cohorts have caps, and what is over goes to `__other__`.
 //!    Not bounded yet: the names of tenants, groups and attribute tuples, each kept once while a task
 //!    lives.
-//! 7. *No data is neither ok nor bad, and resolves nothing.* Empty windows have null figures
+//! 8. *No data is neither ok nor bad, and resolves nothing.* Empty windows have null figures
 //!    ([`operator::status`]); a rule resolves on evidence alone ([`operator::burn_rate`]).
-//! 8. *One number, one code path.* Status and alerts read the same sums of a key; the API and the
+//! 9. *One number, one code path.* Status and alerts read the same sums of a key; the API and the
 //!    metrics show the bytes that were committed to the topics ([`http::Board`]).
-//! 9. *No plain user id leaves unless somebody asked for it.* [`pipeline::pseudonym`] stands between
+//! 10. *No plain user id leaves unless somebody asked for it.* [`pipeline::pseudonym`] stands between
 //!    every user and every output. A tenant's figures are made of its own events only.
-//! 10. *A page needs evidence of more than one user*, unless there is only one; what the guards of
+//! 11. *A page needs evidence of more than one user*, unless there is only one; what the guards of
 //!     [`operator::burn_rate`] hold back is always seen in the status.
 //!
 //! # Deliberately absent
