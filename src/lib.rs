@@ -87,7 +87,7 @@
 //! 9. *One number, one code path.* Status and alerts read the same sums of a key; the API and the
 //!    metrics show the bytes that were committed to the topics ([`http::Board`]).
 //! 10. *No plain user id leaves unless somebody asked for it.* [`pipeline::pseudonym`] stands between
-//!    every user and every output. A tenant's figures are made of its own events only.
+//!     every user and every output. A tenant's figures are made of its own events only.
 //! 11. *A page needs evidence of more than one user*, unless there is only one; what the guards of
 //!     [`operator::burn_rate`] hold back is always seen in the status.
 //!

@@ -37,8 +37,8 @@ impl Witness {
     }
 
     /// All records, in the order of their partitions.
-    pub fn read(&self, stage: &Stage, application: &str) -> Vec<Record> {
-        let open = || stage.outsider.reader(&stage.internal(&format!("{application}.")), &READ_ALONG);
+    pub fn read(&self, stage: &Stage) -> Vec<Record> {
+        let open = || stage.outsider.reader(&stage.internal(""), &READ_ALONG);
         let mut reader = open();
         while !self.stop.load(Ordering::Relaxed) {
             if reader.has_topics() {

@@ -167,7 +167,7 @@ impl Play<'_> {
         }
         let (stage, name, witness) = (self.stage, self.name, Witness::new());
         let (verdict, heard) = std::thread::scope(|scope| {
-            let reading = scope.spawn(|| witness.read(stage, name));
+            let reading = scope.spawn(|| witness.read(stage));
             let verdict = catch_unwind(AssertUnwindSafe(|| self.through(scenario)));
             witness.stop();
             let heard = reading.join().expect("the witness reads");

@@ -74,8 +74,9 @@ impl Stage {
         format!("{}-outcomes", self.name)
     }
 
+    /// What the tasks tell one another.
     pub fn internal(&self, topic: &str) -> String {
-        format!("{}.internal.{topic}", self.name)
+        format!("{0}.internal.{0}.{topic}", self.name)
     }
 
     /// `application`: the id, and the prefix of the topics. Several may read the same input.

@@ -39,12 +39,13 @@ fn how_long_an_alert_takes() {
              state: {{checkpoint_interval: {interval}, commit_interval: {COMMIT_MS}ms}}\n",
             world.input
         );
-        let place = Place::with(&world, name, &more);
+        let id = &format!("{name}-app");
+        let place = Place::with(&world, id, &more);
         let (running, _) = place.start();
         let stop = AtomicBool::new(false);
         let (mut statuses, mut alerts) = std::thread::scope(|scope| {
             scope.spawn(|| feed(&world, rate, &stop));
-            let seen = watch(&world, name, Duration::from_secs(seconds));
+            let seen = watch(&world, id, Duration::from_secs(seconds));
             stop.store(true, Ordering::Relaxed);
             seen
         });

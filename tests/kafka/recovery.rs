@@ -30,9 +30,10 @@ fn how_long_a_restart_takes() {
         let world = World::new(broker_or_skip!(), name, PARTITIONS);
         let records = from_env("BENCH_RECORDS", records);
         let input_bytes = preload(&world.client(), &world.input, records, users);
-        let place = Place::new(&world, name);
+        let id = &format!("{name}-app");
+        let place = Place::new(&world, id);
         let (running, _) = place.start();
-        await_committed(&world, name, records, || {});
+        await_committed(&world, id, records, || {});
         std::thread::sleep(UNTIL_CHECKPOINTED);
         let changelog_bytes = running.metric("tailburn_changelog_written_bytes_total");
         running.kill();
@@ -42,7 +43,7 @@ fn how_long_a_restart_takes() {
             mb(changelog_bytes),
             mb(disk_bytes(&place.dir.path().join("tailburn-state")) as f64)
         );
-        let (count, bytes, time) = read_changelog(&world, name);
+        let (count, bytes, time) = read_changelog(&world, id);
         println!(
             "  reading the changelog alone: {count} records, {:.1} MB, {:.2} s",
             mb(bytes as f64),
@@ -85,6 +86,7 @@ impl Place {
         Place::with(world, id, more)
     }
 
+    /// An application of its own: the topics of the world's are made for other tests.
     pub fn with(world: &World<Arc<Broker>>, id: &str, more: &str) -> Place {
         let dir = TempDir::new().expect("a directory");
         fs::write(dir.path().join("slo.yaml"), SLO).expect("an SLO");
@@ -154,9 +156,11 @@ pub struct Running {
 
 impl Running {
     fn get(&self, path: &str) -> String {
+        // It answers those alone who name the address it listens at.
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         let mut answer = String::new();
         let asked = TcpStream::connect(&self.address).and_then(|mut stream| {
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())?;
+            stream.write_all(request.as_bytes())?;
             stream.read_to_string(&mut answer)
         });
         asked.map_or_else(|_| String::new(), |_| answer)

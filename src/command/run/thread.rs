@@ -27,6 +27,17 @@ pub struct WorkerThread<'a> {
     began: Instant,
 }
 
+/// Keys are spread by these counts: with others every task would find the state of another one.
+fn agree(key: &str, set: u32, found: u32) -> Result<(), Failure> {
+    if set == found {
+        return Ok(());
+    }
+    Err(Failure::Definition(format!(
+        "{key} is {set}, and the internal topics of this application_id were made for {found}: set it back to {found}, or \
+         begin anew with another application_id and output.prefix"
+    )))
+}
+
 impl<'a> WorkerThread<'a> {
     pub fn new(process: &'a Process, index: u32) -> WorkerThread<'a> {
         WorkerThread { process, index, began: Instant::now() }
@@ -49,6 +60,8 @@ impl<'a> WorkerThread<'a> {
         let route = Route::new(decoder, names, DeadLetterForm::Record { partitions: inputs });
         let ids = assemble::user_ids(settings, config::UserIds::Hmac)?;
         let setup = assemble::setup(settings, &process.slos, inputs, ids, process.output_format(), process.identity())?;
+        agree("partitions.users", setup.users_tasks(), log.streams().users_partitions())?;
+        agree("partitions.rollup", setup.rollups, log.streams().partials_partitions())?;
         Ok(Worker::new(log, Tasks::new(setup, Box::new(process.state.stores()), route)))
     }
 

@@ -148,7 +148,8 @@ impl KafkaLog {
                 let streams = self.numbered(&partitions)?;
                 self.owed = Some(Answer::Unassign(streams.clone()));
                 self.answer()?;
-                Ok(Some(LogEvent::Lost(streams)))
+                // Who had nothing has lost nothing.
+                Ok((!streams.is_empty()).then_some(LogEvent::Lost(streams)))
             }
         }
     }
