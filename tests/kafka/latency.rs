@@ -26,10 +26,10 @@ fn how_long_an_alert_takes() {
     let (rate, seconds) = (from_env("BENCH_RATE", 5_000), from_env("BENCH_SECONDS", 180));
     println!(
         "{rate} outcomes/s, {USERS} users; in an outcome's worst case its alert is there after pane {} s + out_of_orderness {} s + \
-         3 commits {} s behind it: {:.1} s behind the pane's end",
+         3 commits {:.1} s behind it: {:.1} s behind the pane's end",
         PANE_MS / 1_000,
         OUT_OF_ORDERNESS_MS / 1_000,
-        3 * COMMIT_MS as u64 as i64 / 1_000,
+        (3 * COMMIT_MS) as f64 / 1_000.0,
         (OUT_OF_ORDERNESS_MS + 3 * COMMIT_MS) as f64 / 1_000.0
     );
     for (name, interval) in [("latency-checkpointed", "30s"), ("latency-quiet", "10h")] {
@@ -50,6 +50,7 @@ fn how_long_an_alert_takes() {
             seen
         });
         running.kill();
+        assert!(!statuses.is_empty(), "nothing was published");
         println!("checkpoint_interval {interval}: behind the end of the pane");
         print("  slo-status", &mut statuses);
         print("  burn-alerts", &mut alerts);
@@ -93,7 +94,7 @@ fn feed(world: &World<Arc<Broker>>, rate: u64, stop: &AtomicBool) {
             let is_out = second / 10 % TENANTS == tenant || (second + 20) / 10 % TENANTS == tenant;
             let status = if is_out && !(dice / USERS).is_multiple_of(3) { 503 } else { 200 };
             let value = format!(
-                r#"{{"tenant":"t{tenant}","user":"{user}","timestamp":{},"status":{status},"latency_ms":{}}}"#,
+                r#"{{"tenant":"t{tenant}","user":"{user}","timestamp":{},"operation":"checkout","status":{status},"latency_ms":{}}}"#,
                 now_ms(),
                 20 + dice % 400
             );
