@@ -34,12 +34,13 @@ fn how_long_an_alert_takes() {
     );
     for (name, interval) in [("latency-checkpointed", "30s"), ("latency-quiet", "10h")] {
         let world = World::new(broker_or_skip!(), name, PARTITIONS);
+        let id = &format!("{name}-app");
         let more = format!(
-            "input: {{topics: [{}], out_of_orderness: {OUT_OF_ORDERNESS_MS}ms}}\n\
+            "output: {{prefix: \"{id}.\", status_interval: 10s, tenant_status_interval: 10s}}\n\
+             input: {{topics: [{}], out_of_orderness: {OUT_OF_ORDERNESS_MS}ms}}\n\
              state: {{checkpoint_interval: {interval}, commit_interval: {COMMIT_MS}ms}}\n",
             world.input
         );
-        let id = &format!("{name}-app");
         let place = Place::with(&world, id, &more);
         let (running, _) = place.start();
         let stop = AtomicBool::new(false);

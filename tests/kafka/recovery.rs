@@ -90,17 +90,20 @@ impl Place {
     pub fn with(world: &World<Arc<Broker>>, id: &str, more: &str) -> Place {
         let dir = TempDir::new().expect("a directory");
         fs::write(dir.path().join("slo.yaml"), SLO).expect("an SLO");
-        let config = format!(
+        let mut config = format!(
             "application_id: {id}\n\
              slos: [slo.yaml]\n\
              kafka: {{properties: {{bootstrap.servers: \"{}\", session.timeout.ms: \"2000\", heartbeat.interval.ms: \"500\"}}}}\n\
-             output: {{prefix: \"{id}.\"}}\n\
              http: {{listen: \"127.0.0.1:0\"}}\n\
              privacy: {{user_ids: plain}}\n{more}",
             world.broker.bootstrap(),
         );
-        let config =
-            if more.contains("input:") { config } else { format!("{config}input: {{topics: [{}]}}\n", world.input) };
+        for (key, usual) in [("input", format!("topics: [{}]", world.input)), ("output", format!("prefix: \"{id}.\""))]
+        {
+            if !more.contains(&format!("{key}:")) {
+                config.push_str(&format!("{key}: {{{usual}}}\n"));
+            }
+        }
         fs::write(dir.path().join("tailburn.yaml"), config).expect("a configuration");
         Place { dir }
     }
