@@ -4,7 +4,7 @@
 use super::checkpoint::filters_of;
 use super::pseudonym::UserIds;
 use super::step::WORST_USERS_WINDOW_MS;
-use super::turn::OutOfTurn;
+use super::turn::{self, OutOfTurn};
 use crate::codec::output::{EncodeError, Encoder};
 use crate::model::key::{Scope, encode_into, key_text};
 use crate::model::output::{SloStatus, TailCohort, UserStatus};
@@ -175,9 +175,7 @@ impl RollupTask {
     pub fn apply(&mut self, offset: i64, partial: Partial) -> Result<(), OutOfTurn> {
         let own = self.own_slos(&partial.slos);
         let heard = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
-        if heard != partial.from_ms && (heard.is_some() || self.has_heard_all) {
-            return Err(OutOfTurn::Missing { sender: partial.users_task, from: partial.from_ms, heard });
-        }
+        turn::follows(partial.users_task, partial.from_ms, heard, self.has_heard_all)?;
         for mut boundary in partial.boundaries {
             if heard.is_some_and(|heard_ms| boundary.at_ms <= heard_ms) {
                 return Err(OutOfTurn::Again);

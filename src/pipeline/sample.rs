@@ -24,22 +24,23 @@ impl UserSample {
         // No text of valid UTF-8 has this byte: "a", "bc" is not "ab", "c".
         hasher.update(&[0xff]);
         hasher.update(user.as_bytes());
-        let hash = hasher.digest();
-        if self.hashes.len() == SIZE && self.hashes.last() <= Some(&hash) {
-            return;
-        }
-        if let Err(at) = self.hashes.binary_search(&hash) {
-            self.hashes.insert(at, hash);
-            self.hashes.truncate(SIZE);
-        }
+        self.take(hasher.digest());
     }
 
-    /// Takes the sample of somebody who saw users of the same kind.
-    pub fn merge(&mut self, hashes: &[u64]) {
-        self.hashes.extend(hashes);
-        self.hashes.sort_unstable();
-        self.hashes.dedup();
+    /// `true`: the sample is another one now.
+    fn take(&mut self, hash: u64) -> bool {
+        if self.hashes.len() == SIZE && self.hashes.last() <= Some(&hash) {
+            return false;
+        }
+        let Err(at) = self.hashes.binary_search(&hash) else { return false };
+        self.hashes.insert(at, hash);
         self.hashes.truncate(SIZE);
+        true
+    }
+
+    /// Takes the sample of somebody who saw users of the same kind; `true`: this one is another one now.
+    pub fn merge(&mut self, hashes: &[u64]) -> bool {
+        hashes.iter().filter(|hash| self.take(**hash)).count() > 0
     }
 
     pub fn hashes(&self) -> &[u64] {

@@ -14,3 +14,12 @@ pub enum OutOfTurn {
     #[error("goes on from {from:?} of sender {sender}, of whom only what is before {heard:?} was heard")]
     Missing { sender: u32, from: Option<i64>, heard: Option<i64> },
 }
+
+/// Whether a record that goes on `from` there follows from what was heard of its sender. Where nothing
+/// was heard, nothing was sent, unless the reader began in the middle (`has_heard_all` is false).
+pub fn follows(sender: u32, from: Option<i64>, heard: Option<i64>, has_heard_all: bool) -> Result<(), OutOfTurn> {
+    if from != heard && (heard.is_some() || has_heard_all) {
+        return Err(OutOfTurn::Missing { sender, from, heard });
+    }
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use super::block::{self, BlockError, Event, Head};
 use super::intern::{NONE, tuple};
-use super::turn::OutOfTurn;
+use super::turn::{self, OutOfTurn};
 use super::users::{UsersTask, Waiting, keep_example};
 use crate::model::time::Ms;
 use crate::operator::classify::Verdict;
@@ -17,16 +17,12 @@ struct Numbers {
     groups: Vec<Option<u32>>,
 }
 
-/// Whether a block goes on from where the last one of its source ended. Where nothing was heard, none was
-/// sent, unless the task begins to read in the middle.
+/// Whether a block goes on from where the last one of its source ended.
 fn follow(heard: Option<i64>, has_heard_all: bool, head: &Head<'_>) -> Result<(), OutOfTurn> {
     if heard.is_some_and(|next| head.first_offset < next) {
         return Err(OutOfTurn::Again);
     }
-    if head.follows != heard && (heard.is_some() || has_heard_all) {
-        return Err(OutOfTurn::Missing { sender: head.source, from: head.follows, heard });
-    }
-    Ok(())
+    turn::follows(head.source, head.follows, heard, has_heard_all)
 }
 
 impl UsersTask {

@@ -29,11 +29,7 @@ impl Samples {
 
     /// More than one instance has had the partition in the course of time.
     fn merge(&mut self, source: u32, hashes: &[u64]) {
-        let known = self.all.entry(source).or_default();
-        if !hashes.iter().all(|hash| known.hashes().contains(hash)) {
-            known.merge(hashes);
-            self.is_new = true;
-        }
+        self.is_new |= self.all.entry(source).or_default().merge(hashes);
     }
 
     /// Somebody else tells a sample; `false`: this record is about something else.

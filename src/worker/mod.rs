@@ -38,6 +38,7 @@ use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
 pub use ledger::DELTAS_MIN_BYTES;
 pub use memo::Memo;
+pub use parts::read as read_partial;
 pub use sources::Patience;
 use std::time::Duration;
 use tasks::Parcel;

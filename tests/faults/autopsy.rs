@@ -4,7 +4,7 @@
 use crate::answers::{OUTPUTS, ROLLUPS, identity};
 use crate::compare::{Record, compare};
 use crate::stage::Stage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tailburn::command::assemble;
 use tailburn::config::{self, Sources, UserIds};
 use tailburn::model::record::RecordOut;
 use tailburn::model::time::Ms;
-use tailburn::operator::partial::Partial;
+use tailburn::operator::partial::{BoundaryPartial, Partial};
 use tailburn::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
 use tailburn::pipeline::users::UsersTask;
 use tailburn::state::MemoryStore;
-use tailburn::worker::Setup;
+use tailburn::worker::{Setup, read_partial};
 
 /// The internal topics that are read along: the brokers keep little of them.
 const READ_ALONG: [&str; 2] = ["partials", "repartition"];
@@ -60,8 +60,9 @@ pub fn findings(stage: &Stage, application: &str, heard: &[Record]) -> Vec<Strin
         let is_of = move |record: &&Record| record.topic == topic && record.partition == partition as i32;
         heard.iter().filter(is_of).filter_map(|record| record.value.as_deref()).collect::<Vec<_>>()
     };
-    let published: Vec<Vec<Partial>> =
-        (0..ROLLUPS).map(|p| of("partials", p).into_iter().map(partial).collect()).collect();
+    let published: Vec<Vec<Partial>> = (0..ROLLUPS)
+        .map(|p| of("partials", p).into_iter().map(|b| read_partial(b).expect("a partial")).collect())
+        .collect();
     let of_partials = rolled_up(&setup, &published);
     let users = (0..setup.users_tasks()).map(|task| closed(&setup, task, &of("repartition", task)));
     let mut again: Vec<Vec<Partial>> = vec![Vec::new(); ROLLUPS as usize];
@@ -104,11 +105,6 @@ fn setup(stage: &Stage, application: &str) -> Setup {
     assemble::setup(&settings, &slos, inputs, ids, OutputFormat::Json, String::new()).expect("a setup")
 }
 
-/// A partial behind the version of its layout.
-fn partial(bytes: &[u8]) -> Partial {
-    postcard::from_bytes(&bytes[1..]).expect("a partial")
-}
-
 /// What rollup tasks publish of partials.
 fn rolled_up(setup: &Setup, partials: &[Vec<Partial>]) -> Result<Vec<Record>, String> {
     let mut found = Vec::new();
@@ -143,36 +139,33 @@ fn same_partials(published: &[Vec<Partial>], again: &[Vec<Partial>]) -> String {
     for (rollup, (published, again)) in published.iter().zip(again).enumerate() {
         for whole in again {
             let said = published.iter().filter(|p| p.users_task == whole.users_task).flat_map(|p| &p.boundaries);
-            let mut by_boundary: BTreeMap<Ms, (Vec<String>, Vec<String>)> = BTreeMap::new();
-            for boundary in said {
-                by_boundary
-                    .entry(boundary.at_ms)
-                    .or_default()
-                    .0
-                    .extend(boundary.deltas.iter().map(|d| format!("{d:?}")));
-            }
-            for boundary in &whole.boundaries {
-                by_boundary
-                    .entry(boundary.at_ms)
-                    .or_default()
-                    .1
-                    .extend(boundary.deltas.iter().map(|d| format!("{d:?}")));
-            }
-            for (at_ms, (mut said, mut wanted)) in by_boundary {
-                said.sort();
-                wanted.sort();
+            let (said, wanted) = (by_boundary(said), by_boundary(&whole.boundaries));
+            let nothing = Vec::new();
+            let all: BTreeSet<Ms> = said.keys().chain(wanted.keys()).copied().collect();
+            for at_ms in all {
+                let of = |deltas: &BTreeMap<Ms, Vec<String>>| deltas.get(&at_ms).unwrap_or(&nothing).clone();
+                let (said, wanted) = (of(&said), of(&wanted));
                 if said != wanted {
-                    let at = crate::compare::time(at_ms);
-                    let (task, only_said, only_wanted) =
-                        (whole.users_task, apart(&said, &wanted), apart(&wanted, &said));
+                    let (task, at) = (whole.users_task, crate::compare::time(at_ms));
+                    let (said, wanted) = (apart(&said, &wanted), apart(&wanted, &said));
                     return format!(
-                        "users-{task} to rollup-{rollup} at {at}:\n      said   {only_said:?}\n      wanted {only_wanted:?}"
+                        "users-{task} to rollup-{rollup} at {at}:\n      said   {said:?}\n      wanted {wanted:?}"
                     );
                 }
             }
         }
     }
     "the partials are what the blocks come to".to_owned()
+}
+
+/// The deltas of each boundary, in an order of their own: they add up in any.
+fn by_boundary<'a>(boundaries: impl IntoIterator<Item = &'a BoundaryPartial>) -> BTreeMap<Ms, Vec<String>> {
+    let mut deltas: BTreeMap<Ms, Vec<String>> = BTreeMap::new();
+    for boundary in boundaries {
+        deltas.entry(boundary.at_ms).or_default().extend(boundary.deltas.iter().map(|delta| format!("{delta:?}")));
+    }
+    deltas.values_mut().for_each(|of_one| of_one.sort());
+    deltas
 }
 
 fn apart<'a>(of: &'a [String], other: &[String]) -> Vec<&'a String> {

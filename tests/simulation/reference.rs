@@ -26,7 +26,7 @@ use tailburn::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
 use tailburn::pipeline::route::{DeadLetterForm, Route, SourceName};
 use tailburn::pipeline::users::{UsersSettings, UsersTask};
 use tailburn::state::MemoryStore;
-use tailburn::worker::{Patience, Setup, TaskId};
+use tailburn::worker::{Patience, Setup, TaskId, read_partial};
 
 pub fn route(scenario: &Scenario) -> Route {
     let settings = InputSettings { max_future_skew_ms: Some(MAX_FUTURE_SKEW_MS), ..InputSettings::default() };
@@ -187,10 +187,7 @@ fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>,
 /// The partials of a partition as they were published.
 fn in_log(broker: &Broker, partition: u32) -> impl Iterator<Item = Partial> {
     let records = broker.partition(Place::Output(Topic::Partials, partition)).ever();
-    // Behind the version of the layout.
-    let read = |bytes: Option<&[u8]>| {
-        postcard::from_bytes(bytes.and_then(|b| b.get(1..)).unwrap_or_default()).expect("a partial is readable")
-    };
+    let read = |bytes: Option<&[u8]>| read_partial(bytes.unwrap_or_default()).expect("a partial is readable");
     records.into_iter().map(move |(_, record)| read(record.value.as_deref()))
 }
 
