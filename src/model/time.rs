@@ -12,6 +12,15 @@ pub const MINUTE_MS: Ms = 60_000;
 pub const HOUR_MS: Ms = 3_600_000;
 pub const DAY_MS: Ms = 86_400_000;
 
+/// What the clocks of the machine show, for those who are told and do not look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Of the day, since the Unix epoch. Somebody may set it: it measures nothing.
+    pub wall_ms: Ms,
+    /// Since some moment of its own, and always forward: how long something took or has to wait.
+    pub steady_ms: Ms,
+}
+
 /// The largest multiple of `step_ms` that is not above `t`.
 #[inline]
 pub const fn floor_to(t: Ms, step_ms: Ms) -> Ms {

@@ -1,11 +1,11 @@
 //! Which input partitions are idle: read to the end of their log, and nothing came for a while.
 //!
-//! The wall clock is handed in; nothing here reads one.
+//! The steady clock ([`crate::model::time::Now`]) is handed in; nothing here reads one.
 
 use crate::log::NextOffset;
 use crate::model::time::{Ms, PANE_MS};
 
-/// The partitions' silence, by the wall clock.
+/// The partitions' silence.
 pub struct Idleness {
     /// `None` while records come.
     silences: Vec<Option<Silence>>,
@@ -22,8 +22,8 @@ struct Silence {
 }
 
 impl Silence {
-    fn begin(&mut self, now_ms: Ms, ask_at_ms: Ms) {
-        (self.since_ms, self.ask_at_ms, self.is_confirmed) = (now_ms, ask_at_ms, false);
+    fn begin(&mut self, steady_ms: Ms, ask_at_ms: Ms) {
+        (self.since_ms, self.ask_at_ms, self.is_confirmed) = (steady_ms, ask_at_ms, false);
     }
 }
 
@@ -46,34 +46,34 @@ impl Idleness {
     }
 
     /// The partition is read to its end.
-    pub fn at_end(&mut self, partition: u32, end: NextOffset, now_ms: Ms) {
+    pub fn at_end(&mut self, partition: u32, end: NextOffset, steady_ms: Ms) {
         if let Some(silence) = self.silences.get_mut(partition as usize) {
             let again = silence.filter(|s| s.end == end);
-            let ask_at_ms = now_ms + self.timeout_ms;
-            *silence = again.or(Some(Silence { since_ms: now_ms, end, is_confirmed: false, ask_at_ms }));
+            let ask_at_ms = steady_ms + self.timeout_ms;
+            *silence = again.or(Some(Silence { since_ms: steady_ms, end, is_confirmed: false, ask_at_ms }));
         }
     }
 
     /// The partitions that were silent long enough, as far as one knows here: the brokers are to be
     /// asked whether nothing came.
-    pub fn to_be_asked(&self, now_ms: Ms) -> Vec<u32> {
-        let is_due = |s: &Option<Silence>| s.is_some_and(|s| now_ms >= s.ask_at_ms);
+    pub fn to_be_asked(&self, steady_ms: Ms) -> Vec<u32> {
+        let is_due = |s: &Option<Silence>| s.is_some_and(|s| steady_ms >= s.ask_at_ms);
         (0..).zip(&self.silences).filter(|(_, s)| is_due(s)).map(|(partition, _)| partition).collect()
     }
 
     /// What the brokers say of a partition's end; `None`: they are, or were, out of reach. Then its
     /// silence was perhaps theirs, and counts from now on.
-    pub fn answered(&mut self, partition: u32, end: Option<NextOffset>, now_ms: Ms) {
+    pub fn answered(&mut self, partition: u32, end: Option<NextOffset>, steady_ms: Ms) {
         let Some(Some(silence)) = self.silences.get_mut(partition as usize) else { return };
         match end {
             Some(end) if end == silence.end => {
                 let idle_at_ms = silence.since_ms + self.timeout_ms;
-                silence.is_confirmed = now_ms >= idle_at_ms;
-                silence.ask_at_ms = if silence.is_confirmed { now_ms + CONFIRMED_FOR_MS } else { idle_at_ms };
+                silence.is_confirmed = steady_ms >= idle_at_ms;
+                silence.ask_at_ms = if silence.is_confirmed { steady_ms + CONFIRMED_FOR_MS } else { idle_at_ms };
             }
             // Something came, and is on its way here.
-            Some(_) => silence.begin(now_ms, now_ms + self.timeout_ms),
-            None => silence.begin(now_ms, now_ms + ASK_AGAIN_MS),
+            Some(_) => silence.begin(steady_ms, steady_ms + self.timeout_ms),
+            None => silence.begin(steady_ms, steady_ms + ASK_AGAIN_MS),
         }
     }
 

@@ -85,21 +85,21 @@ impl Ledger {
     }
 
     /// The groups whose turn it is.
-    pub fn due(&mut self, now_ms: Ms) -> Range<u16> {
+    pub fn due(&mut self, steady_ms: Ms) -> Range<u16> {
         let all = self.groups.len() as u16;
         if std::mem::take(&mut self.is_urgent) {
-            self.round = Some((now_ms, 0));
+            self.round = Some((steady_ms, 0));
             self.is_round = true;
             return 0..all;
         }
-        let (began_ms, done) = *self.round.get_or_insert((now_ms, 0));
-        let elapsed_ms = (now_ms - began_ms).clamp(0, self.interval_ms);
+        let (began_ms, done) = *self.round.get_or_insert((steady_ms, 0));
+        let elapsed_ms = (steady_ms - began_ms).clamp(0, self.interval_ms);
         let due = (i64::from(all) * elapsed_ms / self.interval_ms) as u16;
         if due < all {
             self.round = Some((began_ms, due.max(done)));
             return done..due.max(done);
         }
-        self.round = Some((now_ms, 0));
+        self.round = Some((steady_ms, 0));
         self.is_round = true;
         done..all
     }
@@ -279,8 +279,8 @@ mod tests {
     fn a_round_takes_the_interval_and_leaves_no_group_out() {
         let mut ledger = Ledger::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
         let mut groups = Vec::new();
-        for now_ms in (0..=30_000).step_by(200) {
-            let due = ledger.due(now_ms);
+        for steady_ms in (0..=30_000).step_by(200) {
+            let due = ledger.due(steady_ms);
             assert!(due.len() <= 2, "no burst");
             groups.extend(due);
         }

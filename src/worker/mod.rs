@@ -29,7 +29,7 @@ use crate::codec::output::EncodeError;
 use crate::fault::{self, Place};
 use crate::log::{Assignment, CommitOutcome, Log, LogError, LogEvent, Stream};
 use crate::model::record::RecordOut;
-use crate::model::time::{MINUTE_MS, Ms};
+use crate::model::time::{MINUTE_MS, Ms, Now};
 use crate::pipeline::block::BlockError;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::route::DeadLetterCounts;
@@ -216,8 +216,8 @@ impl<L: Log> Worker<L> {
     }
 
     /// Polls once and closes what can be closed. Nothing is visible before [`Worker::commit`], which has
-    /// to be called next where [`Worker::is_leaving`]. `now_ms` is the wall clock.
-    pub fn poll(&mut self, wait: Duration, now_ms: Ms) -> Result<Turn, WorkerError> {
+    /// to be called next where [`Worker::is_leaving`].
+    pub fn poll(&mut self, wait: Duration, now: Now) -> Result<Turn, WorkerError> {
         if self.is_leaving() {
             // Whoever did not commit gives up what it did not say.
             self.let_go();
@@ -235,22 +235,22 @@ impl<L: Log> Worker<L> {
         if let Some(error) = failed {
             return Err(error);
         }
-        self.note(&events, now_ms)?;
-        self.go_on_restoring()?;
-        self.decide(now_ms)?;
+        self.note(&events, now.steady_ms)?;
+        self.go_on_restoring(now.steady_ms)?;
+        self.decide(now)?;
         self.tasks.close()?;
         self.balance()?;
         turn.is_finished = self.tasks.is_finished();
         Ok(turn)
     }
 
-    fn note(&mut self, events: &[LogEvent], now_ms: Ms) -> Result<(), WorkerError> {
+    fn note(&mut self, events: &[LogEvent], steady_ms: Ms) -> Result<(), WorkerError> {
         for event in events {
             match event {
                 LogEvent::Assigned(assignments) => self.take_up_all(assignments)?,
                 LogEvent::Revoked(streams) => self.leaving.extend(streams),
                 LogEvent::Lost(streams) => return Err(WorkerError::Lost(streams.len())),
-                LogEvent::End(Stream::Input(source), end) => self.tasks.at_end(*source, *end, now_ms),
+                LogEvent::End(Stream::Input(source), end) => self.tasks.at_end(*source, *end, steady_ms),
                 LogEvent::Finished(Stream::Input(source), end) => self.tasks.ended(*source, *end),
                 LogEvent::End(..) | LogEvent::Finished(..) => {}
             }
@@ -269,11 +269,11 @@ impl<L: Log> Worker<L> {
     }
 
     /// Lets the tasks that have no state yet have some more of it.
-    fn go_on_restoring(&mut self) -> Result<(), WorkerError> {
+    fn go_on_restoring(&mut self, steady_ms: Ms) -> Result<(), WorkerError> {
         if !self.tasks.is_restoring() {
             return Ok(());
         }
-        let ready = self.tasks.go_on_restoring()?;
+        let ready = self.tasks.go_on_restoring(steady_ms)?;
         for (stream, from) in &ready {
             self.log.seek(*stream, *from)?;
             self.log.resume(&[*stream])?;
@@ -281,17 +281,17 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// What depends on the wall clock: which partitions are passed over.
-    fn decide(&mut self, now_ms: Ms) -> Result<(), WorkerError> {
-        let asked = self.tasks.to_be_asked(now_ms);
+    /// What depends on clocks: which partitions are passed over.
+    fn decide(&mut self, now: Now) -> Result<(), WorkerError> {
+        let asked = self.tasks.to_be_asked(now.steady_ms);
         if !asked.is_empty() {
             let streams: Vec<Stream> = asked.iter().map(|source| Stream::Input(*source)).collect();
             let ends = self.log.ends(&streams)?;
             for (i, source) in asked.iter().enumerate() {
-                self.tasks.answered(*source, ends.as_ref().and_then(|ends| ends.get(i).copied()), now_ms);
+                self.tasks.answered(*source, ends.as_ref().and_then(|ends| ends.get(i).copied()), now.steady_ms);
             }
         }
-        self.tasks.decide(&self.paused, now_ms);
+        self.tasks.decide(&self.paused, now);
         Ok(())
     }
 
@@ -339,8 +339,8 @@ impl<L: Log> Worker<L> {
     }
 
     /// Publishes what the tasks have to say together with the offsets it comes from, and what is due of
-    /// the checkpoint. `now_ms` says what is due; no figure depends on it.
-    pub fn commit(&mut self, observer: &mut dyn Observer, now_ms: Ms) -> Result<(), WorkerError> {
+    /// the checkpoint: `steady_ms`, of [`Now`], says what is; no figure depends on it.
+    pub fn commit(&mut self, observer: &mut dyn Observer, steady_ms: Ms) -> Result<(), WorkerError> {
         fault::point(Place::BeforeSend);
         if self.is_leaving() {
             fault::point(Place::Leaving);
@@ -350,13 +350,13 @@ impl<L: Log> Worker<L> {
             self.let_go();
             return Ok(());
         }
-        let parcel = self.tasks.pack(now_ms)?;
+        let parcel = self.tasks.pack(steady_ms)?;
         self.publish(&parcel)?;
         fault::point(Place::AfterCommit);
         observer.committed(&parcel.records[..parcel.outputs]);
         self.tasks.committed(&mut self.log)?;
         self.let_go();
-        self.purge(now_ms);
+        self.purge(steady_ms);
         Ok(())
     }
 
@@ -391,11 +391,11 @@ impl<L: Log> Worker<L> {
         fault::point(Place::GivenUp);
     }
 
-    fn purge(&mut self, now_ms: Ms) {
-        if now_ms - self.purged_ms < PURGE_INTERVAL_MS {
+    fn purge(&mut self, steady_ms: Ms) {
+        if steady_ms - self.purged_ms < PURGE_INTERVAL_MS {
             return;
         }
-        self.purged_ms = now_ms;
+        self.purged_ms = steady_ms;
         let before = self.tasks.not_read_again();
         if !before.is_empty() {
             fault::point(Place::Purging);

@@ -100,7 +100,7 @@ impl Restore {
         &mut self,
         store: &mut dyn Store,
         prefix: &dyn Fn(u16) -> Vec<u8>,
-        now_ms: Ms,
+        steady_ms: Ms,
     ) -> Result<Option<Mark>, WorkerError> {
         let mut failed = None;
         let Restore { reader, task, target, had, reached, applied, .. } = self;
@@ -115,14 +115,14 @@ impl Restore {
         }
         match self.reached.take() {
             Some(mark) => self.finish(mark, store).map(Some),
-            None if is_at_end => self.wait(now_ms).map(|()| None),
+            None if is_at_end => self.wait(steady_ms).map(|()| None),
             None => Ok(None),
         }
     }
 
-    fn wait(&mut self, now_ms: Ms) -> Result<(), WorkerError> {
-        let since_ms = *self.waiting_since_ms.get_or_insert(now_ms);
-        if now_ms - since_ms < PATIENCE_MS {
+    fn wait(&mut self, steady_ms: Ms) -> Result<(), WorkerError> {
+        let since_ms = *self.waiting_since_ms.get_or_insert(steady_ms);
+        if steady_ms - since_ms < PATIENCE_MS {
             return Ok(());
         }
         Err(self.incomplete("it ends before the checkpoint that was committed last"))

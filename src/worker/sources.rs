@@ -11,7 +11,7 @@ use super::idle::Idleness;
 use super::{MAX_SKEW_MS, WorkerError};
 use crate::log::NextOffset;
 use crate::model::record::{RecordIn, RecordOut, Topic};
-use crate::model::time::{Ms, PANE_MS, floor_to};
+use crate::model::time::{Ms, Now, PANE_MS, floor_to};
 use serde::{Deserialize, Serialize};
 
 /// Whoever was at the end of its log so lately is there.
@@ -98,13 +98,13 @@ impl Sources {
         }
     }
 
-    pub fn at_end(&mut self, source: u32, end: NextOffset, now_ms: Ms) {
+    pub fn at_end(&mut self, source: u32, end: NextOffset, steady_ms: Ms) {
         if let Some(at) = self.at_end_ms.get_mut(source as usize) {
-            *at = Some(now_ms);
+            *at = Some(steady_ms);
             self.is_silent[source as usize] = true;
         }
         if let Some(idleness) = &mut self.idleness {
-            idleness.at_end(source, end, now_ms);
+            idleness.at_end(source, end, steady_ms);
         }
     }
 
@@ -129,23 +129,23 @@ impl Sources {
     }
 
     /// Ours that were silent long enough: the brokers are to be asked where they end.
-    pub fn to_be_asked(&self, now_ms: Ms) -> Vec<u32> {
-        self.idleness.as_ref().map_or_else(Vec::new, |idleness| idleness.to_be_asked(now_ms))
+    pub fn to_be_asked(&self, steady_ms: Ms) -> Vec<u32> {
+        self.idleness.as_ref().map_or_else(Vec::new, |idleness| idleness.to_be_asked(steady_ms))
     }
 
-    pub fn answered(&mut self, source: u32, end: Option<NextOffset>, now_ms: Ms) {
+    pub fn answered(&mut self, source: u32, end: Option<NextOffset>, steady_ms: Ms) {
         if let Some(idleness) = &mut self.idleness {
-            idleness.answered(source, end, now_ms);
+            idleness.answered(source, end, steady_ms);
         }
     }
 
     /// Takes down how far one of ours is; `is_held`: it is paused, or not live.
-    pub fn note(&mut self, source: u32, watermark_ms: Option<Ms>, has_read: bool, is_held: bool, now_ms: Ms) {
+    pub fn note(&mut self, source: u32, watermark_ms: Option<Ms>, has_read: bool, is_held: bool, steady_ms: Ms) {
         let at = source as usize;
         let ended = self.ended.get(at).copied().unwrap_or(false);
         let is_idle = self.idleness.as_ref().is_some_and(|idleness| idleness.is_idle(source));
         let at_end_ms = self.at_end_ms.get(at).copied().flatten();
-        let was_lately = at_end_ms.is_some_and(|at_ms| now_ms - at_ms <= AT_END_FOR_MS);
+        let was_lately = at_end_ms.is_some_and(|at_ms| steady_ms - at_ms <= AT_END_FOR_MS);
         let is_at_end = was_lately || self.is_silent.get(at).copied().unwrap_or(false) || is_idle;
         if let Some(known) = self.all.get_mut(at) {
             *known = Progress {
@@ -158,15 +158,16 @@ impl Sources {
     }
 
     /// Which of ours are to be raised, and how far.
-    pub fn decide(&mut self, ours: &[u32], now_ms: Ms) -> Vec<Raise> {
+    pub fn decide(&mut self, ours: &[u32], now: Now) -> Vec<Raise> {
         let mut raises = Vec::new();
         for source in ours.iter().copied() {
             let Some(own) = self.all.get(source as usize).copied() else { continue };
-            let waited_enough = !own.is_idle && self.holds_back_alone(source, now_ms);
+            let waited_enough = !own.is_idle && self.holds_back_alone(source, now.steady_ms);
             if !own.is_idle && !waited_enough {
                 continue;
             }
-            if let Some(to_ms) = self.without(source, now_ms).filter(|to| own.watermark_ms.is_none_or(|w| w < *to)) {
+            if let Some(to_ms) = self.without(source, now.wall_ms).filter(|to| own.watermark_ms.is_none_or(|w| w < *to))
+            {
                 raises.push(Raise { source, to_ms, is_incomplete: waited_enough });
             }
         }
@@ -174,7 +175,7 @@ impl Sources {
     }
 
     /// How far T would be without this partition, which is passed over.
-    fn without(&self, source: u32, now_ms: Ms) -> Option<Ms> {
+    fn without(&self, source: u32, wall_ms: Ms) -> Option<Ms> {
         let others = || (0..).zip(&self.all).filter(|(other, _)| *other != source).map(|(_, progress)| progress);
         let mut holding = others().filter(|progress| !progress.is_idle).peekable();
         if holding.peek().is_some() {
@@ -186,11 +187,11 @@ impl Sources {
         if self.ended.iter().all(|ended| *ended) {
             return None;
         }
-        has_begun.then(|| floor_to(now_ms - self.patience.out_of_orderness_ms, PANE_MS))
+        has_begun.then(|| floor_to(wall_ms - self.patience.out_of_orderness_ms, PANE_MS))
     }
 
     /// Whether a partition has held T back for `max_alignment_wait` while all others are at their ends.
-    fn holds_back_alone(&mut self, source: u32, now_ms: Ms) -> bool {
+    fn holds_back_alone(&mut self, source: u32, steady_ms: Ms) -> bool {
         if self.idleness.is_none() || self.all.len() < 2 {
             return false;
         }
@@ -206,7 +207,7 @@ impl Sources {
         if since.is_none() && !is_behind {
             return false;
         }
-        now_ms - *since.get_or_insert(now_ms) >= self.patience.max_alignment_wait_ms
+        steady_ms - *since.get_or_insert(steady_ms) >= self.patience.max_alignment_wait_ms
     }
 
     /// Ours that are far ahead of the slowest of all.
@@ -264,9 +265,18 @@ impl Sources {
 mod tests {
     use super::*;
     use crate::model::record::NoHeaders;
-    use crate::model::time::MINUTE_MS;
+    use crate::model::time::{DAY_MS, MINUTE_MS};
 
     const NOW_MS: Ms = 1_780_000_000_000;
+    /// The steady clock is a day behind the other one.
+    fn now(wall_ms: Ms) -> Now {
+        Now { wall_ms, steady_ms: steady(wall_ms) }
+    }
+
+    fn steady(wall_ms: Ms) -> Ms {
+        wall_ms - DAY_MS
+    }
+
     const PATIENCE: Patience =
         Patience { idle_timeout_ms: 30_000, max_alignment_wait_ms: 600_000, out_of_orderness_ms: 5_000 };
 
@@ -289,6 +299,7 @@ mod tests {
     }
 
     fn idle(sources: &mut Sources, since_ms: Ms, watermark_ms: Option<Ms>, now_ms: Ms) {
+        let (since_ms, now_ms) = (steady(since_ms), steady(now_ms));
         sources.at_end(0, NextOffset(7), since_ms);
         assert!(now_ms < since_ms + 30_000 || sources.to_be_asked(now_ms) == [0]);
         sources.answered(0, Some(NextOffset(7)), now_ms);
@@ -301,12 +312,12 @@ mod tests {
         told(&mut sources, 1, at(NOW_MS + 12_345));
         told(&mut sources, 2, at(NOW_MS + 34_567));
         idle(&mut sources, NOW_MS, Some(NOW_MS - 60_000), NOW_MS + 29_999);
-        assert!(sources.decide(&[0], NOW_MS + 29_999).is_empty());
+        assert!(sources.decide(&[0], now(NOW_MS + 29_999)).is_empty());
         idle(&mut sources, NOW_MS, Some(NOW_MS - 60_000), NOW_MS + 30_000);
         let raise = |to_ms| Raise { source: 0, to_ms, is_incomplete: false };
-        assert_eq!(sources.decide(&[0], NOW_MS + 30_000), [raise(NOW_MS + 10_000)]);
+        assert_eq!(sources.decide(&[0], now(NOW_MS + 30_000)), [raise(NOW_MS + 10_000)]);
         told(&mut sources, 1, Progress::default());
-        assert!(sources.decide(&[0], NOW_MS + 30_000).is_empty(), "nobody knows where that one begins");
+        assert!(sources.decide(&[0], now(NOW_MS + 30_000)).is_empty(), "nobody knows where that one begins");
     }
 
     #[test]
@@ -314,9 +325,9 @@ mod tests {
         let mut sources = Sources::new(2, PATIENCE, true);
         told(&mut sources, 1, Progress { is_idle: true, is_at_end: true, ..Progress::default() });
         idle(&mut sources, NOW_MS, None, NOW_MS + 30_000);
-        assert!(sources.decide(&[0], NOW_MS + 30_000).is_empty());
+        assert!(sources.decide(&[0], now(NOW_MS + 30_000)).is_empty());
         told(&mut sources, 1, Progress { is_idle: true, ..at(NOW_MS - 60_000) });
-        let raises = sources.decide(&[0], NOW_MS + 30_000);
+        let raises = sources.decide(&[0], now(NOW_MS + 30_000));
         assert_eq!(raises, [Raise { source: 0, to_ms: NOW_MS + 20_000, is_incomplete: false }]);
     }
 
@@ -326,14 +337,14 @@ mod tests {
         for (minute, is_waited_for) in [(0, true), (9, true), (10, false)] {
             let now_ms = NOW_MS + minute * MINUTE_MS;
             told(&mut sources, 1, at(now_ms));
-            sources.note(0, Some(NOW_MS - 60_000), true, false, now_ms);
-            let raises = sources.decide(&[0], now_ms);
+            sources.note(0, Some(NOW_MS - 60_000), true, false, steady(now_ms));
+            let raises = sources.decide(&[0], now(now_ms));
             let raise = Raise { source: 0, to_ms: floor_to(now_ms, PANE_MS), is_incomplete: true };
             assert_eq!(raises, if is_waited_for { vec![] } else { vec![raise] }, "minute {minute}");
         }
-        sources.at_end(0, NextOffset(1), NOW_MS + 11 * MINUTE_MS);
-        sources.note(0, Some(NOW_MS), true, false, NOW_MS + 11 * MINUTE_MS);
-        assert!(sources.decide(&[0], NOW_MS + 11 * MINUTE_MS).is_empty(), "it has caught up");
+        sources.at_end(0, NextOffset(1), steady(NOW_MS + 11 * MINUTE_MS));
+        sources.note(0, Some(NOW_MS), true, false, steady(NOW_MS + 11 * MINUTE_MS));
+        assert!(sources.decide(&[0], now(NOW_MS + 11 * MINUTE_MS)).is_empty(), "it has caught up");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::fault::{self, Place};
 use crate::log::{Assignment, Log, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut};
 use crate::model::slo::Slo;
-use crate::model::time::{Ms, boundary_behind};
+use crate::model::time::{Ms, Now, boundary_behind};
 use crate::operator::partial::Partial;
 use crate::operator::watermark::Watermark;
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
@@ -86,7 +86,7 @@ pub struct Tasks {
     rollups: BTreeMap<u32, Unit<Rollup>>,
     /// By input partition, in the order in which they were read.
     dead_letters: Vec<(u32, RecordOut)>,
-    now_ms: Ms,
+    steady_ms: Ms,
     changelog_bytes: u64,
 }
 
@@ -223,7 +223,7 @@ impl Tasks {
             rollups: BTreeMap::new(),
             samples: Samples::default(),
             dead_letters: Vec::new(),
-            now_ms: 0,
+            steady_ms: 0,
             changelog_bytes: 0,
         }
     }
@@ -388,20 +388,20 @@ impl Tasks {
     }
 
     /// Goes on restoring. The streams that can be read now, and from where.
-    pub fn go_on_restoring(&mut self) -> Result<Vec<(Stream, NextOffset)>, WorkerError> {
-        let (identity, now_ms) = (&self.setup.identity, self.now_ms);
+    pub fn go_on_restoring(&mut self, steady_ms: Ms) -> Result<Vec<(Stream, NextOffset)>, WorkerError> {
+        let identity = &self.setup.identity;
         let mut ready = Vec::new();
         for unit in self.users.values_mut() {
-            ready.extend(unit.go_on_restoring(identity, now_ms)?.map(|from| (unit.stream, from)));
+            ready.extend(unit.go_on_restoring(identity, steady_ms)?.map(|from| (unit.stream, from)));
         }
         for unit in self.rollups.values_mut() {
-            ready.extend(unit.go_on_restoring(identity, now_ms)?.map(|from| (unit.stream, from)));
+            ready.extend(unit.go_on_restoring(identity, steady_ms)?.map(|from| (unit.stream, from)));
         }
         Ok(ready)
     }
 
-    pub fn at_end(&mut self, source: u32, end: NextOffset, now_ms: Ms) {
-        self.sources.at_end(source, end, now_ms);
+    pub fn at_end(&mut self, source: u32, end: NextOffset, steady_ms: Ms) {
+        self.sources.at_end(source, end, steady_ms);
         match self.inputs.get_mut(&source) {
             Some(input) => input.source.watermark.caught_up(),
             None => {
@@ -419,12 +419,12 @@ impl Tasks {
         }
     }
 
-    pub fn to_be_asked(&self, now_ms: Ms) -> Vec<u32> {
-        self.sources.to_be_asked(now_ms)
+    pub fn to_be_asked(&self, steady_ms: Ms) -> Vec<u32> {
+        self.sources.to_be_asked(steady_ms)
     }
 
-    pub fn answered(&mut self, source: u32, end: Option<NextOffset>, now_ms: Ms) {
-        self.sources.answered(source, end, now_ms);
+    pub fn answered(&mut self, source: u32, end: Option<NextOffset>, steady_ms: Ms) {
+        self.sources.answered(source, end, steady_ms);
     }
 
     /// Our input partitions.
@@ -444,13 +444,13 @@ impl Tasks {
     }
 
     /// Decides which of our partitions are passed over.
-    pub fn decide(&mut self, paused: &[Stream], now_ms: Ms) {
-        self.now_ms = now_ms;
+    pub fn decide(&mut self, paused: &[Stream], now: Now) {
+        self.steady_ms = now.steady_ms;
         let ours = self.ours();
         for source in ours.iter().copied() {
             self.note(source, paused.contains(&Stream::Input(source)));
         }
-        for raise in self.sources.decide(&ours, now_ms) {
+        for raise in self.sources.decide(&ours, now) {
             self.raise(raise.source, raise.to_ms, raise.is_incomplete);
             self.note(raise.source, false);
         }
@@ -462,7 +462,7 @@ impl Tasks {
     fn note(&mut self, source: u32, is_held: bool) {
         let watermark = self.watermark(source);
         let watermark_ms = watermark.at_ms(self.setup.users.out_of_orderness_ms);
-        self.sources.note(source, watermark_ms, watermark.largest_ms().is_some(), is_held, self.now_ms);
+        self.sources.note(source, watermark_ms, watermark.largest_ms().is_some(), is_held, self.steady_ms);
     }
 
     fn raise(&mut self, source: u32, to_ms: Ms, is_incomplete: bool) {
@@ -562,7 +562,7 @@ impl Tasks {
     }
 
     /// Everything that the next transaction holds.
-    pub fn pack(&mut self, now_ms: Ms) -> Result<Parcel, WorkerError> {
+    pub fn pack(&mut self, steady_ms: Ms) -> Result<Parcel, WorkerError> {
         if !self.dead_letters.is_empty() {
             fault::point(Place::DeadLetter);
         }
@@ -587,10 +587,10 @@ impl Tasks {
         }
         let changelog_from = records.len();
         for unit in self.users.values_mut() {
-            unit.checkpoint(&self.setup.identity, now_ms, &mut records)?;
+            unit.checkpoint(&self.setup.identity, steady_ms, &mut records)?;
         }
         for unit in self.rollups.values_mut() {
-            unit.checkpoint(&self.setup.identity, now_ms, &mut records)?;
+            unit.checkpoint(&self.setup.identity, steady_ms, &mut records)?;
         }
         let bytes = records[changelog_from..].iter().map(|r| r.value.as_ref().map_or(0, Vec::len) as u64).sum::<u64>();
         self.changelog_bytes += bytes;

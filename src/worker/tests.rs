@@ -10,7 +10,7 @@ use crate::codec::{Decoder, InputSettings};
 use crate::log::embedded::{EmbeddedLog, Sink, Source, SourceState};
 use crate::model::record::{NoHeaders, RecordIn, Topic};
 use crate::model::slo::Slo;
-use crate::model::time::{HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to};
+use crate::model::time::{HOUR_MS, MINUTE_MS, Ms, Now, PANE_MS, SECOND_MS, floor_to};
 use crate::pipeline::intake::Spread;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::rollup::{RollupSettings, rollup_tasks};
@@ -275,7 +275,7 @@ fn run(seed: u64, made: Made, workers: usize, mischief: u64) -> (Vec<RecordOut>,
     for _ in 0..200_000 {
         let at = dice.below(workers as u64) as usize;
         now_ms += 100;
-        alive[at].poll(Duration::ZERO, now_ms).expect("a turn");
+        alive[at].poll(Duration::ZERO, now(now_ms)).expect("a turn");
         let happens = |dice: &mut Dice| dice.below(1_000) < mischief;
         if happens(&mut dice) {
             alive[at].log.aborts = 1 + dice.below(3) as u32;
@@ -311,6 +311,11 @@ fn run(seed: u64, made: Made, workers: usize, mischief: u64) -> (Vec<RecordOut>,
     panic!("seed {seed} does not come to an end");
 }
 
+/// The steady clock begins with the run, the other one with the epoch.
+fn now(steady_ms: Ms) -> Now {
+    Now { wall_ms: START_MS + steady_ms, steady_ms }
+}
+
 fn of(homes: &BTreeMap<Stream, usize>, home: usize) -> Vec<Stream> {
     homes.iter().filter(|(_, h)| **h == home).map(|(stream, _)| *stream).collect()
 }
@@ -326,12 +331,12 @@ fn shuffle(dice: &mut Dice, alive: &mut [Worker<TestLog>], homes: &mut BTreeMap<
     let moved: Vec<Stream> = moved.into_iter().filter(|stream| owned.contains(stream)).collect();
     alive[from].log.revoke(&moved);
     while !alive[from].is_leaving() {
-        alive[from].poll(Duration::ZERO, now_ms).expect("a turn");
+        alive[from].poll(Duration::ZERO, now(now_ms)).expect("a turn");
     }
     if dice.below(4) > 0 {
         alive[from].commit(&mut Nobody, now_ms).expect("a commit");
     }
-    alive[from].poll(Duration::ZERO, now_ms).expect("a turn");
+    alive[from].poll(Duration::ZERO, now(now_ms)).expect("a turn");
     for stream in &moved {
         homes.insert(*stream, to);
     }
@@ -346,7 +351,7 @@ fn blocks_between_route_and_users_change_nothing() {
     let made = worker(&brokers, &Directory::default(), PLAIN);
     let mut worker = Worker::new(embedded(&inputs).with_repartition(USERS), made.tasks);
     loop {
-        let turn = worker.poll(Duration::ZERO, 0).expect("a turn");
+        let turn = worker.poll(Duration::ZERO, now(0)).expect("a turn");
         worker.commit(&mut Nobody, 0).expect("a commit");
         if turn.is_finished && turn.records == 0 {
             break;
@@ -379,11 +384,40 @@ fn input_that_is_said_to_be_keyed_by_user_and_is_not_is_refused() {
         }
         let mut turns = (0..100_000).map(|turn| {
             let worker = &mut alive[turn % workers];
-            worker.poll(Duration::ZERO, turn as Ms * 100).and_then(|_| worker.commit(&mut Nobody, turn as Ms * 100))
+            worker.poll(Duration::ZERO, now(turn as Ms * 100)).and_then(|_| worker.commit(&mut Nobody, turn as Ms * 100))
         });
         let error = turns.find_map(Result::err).expect("the input is not keyed by user").to_string();
         assert!(error.contains("input.keyed_by_user: a user's events are on input partitions 0 and 1"), "{error}");
     }
+}
+
+#[test]
+fn a_changelog_without_the_checkpoint_is_waited_for_and_then_refused() {
+    let durable = Durable { inputs: traffic(1, false), ..Durable::default() };
+    let (brokers, directory) = (Rc::new(RefCell::new(durable)), Directory::default());
+    let mut first = worker(&brokers, &directory, PLAIN);
+    first.log.assign(&streams(false));
+    for turn in 0..300 {
+        first.poll(Duration::ZERO, now(turn * 200)).expect("a turn");
+        first.commit(&mut Nobody, turn * 200).expect("a commit");
+    }
+    drop(first);
+    directory.lose();
+    brokers.borrow_mut().lose_changelog();
+
+    // The clock that measures has been running for long, and the other one is set while it waits.
+    let began_ms = HOUR_MS;
+    let mut second = worker(&brokers, &directory, PLAIN);
+    second.log.assign(&streams(false));
+    let mut polled = |waited_ms: Ms, set_ms: Ms| {
+        let steady_ms = began_ms + waited_ms;
+        second.poll(Duration::ZERO, Now { wall_ms: START_MS + steady_ms + set_ms, steady_ms }).map(|_| ())
+    };
+    for (waited_ms, set_ms) in [(0, 0), (1, HOUR_MS), (30 * SECOND_MS, 0), (59 * SECOND_MS, -HOUR_MS)] {
+        polled(waited_ms, set_ms).expect("it may become visible yet");
+    }
+    let error = polled(61 * SECOND_MS, 0).expect_err("nothing true can be told").to_string();
+    assert!(error.contains("cannot be restored from the changelog: it ends before the checkpoint"), "{error}");
 }
 
 #[test]

@@ -206,9 +206,9 @@ impl<T: Task> Unit<T> {
     }
 
     /// Goes on restoring. The offset to read from, once that is done.
-    pub fn go_on_restoring(&mut self, identity: &str, now_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
+    pub fn go_on_restoring(&mut self, identity: &str, steady_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
         let Phase::Restoring(restore) = &mut self.phase else { return Ok(None) };
-        let restored = restore.go_on(self.store.as_mut(), &T::prefix, now_ms).map_err(|e| damaged(self.id, e))?;
+        let restored = restore.go_on(self.store.as_mut(), &T::prefix, steady_ms).map_err(|e| damaged(self.id, e))?;
         let Some(mark) = restored else { return Ok(None) };
         let next = self.position;
         self.phase = Phase::Replaying(next);
@@ -345,11 +345,11 @@ impl<T: Task> Unit<T> {
     }
 
     /// Writes what is due of the checkpoint; to be called once all that the task has to say is taken.
-    pub fn checkpoint(&mut self, identity: &str, now_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+    pub fn checkpoint(&mut self, identity: &str, steady_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
         if !self.is_live() {
             return Ok(());
         }
-        let due = self.ledger.due(now_ms);
+        let due = self.ledger.due(steady_ms);
         let here = (self.position, self.task.at_ms());
         if !self.is_decided && (due.is_empty() || self.is_as_marked(here)) {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use crate::answers::identity;
 use crate::compare::Record;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -75,11 +75,34 @@ impl Outsider {
         (0..self.partitions(topic)).map(end).collect()
     }
 
-    /// Lets everything go that a topic holds.
-    pub fn delete_records(&self, topic: &str) {
+    /// Lets everything go that a compacted topic holds. The broker deletes records of topics only whose
+    /// policy is to delete, and says no for each partition of another one: its policy is another one meanwhile.
+    pub fn empty_compacted(&self, topic: &str) {
         let ends = self.ends(topic);
         let list = self.list(topic, |partition| Offset::Offset(ends[partition]));
-        wait(self.admin().delete_records(&list, &AdminOptions::new())).expect("records are deleted");
+        self.set(topic, &[("cleanup.policy", "compact,delete")]);
+        let deadline = Instant::now() + REQUEST;
+        loop {
+            let deleted = wait(self.admin().delete_records(&list, &AdminOptions::new())).expect("an answer");
+            let refused = deleted.elements().iter().filter(|e| e.error().is_err()).count();
+            if refused == 0 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "records of {topic} are not deleted: {deleted:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.set(topic, &[("cleanup.policy", "compact")]);
+        let begins =
+            |p: usize| self.consumer("outsider").fetch_watermarks(topic, p as i32, REQUEST).map(|(low, _)| low);
+        assert!((0..ends.len()).all(|p| begins(p) == Ok(ends[p])), "{topic} still holds records");
+    }
+
+    /// Sets a topic's settings: what is not named is the broker's default again.
+    fn set(&self, topic: &str, settings: &[(&str, &str)]) {
+        let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let wanted = settings.iter().fold(wanted, |wanted, (key, value)| wanted.set(key, value));
+        let set = wait(self.admin().alter_configs([&wanted], &AdminOptions::new())).expect("an answer");
+        assert!(set.iter().all(Result::is_ok), "{set:?}");
     }
 
     /// What a group committed for a topic, with its words.

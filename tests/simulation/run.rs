@@ -219,9 +219,9 @@ impl<'a> Simulation<'a> {
         if std::mem::take(&mut process.commits_first) {
             self.commit(process)?;
         }
-        let clock_ms = self.world.borrow().clock_ms();
+        let now = self.world.borrow().now();
         let phases = process.worker.figures().phases;
-        let turn = process.worker.poll(Duration::ZERO, clock_ms)?;
+        let turn = process.worker.poll(Duration::ZERO, now)?;
         process.read += turn.records;
         if phases[1] > 0 {
             self.world.borrow_mut().tally.replayed += turn.records;

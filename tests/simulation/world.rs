@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tailburn::log::Stream;
-use tailburn::model::time::Ms;
+use tailburn::model::time::{Ms, Now};
 
 pub struct World {
     pub broker: Broker,
@@ -55,9 +55,9 @@ impl World {
         self.broker.now_ms
     }
 
-    /// What the machine's clock shows.
-    pub fn clock_ms(&self) -> Ms {
-        self.broker.now_ms + self.clock_error_ms
+    /// What the machine's clocks show: only the one of the day can be set wrong.
+    pub fn now(&self) -> Now {
+        Now { wall_ms: self.broker.now_ms + self.clock_error_ms, steady_ms: self.broker.now_ms }
     }
 
     pub fn is_silent(&self) -> bool {

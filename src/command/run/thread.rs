@@ -9,7 +9,7 @@ use crate::config;
 use crate::fault::{self, Place};
 use crate::log::Stream;
 use crate::log::kafka::{KafkaLog, Streams};
-use crate::model::time::Ms;
+use crate::model::time::{Ms, Now};
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
 use crate::telemetry::names;
 use crate::worker::{Tasks, Worker};
@@ -72,7 +72,7 @@ impl<'a> WorkerThread<'a> {
         let (mut committed, mut told) = (Instant::now(), Instant::now());
         let mut read = 0;
         while !self.process.signals.is_told_to_stop() {
-            let turn = worker.poll(POLL_WAIT, now_ms()).map_err(ended)?;
+            let turn = worker.poll(POLL_WAIT, self.now()).map_err(ended)?;
             read += turn.records;
             let due = committed.elapsed() >= commit_every || read >= COMMIT_RECORDS;
             if worker.is_leaving() || due && (read > 0 || worker.has_news()) {
@@ -91,7 +91,11 @@ impl<'a> WorkerThread<'a> {
         Ok(())
     }
 
-    /// The clock of checkpoints: it never goes back.
+    fn now(&self) -> Now {
+        Now { wall_ms: now_ms(), steady_ms: self.elapsed_ms() }
+    }
+
+    /// The steady clock.
     fn elapsed_ms(&self) -> Ms {
         i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
     }

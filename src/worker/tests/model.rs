@@ -43,6 +43,12 @@ impl Durable {
         }
     }
 
+    /// Every record of the changelog is deleted.
+    pub fn lose_changelog(&mut self) {
+        let changelogs = self.internal.iter_mut().filter(|((topic, _), _)| *topic == Topic::Changelog);
+        changelogs.flat_map(|(_, log)| log).for_each(|record| *record = (None, Vec::new()));
+    }
+
     /// The oldest changelog record that compaction would leave, by partition and key.
     pub fn compact(&mut self) {
         for ((topic, _), log) in &mut self.internal {

@@ -20,7 +20,7 @@ fn warmed_up(play: &mut Play<'_>) -> String {
 
 pub fn cut(play: &mut Play<'_>) {
     let topic = warmed_up(play);
-    play.stage.outsider.delete_records(&topic);
+    play.stage.outsider.empty_compacted(&topic);
     play.count("changelog cut to its end");
     rebuilt(play);
 }
@@ -53,7 +53,7 @@ pub fn gone_with_the_state(play: &mut Play<'_>) {
     let kept = play.stage.path().join("kept");
     std::fs::rename(&play.fleet[0].state, &kept).expect("the state is put aside");
     play.fleet.iter().for_each(Instance::forget_state);
-    play.stage.outsider.delete_records(&topic);
+    play.stage.outsider.empty_compacted(&topic);
     play.count("changelog cut and state removed");
     expect_refusal(play, 0, TOPIC);
     // The rest of the comparison wants somebody who knows: what is refused changed nothing.
