@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// Whoever was at the end of its log so lately is there.
 const AT_END_FOR_MS: Ms = 5_000;
+/// A partition that seems to hold all others back is looked at this often.
+const ASK_AGAIN_MS: Ms = 2_000;
 
 /// How far an input partition is, as its owner says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,13 @@ pub struct Raise {
     pub is_incomplete: bool,
 }
 
+/// An answer of the brokers.
+#[derive(Clone, Copy)]
+struct Asked {
+    at_ms: Ms,
+    end: Option<NextOffset>,
+}
+
 /// All input partitions.
 pub struct Sources {
     all: Vec<Progress>,
@@ -57,6 +66,8 @@ pub struct Sources {
     ended: Vec<bool>,
     /// Since when one of ours alone has held T back.
     alone_since_ms: Vec<Option<Ms>>,
+    /// Where the brokers said that those end, and when.
+    asked: Vec<Option<Asked>>,
     idleness: Option<Idleness>,
     patience: Patience,
 }
@@ -73,6 +84,7 @@ impl Sources {
             is_silent: vec![false; count],
             ended: vec![false; count],
             alone_since_ms: vec![None; count],
+            asked: vec![None; count],
             idleness,
             patience,
         }
@@ -123,20 +135,44 @@ impl Sources {
                 *seen = None;
             }
         }
-        if let Some(told) = self.told.get_mut(at) {
-            *told = None;
+        if let (Some(told), Some(asked)) = (self.told.get_mut(at), self.asked.get_mut(at)) {
+            (*told, *asked) = (None, None);
         }
     }
 
-    /// Ours that were silent long enough: the brokers are to be asked where they end.
+    /// Ours that were silent long enough, or seem to hold all others back: the brokers are to be asked
+    /// where they end.
     pub fn to_be_asked(&self, steady_ms: Ms) -> Vec<u32> {
-        self.idleness.as_ref().map_or_else(Vec::new, |idleness| idleness.to_be_asked(steady_ms))
+        let Some(idleness) = &self.idleness else { return Vec::new() };
+        let mut all = idleness.to_be_asked(steady_ms);
+        let is_due = |asked: &Option<Asked>| asked.is_none_or(|asked| steady_ms - asked.at_ms >= ASK_AGAIN_MS);
+        let alone = (0..).zip(self.alone_since_ms.iter().zip(&self.asked));
+        all.extend(alone.filter(|(_, (since, asked))| since.is_some() && is_due(asked)).map(|(source, _)| source));
+        all
     }
 
     pub fn answered(&mut self, source: u32, end: Option<NextOffset>, steady_ms: Ms) {
+        if let Some(asked) = self.asked.get_mut(source as usize) {
+            *asked = Some(Asked { at_ms: steady_ms, end });
+        }
         if let Some(idleness) = &mut self.idleness {
             idleness.answered(source, end, steady_ms);
         }
+    }
+
+    /// One of ours is read up to `position`. `true`: that is where the brokers said lately that it ends.
+    ///
+    /// Of a partition on which records come faster than they are fetched no client ever sees the end, and
+    /// yet it is not behind.
+    pub fn is_read_to(&mut self, source: u32, position: NextOffset, steady_ms: Ms) -> bool {
+        let at = source as usize;
+        let Some(Some(asked)) = self.asked.get_mut(at) else { return false };
+        if asked.end.is_none_or(|end| position < end) || steady_ms - asked.at_ms > AT_END_FOR_MS {
+            return false;
+        }
+        asked.end = None;
+        self.at_end_ms[at] = self.at_end_ms[at].max(Some(asked.at_ms));
+        true
     }
 
     /// Takes down how far one of ours is; `is_held`: it is paused, or not live.
@@ -265,7 +301,7 @@ impl Sources {
 mod tests {
     use super::*;
     use crate::model::record::NoHeaders;
-    use crate::model::time::{DAY_MS, MINUTE_MS};
+    use crate::model::time::{DAY_MS, MINUTE_MS, SECOND_MS};
 
     const NOW_MS: Ms = 1_780_000_000_000;
     /// The steady clock is a day behind the other one.
@@ -345,6 +381,25 @@ mod tests {
         sources.at_end(0, NextOffset(1), steady(NOW_MS + 11 * MINUTE_MS));
         sources.note(0, Some(NOW_MS), true, false, steady(NOW_MS + 11 * MINUTE_MS));
         assert!(sources.decide(&[0], now(NOW_MS + 11 * MINUTE_MS)).is_empty(), "it has caught up");
+    }
+
+    #[test]
+    fn whoever_reads_as_fast_as_records_come_holds_nobody_back() {
+        let mut sources = Sources::new(2, PATIENCE, true);
+        let mut asked = 0;
+        for second in 0..1_200 {
+            let now_ms = NOW_MS + second * SECOND_MS;
+            told(&mut sources, 1, at(now_ms));
+            // A second's records are fetched while those of the next one come: its end is never seen.
+            sources.is_read_to(0, NextOffset(second * 1_000), steady(now_ms));
+            for source in sources.to_be_asked(steady(now_ms)) {
+                sources.answered(source, Some(NextOffset(second * 1_000 + 900)), steady(now_ms));
+                asked += 1;
+            }
+            sources.note(0, Some(now_ms - 2_000), true, false, steady(now_ms));
+            assert!(sources.decide(&[0], now(now_ms)).is_empty(), "second {second}");
+        }
+        assert!((150..300).contains(&asked), "asked {asked} times");
     }
 
     #[test]

@@ -402,6 +402,10 @@ impl Tasks {
 
     pub fn at_end(&mut self, source: u32, end: NextOffset, steady_ms: Ms) {
         self.sources.at_end(source, end, steady_ms);
+        self.caught_up(source);
+    }
+
+    fn caught_up(&mut self, source: u32) {
         match self.inputs.get_mut(&source) {
             Some(input) => input.source.watermark.caught_up(),
             None => {
@@ -436,6 +440,13 @@ impl Tasks {
         }
     }
 
+    fn position(&self, source: u32) -> NextOffset {
+        match self.inputs.get(&source) {
+            Some(input) => input.position,
+            None => self.users.get(&source).map_or(NextOffset(0), |unit| unit.position),
+        }
+    }
+
     fn watermark(&self, source: u32) -> Watermark {
         match self.inputs.get(&source) {
             Some(input) => input.source.watermark,
@@ -448,6 +459,9 @@ impl Tasks {
         self.steady_ms = now.steady_ms;
         let ours = self.ours();
         for source in ours.iter().copied() {
+            if self.sources.is_read_to(source, self.position(source), now.steady_ms) {
+                self.caught_up(source);
+            }
             self.note(source, paused.contains(&Stream::Input(source)));
         }
         for raise in self.sources.decide(&ours, now) {

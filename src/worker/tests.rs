@@ -384,7 +384,9 @@ fn input_that_is_said_to_be_keyed_by_user_and_is_not_is_refused() {
         }
         let mut turns = (0..100_000).map(|turn| {
             let worker = &mut alive[turn % workers];
-            worker.poll(Duration::ZERO, now(turn as Ms * 100)).and_then(|_| worker.commit(&mut Nobody, turn as Ms * 100))
+            worker
+                .poll(Duration::ZERO, now(turn as Ms * 100))
+                .and_then(|_| worker.commit(&mut Nobody, turn as Ms * 100))
         });
         let error = turns.find_map(Result::err).expect("the input is not keyed by user").to_string();
         assert!(error.contains("input.keyed_by_user: a user's events are on input partitions 0 and 1"), "{error}");
