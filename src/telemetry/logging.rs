@@ -27,7 +27,7 @@ impl LogOptions {
             i8::MIN..=-2 => "off",
             -1 => "error,rdkafka::consumer=off",
             0 => "warn,tailburn=info,rdkafka::consumer=off",
-            1 => "info,tailburn=debug",
+            1 => "info,tailburn=debug,rdkafka::consumer=off",
             _ => "debug,tailburn=trace",
         }
     }

@@ -19,8 +19,15 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
-/// How long a mark may take to become visible after its transaction was committed.
+/// How long a mark may take to become visible after its transaction was committed, at least.
 const PATIENCE_MS: Ms = 60_000;
+
+/// How long is waited for a mark where each task is written once in this interval. Who refuses at last
+/// has written back by then what it does have, and another one may have what is missing.
+const fn patience_ms(checkpoint_interval_ms: Ms) -> Ms {
+    let rounds_ms = 2 * checkpoint_interval_ms;
+    if rounds_ms > PATIENCE_MS { rounds_ms } else { PATIENCE_MS }
+}
 
 /// What a local store can be used for.
 pub enum Start {
@@ -78,6 +85,7 @@ pub struct Restore {
     applied: BTreeMap<u16, (u32, u32)>,
     range: Hint,
     waiting_since_ms: Option<Ms>,
+    patience_ms: Ms,
 }
 
 impl Restore {
@@ -88,11 +96,13 @@ impl Restore {
         target: u64,
         from: Option<(NextOffset, Mark)>,
         range: Hint,
+        checkpoint_interval_ms: Ms,
     ) -> Result<Restore, LogError> {
         let reader = log.changelog(partition, from.as_ref().map_or(range.start, |(from, _)| *from))?;
         let had = from.map(|(_, mark)| mark);
         let applied = BTreeMap::new();
-        Ok(Restore { task, reader, target, had, reached: None, applied, range, waiting_since_ms: None })
+        let patience_ms = patience_ms(checkpoint_interval_ms);
+        Ok(Restore { task, reader, target, had, reached: None, applied, range, waiting_since_ms: None, patience_ms })
     }
 
     /// Takes what is there. The mark, once the store is at it.
@@ -122,7 +132,7 @@ impl Restore {
 
     fn wait(&mut self, steady_ms: Ms) -> Result<(), WorkerError> {
         let since_ms = *self.waiting_since_ms.get_or_insert(steady_ms);
-        if steady_ms - since_ms < PATIENCE_MS {
+        if steady_ms - since_ms < self.patience_ms {
             return Ok(());
         }
         Err(self.incomplete("it ends before the checkpoint that was committed last"))
@@ -152,8 +162,9 @@ impl Restore {
         }
         WorkerError::Refused(format!(
             "the state of {task} cannot be restored from the changelog: {why}. It was truncated, or the topic was made anew. \
-             Start the instance whose state.dir has this task (its store is written back to the changelog), or begin anew \
-             with another application_id and output.prefix"
+             Start the instance whose state.dir has this task: its store is written back to the changelog. Where several have \
+             some, start them one at a time, alone: each goes on until it misses what only another one has, and has \
+             written back its own by then. Or begin anew with another application_id and output.prefix"
         ))
     }
 }

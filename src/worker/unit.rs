@@ -194,7 +194,9 @@ impl<T: Task> Unit<T> {
         tracing::info!(task = %self.id, sequence, whole, "restoring from the changelog");
         let Phase::Replaying(next) = self.phase else { return Ok(()) };
         self.position = next;
-        self.phase = Phase::Restoring(Box::new(Restore::begin(log, self.id, making.changelog, sequence, from, range)?));
+        let interval_ms = making.checkpoint_interval_ms;
+        let restore = Restore::begin(log, self.id, making.changelog, sequence, from, range, interval_ms)?;
+        self.phase = Phase::Restoring(Box::new(restore));
         Ok(())
     }
 

@@ -59,6 +59,8 @@ pub struct Play<'a> {
     pub complaints: Vec<String>,
     /// Instances may end by themselves, as long as they work after a restart.
     pub may_exit: bool,
+    /// They may also refuse to go on, and be started again by a person.
+    pub may_refuse: bool,
     began: Instant,
     name: &'static str,
 }
@@ -92,6 +94,7 @@ pub fn play(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>
         notes: Vec::new(),
         complaints: Vec::new(),
         may_exit: false,
+        may_refuse: false,
         began,
         name,
     };
@@ -263,7 +266,7 @@ impl Play<'_> {
         self.count(&format!("ended by itself ({end:?})"));
         let is_known = self.complaints.iter().any(|known| known.contains(&format!("by itself: {end:?}")));
         // With this code a service manager does not start it again (ops/systemd).
-        let may_exit = self.may_exit && *end != End::Code(78);
+        let may_exit = if *end == End::Code(78) { self.may_refuse } else { self.may_exit };
         if may_exit || is_known { self.say(&what) } else { self.complain(what) }
     }
 

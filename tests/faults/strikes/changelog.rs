@@ -6,6 +6,8 @@ use crate::play::Play;
 use std::time::Duration;
 
 const TOPIC: &str = "changelog";
+/// How long a restore waits for what is missing, and then some.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Lets the fleet work for a while, and stops it: its state is warm, the changelog is written.
 fn warmed_up(play: &mut Play<'_>) -> String {
@@ -37,9 +39,13 @@ pub fn made_again(play: &mut Play<'_>) {
 }
 
 /// With its state the fleet goes on, and what it writes from now on is enough for an empty disk.
+///
+/// Of several each has only the tasks that were its own. Who is dealt one of another's finds nothing of
+/// it anywhere and refuses, and another one goes on from what it wrote back until then.
 fn rebuilt(play: &mut Play<'_>) {
+    play.may_refuse = play.fleet.len() > 1;
     play.fleet.iter_mut().for_each(Instance::start);
-    play.until_it_works(Duration::from_secs(60));
+    play.until_it_works(PATIENCE * 2);
     play.wait(Duration::from_secs(5));
     play.fleet[0].kill();
     play.fleet[0].forget_state();

@@ -86,7 +86,8 @@ pub fn forged(play: &mut Play<'_>) {
     play.count("record forged");
 }
 
-const REFUSED_WITHIN: Duration = Duration::from_secs(60);
+/// A restore waits a minute for what may become visible yet.
+const REFUSED_WITHIN: Duration = Duration::from_secs(90);
 /// Of a configuration or a state that a person has to look at.
 const CONFIGURATION: i32 = 78;
 
