@@ -136,8 +136,8 @@ impl History {
             62..=76 => self.end(true),
             77..=83 => self.end(false),
             84..=87 => self.delete(),
-            88..=89 => self.change_members(),
-            90 => self.give_up(),
+            88..=91 => self.change_members(),
+            92 => self.give_up(),
             _ => self.look(),
         }
     }
@@ -210,14 +210,24 @@ impl History {
         self.seen.count("records of others");
     }
 
+    /// Mostly of somebody who is there; else of a generation that is over, or of anybody there ever was.
+    fn credential(&mut self) -> usize {
+        let is_there = |c: &Credential| self.real.members.contains_key(&c.member);
+        let of = |is_wanted: &dyn Fn(&Credential) -> bool| -> Vec<usize> {
+            (0..self.credentials.len()).filter(|i| is_wanted(&self.credentials[*i])).collect()
+        };
+        let wanted = match self.dice.below(5) {
+            0 => of(&|_| true),
+            1 => of(&|c| c.is_of_old_generation && is_there(c)),
+            _ => of(&|c| !c.is_of_old_generation),
+        };
+        if wanted.is_empty() { self.credentials.len() - 1 } else { self.dice.pick(&wanted) }
+    }
+
     fn send_offsets(&mut self) {
         let at = self.holder();
         let (name, epoch) = (self.holders[at].name, self.holders[at].epoch);
-        let pick = self.dice.below(self.credentials.len() as u64) as usize;
-        // Mostly of somebody who is there.
-        let fresh: Vec<usize> =
-            (0..self.credentials.len()).filter(|i| !self.credentials[*i].is_of_old_generation).collect();
-        let pick = if self.dice.one_in(5) || fresh.is_empty() { pick } else { self.dice.pick(&fresh) };
+        let pick = self.credential();
         let (member, is_old) = (self.credentials[pick].member, self.credentials[pick].is_of_old_generation);
         let is_there = self.real.members.contains_key(&member);
         let partitions: Vec<u32> = (0..PARTITIONS).filter(|_| self.dice.one_in(2)).collect();
@@ -266,6 +276,7 @@ impl History {
         }
     }
 
+    /// What is not stable nobody deletes: a broker would let it go, and the model keeps it.
     fn delete(&mut self) {
         let place = self.place();
         let partition = self.model.partition(place);

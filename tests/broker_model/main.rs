@@ -34,7 +34,7 @@ use kafka::Broker;
 
 const SEEDS: std::ops::Range<u64> = 0..3;
 /// Operations of a history.
-const LENGTH: usize = 150;
+const LENGTH: usize = 100;
 
 fn seeds() -> std::ops::Range<u64> {
     let Ok(range) = std::env::var("TAILBURN_MODEL_SEEDS") else { return SEEDS };

@@ -71,6 +71,8 @@ fn client(bootstrap: &str) -> ClientConfig {
 fn reader(bootstrap: &str, group: &str, isolation: &str) -> BaseConsumer {
     let mut config = client(bootstrap);
     config.set("group.id", group).set("isolation.level", isolation).set("enable.auto.commit", "false");
+    // A broker holds the answer back where nothing is there, and the next question waits for it.
+    config.set("fetch.wait.max.ms", "10");
     config.set("enable.partition.eof", "true").create().expect("a consumer")
 }
 

@@ -12,6 +12,7 @@ mod peek;
 mod pipeline;
 mod reading;
 mod recovery;
+mod refusals;
 mod restarts;
 mod sameness;
 mod story;

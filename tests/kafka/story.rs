@@ -55,7 +55,7 @@ impl Story {
         let hour = |ms: i64| ms - ms.rem_euclid(HOUR_MS);
         let from = Moment(hour(now_ms()) - 30 * HOUR_MS).to_string();
         let mut story = Story { dir, broker, name, expected: Values::new() };
-        story.program(&[
+        let mut generate = vec![
             "generate",
             "--from",
             &from,
@@ -81,7 +81,11 @@ impl Story {
             "traffic",
             "--slo",
             "slo.yaml",
-        ]);
+        ];
+        if settings.contains("keyed_by_user: true") {
+            generate.push("--keyed");
+        }
+        story.program(&generate);
         let slo = fs::read_to_string(story.path().join("slo.yaml")).expect("an SLO");
         fs::write(story.path().join("slo.yaml"), slo.replace("28d", compliance_window)).expect("an SLO");
         let config = format!(
@@ -167,6 +171,27 @@ impl Story {
             producer.flush(PATIENCE).expect("the records are delivered");
             std::thread::sleep(pause);
         }
+    }
+
+    /// What the first partition's users did last they do once more, now, in the second one.
+    pub fn feed_astray(&self) {
+        let producer: BaseProducer = self.client().create().expect("a producer");
+        for line in self.traffic(0).iter().rev().take(500) {
+            let Ok(mut outcome) = serde_json::from_str::<Value>(line) else { continue };
+            if outcome.get("timestamp").is_some_and(Value::is_i64) {
+                outcome["timestamp"] = Value::from(now_ms());
+                send(&producer, &self.input(), 1, &outcome.to_string());
+            }
+        }
+        producer.flush(PATIENCE).expect("the records are delivered");
+    }
+
+    /// Puts other words into the configuration.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let path = self.path().join("tailburn.yaml");
+        let config = fs::read_to_string(&path).expect("a configuration");
+        assert!(config.contains(from), "{config}");
+        fs::write(&path, config.replacen(from, to, 1)).expect("a configuration");
     }
 
     fn traffic(&self, n: u32) -> Vec<String> {
@@ -284,9 +309,14 @@ impl Running {
     }
 
     /// Asks it to stop, and returns its exit code.
-    pub fn stop(mut self) -> Option<i32> {
+    pub fn stop(self) -> Option<i32> {
         self.signal("-TERM");
-        let deadline = Instant::now() + PATIENCE;
+        self.end(PATIENCE)
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub fn end(mut self, within: Duration) -> Option<i32> {
+        let deadline = Instant::now() + within;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("its status") {
                 return status.code();
