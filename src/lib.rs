@@ -71,8 +71,9 @@
 //!    from ([`pipeline::turn`]); a record that is missing or comes again stops the worker, because every
 //!    figure from then on would be wrong and nothing would show it.
 //! 4. *No figure depends on a clock, on chance or on the order of a hash map.* `model`, `definition`,
-//!    `codec`, `operator` and `pipeline` are functions of their input; time is handed to the
-//!    worker, that of the day and that which measures ([`model::time::Now`]). `clippy.toml` forbids the calls, and the modules of the shell that make them say why.
+//!    `codec`, `operator` and `pipeline` are functions of their input; the worker is told the time, that of
+//!    the day and that which measures ([`model::time::Now`]). `clippy.toml` forbids the calls, and the
+//!    modules of the shell that make them say why.
 //! 5. *No figure depends on the machine.* Sums are integers (micro-weights, [`operator::partial`]), so
 //!    they are exact in any order; logarithms and the like come from the `libm` crate.
 //! 6. *No data makes a task panic.* What cannot be an outcome is a dead letter; fields are bounded at

@@ -210,14 +210,14 @@ impl History {
         self.seen.count("records of others");
     }
 
-    /// Mostly of somebody who is there; else of a generation that is over, or of anybody there ever was.
+    /// Mostly of somebody who is there; else of a generation that is over, or of somebody who is gone.
     fn credential(&mut self) -> usize {
         let is_there = |c: &Credential| self.real.members.contains_key(&c.member);
         let of = |is_wanted: &dyn Fn(&Credential) -> bool| -> Vec<usize> {
             (0..self.credentials.len()).filter(|i| is_wanted(&self.credentials[*i])).collect()
         };
         let wanted = match self.dice.below(5) {
-            0 => of(&|_| true),
+            0 => of(&|c| !is_there(c)),
             1 => of(&|c| c.is_of_old_generation && is_there(c)),
             _ => of(&|c| !c.is_of_old_generation),
         };

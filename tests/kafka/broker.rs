@@ -92,7 +92,7 @@ impl Broker {
 
     /// Starts it again on the same port with the same data, once its controller knows of its death.
     pub fn restart(&self) {
-        std::thread::sleep(Duration::from_secs(4));
+        std::thread::sleep(Duration::from_secs(7));
         let bootstrap = run(&self.dir, "start", &[]).expect("the broker starts again");
         assert_eq!(bootstrap, self.bootstrap);
     }

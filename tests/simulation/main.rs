@@ -1,6 +1,7 @@
 //! Workers, simulated: one thread, no clock, all chance from a seed, and every fault that the
 //! table in [`faults`] names, at any step. What the workers of a run publish together must be what
-//! the core says of the same log, byte for byte and in order.
+//! the core says of the same log, byte for byte and in order. The model of the brokers is held against
+//! real ones in `tests/broker_model`.
 //!
 //! `TAILBURN_SIM_SEED=N` replays a seed and tells what happened; `TAILBURN_SIM_SEEDS=FROM..TO` runs
 //! many, with the ignored test `many_seeds`.

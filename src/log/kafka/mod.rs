@@ -587,12 +587,13 @@ fn known(offsets: &BTreeMap<Stream, NextOffset>, stream: Stream) -> Result<NextO
     offsets.get(&stream).copied().ok_or_else(|| LogError::Broken(format!("no offset was found for {stream:?}")))
 }
 
+/// What readers of committed records wait for in vain (ops/decisions/0004).
+const HANGING: &str = " (if the broker is well otherwise, a transaction of this group may have lost its end: \
+                       `kafka-transactions.sh find-hanging` tells)";
+
 /// A coordinator that answers everything but this holds offsets of a transaction without an end.
 fn undecided(error: &LogError) -> LogError {
-    LogError::Broken(format!(
-        "{error} (if the broker is well otherwise, a transaction of this group may have lost its end: \
-         `kafka-transactions.sh find-hanging` tells)"
-    ))
+    LogError::Broken(format!("{error}{HANGING}"))
 }
 
 fn broken(what: &str, error: &KafkaError) -> LogError {

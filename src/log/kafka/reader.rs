@@ -6,7 +6,7 @@
 use super::fetch::Fetcher;
 use super::group::GroupContext;
 use super::handed::{fault, record};
-use super::{KafkaSettings, QUESTION, broken};
+use super::{HANGING, KafkaSettings, QUESTION, broken};
 use crate::log::{Changelog, LogError, NextOffset, Stream};
 use crate::model::record::RecordIn;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -135,6 +135,30 @@ pub struct ChangelogReader {
     ends: Arc<Ends>,
     /// Where it ended when that was told last, where nothing came since.
     end: Option<NextOffset>,
+    silence: Silence,
+}
+
+/// Nothing came though the end is not reached, as far as that was not said yet.
+struct Silence {
+    since: Instant,
+    /// How often one looked.
+    looks: u32,
+}
+
+/// After so long, and so many looks, a person may have to look.
+const SILENCE: Duration = Duration::from_secs(15);
+const LOOKS: u32 = 200;
+
+impl Silence {
+    fn begin() -> Silence {
+        Silence { since: Instant::now(), looks: 0 }
+    }
+
+    /// Whoever was busy with something else has heard nothing either.
+    fn lasts(&mut self) -> bool {
+        self.looks += 1;
+        self.looks > LOOKS && self.since.elapsed() > SILENCE
+    }
 }
 
 impl ChangelogReader {
@@ -145,7 +169,7 @@ impl ChangelogReader {
         from: NextOffset,
     ) -> Result<ChangelogReader, LogError> {
         let reader = Reader::open(settings, &[], at, Offset::Offset(from.0), LOST_STATE)?;
-        Ok(ChangelogReader { reader, ends, end: None })
+        Ok(ChangelogReader { reader, ends, end: None, silence: Silence::begin() })
     }
 
     fn take(&mut self, wait: Duration, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<usize, LogError> {
@@ -155,6 +179,20 @@ impl ChangelogReader {
             self.end = taken.end;
         }
         Ok(taken.count)
+    }
+
+    /// Readers of committed records get nothing from the beginning of a transaction on that has not ended.
+    fn tell_of_silence(&mut self) {
+        if !self.silence.lasts() {
+            return;
+        }
+        self.silence = Silence::begin();
+        let Some(end) = self.real_end() else { return };
+        let (topic, partition) = (&self.reader.topic, self.reader.partition);
+        tracing::warn!(
+            target: "tailburn::kafka", topic, partition, end = end.0,
+            "the changelog is not readable to its end: a transaction in it has not ended{HANGING}"
+        );
     }
 
     /// `None` where the brokers do not say.
@@ -176,15 +214,25 @@ impl Changelog for ChangelogReader {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let count = self.take(left, each)?;
+            if count > 0 {
+                self.silence = Silence::begin();
+            }
             if let Some(end) = self.end {
                 // It may have been the end before this call, or lie before a transaction that is to end yet.
                 match self.real_end() {
-                    Some(real) if real <= end => return Ok(true),
+                    Some(real) if real <= end => {
+                        self.silence = Silence::begin();
+                        return Ok(true);
+                    }
                     Some(_) => self.end = None,
                     None => return Ok(false),
                 }
             }
-            if count > 0 || left.is_zero() {
+            if count > 0 {
+                return Ok(false);
+            }
+            if left.is_zero() {
+                self.tell_of_silence();
                 return Ok(false);
             }
         }

@@ -3,6 +3,7 @@
 use super::inputs::expect_refusal;
 use crate::fleet::Instance;
 use crate::play::Play;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const TOPIC: &str = "changelog";
@@ -56,14 +57,20 @@ fn rebuilt(play: &mut Play<'_>) {
 /// Neither the changelog nor the state: nothing true can be told any more, and that has to be said.
 pub fn gone_with_the_state(play: &mut Play<'_>) {
     let topic = warmed_up(play);
-    let kept = play.stage.path().join("kept");
-    std::fs::rename(&play.fleet[0].state, &kept).expect("the state is put aside");
-    play.fleet.iter().for_each(Instance::forget_state);
+    let kept = |n: usize| play.stage.path().join(format!("kept-{n}"));
+    let kept: Vec<PathBuf> = (0..play.fleet.len()).map(kept).collect();
+    for (instance, kept) in play.fleet.iter().zip(&kept) {
+        std::fs::rename(&instance.state, kept).expect("the state is put aside");
+    }
     play.stage.outsider.empty_compacted(&topic);
     play.count("changelog cut and state removed");
     expect_refusal(play, 0, TOPIC);
     // The rest of the comparison wants somebody who knows: what is refused changed nothing.
-    play.fleet[0].forget_state();
-    std::fs::rename(&kept, &play.fleet[0].state).expect("the state is back");
-    play.fleet[0].start();
+    for (instance, kept) in play.fleet.iter_mut().zip(&kept) {
+        instance.forget_state();
+        std::fs::rename(kept, &instance.state).expect("the state is back");
+        instance.start();
+    }
+    play.may_refuse = play.fleet.len() > 1;
+    play.until_it_works(PATIENCE * 2);
 }
