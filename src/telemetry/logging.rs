@@ -113,7 +113,7 @@ mod tests {
                 "off",
                 "error,rdkafka::consumer=off",
                 "warn,tailburn=info,rdkafka::consumer=off",
-                "info,tailburn=debug",
+                "info,tailburn=debug,rdkafka::consumer=off",
                 "debug,tailburn=trace"
             ]
         );
