@@ -8,7 +8,7 @@ use crate::broker::{Broker, Place};
 use crate::log::hand_over;
 use crate::reference::{decisions, route};
 use crate::scenario::{OUT_OF_ORDERNESS_MS, Scenario};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use tailburn::log::Stream;
 use tailburn::model::outcome::Outcome;
 use tailburn::model::record::Topic;
@@ -33,6 +33,9 @@ pub struct Judged {
     pub met: usize,
     /// Decisions that records met though their partition had not been silent for so long.
     pub wrong: Vec<String>,
+    /// Of these, those that were made because a partition was not waited for any longer. Where something
+    /// keeps it from being read that may be right.
+    pub hasty: Vec<String>,
     pub events: usize,
     pub late_dropped: usize,
 }
@@ -41,8 +44,8 @@ pub struct Judged {
 struct Tracked {
     /// By repartition partition, what is to come.
     told: Vec<VecDeque<Told>>,
-    /// Some of it was not waited for.
-    is_incomplete: bool,
+    /// How far it was raised because it was not waited for any longer, silent or not.
+    not_waited_for: BTreeSet<Ms>,
     /// By offset, how far the blocks that end there said the watermark is.
     watermarks: Vec<(i64, Ms)>,
 }
@@ -62,7 +65,7 @@ pub fn judge(scenario: &Scenario, broker: &Broker) -> Result<Judged, String> {
 
 /// Reads the blocks of a source, and checks them by themselves.
 fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked, String> {
-    let mut tracked = Tracked { told: Vec::new(), is_incomplete: false, watermarks: Vec::new() };
+    let mut tracked = Tracked { told: Vec::new(), not_waited_for: BTreeSet::new(), watermarks: Vec::new() };
     for partition in 0..scenario.spread.partitions {
         let (mut told, mut next, mut watermark_ms) = (VecDeque::new(), i64::MIN, None);
         for (at, record) in broker.partition(Place::Output(Topic::Repartition, partition)).ever() {
@@ -87,7 +90,7 @@ fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked,
                     boundary_ms: event.boundary_ms,
                 });
             }
-            tracked.is_incomplete |= head.is_incomplete;
+            tracked.not_waited_for.extend(head.watermark_ms.filter(|_| head.is_incomplete));
             (next, watermark_ms) = (head.next_offset, head.watermark_ms);
             tracked.watermarks.extend(head.watermark_ms.map(|ms| (head.next_offset, ms)));
         }
@@ -127,7 +130,7 @@ fn follow(
     let mut route = route(scenario);
     let (mut largest_ms, mut raised_ms) = (None::<Ms>, Ms::MIN);
     let mut silence = Silence::new(scenario);
-    judged.met += usize::from(tracked.is_incomplete);
+    judged.met += usize::from(!tracked.not_waited_for.is_empty());
     let batch = broker.partition(Place::Input(source)).ever();
     let mut failed = None;
     hand_over(Stream::Input(source), &batch, &mut |_, record| {
@@ -153,7 +156,8 @@ fn follow(
                     if told.boundary_ms > least_ms && met_ms > raised_ms {
                         raised_ms = met_ms;
                         judged.met += 1;
-                        silence.judge(source, offset, judged);
+                        let is_hasty = tracked.not_waited_for.contains(&met_ms);
+                        silence.judge(source, offset, if is_hasty { &mut judged.hasty } else { &mut judged.wrong });
                     }
                 }
                 None => {
@@ -194,10 +198,10 @@ impl Silence {
     }
 
     /// A partition is passed over only where nothing came for `input.idle_timeout`.
-    fn judge(&mut self, source: u32, offset: i64, judged: &mut Judged) {
+    fn judge(&mut self, source: u32, offset: i64, wrong: &mut Vec<String>) {
         let silence_ms = std::mem::take(&mut self.longest_ms);
         if silence_ms < self.idle_ms {
-            judged.wrong.push(format!("input {source}: the record at {offset} met a decision after {silence_ms} ms"));
+            wrong.push(format!("input {source}: the record at {offset} met a decision after {silence_ms} ms"));
         }
     }
 }
@@ -226,7 +230,7 @@ fn judge_keyed(scenario: &Scenario, broker: &Broker, source: u32, judged: &mut J
             if is_incomplete_now {
                 silence.longest_ms = 0;
             } else {
-                silence.judge(source, record.offset, judged);
+                silence.judge(source, record.offset, &mut judged.wrong);
             }
         }
         route.apply(source, record, |outcome: &Outcome<'_>| {
