@@ -22,13 +22,6 @@ use std::time::Duration;
 /// How long a mark may take to become visible after its transaction was committed, at least.
 const PATIENCE_MS: Ms = 60_000;
 
-/// How long is waited for a mark where each task is written once in this interval. Who refuses at last
-/// has written back by then what it does have, and another one may have what is missing.
-const fn patience_ms(checkpoint_interval_ms: Ms) -> Ms {
-    let rounds_ms = 2 * checkpoint_interval_ms;
-    if rounds_ms > PATIENCE_MS { rounds_ms } else { PATIENCE_MS }
-}
-
 /// What a local store can be used for.
 pub enum Start {
     /// It has everything.
@@ -101,7 +94,9 @@ impl Restore {
         let reader = log.changelog(partition, from.as_ref().map_or(range.start, |(from, _)| *from))?;
         let had = from.map(|(_, mark)| mark);
         let applied = BTreeMap::new();
-        let patience_ms = patience_ms(checkpoint_interval_ms);
+        // Each task is written once in the interval. Who refuses at last has written back by then what it
+        // does have, and another one may have what is missing.
+        let patience_ms = PATIENCE_MS.max(2 * checkpoint_interval_ms);
         Ok(Restore { task, reader, target, had, reached: None, applied, range, waiting_since_ms: None, patience_ms })
     }
 

@@ -86,7 +86,6 @@ pub struct Tasks {
     rollups: BTreeMap<u32, Unit<Rollup>>,
     /// By input partition, in the order in which they were read.
     dead_letters: Vec<(u32, RecordOut)>,
-    steady_ms: Ms,
     changelog_bytes: u64,
 }
 
@@ -223,7 +222,6 @@ impl Tasks {
             rollups: BTreeMap::new(),
             samples: Samples::default(),
             dead_letters: Vec::new(),
-            steady_ms: 0,
             changelog_bytes: 0,
         }
     }
@@ -456,27 +454,26 @@ impl Tasks {
 
     /// Decides which of our partitions are passed over.
     pub fn decide(&mut self, paused: &[Stream], now: Now) {
-        self.steady_ms = now.steady_ms;
         let ours = self.ours();
         for source in ours.iter().copied() {
             if self.sources.is_read_to(source, self.position(source), now.steady_ms) {
                 self.caught_up(source);
             }
-            self.note(source, paused.contains(&Stream::Input(source)));
+            self.note(source, paused.contains(&Stream::Input(source)), now.steady_ms);
         }
         for raise in self.sources.decide(&ours, now) {
             self.raise(raise.source, raise.to_ms, raise.is_incomplete);
-            self.note(raise.source, false);
+            self.note(raise.source, false, now.steady_ms);
         }
         if self.sources.have_all_ended() {
             self.raise_to_the_end(&ours);
         }
     }
 
-    fn note(&mut self, source: u32, is_held: bool) {
+    fn note(&mut self, source: u32, is_held: bool, steady_ms: Ms) {
         let watermark = self.watermark(source);
         let watermark_ms = watermark.at_ms(self.setup.users.out_of_orderness_ms);
-        self.sources.note(source, watermark_ms, watermark.largest_ms().is_some(), is_held, self.steady_ms);
+        self.sources.note(source, watermark_ms, watermark.largest_ms().is_some(), is_held, steady_ms);
     }
 
     fn raise(&mut self, source: u32, to_ms: Ms, is_incomplete: bool) {

@@ -42,7 +42,7 @@ const TO_BE_SEEN: [&str; 14] = [
 
 impl Seen {
     fn count(&mut self, what: &'static str) {
-        debug_assert!(TO_BE_SEEN.contains(&what));
+        assert!(TO_BE_SEEN.contains(&what));
         *self.0.entry(what).or_default() += 1;
     }
 
@@ -86,6 +86,10 @@ pub struct History {
     written: u64,
     told: Vec<String>,
     seen: Seen,
+}
+
+fn record(value: &str) -> Record {
+    Record { key: None, value: Some(value.into()), headers: Vec::new(), timestamp_ms: 0 }
 }
 
 fn places() -> impl Iterator<Item = Place> {
@@ -190,22 +194,23 @@ impl History {
     }
 
     fn send(&mut self) {
-        let (at, place, value) = (self.holder(), self.place(), self.value());
-        let (name, epoch) = (self.holders[at].name, self.holders[at].epoch);
-        let record = Record { key: None, value: Some(value.clone().into()), headers: Vec::new(), timestamp_ms: 0 };
-        let model = self.model.send(name, epoch, place, record);
-        let real = self.real.send(&mut self.holders[at].real, place, &value);
-        let sent = self.same(format!("{name} of epoch {epoch} sends {value} to {place:?}"), model, real);
-        if sent.is_ok() {
+        let (at, place) = (self.holder(), self.place());
+        if self.send_of(at, place).is_ok() {
             self.seen.count("records sent");
         }
+    }
+
+    fn send_of(&mut self, at: usize, place: Place) -> Result<(), Denied> {
+        let (name, epoch, value) = (self.holders[at].name, self.holders[at].epoch, self.value());
+        let model = self.model.send(name, epoch, place, record(&value));
+        let real = self.real.send(&mut self.holders[at].real, place, &value);
+        self.same(format!("{name} of epoch {epoch} sends {value} to {place:?}"), model, real)
     }
 
     fn append(&mut self) {
         let (place, value) = (self.place(), self.value());
         self.tell(format!("somebody appends {value} to {place:?}"));
-        let record = Record { key: None, value: Some(value.clone().into()), headers: Vec::new(), timestamp_ms: 0 };
-        self.model.append(place, record);
+        self.model.append(place, record(&value));
         self.real.append(place, &value);
         self.seen.count("records of others");
     }
@@ -324,16 +329,12 @@ impl History {
 
     /// A transaction stays open for too long.
     fn give_up(&mut self) {
-        let (name, place, value) = (self.dice.pick(&PRODUCERS), self.place(), self.value());
+        let (name, place) = (self.dice.pick(&PRODUCERS), self.place());
         self.take_up(name, true);
-        let at = self.holders.len() - 1;
-        let epoch = self.holders[at].epoch;
-        let record = Record { key: None, value: Some(value.clone().into()), headers: Vec::new(), timestamp_ms: 0 };
-        let model = self.model.send(name, epoch, place, record);
-        let real = self.real.send(&mut self.holders[at].real, place, &value);
-        if self.same(format!("{name} of epoch {epoch} sends {value} to {place:?} and waits"), model, real).is_err() {
+        if self.send_of(self.holders.len() - 1, place).is_err() {
             return;
         }
+        self.tell(format!("{name} waits for too long"));
         self.model.time_out(name);
         self.settled();
         self.seen.count("transactions given up");
@@ -355,20 +356,23 @@ impl History {
     }
 
     /// Waits until the broker shows what the model shows.
-    fn settled(&mut self) {
+    fn until_same<T: PartialEq + fmt::Debug>(&self, what: &str, model: &T, real: impl Fn(&Real) -> T) {
         let deadline = Instant::now() + SETTLED_WITHIN;
-        for place in places() {
-            let model = self.view(place);
-            loop {
-                let real = self.real.view(place);
-                if real == model {
-                    break;
-                }
-                if Instant::now() > deadline {
-                    self.differs(&format!("{place:?}: the model shows {model:?}, the broker {real:?}"));
-                }
-                std::thread::sleep(Duration::from_millis(20));
+        loop {
+            let real = real(&self.real);
+            if real == *model {
+                return;
             }
+            if Instant::now() > deadline {
+                self.differs(&format!("{what}: the model shows {model:?}, the broker {real:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn settled(&self) {
+        for place in places() {
+            self.until_same(&format!("{place:?}"), &self.view(place), |real| real.view(place));
         }
     }
 
@@ -380,16 +384,7 @@ impl History {
             let is_stable = self.model.is_stable(&[stream]);
             let committed = self.model.group.committed(stream).map(|c| (c.next.0, c.metadata.clone()));
             let model = is_stable.then_some(committed);
-            let deadline = Instant::now() + SETTLED_WITHIN;
-            loop {
-                let real = self.real.committed_of(partition);
-                if real == model {
-                    break;
-                }
-                if Instant::now() > deadline {
-                    self.differs(&format!("committed of {stream:?}: the model says {model:?}, the broker {real:?}"));
-                }
-            }
+            self.until_same(&format!("committed of {stream:?}"), &model, |real| real.committed_of(partition));
             if !is_stable {
                 self.seen.count("unstable offsets");
             }

@@ -156,8 +156,9 @@ fn follow(
                     if told.boundary_ms > least_ms && met_ms > raised_ms {
                         raised_ms = met_ms;
                         judged.met += 1;
-                        let is_hasty = tracked.not_waited_for.contains(&met_ms);
-                        silence.judge(source, offset, if is_hasty { &mut judged.hasty } else { &mut judged.wrong });
+                        let is_incomplete = tracked.not_waited_for.contains(&met_ms);
+                        let wrong = if is_incomplete { &mut judged.hasty } else { &mut judged.wrong };
+                        silence.judge(source, offset, wrong);
                     }
                 }
                 None => {
@@ -227,11 +228,8 @@ fn judge_keyed(scenario: &Scenario, broker: &Broker, source: u32, judged: &mut J
         }
         if has_met {
             judged.met += 1;
-            if is_incomplete_now {
-                silence.longest_ms = 0;
-            } else {
-                silence.judge(source, record.offset, &mut judged.wrong);
-            }
+            let wrong = if is_incomplete_now { &mut judged.hasty } else { &mut judged.wrong };
+            silence.judge(source, record.offset, wrong);
         }
         route.apply(source, record, |outcome: &Outcome<'_>| {
             largest_ms = largest_ms.max(outcome.timestamp_ms);
