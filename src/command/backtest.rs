@@ -1,23 +1,21 @@
 //! `backtest`: what the SLOs would have said about recorded traffic.
 
+mod summary;
+
+use self::summary::{Summary, Tally};
 use super::files::{FileSource, JsonLines};
+use super::notices::Facts;
 use super::{Exit, Failure, Global, Outcome, assemble, decoder};
 use crate::codec::files::InputFile;
 use crate::codec::output::OutputFormat;
 use crate::config::{self, InputFormat};
 use crate::log::embedded::{EmbeddedLog, Source};
-use crate::model::outcome::Rejection;
-use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Moment;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::worker::Observer;
 use crate::worker::direct::DirectWorker;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,7 +95,10 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
     let mut tally = Tally::default();
     process(&mut worker, &mut tally)?;
-    let summary = Summary { worker: &worker, tally: &tally, out: &args.out, plain }.to_string();
+    let inputs: Vec<String> = args.inputs.iter().map(|path| path.display().to_string()).collect();
+    let (route, users) = (&worker.route, &worker.users);
+    let facts = Facts { settings: &settings, format, inputs: &inputs, slos: &slos, route, users };
+    let summary = Summary { facts, tally: &tally, out: &args.out, plain }.to_string();
     worker.log.into_sink().finish()?;
     // Nobody may be reading it any more; the files are what counts.
     let _ = std::io::stderr().write_all(summary.as_bytes());
@@ -133,94 +134,5 @@ fn process(worker: &mut DirectWorker<EmbeddedLog<JsonLines>>, tally: &mut Tally)
             progress.finish_and_clear();
             return Ok(());
         }
-    }
-}
-
-/// What was written, for the summary.
-#[derive(Default)]
-struct Tally {
-    statuses: u64,
-    alerts: BTreeMap<(String, String), u64>,
-    cohorts: u64,
-}
-
-impl Observer for Tally {
-    fn committed(&mut self, records: &[RecordOut]) {
-        for record in records {
-            match (record.topic, &record.value) {
-                (Topic::SloStatus, Some(_)) => self.statuses += 1,
-                (Topic::TailCohorts, Some(_)) => self.cohorts += 1,
-                (Topic::BurnAlerts, Some(value)) => self.count_alert(value),
-                _ => {}
-            }
-        }
-    }
-}
-
-impl Tally {
-    fn count_alert(&mut self, value: &[u8]) {
-        #[derive(Deserialize)]
-        struct Head {
-            severity: String,
-            state: String,
-        }
-        if let Ok(head) = serde_json::from_slice::<Head>(value) {
-            *self.alerts.entry((head.severity, head.state)).or_insert(0) += 1;
-        }
-    }
-}
-
-/// The summary for people.
-struct Summary<'a> {
-    worker: &'a DirectWorker<EmbeddedLog<JsonLines>>,
-    tally: &'a Tally,
-    out: &'a Path,
-    plain: bool,
-}
-
-impl Summary<'_> {
-    /// What to do where nothing came of the input.
-    fn advice(&self) -> Option<&'static str> {
-        let counts = &self.worker.users.counts;
-        let dead_letters: u64 = self.worker.route.dead_letters.iter().sum();
-        if counts.outcomes == 0 && dead_letters > 0 {
-            return Some("No record is an outcome: `tailburn check --input FILE --limit 5` says what each lacks.");
-        }
-        let is_nothing_counted = counts.good + counts.bad + counts.unclassified + counts.late_dropped == 0;
-        (counts.excluded > 0 && is_nothing_counted).then_some(
-            "No SLO counted an event, the `total` filters excluded all: `tailburn check --input FILE --limit 5` shows \
-             what decided.",
-        )
-    }
-}
-
-impl fmt::Display for Summary<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let users = &self.worker.users;
-        let counts = &users.counts;
-        writeln!(f, "outcomes      {} ({} users known at the end)", counts.outcomes, users.users_known())?;
-        writeln!(
-            f,
-            "verdicts      {} good, {} bad, {} unclassified, {} excluded; {} late, {} too late and dropped",
-            counts.good, counts.bad, counts.unclassified, counts.excluded, counts.late, counts.late_dropped
-        )?;
-        for (reason, count) in Rejection::ALL.iter().zip(&self.worker.route.dead_letters).filter(|(_, c)| **c > 0) {
-            writeln!(f, "dead letters  {count} {reason}")?;
-        }
-        writeln!(f, "statuses      {}", self.tally.statuses)?;
-        for ((severity, state), count) in &self.tally.alerts {
-            writeln!(f, "alerts        {count} {severity} {state}")?;
-        }
-        writeln!(f, "cohorts       {}", self.tally.cohorts)?;
-        if let Some(at_ms) = users.closed_ms() {
-            writeln!(f, "up to         {}", Moment(at_ms))?;
-        }
-        if let Some(advice) = self.advice() {
-            writeln!(f, "{advice}")?;
-        }
-        if self.plain {
-            writeln!(f, "User ids are written as they came (privacy.user_ids: hmac writes pseudonyms).")?;
-        }
-        writeln!(f, "Written to {}", self.out.display())
     }
 }

@@ -15,6 +15,7 @@ mod exit;
 mod files;
 pub mod generate;
 pub mod init;
+mod notices;
 pub mod observe;
 mod output;
 pub mod run;

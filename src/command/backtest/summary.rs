@@ -1,0 +1,93 @@
+//! The summary for people: what was read, what became of it, what was written, and what to do about it.
+//!
+//! Counts stand here; what they mean is said by [`notices`], which has a list to add to.
+
+use crate::command::notices::{self, Facts};
+use crate::model::outcome::Rejection;
+use crate::model::record::{RecordOut, Topic};
+use crate::model::time::Moment;
+use crate::worker::Observer;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// What was written.
+#[derive(Default)]
+pub(super) struct Tally {
+    statuses: u64,
+    alerts: BTreeMap<(String, String), u64>,
+    cohorts: u64,
+}
+
+impl Observer for Tally {
+    fn committed(&mut self, records: &[RecordOut]) {
+        for record in records {
+            match (record.topic, &record.value) {
+                (Topic::SloStatus, Some(_)) => self.statuses += 1,
+                (Topic::TailCohorts, Some(_)) => self.cohorts += 1,
+                (Topic::BurnAlerts, Some(value)) => self.count_alert(value),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn count_alert(&mut self, value: &[u8]) {
+        #[derive(Deserialize)]
+        struct Head {
+            severity: String,
+            state: String,
+        }
+        if let Ok(head) = serde_json::from_slice::<Head>(value) {
+            *self.alerts.entry((head.severity, head.state)).or_insert(0) += 1;
+        }
+    }
+}
+
+/// The summary.
+pub(super) struct Summary<'a> {
+    pub facts: Facts<'a>,
+    pub tally: &'a Tally,
+    pub out: &'a Path,
+    pub plain: bool,
+}
+
+impl Summary<'_> {
+    fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let users = self.facts.users;
+        let counts = &users.counts;
+        writeln!(f, "outcomes      {} ({} users known at the end)", counts.outcomes, users.users_known())?;
+        writeln!(
+            f,
+            "verdicts      {} good, {} bad, {} unclassified, {} excluded; {} late, {} too late and dropped",
+            counts.good, counts.bad, counts.unclassified, counts.excluded, counts.late, counts.late_dropped
+        )?;
+        for (reason, count) in Rejection::ALL.iter().zip(&self.facts.route.dead_letters).filter(|(_, c)| **c > 0) {
+            writeln!(f, "dead letters  {count} {reason}")?;
+        }
+        writeln!(f, "statuses      {}", self.tally.statuses)?;
+        for ((severity, state), count) in &self.tally.alerts {
+            writeln!(f, "alerts        {count} {severity} {state}")?;
+        }
+        writeln!(f, "cohorts       {}", self.tally.cohorts)?;
+        if let Some(at_ms) = users.closed_ms() {
+            writeln!(f, "up to         {}", Moment(at_ms))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.counts(f)?;
+        for notice in notices::about(&self.facts) {
+            writeln!(f, "! {notice}")?;
+        }
+        if self.plain {
+            writeln!(f, "User ids are written as they came (privacy.user_ids: hmac writes pseudonyms).")?;
+        }
+        writeln!(f, "Written to {}", self.out.display())
+    }
+}
