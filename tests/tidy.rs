@@ -209,8 +209,9 @@ fn all_sources() -> Vec<(String, String)> {
 fn alerts_ask_for_metrics_that_are_set() {
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
     let (alerts, names) = (read("ops/prometheus/alerts.yaml"), read("src/telemetry/names.rs"));
-    let setters =
-        ["observe.rs", "run/live.rs", "run/thread.rs"].map(|file| read(&format!("src/command/{file}"))).concat();
+    let setters = ["command/observe.rs", "command/run/live.rs", "command/run/thread.rs", "telemetry/figures.rs"]
+        .map(|file| read(&format!("src/{file}")))
+        .concat();
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let asked: std::collections::BTreeSet<&str> =
         alerts.split(|c| !is_part(c)).filter(|word| word.starts_with("tailburn_")).collect();

@@ -16,6 +16,7 @@ mod shared;
 mod summary;
 mod view;
 
+use super::observe::metrics_text;
 use super::{Exit, Failure, Global, Outcome, Printer, assemble};
 use crate::http::{self, Endpoints, HttpError, Server};
 use crate::model::duration;
@@ -179,7 +180,8 @@ fn server(args: &DemoArgs, shared: &Arc<Shared>) -> Result<Option<Server>, Failu
         Some(NONE) => return Ok(None),
         _ => telemetry::install_metrics().ok(),
     };
-    let render = move || metrics.as_ref().map_or_else(String::new, Metrics::render);
+    let board = Arc::clone(&shared.board);
+    let render = move || metrics.as_ref().map_or_else(String::new, |metrics| metrics_text(metrics, &board));
     let endpoints = Endpoints { board: Arc::clone(&shared.board), metrics: Arc::new(render) };
     let served = match &args.http {
         Some(listen) => http::serve(listen, endpoints),

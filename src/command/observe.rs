@@ -5,13 +5,11 @@ use super::Failure;
 use crate::codec::output::{Decoder, OutputFormat};
 use crate::http::{Board, Update};
 use crate::model::outcome::Rejection;
-use crate::model::output::SloStatus;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
-use crate::telemetry::names;
+use crate::telemetry::{self, Committed, Metrics, names};
 use crate::worker::{Figures, Observer};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the board has to know of an alert or a cohort.
@@ -21,21 +19,21 @@ struct Head {
     state: String,
 }
 
-/// What the metrics have to know of an alert.
-#[derive(Deserialize)]
-struct AlertHead {
-    slo: String,
-    severity: String,
-}
-
 pub struct Published {
     board: Arc<Board>,
     /// Reads Avro back into JSON for the board; JSON goes there as it is.
     decoder: Option<Decoder>,
-    /// Keys with a status, by SLO.
-    keys: BTreeMap<String, BTreeSet<String>>,
-    /// Ids of alerts that fire, by SLO and severity.
-    firing: BTreeMap<(String, String), BTreeSet<String>>,
+}
+
+/// The metrics' text: what was counted, and the figures that were committed last.
+pub fn metrics_text(metrics: &Metrics, board: &Board) -> String {
+    let (aggregates, firing) = (board.aggregates(), board.firing());
+    let figures = telemetry::figures(&Committed {
+        aggregates: &aggregates.iter().map(|json| &**json).collect::<Vec<_>>(),
+        firing: &firing.iter().map(|json| &**json).collect::<Vec<_>>(),
+        keys: &board.keys(),
+    });
+    metrics.render() + &figures
 }
 
 impl Published {
@@ -44,7 +42,7 @@ impl Published {
             OutputFormat::Json => None,
             OutputFormat::AvroRaw => Some(Decoder::new().map_err(anyhow::Error::from)?),
         };
-        Ok(Published { board, decoder, keys: BTreeMap::new(), firing: BTreeMap::new() })
+        Ok(Published { board, decoder })
     }
 
     /// What a record means for the board; `None` where the board does not show its topic.
@@ -100,55 +98,11 @@ impl Published {
         }
         metrics::gauge!(names::BOARD_OVERFLOWED).set(self.board.not_shown() as f64);
     }
-
-    /// Keys, alerts that fire and the figures of the aggregates.
-    fn note(&mut self, updates: &[Update]) {
-        let mut aggregates: BTreeMap<&str, &[u8]> = BTreeMap::new();
-        for update in updates {
-            match update {
-                Update::Status { key, json } => {
-                    self.note_key(key, true);
-                    if key.ends_with("|aggregate") {
-                        aggregates.insert(key, json);
-                    }
-                }
-                Update::Forget { key } => self.note_key(key, false),
-                Update::Alert { id, firing, json, .. } => self.note_alert(id, *firing, json),
-                Update::Cohort { .. } => {}
-            }
-        }
-        // Only the last status of a commit counts: the others were overtaken before anybody could look.
-        aggregates.into_values().filter_map(|json| serde_json::from_slice(json).ok()).for_each(|s| show(&s));
-    }
-
-    fn note_key(&mut self, key: &str, exists: bool) {
-        let slo = key.split('|').next().unwrap_or_default();
-        let keys = self.keys.entry(slo.to_owned()).or_default();
-        let changed = match exists {
-            true => !keys.contains(key) && keys.insert(key.to_owned()),
-            false => keys.remove(key),
-        };
-        if changed {
-            metrics::gauge!(names::KEYS, "slo" => slo.to_owned()).set(keys.len() as f64);
-        }
-    }
-
-    fn note_alert(&mut self, id: &str, firing: bool, json: &[u8]) {
-        let Ok(AlertHead { slo, severity }) = serde_json::from_slice(json) else { return };
-        let ids = self.firing.entry((slo.clone(), severity.clone())).or_default();
-        if firing {
-            ids.insert(id.to_owned())
-        } else {
-            ids.remove(id)
-        };
-        metrics::gauge!(names::ALERTS_FIRING, "slo" => slo, "severity" => severity).set(ids.len() as f64);
-    }
 }
 
 impl Observer for Published {
     fn committed(&mut self, records: &[RecordOut]) {
         let updates: Vec<Update> = records.iter().filter_map(|record| self.update(record)).collect();
-        self.note(&updates);
         self.board.publish(updates);
         for topic in Topic::OUTPUTS {
             let of_topic = records.iter().filter(|r| r.topic == topic);
@@ -159,26 +113,6 @@ impl Observer for Published {
                 metrics::counter!(names::RECORDS_WRITTEN, "topic" => topic.name()).increment(count);
                 metrics::counter!(names::BYTES_WRITTEN, "topic" => topic.name()).increment(bytes);
             }
-        }
-    }
-}
-
-/// The figures of an aggregate.
-fn show(status: &SloStatus) {
-    let gauge = |name: &'static str, figure: Option<f64>| {
-        if let Some(figure) = figure {
-            metrics::gauge!(name, "slo" => status.slo.clone()).set(figure);
-        }
-    };
-    let compliance = status.windows.iter().find(|w| w.window == status.compliance_window);
-    gauge(names::OBJECTIVE, Some(status.objective));
-    gauge(names::SLI, compliance.and_then(|w| w.sli));
-    gauge(names::BUDGET_REMAINING, status.budget_remaining);
-    gauge(names::USERS_BELOW_OBJECTIVE, status.users.last().map(|u| u.below_objective as f64));
-    for window in &status.windows {
-        if let Some(burn) = window.burn {
-            let labels = [("slo", status.slo.clone()), ("window", window.window.clone())];
-            metrics::gauge!(names::BURN_RATE, &labels).set(burn);
         }
     }
 }
@@ -220,16 +154,5 @@ mod tests {
             let update = update_of(Topic::TailCohorts, Some(&format!(r#"{{"id":"c1","state":"{state}"}}"#)));
             assert!(matches!(update, Some(Update::Cohort { open, .. }) if open == live), "{state}");
         }
-    }
-
-    #[test]
-    fn keys_and_alerts_are_counted_as_they_come_and_go() {
-        let mut published = Published::new(Arc::default(), OutputFormat::Json).expect("JSON needs no decoder");
-        let alert = |state: &str| format!(r#"{{"id":"a1","state":"{state}","slo":"checkout","severity":"page"}}"#);
-        published.committed(&[record(Topic::SloStatus, Some("{}")), record(Topic::BurnAlerts, Some(&alert("firing")))]);
-        let firing = ("checkout".to_owned(), "page".to_owned());
-        assert_eq!((published.keys["checkout"].len(), published.firing[&firing].len()), (1, 1));
-        published.committed(&[record(Topic::SloStatus, None), record(Topic::BurnAlerts, Some(&alert("resolved")))]);
-        assert_eq!((published.keys["checkout"].len(), published.firing[&firing].len()), (0, 0));
     }
 }

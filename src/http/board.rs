@@ -161,6 +161,31 @@ impl Board {
         self.read().statuses.refused.len()
     }
 
+    /// The latest statuses of the aggregate keys.
+    pub fn aggregates(&self) -> Vec<Arc<[u8]>> {
+        let inner = self.read();
+        inner.statuses.by_name.values().filter(|r| r.parts.is_aggregate()).map(|r| Arc::clone(&r.json)).collect()
+    }
+
+    /// The alerts that fire.
+    pub fn firing(&self) -> Vec<Arc<[u8]>> {
+        let inner = self.read();
+        inner.alerts.by_name.values().filter(|r| r.live).map(|r| Arc::clone(&r.json)).collect()
+    }
+
+    /// How many keys have a status, by SLO; those that found no room count, too.
+    pub fn keys(&self) -> BTreeMap<String, usize> {
+        let inner = self.read();
+        let mut counts = BTreeMap::new();
+        for record in inner.statuses.by_name.values() {
+            count(&mut counts, record.parts.slo());
+        }
+        for key in &inner.statuses.refused {
+            count(&mut counts, KeyParts::of(key).slo());
+        }
+        counts
+    }
+
     pub(super) fn page(&self, shelf: Shelf, filter: &Filter) -> Page {
         let inner = self.read();
         match shelf {
@@ -177,6 +202,16 @@ impl Board {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a text of the name only where it is new.
+fn count(counts: &mut BTreeMap<String, usize>, slo: &str) {
+    match counts.get_mut(slo) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(slo.to_owned(), 1);
+        }
     }
 }
 

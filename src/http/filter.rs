@@ -22,6 +22,14 @@ impl KeyParts {
         let tenant = parts.next().filter(|_| scope == "tenant").map(decoded);
         KeyParts { slo, scope, tenant }
     }
+
+    pub fn slo(&self) -> &str {
+        &self.slo
+    }
+
+    pub fn is_aggregate(&self) -> bool {
+        self.scope == "aggregate"
+    }
 }
 
 /// Undoes the encoding of keys. Keys are ours: a `%` always begins two hex digits of one ASCII character.
@@ -59,7 +67,14 @@ pub struct Filter {
 
 impl Filter {
     /// Reads a query; a parameter that means nothing here is an error, not ignored.
-    pub fn of(shelf: Shelf, mut query: BTreeMap<String, String>) -> Result<Filter, String> {
+    pub fn of(shelf: Shelf, parameters: Vec<(String, String)>) -> Result<Filter, String> {
+        let mut query = BTreeMap::new();
+        for (name, value) in parameters {
+            if query.contains_key(&name) {
+                return Err(format!("`{name}` stands there twice: ask for one value"));
+            }
+            query.insert(name, value);
+        }
         let filter = Filter {
             slo: query.remove("slo"),
             tenant: query.remove("tenant"),

@@ -3,7 +3,28 @@
 //! Such a request carries the page's host name. An address is no name, and `localhost` is ours. Where
 //! we listen for other machines, names are theirs to choose: a proxy or a service has one.
 
+use axum::extract::Request;
+use axum::http::{Version, header};
 use std::net::IpAddr;
+
+/// The one host that a request names, or what is wrong with it. HTTP/1.0 may name none.
+///
+/// Two headers, or a target and a header that differ, are refused: a proxy in front may have gone by the other.
+pub fn of(request: &Request) -> Result<Option<&str>, &'static str> {
+    let mut headers = request.headers().get_all(header::HOST).iter();
+    let header = headers.next().map(|h| h.to_str().unwrap_or_default());
+    if headers.next().is_some() {
+        return Err("this request has more than one Host header");
+    }
+    let target = request.uri().authority().map(|authority| authority.as_str());
+    match (target, header) {
+        (_, None) if request.version() > Version::HTTP_10 => Err("this request has no Host header"),
+        (Some(target), Some(header)) if !target.eq_ignore_ascii_case(header) => {
+            Err("this request names one host in its target and another one in its Host header")
+        }
+        (target, header) => Ok(target.or(header)),
+    }
+}
 
 /// Whether a request with this `Host` is meant for us. HTTP/1.0 has none, and no browser speaks it.
 pub fn is_ours(host: Option<&str>, listens_on_loopback: bool) -> bool {

@@ -5,6 +5,7 @@
 //! takes no orders: every request is a GET.
 
 mod board;
+mod connections;
 mod filter;
 mod host;
 mod reply;

@@ -26,8 +26,17 @@ pub fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
     with_body(status, JSON, format!("{value}\n"))
 }
 
+/// An error in the form that Prometheus' API has, too: a client finds `status` in whatever we answer.
 pub fn error(status: StatusCode, message: &str) -> Reply {
-    json(status, &json!({ "error": message }))
+    let kind = match status {
+        StatusCode::BAD_REQUEST => "bad_data",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+        _ => "internal",
+    };
+    json(status, &json!({ "status": "error", "errorType": kind, "error": message }))
 }
 
 /// A page around the records' own bytes: they are not read again, so they cannot change.

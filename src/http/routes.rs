@@ -12,7 +12,6 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 const ROOT: &str = concat!(
     "tailburn ",
@@ -25,12 +24,12 @@ const ROOT: &str = concat!(
     "  /livez  /readyz   for whoever starts and stops us\n",
 );
 
-type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
+type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
     Router::new()
         .route("/", get(|| async { reply::with_body(StatusCode::OK, reply::TEXT, ROOT) }))
-        .route("/livez", get(|| async { reply::with_body(StatusCode::OK, reply::TEXT, "ok\n") }))
+        .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Status) }))
@@ -42,13 +41,40 @@ pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
         .with_state(endpoints)
 }
 
+/// For connections above the cap: `/livez` and `/readyz`, and the advice to come again.
+pub fn probes(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
+    let busy = || async {
+        let message = "too many connections are open: only /livez and /readyz are answered now, try again soon";
+        let mut reply = reply::error(StatusCode::SERVICE_UNAVAILABLE, message);
+        reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+        reply
+    };
+    // One answer a connection: who asks next finds a place, or does not.
+    let closed = |mut reply: Reply| async {
+        reply.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        reply
+    };
+    Router::new()
+        .route("/livez", get(alive))
+        .route("/readyz", get(ready))
+        .fallback(busy)
+        .layer(middleware::from_fn(move |request, next| check_host(request, next, listens_on_loopback)))
+        .layer(middleware::map_response(closed))
+        .with_state(endpoints)
+}
+
 async fn check_host(request: Request, next: Next, listens_on_loopback: bool) -> Reply {
-    let host = request.headers().get(header::HOST).map(|h| h.to_str().unwrap_or_default());
-    if host::is_ours(host, listens_on_loopback) {
-        next.run(request).await
-    } else {
-        reply::error(StatusCode::FORBIDDEN, "the Host of this request is not ours: use localhost or the address")
+    match host::of(&request).map(|host| host::is_ours(host, listens_on_loopback)) {
+        Ok(true) => next.run(request).await,
+        Ok(false) => {
+            reply::error(StatusCode::FORBIDDEN, "the Host of this request is not ours: use localhost or the address")
+        }
+        Err(message) => reply::error(StatusCode::BAD_REQUEST, message),
     }
+}
+
+async fn alive() -> Reply {
+    reply::with_body(StatusCode::OK, reply::TEXT, "ok\n")
 }
 
 /// Ready = assigned and restored.

@@ -1,15 +1,12 @@
 //! The server's thread: it binds before it returns, and stops when it is told to.
 
 use super::board::Board;
+use super::connections::{self, Answers, Limits};
 use super::routes;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::watch;
-
-/// How long requests under way may take once the server is to stop.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// What the routes read.
 #[derive(Clone)]
@@ -36,17 +33,23 @@ pub struct Server {
 
 /// Binds `host:port` and serves from a thread of its own.
 pub fn serve(listen: &str, endpoints: Endpoints) -> Result<Server, HttpError> {
+    serve_within(listen, endpoints, Limits::of_this_process())
+}
+
+pub(super) fn serve_within(listen: &str, endpoints: Endpoints, limits: Limits) -> Result<Server, HttpError> {
     let bind = |source| HttpError::Bind { listen: listen.to_owned(), source };
     let listener = TcpListener::bind(listen).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     listener.set_nonblocking(true).map_err(HttpError::Start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Start)?;
     let (stop, stopped) = watch::channel(false);
-    let router = routes::router(endpoints, address.ip().is_loopback());
+    let is_local = address.ip().is_loopback();
+    let answers =
+        Answers { all: routes::router(endpoints.clone(), is_local), probes: routes::probes(endpoints, is_local) };
     let thread = std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
-            if let Err(error) = runtime.block_on(answer(listener, router, stopped)) {
+            if let Err(error) = runtime.block_on(answer(listener, answers, limits, stopped)) {
                 tracing::error!(%error, "the HTTP server stopped");
             }
         })
@@ -54,23 +57,15 @@ pub fn serve(listen: &str, endpoints: Endpoints) -> Result<Server, HttpError> {
     Ok(Server { address, stop, thread: Some(thread) })
 }
 
-async fn answer(listener: TcpListener, router: axum::Router, stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+async fn answer(
+    listener: TcpListener,
+    answers: Answers,
+    limits: Limits,
+    stopped: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let graceful = axum::serve(listener, router).with_graceful_shutdown(told(stopped.clone()));
-    let overdue = async {
-        told(stopped).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        result = graceful => result,
-        // A client that reads slowly does not keep the whole instance from leaving.
-        () = overdue => Ok(()),
-    }
-}
-
-async fn told(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which says the same.
-    let _ = stopped.wait_for(|stop| *stop).await;
+    connections::accept(listener, answers, limits, stopped).await;
+    Ok(())
 }
 
 impl Server {

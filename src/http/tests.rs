@@ -1,3 +1,5 @@
+use super::connections::Limits;
+use super::server::serve_within;
 use super::*;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -13,10 +15,29 @@ struct Running {
 
 impl Running {
     fn new(capacity: usize) -> Running {
+        Running::within(capacity, Limits::of_this_process())
+    }
+
+    fn within(capacity: usize, limits: Limits) -> Running {
         let board = Arc::new(Board::new(capacity));
         let metrics = Arc::new(|| "tailburn_tasks 1\n".to_owned());
         let endpoints = Endpoints { board: Arc::clone(&board), metrics };
-        Running { board, server: serve("127.0.0.1:0", endpoints).expect("a free port") }
+        Running { board, server: serve_within("127.0.0.1:0", endpoints, limits).expect("a free port") }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address()).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream
+    }
+
+    /// What is answered to these bytes, to the end of the connection.
+    fn answer(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        text
     }
 
     fn status(self, key: &str, json: &str) -> Running {
@@ -25,11 +46,7 @@ impl Running {
     }
 
     fn request(&self, method: &str, path: &str, host: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.server.address()).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sent");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("answered");
+        let text = self.answer(&format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
         let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
         (status, text.split_once("\r\n\r\n").expect("a body").1.to_owned())
     }
@@ -140,10 +157,148 @@ fn errors_are_json_and_say_what_is_wrong() {
         let (got, body) = running.get(path);
         let error: Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!(got, status, "{path}");
+        assert_eq!(error["status"], "error", "{path}: {body}");
+        assert!(error["errorType"].is_string(), "{path}: {body}");
         assert!(error["error"].as_str().is_some_and(|e| e.contains(part)), "{path}: {body}");
     }
-    assert_eq!(running.request("POST", "/api/v1/status", "localhost").0, 405);
-    assert_eq!(running.request("GET", "/api/v1/status", "evil.example").0, 403);
+    for (method, path, host, status) in [
+        ("POST", "/api/v1/status", "localhost", 405),
+        ("DELETE", "/api/v1/alerts", "localhost", 405),
+        ("BREW", "/api/v1/cohorts", "localhost", 405),
+        ("POST", "/api/v1/nothing", "localhost", 404),
+        ("GET", "/api/v1/status/", "localhost", 404),
+        ("GET", "/api/v1", "localhost", 404),
+        ("GET", "/api/v1/status?limit=%ff", "localhost", 400),
+        ("GET", "/api/v1/status?slo=a&slo=b", "localhost", 400),
+        ("GET", "/api/v1/status", "evil.example", 403),
+    ] {
+        let (got, body) = running.request(method, path, host);
+        let error: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{method} {path}: {e}: {body}"));
+        assert_eq!((got, &error["status"]), (status, &Value::from("error")), "{method} {path}: {body}");
+    }
+    let refused = running.answer("POST /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(refused.to_ascii_lowercase().contains("\r\nallow: get,head\r\n"), "{refused}");
+}
+
+#[test]
+fn a_request_names_one_host() {
+    let running = Running::new(1);
+    let status = |head: &str| {
+        let text = running.answer(&format!("{head}\r\nConnection: close\r\n\r\n"));
+        text.split(' ').nth(1).and_then(|s| s.parse::<u16>().ok())
+    };
+    for (head, expected) in [
+        ("GET /livez HTTP/1.1\r\nHost: localhost", 200),
+        ("GET /livez HTTP/1.1", 400),
+        ("GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: localhost", 400),
+        ("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: y\r\nHost: evil.example", 400),
+        ("GET /livez HTTP/1.0\r\nHost: localhost\r\nHost: localhost", 400),
+        ("GET /livez HTTP/1.0", 200),
+        ("GET /livez HTTP/1.0\r\nHost: evil.example", 403),
+        ("GET /livez HTTP/1.1\r\nHost:", 403),
+        ("GET http://localhost/livez HTTP/1.1\r\nHost: localhost", 200),
+        ("GET http://evil.example/livez HTTP/1.1\r\nHost: localhost", 400),
+        ("GET http://evil.example/livez HTTP/1.1\r\nHost: evil.example", 403),
+    ] {
+        assert_eq!(status(head), Some(expected), "{head:?}");
+    }
+}
+
+/// Short times, so that tests need not wait for long ones.
+fn quick(open: usize, probes: usize) -> Limits {
+    let (header, probe_header) = (Duration::from_millis(600), Duration::from_millis(300));
+    Limits { open, probes, header, probe_header, life: Duration::from_millis(1_200) }
+}
+
+/// Waits until the server closes the connection; what it sent before.
+fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 4_096]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return all,
+            Ok(n) => all.extend_from_slice(&buffer[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return all,
+            Err(e) => panic!("the connection is still open: {e}"),
+        }
+    }
+}
+
+#[test]
+fn idle_connections_never_keep_a_probe_from_its_answer() {
+    // As a process with 256 descriptors has it, and with the times of production.
+    let limits = Limits::of(Some(256));
+    let running = Running::within(1, limits);
+    running.board.set_phase(Phase::Live);
+    let idle: Vec<TcpStream> = (0..371).map(|_| running.connect()).collect();
+    for _ in 0..5 {
+        assert_eq!(running.get("/livez"), (200, "ok\n".into()));
+        assert_eq!(running.get("/readyz").0, 200);
+    }
+    let (status, body) = running.get("/api/v1/status");
+    let error: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!((status, &error["status"], &error["errorType"]), (503, &"error".into(), &"unavailable".into()));
+    drop(idle);
+}
+
+#[test]
+fn a_place_is_free_again_once_its_connection_was_idle_for_too_long() {
+    let running = Running::within(1, quick(2, 2));
+    let mut idle = [running.connect(), running.connect()];
+    assert_eq!(running.get("/").0, 503);
+    for stream in &mut idle {
+        assert_eq!(read_to_close(stream), b"");
+    }
+    assert_eq!(running.get("/").0, 200);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what is asserted is how long it takes")]
+fn a_header_byte_by_byte_a_long_wait_and_a_body_that_never_ends_are_cut_off() {
+    let drip = |stream: &mut TcpStream, bytes: &[u8]| {
+        let start = Instant::now();
+        for byte in bytes.iter().cycle() {
+            if stream.write_all(&[*byte]).is_err() || start.elapsed() > Duration::from_secs(8) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        start.elapsed()
+    };
+    let running = Running::within(1, quick(8, 2));
+    let mut header = running.connect();
+    header.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ").expect("sent");
+    assert!(drip(&mut header, b"y") < Duration::from_secs(3));
+
+    let mut waiting = running.connect();
+    waiting.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    let start = Instant::now();
+    assert!(read_to_close(&mut waiting).ends_with(b"ok\n"));
+    assert!(start.elapsed() < Duration::from_secs(3));
+
+    for head in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        let mut body = running.connect();
+        write!(body, "POST /api/v1/status HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n").expect("sent");
+        assert!(drip(&mut body, b"5\r\nhello\r\n") < Duration::from_secs(5), "{head}");
+    }
+}
+
+#[test]
+fn who_reads_too_slowly_gives_the_place_up() {
+    let running = Running::within(1_000, quick(1, 1));
+    let record = format!("\"{}\"", "x".repeat(40_000));
+    running
+        .board
+        .publish((0..1_000).map(|n| Update::Status { key: format!("s{n}|aggregate"), json: record.clone().into() }));
+    let mut slow = running.connect();
+    slow.write_all(b"GET /api/v1/status?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    let mut first = [0; 9];
+    slow.read_exact(&mut first).expect("it answers");
+    assert_eq!(running.get("/").0, 503);
+    // It is given up with all of its answer unread, of which the system holds a part.
+    #[expect(clippy::disallowed_methods, reason = "somebody who reads slowly waits")]
+    std::thread::sleep(Duration::from_millis(1_200) + Duration::from_secs(3));
+    assert_eq!(running.get("/").0, 200);
+    assert!(read_to_close(&mut slow).len() < 40_000_000);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 //! Metric names are constants, described once ([`names`]); workers count per batch, never per event.
 //! Standard output belongs to data: nothing here writes to it. No label ever holds a user's id.
 
+mod figures;
 mod logging;
 mod metrics;
 pub mod names;
 
+pub use figures::{Committed, figures};
 pub use logging::{LogFormat, LogOptions, abort_on_panic, allows_colour, init_logging};
 pub use metrics::{Metrics, MetricsError, install_metrics};

@@ -70,7 +70,8 @@ metrics! {
     KEYS = Gauge "tailburn_keys", "Keys with a status, by SLO.";
     /// Labels: `slo`, `severity`.
     ALERTS_FIRING = Gauge "tailburn_alerts_firing", "Burn-rate alerts that fire, by SLO and severity.";
-    /// The figures of the aggregate, so that a dashboard needs no other source. Label: `slo`.
+    /// The figures of the aggregate, so that a dashboard needs no other source. A figure that is null is absent.
+    /// Label: `slo`.
     SLI = Gauge "tailburn_slo_sli_ratio", "The SLI of the aggregate over the compliance window.";
     /// Label: `slo`.
     OBJECTIVE = Gauge "tailburn_slo_objective_ratio", "The objective.";
@@ -80,6 +81,12 @@ metrics! {
     BURN_RATE = Gauge "tailburn_slo_burn_rate", "The burn rate of the aggregate, by window.";
     /// Label: `slo`.
     USERS_BELOW_OBJECTIVE = Gauge "tailburn_slo_users_below_objective", "Users served below the objective, over the longest user window.";
+    /// Labels: `slo`, `state`. 1 for the state that holds, else 0.
+    STATE = Gauge "tailburn_slo_state", "1 for the state of the aggregate (ok, at_risk, breached, no_data), else 0.";
+    /// Labels: `slo`, `window`.
+    COVERAGE = Gauge "tailburn_slo_coverage_ratio", "The part of a window that the aggregate has been seen for.";
+    /// Label: `slo`.
+    STATUS_TIMESTAMP = Gauge "tailburn_slo_status_timestamp_seconds", "The time, in event time, of the status that these figures are from.";
     /// Keys the HTTP board could not hold.
     BOARD_OVERFLOWED = Gauge "tailburn_http_keys_not_shown", "Keys with a status that the HTTP API does not hold.";
 }

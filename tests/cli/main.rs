@@ -6,5 +6,6 @@ mod check;
 mod configuration;
 mod demo;
 mod init;
+mod metrics;
 mod program;
 mod usage;

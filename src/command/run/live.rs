@@ -7,7 +7,7 @@ use super::store::StateDir;
 use super::thread::WorkerThread;
 use super::{From, RunArgs};
 use crate::codec::output::OutputFormat;
-use crate::command::{Exit, Failure, Global, Outcome, assemble};
+use crate::command::{Exit, Failure, Global, Outcome, assemble, observe};
 use crate::config::{self, Settings};
 use crate::http::{Board, Endpoints, Phase, Server, serve};
 use crate::log::LogError;
@@ -37,7 +37,9 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
 
 fn listen(settings: &Settings, board: &Arc<Board>, metrics: telemetry::Metrics) -> Result<Option<Server>, Failure> {
     let Some(listen) = &settings.http.listen else { return Ok(None) };
-    let endpoints = Endpoints { board: Arc::clone(board), metrics: Arc::new(move || metrics.render()) };
+    let shown = Arc::clone(board);
+    let text = move || observe::metrics_text(&metrics, &shown);
+    let endpoints = Endpoints { board: Arc::clone(board), metrics: Arc::new(text) };
     let server = serve(listen, endpoints).map_err(anyhow::Error::from)?;
     tracing::info!("http://{} has /api/v1/status, /livez, /readyz and /metrics", server.address());
     Ok(Some(server))

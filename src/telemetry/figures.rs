@@ -1,0 +1,197 @@
+//! The figures of SLOs, as Prometheus' text: made anew for each scrape from the last committed records.
+//!
+//! A gauge that is set once keeps its value for ever. So these are no gauges: a figure that is null is
+//! not in the text, and a key that is forgotten has none.
+
+use super::names;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What a status says here. Fields that no metric shows are not read.
+#[derive(Deserialize)]
+struct Status {
+    slo: String,
+    at: String,
+    state: String,
+    objective: f64,
+    compliance_window: String,
+    budget_remaining: Option<f64>,
+    windows: Vec<Window>,
+    users: Vec<Users>,
+}
+
+#[derive(Deserialize)]
+struct Window {
+    window: String,
+    sli: Option<f64>,
+    burn: Option<f64>,
+    coverage: f64,
+}
+
+#[derive(Deserialize)]
+struct Users {
+    below_objective: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Alert {
+    slo: String,
+    severity: String,
+}
+
+const STATES: [&str; 4] = ["ok", "at_risk", "breached", "no_data"];
+const SEVERITIES: [&str; 3] = ["page", "ticket", "info"];
+
+/// What was committed last.
+pub struct Committed<'a> {
+    /// The statuses of the aggregate keys, as JSON.
+    pub aggregates: &'a [&'a [u8]],
+    /// The alerts that fire, as JSON.
+    pub firing: &'a [&'a [u8]],
+    /// Keys with a status, by SLO.
+    pub keys: &'a BTreeMap<String, usize>,
+}
+
+/// The samples of each family, in the order in which families are printed.
+#[derive(Default)]
+struct Families(BTreeMap<&'static str, Vec<(String, f64)>>);
+
+impl Families {
+    fn put(&mut self, name: &'static str, labels: &[(&str, &str)], figure: Option<f64>) {
+        let Some(figure) = figure else { return };
+        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        self.0.entry(name).or_default().push((labels.join(","), figure));
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, samples) in &self.0 {
+            let help = names::ALL.iter().find(|m| m.name == *name).map_or("", |m| m.help);
+            // Writing to a String cannot fail.
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+            for (labels, figure) in samples {
+                let _ = writeln!(text, "{name}{{{labels}}} {figure}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The metrics of the SLOs. What is no status or no alert is left out: nothing of ours is.
+pub fn figures(committed: &Committed<'_>) -> String {
+    let mut families = Families::default();
+    let mut firing: BTreeMap<(String, String), f64> = BTreeMap::new();
+    for status in committed.aggregates.iter().filter_map(|json| serde_json::from_slice(json).ok()) {
+        put_status(&mut families, &status);
+        for severity in SEVERITIES {
+            firing.insert((status.slo.clone(), severity.to_owned()), 0.0);
+        }
+    }
+    for Alert { slo, severity } in committed.firing.iter().filter_map(|json| serde_json::from_slice(json).ok()) {
+        *firing.entry((slo, severity)).or_default() += 1.0;
+    }
+    for ((slo, severity), count) in &firing {
+        families.put(names::ALERTS_FIRING, &[("slo", slo), ("severity", severity)], Some(*count));
+    }
+    for (slo, count) in committed.keys {
+        families.put(names::KEYS, &[("slo", slo)], Some(*count as f64));
+    }
+    families.text()
+}
+
+fn put_status(families: &mut Families, status: &Status) {
+    let slo = ("slo", status.slo.as_str());
+    let compliance = status.windows.iter().find(|w| w.window == status.compliance_window);
+    families.put(names::OBJECTIVE, &[slo], Some(status.objective));
+    families.put(names::SLI, &[slo], compliance.and_then(|w| w.sli));
+    families.put(names::BUDGET_REMAINING, &[slo], status.budget_remaining);
+    families.put(names::USERS_BELOW_OBJECTIVE, &[slo], status.users.last().and_then(|u| u.below_objective));
+    families.put(names::STATUS_TIMESTAMP, &[slo], seconds(&status.at));
+    for state in STATES {
+        families.put(names::STATE, &[slo, ("state", state)], Some(f64::from(u8::from(status.state == state))));
+    }
+    for window in &status.windows {
+        let labels = [slo, ("window", window.window.as_str())];
+        families.put(names::BURN_RATE, &labels, window.burn);
+        families.put(names::COVERAGE, &labels, Some(window.coverage));
+    }
+}
+
+fn seconds(time: &str) -> Option<f64> {
+    Some(time.parse::<jiff::Timestamp>().ok()?.as_millisecond() as f64 / 1_000.0)
+}
+
+/// A label's value as the text format has it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(slo: &str, state: &str, sli: Option<f64>, burn: Option<f64>) -> String {
+        let window = |name: &str| json!({"window": name, "sli": sli, "burn": burn, "coverage": 0.5, "good": 1.0});
+        json!({
+            "slo": slo, "at": "2026-01-05T10:00:30.000Z", "state": state, "objective": 0.999,
+            "compliance_window": "28d", "budget_remaining": sli, "users": [{"below_objective": 3}],
+            "windows": [window("5m"), window("28d")],
+        })
+        .to_string()
+    }
+
+    fn text(aggregates: &[String], firing: &[String]) -> String {
+        let bytes = |texts: &[String]| texts.iter().map(|t| t.clone().into_bytes()).collect::<Vec<_>>();
+        let (aggregates, firing) = (bytes(aggregates), bytes(firing));
+        let keys = BTreeMap::from([("a".to_owned(), 7)]);
+        figures(&Committed {
+            aggregates: &aggregates.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            firing: &firing.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            keys: &keys,
+        })
+    }
+
+    #[test]
+    fn every_figure_has_its_line_its_help_and_its_type() {
+        let alert = |severity: &str| json!({"slo": "a", "severity": severity}).to_string();
+        let text = text(&[status("a", "at_risk", Some(0.25), Some(750.0))], &[alert("page"), alert("page")]);
+        for line in [
+            "# HELP tailburn_slo_burn_rate The burn rate of the aggregate, by window.",
+            "# TYPE tailburn_slo_burn_rate gauge",
+            "tailburn_slo_burn_rate{slo=\"a\",window=\"5m\"} 750",
+            "tailburn_slo_coverage_ratio{slo=\"a\",window=\"28d\"} 0.5",
+            "tailburn_slo_sli_ratio{slo=\"a\"} 0.25",
+            "tailburn_slo_budget_remaining_ratio{slo=\"a\"} 0.25",
+            "tailburn_slo_objective_ratio{slo=\"a\"} 0.999",
+            "tailburn_slo_state{slo=\"a\",state=\"at_risk\"} 1",
+            "tailburn_slo_state{slo=\"a\",state=\"ok\"} 0",
+            "tailburn_slo_status_timestamp_seconds{slo=\"a\"} 1767607230",
+            "tailburn_slo_users_below_objective{slo=\"a\"} 3",
+            "tailburn_alerts_firing{slo=\"a\",severity=\"page\"} 2",
+            "tailburn_alerts_firing{slo=\"a\",severity=\"ticket\"} 0",
+            "tailburn_keys{slo=\"a\"} 7",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
+        }
+        assert_eq!(text.matches("# TYPE tailburn_slo_state gauge").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_figure_that_is_null_is_not_there_and_the_state_still_is() {
+        let text = text(&[status("a", "no_data", None, None)], &[]);
+        for gone in ["tailburn_slo_burn_rate", "tailburn_slo_sli_ratio", "tailburn_slo_budget_remaining_ratio"] {
+            assert!(!text.contains(gone), "{gone} in\n{text}");
+        }
+        assert!(text.contains("tailburn_slo_state{slo=\"a\",state=\"no_data\"} 1"), "{text}");
+        assert!(text.contains("tailburn_slo_coverage_ratio{slo=\"a\",window=\"5m\"} 0.5"), "{text}");
+    }
+
+    #[test]
+    fn a_name_cannot_break_out_of_its_label() {
+        let text = text(&[status("a\"b\\c\nd", "ok", Some(1.0), Some(0.0))], &[]);
+        assert!(text.contains(r#"tailburn_slo_sli_ratio{slo="a\"b\\c\nd"} 1"#), "{text}");
+    }
+}
