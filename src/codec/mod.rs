@@ -19,6 +19,7 @@ mod rfc3339;
 mod tree;
 
 pub use avro::{AvroSchemas, SchemaError};
+pub use clf::ClfShape;
 pub use limits::FieldLimits;
 pub use mapping::Mapping;
 
@@ -46,6 +47,8 @@ pub enum Format {
 #[derive(Debug, Default)]
 pub struct InputSettings {
     pub format: Format,
+    /// Of access logs.
+    pub clf_shape: ClfShape,
     /// The writers' schemas of Avro; `None`: raw records of the schema of record.
     pub avro_schemas: Option<AvroSchemas>,
     /// Fills in a tenant that is absent or empty.
@@ -99,12 +102,13 @@ pub struct Decoder {
 enum Source {
     Json,
     Avro(AvroSchemas),
-    Clf,
+    Clf(ClfShape),
 }
 
 impl Decoder {
     pub fn new(settings: InputSettings) -> Result<Decoder, CodecError> {
-        let InputSettings { format, avro_schemas, default_tenant, mapping, limits, max_future_skew_ms } = settings;
+        let InputSettings { format, clf_shape, avro_schemas, default_tenant, mapping, limits, max_future_skew_ms } =
+            settings;
         let (source, format_tenant) = match format {
             Format::Json => (Source::Json, None),
             Format::Avro => {
@@ -112,7 +116,7 @@ impl Decoder {
                 (Source::Avro(schemas.map_err(CodecError::SchemaOfRecord)?), None)
             }
             Format::Clf if !mapping.is_empty() => return Err(CodecError::MappingOfAccessLog),
-            Format::Clf => (Source::Clf, Some(clf::TENANT.to_owned())),
+            Format::Clf => (Source::Clf(clf_shape), Some(clf::TENANT.to_owned())),
         };
         let default_tenant = default_tenant.or(format_tenant);
         match default_tenant.as_ref().map(String::len) {
@@ -149,7 +153,7 @@ impl Decoder {
             (Source::Json, false) => self.mapping.apply(&json::parse_tree(record.value)?, limits),
             (Source::Avro(schemas), true) => avro::gather(record.value, schemas, limits)?,
             (Source::Avro(schemas), false) => self.mapping.apply(&avro::parse_tree(record.value, schemas)?, limits),
-            (Source::Clf, _) => clf::gather(record.value, limits)?,
+            (Source::Clf(shape), _) => clf::gather(record.value, *shape, limits)?,
         };
         Ok(())
     }

@@ -28,7 +28,7 @@ pub enum FileFormat {
     Jsonl,
     /// An Avro object container file
     Avro,
-    /// An access log in common or combined format
+    /// An access log in common or combined format (input.clf_shape: vhost_combined has a virtual host in front)
     Clf,
 }
 

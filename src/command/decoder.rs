@@ -3,8 +3,8 @@
 use super::Failure;
 use crate::codec::avro::SchemaError;
 use crate::codec::files::InputFile;
-use crate::codec::{AvroSchemas, CodecError, Decoder, FieldLimits, Format, InputSettings, Mapping};
-use crate::config::{Input, InputFormat};
+use crate::codec::{AvroSchemas, ClfShape, CodecError, Decoder, FieldLimits, Format, InputSettings, Mapping};
+use crate::config::{self, Input, InputFormat};
 
 /// Why the input's settings make no decoder, and the key to blame.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,10 @@ fn settings(
     };
     Ok(InputSettings {
         format: codec_format(format),
+        clf_shape: match input.clf_shape {
+            config::ClfShape::Combined => ClfShape::Combined,
+            config::ClfShape::VhostCombined => ClfShape::VhostCombined,
+        },
         avro_schemas,
         default_tenant: input.default_tenant.clone(),
         mapping,

@@ -22,8 +22,8 @@ pub use error::{ConfigErrors, Origin, Problem};
 pub use reader::Entry;
 pub use secret::redact;
 pub use settings::{
-    Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry, Settings,
-    State, Topics, UserIds,
+    ClfShape, Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry,
+    Settings, State, Topics, UserIds,
 };
 
 use layers::{EnvLayer, FileLayer, SetLayer};

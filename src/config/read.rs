@@ -2,8 +2,8 @@
 
 use super::reader::Reader;
 use super::settings::{
-    Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry, Settings,
-    State, Topics, UserIds,
+    ClfShape, Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry,
+    Settings, State, Topics, UserIds,
 };
 use crate::model::time::{MINUTE_MS, SECOND_MS};
 use std::path::PathBuf;
@@ -46,6 +46,7 @@ fn input(r: &mut Reader<'_>) -> Input {
     Input {
         topics: r.texts("input.topics", &["request-outcomes"]),
         format: r.choice("input.format", &InputFormat::ALL, InputFormat::Json),
+        clf_shape: r.choice("input.clf_shape", &ClfShape::ALL, ClfShape::Combined),
         avro_schema: r.nullable_path("input.avro_schema"),
         keyed_by_user: r.flag("input.keyed_by_user", false),
         default_tenant: r.nullable_text("input.default_tenant", None),

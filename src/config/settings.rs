@@ -37,10 +37,19 @@ pub enum InputFormat {
     Clf,
 }
 
+/// What stands in front of the time in a line of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClfShape {
+    Combined,
+    VhostCombined,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     pub topics: Vec<String>,
     pub format: InputFormat,
+    /// Of access logs.
+    pub clf_shape: ClfShape,
     /// For raw Avro; `None`: the schema of record.
     pub avro_schema: Option<PathBuf>,
     pub keyed_by_user: bool,
@@ -135,6 +144,11 @@ impl Default for Settings {
 impl InputFormat {
     pub const ALL: [(&'static str, InputFormat); 3] =
         [("json", InputFormat::Json), ("avro", InputFormat::Avro), ("clf", InputFormat::Clf)];
+}
+
+impl ClfShape {
+    pub const ALL: [(&'static str, ClfShape); 2] =
+        [("combined", ClfShape::Combined), ("vhost_combined", ClfShape::VhostCombined)];
 }
 
 impl OutputFormat {

@@ -63,7 +63,7 @@ pub fn dead_letter(topic: &str, partition: usize, offset: usize, line: &[u8], re
 pub fn decode(line: &[u8], format: Format) -> Result<Outcome, &'static str> {
     let record = match format {
         Format::JsonLines => serde_json::from_slice(line).ok(),
-        Format::AccessLog => std::str::from_utf8(line).ok().and_then(access_log_record),
+        Format::AccessLog => access_log_record(&String::from_utf8_lossy(line)),
     };
     let Some(Value::Object(record)) = record else { return Err("not_decodable") };
     let (fields, time_ms) = typed_fields(&record).ok_or("not_decodable")?;
@@ -134,37 +134,64 @@ fn attributes(map: &Map<String, Value>) -> Option<Map<String, Value>> {
 
 /// `host ident user [time] "request" status size ...`
 fn access_log_record(line: &str) -> Option<Value> {
-    let (address, rest) = line.split_once(' ')?;
-    let (_, rest) = rest.split_once('[')?;
-    let (time, rest) = rest.split_once("] \"")?;
+    let (front, time_ms, rest) = line.match_indices(" [").find_map(|(at, _)| {
+        let (time, rest) = line[at + 2..].split_once("] \"")?;
+        let time_ms = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", time).ok()?.to_timestamp().ok()?;
+        (time.len() == 26).then_some((&line[..at], time_ms.as_millisecond(), rest))
+    })?;
+    let [address, ident, user] = front.splitn(3, ' ').collect::<Vec<_>>()[..] else { return None };
+    if address.contains(',') || ident != "-" || user.starts_with("- ") || user.ends_with(" -") || !is_offset(line, rest)
+    {
+        return None;
+    }
     let request_end = (0..rest.len()).find(|i| rest.as_bytes()[*i] == b'"' && !rest[..*i].ends_with('\\'))?;
     let mut tail = rest[request_end + 1..].split_whitespace();
-    let (status, size) = (tail.next()?.parse::<i64>().ok()?, tail.next()?);
-    let time_ms = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", time).ok()?.to_timestamp().ok()?.as_millisecond();
-    let mut record = json!({"tenant": "default", "user": address, "timestamp": time_ms, "status": status});
-    if let Some(method) = rest[..request_end].split(' ').next().filter(|m| !m.is_empty() && *m != "-") {
-        record["operation"] = Value::from(method);
+    let (status, size) = (tail.next()?, tail.next()?);
+    let mut record = json!({"tenant": "default", "user": peer(address), "timestamp": time_ms, "attributes": {}});
+    record["status"] = status.parse::<i64>().ok().filter(|s| (100..600).contains(s)).into();
+    if user != "-" {
+        record["attributes"]["auth_user"] = Value::from(user);
     }
-    if let Some(request) = Some(&rest[..request_end]).filter(|r| r.contains(' ')) {
-        let mut words = request.split(' ').skip(1);
-        let path = words.next().unwrap_or_default().split(['?', '#']).next().unwrap_or_default();
+    let request: Vec<&str> = rest[..request_end].split_whitespace().collect();
+    if let [method, target, ..] = request[..]
+        && method != "-"
+    {
+        record["operation"] = Value::from(method);
+        let path = target.split(['?', '#']).next().unwrap_or_default();
+        let path = path
+            .split_once("://")
+            .map_or(path.to_owned(), |(_, rest)| format!("/{}", rest.split_once('/').map_or("", |(_, path)| path)));
         record["attributes"]["path"] = Value::from(path);
-        if let Some(protocol) = words.next() {
-            record["attributes"]["protocol"] = Value::from(protocol);
-        }
     }
     let mut rest = &rest[request_end + 1..];
     for name in ["referer", "user_agent"] {
         let Some((value, after)) = quoted(rest) else { break };
         rest = after;
-        if !matches!(value, "" | "-") {
-            record["attributes"][name] = Value::from(value);
-        }
+        record["attributes"][name] = Value::from(if value == "-" { "" } else { value });
     }
-    if size != "-" {
-        record["measures"] = json!({"bytes": size.parse::<f64>().ok()?});
+    if let Ok(bytes) = size.parse::<u64>() {
+        record["measures"] = json!({"bytes": bytes});
     }
     Some(record)
+}
+
+/// Whether the two digits in front of the bracket that closes the time are quarters of an hour.
+fn is_offset(line: &str, behind: &str) -> bool {
+    let minutes = line[..line.len() - behind.len() - 3].chars().rev().take(2).collect::<String>();
+    matches!(minutes.as_str(), "00" | "51" | "03" | "54")
+}
+
+/// A client as a user; what names no peer is none.
+fn peer(host: &str) -> Option<String> {
+    if matches!(host, "" | "-" | "unix" | "unix:" | "None" | "@") || host.starts_with('/') {
+        return None;
+    }
+    let address = |text: &str| text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok();
+    let without_port = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(name, _)| name);
+    match address(host).or_else(|| address(without_port?)) {
+        Some(found) => Some(found.to_canonical().to_string()),
+        None => Some(without_port.unwrap_or(host).to_owned()),
+    }
 }
 
 /// The next text in quotes, and what follows it; a backslash before a quote makes it part of the text.

@@ -1,0 +1,203 @@
+//! A line taken apart: `host ident user [time] "request" status size "referer" "user agent"`.
+//!
+//! A user's name may hold spaces and brackets, so the time is looked for and the rest follows from where
+//! it stands. What stands in front of it must be host, ident and user and nothing else: a virtual host,
+//! a list of addresses or a logger's prefix read as a host would make pages of nobody.
+
+use super::super::rfc3339::digits;
+use super::client::{self, Client};
+use super::time::{self, Stamp};
+use super::{ClfShape, request};
+use crate::model::time::Ms;
+
+/// The parts of a line, as they are written.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    /// Its name, without a port; `None` where the shape has none or nobody knows it.
+    pub vhost: Option<&'a [u8]>,
+    pub host: &'a [u8],
+    pub user: &'a [u8],
+    pub time_ms: Ms,
+    pub request: &'a [u8],
+    pub status: &'a [u8],
+    pub size: &'a [u8],
+    /// `None`: a line in common format.
+    pub referer: Option<&'a [u8]>,
+    pub user_agent: Option<&'a [u8]>,
+    /// What the server took, where it says so last in seconds, as nginx prints them.
+    pub request_time_ms: Option<f64>,
+}
+
+/// Where a line stops fitting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// No ` [` with a day, month, year, time and offset.
+    NoTime,
+    /// One that is no time: the 31st of February, an offset that no place has.
+    BadTime,
+    /// Other fields in front of the time than host, ident and user.
+    Front,
+    /// Something between the time and the request.
+    Between,
+    /// The request, the status or the size is missing.
+    Cut,
+}
+
+#[inline]
+pub(super) fn split(bytes: &[u8], shape: ClfShape) -> Result<Line<'_>, Misfit> {
+    let (front, time_ms, rest) = find_time(bytes)?;
+    let front = split_front(front, shape).ok_or(Misfit::Front)?;
+    let inside = rest.strip_prefix(b" \"").ok_or(if rest.len() < 2 { Misfit::Cut } else { Misfit::Between })?;
+    let (request, rest) = request::quoted_request(inside).ok_or(Misfit::Cut)?;
+    let (status, rest) = word(rest);
+    let (size, rest) = word(rest);
+    if size.is_empty() {
+        return Err(Misfit::Cut);
+    }
+    let (referer, rest) = quoted(rest);
+    let (user_agent, rest) = if referer.is_some() { quoted(rest) } else { (None, rest) };
+    Ok(Line {
+        vhost: front.vhost,
+        host: front.host,
+        user: front.user,
+        time_ms,
+        request,
+        status,
+        size,
+        referer,
+        user_agent,
+        request_time_ms: request_time_ms(rest),
+    })
+}
+
+/// The first ` [` that a time follows: what stands in front of it, the time, and what stands behind it.
+#[inline]
+fn find_time(bytes: &[u8]) -> Result<(&[u8], Ms, &[u8]), Misfit> {
+    let mut from = 0;
+    while let Some(found) = memchr::memchr(b'[', &bytes[from..]) {
+        let (open, inside) = (from + found, from + found + 1);
+        if open > 0 && bytes[open - 1] == b' ' {
+            match time::read(&bytes[inside..]) {
+                Stamp::At(time_ms, len) => return Ok((&bytes[..open - 1], time_ms, &bytes[inside + len..])),
+                Stamp::Unreadable => return Err(Misfit::BadTime),
+                Stamp::None => {}
+            }
+        }
+        from = inside;
+    }
+    Err(Misfit::NoTime)
+}
+
+/// What stands in front of the time.
+struct Front<'a> {
+    vhost: Option<&'a [u8]>,
+    host: &'a [u8],
+    user: &'a [u8],
+}
+
+#[inline]
+fn split_front(bytes: &[u8], shape: ClfShape) -> Option<Front<'_>> {
+    if shape == ClfShape::VhostCombined {
+        return behind_vhost(bytes);
+    }
+    let (host, rest) = cut(bytes)?;
+    let (ident, user) = cut(rest)?;
+    if host.is_empty() && ident != b"-" {
+        // A line that is indented; a server on a unix socket writes nothing as host, and then `-`.
+        return bytes.starts_with(b" ").then(|| split_front(bytes.trim_ascii_start(), shape)).flatten();
+    }
+    let fits =
+        !matches!(client::read(host), Client::Foreign) && (matches!((ident, user), (b"-", b"-")) || fit(ident, user));
+    fits.then_some(Front { vhost: None, host, user })
+}
+
+/// Nobody asks for an ident any more: where the line has a virtual host, `-` as ident tells the two
+/// shapes apart.
+fn behind_vhost(bytes: &[u8]) -> Option<Front<'_>> {
+    let (vhost, rest) = cut(bytes)?;
+    let (host, after) = cut(rest)?;
+    let (ident, user) = cut(after)?;
+    let (Client::Peer(_) | Client::Nobody) = client::read(vhost) else { return None };
+    let fits = ident == b"-" && !matches!(client::read(host), Client::Foreign) && fit(ident, user);
+    let name = client::without_port(vhost);
+    fits.then_some(Front { vhost: Some(name).filter(|name| !matches!(*name, b"" | b"-")), host, user })
+}
+
+/// Whether two texts are an ident and a user's name, which may hold spaces.
+fn fit(ident: &[u8], user: &[u8]) -> bool {
+    let has_ident = ident != b"-";
+    if has_ident && (ident.is_empty() || ident.iter().any(|b| matches!(b, b'.' | b':' | b',' | b'|' | b'/' | b'['))) {
+        return false;
+    }
+    if !user.contains(&b' ') {
+        return true;
+    }
+    if user.starts_with(b"- ") || user.ends_with(b" -") {
+        return false;
+    }
+    // `192.0.2.9 - joe` as a name: what stands in front of it is no host.
+    let mut was_address = false;
+    user.split(|b| *b == b' ').all(|word| {
+        let is_dash = word == b"-";
+        let fits = !(is_dash && (was_address || has_ident)) && !(has_ident && client::is_address(word));
+        was_address = client::is_address(word);
+        fits
+    })
+}
+
+/// Up to the next space, and what follows it.
+#[inline]
+fn cut(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(b' ', bytes)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}
+
+/// The next word; empty where there is none.
+#[inline]
+fn word(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let bytes = bytes.trim_ascii_start();
+    cut(bytes).unwrap_or((bytes, b""))
+}
+
+/// The next text in quotes, as the server wrote it: a quote inside it is `\"` and stays so. Without a
+/// closing quote the line was cut there, and nothing is known.
+#[inline]
+fn quoted(bytes: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let Some(inside) = bytes.trim_ascii_start().strip_prefix(b"\"") else { return (None, bytes) };
+    let is_end = |at: usize| matches!(inside.get(at + 1), None | Some(b' '));
+    match quotes(inside).find(|at| is_end(*at)) {
+        Some(end) => (Some(&inside[..end]), &inside[end + 1..]),
+        None => (None, b""),
+    }
+}
+
+/// Where the quotes stand that no backslash escapes.
+pub(super) fn quotes(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let at = from + memchr::memchr2(b'"', b'\\', bytes.get(from..)?)?;
+            if bytes[at] == b'"' {
+                from = at + 1;
+                return Some(at);
+            }
+            from = at + 2;
+        }
+    })
+}
+
+/// `0.123`, the last of the line and the only one behind its quoted texts: nginx's `$request_time`. With
+/// two numbers nobody knows which is which.
+#[inline]
+fn request_time_ms(rest: &[u8]) -> Option<f64> {
+    let mut rest = rest.trim_ascii_start();
+    while rest.starts_with(b"\"") {
+        let (text, after) = quoted(rest);
+        text?;
+        rest = after.trim_ascii_start();
+    }
+    let (seconds, fraction) = rest.split_at_checked(rest.len().checked_sub(4)?)?;
+    let millis = digits(fraction.strip_prefix(b".")?)?;
+    let is_number = (1..=9).contains(&seconds.len());
+    is_number.then(|| digits(seconds))?.map(|seconds| (seconds * 1_000 + millis) as f64)
+}
