@@ -12,6 +12,7 @@ pub mod partial;
 pub mod significance;
 pub mod sketch;
 pub mod status;
+pub mod tier;
 pub mod user_row;
 pub mod watermark;
 pub mod window;

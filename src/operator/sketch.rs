@@ -65,6 +65,12 @@ impl Sketch {
         Sketch { bins }
     }
 
+    /// Makes a sketch of bins in ascending order, each once.
+    pub fn from_sorted(bins: Vec<(i16, u64)>) -> Sketch {
+        debug_assert!(bins.is_sorted_by(|a, b| a.0 < b.0), "bins ascend");
+        Sketch { bins }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.bins.is_empty()
     }
@@ -78,6 +84,7 @@ impl Sketch {
     }
 
     /// Takes away what was added before.
+    #[cfg(test)]
     pub fn subtract(&mut self, other: &Sketch) {
         self.combine(other, u64::saturating_sub);
         self.bins.retain(|(_, weight)| *weight > 0);

@@ -213,7 +213,7 @@ fn window_fields(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, window
         sli: sli_of(&sum.counts),
         burn: burn_of(&sum.counts, facts.objective),
         coverage: coverage_of(now.at_ms, key.first_ms(), start_ms),
-        latency_ms: latency_of(&sum.latency),
+        latency_ms: latency_of(&key.windows.latency(facts.layout, window)),
     }
 }
 

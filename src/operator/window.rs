@@ -5,7 +5,8 @@
 //! (a *tier*).
 
 use super::partial::{Counts, EXEMPLARS, PaneDelta};
-use super::sketch::Sketch;
+use super::sketch::{Gathering, Sketch};
+use super::tier::{SliceRef, Tier};
 use crate::model::output::Exemplar;
 use crate::model::slo::Slo;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to, slice_ms, window_start};
@@ -54,6 +55,12 @@ impl Layout {
         Layout { windows_ms, compliance, hour, tiers_ms, tier_keeps_ms, tier_of }
     }
 
+    /// The tier of a window, and the length of its slices.
+    fn tier(&self, window: usize) -> (usize, Ms) {
+        let tier = self.tier_of[window];
+        (tier, self.tiers_ms[tier])
+    }
+
     pub fn index_of(&self, window_ms: Ms) -> Option<usize> {
         self.windows_ms.iter().position(|w| *w == window_ms)
     }
@@ -74,33 +81,24 @@ pub struct Starts {
     tiers_ms: Vec<Ms>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Slice {
-    start_ms: Ms,
-    counts: Counts,
-    latency: Sketch,
-    exemplars: Vec<(u64, Exemplar)>,
-}
-
 /// The running sum of one window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WindowSum {
     start_ms: Ms,
     pub counts: Counts,
-    pub latency: Sketch,
 }
 
 /// All windows of one key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Windows {
-    tiers: Vec<VecDeque<Slice>>,
+    tiers: Vec<Tier>,
     sums: Vec<WindowSum>,
 }
 
 impl Windows {
     pub fn new(layout: &Layout) -> Windows {
         Windows {
-            tiers: vec![VecDeque::new(); layout.tiers_ms.len()],
+            tiers: vec![Tier::default(); layout.tiers_ms.len()],
             sums: vec![WindowSum::default(); layout.windows_ms.len()],
         }
     }
@@ -118,70 +116,56 @@ impl Windows {
             }
             let before_ms = std::mem::replace(&mut sum.start_ms, start_ms);
             if sum.counts.events > 0 {
-                let slices = &self.tiers[layout.tier_of[window]];
-                let first = slices.partition_point(|s| s.start_ms < before_ms);
-                for slice in slices.range(first..).take_while(|s| s.start_ms < start_ms) {
-                    sum.counts.subtract(&slice.counts);
-                    sum.latency.subtract(&slice.latency);
-                }
+                let (tier, slice_ms) = layout.tier(window);
+                let leave = self.tiers[tier].slices_from(before_ms.div_euclid(slice_ms));
+                leave.take_while(|s| s.number * slice_ms < start_ms).for_each(|s| sum.counts.subtract(&s.counts()));
             }
         }
-        for (slices, keep_from_ms) in self.tiers.iter_mut().zip(&starts.tiers_ms) {
-            while slices.front().is_some_and(|s| s.start_ms < *keep_from_ms) {
-                slices.pop_front();
-            }
+        for ((tier, keep_from_ms), slice_ms) in self.tiers.iter_mut().zip(&starts.tiers_ms).zip(&layout.tiers_ms) {
+            tier.drop_before(keep_from_ms.div_euclid(*slice_ms));
         }
     }
 
     /// Adds what became visible in one pane of event time. The windows stand at the same boundary.
     pub fn add(&mut self, layout: &Layout, starts: &Starts, pane: &PaneDelta) {
-        for (tier, slices) in self.tiers.iter_mut().enumerate() {
-            if pane.start_ms >= starts.tiers_ms[tier] {
-                let slice = slice_at(slices, floor_to(pane.start_ms, layout.tiers_ms[tier]));
-                slice.counts.add(&pane.counts);
-                slice.latency.add(&pane.latency);
-                keep_smallest(&mut slice.exemplars, &pane.exemplars);
+        for (index, tier) in self.tiers.iter_mut().enumerate() {
+            if pane.start_ms >= starts.tiers_ms[index] {
+                tier.add(pane.start_ms.div_euclid(layout.tiers_ms[index]), pane);
             }
         }
-        for sum in self.sums.iter_mut().filter(|s| pane.start_ms >= s.start_ms) {
-            sum.counts.add(&pane.counts);
-            sum.latency.add(&pane.latency);
-        }
+        self.sums.iter_mut().filter(|s| pane.start_ms >= s.start_ms).for_each(|sum| sum.counts.add(&pane.counts));
     }
 
     /// The first boundary at which a slice with events leaves a window; `None`: all are empty.
     pub fn next_expiry_ms(&self, layout: &Layout) -> Option<Ms> {
         let of_window = |(window, sum): (usize, &WindowSum)| {
-            let slices = &self.tiers[layout.tier_of[window]];
-            let first = slices.partition_point(|s| s.start_ms < sum.start_ms);
-            let oldest = slices.get(first).filter(|_| sum.counts.events > 0)?;
-            Some(floor_to(oldest.start_ms + layout.windows_ms[window], PANE_MS) + PANE_MS)
+            if sum.counts.events == 0 {
+                return None;
+            }
+            let oldest_ms = self.window_slices(layout, window).next().map(|s| s.number * layout.tier(window).1)?;
+            Some(floor_to(oldest_ms + layout.windows_ms[window], PANE_MS) + PANE_MS)
         };
         self.sums.iter().enumerate().filter_map(of_window).min()
     }
 
+    fn window_slices(&self, layout: &Layout, window: usize) -> impl Iterator<Item = SliceRef<'_>> {
+        let (tier, slice_ms) = layout.tier(window);
+        self.tiers[tier].slices_from(self.sums[window].start_ms.div_euclid(slice_ms))
+    }
+
+    /// The latencies of a window, added up from its slices.
+    pub fn latency(&self, layout: &Layout, window: usize) -> Sketch {
+        let mut all = Gathering::default();
+        self.window_slices(layout, window).for_each(|slice| slice.gather_latency(&mut all));
+        all.into_sketch()
+    }
+
     /// The bad events with the smallest hash in a window.
     pub fn exemplars(&self, layout: &Layout, window: usize) -> Vec<Exemplar> {
-        let start_ms = self.sums[window].start_ms;
         let mut kept = Vec::new();
-        for slice in self.tiers[layout.tier_of[window]].iter().filter(|s| s.start_ms >= start_ms) {
-            keep_smallest(&mut kept, &slice.exemplars);
-        }
+        self.window_slices(layout, window).for_each(|slice| keep_smallest(&mut kept, &slice.exemplars()));
         kept.into_iter().map(|(_, exemplar)| exemplar).collect()
     }
-}
-
-/// The slice that starts at `start_ms`, made where it is missing; mostly it is the last one.
-fn slice_at(slices: &mut VecDeque<Slice>, start_ms: Ms) -> &mut Slice {
-    let at = match slices.back() {
-        Some(last) if last.start_ms == start_ms => slices.len() - 1,
-        Some(last) if last.start_ms > start_ms => slices.partition_point(|s| s.start_ms < start_ms),
-        _ => slices.len(),
-    };
-    if slices.get(at).is_none_or(|s| s.start_ms != start_ms) {
-        slices.insert(at, Slice { start_ms, ..Slice::default() });
-    }
-    &mut slices[at]
 }
 
 /// What of an example is not in its hash.

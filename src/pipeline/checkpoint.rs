@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The version of the values written here.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
