@@ -92,11 +92,11 @@ impl Field {
     pub(super) const fn expects(self) -> &'static str {
         match self {
             Field::Timestamp => "a time: epoch milliseconds as an integer, or RFC 3339 text",
-            Field::Status => "an integer, or text that is one",
+            Field::Status => "an integer",
             Field::LatencyMs | Field::Weight => "a number",
             Field::Measures => "an object of numbers",
             Field::Attributes => "an object of texts, numbers and booleans",
-            _ => "text",
+            _ => "text or an integer",
         }
     }
 

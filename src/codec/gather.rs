@@ -2,11 +2,15 @@
 //! reasons for a dead letter in their order (contract, section 1).
 //!
 //! A decoder hands over values in the record's order and reads nothing back; the verdict falls once,
-//! in [`Gathered::finish`], because a later value of the same name replaces an earlier one, errors
+//! in [`Gathered::finish`], because a later value of the same name replaces an earlier one, faults
 //! included, and because the first reason in the contract's order wins, not the first one met.
+//!
+//! Only the tenant, the time, the weight and the size of the user's id can make a dead letter here.
+//! Any other value that a field cannot take is a [`Fault`]: absent, counted, and the event stays.
 
+use super::fault::{Fault, Problem};
 use super::field::{Field, Scalar};
-use super::{FieldLimits, Rejected, rfc3339};
+use super::{FieldLimits, Rejected, numeric, odd_time, rfc3339};
 use crate::model::outcome::{Outcome, Pairs, Rejection, WEIGHT_ONE};
 use crate::model::time::Ms;
 use std::borrow::Cow;
@@ -17,6 +21,8 @@ const YEAR_2000_MS: Ms = 946_684_800_000;
 const LAST_TIME_MS: Ms = 253_402_300_799_999;
 const WEIGHT_MIN: f64 = 1e-6;
 const WEIGHT_MAX: f64 = 1e6;
+/// So many faults of single names are kept of a record, whatever it holds.
+const NAMED_FAULTS_MAX: usize = 16;
 
 /// What a verdict needs beside the record's own fields.
 pub(super) struct Rules<'a> {
@@ -33,14 +39,8 @@ pub(super) struct Gathered<'a> {
     outcome: Outcome<'a>,
     timestamp_ms: Option<Ms>,
     weight: Option<f64>,
-    /// Fields whose last value is of a wrong type ([`Field::bit`]).
-    wrong: u32,
-    /// Fields that hold more names than their limit.
-    crowded: u32,
-    /// An attribute was an infinite number or NaN (which has no text).
-    attribute_not_finite: bool,
-    /// Attributes and measures whose last value is of a wrong type. Empty unless a record is bad.
-    wrong_names: Vec<(Field, Cow<'a, str>)>,
+    /// What no field could take. Empty unless something is odd, so that asking costs nothing.
+    faults: Vec<Fault<'a>>,
 }
 
 impl<'a> Gathered<'a> {
@@ -51,23 +51,26 @@ impl<'a> Gathered<'a> {
         new
     }
 
-    /// Takes a field's value. `measures` and `attributes` come name by name ([`Self::begin`]).
+    /// Takes a field's value, or notes that it cannot; either replaces what was there before.
+    /// `measures` and `attributes` come name by name ([`Self::begin`]).
     #[inline]
     pub fn set(&mut self, field: Field, value: Scalar<'a>) {
+        if !self.faults.is_empty() {
+            self.forgive(field);
+        }
         let taken = match field {
             Field::Timestamp => self.set_timestamp(value),
-            Field::Status => self.set_status(value),
-            Field::LatencyMs => number(value).map(|n| self.outcome.latency_ms = n),
-            Field::Weight => number(value).map(|n| self.weight = n),
+            Field::Status => Self::taken(&mut self.outcome.status, numeric::integer(&value), value),
+            Field::LatencyMs => Self::taken(&mut self.outcome.latency_ms, numeric::finite(&value), value),
+            Field::Weight => Self::taken(&mut self.weight, numeric::double(&value), value),
             Field::Measures | Field::Attributes => {
-                self.clear(field);
-                matches!(value, Scalar::Null).then_some(())
+                self.begin(field);
+                if matches!(value, Scalar::Null) { Ok(()) } else { Err(value) }
             }
             _ => self.set_text(field, value),
         };
-        match taken {
-            Some(()) => self.wrong &= !field.bit(),
-            None => self.wrong |= field.bit(),
+        if let Err(value) = taken {
+            self.fault(field, None, Problem::Value(value));
         }
     }
 
@@ -75,7 +78,7 @@ impl<'a> Gathered<'a> {
     pub fn takes(field: Field, value: Scalar<'_>) -> bool {
         let mut probe = Gathered::new();
         probe.set(field, value);
-        probe.wrong == 0
+        probe.faults.is_empty()
     }
 
     /// The outcome, once it is finished.
@@ -83,23 +86,21 @@ impl<'a> Gathered<'a> {
         self.outcome
     }
 
+    /// What is absent because its field could not take it, once the outcome is finished.
+    #[inline]
+    pub fn take_faults(&mut self) -> Vec<Fault<'a>> {
+        std::mem::take(&mut self.faults)
+    }
+
     /// Starts `measures` or `attributes` anew: a second object of that name replaces the first.
     #[inline]
     pub fn begin(&mut self, field: Field) {
-        self.wrong &= !field.bit();
-        self.clear(field);
-    }
-
-    #[inline]
-    fn clear(&mut self, field: Field) {
-        self.crowded &= !field.bit();
-        if !self.wrong_names.is_empty() {
-            self.wrong_names.retain(|(f, _)| *f != field);
+        if !self.faults.is_empty() {
+            self.forgive(field);
         }
         if field == Field::Measures {
             self.outcome.measures.clear();
         } else {
-            self.attribute_not_finite = false;
             self.outcome.attributes.clear();
         }
     }
@@ -108,83 +109,87 @@ impl<'a> Gathered<'a> {
     #[inline]
     pub fn attribute(&mut self, name: Cow<'a, str>, value: Scalar<'a>, limits: &FieldLimits) {
         let text = match value {
-            Scalar::Text(text) => Some(text),
-            Scalar::Number(n) => {
-                self.attribute_not_finite |= !n.is_finite();
-                Some(Cow::Borrowed(n.text))
+            Scalar::Text(text) => text,
+            Scalar::Number(n) if n.is_finite() => Cow::Borrowed(n.text),
+            Scalar::Bool(b) => Cow::Borrowed(if b { "true" } else { "false" }),
+            Scalar::Long(n) => Cow::Owned(n.to_string()),
+            Scalar::Double(n) if n.is_finite() => Cow::Owned(format!("{n:?}")),
+            Scalar::Time(t) => Cow::Owned(crate::model::time::Moment(t).to_string()),
+            Scalar::Null => return self.leave_out(Field::Attributes, &name),
+            Scalar::Number(_) | Scalar::Double(_) | Scalar::Other => {
+                return self.name_fault(Field::Attributes, name, Problem::Value(value));
             }
-            Scalar::Bool(b) => Some(Cow::Borrowed(if b { "true" } else { "false" })),
-            Scalar::Long(n) => Some(Cow::Owned(n.to_string())),
-            Scalar::Double(n) => {
-                self.attribute_not_finite |= !n.is_finite();
-                Some(Cow::Owned(format!("{n:?}")))
-            }
-            Scalar::Time(t) => Some(Cow::Owned(crate::model::time::Moment(t).to_string())),
-            Scalar::Null => None,
-            Scalar::Other => return self.wrong_name(Field::Attributes, name),
         };
-        self.right_name(Field::Attributes, &name);
-        let crowded = put(&mut self.outcome.attributes, name, text, limits.attributes);
-        self.crowded |= if crowded { Field::Attributes.bit() } else { 0 };
+        let (bytes, limit) = (text.len(), limits.attribute_value_bytes);
+        if bytes > limit {
+            return self.name_fault(Field::Attributes, name, Problem::TooLong { bytes, limit });
+        }
+        if self.admits(Field::Attributes, &name, limits)
+            && !put(&mut self.outcome.attributes, name, text, limits.attributes)
+        {
+            self.crowded(Field::Attributes, limits.attributes);
+        }
     }
 
     /// Takes one measure; null is absent.
     #[inline]
     pub fn measure(&mut self, name: Cow<'a, str>, value: Scalar<'a>, limits: &FieldLimits) {
-        let Some(number) = number(value) else { return self.wrong_name(Field::Measures, name) };
-        self.right_name(Field::Measures, &name);
-        let crowded = put(&mut self.outcome.measures, name, number, limits.measures);
-        self.crowded |= if crowded { Field::Measures.bit() } else { 0 };
+        let number = match numeric::finite(&value) {
+            Some(Some(number)) => number,
+            Some(None) => return self.leave_out(Field::Measures, &name),
+            None => return self.name_fault(Field::Measures, name, Problem::Value(value)),
+        };
+        if self.admits(Field::Measures, &name, limits)
+            && !put(&mut self.outcome.measures, name, number, limits.measures)
+        {
+            self.crowded(Field::Measures, limits.measures);
+        }
     }
 
     /// The outcome, or the first reason in the contract's order why it is none. It stays in place: an
     /// outcome is near a kilobyte, and moving it costs as much as reading it.
     #[inline]
     pub fn finish(&mut self, rules: &Rules<'a>) -> Result<&Outcome<'a>, Rejected> {
-        if self.wrong != 0 || !self.wrong_names.is_empty() {
-            return Err(self.wrong_type());
+        if !self.faults.is_empty() {
+            self.check_readable()?;
         }
-        self.check_readable_time(rules)?;
+        self.check_writable_time(rules)?;
         self.fill_tenant(rules)?;
         self.check_time(rules)?;
-        self.check_finite()?;
         self.set_weight()?;
         self.check_sizes(rules.limits)?;
         Ok(&self.outcome)
     }
 
+    /// Puts what was found of a value in its place; the value itself comes back where it is of no use.
     #[inline]
-    fn set_timestamp(&mut self, value: Scalar<'a>) -> Option<()> {
-        self.timestamp_ms = match value {
-            Scalar::Null => None,
+    fn taken<T>(place: &mut Option<T>, found: Option<Option<T>>, value: Scalar<'a>) -> Result<(), Scalar<'a>> {
+        let readable = found.is_some();
+        *place = found.flatten();
+        if readable { Ok(()) } else { Err(value) }
+    }
+
+    #[inline]
+    fn set_timestamp(&mut self, value: Scalar<'a>) -> Result<(), Scalar<'a>> {
+        let found = match &value {
+            Scalar::Null => Some(None),
             // An integer past 64 bits is a time all the same: one far away.
-            Scalar::Number(n) => Some(n.as_integer_saturating()?),
-            Scalar::Long(n) | Scalar::Time(n) => Some(n),
-            Scalar::Text(text) => Some(rfc3339::parse(&text)?),
-            Scalar::Bool(_) | Scalar::Double(_) | Scalar::Other => return None,
+            Scalar::Number(n) => n.as_integer_saturating().map(Some),
+            Scalar::Long(n) | Scalar::Time(n) => Some(Some(*n)),
+            Scalar::Text(text) => rfc3339::parse(text).map(Some),
+            Scalar::Bool(_) | Scalar::Double(_) | Scalar::Other => None,
         };
-        Some(())
+        Self::taken(&mut self.timestamp_ms, found, value)
     }
 
     #[inline]
-    fn set_status(&mut self, value: Scalar<'a>) -> Option<()> {
-        self.outcome.status = match value {
-            Scalar::Null => None,
-            Scalar::Number(n) => Some(n.as_i64()?),
-            Scalar::Long(n) => Some(n),
-            // FromStr of an integer takes digits and one sign, no spaces: what is meant here.
-            Scalar::Text(text) => Some(text.parse().ok()?),
-            _ => return None,
-        };
-        Some(())
-    }
-
-    #[inline]
-    fn set_text(&mut self, field: Field, value: Scalar<'a>) -> Option<()> {
-        let text = match value {
-            Scalar::Text(text) => Some(text),
-            Scalar::Null => None,
-            _ => return None,
+    fn set_text(&mut self, field: Field, value: Scalar<'a>) -> Result<(), Scalar<'a>> {
+        let (text, taken) = match value {
+            Scalar::Text(text) => (Some(text), Ok(())),
+            Scalar::Null => (None, Ok(())),
+            Scalar::Number(n) if n.is_integer() => (Some(Cow::Borrowed(n.text)), Ok(())),
+            Scalar::Long(n) => (Some(Cow::Owned(n.to_string())), Ok(())),
+            other => (None, Err(other)),
         };
         let o = &mut self.outcome;
         match field {
@@ -198,44 +203,88 @@ impl<'a> Gathered<'a> {
             Field::EventId => o.event_id = text,
             Field::Journey => o.journey = text,
             Field::Step => o.step = text,
-            _ => return None,
+            // Set by others.
+            Field::Timestamp
+            | Field::Status
+            | Field::LatencyMs
+            | Field::Measures
+            | Field::Attributes
+            | Field::Weight => {}
         }
-        Some(())
+        taken
     }
 
     #[cold]
-    fn wrong_name(&mut self, field: Field, name: Cow<'a, str>) {
-        // One name is enough to reject the record; the list is bounded whatever the record holds.
-        if self.wrong_names.len() < 16 {
-            self.wrong_names.push((field, name));
+    fn fault(&mut self, field: Field, name: Option<Cow<'a, str>>, problem: Problem<'a>) {
+        self.faults.push(Fault { field, name, problem });
+    }
+
+    /// One fault is enough to count a field; the list is bounded whatever the record holds.
+    #[cold]
+    fn name_fault(&mut self, field: Field, name: Cow<'a, str>, problem: Problem<'a>) {
+        self.leave_out(field, &name);
+        if self.faults.iter().filter(|fault| fault.name.is_some()).count() < NAMED_FAULTS_MAX {
+            self.fault(field, Some(name), problem);
         }
+    }
+
+    /// Removes an attribute or a measure: its last value is none.
+    fn leave_out(&mut self, field: Field, name: &str) {
+        self.forgive_name(field, name);
+        match field {
+            Field::Measures => self.outcome.measures.retain(|(n, _)| n != name),
+            _ => self.outcome.attributes.retain(|(n, _)| n != name),
+        }
+    }
+
+    /// A new value of a field replaces the old one, with what was wrong with it.
+    #[cold]
+    fn forgive(&mut self, field: Field) {
+        self.faults.retain(|fault| fault.field != field);
     }
 
     #[inline]
-    fn right_name(&mut self, field: Field, name: &str) {
-        if !self.wrong_names.is_empty() {
-            self.wrong_names.retain(|(f, n)| *f != field || n != name);
+    fn forgive_name(&mut self, field: Field, name: &str) {
+        if !self.faults.is_empty() {
+            self.faults.retain(|fault| fault.field != field || fault.name.as_deref() != Some(name));
         }
     }
 
+    /// Whether a name is short enough to be kept.
+    #[inline]
+    fn admits(&mut self, field: Field, name: &Cow<'a, str>, limits: &FieldLimits) -> bool {
+        self.forgive_name(field, name);
+        let (bytes, limit) = (name.len(), limits.name_bytes);
+        if bytes > limit {
+            self.name_fault(field, name.clone(), Problem::NameTooLong { bytes, limit });
+        }
+        bytes <= limit
+    }
+
     #[cold]
-    fn wrong_type(&self) -> Rejected {
-        let detail = match Field::ALL.into_iter().find(|f| self.wrong & f.bit() != 0) {
-            Some(field) => format!("`{}` must be {}", field.name(), field.expects()),
-            None => self.wrong_names.first().map_or_else(String::new, |(field, name)| {
-                format!("`{}.{name}`: `{}` must be {}", field.name(), field.name(), field.expects())
-            }),
-        };
-        Rejected::new(Rejection::NotDecodable, detail)
+    fn crowded(&mut self, field: Field, limit: usize) {
+        if !self.faults.iter().any(|fault| fault.field == field && fault.name.is_none()) {
+            self.fault(field, None, Problem::TooMany { limit });
+        }
+    }
+
+    /// A time or a weight that cannot be read; the rest of an outcome is optional.
+    #[cold]
+    fn check_readable(&self) -> Result<(), Rejected> {
+        let of = |field: Field| self.faults.iter().find(|fault| fault.field == field);
+        match of(Field::Timestamp).or_else(|| of(Field::Weight)) {
+            Some(fault) => Err(Rejected::new(Rejection::NotDecodable, odd_time::unreadable(fault))),
+            None => Ok(()),
+        }
     }
 
     /// A time past the year 9999 cannot be written by our outputs, so it is not readable as one,
     /// unless the contract has a better word for it: further ahead than the log's own clock.
     #[inline]
-    fn check_readable_time(&self, rules: &Rules<'a>) -> Result<(), Rejected> {
+    fn check_writable_time(&self, rules: &Rules<'a>) -> Result<(), Rejected> {
         match self.timestamp_ms {
             Some(t) if t > LAST_TIME_MS && rules.not_after_ms.is_none_or(|limit| t <= limit) => {
-                Err(Rejected::new(Rejection::NotDecodable, format!("`timestamp` {t} ms is after the year 9999")))
+                Err(Rejected::new(Rejection::NotDecodable, odd_time::after_9999(t)))
             }
             _ => Ok(()),
         }
@@ -244,13 +293,19 @@ impl<'a> Gathered<'a> {
     #[inline]
     fn fill_tenant(&mut self, rules: &Rules<'a>) -> Result<(), Rejected> {
         if self.outcome.tenant.is_empty() {
-            let Some(tenant) = rules.default_tenant else {
-                let detail = "`tenant` is absent or empty, and input.default_tenant is not set";
-                return Err(Rejected::new(Rejection::NoTenant, detail.to_owned()));
-            };
+            let Some(tenant) = rules.default_tenant else { return Err(self.no_tenant()) };
             self.outcome.tenant = Cow::Borrowed(tenant);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn no_tenant(&self) -> Rejected {
+        let detail = match self.faults.iter().find(|fault| fault.field == Field::Tenant) {
+            Some(fault) => fault.to_string(),
+            None => "`tenant` is absent or empty, and input.default_tenant is not set".to_owned(),
+        };
+        Rejected::new(Rejection::NoTenant, detail)
     }
 
     #[inline]
@@ -259,46 +314,21 @@ impl<'a> Gathered<'a> {
             return Err(Rejected::new(Rejection::NoTimestamp, "`timestamp` is absent".to_owned()));
         };
         if t < YEAR_2000_MS {
-            return Err(Rejected::new(Rejection::Before2000, before_2000(t)));
+            return Err(Rejected::new(Rejection::Before2000, odd_time::before_2000(t)));
         }
         if let Some(limit) = rules.not_after_ms.filter(|limit| t > *limit) {
-            let ahead = t.saturating_sub(limit);
-            let detail =
-                format!("`timestamp` {t} ms is {ahead} ms past the record's own timestamp plus input.max_future_skew");
-            return Err(Rejected::new(Rejection::InTheFuture, detail));
+            return Err(Rejected::new(Rejection::InTheFuture, odd_time::in_the_future(t, limit)));
         }
         self.outcome.timestamp_ms = t;
         Ok(())
     }
 
     #[inline]
-    fn check_finite(&self) -> Result<(), Rejected> {
-        let o = &self.outcome;
-        let finite = o.latency_ms.is_none_or(f64::is_finite)
-            && self.weight.is_none_or(f64::is_finite)
-            && o.measures.iter().all(|(_, n)| n.is_finite())
-            && !self.attribute_not_finite;
-        if finite { Ok(()) } else { Err(self.not_finite()) }
-    }
-
-    #[cold]
-    fn not_finite(&self) -> Rejected {
-        let o = &self.outcome;
-        let name = if o.latency_ms.is_some_and(|n| !n.is_finite()) {
-            "latency_ms".to_owned()
-        } else if self.weight.is_some_and(|n| !n.is_finite()) {
-            "weight".to_owned()
-        } else if let Some((name, _)) = o.measures.iter().find(|(_, n)| !n.is_finite()) {
-            format!("measures.{name}")
-        } else {
-            "attributes".to_owned()
-        };
-        Rejected::new(Rejection::NotFinite, format!("`{name}` holds a number that is not finite"))
-    }
-
-    #[inline]
     fn set_weight(&mut self) -> Result<(), Rejected> {
         if let Some(weight) = self.weight {
+            if !weight.is_finite() {
+                return Err(Rejected::new(Rejection::NotFinite, format!("`weight` is {weight:?}")));
+            }
             if !(WEIGHT_MIN..=WEIGHT_MAX).contains(&weight) {
                 let detail = format!("`weight` {weight:?} is outside [1e-6, 1e6]");
                 return Err(Rejected::new(Rejection::WeightOutOfRange, detail));
@@ -309,87 +339,61 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
+    /// A tenant or a user that is cut would be another one; any other text that is too long is absent.
     #[inline]
-    fn check_sizes(&self, limits: &FieldLimits) -> Result<(), Rejected> {
-        let o = &self.outcome;
-        let over = |text: &Option<Cow<'a, str>>, limit: usize| text.as_ref().is_some_and(|t| t.len() > limit);
-        let too_long = o.tenant.len() > limits.tenant_bytes
-            || over(&o.user, limits.user_bytes)
-            || self.texts().iter().any(|(_, text)| over(text, limits.text_bytes))
-            || self.crowded != 0
-            || o.measures.iter().any(|(name, _)| name.len() > limits.name_bytes)
-            || o.attributes
-                .iter()
-                .any(|(name, value)| name.len() > limits.name_bytes || value.len() > limits.attribute_value_bytes);
-        if too_long { Err(self.too_long(limits)) } else { Ok(()) }
+    fn check_sizes(&mut self, limits: &FieldLimits) -> Result<(), Rejected> {
+        let user_bytes = self.outcome.user.as_ref().map_or(0, |user| user.len());
+        if self.outcome.tenant.len() > limits.tenant_bytes || user_bytes > limits.user_bytes {
+            return Err(self.too_long(limits));
+        }
+        let limit = limits.text_bytes;
+        if self.texts().iter().any(|(_, text)| text.as_ref().is_some_and(|text| text.len() > limit)) {
+            self.drop_long_texts(limit);
+        }
+        Ok(())
     }
 
     #[inline]
-    fn texts(&self) -> [(Field, &Option<Cow<'a, str>>); 7] {
-        let o = &self.outcome;
+    fn texts(&mut self) -> [(Field, &mut Option<Cow<'a, str>>); 7] {
+        let o = &mut self.outcome;
         [
-            (Field::Operation, &o.operation),
-            (Field::Dependency, &o.dependency),
-            (Field::ErrorType, &o.error_type),
-            (Field::TraceId, &o.trace_id),
-            (Field::EventId, &o.event_id),
-            (Field::Journey, &o.journey),
-            (Field::Step, &o.step),
+            (Field::Operation, &mut o.operation),
+            (Field::Dependency, &mut o.dependency),
+            (Field::ErrorType, &mut o.error_type),
+            (Field::TraceId, &mut o.trace_id),
+            (Field::EventId, &mut o.event_id),
+            (Field::Journey, &mut o.journey),
+            (Field::Step, &mut o.step),
         ]
     }
 
     #[cold]
-    fn too_long(&self, limits: &FieldLimits) -> Rejected {
-        let o = &self.outcome;
-        let mut sized = vec![("tenant", o.tenant.len(), limits.tenant_bytes)];
-        sized.push(("user", o.user.as_ref().map_or(0, |t| t.len()), limits.user_bytes));
+    fn drop_long_texts(&mut self, limit: usize) {
+        let mut faults = std::mem::take(&mut self.faults);
         for (field, text) in self.texts() {
-            sized.push((field.name(), text.as_ref().map_or(0, |t| t.len()), limits.text_bytes));
+            if let Some(long) = text.take_if(|text| text.len() > limit) {
+                faults.push(Fault { field, name: None, problem: Problem::TooLong { bytes: long.len(), limit } });
+            }
         }
-        for name in o.measures.iter().map(|(name, _)| name).chain(o.attributes.iter().map(|(name, _)| name)) {
-            sized.push(("a name of an attribute or a measure", name.len(), limits.name_bytes));
-        }
-        for (name, value) in &o.attributes {
-            sized.push((name, value.len(), limits.attribute_value_bytes));
-        }
-        let detail = match sized.iter().find(|(_, len, limit)| len > limit) {
-            Some((name, len, limit)) => format!("`{name}`: {len} bytes, and {limit} are allowed"),
-            None if self.crowded & Field::Measures.bit() != 0 => format!("more than {} measures", limits.measures),
-            None => format!("more than {} attributes", limits.attributes),
-        };
-        Rejected::new(Rejection::TooLong, detail)
+        self.faults = faults;
+    }
+
+    #[cold]
+    fn too_long(&self, limits: &FieldLimits) -> Rejected {
+        let user_bytes = self.outcome.user.as_ref().map_or(0, |user| user.len());
+        let tenant = ("tenant", self.outcome.tenant.len(), limits.tenant_bytes);
+        let (name, bytes, limit) = if tenant.1 > tenant.2 { tenant } else { ("user", user_bytes, limits.user_bytes) };
+        Rejected::new(Rejection::TooLong, format!("`{name}` has {bytes} bytes, and {limit} are allowed"))
     }
 }
 
-/// A number or its absence; `None` where the value is neither.
+/// Sets or replaces a name. False where the limit leaves no room for it.
 #[inline]
-/// The mistake of those who count seconds comes with its remedy.
-fn before_2000(t: Ms) -> String {
-    let is_seconds = (YEAR_2000_MS / 1_000..YEAR_2000_MS / 1_000 * 5).contains(&t);
-    let remedy = if is_seconds { "; if it counts seconds, map it: `timestamp: {path: ..., unit: s}`" } else { "" };
-    format!("`timestamp` {t} ms is before the year 2000{remedy}")
-}
-
-fn number(value: Scalar<'_>) -> Option<Option<f64>> {
-    match value {
-        Scalar::Number(n) => Some(Some(n.as_f64())),
-        Scalar::Double(n) => Some(Some(n)),
-        Scalar::Long(n) => Some(Some(n as f64)),
-        Scalar::Null => Some(None),
-        Scalar::Bool(_) | Scalar::Text(_) | Scalar::Time(_) | Scalar::Other => None,
+fn put<'a, T>(pairs: &mut Pairs<'a, T>, name: Cow<'a, str>, value: T, limit: usize) -> bool {
+    match pairs.iter().position(|(n, _)| *n == name) {
+        Some(known) => pairs[known].1 = value,
+        None if pairs.len() >= limit => return false,
+        None => pairs.push((name, value)),
     }
-}
-
-/// Sets, replaces or (with `None`) removes a name. True where the limit leaves no room for it.
-#[inline]
-fn put<'a, T>(pairs: &mut Pairs<'a, T>, name: Cow<'a, str>, value: Option<T>, limit: usize) -> bool {
-    let known = pairs.iter().position(|(n, _)| *n == name);
-    match (known, value) {
-        (Some(at), Some(value)) => pairs[at].1 = value,
-        (Some(at), None) => drop(pairs.remove(at)),
-        (None, Some(_)) if pairs.len() >= limit => return true,
-        (None, Some(value)) => pairs.push((name, value)),
-        (None, None) => {}
-    }
-    false
+    true
 }

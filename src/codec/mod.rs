@@ -8,18 +8,22 @@
 pub mod avro;
 mod clf;
 pub mod dead_letter;
+mod fault;
 pub mod field;
 pub mod files;
 mod gather;
 mod json;
 mod limits;
 pub mod mapping;
+mod numeric;
+mod odd_time;
 pub mod output;
 mod rfc3339;
 mod tree;
 
 pub use avro::{AvroSchemas, SchemaError};
 pub use clf::ClfShape;
+pub use fault::Fault;
 pub use limits::FieldLimits;
 pub use mapping::Mapping;
 
@@ -130,19 +134,30 @@ impl Decoder {
 
     /// The outcome that a record holds, or the first reason why it holds none.
     pub fn decode<'a>(&'a self, record: &RecordIn<'a>) -> Result<Outcome<'a>, Rejected> {
+        self.examine(record).map(|(outcome, _)| outcome)
+    }
+
+    /// The outcome, and what its fields could not take.
+    pub fn examine<'a>(&'a self, record: &RecordIn<'a>) -> Result<(Outcome<'a>, Vec<Fault<'a>>), Rejected> {
         let mut gathered = Gathered::new();
         self.gather(record, &mut gathered)?;
         gathered.finish(&self.rules(record))?;
-        Ok(gathered.into_outcome())
+        let faults = gathered.take_faults();
+        Ok((gathered.into_outcome(), faults))
     }
 
-    /// Hands over the outcome that a record holds without moving it.
+    /// Hands over the outcome that a record holds without moving it. What comes back is what its fields
+    /// could not take.
     #[inline]
-    pub fn read(&self, record: &RecordIn<'_>, take: impl FnOnce(&Outcome<'_>)) -> Result<(), Rejected> {
+    pub fn read<'a>(
+        &'a self,
+        record: &RecordIn<'a>,
+        take: impl FnOnce(&Outcome<'_>),
+    ) -> Result<Vec<Fault<'a>>, Rejected> {
         let mut gathered = Gathered::new();
         self.gather(record, &mut gathered)?;
         take(gathered.finish(&self.rules(record))?);
-        Ok(())
+        Ok(gathered.take_faults())
     }
 
     #[inline]

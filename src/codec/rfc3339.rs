@@ -1,21 +1,49 @@
-//! RFC 3339 times to milliseconds since the epoch, floored.
+//! RFC 3339 times to milliseconds since the epoch, floored, and what programs print that is near it.
 //!
-//! Strict where general date parsers are generous: a date alone, a missing offset, an offset without
-//! its colon or a week date is no time here. Any number of fraction digits is read; what is below a
-//! millisecond is floored, before 1970 too. A leap second reads as the second after it.
+//! Read too, as there is one meaning: a time without its seconds (java.time leaves out `:00`), an offset
+//! without its colon or its minutes, a comma before the fraction, and suffixes in brackets behind the
+//! offset (RFC 9557: a zone, a calendar; the offset decides). A date alone, a missing offset, hour 24 or
+//! a week date is no time here. Any number of fraction digits is read; what is below a millisecond is
+//! floored, before 1970 too. A leap second reads as the second after it.
 
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
 
 /// Parses `2026-05-29T17:00:48.581Z`; `None` where the text is no such time.
 pub fn parse(text: &str) -> Option<Ms> {
     let bytes = text.as_bytes();
-    let (head, rest) = bytes.split_at_checked(19)?;
-    if head[4] != b'-' || head[7] != b'-' || !matches!(head[10], b'T' | b't' | b' ') {
+    let (head, rest) = bytes.split_at_checked(16)?;
+    if head[4] != b'-' || head[7] != b'-' || !matches!(head[10], b'T' | b't' | b' ') || head[13] != b':' {
         return None;
     }
     let day_ms = days_since_epoch(digits(&head[0..4])?, digits(&head[5..7])?, digits(&head[8..10])?)? * DAY_MS;
-    let (fraction_ms, offset) = fraction(rest)?;
-    Some(day_ms + clock_ms(&head[11..19])? + fraction_ms - offset_ms(offset)?)
+    let (clock_ms, rest) = match rest {
+        [b':', _, _, rest @ ..] => {
+            let (fraction_ms, rest) = fraction(rest)?;
+            (clock_ms(&bytes[11..19])? + fraction_ms, rest)
+        }
+        _ => (offset_part_ms(&head[11..13], &head[14..16])?, rest),
+    };
+    Some(day_ms + clock_ms - offset_ms(without_suffixes(rest)?)?)
+}
+
+/// What is missing from a text that is nearly a time, and what to do about it.
+#[cold]
+pub fn why_not(text: &str) -> Option<String> {
+    let trimmed = text.trim_ascii();
+    if parse(trimmed).is_some() {
+        return Some("; blanks stand around it".to_owned());
+    }
+    let bare = without_suffixes(trimmed.as_bytes()).and_then(|bare| trimmed.get(..bare.len()))?;
+    let is_time = |text: String| parse(&text).is_some() || parse(&format!("{text}Z")).is_some();
+    if is_time(bare.to_owned()) {
+        let zone = if bare.len() < trimmed.len() { " (a zone in brackets stands behind one)" } else { "" };
+        return Some(format!("; it has no offset from UTC{zone}: have it written with `Z` or `+02:00`"));
+    }
+    if is_time(format!("{bare}T00:00")) {
+        return Some("; it is a day without a time".to_owned());
+    }
+    let (day, behind) = (bare.get(..11)?, bare.get(11..)?.strip_prefix("24")?);
+    is_time(format!("{day}00{behind}")).then(|| "; there is no hour 24: the day ends at 00:00 of the next".to_owned())
 }
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar; `None` where there is no such date.
@@ -73,7 +101,7 @@ pub(super) fn digits(bytes: &[u8]) -> Option<i64> {
 /// The milliseconds of `.581999`, and what follows them. Dropping digits is flooring: a fraction
 /// counts forward from its second on both sides of the epoch.
 fn fraction(rest: &[u8]) -> Option<(Ms, &[u8])> {
-    let Some(rest) = rest.strip_prefix(b".") else { return Some((0, rest)) };
+    let [b'.' | b',', rest @ ..] = rest else { return Some((0, rest)) };
     let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();
     if len == 0 {
         return None;
@@ -82,13 +110,29 @@ fn fraction(rest: &[u8]) -> Option<(Ms, &[u8])> {
     Some((kept * [100, 10, 1][len.min(3) - 1], &rest[len..]))
 }
 
-fn offset_ms(offset: &[u8]) -> Option<Ms> {
-    match offset {
-        [b'Z' | b'z'] => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let ms = offset_part_ms(&[*h1, *h2], &[*m1, *m2])?;
-            Some(if *sign == b'-' { -ms } else { ms })
+/// Takes suffixes like `[Europe/Berlin]` or `[u-ca=hebrew]` off the end; `None` where brackets do not match.
+fn without_suffixes(offset: &[u8]) -> Option<&[u8]> {
+    let mut rest = offset;
+    while let [inside @ .., b']'] = rest {
+        let open = inside.iter().rposition(|b| matches!(b, b'[' | b']'))?;
+        if inside[open] != b'[' || open + 1 == inside.len() {
+            return None;
         }
+        rest = &inside[..open];
+    }
+    Some(rest)
+}
+
+fn offset_ms(offset: &[u8]) -> Option<Ms> {
+    let (sign, ms) = match offset {
+        [b'Z' | b'z'] => return Some(0),
+        [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => (sign, offset_part_ms(&[*h1, *h2], &[*m1, *m2])?),
+        [sign, h1, h2] => (sign, offset_part_ms(&[*h1, *h2], b"00")?),
+        _ => return None,
+    };
+    match sign {
+        b'+' => Some(ms),
+        b'-' => Some(-ms),
         _ => None,
     }
 }
@@ -112,6 +156,27 @@ mod tests {
             ("2000-02-29T00:00:00-00:00", 951_782_400_000),
             ("0000-01-01T00:00:00Z", -62_167_219_200_000),
             ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+            // What java.time prints at a full minute, and jiff, Temporal and java.time of a zone.
+            ("2026-05-29T17:00Z", 1_780_074_000_000),
+            ("2026-05-29T13:00-04:00", 1_780_074_000_000),
+            ("2026-05-29T13:00-04:00[America/New_York]", 1_780_074_000_000),
+            ("2026-05-29T13:00:48.581-04:00[America/New_York]", 1_780_074_048_581),
+            ("2026-05-29T17:00:48Z[UTC]", 1_780_074_048_000),
+            ("2026-05-29T17:00:48Z[Etc/GMT+5]", 1_780_074_048_000),
+            ("2026-05-29T19:00:48+02:00[!Europe/Berlin]", 1_780_074_048_000),
+            ("2026-05-29T19:00:48+02:00[Europe/Berlin][u-ca=hebrew]", 1_780_074_048_000),
+            ("2026-05-29T19:00:48+02:00[!Europe/Berlin][!u-ca=gregory][_x=y-z]", 1_780_074_048_000),
+            // The offset decides, also where the zone knows better.
+            ("2026-05-29T17:00:48+00:00[Europe/Berlin]", 1_780_074_048_000),
+            ("2026-05-29T19:00:48+02:00[+02:00]", 1_780_074_048_000),
+            // Python, Ruby, date(1), log4j and PostgreSQL.
+            ("2026-05-29T17:00:48+0000", 1_780_074_048_000),
+            ("2026-05-29T22:30:48+0530", 1_780_074_048_000),
+            ("2026-05-29T17:00:48,581+0000", 1_780_074_048_581),
+            ("2026-05-29 17:00:48.581999+00", 1_780_074_048_581),
+            ("2026-05-29 13:00:48-04", 1_780_074_048_000),
+            ("2026-05-29T13:00-04", 1_780_074_000_000),
+            ("2026-05-29T13:00-0400", 1_780_074_000_000),
         ] {
             assert_eq!(parse(text), Some(ms), "{text}");
         }
@@ -124,12 +189,32 @@ mod tests {
             "yesterday",
             "2026-05-29",
             "2026-05-29T17:00:48",
-            "2026-05-29T17:00Z",
+            "2026-05-29T17:00",
+            "2026-05-29T17Z",
+            "2026-05-29T17+02",
+            "2026-05-29T17:00.5Z",
+            "2026-05-29T17:00:Z",
+            "2026-05-29T17:00:4Z",
             "2026-05-29T17:00:48.Z",
-            "2026-05-29T17:00:48,5Z",
-            "2026-05-29T17:00:48+0200",
-            "2026-05-29T17:00:48+02",
+            "2026-05-29T17:00:48,Z",
+            "2026-05-29T17:00:48+",
+            "2026-05-29T17:00:48+2",
+            "2026-05-29T17:00:48+020",
+            "2026-05-29T17:00:48+02000",
+            "2026-05-29T17:00:48+02:0",
+            "2026-05-29T17:00:48*02:00",
             "2026-05-29T17:00:48+24:00",
+            "2026-05-29T17:00:48+2400",
+            "2026-05-29T17:00:48[Europe/Berlin]",
+            "2026-05-29T17:00[Europe/Berlin]",
+            "2026-05-29T17:00:48[Europe/Berlin]+02:00",
+            "2026-05-29T17:00:48Z[]",
+            "2026-05-29T17:00:48Z[Europe/Berlin",
+            "2026-05-29T17:00:48ZEurope/Berlin]",
+            "2026-05-29T17:00:48Z[[UTC]]",
+            "2026-05-29T17:00:48Z[UTC]x",
+            "2026-05-29T24:00Z",
+            "2026-05-29T24:00:00+02:00",
             "2026-05-29T24:00:00Z",
             "2026-05-29T17:60:00Z",
             "2026-05-29T17:00:60Z",
@@ -147,7 +232,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_text_that_is_nearly_a_time_says_what_it_lacks() {
+        for (text, lacks) in [
+            ("2026-05-29T17:00:48", "no offset"),
+            ("2026-05-29 17:00:48.581", "no offset"),
+            ("2026-05-29T17:00", "no offset"),
+            ("2026-05-29T17:00:48[Europe/Berlin]", "brackets"),
+            ("2026-05-29T24:00:00Z", "hour 24"),
+            ("2026-05-29T24:00+02:00", "hour 24"),
+            ("2026-05-29T24:00:00", "hour 24"),
+            ("2026-05-29", "a day"),
+            (" 2026-05-29T17:00:48Z", "blanks"),
+        ] {
+            let told = why_not(text);
+            assert!(told.as_ref().is_some_and(|told| told.contains(lacks)), "{text}: {told:?}");
+        }
+        for text in ["yesterday", "", "2026-02-30T17:00:48Z", "2026-05-29T17:60:48Z", "\u{e4}[", "]", "[x]"] {
+            assert_eq!(why_not(text), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn never_panics(text in "[-0-9T:Z+, .\\[\\]\u{e4}a-z/]{0,40}") {
+            let _ = (parse(&text), why_not(&text));
+        }
+
         #[test]
         fn agrees_with_jiff(ms in -62_000_000_000_000i64..253_000_000_000_000, nanos in 0i32..1_000_000, offset in -23i32..=23) {
             let at = jiff::Timestamp::new(ms.div_euclid(1_000), 0).unwrap()

@@ -23,11 +23,16 @@ fn rejection(decoder: &Decoder, value: &str) -> Option<Rejection> {
     decoder.decode(&record(value.as_bytes())).err().map(|r| r.reason)
 }
 
-/// Decodes JSON with default settings and shows one thing of the outcome, or the reason.
+/// Decodes JSON with default settings and shows one thing of the outcome and the fields that could not be
+/// read, or the reason.
 fn shown(value: &str, show: impl Fn(&Outcome<'_>) -> String) -> String {
     let decoder = decoder(InputSettings::default());
-    match decoder.decode(&record(value.as_bytes())) {
-        Ok(outcome) => show(&outcome),
+    match decoder.examine(&record(value.as_bytes())) {
+        Ok((outcome, faults)) => {
+            let mut fields: Vec<_> = faults.iter().map(Fault::field).collect();
+            fields.dedup();
+            fields.iter().fold(show(&outcome), |shown, field| format!("{shown} {}", field.name()))
+        }
         Err(rejected) => rejected.reason.to_string(),
     }
 }
@@ -116,33 +121,18 @@ fn what_is_no_json_object_of_the_right_types_is_not_decodable() {
         deep(128),
         deep(100_000),
         with(r#""x":1"#).replace(',', ";"),
-        with(r#""user":1"#),
-        with(r#""tenant":1"#),
-        with(r#""tenant":{"id":"acme"}"#),
-        with(r#""operation":["pay"]"#),
-        with(r#""trace_id":true"#),
-        with(r#""status":200.0"#),
-        with(r#""status":"abc""#),
-        with(r#""status":"""#),
-        with(r#""status":" 200""#),
-        with(r#""status":true"#),
-        with(r#""status":9223372036854775808"#),
-        with(r#""latency_ms":"12""#),
-        with(r#""latency_ms":true"#),
-        with(r#""weight":"1""#),
-        with(r#""measures":{"m":"1"}"#),
-        with(r#""measures":{"m":true}"#),
-        with(r#""measures":[1]"#),
-        with(r#""measures":1"#),
-        with(r#""attributes":{"a":{}}"#),
-        with(r#""attributes":{"a":[]}"#),
-        with(r#""attributes":"a""#),
-        with(r#""attributes":[]"#),
+        with(r#""weight":"heavy""#),
+        with(r#""weight":true"#),
+        with(r#""weight":[1]"#),
+        with(r#""weight":"1 kg""#),
         with(r#""timestamp":1780074045845.0"#),
         with(r#""timestamp":1.78e12"#),
         with(r#""timestamp":"yesterday""#),
         with(r#""timestamp":"""#),
         with(r#""timestamp":"1780074045845""#),
+        with(r#""timestamp":"-""#),
+        with(r#""timestamp":"2026-05-29T17:00:48""#),
+        with(r#""timestamp":"2026-05-29T24:00:00Z""#),
         with(r#""timestamp":true"#),
         with(r#""timestamp":{}"#),
         with(r#""timestamp":253402300800000"#),
@@ -176,11 +166,16 @@ fn each_reason_holds_where_the_contract_says() {
         (at(r#""tenant":"a""#, r#","timestamp":"1999-12-31T23:59:59.9999Z""#), Some(Before2000)),
         (at(r#""tenant":"a""#, r#","timestamp":946684800000"#), None),
         (at(r#""tenant":"a""#, r#","timestamp":"9999-12-31T23:59:59.999Z""#), None),
-        (with(r#""latency_ms":1e999"#), Some(NotFinite)),
-        (with(r#""latency_ms":-1e999"#), Some(NotFinite)),
-        (with(r#""measures":{"m":1e999}"#), Some(NotFinite)),
-        (with(r#""attributes":{"a":1e999}"#), Some(NotFinite)),
         (with(r#""weight":1e999"#), Some(NotFinite)),
+        (with(r#""weight":"NaN""#), Some(NotFinite)),
+        (with(r#""weight":"-inf""#), Some(NotFinite)),
+        (with(r#""weight":"0""#), Some(WeightOutOfRange)),
+        (with(r#""weight":"-""#), None),
+        (with(r#""weight":"""#), None),
+        (with(r#""weight":"2.5""#), None),
+        (at(r#""tenant":{"id":"acme"}"#, r#","timestamp":1"#), Some(NoTenant)),
+        (at(r#""tenant":1.5"#, r#","timestamp":1"#), Some(NoTenant)),
+        (at(r#""tenant":true"#, r#","timestamp":"x""#), Some(NotDecodable)),
         (with(r#""x":1e999"#), None),
         (with(r#""weight":-1"#), Some(WeightOutOfRange)),
         (with(r#""weight":0"#), Some(WeightOutOfRange)),
@@ -192,11 +187,6 @@ fn each_reason_holds_where_the_contract_says() {
         (with(&format!(r#""tenant":"{}""#, long(256))), None),
         (with(&format!(r#""user":"{}""#, long(1025))), Some(TooLong)),
         (with(&format!(r#""user":"{}""#, long(1024))), None),
-        (with(&format!(r#""step":"{}""#, long(1025))), Some(TooLong)),
-        (with(&format!(r#""operation":"{}""#, long(1024))), None),
-        (with(&format!(r#""attributes":{{"a":"{}"}}"#, long(1025))), Some(TooLong)),
-        (with(&format!(r#""attributes":{{"{}":"a"}}"#, long(257))), Some(TooLong)),
-        (with(&format!(r#""measures":{{"{}":1}}"#, long(257))), Some(TooLong)),
         (with(&format!(r#""unknown":"{}""#, long(100_000))), None),
     ] {
         let decoder = decoder(InputSettings::default());
@@ -209,16 +199,17 @@ fn the_first_reason_in_the_contracts_order_wins() {
     use Rejection::*;
     // Each row mends what the row above was rejected for.
     let long = "x".repeat(2_000);
-    let rest = |n: &str, w: &str| format!(r#""latency_ms":{n},"weight":{w},"user":"{long}""#);
+    let rest = |w: &str| format!(r#""status":"x","weight":{w},"user":"{long}""#);
     for (text, reason) in [
-        (format!(r#"{{"timestamp":0,"status":"x",{}}}"#, rest("1e999", "0")), NotDecodable),
-        (format!(r#"{{"timestamp":0,{}}}"#, rest("1e999", "0")), NoTenant),
-        (format!(r#"{{"tenant":"a",{}}}"#, rest("1e999", "0")), NoTimestamp),
-        (format!(r#"{{"tenant":"a","timestamp":0,{}}}"#, rest("1e999", "0")), Before2000),
-        (format!(r#"{{"tenant":"a","timestamp":{},{}}}"#, T + 1, rest("1e999", "0")), InTheFuture),
-        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1e999", "0")), NotFinite),
-        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1", "0")), WeightOutOfRange),
-        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1", "1")), TooLong),
+        (format!(r#"{{"timestamp":"x",{}}}"#, rest("1e999")), NotDecodable),
+        (format!(r#"{{"timestamp":0,{}}}"#, rest("{}")), NotDecodable),
+        (format!(r#"{{"timestamp":0,{}}}"#, rest("1e999")), NoTenant),
+        (format!(r#"{{"tenant":"a",{}}}"#, rest("1e999")), NoTimestamp),
+        (format!(r#"{{"tenant":"a","timestamp":0,{}}}"#, rest("1e999")), Before2000),
+        (format!(r#"{{"tenant":"a","timestamp":{},{}}}"#, T + 1, rest("1e999")), InTheFuture),
+        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1e999")), NotFinite),
+        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("0")), WeightOutOfRange),
+        (format!(r#"{{"tenant":"a","timestamp":{T},{}}}"#, rest("1")), TooLong),
     ] {
         let decoder = decoder(InputSettings { max_future_skew_ms: Some(0), ..InputSettings::default() });
         let record = RecordIn { timestamp_ms: Some(T), ..record(text.as_bytes()) };
@@ -254,30 +245,102 @@ fn the_last_of_several_members_of_one_name_counts() {
         (r#""attributes":{"a":"1","b":"2","a":"3"}"#, r#"["a=3", "b=2"]"#),
         (r#""attributes":{"a":"1","a":null}"#, "[]"),
         (r#""attributes":{"a":{},"a":"1"}"#, r#"["a=1"]"#),
-        (r#""attributes":{"a":"1","a":[]}"#, "not_decodable"),
+        (r#""attributes":{"a":"1","a":[]}"#, "[] attributes"),
+        (r#""attributes":{"a":[],"a":null}"#, "[]"),
         (r#""attributes":{"a":[]},"attributes":{"b":"1"}"#, r#"["b=1"]"#),
         (r#""attributes":{"a":"1"},"attributes":null"#, "[]"),
         (r#""attributes":{"a":1e999},"attributes":{"a":1}"#, r#"["a=1"]"#),
         (r#""attributes":1,"attributes":{"b":"1"}"#, r#"["b=1"]"#),
-        (r#""attributes":{"b":"1"},"attributes":1"#, "not_decodable"),
+        (r#""attributes":{"b":"1"},"attributes":1"#, "[] attributes"),
         (r#""status":"x","status":1,"\u0073tatus":"200""#, "[]"),
+        (r#""status":1,"status":"x""#, "[] status"),
+        (r#""weight":"x","weight":1,"timestamp":"x","timestamp":1780074045845"#, "[]"),
         (r#""timestamp":null"#, "no_timestamp"),
     ] {
         assert_eq!(shown(&with(more), attributes), expected, "{more}");
     }
     assert_eq!(shown(&with(r#""status":1,"status":"-5""#), |o| format!("{:?}", o.status)), "Some(-5)");
+    assert_eq!(shown(&with(r#""status":1,"status":{}"#), |o| format!("{:?}", o.status)), "None status");
 }
 
 #[test]
-fn names_over_the_limit_of_a_map_are_too_many() {
+fn names_over_the_limit_of_a_map_are_left_out_and_counted() {
     let attributes = |n: usize| {
         let members: Vec<String> = (0..n).map(|i| format!(r#""a{i}":"v","a{i}":"w","n{i}":null"#)).collect();
         with(&format!(r#""attributes":{{{}}}"#, members.join(",")))
     };
-    assert_eq!(shown(&attributes(64), |o| o.attributes.len().to_string()), "64");
-    assert_eq!(shown(&attributes(65), |o| o.attributes.len().to_string()), "too_long");
-    let measures: Vec<String> = (0..65).map(|i| format!(r#""m{i}":{i}"#)).collect();
-    assert_eq!(shown(&with(&format!(r#""measures":{{{}}}"#, measures.join(","))), |_| String::new()), "too_long");
+    let last = |o: &Outcome<'_>| format!("{} {:?}", o.attributes.len(), o.attribute("a63"));
+    assert_eq!(shown(&attributes(64), last), "64 Some(\"w\")");
+    assert_eq!(shown(&attributes(65), last), "64 Some(\"w\") attributes");
+    let measures: Vec<String> = (0..70).map(|i| format!(r#""m{i}":{i}"#)).collect();
+    let text = with(&format!(r#""measures":{{{}}}"#, measures.join(",")));
+    assert_eq!(shown(&text, |o| o.measures.len().to_string()), "64 measures");
+}
+
+#[test]
+fn an_optional_value_that_cannot_be_taken_is_absent_and_counted_and_the_event_stays() {
+    let long = |n: usize| "x".repeat(n);
+    let show = |o: &Outcome<'_>| {
+        let texts =
+            [&o.user, &o.operation, &o.dependency, &o.error_type, &o.trace_id, &o.event_id, &o.journey, &o.step];
+        let mut all: Vec<String> = texts.iter().filter_map(|t| t.as_ref().map(|t| format!("{t:.5}"))).collect();
+        all.extend(o.status.map(|n| n.to_string()));
+        all.extend(o.latency_ms.map(|n| n.to_string()));
+        all.extend(o.measures.iter().map(|(name, n)| format!("{name:.5}={n}")));
+        all.extend(o.attributes.iter().map(|(name, text)| format!("{name:.5}={text:.5}")));
+        all.join(" ")
+    };
+    for (more, expected) in [
+        // Texts take integers.
+        (r#""user":184467"#.to_owned(), "18446"),
+        (r#""user":-1,"trace_id":99999999999999999999999,"event_id":0"#.to_owned(), "-1 99999 0"),
+        (r#""user":1.5"#.to_owned(), " user"),
+        (r#""user":1e3"#.to_owned(), " user"),
+        (r#""user":{"id":1},"operation":["pay"],"step":"s""#.to_owned(), "s user operation"),
+        (r#""trace_id":true,"journey":false"#.to_owned(), " trace_id journey"),
+        (r#""user":"","operation":"""#.to_owned(), ""),
+        // Integers are integral numbers.
+        (r#""status":500.0"#.to_owned(), "500"),
+        (r#""status":5.0e2"#.to_owned(), "500"),
+        (r#""status":"500""#.to_owned(), "500"),
+        (r#""status":"500.0""#.to_owned(), "500"),
+        (r#""status":" 200 ""#.to_owned(), "200"),
+        (r#""status":"OK""#.to_owned(), " status"),
+        (r#""status":"200 OK""#.to_owned(), " status"),
+        (r#""status":200.5"#.to_owned(), " status"),
+        (r#""status":true"#.to_owned(), " status"),
+        (r#""status":[200]"#.to_owned(), " status"),
+        (r#""status":9223372036854775808"#.to_owned(), " status"),
+        (r#""status":"-""#.to_owned(), ""),
+        (r#""status":"""#.to_owned(), ""),
+        // Numbers take numeric text, and nothing as proxies write it.
+        (r#""latency_ms":"0.004""#.to_owned(), "0.004"),
+        (r#""latency_ms":"-""#.to_owned(), ""),
+        (r#""latency_ms":"""#.to_owned(), ""),
+        (r#""latency_ms":"60.000, 0.001""#.to_owned(), " latency_ms"),
+        (r#""latency_ms":true"#.to_owned(), " latency_ms"),
+        (r#""latency_ms":1e999"#.to_owned(), " latency_ms"),
+        (r#""latency_ms":"NaN""#.to_owned(), " latency_ms"),
+        (r#""latency_ms":"-Infinity""#.to_owned(), " latency_ms"),
+        (r#""measures":{"a":"1.5","b":"-","c":"","d":"x","e":true,"f":1e999,"g":2}"#.to_owned(), "a=1.5 g=2 measures"),
+        (r#""measures":[1]"#.to_owned(), " measures"),
+        (r#""measures":"-""#.to_owned(), " measures"),
+        (
+            r#""attributes":{"a":{},"b":[],"c":1e999,"d":"-","e":"","f":false,"g":1.50}"#.to_owned(),
+            "d=- e= f=false g=1.50 attributes",
+        ),
+        (r#""attributes":["a"]"#.to_owned(), " attributes"),
+        // Over a size limit.
+        (format!(r#""operation":"{}","step":"{}""#, long(1_024), long(1_025)), "xxxxx step"),
+        (format!(r#""trace_id":"{}","error_type":"{}""#, long(70_000), long(1_025)), " error_type trace_id"),
+        (format!(r#""attributes":{{"a":"{}","b":"{}"}}"#, long(1_024), long(1_025)), "a=xxxxx attributes"),
+        (format!(r#""attributes":{{"{}":"1","{}":"2"}}"#, long(256), long(257)), "xxxxx=1 attributes"),
+        (format!(r#""measures":{{"{}":1,"{}":2}}"#, long(256), long(257)), "xxxxx=1 measures"),
+        (format!(r#""attributes":{{"{}":null}}"#, long(257)), ""),
+        (format!(r#""unknown":"{}""#, long(100_000)), ""),
+    ] {
+        assert_eq!(shown(&with(&more), show), expected, "{more:.200}");
+    }
 }
 
 #[test]
@@ -313,10 +376,26 @@ fn a_configured_tenant_fills_in_for_an_absent_or_empty_one() {
 fn a_rejection_says_what_and_where() {
     let decoder = decoder(InputSettings::default());
     for (text, detail) in [
-        (with(r#""status":[]"#), "`status` must be an integer, or text that is one"),
-        (with(r#""measures":{"m":"1"}"#), "`measures.m`: `measures` must be an object of numbers"),
+        (with(r#""weight":[]"#), "`weight` must be a number, and is an object, a list or bytes"),
         ("{\"a\":tru}".to_owned(), "not a JSON object: expected a value at byte 5"),
-        (with(r#""measures":{"m":1e999}"#), "`measures.m` holds a number that is not finite"),
+        (with(r#""weight":1e999"#), "`weight` is inf"),
+        (
+            with(r#""timestamp":1780074045.845"#),
+            "`timestamp` must be a time: epoch milliseconds as an integer, or RFC 3339 text, and is 1780074045.845; it \
+             looks like seconds since 1970: write `timestamp: {path: ..., unit: s}` in input.mapping",
+        ),
+        (
+            with(r#""timestamp":"2026-05-29T17:00:48""#),
+            "`timestamp` must be a time: epoch milliseconds as an integer, or RFC 3339 text, and is \
+             \"2026-05-29T17:00:48\"; it has no offset from UTC: have it written with `Z` or `+02:00`",
+        ),
+        (
+            with(&format!(r#""timestamp":"{}""#, "x".repeat(100))),
+            &format!(
+                "`timestamp` must be a time: epoch milliseconds as an integer, or RFC 3339 text, and is \"{}...\"",
+                "x".repeat(60)
+            ),
+        ),
     ] {
         assert_eq!(decoder.decode(&record(text.as_bytes())).unwrap_err().detail, detail);
     }

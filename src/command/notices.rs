@@ -18,6 +18,7 @@
 //! [`Route`], or of [`UsersTask`]), cheaply and within bounds: this is the hot path.
 
 mod nothing;
+mod unread;
 
 use crate::config::{InputFormat, Settings};
 use crate::model::slo::Slo;
@@ -40,7 +41,7 @@ pub struct Facts<'a> {
 type Notice = fn(&Facts<'_>) -> Vec<String>;
 
 /// All of them, in the order in which they are said.
-const ALL: &[Notice] = &[nothing::notices];
+const ALL: &[Notice] = &[unread::notices, nothing::notices];
 
 /// What is to be said of an input.
 pub fn about(facts: &Facts<'_>) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! every place shows the same figure.
 
 use super::Failure;
+use crate::codec::field::Field;
 use crate::codec::output::{Decoder, OutputFormat};
 use crate::http::{Board, Update};
 use crate::model::outcome::Rejection;
@@ -83,6 +84,9 @@ impl Published {
         }
         for (reason, count) in Rejection::ALL.iter().zip(&figures.dead_letters) {
             metrics::counter!(names::DEAD_LETTERS, "reason" => reason.as_str()).absolute(*count);
+        }
+        for (field, count) in Field::ALL.iter().zip(&figures.unreadable) {
+            metrics::counter!(names::UNREADABLE_FIELDS, "field" => field.name()).absolute(*count);
         }
         metrics::gauge!(names::ROWS, "kind" => "users").set(figures.rows as f64);
         metrics::gauge!(names::ROWS, "kind" => "rollup").set(figures.keys as f64);

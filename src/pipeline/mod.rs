@@ -8,6 +8,7 @@ pub mod block;
 pub mod checkpoint;
 pub mod close;
 mod cold;
+pub mod input_stats;
 pub mod intake;
 pub mod intern;
 pub mod pseudonym;

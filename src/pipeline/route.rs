@@ -1,9 +1,11 @@
 //! Route: a record becomes an outcome, or a dead letter.
 
+use super::input_stats::InputStats;
 use crate::codec::dead_letter::{for_file, for_kafka};
 use crate::codec::{Decoder, Rejected};
-use crate::model::outcome::{Outcome, Rejection};
+use crate::model::outcome::Outcome;
 use crate::model::record::{RecordIn, RecordOut, Topic};
+use std::borrow::Cow;
 
 /// Where an input partition comes from, as dead letters say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,34 +25,38 @@ pub enum DeadLetterForm {
     Line,
 }
 
-/// Dead letters so far, by reason, in the order of [`Rejection::ALL`].
-pub type DeadLetterCounts = [u64; Rejection::ALL.len()];
-
 /// The way in.
 pub struct Route {
     decoder: Decoder,
     sources: Vec<SourceName>,
     form: DeadLetterForm,
-    pub dead_letters: DeadLetterCounts,
+    /// What was odd about the records so far.
+    pub stats: InputStats,
 }
 
 impl Route {
     pub fn new(decoder: Decoder, sources: Vec<SourceName>, form: DeadLetterForm) -> Route {
-        Route { decoder, sources, form, dead_letters: DeadLetterCounts::default() }
+        Route { decoder, sources, form, stats: InputStats::default() }
     }
 
     /// Takes one record of an input partition: an outcome for `each`, or a dead letter.
     #[inline]
     pub fn apply(&mut self, source: u32, record: &RecordIn<'_>, each: impl FnOnce(&Outcome<'_>)) -> Option<RecordOut> {
-        let read = self.decoder.read(record, each);
-        read.err().map(|rejected| self.dead_letter(source, record, &rejected))
+        match self.decoder.read(record, each) {
+            Ok(faults) => {
+                if !faults.is_empty() {
+                    self.stats.unreadable(&name_of(&self.sources, source), record.offset, &faults);
+                }
+                None
+            }
+            Err(rejected) => Some(self.dead_letter(source, record, &rejected)),
+        }
     }
 
     #[cold]
     fn dead_letter(&mut self, source: u32, record: &RecordIn<'_>, rejected: &Rejected) -> RecordOut {
-        self.dead_letters[rejected.reason as usize] += 1;
-        let unknown = SourceName { topic: String::new(), partition: source };
-        let name = self.sources.get(source as usize).unwrap_or(&unknown);
+        let name = name_of(&self.sources, source);
+        self.stats.dead_letter(&name, record.offset, rejected);
         let record = RecordIn { partition: name.partition, ..*record };
         match self.form {
             DeadLetterForm::Record { partitions } => {
@@ -70,5 +76,14 @@ impl Route {
                 }
             }
         }
+    }
+}
+
+/// The name of a source; of one that nobody named, its number.
+#[cold]
+fn name_of(sources: &[SourceName], source: u32) -> Cow<'_, SourceName> {
+    match sources.get(source as usize) {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(SourceName { topic: String::new(), partition: source }),
     }
 }

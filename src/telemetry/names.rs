@@ -34,6 +34,9 @@ metrics! {
         "Events by what became of them: accepted, excluded, unclassified, late, late_dropped, duplicate.";
     /// Label: `reason`.
     DEAD_LETTERS = Counter "tailburn_dead_letters_total", "Input records that could not become events, by reason.";
+    /// Label: `field`.
+    UNREADABLE_FIELDS = Counter "tailburn_unreadable_fields_total",
+        "Events that count without a field because its value could not be read or is over its size limit, by field.";
     /// Label: `topic`.
     RECORDS_READ = Counter "tailburn_records_read_total", "Records read, by topic.";
     /// Label: `topic`.

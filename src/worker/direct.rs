@@ -135,7 +135,8 @@ impl<L: Log> DirectWorker<L> {
     pub fn figures(&self) -> Figures {
         Figures {
             counts: self.users.counts,
-            dead_letters: self.route.dead_letters,
+            dead_letters: self.route.stats.dead_letter_counts(),
+            unreadable: self.route.stats.unreadable_counts(),
             rows: self.users.rows(),
             keys: self.rollups.iter().map(RollupTask::keys).sum(),
             evaluated_ms: self.rollups.iter().filter_map(RollupTask::at_ms).min(),

@@ -32,7 +32,7 @@ use crate::model::record::RecordOut;
 use crate::model::time::{MINUTE_MS, Ms, Now};
 use crate::pipeline::block::BlockError;
 use crate::pipeline::checkpoint::CheckpointError;
-use crate::pipeline::route::DeadLetterCounts;
+use crate::pipeline::input_stats::{DeadLetterCounts, UnreadableCounts};
 use crate::pipeline::turn::OutOfTurn;
 use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
@@ -142,6 +142,7 @@ impl From<StoreError> for WorkerError {
 pub struct Figures {
     pub counts: UsersCounts,
     pub dead_letters: DeadLetterCounts,
+    pub unreadable: UnreadableCounts,
     /// Rows of users in memory, and keys of rollup tasks.
     pub rows: usize,
     pub keys: usize,
@@ -161,6 +162,7 @@ impl Figures {
     pub fn add(&mut self, other: &Figures) {
         self.counts.add(&other.counts);
         self.dead_letters.iter_mut().zip(&other.dead_letters).for_each(|(own, more)| *own += more);
+        self.unreadable.iter_mut().zip(&other.unreadable).for_each(|(own, more)| *own += more);
         self.rows += other.rows;
         self.keys += other.keys;
         self.evaluated_ms = match (self.evaluated_ms, other.evaluated_ms) {

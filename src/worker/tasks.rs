@@ -681,7 +681,8 @@ impl Tasks {
         let users = self.users.values().map(|unit| unit.ledger.since_ms());
         Figures {
             counts,
-            dead_letters: self.route.dead_letters,
+            dead_letters: self.route.stats.dead_letter_counts(),
+            unreadable: self.route.stats.unreadable_counts(),
             rows: self.users.values().map(|unit| unit.task.task.rows()).sum(),
             keys: self.rollups.values().map(|unit| unit.task.task.keys()).sum(),
             evaluated_ms: self.rollups.values().filter_map(|unit| unit.task.task.at_ms()).min(),

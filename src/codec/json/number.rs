@@ -75,6 +75,12 @@ impl<'a> Number<'a> {
         }
     }
 
+    /// Whether it is written without a fraction and without an exponent.
+    #[inline]
+    pub fn is_integer(&self) -> bool {
+        self.is_integer
+    }
+
     /// The integer, or the nearest one of 64 bits; `None` where it is not written as an integer.
     #[inline]
     pub fn as_integer_saturating(&self) -> Option<i64> {

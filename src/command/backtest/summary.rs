@@ -3,7 +3,6 @@
 //! Counts stand here; what they mean is said by [`notices`], which has a list to add to.
 
 use crate::command::notices::{self, Facts};
-use crate::model::outcome::Rejection;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Moment;
 use crate::worker::Observer;
@@ -64,8 +63,8 @@ impl Summary<'_> {
             "verdicts      {} good, {} bad, {} unclassified, {} excluded; {} late, {} too late and dropped",
             counts.good, counts.bad, counts.unclassified, counts.excluded, counts.late, counts.late_dropped
         )?;
-        for (reason, count) in Rejection::ALL.iter().zip(&self.facts.route.dead_letters).filter(|(_, c)| **c > 0) {
-            writeln!(f, "dead letters  {count} {reason}")?;
+        for (reason, tally) in self.facts.route.stats.dead_letters() {
+            writeln!(f, "dead letters  {} {reason}", tally.count)?;
         }
         writeln!(f, "statuses      {}", self.tally.statuses)?;
         for ((severity, state), count) in &self.tally.alerts {

@@ -47,7 +47,7 @@ pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Re
         worker.commit(&mut watcher).map_err(anyhow::Error::from)?;
         if turn.records > 0 {
             watcher.published.tell(&worker.figures(), None);
-            shared.ledger().progress(&worker.users, &worker.route.dead_letters);
+            shared.ledger().progress(&worker.users, &worker.route.stats.dead_letter_counts());
         }
         if turn.is_finished && turn.records == 0 {
             return Ok(());

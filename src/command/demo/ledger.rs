@@ -6,7 +6,7 @@ use crate::model::output::{BurnAlert, SloStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
 use crate::model::time::{DAY_MS, Ms};
-use crate::pipeline::route::DeadLetterCounts;
+use crate::pipeline::input_stats::DeadLetterCounts;
 use crate::pipeline::users::UsersTask;
 use serde::de::DeserializeOwned;
 use std::cmp::Ordering;

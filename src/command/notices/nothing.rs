@@ -4,7 +4,7 @@ use super::Facts;
 
 pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     let counts = &facts.users.counts;
-    let dead_letters: u64 = facts.route.dead_letters.iter().sum();
+    let dead_letters: u64 = facts.route.stats.dead_letter_counts().iter().sum();
     if counts.outcomes == 0 && dead_letters > 0 {
         return vec![
             "No record is an outcome: `tailburn check --input FILE --limit 5` says what each lacks.".to_owned(),

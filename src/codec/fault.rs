@@ -1,0 +1,113 @@
+//! What of a record a field could not take. The event stays without it (contract, section 1); it is
+//! counted by field, and the first of each is told to people.
+//!
+//! A fault keeps the value as it was met. It becomes text only where somebody asks for an example.
+
+use super::field::{Field, Scalar};
+use std::borrow::Cow;
+use std::fmt;
+
+/// So many characters of a value are shown.
+const SHOWN_CHARS: usize = 60;
+
+/// One value that is absent from the outcome because its field could not take it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault<'a> {
+    pub(super) field: Field,
+    /// Of an attribute or a measure.
+    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) problem: Problem<'a>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Problem<'a> {
+    /// Not of the field's type, or not finite.
+    Value(Scalar<'a>),
+    TooLong {
+        bytes: usize,
+        limit: usize,
+    },
+    NameTooLong {
+        bytes: usize,
+        limit: usize,
+    },
+    /// More names than the limit; the first ones are kept.
+    TooMany {
+        limit: usize,
+    },
+    /// A value that is gone: its text.
+    Told(String),
+}
+
+impl Fault<'_> {
+    pub fn field(&self) -> Field {
+        self.field
+    }
+
+    /// A fault that outlives its record.
+    #[cold]
+    pub(super) fn into_owned(self) -> Fault<'static> {
+        let told = self.problem.to_string();
+        let problem = match self.problem {
+            Problem::TooLong { bytes, limit } => Problem::TooLong { bytes, limit },
+            Problem::NameTooLong { bytes, limit } => Problem::NameTooLong { bytes, limit },
+            Problem::TooMany { limit } => Problem::TooMany { limit },
+            Problem::Value(_) | Problem::Told(_) => Problem::Told(told),
+        };
+        Fault { field: self.field, name: self.name.map(|name| Cow::Owned(name.into_owned())), problem }
+    }
+
+    fn expects(&self) -> &'static str {
+        match (self.field, &self.name) {
+            (Field::Measures, Some(_)) => "a number",
+            (Field::Attributes, Some(_)) => "text, a number, true or false",
+            (field, _) => field.expects(),
+        }
+    }
+}
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "`{}.{}`", self.field.name(), shortened(name))?,
+            None => write!(f, "`{}`", self.field.name())?,
+        }
+        match &self.problem {
+            Problem::Value(_) | Problem::Told(_) => write!(f, " must be {}, and is {}", self.expects(), self.problem),
+            other => write!(f, " {other}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Value(value) => f.write_str(&shown(value)),
+            Problem::Told(told) => f.write_str(told),
+            Problem::TooLong { bytes, limit } => write!(f, "has {bytes} bytes, and {limit} are allowed"),
+            Problem::NameTooLong { bytes, limit } => write!(f, "has a name of {bytes} bytes, and {limit} are allowed"),
+            Problem::TooMany { limit } => write!(f, "has more than {limit} names, and the first {limit} are kept"),
+        }
+    }
+}
+
+/// A value as people see it: a text in quotes, shortened.
+pub(super) fn shown(value: &Scalar<'_>) -> String {
+    match value {
+        Scalar::Null => "null".to_owned(),
+        Scalar::Bool(b) => b.to_string(),
+        Scalar::Number(n) => shortened(n.text),
+        Scalar::Long(n) => n.to_string(),
+        Scalar::Double(n) => n.to_string(),
+        Scalar::Text(text) => format!("{:?}", shortened(text)),
+        Scalar::Time(t) => format!("the time {}", crate::model::time::Moment(*t)),
+        Scalar::Other => "an object, a list or bytes".to_owned(),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

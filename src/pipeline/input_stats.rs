@@ -1,0 +1,154 @@
+//! What was odd about the input: dead letters by reason, values that a field could not take by field,
+//! and the first example of each, for people to look up.
+//!
+//! [`Route`](super::route::Route) owns one, so there is one a worker and nothing is shared. Counting
+//! happens on the cold path alone: a record in order touches nothing here.
+//!
+//! Everybody who tells of the input reads it from here: the summary of `backtest`, `check --input`, the
+//! metrics. To add a kind of oddity, add a [`Tally`] (and where it is kept by an enum, an array of them),
+//! a method that notes it, marked `#[cold]`, and a line in [`InputStats::told`].
+
+use super::route::SourceName;
+use crate::codec::field::Field;
+use crate::codec::{Fault, Rejected};
+use crate::model::outcome::Rejection;
+use std::fmt;
+
+/// Dead letters so far, by reason, in the order of [`Rejection::ALL`].
+pub type DeadLetterCounts = [u64; Rejection::ALL.len()];
+/// Records of which a field could not be read, by field, in the order of [`Field::ALL`].
+pub type UnreadableCounts = [u64; Field::ALL.len()];
+
+/// Where something was seen first, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    pub source: SourceName,
+    /// The record's number in its file, from 0, or its offset: as dead letters say it.
+    pub offset: i64,
+    /// For people: what was there, and what to do about it.
+    pub detail: String,
+}
+
+impl fmt::Display for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record {} of {}: {}", self.offset, self.source.topic, self.detail)
+    }
+}
+
+/// How often something was seen, and the first time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub count: u64,
+    pub first: Option<Example>,
+}
+
+impl Tally {
+    #[cold]
+    fn note(&mut self, example: impl FnOnce() -> Example) {
+        self.count += 1;
+        self.first.get_or_insert_with(example);
+    }
+
+    fn told(&self, what: &str) -> String {
+        match &self.first {
+            Some(first) if self.count == 1 => format!("{what} It is {first}."),
+            Some(first) => format!("{what} The first is {first}."),
+            None => what.to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputStats {
+    dead_letters: [Tally; Rejection::ALL.len()],
+    unreadable: [Tally; Field::ALL.len()],
+}
+
+impl InputStats {
+    /// Counts a dead letter.
+    #[cold]
+    pub fn dead_letter(&mut self, source: &SourceName, offset: i64, rejected: &Rejected) {
+        let example = || Example { source: source.clone(), offset, detail: rejected.detail.clone() };
+        self.dead_letters[rejected.reason as usize].note(example);
+    }
+
+    /// Counts the fields that could not take a value of a record, each once.
+    #[cold]
+    pub fn unreadable(&mut self, source: &SourceName, offset: i64, faults: &[Fault<'_>]) {
+        for (i, fault) in faults.iter().enumerate() {
+            if faults[..i].iter().all(|earlier| earlier.field() != fault.field()) {
+                let example = || Example { source: source.clone(), offset, detail: fault.to_string() };
+                self.unreadable[fault.field() as usize].note(example);
+            }
+        }
+    }
+
+    pub fn dead_letter_counts(&self) -> DeadLetterCounts {
+        std::array::from_fn(|reason| self.dead_letters[reason].count)
+    }
+
+    pub fn unreadable_counts(&self) -> UnreadableCounts {
+        std::array::from_fn(|field| self.unreadable[field].count)
+    }
+
+    /// The reasons for which there are dead letters, in the contract's order.
+    pub fn dead_letters(&self) -> impl Iterator<Item = (Rejection, &Tally)> {
+        Rejection::ALL.into_iter().zip(&self.dead_letters).filter(|(_, tally)| tally.count > 0)
+    }
+
+    /// The fields that could not be read somewhere, in the contract's order.
+    pub fn unreadable_fields(&self) -> impl Iterator<Item = (Field, &Tally)> {
+        Field::ALL.into_iter().zip(&self.unreadable).filter(|(_, tally)| tally.count > 0)
+    }
+
+    /// All of it for people, a text each: what was seen, how often, and the first time.
+    pub fn told(&self) -> Vec<String> {
+        let dead = self.dead_letters().map(|(reason, tally)| {
+            let letters = if tally.count == 1 { "dead letter" } else { "dead letters" };
+            tally.told(&format!("{} {letters} with the reason `{reason}`.", tally.count))
+        });
+        let unreadable = self.unreadable_fields().map(|(field, tally)| {
+            let records = if tally.count == 1 { "record, which counts" } else { "records, which count" };
+            tally.told(&format!("`{}` could not be read in {} {records} without it.", field.name(), tally.count))
+        });
+        dead.chain(unreadable).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Decoder, InputSettings};
+    use crate::model::record::{NoHeaders, RecordIn};
+
+    #[test]
+    fn each_oddity_is_counted_and_its_first_example_kept() {
+        let decoder = Decoder::new(InputSettings::default()).expect("a decoder");
+        let source = SourceName { topic: "p0.jsonl".to_owned(), partition: 0 };
+        let mut stats = InputStats::default();
+        let lines = [
+            r#"{"tenant":"a","timestamp":1780074045845,"status":"OK","attributes":{"a":[],"b":{}}}"#,
+            r#"{"tenant":"a","timestamp":1780074045845,"status":"NOT FOUND","latency_ms":"-"}"#,
+            r#"{"timestamp":1780074045845}"#,
+            r#"{"tenant":"a","timestamp":1780074045845,"status":200}"#,
+        ];
+        for (offset, line) in (0..).zip(lines) {
+            let value = line.as_bytes();
+            let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
+            match decoder.read(&record, |_| {}) {
+                Ok(faults) => stats.unreadable(&source, offset, &faults),
+                Err(rejected) => stats.dead_letter(&source, offset, &rejected),
+            }
+        }
+        assert_eq!(stats.dead_letter_counts(), [0, 1, 0, 0, 0, 0, 0, 0]);
+        let fields: Vec<(Field, u64)> = stats.unreadable_fields().map(|(field, tally)| (field, tally.count)).collect();
+        assert_eq!(fields, [(Field::Status, 2), (Field::Attributes, 1)]);
+        let told = stats.told();
+        let dead = "1 dead letter with the reason `no_tenant`. It is record 2 of p0.jsonl: `tenant` is absent";
+        assert!(told[0].starts_with(dead), "{told:?}");
+        let status = "`status` could not be read in 2 records, which count without it. The first is record 0 of \
+                      p0.jsonl: `status` must be an integer, and is \"OK\".";
+        assert_eq!(told[1], status);
+        assert!(told[2].starts_with("`attributes` could not be read in 1 record, which counts without it. It is"));
+    }
+}
