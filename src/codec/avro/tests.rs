@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::codec::files::InputFile;
-use crate::codec::{Decoder, Format, InputSettings, Mapping};
+use crate::codec::{Decoder, Fault, Format, InputSettings, Mapping};
 use crate::model::outcome::Outcome;
 use crate::model::record::{NoHeaders, RecordIn};
 use apache_avro::reader::datum::GenericDatumReader;
@@ -141,7 +141,7 @@ fn times_are_floored_whatever_their_unit() {
 }
 
 #[test]
-fn values_that_are_no_numbers_or_of_a_wrong_type_are_refused_in_the_contracts_order() {
+fn optional_values_that_are_not_finite_or_of_a_wrong_type_are_absent_and_counted() {
     let schema = of(r#"
         {"name":"tenant","type":"string"},
         {"name":"timestamp","type":{"type":"long","logicalType":"timestamp-millis"}},
@@ -156,16 +156,19 @@ fn values_that_are_no_numbers_or_of_a_wrong_type_are_refused_in_the_contracts_or
             ("attributes", attributes),
         ];
         let datum = written(&schema, value_record(&fields));
-        decoder.decode(&record(&datum)).err().map(|rejected| rejected.reason)
+        let (outcome, faults) = decoder.examine(&record(&datum)).unwrap();
+        (outcome.latency_ms, outcome.attributes.len(), faults.iter().map(Fault::field).collect::<Vec<_>>())
     };
     let null = || some(0, Value::Null);
-    assert_eq!(with(null(), null()), None);
+    assert_eq!(with(null(), null()), (None, 0, vec![]));
+    let one = |value| some(1, map(&[("a", value)]));
+    assert_eq!(with(some(1, Value::Double(5.0)), one(some(0, Value::Double(5.0)))), (Some(5.0), 1, vec![]));
     for n in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert_eq!(with(some(1, Value::Double(n)), null()), Some(Rejection::NotFinite));
-        assert_eq!(with(null(), some(1, map(&[("a", some(0, Value::Double(n)))]))), Some(Rejection::NotFinite));
+        assert_eq!(with(some(1, Value::Double(n)), null()), (None, 0, vec![Field::LatencyMs]));
+        assert_eq!(with(null(), one(some(0, Value::Double(n)))), (None, 0, vec![Field::Attributes]));
     }
-    assert_eq!(with(some(2, text("5")), null()), Some(Rejection::NotDecodable));
-    assert_eq!(with(null(), some(1, map(&[("a", some(1, Value::Bytes(vec![])))]))), Some(Rejection::NotDecodable));
+    assert_eq!(with(some(2, text("5")), null()), (Some(5.0), 0, vec![]));
+    assert_eq!(with(some(2, text("fast")), null()), (None, 0, vec![Field::LatencyMs]));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::super::field::{Field, Scalar};
 use super::super::gather::Gathered;
 use super::super::tree::Node;
-use super::super::{FieldLimits, json::Number};
+use super::super::{FieldLimits, json::Number, numeric};
 use super::Path;
 use super::bucket::{Bucket, BucketSpec};
 use crate::model::time::Ms;
@@ -150,14 +150,15 @@ impl Unit {
     }
 
     /// An epoch time in this unit, floored to milliseconds. Whole numbers, decimals and texts of
-    /// either are read exactly, as 64-bit nanoseconds are often written as text.
+    /// either are read exactly, as 64-bit nanoseconds are often written as text. Any other text has no
+    /// unit: it says itself what it is.
     fn time<'a>(self, value: Scalar<'a>) -> Scalar<'a> {
         match &value {
             Scalar::Number(n) => self.time_of(n.text),
             Scalar::Text(text) if Number::scan(text).is_some_and(|n| n.text.len() == text.len()) => self.time_of(text),
             Scalar::Long(n) => self.time_of(&n.to_string()),
             Scalar::Double(n) => self.time_of(&format!("{n:?}")),
-            Scalar::Null | Scalar::Time(_) => return value,
+            Scalar::Null | Scalar::Time(_) | Scalar::Text(_) => return value,
             _ => None,
         }
         .map_or(Scalar::Other, Scalar::Time)
@@ -177,11 +178,10 @@ impl Unit {
     }
 
     fn duration_ms<'a>(self, value: Scalar<'a>) -> Scalar<'a> {
-        let n = match &value {
-            Scalar::Number(n) => n.as_f64(),
-            Scalar::Long(n) => *n as f64,
-            Scalar::Double(n) => *n,
-            _ => return value,
+        let n = match numeric::double(&value) {
+            Some(Some(n)) => n,
+            Some(None) => return Scalar::Null,
+            None => return value,
         };
         Scalar::Double(match self {
             Unit::S => n * 1e3,

@@ -17,8 +17,11 @@ fn shown(yaml: &str, json: &str, show: impl Fn(&Outcome<'_>) -> String) -> Strin
     let decoder = Decoder::new(InputSettings { mapping, ..InputSettings::default() }).unwrap();
     let value = json.as_bytes();
     let record = RecordIn { partition: 0, offset: 0, key: None, value, timestamp_ms: None, headers: &NoHeaders };
-    match decoder.decode(&record) {
-        Ok(outcome) => show(&outcome),
+    match decoder.examine(&record) {
+        Ok((outcome, faults)) => {
+            let shown = show(&outcome);
+            faults.iter().fold(shown, |shown, fault| format!("{shown} without {}", fault.field().name()))
+        }
         Err(rejected) => rejected.reason.to_string(),
     }
 }
@@ -84,23 +87,33 @@ fn a_path_that_leads_nowhere_leaves_the_field_absent() {
 
 #[test]
 fn mapped_values_keep_the_fields_rules() {
-    let record = format!(r#"{{{T},"num":1.5,"text":"a","object":{{"a":{{}}}},"huge":1e999,"neg":-1}}"#);
+    let record = format!(
+        r#"{{{T},"num":1.5,"text":"a","object":{{"a":{{}}}},"huge":1e999,"neg":-1,"dash":"-","time":"2026-05-29T17:00Z"}}"#
+    );
     for (yaml, reason) in [
-        ("user: num", "not_decodable"),
-        ("status: num", "not_decodable"),
+        ("user: num", "accepted without user"),
+        ("user: neg", "accepted"),
+        ("status: num", "accepted without status"),
+        ("status: dash", "accepted"),
         ("timestamp: num", "not_decodable"),
         ("timestamp: {path: text, unit: s}", "not_decodable"),
         ("timestamp: {path: object, unit: s}", "not_decodable"),
         ("timestamp: {path: num, unit: s}", "before_2000"),
         ("timestamp: {path: huge, unit: s}", "not_decodable"),
-        ("attributes.a: object", "not_decodable"),
-        ("attributes: object", "not_decodable"),
-        ("measures.a: text", "not_decodable"),
-        ("measures.a: huge", "not_finite"),
-        ("latency_ms: {path: huge, unit: us}", "not_finite"),
+        ("timestamp: {path: time, unit: s}", "accepted"),
+        ("attributes.a: object", "accepted without attributes"),
+        ("attributes: object", "accepted without attributes"),
+        ("measures.a: text", "accepted without measures"),
+        ("measures.a: huge", "accepted without measures"),
+        ("measures.a: dash", "accepted"),
+        ("latency_ms: text", "accepted without latency_ms"),
+        ("latency_ms: {path: text, unit: s}", "accepted without latency_ms"),
+        ("latency_ms: {path: dash, unit: s}", "accepted"),
+        ("latency_ms: {path: huge, unit: us}", "accepted without latency_ms"),
+        ("weight: text", "not_decodable"),
         ("weight: neg", "weight_out_of_range"),
-        ("attributes.a: {bucket: {path: text, by: month}}", "not_decodable"),
-        ("attributes.a: {bucket: {path: text, edges: [1]}}", "not_decodable"),
+        ("attributes.a: {bucket: {path: text, by: month}}", "accepted without attributes"),
+        ("attributes.a: {bucket: {path: text, edges: [1]}}", "accepted without attributes"),
     ] {
         assert_eq!(shown(yaml, &record, |_| "accepted".to_owned()), reason, "{yaml}");
     }
@@ -120,6 +133,28 @@ fn epoch_times_in_other_units_are_floored_to_milliseconds() {
         let yaml = format!("timestamp: {{path: at, unit: {unit}}}");
         let record = format!(r#"{{"tenant":"a","at":{written}}}"#);
         assert_eq!(shown(&yaml, &record, |o| o.timestamp_ms.to_string()), ms.to_string(), "{written} {unit}");
+    }
+}
+
+#[test]
+fn durations_in_other_units_are_milliseconds_also_in_text() {
+    for (unit, written, latency) in [
+        ("s", "\"0.004\"", "Some(4.0)"),
+        ("s", "0.004", "Some(4.0)"),
+        ("s", "60", "Some(60000.0)"),
+        ("ms", "\"12.5\"", "Some(12.5)"),
+        ("us", "\"12500\"", "Some(12.5)"),
+        ("ns", "12500000", "Some(12.5)"),
+        ("s", "\"-\"", "None"),
+        ("s", "\"\"", "None"),
+        ("s", "null", "None"),
+        ("s", "\"60.000, 0.001\"", "None without latency_ms"),
+        ("s", "1e308", "None without latency_ms"),
+        ("s", "true", "None without latency_ms"),
+    ] {
+        let yaml = format!("latency_ms: {{path: took, unit: {unit}}}");
+        let record = format!(r#"{{{T},"took":{written}}}"#);
+        assert_eq!(shown(&yaml, &record, |o| format!("{:?}", o.latency_ms)), latency, "{written} {unit}");
     }
 }
 
@@ -153,7 +188,7 @@ fn mistakes_in_the_configuration_are_named() {
         ("user: {pth: a}", "unknown field `pth`"),
         ("user: {path: a, unit: s}", "`unit` belongs to `timestamp` and `latency_ms` only"),
         ("timestamp: {path: a, unit: m}", "unknown variant `m`"),
-        ("user: {const: 1}", "user: `const` must be text"),
+        ("user: {const: 1.5}", "user: `const` must be text or an integer"),
         ("measures.a: {const: b}", "measures.a: `const` must be a number"),
         ("attributes.a: {bucket: {path: b}}", "`bucket` takes one of `by: month` and `edges: [..]`"),
         ("attributes.a: {bucket: {path: b, edges: []}}", "`edges` is empty"),
