@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::document::{ANNOTATION_PREFIX, Document};
-use super::error::Report;
+use super::error::{NoticeLevel, Report};
 use super::rules::{self, WrittenRule};
 use super::window;
 use crate::model::duration;
@@ -12,7 +12,7 @@ use crate::model::suggest::{closest, one_of};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 24] = [
     "group-by",
     "tenant-alerts",
     "sla",
@@ -23,6 +23,8 @@ const KEYS: [&str; 22] = [
     "low-traffic-guard",
     "single-user-guard",
     "budget-rule",
+    "tail-alerts",
+    "cohorts",
     "resolve-after",
     "no-data-after",
     "min-user-events",
@@ -51,6 +53,7 @@ pub(super) struct Settings<'d> {
     pub low_traffic_guard: bool,
     pub single_user_guard: bool,
     pub budget_rule: bool,
+    pub cohorts: bool,
     pub resolve_after_ms: Option<Ms>,
     pub no_data_after_ms: Ms,
     pub min_user_events: u64,
@@ -70,6 +73,7 @@ impl Default for Settings<'_> {
             low_traffic_guard: true,
             single_user_guard: true,
             budget_rule: true,
+            cohorts: true,
             resolve_after_ms: None,
             no_data_after_ms: HOUR_MS,
             min_user_events: 5,
@@ -107,7 +111,11 @@ fn warn_of_a_slip(name: &str, at: &Cursor<'_>, report: &mut Report) {
 /// `None` where the value was wrong, and reported.
 fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut Report) -> Option<()> {
     match key {
-        "group-by" => s.group_by = read_names(at, report)?,
+        "group-by" => {
+            s.group_by = read_names(at, report)?;
+            // A group is called by its attributes' names, whatever the order in which they are written.
+            s.group_by.sort_unstable();
+        }
         "tenant-alerts" => s.tenant_alerts = read_tenant_alerts(at, report)?,
         "sla" => at.error(report, "`tailburn.dev/sla` is not supported yet", "leave it out"),
         "tenant-objectives" => s.tenant_objectives = Some((read_objectives(at, report)?, at.clone())),
@@ -117,6 +125,8 @@ fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut R
         "low-traffic-guard" => s.low_traffic_guard = read_switch(at, report)?,
         "single-user-guard" => s.single_user_guard = read_switch(at, report)?,
         "budget-rule" => s.budget_rule = read_switch(at, report)?,
+        "tail-alerts" => check_tail_alerts(at, report)?,
+        "cohorts" => s.cohorts = read_switch(at, report)?,
         "resolve-after" => s.resolve_after_ms = Some(read_duration(at, report)?),
         "no-data-after" => s.no_data_after_ms = read_positive_duration(at, report)?,
         "min-user-events" => s.min_user_events = read_count(at, 1, report)?,
@@ -186,6 +196,15 @@ fn read_tenant_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<TenantAler
         at.error(report, format!("`{text}` is not a severity cap"), "write off, info, ticket or page");
     }
     cap
+}
+
+/// The rules about tails are not there yet: who asks for them is told, who switches them off has them off.
+fn check_tail_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<()> {
+    if read_tenant_alerts(at, report)? != TenantAlerts::Off {
+        let message = "the rules `tail-1h` and `tail-1d` are not there yet: no alert comes of this annotation";
+        at.notice(report, NoticeLevel::Warning, message);
+    }
+    Some(())
 }
 
 fn read_objectives(at: &Cursor<'_>, report: &mut Report) -> Option<BTreeMap<String, Ratio>> {

@@ -66,6 +66,7 @@ fn definition(slo: &Slo) -> Value {
         "low_traffic_guard": slo.low_traffic_guard,
         "single_user_guard": slo.single_user_guard,
         "budget_rule": slo.budget_rule,
+        "cohorts": slo.cohorts,
         "resolve_after_ms": slo.resolve_after_ms,
         "no_data_after_ms": slo.no_data_after_ms,
         "min_user_events": slo.min_user_events,

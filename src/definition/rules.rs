@@ -30,29 +30,58 @@ const REFERENCE_PERIOD_MS: Ms = 28 * DAY_MS;
 const LONG_MIN_MS: Ms = 5 * MINUTE_MS;
 const SHORT_MIN_MS: Ms = MINUTE_MS;
 
-/// The default rules of an SLO; one that could never fire is left out, and said.
+/// The default rules of an SLO; what is left out of them is said.
 pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, report: &mut Report) -> Vec<Rule> {
-    let rules = DEFAULTS.iter().filter_map(|&(severity, long_ms, short_ms, percent)| {
+    let scale = |&(severity, long_ms, short_ms, percent): &(Severity, Ms, Ms, u64)| {
         let long_ms = scaled(long_ms, period_ms, LONG_MIN_MS);
         let short_ms = Some(scaled(short_ms, period_ms, SHORT_MIN_MS));
         let factor = Ratio::new(percent * u64::try_from(period_ms).ok()?, 100 * u64::try_from(long_ms).ok()?)?;
         Some(Rule { long_ms, short_ms, factor, severity })
-    });
-    let (rules, impossible): (Vec<_>, Vec<_>) = rules.partition(|rule| can_fire(rule, objective));
-    for rule in impossible {
-        let message = format!(
-            "the default rule {} ({}) is left out: a burn above {} cannot happen at an objective of {}",
-            rule.name(),
-            rule.severity.as_str(),
-            rule.factor.as_f64(),
-            objective.as_f64()
-        );
-        at.notice(report, NoticeLevel::Warning, message);
+    };
+    let mut kept: Vec<Rule> = Vec::new();
+    for rule in DEFAULTS.iter().filter_map(scale) {
+        if let Some(why) = why_left_out(&rule, objective) {
+            notice_left_out(at, &rule, &why, report);
+            continue;
+        }
+        let same = kept.iter_mut().find(|known| (known.long_ms, known.short_ms) == (rule.long_ms, rule.short_ms));
+        match same {
+            None => kept.push(rule),
+            Some(known) => {
+                let (stays, goes) =
+                    if is_below(rule.factor, known.factor) { (rule, known.clone()) } else { (known.clone(), rule) };
+                let why = format!("another one, of factor {}, has the same windows", stays.factor.as_f64());
+                notice_left_out(at, &goes, &why, report);
+                *known = stays;
+            }
+        }
     }
-    rules
+    kept
 }
 
-/// Shrinks a window by period / 28 d, rounded up to a multiple of its own slice.
+/// Why a default rule makes no sense for a period and an objective.
+fn why_left_out(rule: &Rule, objective: Ratio) -> Option<String> {
+    let factor = rule.factor.as_f64();
+    if !can_fire(rule, objective) {
+        return Some(format!("a burn above {factor} cannot happen at an objective of {}", objective.as_f64()));
+    }
+    if rule.severity == Severity::Page && is_below(rule.factor, Ratio { num: 1, den: 1 }) {
+        return Some(format!("a page at a burn of {factor} would be for less than the objective allows"));
+    }
+    is_below(rule.factor, Ratio { num: 9, den: 10 })
+        .then(|| format!("a burn of {factor} is less than the objective allows"))
+}
+
+fn notice_left_out(at: &Cursor<'_>, rule: &Rule, why: &str, report: &mut Report) {
+    let message = format!("the default rule {} ({}) is left out: {why}", rule.name(), rule.severity.as_str());
+    at.notice(report, NoticeLevel::Warning, message);
+}
+
+fn is_below(a: Ratio, b: Ratio) -> bool {
+    b.compare_share(u128::from(a.num), u128::from(a.den)) == Ordering::Less
+}
+
+/// Shrinks a window by period / 28 d, rounded up to whole minutes and to a multiple of its own slice.
 fn scaled(window_ms: Ms, period_ms: Ms, min_ms: Ms) -> Ms {
     if period_ms >= REFERENCE_PERIOD_MS {
         return window_ms;
@@ -61,8 +90,8 @@ fn scaled(window_ms: Ms, period_ms: Ms, min_ms: Ms) -> Ms {
     let reference = i128::from(REFERENCE_PERIOD_MS);
     let up = (exact + reference - 1) / reference;
     // A window of less than 28 d times a factor below 1 fits.
-    let shrunk = Ms::try_from(up).unwrap_or(window_ms);
-    ceil_to(shrunk, slice_ms(shrunk)).max(min_ms)
+    let shrunk = ceil_to(Ms::try_from(up).unwrap_or(window_ms), MINUTE_MS).max(min_ms);
+    ceil_to(shrunk, slice_ms(shrunk))
 }
 
 /// A burn rate is at most 1 / (1 - objective).

@@ -237,6 +237,8 @@ fn read_objective<'d>(
         None => rules::default_rules(at, compliance_window_ms, objective, report),
     };
     let mut slo = Slo {
+        objective_name: if several { fields.get("displayName").and_then(|at| at.name(report)) } else { None }
+            .map(str::to_owned),
         display_name: document.display_name.unwrap_or(&name).to_owned(),
         name,
         service: common.service?.to_owned(),
@@ -254,6 +256,7 @@ fn read_objective<'d>(
         low_traffic_guard: settings.low_traffic_guard,
         single_user_guard: settings.single_user_guard,
         budget_rule: settings.budget_rule,
+        cohorts: settings.cohorts,
         resolve_after_ms: settings.resolve_after_ms,
         no_data_after_ms: settings.no_data_after_ms,
         min_user_events: settings.min_user_events,
@@ -349,8 +352,7 @@ fn parse_op(text: &str) -> Option<ThresholdOp> {
     })
 }
 
-/// Ascending, without repeats: those written, or 1 h, 1 d and the compliance window. A default one that
-/// is longer than the compliance window is left out: nothing of a key is kept beyond that.
+/// Ascending, without repeats: those written, or 1 h, 1 d and the compliance window.
 fn user_windows(settings: &Settings<'_>, compliance_window_ms: Ms, report: &mut Report) -> Vec<Ms> {
     let mut windows = match &settings.user_windows {
         Some((written, at)) => {
@@ -370,7 +372,6 @@ fn user_windows(settings: &Settings<'_>, compliance_window_ms: Ms, report: &mut 
         }
         None => vec![HOUR_MS, DAY_MS, compliance_window_ms],
     };
-    windows.retain(|window_ms| *window_ms <= compliance_window_ms);
     windows.sort_unstable();
     windows.dedup();
     windows

@@ -355,12 +355,35 @@ fn default_windows_shrink_with_the_period_to_whole_slices() {
         slo(&text).rules.iter().map(|rule| (rule.name(), rule.factor.as_f64())).collect()
     };
     let names = |period: &str| rules(period).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    assert_eq!(names("7d"), ["15m/80s", "90m/450s", "6h/30m", "18h/90m"]);
-    assert_eq!(names("1d"), ["5m/1m", "13m/70s", "52m/260s", "155m/13m"]);
+    assert_eq!(names("7d"), ["15m/2m", "90m/8m", "6h/30m", "18h/90m"]);
+    assert_eq!(names("1d"), ["5m/1m", "13m/2m", "52m/5m", "155m/13m"]);
     assert_eq!(names("90d"), ["1h/5m", "6h/30m", "1d/2h", "3d/6h"]);
     assert_eq!(rules("90d")[0].1, 43.2);
     assert_eq!(rules("1d")[0].1, 5.76);
     assert_eq!(rules("7d")[0].1, 13.44);
+    // 27 d of 28: 3 d becomes 4,166 whole minutes, and then 70 whole hours.
+    assert_eq!(names("27d"), ["58m/5m", "350m/29m", "1d/116m", "70h/350m"]);
+}
+
+#[test]
+fn default_rules_of_short_periods_ask_for_no_less_than_the_objective_allows() {
+    let of = |period: &str, target: &str| -> (Vec<(String, &'static str, f64)>, usize) {
+        let text = with("duration: 28d", &format!("duration: {period}"));
+        let definitions = parsed(&text.replace("target: 0.999", &format!("target: {target}"))).expect("an SLO");
+        let rules = &definitions.slos[0].rules;
+        let left_out = definitions.notices.iter().filter(|n| n.message.contains("is left out")).count();
+        (rules.iter().map(|r| (r.name(), r.severity.as_str(), r.factor.as_f64())).collect(), left_out)
+    };
+    let rule = |name: &str, severity, factor| (name.to_owned(), severity, factor);
+    // Three rules of an hour have the windows 5m/1m: the pages at 0.24 and 0.6, the ticket at 1.2; the
+    // last one, 7m/1m, burns at 0.857.
+    assert_eq!(of("1h", "0.999"), (vec![rule("5m/1m", "ticket", 1.2)], 3));
+    // Of two pages with the same windows the smaller factor stays.
+    let (tickets, all) =
+        ([rule("13m/2m", "ticket", 36.0 / 13.0), rule("39m/4m", "ticket", 12.0 / 13.0)], of("6h", "0.999"));
+    assert_eq!(all, ([&[rule("5m/1m", "page", 1.44)], &tickets[..]].concat(), 1), "5m/1m at 3.6 has the same windows");
+    // A page and a ticket with the same windows: the page at 1.2 stays, whatever the severity.
+    assert_eq!(of("2h", "0.999"), (vec![rule("5m/1m", "page", 1.2), rule("13m/2m", "ticket", 12.0 / 13.0)], 2));
 }
 
 #[test]

@@ -70,14 +70,42 @@ impl Ratio {
     /// Compares `part / whole` with this fraction without dividing: `part * den` with `num * whole`.
     #[inline]
     pub fn compare_share(self, part: u128, whole: u128) -> Ordering {
-        match (part.checked_mul(u128::from(self.den)), whole.checked_mul(u128::from(self.num))) {
+        Threshold { num: u128::from(self.num), den: u128::from(self.den) }.compare_share(part, whole)
+    }
+}
+
+/// A product of two fractions, of which 64 bits may not hold the digits: what a rule's error ratio is
+/// compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    num: u128,
+    den: u128,
+}
+
+impl Threshold {
+    pub fn product(a: Ratio, b: Ratio) -> Threshold {
+        let multiply = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        Threshold { num: multiply(a.num, b.num), den: multiply(a.den, b.den) }
+    }
+
+    /// Compares `part / whole` with this fraction, exactly at any size.
+    #[inline]
+    pub fn compare_share(self, part: u128, whole: u128) -> Ordering {
+        match (part.checked_mul(self.den), whole.checked_mul(self.num)) {
             (Some(a), Some(b)) => a.cmp(&b),
-            // 128 bits hold 10^38: sums of micro-weights times a 64-bit denominator do not get there
-            // on real input, and where they would, the order of magnitude decides.
-            (None, _) => (part as f64 * self.den as f64).total_cmp(&(whole as f64 * self.num as f64)),
-            (_, None) => Ordering::Less,
+            _ => wide_product(part, self.den).cmp(&wide_product(whole, self.num)),
         }
     }
+}
+
+/// The 256 bits of a product: the upper half, then the lower.
+fn wide_product(a: u128, b: u128) -> (u128, u128) {
+    const LOW: u128 = u64::MAX as u128;
+    let ((a1, a0), (b1, b0)) = ((a >> 64, a & LOW), (b >> 64, b & LOW));
+    let (low, high) = (a0 * b0, a1 * b1);
+    let (middle, carries) = (a1 * b0).overflowing_add(a0 * b1);
+    let (low, overflows) = low.overflowing_add(middle << 64);
+    (high + (middle >> 64) + (u128::from(carries) << 64) + u128::from(overflows), low)
 }
 
 const fn gcd(mut a: u64, mut b: u64) -> u64 {
@@ -107,6 +135,22 @@ mod tests {
         assert_eq!(Ratio::from_f64(0.999), Ratio::new(999, 1000));
         assert_eq!(Ratio::from_f64(1e-7), Ratio::new(1, 10_000_000));
         assert_eq!(Ratio::from_f64(f64::NAN), None);
+    }
+
+    #[test]
+    fn compares_beyond_128_bits_to_the_last_digit() {
+        let objective = Ratio::parse("0.9999999999999999999");
+        assert_eq!(objective, None, "19 digits are more than 64 bits hold: refused, never rounded");
+        let allowed = Ratio { num: 3, den: u64::MAX };
+        let threshold = Threshold::product(Ratio { num: u64::MAX - 2, den: u64::MAX - 4 }, allowed);
+        // threshold = 3 (m - 2) / (m (m - 4)) with m = 2^64 - 1: of whole = m (m - 4), part = 3 (m - 2) is equal to it.
+        let m = u128::from(u64::MAX);
+        for (part, order) in [(-1, Ordering::Less), (0, Ordering::Equal), (1, Ordering::Greater)] {
+            let part = (3 * (m - 2)).wrapping_add_signed(part);
+            assert_eq!(threshold.compare_share(part, m * (m - 4)), order, "{part}");
+        }
+        assert_eq!(wide_product(u128::MAX, u128::MAX), (u128::MAX - 1, 1));
+        assert_eq!(wide_product(1 << 100, 1 << 60), (1 << 32, 0));
     }
 
     #[test]

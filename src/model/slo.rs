@@ -4,7 +4,7 @@
 
 use super::expr::{Filter, NumberExpr};
 use super::ratio::Ratio;
-use super::time::Ms;
+use super::time::{MINUTE_MS, Ms, ceil_to, slice_ms};
 use std::collections::BTreeMap;
 
 /// The most user windows that an SLO can have.
@@ -95,9 +95,13 @@ impl Rule {
         }
     }
 
-    /// The window whose evidence resolves the rule: the short one, else the only one.
+    /// The window whose evidence resolves the rule: the short one; of a rule with a single window a
+    /// twelfth of that, in whole slices and at least a minute.
     pub fn evidence_ms(&self) -> Ms {
-        self.short_ms.unwrap_or(self.long_ms)
+        self.short_ms.unwrap_or_else(|| {
+            let twelfth_ms = ceil_to(self.long_ms, 12) / 12;
+            ceil_to(twelfth_ms, slice_ms(twelfth_ms)).max(MINUTE_MS)
+        })
     }
 }
 
@@ -128,6 +132,8 @@ pub struct Slo {
     /// As on the outputs: `name`, or `name:displayName` where a document has several objectives.
     pub name: String,
     pub display_name: String,
+    /// The objective's own name, where the document has several.
+    pub objective_name: Option<String>,
     pub service: String,
     pub labels: BTreeMap<String, String>,
     pub documentation: Documentation,
@@ -136,7 +142,7 @@ pub struct Slo {
     pub objective: Ratio,
     pub tenant_objectives: BTreeMap<String, Ratio>,
     pub compliance_window_ms: Ms,
-    /// Attributes of the scope `group`; empty: no such scope.
+    /// Attributes of the scope `group`, or fields of the outcome, by name; empty: no such scope.
     pub group_by: Vec<String>,
     pub tenant_alerts: TenantAlerts,
     /// Ascending, without repeats; the compliance window among them.
@@ -147,6 +153,8 @@ pub struct Slo {
     pub low_traffic_guard: bool,
     pub single_user_guard: bool,
     pub budget_rule: bool,
+    /// Whether cohorts are looked for.
+    pub cohorts: bool,
     /// `None`: max(short window, 15 m), rule by rule.
     pub resolve_after_ms: Option<Ms>,
     pub no_data_after_ms: Ms,
@@ -169,6 +177,24 @@ impl Slo {
 
     /// How long the condition must have been false, on evidence, before a rule resolves.
     pub fn resolve_after_ms(&self, rule: &Rule) -> Ms {
-        self.resolve_after_ms.unwrap_or_else(|| rule.evidence_ms().max(15 * super::time::MINUTE_MS))
+        self.resolve_after_ms.unwrap_or_else(|| rule.evidence_ms().max(15 * MINUTE_MS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::duration::{parse, print};
+
+    #[test]
+    fn the_evidence_of_a_single_window_is_a_twelfth_of_it_in_whole_slices() {
+        let windows = [("10m", "1m"), ("15m", "80s"), ("30m", "150s"), ("1h", "5m"), ("2h", "10m"), ("12h", "1h")];
+        let long = [("1d", "2h"), ("25h", "125m"), ("3d", "6h"), ("150h", "13h"), ("28d", "56h"), ("5m", "1m")];
+        for (window, evidence) in windows.into_iter().chain(long) {
+            let long_ms = parse(window).expect("a duration");
+            let rule = |short_ms| Rule { long_ms, short_ms, factor: Ratio::ZERO, severity: Severity::Page };
+            assert_eq!(print(rule(None).evidence_ms()), evidence, "{window}");
+            assert_eq!(rule(Some(70_000)).evidence_ms(), 70_000, "what is written is not touched");
+        }
     }
 }

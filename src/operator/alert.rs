@@ -29,6 +29,8 @@ pub struct Episode {
     /// All bad events of the key when it started, in micro-weights.
     bad_at_start: u128,
     pub cohort: Option<AlertCohort>,
+    /// A record of it named a cohort.
+    knows_cohort: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +70,6 @@ pub fn short_hash(text: &str) -> String {
 
 /// Writes what changed about the alerts of a key at one boundary, most severe first.
 pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, out: &mut Vec<BurnAlert>) {
-    let silent_ms = now.at_ms - key.last_ms();
     let given_up = has_given_up(key, now);
     if given_up {
         key.rules.iter_mut().filter(|r| r.firing_since_ms.is_some()).for_each(|r| *r = RuleState::default());
@@ -76,7 +77,7 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, out: &m
     if alerts_are_off(facts.slo, matches!(facts.scope, Scope::Tenant(_))) {
         return;
     }
-    let is_stale = silent_ms > facts.slo.no_data_after_ms;
+    let is_stale = key.is_silent(now.at_ms, facts.slo.no_data_after_ms);
     for severity in Severity::ORDER {
         let firing = firing_rules(key, facts, severity);
         let slot = slot_of(severity);
@@ -106,7 +107,7 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, out: &m
 
 /// Ends every open alert of a key, because its window ran empty or its definition went.
 pub fn close_all(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, why: Resolved, out: &mut Vec<BurnAlert>) {
-    let is_stale = now.at_ms - key.last_ms() > facts.slo.no_data_after_ms;
+    let is_stale = key.is_silent(now.at_ms, facts.slo.no_data_after_ms);
     for severity in Severity::ORDER {
         if let Some(mut episode) = key.episodes[slot_of(severity)].take() {
             // Rules that the new definition no longer has cannot be told with their figures.
@@ -137,7 +138,7 @@ pub fn firing(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Option
 }
 
 fn has_given_up(key: &KeyState, now: &Moments<'_>) -> bool {
-    now.at_ms - key.last_ms() > GIVE_UP_AFTER_MS
+    key.is_silent(now.at_ms, GIVE_UP_AFTER_MS)
 }
 
 fn id_of(facts: &KeyFacts<'_>, severity: Severity, started_ms: Ms) -> String {
@@ -181,6 +182,7 @@ fn open(
         is_stale,
         bad_at_start: key.all_bad,
         cohort: key.leading_cohort.clone(),
+        knows_cohort: false,
     };
     (write(key, facts, now, severity, &mut episode, "firing", None), episode)
 }
@@ -199,10 +201,10 @@ fn update(
     let affected = users_of(key, facts, now, episode).0.unwrap_or(0);
     let doubled = affected >= 2 * episode.affected_users.max(1);
     let turned_stale = is_stale && !episode.is_stale;
-    // A new leading cohort is told in the alert's next record, and at once as an event of its own with
-    // the alert's id: as a cause of updates it would make alerts depend on how cohorts are searched for.
+    // The first cohort is told at once; another that leads later, in the next record.
+    let named = key.leading_cohort.is_some() && !episode.knows_cohort;
     episode.cohort.clone_from(&key.leading_cohort);
-    if same_set && !doubled && !turned_stale {
+    if same_set && !doubled && !turned_stale && !named {
         return None;
     }
     episode.is_stale = is_stale;
@@ -251,6 +253,7 @@ fn write(
     episode.seq += 1;
     let (affected_users, users_active) = users_of(key, facts, now, episode);
     episode.affected_users = affected_users.unwrap_or(0);
+    episode.knows_cohort |= episode.cohort.is_some();
     let slo = facts.slo;
     let compliance = &key.windows.sum(facts.layout.compliance).counts;
     let rules: Vec<AlertRule> = episode.rules.iter().map(|r| rule_fields(key, facts, r)).collect();

@@ -6,7 +6,7 @@
 use super::partial::{BadUser, Counts, keep_most_bad};
 use super::significance::poisson_at_least;
 use super::window::{Layout, Windows};
-use crate::model::ratio::Ratio;
+use crate::model::ratio::{Ratio, Threshold};
 use crate::model::slo::{Rule, Severity, Slo, TenantAlerts};
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
@@ -20,22 +20,19 @@ const LOW_TRAFFIC_LEVEL: f64 = 1e-4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSpec {
     pub long: usize,
-    /// The window whose evidence resolves the rule: the short one, or the only one.
+    /// The window whose evidence resolves the rule.
     pub short: usize,
+    /// It fires on the long window alone.
+    is_single: bool,
     pub severity: Severity,
-    /// `factor * (1 - objective)`: the condition is an error ratio above it in both windows.
-    threshold: Ratio,
+    /// `factor * (1 - objective)`: the condition is an error ratio above it.
+    threshold: Threshold,
     warm_after_ms: Ms,
     resolve_after_ms: Ms,
 }
 
 impl RuleSpec {
     pub fn of(slo: &Slo, rule: &Rule, objective: Ratio, layout: &Layout) -> RuleSpec {
-        let allowed = objective.complement().unwrap_or(Ratio::ZERO);
-        let threshold = rule.factor.checked_mul(allowed).or_else(|| {
-            // More digits than 64 bits hold: the nearest fraction that does fit.
-            Ratio::from_f64(rule.factor.as_f64() * allowed.as_f64())
-        });
         let warm_after_ms = match rule.severity {
             Severity::Page => rule.evidence_ms(),
             Severity::Ticket | Severity::Info => rule.long_ms * 9 / 10,
@@ -43,8 +40,9 @@ impl RuleSpec {
         RuleSpec {
             long: layout.index_of(rule.long_ms).unwrap_or(layout.compliance),
             short: layout.index_of(rule.evidence_ms()).unwrap_or(layout.compliance),
+            is_single: rule.short_ms.is_none(),
             severity: rule.severity,
-            threshold: threshold.unwrap_or(Ratio { num: 1, den: 1 }),
+            threshold: Threshold::product(rule.factor, objective.complement().unwrap_or(Ratio::ZERO)),
             warm_after_ms,
             resolve_after_ms: slo.resolve_after_ms(rule),
         }
@@ -53,27 +51,27 @@ impl RuleSpec {
     fn burns(&self, counts: &Counts) -> bool {
         counts.events > 0 && self.threshold.compare_share(counts.bad, counts.total()) == Ordering::Greater
     }
-
-    fn condition(&self, windows: &Windows) -> bool {
-        self.burns(&windows.sum(self.short).counts) && self.burns(&windows.sum(self.long).counts)
-    }
 }
 
-/// Why a rule does not fire although it is warm and its condition holds.
+/// Why a rule does not fire although its condition holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldBack {
+    /// The key has not been there for long enough; the guards are not asked before that.
+    pub not_warm: bool,
     pub min_events: bool,
     pub low_traffic: bool,
 }
 
 impl HeldBack {
+    const NOT_WARM: HeldBack = HeldBack { not_warm: true, min_events: false, low_traffic: false };
+
     pub fn any(self) -> bool {
-        self.min_events || self.low_traffic
+        self.not_warm || self.min_events || self.low_traffic
     }
 
     pub fn names(self) -> Vec<String> {
-        let guards = [(self.min_events, "min_events"), (self.low_traffic, "low_traffic")];
-        guards.iter().filter(|(held, _)| *held).map(|(_, name)| (*name).to_owned()).collect()
+        let all = [(self.not_warm, "not_warm"), (self.min_events, "min_events"), (self.low_traffic, "low_traffic")];
+        all.iter().filter(|(held, _)| *held).map(|(_, name)| (*name).to_owned()).collect()
     }
 }
 
@@ -81,8 +79,8 @@ impl HeldBack {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleState {
     pub firing_since_ms: Option<Ms>,
-    /// The first boundary with evidence (the short window holds events, the condition is false)
-    /// since the condition was last true.
+    /// While it fires: the first boundary with evidence (the short window holds events, not both windows
+    /// burn) since both last burnt.
     calm_since_ms: Option<Ms>,
     /// The single-user guard lowers it; never set again once it was cleared.
     pub lowered: bool,
@@ -92,49 +90,72 @@ pub struct RuleState {
 /// What the rules of a key look at.
 pub struct Evidence<'a> {
     pub at_ms: Ms,
-    pub first_ms: Ms,
+    /// `None`: the key had no event yet, and nothing is warm.
+    pub first_ms: Option<Ms>,
     pub windows: &'a Windows,
-    /// Distinct users with an id and any event in a window, by window index.
-    pub users_active: &'a dyn Fn(usize) -> u64,
+    /// Distinct users within the longest window of the SLO's rules, each event without one a user of its own.
+    pub users_active: u64,
     pub bad_users: &'a BadUsers,
     pub window_starts_ms: &'a [Ms],
 }
 
+/// One boundary of all rules of a key, in their order.
+pub fn step_rules(rules: &mut [RuleState], slo: &Slo, objective: Ratio, specs: &[RuleSpec], evidence: &Evidence<'_>) {
+    for (at, spec) in specs.iter().enumerate().take(rules.len()) {
+        let pages = |other: usize| other != at && rules[other].pages(&specs[other]);
+        // Those before it have taken their step, those behind it not yet.
+        let another_pages = (0..specs.len()).any(pages);
+        rules[at].step(slo, objective, spec, evidence, another_pages);
+    }
+}
+
 impl RuleState {
-    /// One boundary of one rule.
-    pub fn step(&mut self, slo: &Slo, objective: Ratio, spec: &RuleSpec, evidence: &Evidence<'_>) {
-        let condition = spec.condition(evidence.windows);
+    /// One boundary of one rule. `another_pages`: another rule of the key fires at page.
+    fn step(&mut self, slo: &Slo, objective: Ratio, spec: &RuleSpec, evidence: &Evidence<'_>, another_pages: bool) {
+        let long_burns = spec.burns(&evidence.windows.sum(spec.long).counts);
+        let both_burn = long_burns && spec.burns(&evidence.windows.sum(spec.short).counts);
+        let condition = if spec.is_single { long_burns } else { both_burn };
+        let lowers = || !another_pages && lowers(slo, spec, evidence);
         self.held_back = HeldBack::default();
-        if condition {
-            self.calm_since_ms = None;
-        }
-        match self.firing_since_ms {
-            None if condition && evidence.at_ms - evidence.first_ms >= spec.warm_after_ms => {
-                self.held_back = hold_back(slo, objective, &evidence.windows.sum(spec.long).counts);
-                if !self.held_back.any() {
-                    self.firing_since_ms = Some(evidence.at_ms);
-                    self.lowered = lowers(slo, spec, evidence);
-                }
+        if self.firing_since_ms.is_some() {
+            self.lowered = self.lowered && (!condition || lowers());
+        } else if condition {
+            let warm = evidence.first_ms.is_some_and(|first_ms| evidence.at_ms - first_ms >= spec.warm_after_ms);
+            let asked = || hold_back(slo, objective, &evidence.windows.sum(spec.long).counts);
+            self.held_back = if warm { asked() } else { HeldBack::NOT_WARM };
+            if self.held_back.any() {
+                return;
             }
-            None => {}
-            Some(_) if condition => self.lowered = self.lowered && lowers(slo, spec, evidence),
-            Some(_) => self.calm_down(spec, evidence),
+            *self = RuleState { firing_since_ms: Some(evidence.at_ms), lowered: lowers(), ..RuleState::default() };
+        } else {
+            return;
         }
+        self.calm_down(spec, evidence, both_burn);
     }
 
-    fn calm_down(&mut self, spec: &RuleSpec, evidence: &Evidence<'_>) {
+    /// A firing rule ends on evidence alone: an empty short window says nothing.
+    fn calm_down(&mut self, spec: &RuleSpec, evidence: &Evidence<'_>, both_burn: bool) {
+        if both_burn {
+            self.calm_since_ms = None;
+            return;
+        }
         if evidence.windows.sum(spec.short).counts.events == 0 {
             return;
         }
         let since_ms = *self.calm_since_ms.get_or_insert(evidence.at_ms);
-        if evidence.at_ms - since_ms >= spec.resolve_after_ms {
+        if evidence.at_ms - since_ms >= spec.resolve_after_ms && self.firing_since_ms != Some(evidence.at_ms) {
             *self = RuleState::default();
         }
     }
 
+    fn pages(&self, spec: &RuleSpec) -> bool {
+        self.firing_since_ms.is_some() && spec.severity == Severity::Page && !self.lowered
+    }
+
     /// The moments from which on the rule may do something although nothing more is known.
-    pub fn deadlines(&self, spec: &RuleSpec, first_ms: Ms) -> [Option<Ms>; 2] {
-        [Some(first_ms + spec.warm_after_ms), self.calm_since_ms.map(|since_ms| since_ms + spec.resolve_after_ms)]
+    pub fn deadlines(&self, spec: &RuleSpec, first_ms: Option<Ms>) -> [Option<Ms>; 2] {
+        let warm_ms = first_ms.map(|first_ms| first_ms + spec.warm_after_ms);
+        [warm_ms, self.calm_since_ms.map(|since_ms| since_ms + spec.resolve_after_ms)]
     }
 
     /// The severity in effect: as written, lowered by the single-user guard, then capped.
@@ -160,25 +181,24 @@ pub fn alerts_are_off(slo: &Slo, is_tenant: bool) -> bool {
 fn hold_back(slo: &Slo, objective: Ratio, long: &Counts) -> HeldBack {
     let allowed = objective.complement().unwrap_or(Ratio::ZERO).as_f64();
     HeldBack {
+        not_warm: false,
         min_events: long.events < slo.min_events,
         low_traffic: slo.low_traffic_guard
             && poisson_at_least(long.bad_events, allowed * long.events as f64) >= LOW_TRAFFIC_LEVEL,
     }
 }
 
-/// Whether a page is lowered to a ticket: without its worst user the long window would not burn.
+/// Whether a page is lowered to a ticket: one user of several has more than a quarter of the bad events,
+/// and without that user's the long window would not burn.
 fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
-    if spec.severity != Severity::Page || !slo.single_user_guard {
+    if spec.severity != Severity::Page || !slo.single_user_guard || evidence.users_active < 2 {
         return false;
     }
     let long = &evidence.windows.sum(spec.long).counts;
-    let active = (evidence.users_active)(spec.long) + long.anonymous;
-    if active < 2 {
-        return false;
-    }
     let most = evidence.bad_users.most(evidence.window_starts_ms[spec.long]).max(u64::from(long.anonymous_bad > 0));
     let (bad, events) = (long.bad_events - most, long.events - most);
-    spec.threshold.compare_share(u128::from(bad), u128::from(events)) != Ordering::Greater
+    let has_a_quarter = u128::from(most) * 4 > u128::from(long.bad_events);
+    has_a_quarter && spec.threshold.compare_share(u128::from(bad), u128::from(events)) != Ordering::Greater
 }
 
 /// Per pane of event time, the users with the most bad events in it.

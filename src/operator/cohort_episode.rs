@@ -58,6 +58,9 @@ pub struct CohortRecord {
 /// Looks for cohorts at the steps of this boundary, and tells what changed. Comes after the rules and
 /// before the alerts, so that an alert names the cohort that is known when it fires.
 pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep], out: &mut KeyOutput) {
+    if !facts.slo.cohorts {
+        return;
+    }
     let alert = alert::firing(key, facts, now);
     let events_window_ms = alert.as_ref().map(|a| nearest(&facts.slo.user_windows_ms, a.window_ms));
     for window_ms in facts.slo.user_windows_ms.iter().copied().filter(|w| now.at_ms % slice_ms(*w) == 0) {

@@ -4,7 +4,7 @@
 mod due;
 
 use super::alert::{self, Episode, Resolved};
-use super::burn_rate::{BadUsers, Evidence, LastSeen, RuleSpec, RuleState, severity_cap};
+use super::burn_rate::{self, BadUsers, Evidence, LastSeen, RuleSpec, RuleState, severity_cap};
 use super::cohort_episode::{self, CohortRecord, Cohorts};
 use super::partial::{KeyDelta, KeyStep};
 use super::status::{self, State};
@@ -13,7 +13,7 @@ use crate::model::key::{Scope, key_text};
 use crate::model::output::{AlertCohort, BurnAlert, SloStatus, UserWindow};
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Severity, Slo};
-use crate::model::time::{HOUR_MS, Ms, PANE_MS};
+use crate::model::time::{DAY_MS, HOUR_MS, Ms, PANE_MS};
 use serde::{Deserialize, Serialize};
 
 /// What does not change about a key while its definition stands.
@@ -70,24 +70,30 @@ pub struct Moments<'a> {
     pub starts: &'a Starts,
     pub status_interval_ms: Ms,
     pub is_incomplete: bool,
+    /// The last T of a bounded input.
+    pub is_last: bool,
 }
 
-/// When a key began, and how far its events reach.
+/// As long as the history topic is kept.
+const TOLD_HOURLY_FOR_MS: Ms = 400 * DAY_MS;
+
+/// How far the events of a key reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Life {
+struct Reach {
     /// The start of the pane of the smallest visible event time.
     first_ms: Ms,
     /// The start of the pane of the largest visible event time.
     last_ms: Ms,
-    /// The first T.
-    since_ms: Ms,
 }
 
-/// The state of one key. It exists once an event of it was visible; before that it only knows of
-/// unclassified events.
+/// The state of one key. It exists once an event of it was visible, the aggregate once any event was;
+/// before that a key only knows of unclassified events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyState {
-    life: Option<Life>,
+    /// The first T.
+    since_ms: Option<Ms>,
+    /// `None`: no event yet.
+    reach: Option<Reach>,
     pub windows: Windows,
     pub unclassified_hour: HourCount,
     pub accepted: u64,
@@ -132,19 +138,25 @@ impl KeyState {
     }
 
     pub fn exists(&self) -> bool {
-        self.life.is_some()
+        self.since_ms.is_some()
     }
 
-    pub fn first_ms(&self) -> Ms {
-        self.life.map_or(0, |l| l.first_ms)
+    pub fn first_ms(&self) -> Option<Ms> {
+        self.reach.map(|reach| reach.first_ms)
     }
 
-    pub fn last_ms(&self) -> Ms {
-        self.life.map_or(0, |l| l.last_ms)
+    pub fn last_ms(&self) -> Option<Ms> {
+        self.reach.map(|reach| reach.last_ms)
     }
 
+    /// Whether the key has had no event for longer than this, or none yet.
+    pub fn is_silent(&self, at_ms: Ms, for_ms: Ms) -> bool {
+        self.last_ms().is_none_or(|last_ms| at_ms - last_ms > for_ms)
+    }
+
+    /// The first T; before it, nothing asks.
     pub fn since_ms(&self) -> Ms {
-        self.life.map_or(0, |l| l.since_ms)
+        self.since_ms.unwrap_or(0)
     }
 
     /// A changed definition keeps the counts; its rules begin anew, and its alerts end at the next
@@ -174,6 +186,9 @@ impl KeyState {
 
     /// Adds what became visible at the boundary, by what each users task says of it.
     pub fn apply(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, deltas: &[&KeyDelta]) {
+        if matches!(facts.scope, Scope::Aggregate) && !deltas.is_empty() {
+            self.since_ms.get_or_insert(now.at_ms);
+        }
         for pane in deltas.iter().flat_map(|delta| &delta.panes) {
             self.begin_or_extend(pane.start_ms, now.at_ms);
             self.windows.add(facts.layout, now.starts, pane);
@@ -199,9 +214,10 @@ impl KeyState {
     }
 
     fn begin_or_extend(&mut self, pane_ms: Ms, at_ms: Ms) {
-        let life = self.life.get_or_insert(Life { first_ms: pane_ms, last_ms: pane_ms, since_ms: at_ms });
-        life.first_ms = life.first_ms.min(pane_ms);
-        life.last_ms = life.last_ms.max(pane_ms);
+        self.since_ms.get_or_insert(at_ms);
+        let reach = self.reach.get_or_insert(Reach { first_ms: pane_ms, last_ms: pane_ms });
+        reach.first_ms = reach.first_ms.min(pane_ms);
+        reach.last_ms = reach.last_ms.max(pane_ms);
     }
 
     /// Takes the users' figures of this boundary's steps: every window whose step this is gets new
@@ -223,7 +239,8 @@ impl KeyState {
         if !self.exists() {
             return;
         }
-        if self.windows.sum(facts.layout.compliance).counts.events == 0 {
+        let is_aggregate = matches!(facts.scope, Scope::Aggregate);
+        if !is_aggregate && self.windows.sum(facts.layout.compliance).counts.events == 0 {
             alert::close_all(self, facts, now, Resolved::NoData, &mut out.alerts);
             cohort_episode::close_all(self, facts, now, out);
             out.is_gone = true;
@@ -236,7 +253,8 @@ impl KeyState {
         cohort_episode::step(self, facts, now, steps, out);
         alert::step(self, facts, now, &mut out.alerts);
         let state = status::state_of(self, facts, now);
-        let changed = self.state_before.replace(state).is_some_and(|before| before != state);
+        // To begin to exist is no change of the state.
+        let changed = self.state_before.replace(state).map_or(is_aggregate, |before| before != state);
         if changed || !out.alerts.is_empty() || self.is_due(now) {
             out.status = Some(status::status_of(self, facts, now, state));
             self.has_news = false;
@@ -244,24 +262,37 @@ impl KeyState {
     }
 
     fn is_due(&self, now: &Moments<'_>) -> bool {
-        now.at_ms % HOUR_MS == 0 || (self.has_news && now.at_ms % now.status_interval_ms == 0)
+        let is_full_hour = now.at_ms % HOUR_MS == 0 && now.at_ms <= self.told_hourly_until_ms();
+        now.is_last || is_full_hour || (self.has_news && now.at_ms % now.status_interval_ms == 0)
+    }
+
+    /// An aggregate key is never forgotten. One bounded record of the year 9999 must not make 70 million
+    /// statuses of nothing: as long as histories are kept, there is one at every full hour.
+    fn told_hourly_until_ms(&self) -> Ms {
+        self.last_ms().unwrap_or(0).max(self.since_ms()) + TOLD_HOURLY_FOR_MS
     }
 
     fn step_rules(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>) {
         self.forget_users(facts, now);
-        let seen = &self.seen;
-        let users_active = |window: usize| seen.users_since(now.starts.windows_ms[window]);
         let evidence = Evidence {
             at_ms: now.at_ms,
-            first_ms: self.life.map_or(0, |l| l.first_ms),
+            first_ms: self.first_ms(),
             windows: &self.windows,
-            users_active: &users_active,
+            users_active: self.users_active(facts, now),
             bad_users: &self.bad_users,
             window_starts_ms: &now.starts.windows_ms,
         };
-        for (state, spec) in self.rules.iter_mut().zip(facts.specs) {
-            state.step(facts.slo, facts.objective, spec, &evidence);
-        }
+        burn_rate::step_rules(&mut self.rules, facts.slo, facts.objective, facts.specs, &evidence);
+    }
+
+    /// Users within the longest window of the rules, each event without one a user of its own.
+    fn users_active(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> u64 {
+        // Windows are numbered in ascending order of length.
+        let longest = facts.specs.iter().map(|spec| spec.long).max();
+        longest.map_or(0, |longest| {
+            let named = self.seen.users_since(now.starts.windows_ms[longest]);
+            named + self.windows.sum(longest).counts.anonymous
+        })
     }
 
     /// Forgets which users had events before the longest window that asks for them.

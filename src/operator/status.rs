@@ -7,8 +7,9 @@ use super::partial::Counts;
 use crate::model::duration;
 use crate::model::key::{OTHER, Scope};
 use crate::model::output::{Budget, Counts as CountFields, Labels, RuleStatus, SloStatus, WindowStatus};
-use crate::model::ratio::Ratio;
+use crate::model::ratio::{Ratio, Threshold};
 use crate::model::time::{MINUTE_MS, Moment, Ms, window_start};
+use std::cmp::Ordering;
 
 /// Micro-weights as published.
 pub fn weight_of(micros: u128) -> f64 {
@@ -30,9 +31,9 @@ pub fn allowed_share(objective: Ratio) -> f64 {
     objective.complement().unwrap_or(Ratio::ZERO).as_f64()
 }
 
-/// How much of a window the key has been there for.
-pub fn coverage_of(at_ms: Ms, first_ms: Ms, start_ms: Ms) -> f64 {
-    ((at_ms - first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0)
+/// How much of a window the key has been there for: nothing of it before its first event.
+pub fn coverage_of(at_ms: Ms, first_ms: Option<Ms>, start_ms: Ms) -> f64 {
+    first_ms.map_or(0.0, |first_ms| ((at_ms - first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0))
 }
 
 /// The state of a key.
@@ -69,17 +70,14 @@ fn compliance_coverage(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> f64 {
 /// integers, because a total outage spends exactly all of it.
 fn has_spent(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms, share: Ratio) -> bool {
     let counts = &key.windows.sum(facts.layout.compliance).counts;
-    let allowed = facts.objective.complement().unwrap_or(Ratio::ZERO);
+    let Some(first_ms) = key.first_ms().filter(|_| counts.total() > 0) else { return false };
     let window_ms = at_ms - window_start(at_ms, facts.slo.compliance_window_ms);
-    let covered_ms = (at_ms - key.first_ms()).min(window_ms);
-    let product = |factors: [u128; 4]| factors.into_iter().try_fold(1u128, u128::checked_mul);
-    let spent = product([counts.bad, allowed.den.into(), covered_ms.unsigned_abs().into(), share.den.into()]);
-    let bound = product([counts.total(), allowed.num.into(), window_ms.unsigned_abs().into(), share.num.into()]);
-    match (spent, bound) {
-        (Some(spent), Some(bound)) => spent >= bound,
-        // Beyond 128 bits the last digit decides nothing.
-        _ => spent_of_period(key, facts, at_ms).is_some_and(|spent| spent >= share.as_f64()),
-    }
+    let covered_ms = (at_ms - first_ms).min(window_ms);
+    // Sums of micro-weights stay far below 2^88, so that a length of time fits on top of them.
+    let bad = counts.bad.saturating_mul(covered_ms.unsigned_abs().into());
+    let all = counts.total().saturating_mul(window_ms.unsigned_abs().into());
+    let allowed = Threshold::product(share, facts.objective.complement().unwrap_or(Ratio::ZERO));
+    allowed.compare_share(bad, all) != Ordering::Less
 }
 
 /// How much of the period's budget is spent, as far as a state depends on it.
@@ -103,7 +101,7 @@ pub fn spent_at(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> Spent {
 
 /// The state at this boundary, after the rules took their step.
 pub fn state_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> State {
-    if now.at_ms - key.last_ms() > facts.slo.no_data_after_ms {
+    if key.is_silent(now.at_ms, facts.slo.no_data_after_ms) {
         return State::NoData;
     }
     let fires = key.episodes.iter().any(Option::is_some);
@@ -127,9 +125,14 @@ pub fn scope_fields(facts: &KeyFacts<'_>) -> (Option<String>, Labels) {
 
 /// The SLO and its scope in words.
 pub fn name_of(facts: &KeyFacts<'_>) -> String {
-    let name = &facts.slo.display_name;
+    let display_name = &facts.slo.display_name;
+    let name = match &facts.slo.objective_name {
+        // Objectives of one document share its name.
+        Some(objective) => format!("{display_name} ({objective})"),
+        None => display_name.clone(),
+    };
     match facts.scope {
-        Scope::Aggregate => name.clone(),
+        Scope::Aggregate => name,
         Scope::Tenant(tenant) => format!("{name} for {tenant}"),
         Scope::OtherGroups => format!("{name} for all other groups"),
         Scope::Group(pairs) => {

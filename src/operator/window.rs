@@ -40,7 +40,7 @@ impl Layout {
         windows_ms.push(slo.compliance_window_ms);
         for rule in &slo.rules {
             windows_ms.push(rule.long_ms);
-            windows_ms.extend(rule.short_ms);
+            windows_ms.push(rule.evidence_ms());
         }
         windows_ms.sort_unstable();
         windows_ms.dedup();

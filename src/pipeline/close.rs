@@ -69,6 +69,9 @@ impl UsersTask {
         let nothing = |_: &Partial| BoundaryPartial { at_ms, is_incomplete, ..BoundaryPartial::default() };
         let mut boundary: Vec<BoundaryPartial> = partials.iter().map(nothing).collect();
         if let Some(pane) = self.pending.remove(&at_ms) {
+            if !std::mem::replace(&mut self.has_begun, true) {
+                self.emit_beginnings(&mut boundary);
+            }
             self.admit_groups(&pane);
             for batch in pane.verdicts.chunks(BATCH) {
                 self.touch(batch);
@@ -213,6 +216,14 @@ impl UsersTask {
                 }
             }
             self.push(slo, KeyRef::Group(group), delta, boundary);
+        }
+    }
+
+    /// From here on every SLO has its aggregate key, although no event of it may be visible yet.
+    fn emit_beginnings(&mut self, boundary: &mut [BoundaryPartial]) {
+        for slo in 0..self.slos.len() {
+            let delta = self.delta(slo, KeyRef::Aggregate, Gathered::default());
+            self.push(slo, KeyRef::Aggregate, delta, boundary);
         }
     }
 

@@ -51,6 +51,8 @@ pub struct IntakeSource {
     writers: Vec<BlockWriter>,
     /// Blocks that were full before the commit.
     full: Vec<(u32, Vec<u8>)>,
+    /// The smallest boundary that an event of it became visible at: T may begin there.
+    first_ms: Option<Ms>,
 }
 
 /// What all input partitions of a worker share.
@@ -59,6 +61,8 @@ pub struct Intake {
     filters: Vec<u64>,
     spread: Spread,
     out_of_orderness_ms: Ms,
+    /// The most lateness that some SLO allows: what is later is no event for any.
+    allowed_lateness_ms: Ms,
     pub counts: UsersCounts,
     tenants: Dictionary,
     homes: Vec<(u32, u32)>,
@@ -72,6 +76,7 @@ impl Intake {
     pub fn new(slos: Arc<Vec<Slo>>, spread: Spread, out_of_orderness_ms: Ms) -> Intake {
         Intake {
             filters: slo_ids(&slos),
+            allowed_lateness_ms: slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0),
             slos,
             spread,
             out_of_orderness_ms,
@@ -89,7 +94,7 @@ impl Intake {
     pub fn source(&self, watermark: Watermark, told: &[Option<i64>]) -> IntakeSource {
         let told = |partition: u32| told.get(partition as usize).copied().flatten();
         let writers = (0..self.spread.partitions).map(|partition| BlockWriter::behind(told(partition))).collect();
-        IntakeSource { watermark, writers, full: Vec::new() }
+        IntakeSource { watermark, writers, full: Vec::new(), first_ms: None }
     }
 
     /// Takes one outcome of a source.
@@ -106,7 +111,16 @@ impl Intake {
         source.watermark.observe(time_ms);
         self.counts.outcomes += 1;
         let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
-        let Some(is_bad) = self.classify(outcome, late_by_ms) else { return Ok(()) };
+        let boundary_ms = visible_boundary(time_ms, watermark_ms);
+        let is_bad = self.classify(outcome, late_by_ms);
+        // T begins with the first event, one that no SLO counts too: it travels without a verdict.
+        let may_begin = source.first_ms.is_none_or(|first_ms| boundary_ms < first_ms);
+        if may_begin && late_by_ms <= self.allowed_lateness_ms {
+            source.first_ms = Some(boundary_ms);
+        } else if is_bad.is_none() {
+            return Ok(());
+        }
+        let is_bad = is_bad.unwrap_or(false);
         let (tenant, tuple) = self.number(outcome);
         let (home, spread) = self.homes[tenant as usize];
         let user = outcome.user.as_deref();
@@ -115,7 +129,7 @@ impl Intake {
         let partition = (home + (hash % u64::from(spread)) as u32) % self.spread.partitions;
         let arriving = Arriving {
             time_ms,
-            boundary_ms: visible_boundary(time_ms, watermark_ms),
+            boundary_ms,
             weight_micros: outcome.weight_micros,
             latency: latency_bin(outcome.latency_ms),
             is_late: late_by_ms > 0,

@@ -100,6 +100,8 @@ pub struct RollupTask {
     pub(super) loaded_ms: Option<Ms>,
     /// The first boundary at which something happens to a key of which nothing is said.
     pub(super) due_ms: Option<Ms>,
+    /// The last T of a bounded input, once it is known.
+    ends_ms: Option<Ms>,
     /// The boundary that each group's keys were brought back at: until then they stay as they are.
     pub(super) groups_at_ms: Vec<Option<Ms>>,
     /// By group: keys that changed since it was saved, and rows that are to go from the store.
@@ -130,6 +132,7 @@ impl RollupTask {
             at_ms: None,
             loaded_ms: None,
             due_ms: None,
+            ends_ms: None,
             groups_at_ms: vec![None; groups],
             dirty: vec![BTreeSet::new(); groups],
             gone: vec![BTreeSet::new(); groups],
@@ -147,6 +150,11 @@ impl RollupTask {
     /// Whether it is at a boundary, where T has begun for it.
     pub fn is_at(&self, at_ms: Option<Ms>) -> bool {
         self.at_ms.is_none() || self.at_ms == at_ms
+    }
+
+    /// The input is bounded, and T ends there: every key gets a last status.
+    pub fn end_at(&mut self, at_ms: Ms) {
+        self.ends_ms = Some(at_ms);
     }
 
     /// The partition of every output topic that it writes.
@@ -235,7 +243,8 @@ impl RollupTask {
         if let (true, false, Some(at_ms)) = (self.skips_nothing, self.keys.is_empty(), self.at_ms) {
             return Some(at_ms + PANE_MS);
         }
-        said_ms.into_iter().chain(self.due_ms).min()
+        let last_ms = self.ends_ms.filter(|ends_ms| Some(*ends_ms) > self.at_ms && !self.keys.is_empty());
+        said_ms.into_iter().chain(self.due_ms).chain(last_ms).min()
     }
 
     fn boundary(&mut self, at_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
@@ -245,6 +254,7 @@ impl RollupTask {
         let said = self.waiting.remove(&at_ms).unwrap_or_default().said;
         let is_incomplete = said.iter().any(|boundary| boundary.is_incomplete);
         let by_key = self.sort_by_key(at_ms, &said);
+        let is_last = self.ends_ms == Some(at_ms);
         let nothing = Said::default();
         let mut gone = Vec::new();
         let mut due_ms: Option<Ms> = None;
@@ -254,8 +264,8 @@ impl RollupTask {
             if self.skips_nothing {
                 key.due_ms = key.due_ms.min(at_ms);
             }
-            if key.due_ms <= at_ms || !std::ptr::eq(said, &nothing) {
-                let now = (at_ms, is_incomplete);
+            if key.due_ms <= at_ms || is_last || !std::ptr::eq(said, &nothing) {
+                let now = At { at_ms, is_incomplete, is_last };
                 match key.step(&self.definitions[key.slo], now, &self.settings, said, out)? {
                     Stepped::AsBefore => {}
                     Stepped::Changed => {
@@ -325,6 +335,14 @@ impl RollupTask {
     }
 }
 
+/// A boundary, as all keys of the task see it.
+#[derive(Clone, Copy)]
+struct At {
+    at_ms: Ms,
+    is_incomplete: bool,
+    is_last: bool,
+}
+
 /// What a boundary did to a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stepped {
@@ -335,11 +353,11 @@ enum Stepped {
 }
 
 impl Key {
-    /// One boundary of the key, and whether it is incomplete.
+    /// One boundary of the key.
     fn step(
         &mut self,
         definition: &Definition,
-        (at_ms, is_incomplete): (Ms, bool),
+        At { at_ms, is_incomplete, is_last }: At,
         settings: &RollupSettings,
         said: &Said<'_>,
         out: &mut Vec<RecordOut>,
@@ -355,6 +373,7 @@ impl Key {
                 settings.status_interval_ms
             },
             is_incomplete,
+            is_last,
         };
         let (undertow, left) = (self.state.undertow(), out.len());
         if self.at_ms < at_ms - PANE_MS {

@@ -62,6 +62,9 @@ impl UsersTask {
     fn take(&mut self, offset: i64, event: &Event<'_>, head: &Head<'_>, numbers: &mut Numbers) {
         let watermark = self.sources.get(head.source as usize).map(|s| s.watermark).unwrap_or_default();
         self.beginnings.note(event.boundary_ms, offset, watermark);
+        if !self.has_begun {
+            self.begin_by(event.boundary_ms);
+        }
         let tenant = numbers.tenants.get(event.tenant as usize).copied().unwrap_or(NONE);
         let tuple = numbers.tuples.get(event.tuple as usize).copied().unwrap_or(NONE);
         let user = event.user.map_or(NONE, |name| self.pending_user(tenant, name, event.boundary_ms));

@@ -284,6 +284,12 @@ pub struct UsersTask {
     pub(super) sources: Vec<InputSource>,
     pub(super) beginnings: Beginnings,
     pub(super) closed_ms: Option<Ms>,
+    /// An event was visible, whatever its verdict: T has begun, and the aggregate keys exist.
+    pub(super) has_begun: bool,
+    /// Until then: the smallest boundary at which an event becomes visible.
+    first_ms: Option<Ms>,
+    /// The most lateness that some SLO allows: what is later is no event for any.
+    allowed_lateness_ms: Ms,
     /// Of whom nothing was heard, nothing was sent: the stream is not being read again.
     pub(super) has_heard_all: bool,
     /// What is read again is in the rows up to this boundary.
@@ -310,6 +316,9 @@ impl UsersTask {
             sources: vec![InputSource::default(); sources],
             beginnings: Beginnings::default(),
             closed_ms: None,
+            has_begun: false,
+            first_ms: None,
+            allowed_lateness_ms: slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0),
             has_heard_all: true,
             loaded_ms: None,
             groups_at: None,
@@ -336,6 +345,9 @@ impl UsersTask {
         }
         self.beginnings.note(boundary_ms, offset, before);
         let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
+        if !self.has_begun && late_by_ms <= self.allowed_lateness_ms {
+            self.begin_by(boundary_ms);
+        }
         let mut ids: Option<Ids> = None;
         for slo in 0..self.slos.len() {
             let verdict = classify(&self.slos[slo].slo, outcome);
@@ -347,6 +359,14 @@ impl UsersTask {
                     self.enqueue(slo, outcome, boundary_ms, ids, verdict, late_by_ms > 0);
                 }
             }
+        }
+    }
+
+    /// T begins at the first boundary at which an event is visible, excluded ones too: it gets a pane.
+    pub(super) fn begin_by(&mut self, boundary_ms: Ms) {
+        if self.first_ms.is_none_or(|first_ms| boundary_ms < first_ms) {
+            self.first_ms = Some(boundary_ms);
+            self.pane(boundary_ms);
         }
     }
 
@@ -522,7 +542,9 @@ impl UsersTask {
         if let Some(known) = self.slos[slo].partitions.get(&key) {
             return *known;
         }
-        let text = key_text(&self.slos[slo].slo.name, &self.scope_of(slo, key));
+        // An SLO's groups are with its aggregate, whose task decides which of them have keys.
+        let scope = if matches!(key, KeyRef::Group(_)) { Scope::Aggregate } else { self.scope_of(slo, key) };
+        let text = key_text(&self.slos[slo].slo.name, &scope);
         let partition = partition_of(text.as_bytes(), self.settings.rollup_partitions);
         self.slos[slo].partitions.insert(key, partition);
         partition

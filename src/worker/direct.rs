@@ -106,6 +106,9 @@ impl<L: Log> DirectWorker<L> {
     fn close(&mut self) -> Result<(), WorkerError> {
         let to_ms = if self.unfinished.is_empty() { self.users.end_ms() } else { self.users.aligned_ms() };
         let Some(to_ms) = to_ms else { return Ok(()) };
+        if self.unfinished.is_empty() {
+            self.rollups.iter_mut().for_each(|rollup| rollup.end_at(to_ms));
+        }
         if self.users.closed_ms().is_none_or(|closed| closed < to_ms) {
             self.users.close_until(to_ms, &mut self.partials, &self.store)?;
         }

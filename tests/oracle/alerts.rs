@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::ratio::Ratio;
 use crate::replay::Key;
 use crate::slo::{Rule, Severity, Slo};
 use crate::time::{DAY_MS, print_duration, print_time, window_start};
@@ -15,8 +14,8 @@ pub struct RuleState {
     pub firing_since_ms: Option<i64>,
     pub lowered: bool,
     pub held_back_by: Vec<&'static str>,
-    /// The first boundary with evidence against the condition since it last held.
-    clear_since_ms: Option<i64>,
+    /// While it fires, the first boundary with evidence against both windows' burning since they last did.
+    calm_since_ms: Option<i64>,
 }
 
 impl RuleState {
@@ -43,9 +42,9 @@ pub type Episodes = BTreeMap<Severity, Episode>;
 /// Moves every rule of the key to `at_ms`; returns why each rule that stopped firing did.
 pub fn step_rules(slo: &Slo, key: &mut Key, at_ms: i64) -> BTreeMap<usize, &'static str> {
     let mut stopped = BTreeMap::new();
-    for (index, rule) in slo.rules.iter().enumerate() {
+    for index in 0..slo.rules.len() {
         let mut state = key.rules[index].clone();
-        if let Some(reason) = step_rule(slo, key, rule, key.thresholds[index], &mut state, at_ms) {
+        if let Some(reason) = step_rule(slo, key, index, &mut state, at_ms) {
             stopped.insert(index, reason);
         }
         key.rules[index] = state;
@@ -61,44 +60,48 @@ pub fn stop_rules(key: &mut Key) -> BTreeMap<usize, &'static str> {
     stopped
 }
 
-fn step_rule(
-    slo: &Slo,
-    key: &Key,
-    rule: &Rule,
-    threshold: Ratio,
-    state: &mut RuleState,
-    at_ms: i64,
-) -> Option<&'static str> {
+fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i64) -> Option<&'static str> {
+    let (rule, threshold) = (&slo.rules[index], key.thresholds[index]);
     let long = key.history.window(at_ms, rule.long_ms);
     let evidence = key.history.window(at_ms, rule.evidence_ms());
-    let condition = long.exceed(threshold) && evidence.exceed(threshold);
+    let both_burn = long.exceed(threshold) && evidence.exceed(threshold);
+    // A single window fires by itself, and is calm when not both burn.
+    let condition = if rule.short_ms.is_none() { long.exceed(threshold) } else { both_burn };
     state.held_back_by.clear();
-    if state.firing_since_ms.is_none() {
-        if condition && is_warm(rule, at_ms - key.first_ms) {
-            state.held_back_by = held_back_by(slo, key, rule, at_ms);
-            if state.held_back_by.is_empty() {
-                let lowered = rule.severity == Severity::Page && lowers(slo, key, rule, at_ms);
-                *state = RuleState { firing_since_ms: Some(at_ms), lowered, ..RuleState::default() };
-            }
+    if state.firing_since_ms.is_some() && condition {
+        state.lowered = state.lowered && lowers(slo, key, index, at_ms);
+    }
+    if state.firing_since_ms.is_none() && condition {
+        state.held_back_by = match is_warm(rule, at_ms, key.first_ms) {
+            true => held_back_by(slo, key, rule, at_ms),
+            false => vec!["not_warm"],
+        };
+        if state.held_back_by.is_empty() {
+            let lowered = lowers(slo, key, index, at_ms);
+            let calm_since_ms = (!both_burn && evidence.events() > 0).then_some(at_ms);
+            *state = RuleState { firing_since_ms: Some(at_ms), lowered, calm_since_ms, ..RuleState::default() };
         }
-    } else if condition {
-        state.clear_since_ms = None;
-        state.lowered = state.lowered && lowers(slo, key, rule, at_ms);
+        return None;
+    }
+    state.firing_since_ms?;
+    if both_burn {
+        state.calm_since_ms = None;
     } else if evidence.events() > 0 {
-        let clear_since_ms = *state.clear_since_ms.get_or_insert(at_ms);
-        if at_ms - clear_since_ms >= slo.resolve_after_ms(rule) {
+        let calm_since_ms = *state.calm_since_ms.get_or_insert(at_ms);
+        if at_ms - calm_since_ms >= slo.resolve_after_ms(rule) {
             *state = RuleState::default();
             return Some("recovered");
         }
     }
-    if state.firing_since_ms.is_some() && at_ms - key.last_ms > DAY_MS {
+    if key.is_silent(at_ms, DAY_MS) {
         *state = RuleState::default();
         return Some("no_data");
     }
     None
 }
 
-fn is_warm(rule: &Rule, age_ms: i64) -> bool {
+fn is_warm(rule: &Rule, at_ms: i64, first_ms: Option<i64>) -> bool {
+    let Some(age_ms) = first_ms.map(|first_ms| at_ms - first_ms) else { return false };
     match rule.severity {
         Severity::Page => age_ms >= rule.evidence_ms(),
         _ => 10 * age_ms >= 9 * rule.long_ms,
@@ -134,16 +137,28 @@ fn poisson_at_least(count: i64, mean: f64) -> f64 {
     sum
 }
 
-/// Whether the single-user guard lowers a page: without its worst user the long window does not burn too fast.
-fn lowers(slo: &Slo, key: &Key, rule: &Rule, at_ms: i64) -> bool {
-    let start = key.history.axis.slice(window_start(at_ms, rule.long_ms));
-    if !slo.single_user_guard || key.users.active_or_nameless(start) < 2 {
+/// Whether the single-user guard lowers a page: one user of several has more than a quarter of what is bad, and
+/// without it the long window does not burn too fast. Nothing is lowered where another rule pages already.
+fn lowers(slo: &Slo, key: &Key, index: usize, at_ms: i64) -> bool {
+    let rule = &slo.rules[index];
+    let pages = |other: usize| {
+        let state = &key.rules[other];
+        state.firing_since_ms.is_some() && !state.lowered && slo.rules[other].severity == Severity::Page
+    };
+    if rule.severity != Severity::Page || !slo.single_user_guard {
+        return false;
+    }
+    if (0..slo.rules.len()).any(|other| other != index && pages(other)) {
+        return false;
+    }
+    let longest_ms = slo.rules.iter().map(|r| r.long_ms).max().unwrap_or_default();
+    if key.users.active_or_nameless(key.history.axis.slice(window_start(at_ms, longest_ms))) < 2 {
         return false;
     }
     let long = key.history.window(at_ms, rule.long_ms);
-    let of_one = key.users.most_bad_of_one(start);
-    let threshold = rule.factor.times(key.allowed);
-    !threshold.exceeded_by((long.bad - of_one).into(), (long.events() - of_one).into())
+    let of_one = key.users.most_bad_of_one(key.history.axis.slice(window_start(at_ms, rule.long_ms)));
+    let rest_burns = key.thresholds[index].exceeded_by((long.bad - of_one).into(), (long.events() - of_one).into());
+    4 * of_one > long.bad && !rest_burns
 }
 
 /// The alert records of a key at `at_ms`, in the order page, ticket, info.
@@ -181,7 +196,7 @@ fn step_episode(
     episode: Option<Episode>,
     stopped: &BTreeMap<usize, &'static str>,
 ) -> Option<Stepped> {
-    let stale = at_ms - key.last_ms > slo.no_data_after_ms;
+    let stale = key.is_silent(at_ms, slo.no_data_after_ms);
     let (mut episode, state) = match episode {
         None if set.is_empty() => return None,
         None => (Episode::open(key, severity, at_ms), "firing"),

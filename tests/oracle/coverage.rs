@@ -113,7 +113,12 @@ impl Coverage {
 
     fn assert_common(&self) {
         self.assert_has(&["state ok", "state at_risk", "state breached", "state no_data", "late", "unclassified"]);
-        self.assert_has(&["flag warming_up", "flag degraded_data", "held back by low_traffic"]);
+        self.assert_has(&[
+            "flag warming_up",
+            "flag degraded_data",
+            "held back by low_traffic",
+            "held back by not_warm",
+        ]);
         self.assert_has(&["dead not_decodable", "dead no_tenant", "dead no_timestamp", "dead before_2000"]);
         self.assert_has(&["dead weight_out_of_range", "window empty 5m", "data stale", "data complete"]);
         self.assert_has(&["alert page firing", "alert page update", "alert page resolved"]);
@@ -125,7 +130,7 @@ impl Coverage {
         self.assert_common();
         self.assert_has(&["held back by min_events", "resolved raised", "lowered ticket", "lowered info"]);
         self.assert_has(&["alert info firing", "alert info update", "alert info resolved", "several rules page"]);
-        for rule in ["15m/80s", "90m/450s", "6h/30m", "18h/90m"] {
+        for rule in ["15m/2m", "90m/8m", "6h/30m", "18h/90m"] {
             self.assert_fired_and_resolved("week", rule);
         }
         for rule in ["10m/2m", "2h/10m", "6h/30m"] {

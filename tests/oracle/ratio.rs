@@ -32,6 +32,10 @@ impl Ratio {
         self.num as f64 / self.den as f64
     }
 
+    pub fn exceeds(self, other: Self) -> bool {
+        self.num * other.den > other.num * self.den
+    }
+
     /// Whether `part / whole` exceeds this ratio.
     pub fn exceeded_by(self, part: i128, whole: i128) -> bool {
         part * self.den > self.num * whole

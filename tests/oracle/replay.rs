@@ -55,8 +55,9 @@ pub struct Key {
     pub history: History,
     pub latencies: RefCell<Latencies>,
     pub users: Users,
-    pub first_ms: i64,
-    pub last_ms: i64,
+    /// Panes of its first and its last event; none before there is one.
+    pub first_ms: Option<i64>,
+    pub last_ms: Option<i64>,
     pub since_ms: i64,
     pub accepted: i64,
     pub unclassified: i64,
@@ -95,12 +96,16 @@ pub fn replay_lines(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_ord
     let dead_letters = dead_letters.iter().map(Value::to_string).collect();
     let mut outputs = Outputs { dead_letters, statuses: Vec::new(), alerts: Vec::new(), user_statuses: Vec::new() };
     let mut records = Vec::new();
-    let Some(largest_ms) = arrived.iter().map(|a| a.time_ms).max() else { return outputs };
+    // An event that every SLO drops is none; one that all exclude counts for T, and for nothing else.
+    let lateness_ms = slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0);
+    let accepted = || arrived.iter().filter(|a| a.arrival.behind_ms <= lateness_ms);
+    let Some(begin_ms) = accepted().map(|a| a.arrival.visible_ms).min() else { return outputs };
+    let largest_ms = accepted().map(|a| a.time_ms).max().unwrap_or_default();
     let end_ms = floor_to(largest_ms, PANE_MS) + PANE_MS;
     let smallest_ms = arrived.iter().map(|a| a.time_ms).min().unwrap_or(end_ms);
     for number in 0..slos.len() {
         let axis = Axis::new(smallest_ms, end_ms);
-        Run::new(slos, number, &arrived, axis).to(end_ms, &mut records);
+        Run::new(slos, number, &arrived, axis).to(begin_ms, end_ms, &mut records);
     }
     records.sort_by(|a: &Published, b| a.order().cmp(&b.order()));
     for published in records {
@@ -171,7 +176,12 @@ impl Arrived {
 }
 
 fn group_of(slo: &Slo, outcome: &Outcome) -> Vec<String> {
-    let value = |name: &String| outcome.fields["attributes"].get(name).and_then(Value::as_str).unwrap_or("-");
+    let value = |name: &String| {
+        let is_field = ["operation", "dependency", "error_type"].contains(&name.as_str());
+        let of = if is_field { &outcome.fields } else { outcome.fields["attributes"].as_object()? };
+        of.get(name)?.as_str()
+    };
+    let value = |name: &String| value(name).unwrap_or("-");
     slo.group_by.iter().map(|name| value(name).to_owned()).collect()
 }
 
@@ -254,9 +264,11 @@ impl<'a> Run<'a> {
         Self { slo, axis, events, tenants, groups, users, tuples, latencies_ms, keys, early }
     }
 
-    fn to(&mut self, end_ms: i64, records: &mut Vec<Published>) {
+    fn to(&mut self, begin_ms: i64, end_ms: i64, records: &mut Vec<Published>) {
         let events = std::mem::take(&mut self.events);
-        let Some(mut at_ms) = events.first().map(|e| e.visible_ms) else { return };
+        let aggregate = self.new_key((0, 0), begin_ms);
+        self.keys.insert((0, 0), aggregate);
+        let mut at_ms = begin_ms;
         let mut unseen = events.iter().peekable();
         while at_ms <= end_ms {
             // A key exists from this T on, whatever came first in it: its counts begin with all that is visible at T.
@@ -266,7 +278,7 @@ impl<'a> Run<'a> {
             }
             visible.sort_by_key(|e| e.verdict == Verdict::Unclassified);
             visible.into_iter().for_each(|event| self.see(event, at_ms));
-            self.evaluate(at_ms, records);
+            self.evaluate(at_ms, end_ms, records);
             at_ms += PANE_MS;
         }
         assert!(unseen.next().is_none(), "every event is visible by the end of its input");
@@ -281,7 +293,7 @@ impl<'a> Run<'a> {
                     self.early.entry(place).or_default().push((event.time_ms, sums_of(event)));
                     continue;
                 }
-                let key = self.new_key(place, event, at_ms);
+                let key = self.new_key(place, at_ms);
                 self.keys.insert(place, key);
             }
             if let Some(key) = self.keys.get_mut(&place) {
@@ -290,7 +302,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn new_key(&mut self, place: (u8, u32), event: &Event, at_ms: i64) -> Key {
+    fn new_key(&mut self, place: (u8, u32), at_ms: i64) -> Key {
         let slo = self.slo;
         let tenant = (place.0 == 1).then(|| self.tenants[place.1 as usize].clone());
         let mut group = BTreeMap::new();
@@ -314,8 +326,8 @@ impl<'a> Run<'a> {
             history,
             latencies: RefCell::new(Latencies::new(slo.windows_ms().len(), self.latencies_ms.len())),
             users: Users::new(self.axis, self.users.len()),
-            first_ms: floor_to(event.time_ms, PANE_MS),
-            last_ms: floor_to(event.time_ms, PANE_MS),
+            first_ms: None,
+            last_ms: None,
             since_ms: at_ms,
             accepted: 0,
             unclassified: 0,
@@ -328,10 +340,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn evaluate(&mut self, at_ms: i64, records: &mut Vec<Published>) {
+    fn evaluate(&mut self, at_ms: i64, end_ms: i64, records: &mut Vec<Published>) {
         let slo = self.slo;
-        let is_empty = |key: &Key| key.history.window(at_ms, slo.period_ms).events() == 0;
-        for key in self.keys.values_mut().filter(|key| is_empty(key)) {
+        let is_forgotten =
+            |key: &Key| key.scope != "aggregate" && key.history.window(at_ms, slo.period_ms).events() == 0;
+        for key in self.keys.values_mut().filter(|key| is_forgotten(key)) {
             // Nobody would ever end an alert of a key that is forgotten: it ends here, without data.
             let stopped = stop_rules(key);
             let name = key.name.clone();
@@ -339,17 +352,18 @@ impl<'a> Run<'a> {
             let published = |(severity, record)| Published::new(at_ms, &name, alert(severity), &record);
             records.extend(ended.map(published));
         }
-        self.keys.retain(|_, key| !is_empty(key));
+        self.keys.retain(|_, key| !is_forgotten(key));
         self.write_users(at_ms, records);
         for key in self.keys.values_mut() {
             key.step_users(slo, at_ms);
             let stopped = step_rules(slo, key, at_ms);
             let alerts = step_episodes(slo, key, at_ms, &stopped);
             let state = status::state(slo, key, at_ms);
-            let moved = key.state.replace(state).is_some_and(|before| before != state);
+            // To begin to exist is no change; an aggregate's first status is due all the same.
+            let moved = key.state.replace(state).map_or(key.scope == "aggregate", |before| before != state);
             let name = key.name.clone();
             let published = |kind, record: &Value| Published::new(at_ms, &name, kind, record);
-            if moved || !alerts.is_empty() || status::is_due(key, at_ms) {
+            if moved || !alerts.is_empty() || status::is_due(key, at_ms, end_ms) {
                 records.push(published(Output::Status, &status::record(slo, key, at_ms, &self.latencies_ms)));
                 key.news = false;
             }
@@ -402,6 +416,11 @@ fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 impl Key {
+    /// Whether no event came for longer than this, or none ever.
+    pub fn is_silent(&self, at_ms: i64, for_ms: i64) -> bool {
+        self.last_ms.is_none_or(|last_ms| at_ms - last_ms > for_ms)
+    }
+
     fn see(&mut self, event: &Event) {
         let slice = self.history.axis.slice(event.time_ms);
         self.history.add(slice, &sums_of(event));
@@ -413,8 +432,8 @@ impl Key {
         self.accepted += 1;
         self.news = true;
         let pane_ms = floor_to(event.time_ms, PANE_MS);
-        self.first_ms = self.first_ms.min(pane_ms);
-        self.last_ms = self.last_ms.max(pane_ms);
+        self.first_ms = Some(self.first_ms.map_or(pane_ms, |ms| ms.min(pane_ms)));
+        self.last_ms = self.last_ms.max(Some(pane_ms));
         self.users.see(slice, event.user, event.verdict == Verdict::Good, event.weight_micros);
         if let Some(user) = event.user {
             self.users.note_tuple(user, event.time_ms, event.tuple);

@@ -51,9 +51,10 @@ impl Rule {
         }
     }
 
-    /// The window whose evidence decides: the short one, or the only one.
+    /// The window whose evidence decides: the short one, or a twelfth of the only one, rounded up to its slice.
     pub fn evidence_ms(&self) -> i64 {
-        self.short_ms.unwrap_or(self.long_ms)
+        let twelfth_ms = (self.long_ms + 11) / 12;
+        self.short_ms.unwrap_or_else(|| ceil_to(twelfth_ms, slice_of(twelfth_ms)).max(MINUTE_MS))
     }
 }
 
@@ -132,7 +133,7 @@ impl Slo {
     pub fn windows_ms(&self) -> Vec<i64> {
         let mut windows = vec![5 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS, DAY_MS, 3 * DAY_MS];
         windows.push(self.period_ms);
-        windows.extend(self.rules.iter().flat_map(|r| [Some(r.long_ms), r.short_ms].into_iter().flatten()));
+        windows.extend(self.rules.iter().flat_map(|r| [r.long_ms, r.evidence_ms()]));
         windows.sort_unstable();
         windows.dedup();
         windows
@@ -215,6 +216,9 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
     if notes.switch("budget-rule", true) {
         return Err("the oracle does not know the rule budget: set tailburn.dev/budget-rule to off".to_owned());
     }
+    if notes.switch("cohorts", true) {
+        return Err("the oracle does not know cohorts, which update alerts: set tailburn.dev/cohorts to off".to_owned());
+    }
     let rules = match notes.text("alert-rules") {
         Some(text) => list(&text).map(parse_rule).collect::<Result<_, _>>()?,
         None if spec["alertPolicies"].is_array() => {
@@ -230,7 +234,7 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
         verdict,
         objective: target,
         period_ms,
-        group_by: notes.text("group-by").map(|t| list(&t).map(str::to_owned).collect()).unwrap_or_default(),
+        group_by: notes.text("group-by").map(|t| group_by(&t)).unwrap_or_default(),
         tenant_cap: Severity::parse(notes.text("tenant-alerts").as_deref().unwrap_or("info"))?,
         tenant_objectives: tenant_objectives(notes.text("tenant-objectives").as_deref().unwrap_or(""))?,
         user_windows_ms: user_windows(notes.text("user-windows").as_deref(), period_ms)?,
@@ -266,6 +270,13 @@ impl Annotations<'_> {
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|t| !t.is_empty())
+}
+
+/// Attributes and fields by name, whatever the order in which they are written.
+fn group_by(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = list(text).map(str::to_owned).collect();
+    names.sort();
+    names
 }
 
 fn filters(indicator: &Value, objective: &Value) -> Result<(Option<Filter>, VerdictFilter), String> {
@@ -329,24 +340,32 @@ fn default_rules(period_ms: i64, objective: Ratio) -> Vec<Rule> {
         (3 * DAY_MS, 6 * HOUR_MS, 10, Severity::Ticket),
     ];
     let rule = |(long_ms, short_ms, percent, severity): (i64, i64, i128, Severity)| {
-        let long_ms = shrink(long_ms, period_ms).max(5 * MINUTE_MS);
-        let short_ms = shrink(short_ms, period_ms).max(MINUTE_MS);
+        let long_ms = shrink(long_ms, period_ms, 5 * MINUTE_MS);
+        let short_ms = shrink(short_ms, period_ms, MINUTE_MS);
         let factor = Ratio::new(percent * i128::from(period_ms), 100 * i128::from(long_ms));
         Rule { long_ms, short_ms: Some(short_ms), factor, severity }
     };
-    let can_fire = |rule: &Rule| {
+    let makes_sense = |rule: &Rule| {
         let threshold = rule.factor.times(objective.one_minus());
-        threshold.num < threshold.den
+        let least = if rule.severity == Severity::Page { Ratio::new(1, 1) } else { Ratio::new(9, 10) };
+        threshold.num < threshold.den && !least.exceeds(rule.factor)
     };
-    table.into_iter().map(rule).filter(can_fire).collect()
+    let rules: Vec<Rule> = table.into_iter().map(rule).filter(makes_sense).collect();
+    let same = |a: &Rule, b: &Rule| (a.long_ms, a.short_ms) == (b.long_ms, b.short_ms);
+    let smallest = |r: &&Rule| !rules.iter().any(|other| same(other, r) && r.factor.exceeds(other.factor));
+    let mut kept: Vec<Rule> = rules.iter().filter(smallest).cloned().collect();
+    kept.dedup_by(|later, first| same(later, first));
+    kept
 }
 
-fn shrink(window_ms: i64, period_ms: i64) -> i64 {
+/// By period / 28 d, up to whole minutes and whole slices of its own.
+fn shrink(window_ms: i64, period_ms: i64, least_ms: i64) -> i64 {
     if period_ms >= 28 * DAY_MS {
         return window_ms;
     }
     let shrunk_ms = (window_ms * period_ms + 28 * DAY_MS - 1) / (28 * DAY_MS);
-    ceil_to(shrunk_ms, slice_of(shrunk_ms))
+    let minutes_ms = ceil_to(shrunk_ms, MINUTE_MS).max(least_ms);
+    ceil_to(minutes_ms, slice_of(minutes_ms))
 }
 
 #[test]
@@ -356,6 +375,13 @@ fn default_rules_shrink_with_a_short_period() {
     };
     assert_eq!(names(28), ["1h/5m", "6h/30m", "1d/2h", "3d/6h"]);
     assert_eq!(names(30), ["1h/5m", "6h/30m", "1d/2h", "3d/6h"]);
-    assert_eq!(names(7), ["15m/80s", "90m/450s", "6h/30m", "18h/90m"]);
-    assert_eq!(names(1), ["5m/1m", "13m/70s", "52m/260s", "155m/13m"]);
+    assert_eq!(names(7), ["15m/2m", "90m/8m", "6h/30m", "18h/90m"]);
+    assert_eq!(names(1), ["5m/1m", "13m/2m", "52m/5m", "155m/13m"]);
+    let of_hours = |hours: i64| -> Vec<(String, Severity)> {
+        let rules = default_rules(hours * HOUR_MS, Ratio::new(999, 1000));
+        rules.iter().map(|r| (r.name(), r.severity)).collect()
+    };
+    // 5m/1m three times: pages at 0.24 and 0.6 make no sense, the ticket at 1.2 does.
+    assert_eq!(of_hours(1), [("5m/1m".to_owned(), Severity::Ticket)]);
+    assert_eq!(of_hours(2), [("5m/1m".to_owned(), Severity::Page), ("13m/2m".to_owned(), Severity::Ticket)]);
 }

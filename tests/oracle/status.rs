@@ -7,13 +7,14 @@ use crate::replay::Key;
 use crate::slo::Slo;
 use crate::time::{HOUR_MS, MINUTE_MS, print_duration, print_time, window_start};
 
-pub fn is_due(key: &Key, at_ms: i64) -> bool {
+/// Beside what the key's alerts and its state call for.
+pub fn is_due(key: &Key, at_ms: i64, end_ms: i64) -> bool {
     let interval_ms = if key.scope == "tenant" { 5 * MINUTE_MS } else { MINUTE_MS };
-    at_ms % HOUR_MS == 0 || (key.news && at_ms % interval_ms == 0)
+    at_ms == end_ms || at_ms % HOUR_MS == 0 || (key.news && at_ms % interval_ms == 0)
 }
 
 pub fn state(slo: &Slo, key: &Key, at_ms: i64) -> &'static str {
-    if at_ms - key.last_ms > slo.no_data_after_ms {
+    if key.is_silent(at_ms, slo.no_data_after_ms) {
         "no_data"
     } else if spent_at_least(slo, key, at_ms, Ratio::new(1, 1)) {
         "breached"
@@ -26,7 +27,7 @@ pub fn state(slo: &Slo, key: &Key, at_ms: i64) -> &'static str {
 
 fn coverage(key: &Key, at_ms: i64, window_ms: i64) -> f64 {
     let start_ms = window_start(at_ms, window_ms);
-    ((at_ms - key.first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0)
+    key.first_ms.map_or(0.0, |first_ms| ((at_ms - first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0))
 }
 
 fn budget_spent(slo: &Slo, key: &Key, at_ms: i64) -> Option<f64> {
@@ -38,7 +39,7 @@ fn budget_spent(slo: &Slo, key: &Key, at_ms: i64) -> Option<f64> {
 fn spent_at_least(slo: &Slo, key: &Key, at_ms: i64, share: Ratio) -> bool {
     let sums = key.history.window(at_ms, slo.period_ms);
     let window_ms = at_ms - window_start(at_ms, slo.period_ms);
-    let seen_ms = (at_ms - key.first_ms).min(window_ms);
+    let seen_ms = key.first_ms.map_or(0, |first_ms| (at_ms - first_ms).min(window_ms));
     let needed = share.times(key.allowed);
     let spent = i128::from(sums.bad_micros) * i128::from(seen_ms) * needed.den;
     sums.events() > 0 && spent >= i128::from(sums.weight_micros()) * i128::from(window_ms) * needed.num
@@ -46,7 +47,7 @@ fn spent_at_least(slo: &Slo, key: &Key, at_ms: i64, share: Ratio) -> bool {
 
 fn flags(slo: &Slo, key: &Key, at_ms: i64) -> Vec<&'static str> {
     let mut flags = Vec::new();
-    if at_ms - key.first_ms < at_ms - window_start(at_ms, slo.period_ms) {
+    if key.first_ms.is_none_or(|first_ms| first_ms > window_start(at_ms, slo.period_ms)) {
         flags.push("warming_up");
     }
     let hour = key.history.window(at_ms, HOUR_MS);

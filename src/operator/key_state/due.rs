@@ -12,6 +12,9 @@ use crate::operator::burn_rate::RuleState;
 use crate::operator::cohort_episode::Cohorts;
 use crate::operator::status::spent_at;
 
+/// Behind the end of the year 9999.
+const NEVER_MS: Ms = 1_000_000_000 * HOUR_MS;
+
 /// What of a key may change although nothing is said of it and nothing leaves.
 #[derive(PartialEq)]
 pub struct Undertow {
@@ -45,7 +48,8 @@ impl KeyState {
         }
         let at_least = |ms: Ms| ceil_to(ms, PANE_MS);
         let multiple = |of_ms: Ms| at_least(floor_to(now.at_ms, of_ms) + of_ms);
-        let mut until_ms = multiple(HOUR_MS);
+        let next_hour_ms = multiple(HOUR_MS);
+        let mut until_ms = if next_hour_ms <= self.told_hourly_until_ms() { next_hour_ms } else { NEVER_MS };
         let mut not_beyond = |ms: Ms| {
             if ms > now.at_ms {
                 until_ms = until_ms.min(ms);
@@ -58,8 +62,10 @@ impl KeyState {
         for (rule, spec) in self.rules.iter().zip(facts.specs) {
             rule.deadlines(spec, self.first_ms()).into_iter().flatten().map(at_least).for_each(&mut not_beyond);
         }
-        not_beyond(boundary_behind(self.last_ms() + facts.slo.no_data_after_ms));
-        not_beyond(boundary_behind(self.last_ms() + GIVE_UP_AFTER_MS));
+        if let Some(last_ms) = self.last_ms() {
+            not_beyond(boundary_behind(last_ms + facts.slo.no_data_after_ms));
+            not_beyond(boundary_behind(last_ms + GIVE_UP_AFTER_MS));
+        }
         for (window, window_ms) in facts.slo.user_windows_ms.iter().enumerate() {
             let is_empty = self.users.get(window).is_some_and(Option::is_some) && !self.has_users(window);
             if !is_empty || !self.cohorts.is_empty() {
