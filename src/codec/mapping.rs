@@ -62,7 +62,7 @@ impl Mapping {
             match target {
                 Target::Field(field) => source.give(root, *field, &mut out, limits),
                 Target::Attribute(name) => out.attribute(Cow::Borrowed(name), source.scalar(root), limits),
-                Target::Measure(name) => out.measure(Cow::Borrowed(name), source.scalar(root), limits),
+                Target::Measure(name) => out.measure(Cow::Borrowed(name), source.measure(root), limits),
             }
         }
         out
@@ -100,10 +100,19 @@ impl Target {
         }
     }
 
+    /// Whether this is a time: what else has a unit is not known.
+    fn takes_unit(&self) -> bool {
+        match self {
+            Target::Field(field) => matches!(field, Field::Timestamp | Field::LatencyMs),
+            Target::Measure(name) => name.ends_with("_ms"),
+            Target::Attribute(_) => false,
+        }
+    }
+
     fn source(&self, spec: Spec) -> Result<Source, String> {
         let source = Source::try_from(spec)?;
-        if source.has_unit() && !matches!(self, Target::Field(Field::Timestamp | Field::LatencyMs)) {
-            return Err("`unit` belongs to `timestamp` and `latency_ms` only".to_owned());
+        if source.has_unit() && !self.takes_unit() {
+            return Err("`unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`".to_owned());
         }
         if let Some(value) = source.constant() {
             self.check_constant(value)?;

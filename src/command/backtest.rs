@@ -16,7 +16,6 @@ use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
 use crate::worker::direct::DirectWorker;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,14 +93,13 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let route = Route::new(decoder, names, DeadLetterForm::Line);
     let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
     let mut tally = Tally::default();
-    process(&mut worker, &mut tally)?;
+    process(&mut worker, &mut tally, global.voice().shows_progress())?;
     let inputs: Vec<String> = args.inputs.iter().map(|path| path.display().to_string()).collect();
     let (route, users) = (&worker.route, &worker.users);
     let facts = Facts { settings: &settings, format, inputs: &inputs, slos: &slos, route, users };
     let summary = Summary { facts, tally: &tally, out: &args.out, plain }.to_string();
     worker.log.into_sink().finish()?;
-    // Nobody may be reading it any more; the files are what counts.
-    let _ = std::io::stderr().write_all(summary.as_bytes());
+    global.voice().say(&summary);
     Ok(Exit::Done.into())
 }
 
@@ -117,12 +115,19 @@ fn source_name(path: &Path, partition: u32) -> SourceName {
 }
 
 /// Turns the worker until every file is read and everything that follows from it is written.
-fn process(worker: &mut DirectWorker<EmbeddedLog<JsonLines>>, tally: &mut Tally) -> Result<(), Failure> {
+fn process(
+    worker: &mut DirectWorker<EmbeddedLog<JsonLines>>,
+    tally: &mut Tally,
+    shows_progress: bool,
+) -> Result<(), Failure> {
     let progress = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {human_pos} outcomes, {per_sec}, at {msg}")
             .map_err(anyhow::Error::from)?,
     );
-    progress.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(5));
+    progress.set_draw_target(match shows_progress {
+        true => indicatif::ProgressDrawTarget::stderr_with_hz(5),
+        false => indicatif::ProgressDrawTarget::hidden(),
+    });
     loop {
         let turn = worker.poll(Duration::ZERO).map_err(anyhow::Error::from)?;
         worker.commit(tally).map_err(anyhow::Error::from)?;

@@ -12,9 +12,11 @@ mod stages;
 pub use report::{Became, Finding, Level, RecordReport, Report, Verdict};
 pub use seams::{Records, Seams, SloStage};
 
+use super::backtest::FileFormat;
 use super::{Exit, Global, Outcome, Printer};
-use crate::config::{self, Sources};
+use crate::config::{self, Loaded, Sources};
 use clap::Args;
+use stages::Asked;
 use std::path::PathBuf;
 
 /// Is the configuration right, are the SLOs, and what does a record become
@@ -26,14 +28,24 @@ use std::path::PathBuf;
 Examples:
   tailburn check
   tailburn check --config production.yaml --json
+  tailburn check --slos slos                       # SLOs alone, as in a pull request
   tailburn check --input today.jsonl.gz --limit 5
+  tailburn check --input access.log --format clf
   tailburn check --input request-outcomes          # the newest records of a topic
 
 Exit codes: 0 all is well (advice may remain), 1 findings, 78 an error.")]
 pub struct CheckArgs {
+    /// Only these SLOs, without asking for what `run` needs; a file or a directory, may be repeated
+    #[arg(long, value_name = "FILE|DIR")]
+    pub slos: Vec<PathBuf>,
+
     /// Show what each record of a file becomes (- is standard input), or the newest of a topic
     #[arg(long, value_name = "FILE|TOPIC|-")]
     pub input: Option<PathBuf>,
+
+    /// The format of the input; without it, `input.format` of the configuration
+    #[arg(long, value_enum, requires = "input")]
+    pub format: Option<FileFormat>,
 
     /// How many records to show
     #[arg(long, value_name = "N", default_value_t = 20, requires = "input")]
@@ -51,7 +63,8 @@ pub fn run(global: &Global, args: &CheckArgs) -> Outcome {
 /// As `run`, with the parts that read SLOs and records given.
 pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     let sources = Sources::of_process(global.config.clone(), global.sets.clone());
-    let mut report = stages::check(config::load(&sources), seams);
+    let loaded = config::load(&sources).map(|loaded| asked(loaded, args));
+    let mut report = stages::check(loaded, seams);
     if let (Some(input), Some((settings, slos))) = (&args.input, &report.ready) {
         let records = (seams.records)(settings, slos, input, args.limit)?;
         report.records = Some(records);
@@ -63,6 +76,20 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
         print::as_text(&mut out, &report)?
     }
     Ok(exit(&report).into())
+}
+
+/// The configuration, with what the arguments say instead.
+fn asked(mut loaded: Loaded, args: &CheckArgs) -> Asked {
+    let settings = &mut loaded.settings;
+    if !args.slos.is_empty() {
+        settings.slos.clone_from(&args.slos);
+    }
+    if let Some(format) = args.format {
+        settings.input.format = format.input_format();
+    }
+    // Without a configuration nobody is about to `run`; with SLOs named, they alone are asked about.
+    let is_for_run = loaded.file.is_some() && args.slos.is_empty();
+    Asked { loaded, is_for_run }
 }
 
 /// Advice is no finding: what works as written does not fail a build.

@@ -1,5 +1,6 @@
 //! How a command ends: the exit code, and what standard error says of a failure.
 
+use super::Voice;
 use crate::config::ConfigErrors;
 use std::io;
 use std::process::ExitCode;
@@ -71,21 +72,34 @@ impl Failure {
     }
 }
 
-/// The exit code of an outcome; what failed is written to standard error, with its causes.
-pub fn reported(outcome: Outcome) -> ExitCode {
+/// The exit code of an outcome; what failed is said on standard error, with its causes.
+pub fn reported(outcome: Outcome, voice: &Voice) -> ExitCode {
     match outcome {
         Ok(exit) => exit,
         Err(failure) if failure.is_broken_pipe() => Exit::Done.into(),
         Err(failure) => {
-            let text = match &failure {
-                Failure::Other(e) => format!("{e:#}"),
+            voice.error(&match &failure {
+                Failure::Other(e) => with_causes(e),
                 other => other.to_string(),
-            };
-            // Where standard error is closed as well, the code has to do.
-            let _ = io::Write::write_all(&mut io::stderr(), format!("error: {text}\n").as_bytes());
+            });
             failure.exit().into()
         }
     }
+}
+
+/// An error and its causes, each said once: many errors say their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -94,11 +108,30 @@ mod tests {
     use anyhow::Context as _;
 
     #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read {name}: {source}")]
+        struct Unreadable {
+            name: &'static str,
+            source: io::Error,
+        }
+        let missing = || Unreadable { name: "in.jsonl", source: io::Error::other("no such file") };
+        assert_eq!(with_causes(&missing().into()), "cannot read in.jsonl: no such file");
+        let outer = anyhow::Error::from(missing()).context("the input").context("backtest");
+        assert_eq!(with_causes(&outer), "backtest: the input: cannot read in.jsonl: no such file");
+        let plain = anyhow::Error::from(io::Error::other("no such file")).context("slos/a.yaml");
+        assert_eq!(with_causes(&plain), "slos/a.yaml: no such file");
+    }
+
+    #[test]
     fn a_closed_pipe_is_no_failure_however_deep_it_lies() {
         let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
-        assert_eq!(reported(Err(Failure::Io(pipe()))), Exit::Done.into());
+        assert_eq!(reported(Err(Failure::Io(pipe())), &Voice::default()), Exit::Done.into());
         let deep = Err::<(), _>(pipe()).context("writing").context("tap").expect_err("an error");
-        assert_eq!(reported(Err(Failure::Other(deep))), Exit::Done.into());
-        assert_eq!(reported(Err(Failure::Io(io::Error::from(io::ErrorKind::NotFound)))), Exit::Findings.into());
+        assert_eq!(reported(Err(Failure::Other(deep)), &Voice::default()), Exit::Done.into());
+        assert_eq!(
+            reported(Err(Failure::Io(io::Error::from(io::ErrorKind::NotFound))), &Voice::default()),
+            Exit::Findings.into()
+        );
     }
 }

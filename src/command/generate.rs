@@ -9,7 +9,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use super::{Exit, Failure, Global, Outcome};
+use super::{Exit, Failure, Global, Outcome, Voice};
 use crate::model::duration;
 use crate::model::time::{DAY_MS, Ms};
 use crate::telemetry;
@@ -20,7 +20,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sink::Sinks;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -197,10 +198,10 @@ pub enum Compression {
 
 /// Writes the traffic; a reader that goes away early (`| head`) is no error.
 pub fn run(global: &Global, args: &GenerateArgs) -> Outcome {
-    Ok(generate(args, global.quiet > 0)?.into())
+    Ok(generate(args, global.voice())?.into())
 }
 
-fn generate(args: &GenerateArgs, quiet: bool) -> Result<Exit, Failure> {
+fn generate(args: &GenerateArgs, voice: Voice) -> Result<Exit, Failure> {
     #[cfg(feature = "kafka")]
     if let (Some(servers), Some(topic)) = (&args.kafka, &args.topic) {
         return live::produce(args, servers, topic);
@@ -210,7 +211,7 @@ fn generate(args: &GenerateArgs, quiet: bool) -> Result<Exit, Failure> {
         write_file(path, traffic::EXAMPLE_SLO.as_bytes())?;
     }
     let mut sinks = Sinks::open(&args.out, args.partitions, args.compress)?;
-    write_all(&mut traffic, &mut sinks, args, quiet)
+    write_all(&mut traffic, &mut sinks, args, voice)
         .and_then(|()| sinks.finish())
         .with_context(|| format!("cannot write the traffic to {}", args.out.display()))?;
     let truth = traffic.truth();
@@ -219,9 +220,7 @@ fn generate(args: &GenerateArgs, quiet: bool) -> Result<Exit, Failure> {
         json.push(b'\n');
         write_file(path, &json)?;
     }
-    if !quiet {
-        summarise(&truth);
-    }
+    voice.say(&summary(&truth));
     Ok(Exit::Done)
 }
 
@@ -272,8 +271,8 @@ impl BlemishArgs {
     }
 }
 
-fn write_all(traffic: &mut Traffic, sinks: &mut Sinks, args: &GenerateArgs, quiet: bool) -> io::Result<()> {
-    let bar = progress_bar(args, quiet);
+fn write_all(traffic: &mut Traffic, sinks: &mut Sinks, args: &GenerateArgs, voice: Voice) -> io::Result<()> {
+    let bar = progress_bar(args, voice);
     let mut line = Vec::with_capacity(512);
     let mut written: u64 = 0;
     while let Some(event) = traffic.next_event() {
@@ -297,8 +296,8 @@ const FASTEST_PER_S: f64 = 1e7;
 const PROGRESS_STEP: u64 = 16_384;
 
 /// Progress in traffic time, which knows its end; hidden off a terminal.
-fn progress_bar(args: &GenerateArgs, quiet: bool) -> ProgressBar {
-    if quiet || !io::stderr().is_terminal() {
+fn progress_bar(args: &GenerateArgs, voice: Voice) -> ProgressBar {
+    if !voice.shows_progress() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(args.duration.unsigned_abs()), ProgressDrawTarget::stderr());
@@ -314,10 +313,11 @@ fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Nobody may be reading standard error any more; the files are what counts.
-fn summarise(truth: &traffic::Truth) {
+/// What was written, and what was planted in it.
+fn summary(truth: &traffic::Truth) -> String {
     let totals = &truth.totals;
-    let mut told = std::io::stderr().lock();
+    let mut told = String::new();
+    // Writing to a String cannot fail.
     let _ = writeln!(
         told,
         "{} records of {} users in {} tenants, {} of them bad for `status < 500`, {} malformed",
@@ -344,6 +344,7 @@ fn summarise(truth: &traffic::Truth) {
             subject.join(","),
         );
     }
+    told
 }
 
 fn parse_duration(text: &str) -> Result<Ms, duration::DurationError> {

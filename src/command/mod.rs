@@ -22,9 +22,11 @@ pub mod run;
 pub mod schema;
 pub mod tap;
 pub mod topics;
+mod voice;
 
 pub use exit::{Exit, Failure, Outcome};
 pub use output::Printer;
+pub use voice::Voice;
 
 use crate::config::{self, Loaded, Sources};
 use crate::telemetry::{LogFormat, LogOptions};
@@ -98,11 +100,11 @@ pub struct Global {
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
-    /// Say less on standard error (-qq: nothing)
+    /// Say less on standard error: errors only (-qq: nothing, not even errors)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub quiet: u8,
 
-    /// How log lines are written
+    /// How lines on standard error are written: text, or JSON objects
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
 }
@@ -145,8 +147,12 @@ impl Cli {
     /// Parses the process's arguments; help and usage errors are printed and come back as exit codes.
     pub fn from_process() -> Result<Cli, Exit> {
         Cli::try_parse().map_err(|error| {
-            // A closed standard output is no reason to fail: the reader had enough.
-            let _ = error.print();
+            let voice = Voice::of_arguments(std::env::args_os().map(|a| a.to_string_lossy().into_owned()));
+            match (error.use_stderr(), voice.speaks_plainly()) {
+                // A closed standard output is no reason to fail: the reader had enough.
+                (false, _) | (true, true) => _ = error.print(),
+                (true, false) => voice.error(error.to_string().trim_start_matches("error: ")),
+            }
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         })
     }
@@ -166,6 +172,7 @@ pub fn definition() -> clap::Command {
 /// Runs a command and reports its failure, if any, on standard error.
 pub fn run(cli: Cli) -> ExitCode {
     let global = &cli.global;
+    let voice = global.voice();
     let outcome = match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Demo(args) => demo::run(global, &args),
@@ -175,15 +182,15 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),
         Command::Tap(args) => tap_with(global, &args),
-        Command::Schema(args) => schema::run(&args).map_err(Failure::from),
+        Command::Schema(args) => schema::run(&args),
         Command::Config(config_show::ConfigCommand::Show(args)) => config_show::run(global, &args),
         Command::Completions(args) => completions::run(&args),
     };
-    exit::reported(outcome)
+    exit::reported(outcome, &voice)
 }
 
 /// `tap` needs two things of the configuration: how to reach Kafka, and what topics are called.
 fn tap_with(global: &Global, args: &tap::TapArgs) -> Outcome {
     let settings = global.load()?.settings;
-    Ok(tap::run(args, settings.kafka.properties, &settings.output.prefix)?)
+    tap::run(args, settings.kafka.properties, &settings.output.prefix, global.voice())
 }

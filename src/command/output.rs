@@ -1,6 +1,8 @@
-//! Standard output for people: ticks and colour on a terminal, plain text elsewhere.
+//! Standard output for people: ticks and colour on a terminal, plain text elsewhere. And names that the
+//! help and the completions know.
 
 use crate::telemetry::allows_colour;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use std::io::{self, IsTerminal, Write};
 
 /// Writes lines to standard output. Errors are handed on, a closed pipe among them.
@@ -60,5 +62,26 @@ impl Write for Printer {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// Takes any text, and names those that are meant: in the help, and where a shell completes.
+#[derive(Clone, Copy)]
+pub struct Names(pub fn() -> Vec<&'static str>);
+
+impl TypedValueParser for Names {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.0)().into_iter().map(PossibleValue::new)))
     }
 }

@@ -4,19 +4,19 @@
 
 mod json_schema;
 
+use super::output::Names;
+use super::{Exit, Failure, Outcome};
 use crate::codec::avro::SCHEMA_OF_RECORD;
 use crate::codec::output::OutputSchema;
 use crate::model::record::Topic;
 use anyhow::Context as _;
 use json_schema::Required;
-use std::io::{ErrorKind, Write as _};
-use std::process::ExitCode;
-
-const USAGE: u8 = 2;
+use std::io::Write as _;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct SchemaArgs {
     /// A topic or a file of schemas/, as in slo-status; without it all are listed
+    #[arg(value_parser = Names(names))]
     pub name: Option<String>,
     /// Print JSON Schema (draft 2020-12) of the JSON form instead of Avro
     #[arg(long, requires = "name")]
@@ -32,24 +32,24 @@ struct Document {
     required: Required,
 }
 
-pub fn run(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &SchemaArgs) -> Outcome {
     let text = match &args.name {
         None => list()?,
         Some(name) => match find(name) {
             Some(document) if args.json_schema => json_schema::print(document.text, document.required)?,
             Some(document) => document.text.to_owned(),
             None => {
-                let names: Vec<_> = documents().map(|document| document.name).collect();
-                eprintln!("error: there is no schema `{name}`; there are {}", names.join(", "));
-                return Ok(ExitCode::from(USAGE));
+                let text = format!("there is no schema `{name}`; there are {}", names().join(", "));
+                return Err(Failure::Usage(text));
             }
         },
     };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // A reader that has seen enough (`| head`) is no failure.
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e).context("standard output"),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    std::io::stdout().lock().write_all(text.as_bytes()).context("standard output")?;
+    Ok(Exit::Done.into())
+}
+
+fn names() -> Vec<&'static str> {
+    documents().map(|document| document.name).collect()
 }
 
 /// The schema of record of the input.

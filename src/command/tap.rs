@@ -6,20 +6,21 @@
 mod file;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod kind;
 mod printer;
+mod seen;
 mod select;
 
+use super::output::Names;
+use super::{Exit, Failure, Outcome, Voice};
 use crate::model::record::Topic;
+use crate::model::suggest;
 use anyhow::Context as _;
 use printer::Printer;
 use select::Select;
 use std::collections::BTreeMap;
-use std::io::{BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
-
-const FINDINGS: u8 = 1;
-const USAGE: u8 = 2;
 
 /// Where in a topic to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -32,7 +33,8 @@ pub enum From {
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct TapArgs {
-    /// One of our topics, with or without the prefix: slo-status, burn-alerts, tail-cohorts ...
+    /// One of our topics, with or without the prefix
+    #[arg(value_parser = Names(topics))]
     pub topic: String,
     /// Read a file of JSON lines (as `backtest` writes them; - is standard input) instead of Kafka
     #[arg(long, value_name = "FILE")]
@@ -58,23 +60,57 @@ pub struct TapArgs {
 
 /// Prints until the limit, the end of the file, the end of the topic (where asked to stop there) or
 /// an interrupt. `properties` are librdkafka's, `prefix` is that of our topics.
-pub fn run(args: &TapArgs, properties: BTreeMap<String, String>, prefix: &str) -> anyhow::Result<ExitCode> {
-    let Some(topic) = topic_of(&args.topic, prefix) else {
-        let names: Vec<_> = Topic::OUTPUTS.into_iter().map(Topic::name).collect();
-        eprintln!("error: `{}` is none of our topics; they are {}", args.topic, names.join(", "));
-        return Ok(ExitCode::from(USAGE));
-    };
-    let stdout = std::io::stdout().lock();
+pub fn run(args: &TapArgs, properties: BTreeMap<String, String>, prefix: &str, voice: Voice) -> Outcome {
+    let topic = topic_of(&args.topic, prefix).ok_or_else(|| Failure::Usage(no_topic(&args.topic)))?;
+    args.select.check(topic).map_err(Failure::Usage)?;
+    let stdout = io::stdout().lock();
     // A person wants each line at once; a pipe of many lines wants few writes.
     let capacity = if stdout.is_terminal() || args.file.is_none() { 0 } else { 1 << 16 };
     let out = BufWriter::with_capacity(capacity, stdout);
-    let mut printer = Printer::new(topic, args, out, std::io::stderr())?;
+    let mut printer = Printer::new(topic, args, out, Messages { voice, line: Vec::new() })?;
     match &args.file {
         Some(path) => file::read(path, &mut printer)?,
         None => from_kafka(topic, args, properties, prefix, &mut printer)?,
     }
     let undecodable = printer.finish().context("standard output")?;
-    Ok(if undecodable > 0 { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+    if undecodable > 0 {
+        voice.error(&format!("{undecodable} records could not be decoded"));
+    }
+    Ok(if undecodable > 0 { Exit::Findings } else { Exit::Done }.into())
+}
+
+fn topics() -> Vec<&'static str> {
+    Topic::OUTPUTS.into_iter().map(Topic::name).collect()
+}
+
+fn no_topic(name: &str) -> String {
+    let names = topics();
+    let near = suggest::closest(name, names.iter().copied()).map(|near| format!(" Did you mean `{near}`?"));
+    format!("`{name}` is none of our topics; they are {}.{}", names.join(", "), near.unwrap_or_default())
+}
+
+/// Lines of the printer, said as the command says everything.
+struct Messages {
+    voice: Voice,
+    line: Vec<u8>,
+}
+
+impl Write for Messages {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.voice.say(&String::from_utf8_lossy(&self.line));
+                self.line.clear();
+            } else {
+                self.line.push(*byte);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The topic that people mean, with or without the prefix.

@@ -1,5 +1,5 @@
-//! Durations as people write them (`10s`, `5m`, `1h30m`, `28d`, `4w`) and as tailburn prints them:
-//! in their largest whole unit.
+//! Durations as people write them (`10s`, `5m`, `1h30m`, `28d`, `4w`), and as tailburn prints them: windows
+//! and settings in their largest whole unit ([`print`]), lengths of time in sentences in two ([`words`]).
 
 use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
 
@@ -58,9 +58,59 @@ pub fn print(duration_ms: Ms) -> String {
     if duration_ms == 0 { "0s".to_owned() } else { format!("{duration_ms}ms") }
 }
 
+/// A length of time for a sentence, rounded to at most two units: `39 min 10 s`, `1 h 30 min`, `3 d 2 h`.
+pub fn words(duration_ms: Ms) -> String {
+    const UNITS: [(Ms, &str); 4] = [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"), (SECOND_MS, "s")];
+    let length_ms = duration_ms.saturating_abs();
+    if length_ms < SECOND_MS {
+        return format!("{length_ms} ms");
+    }
+    // Rounded to the second unit, 59 min 59.6 s is 1 h: the units are those of what is printed.
+    let rounded_ms = UNITS
+        .windows(2)
+        .find(|pair| length_ms >= pair[0].0)
+        .map_or_else(|| round_to(length_ms, SECOND_MS), |pair| round_to(length_ms, pair[1].0));
+    let mut parts = Vec::with_capacity(2);
+    let mut rest_ms = rounded_ms;
+    for (unit_ms, unit) in UNITS.into_iter().skip_while(|(unit_ms, _)| rounded_ms < *unit_ms).take(2) {
+        let count = rest_ms / unit_ms;
+        rest_ms %= unit_ms;
+        if count > 0 {
+            parts.push(format!("{count} {unit}"));
+        }
+    }
+    parts.join(" ")
+}
+
+fn round_to(length_ms: Ms, unit_ms: Ms) -> Ms {
+    length_ms.saturating_add(unit_ms / 2) / unit_ms * unit_ms
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_a_length_of_time_in_at_most_two_units() {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (20 * SECOND_MS, "20 s"),
+            (59_600, "1 min"),
+            (2_350 * SECOND_MS, "39 min 10 s"),
+            (HOUR_MS - 400, "1 h"),
+            (90 * MINUTE_MS, "1 h 30 min"),
+            (HOUR_MS + 29 * SECOND_MS, "1 h"),
+            (86_660 * SECOND_MS, "1 d"),
+            (DAY_MS - SECOND_MS, "1 d"),
+            (3 * DAY_MS + 90 * MINUTE_MS, "3 d 2 h"),
+            (400 * DAY_MS, "400 d"),
+            (-2_350 * SECOND_MS, "39 min 10 s"),
+        ] {
+            assert_eq!(words(ms), text, "{ms}");
+        }
+        assert!(words(Ms::MAX).ends_with(" h"), "no overflow: {}", words(Ms::MAX));
+    }
 
     #[test]
     fn parses_what_people_write() {

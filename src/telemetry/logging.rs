@@ -53,6 +53,14 @@ pub fn init_logging(options: LogOptions) {
     }
 }
 
+/// A line as the JSON log has it, for what is said beside the log.
+#[expect(clippy::disallowed_methods, reason = "a log line has the time at which it was written")]
+pub fn stderr_line(level: &str, message: &str) -> String {
+    let timestamp = jiff::Timestamp::now();
+    let fields = serde_json::json!({"timestamp": timestamp.to_string(), "level": level, "message": message});
+    format!("{fields}\n")
+}
+
 fn stderr_has_colour() -> bool {
     std::io::stderr().is_terminal() && allows_colour()
 }

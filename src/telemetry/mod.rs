@@ -9,5 +9,5 @@ mod metrics;
 pub mod names;
 
 pub use figures::{Committed, figures};
-pub use logging::{LogFormat, LogOptions, abort_on_panic, allows_colour, init_logging};
+pub use logging::{LogFormat, LogOptions, abort_on_panic, allows_colour, init_logging, stderr_line};
 pub use metrics::{Metrics, MetricsError, install_metrics};

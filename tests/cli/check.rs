@@ -97,3 +97,32 @@ fn shows_what_each_record_becomes_and_what_decided() {
     assert_eq!(text.code, Some(0));
     assert!(text.stdout.contains("checkout-availability: bad by `good: status < 500`"), "{}", text.stdout);
 }
+
+#[test]
+fn slos_alone_are_checked_without_a_key() {
+    let program = Program::new().with_file("slos/a.yaml", include_str!("../fixtures/availability.yaml"));
+    let without_configuration = program.run(&["check"]);
+    assert_eq!(without_configuration.code, Some(0), "{}", without_configuration.stdout);
+    let program = program.with_file("tailburn.yaml", "workers: 2\n");
+    let for_run = program.run(&["check"]);
+    assert_eq!(for_run.code, Some(1), "{}", for_run.stdout);
+    assert!(for_run.stdout.contains("privacy.key_file"), "{}", for_run.stdout);
+    let alone = program.run(&["check", "--slos", "slos/a.yaml"]);
+    assert_eq!(alone.code, Some(0), "{}", alone.stdout);
+    let program = program.with_file("tailburn.key", "too short");
+    let unreadable = program.run(&["check"]);
+    assert_eq!(unreadable.code, Some(78), "{}", unreadable.stdout);
+    assert!(unreadable.stdout.contains("32 characters"), "{}", unreadable.stdout);
+}
+
+#[test]
+fn the_format_of_the_input_can_be_said() {
+    let line = r#"203.0.113.7 - - [29/May/2026:17:01:00 +0000] "GET /checkout HTTP/1.1" 503 12 "-" "curl""#;
+    let program = Program::new()
+        .with_file("slos/a.yaml", include_str!("../fixtures/availability.yaml"))
+        .with_file("access.log", line);
+    let ran = program.run(&["check", "--json", "--input", "access.log", "--format", "clf"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.json()["records"][0]["fields"]["status"], 503);
+    assert_eq!(program.run(&["check", "--format", "clf"]).code, Some(2), "a format of what?");
+}

@@ -50,3 +50,17 @@ fn its_slo_can_be_written_and_run() {
     let ran = program.run(&args);
     assert_eq!(ran.json()["aggregate"]["slo"], "checkout-availability", "{}", ran.stderr);
 }
+
+#[test]
+fn an_slo_whose_filter_excludes_everything_shows_why_there_is_nothing() {
+    let slo =
+        include_str!("../fixtures/availability.yaml").replace("operation == 'checkout'", "operation == 'chekout'");
+    let program = Program::new().with_file("slo.yaml", &slo);
+    let args = ["demo", "--slo", "slo.yaml", "--history", "1h", "--for", "1m", "--http", "none", "--speed", "max"];
+    let ran = program.run(&args);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("total.filter `operation == 'chekout'` passes none of them"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("Aggregate:"), "{}", ran.stdout);
+    let ran = program.run(&[&args[..], &["--json"]].concat());
+    assert!(ran.json()["empty_because"].as_str().is_some_and(|why| why.contains("chekout")), "{}", ran.stdout);
+}

@@ -8,4 +8,6 @@ mod demo;
 mod init;
 mod metrics;
 mod program;
+mod tap;
 mod usage;
+mod voice;

@@ -75,6 +75,9 @@ fn completions_know_the_commands() {
         let ran = program.run(&["completions", shell]);
         assert_eq!(ran.code, Some(0), "{shell}");
         assert!(ran.stdout.contains("backtest") && ran.stdout.contains("log-format"), "{shell}");
+        for name in ["slo-status", "burn-alerts", "dead-letters", "request-outcome"] {
+            assert!(ran.stdout.contains(name), "{shell} completes no {name}");
+        }
     }
 }
 

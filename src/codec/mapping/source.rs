@@ -111,6 +111,15 @@ impl Source {
         }
     }
 
+    /// The value of a measure, in milliseconds where it has a unit.
+    pub fn measure<'a>(&'a self, root: &Node<'a>) -> Scalar<'a> {
+        let value = self.scalar(root);
+        match self {
+            Source::Path(_, Some(unit)) => unit.duration_ms(value),
+            _ => value,
+        }
+    }
+
     pub fn give<'a>(&'a self, root: &Node<'a>, field: Field, out: &mut Gathered<'a>, limits: &FieldLimits) {
         match self {
             Source::Path(path, None) => match path.find(root) {

@@ -186,7 +186,12 @@ fn mistakes_in_the_configuration_are_named() {
         ("user: {path: a, const: b}", "user: write a path, or one of"),
         ("user: {}", "user: write a path, or one of"),
         ("user: {pth: a}", "unknown field `pth`"),
-        ("user: {path: a, unit: s}", "`unit` belongs to `timestamp` and `latency_ms` only"),
+        (
+            "user: {path: a, unit: s}",
+            "`unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`",
+        ),
+        ("measures.tokens: {path: a, unit: s}", "measures whose name ends in `_ms`"),
+        ("attributes.wait_ms: {path: a, unit: s}", "measures whose name ends in `_ms`"),
         ("timestamp: {path: a, unit: m}", "unknown variant `m`"),
         ("user: {const: 1.5}", "user: `const` must be text or an integer"),
         ("measures.a: {const: b}", "measures.a: `const` must be a number"),
@@ -211,4 +216,23 @@ fn paths_print_as_they_parse() {
         Path::parse("a['b']"),
         Err("`a['b']` is not a path: between `[` and `]` stands the number of an item".into())
     );
+}
+
+#[test]
+fn measures_of_time_take_a_unit() {
+    for (unit, written, ms) in [
+        ("s", "0.25", "Some(250.0)"),
+        ("s", "2", "Some(2000.0)"),
+        ("us", "1500", "Some(1.5)"),
+        ("ns", "1500000", "Some(1.5)"),
+        ("ms", "7.5", "Some(7.5)"),
+        ("s", "\"0.004\"", "Some(4.0)"),
+        ("s", "null", "None"),
+    ] {
+        let yaml = format!("measures.ttft_ms: {{path: first_token, unit: {unit}}}");
+        let record = format!("{{{T},\"first_token\":{written}}}");
+        assert_eq!(shown(&yaml, &record, |o| format!("{:?}", o.measure("ttft_ms"))), ms, "{written} {unit}");
+    }
+    let latency = format!("{{{T},\"took\":\"0.004\"}}");
+    assert_eq!(shown("latency_ms: {path: took, unit: s}", &latency, |o| format!("{:?}", o.latency_ms)), "Some(4.0)");
 }

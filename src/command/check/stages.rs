@@ -2,16 +2,23 @@
 
 use super::report::{Finding, Level, Report};
 use super::seams::{Seams, SloStage};
-use crate::command::decoder;
+use crate::command::{assemble, decoder};
 use crate::config::{ConfigErrors, Loaded, Origin, Problem, Settings, UserIds};
 use crate::model::duration;
 use crate::model::slo::Slo;
 use std::path::Path;
 
+/// What is to be checked.
+pub struct Asked {
+    pub loaded: Loaded,
+    /// Whether `run` is to find everything that it needs.
+    pub is_for_run: bool,
+}
+
 /// Later stages are not looked at where an earlier one has errors: what follows from a mistake is not another.
-pub fn check(loaded: Result<Loaded, ConfigErrors>, seams: &Seams) -> Report {
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
+pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
+    let Asked { loaded, is_for_run } = match asked {
+        Ok(asked) => asked,
         Err(errors) => {
             let file = errors.file.as_deref();
             let configuration = errors.problems.iter().map(|p| finding(Level::Error, p, file)).collect();
@@ -24,7 +31,7 @@ pub fn check(loaded: Result<Loaded, ConfigErrors>, seams: &Seams) -> Report {
         return Report { file: loaded.file, configuration, ..Report::default() };
     }
     let keys_set = loaded.entries.iter().filter(|e| e.origin != Origin::Default).count();
-    let configuration = configuration_findings(&loaded);
+    let configuration = configuration_findings(&loaded, is_for_run);
     let (slos, ready) = match (seams.slos)(&loaded.settings.slos) {
         Ok(SloStage { slos, notices }) => {
             let mut findings = notices;
@@ -47,31 +54,31 @@ fn finding(level: Level, problem: &Problem, file: Option<&Path>) -> Finding {
     }
 }
 
-fn configuration_findings(loaded: &Loaded) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = missing_files(&loaded.settings)
-        .into_iter()
-        .map(|p| finding(Level::Warning, &loaded.place(p), loaded.file.as_deref()))
-        .collect();
-    let unbuilt = crate::command::assemble::unbuilt(&loaded.settings);
-    let unbuilt = unbuilt.map(|(key, what, remedy)| Problem::new(key, what, remedy));
-    findings.extend(unbuilt.map(|p| finding(Level::Error, &loaded.place(p), loaded.file.as_deref())));
-    let advice = loaded.settings.advice().into_iter();
-    findings.extend(advice.map(|p| finding(Level::Advice, &loaded.place(p), loaded.file.as_deref())));
+fn configuration_findings(loaded: &Loaded, is_for_run: bool) -> Vec<Finding> {
+    let placed = |level, problem| finding(level, &loaded.place(problem), loaded.file.as_deref());
+    let mut findings = Vec::new();
+    if is_for_run {
+        findings.extend(key_file(&loaded.settings).map(|(level, problem)| placed(level, problem)));
+    }
+    let unbuilt = assemble::unbuilt(&loaded.settings);
+    findings.extend(unbuilt.map(|(key, what, remedy)| placed(Level::Error, Problem::new(key, what, remedy))));
+    findings.extend(loaded.settings.advice().into_iter().map(|problem| placed(Level::Advice, problem)));
     findings
 }
 
-/// Files that `run` will want.
-fn missing_files(settings: &Settings) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let key_file = &settings.privacy.key_file;
-    if settings.privacy.user_ids != Some(UserIds::Plain) && !key_file.is_file() {
-        let message = format!("{} is not there, and `run` needs it for user ids", key_file.display());
-        problems.push(Problem::new("privacy.key_file", message, "`tailburn init` makes one."));
+/// The key that `run` will want, read as `run` reads it. One that is not there may still come, as secrets do.
+fn key_file(settings: &Settings) -> Option<(Level, Problem)> {
+    let path = &settings.privacy.key_file;
+    if settings.privacy.user_ids == Some(UserIds::Plain) {
+        return None;
     }
-    if let Some(schema) = settings.input.avro_schema.as_ref().filter(|s| !s.is_file()) {
-        problems.push(Problem::new("input.avro_schema", format!("{} is not there", schema.display()), ""));
+    if !path.exists() {
+        let message = format!("{} is not there, and `run` needs it for user ids", path.display());
+        return Some((Level::Warning, Problem::new("privacy.key_file", message, "`tailburn init` makes one.")));
     }
-    problems
+    let error = assemble::user_ids(settings, UserIds::Hmac).err()?.to_string();
+    let message = error.strip_prefix("privacy.key_file ").unwrap_or(&error).to_owned();
+    Some((Level::Error, Problem::new("privacy.key_file", message, "")))
 }
 
 /// What neither the configuration nor an SLO can know alone.

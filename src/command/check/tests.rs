@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::{Loaded, Settings};
 
-fn loaded(settings: Settings) -> Result<Loaded, config::ConfigErrors> {
-    Ok(Loaded { settings, entries: Vec::new(), file: None })
+fn loaded(settings: Settings) -> Result<Asked, config::ConfigErrors> {
+    Ok(Asked { loaded: Loaded { settings, entries: Vec::new(), file: None }, is_for_run: true })
 }
 
 fn plain() -> Settings {
@@ -39,6 +39,39 @@ fn a_missing_key_is_told_before_run_asks_for_it() {
     let report = stages::check(loaded(settings), &seams(|_| Ok(SloStage::default())));
     assert_eq!(report.configuration[0].key, "privacy.key_file");
     assert_eq!(exit(&report), Exit::Findings);
+}
+
+#[test]
+fn a_key_is_read_as_run_reads_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let report = |key: &dyn Fn(&std::path::Path)| {
+        let mut settings = plain();
+        settings.privacy.user_ids = None;
+        settings.privacy.key_file = dir.path().join("tailburn.key");
+        key(&settings.privacy.key_file);
+        stages::check(loaded(settings), &seams(|_| Ok(SloStage::default())))
+    };
+    let too_short = report(&|path| std::fs::write(path, "secret\n").expect("a file"));
+    assert_eq!((too_short.configuration[0].key.as_str(), exit(&too_short)), ("privacy.key_file", Exit::Configuration));
+    assert!(too_short.configuration[0].message.contains("32 characters"), "{:?}", too_short.configuration);
+    let no_text = report(&|path| std::fs::write(path, [0xff; 64]).expect("a file"));
+    assert_eq!(exit(&no_text), Exit::Configuration);
+    let fine = report(&|path| std::fs::write(path, "0123456789abcdef".repeat(4)).expect("a file"));
+    assert_eq!(exit(&fine), Exit::Done, "{:?}", fine.configuration);
+    let directory = report(&|path| {
+        std::fs::remove_file(path).expect("no file");
+        std::fs::create_dir(path).expect("a directory");
+    });
+    assert_eq!(exit(&directory), Exit::Configuration);
+}
+
+#[test]
+fn slos_alone_need_no_key() {
+    let mut settings = plain();
+    settings.privacy.user_ids = None;
+    settings.privacy.key_file = "no-such.key".into();
+    let asked = Asked { loaded: Loaded { settings, entries: Vec::new(), file: None }, is_for_run: false };
+    assert_eq!(exit(&stages::check(Ok(asked), &seams(|_| Ok(SloStage::default())))), Exit::Done);
 }
 
 #[test]

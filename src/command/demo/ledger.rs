@@ -39,6 +39,9 @@ pub struct Worst {
 
 pub struct Ledger {
     live_from_ms: Ms,
+    slo: String,
+    /// The filter that says which events count, where there is one.
+    total: Option<String>,
     /// The key of the SLO that the screen shows.
     aggregate: String,
     /// The SLO as it begins the keys.
@@ -58,8 +61,11 @@ impl Ledger {
     pub fn new(slos: &[Slo], live_from_ms: Ms) -> Ledger {
         let aggregate = slos.first().map_or_else(String::new, |slo| key_text(&slo.name, &Scope::Aggregate));
         let prefix = aggregate.strip_suffix("aggregate").unwrap_or_default().to_owned();
+        let total = slos.first().and_then(|slo| slo.indicator.total.as_ref());
         Ledger {
             live_from_ms,
+            slo: slos.first().map_or_else(String::new, |slo| slo.name.clone()),
+            total: total.map(|filter| filter.source().to_owned()),
             aggregate,
             prefix,
             statuses: BTreeMap::new(),
@@ -132,6 +138,25 @@ impl Ledger {
     /// The latest status of the aggregate.
     pub fn aggregate(&self) -> Option<SloStatus> {
         self.statuses.get(&self.aggregate).and_then(|json| read(json))
+    }
+
+    /// Why there are no figures, where records came and none of them is good or bad.
+    pub fn emptiness(&self) -> Option<String> {
+        let events = self.progress.records - self.progress.dead_letters;
+        let counts = self.aggregate().map(|status| status.counts);
+        if self.progress.at_ms.is_none() || events == 0 || counts.as_ref().is_some_and(|c| c.accepted > 0) {
+            return None;
+        }
+        let events = super::format::count(events);
+        let why = match (counts.map_or(0, |c| c.unclassified), &self.total) {
+            (0, Some(total)) => format!("total.filter `{total}` passes none of them: all are excluded"),
+            (0, None) => "no status has been published yet".to_owned(),
+            (n, _) => {
+                let n = super::format::count(n);
+                format!("{n} are unclassified: the filters read a field that these events lack")
+            }
+        };
+        Some(format!("{}: none of {events} events counts; {why}", self.slo))
     }
 
     /// The latest status of each tenant and each group.
@@ -239,6 +264,27 @@ pub(super) mod tests {
             });
         }
         ledger
+    }
+
+    #[test]
+    fn where_no_event_counts_it_is_said_why() {
+        let mut ledger = ledger_of(&[]);
+        assert_eq!(ledger.emptiness(), None, "nothing came yet");
+        ledger.progress = Progress { at_ms: Some(1), records: 1_300, dead_letters: 66 };
+        let excluded = ledger.emptiness().expect("a reason");
+        assert!(
+            excluded.contains("none of 1,234 events counts")
+                && excluded.contains("total.filter `operation != 'heartbeat'`"),
+            "{excluded}"
+        );
+        let with = |counts: &str| {
+            let mut ledger =
+                ledger_of(&[(Topic::SloStatus, status().replace("\"accepted\":10,\"unclassified\":0", counts))]);
+            ledger.progress = Progress { at_ms: Some(1), records: 1_234, dead_letters: 0 };
+            ledger.emptiness()
+        };
+        assert!(with("\"accepted\":0,\"unclassified\":7").is_some_and(|why| why.contains("7 are unclassified")));
+        assert_eq!(with("\"accepted\":1,\"unclassified\":7"), None);
     }
 
     #[test]

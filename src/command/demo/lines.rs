@@ -4,7 +4,8 @@
 use super::format::{self, burn, clock, count, percent};
 use super::ledger::News;
 use super::shared::Shared;
-use super::view::facts;
+use super::view::{SEE_RECORDS, facts};
+use crate::model::duration;
 use crate::model::output::{BurnAlert, SloStatus, TailCohort};
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub fn show(shared: &Shared) -> io::Result<()> {
 
 fn show_until_the_end(shared: &Shared) -> io::Result<()> {
     let mut out = io::stdout();
-    writeln!(out, "fast-forward: {} of history", crate::model::duration::print(shared.history_ms))?;
+    writeln!(out, "fast-forward: {} of history", duration::words(shared.history_ms))?;
     let mut was_live = false;
     let mut looks = 0;
     loop {
@@ -51,8 +52,15 @@ fn show_until_the_end(shared: &Shared) -> io::Result<()> {
 
 fn write_status(shared: &Shared, out: &mut impl io::Write) -> io::Result<()> {
     // Not while printing: the worker wants the ledger, too.
-    let status = shared.ledger().aggregate();
-    status.map_or(Ok(()), |status| writeln!(out, "{}", how_things_are(&status)))
+    let (status, emptiness) = {
+        let ledger = shared.ledger();
+        (ledger.aggregate(), ledger.emptiness())
+    };
+    match (emptiness, status) {
+        (Some(why), _) => writeln!(out, "{why} ({SEE_RECORDS})"),
+        (None, Some(status)) => writeln!(out, "{}", how_things_are(&status)),
+        (None, None) => Ok(()),
+    }
 }
 
 fn told(news: &News) -> String {

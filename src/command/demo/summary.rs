@@ -2,6 +2,7 @@
 
 use super::format::{self, burn, count, percent};
 use super::shared::Shared;
+use crate::model::duration;
 use crate::model::output::{Labels, TailCohort};
 use crate::model::time::{Moment, Ms};
 use crate::traffic::{PlantedIncident, Truth};
@@ -22,6 +23,8 @@ pub struct Summary {
     cohorts_elsewhere: Vec<NamedCohort>,
     /// The cohorts of the aggregate are the planted one and no other; without an incident, none.
     is_exact: bool,
+    /// Why there are no figures, where there are none.
+    empty_because: Option<String>,
     aggregate: Aggregate,
     users: Users,
     alerts: Vec<AlertCount>,
@@ -95,6 +98,7 @@ impl Summary {
             planted,
             cohorts,
             cohorts_elsewhere,
+            empty_because: ledger.emptiness(),
             aggregate: Aggregate {
                 slo: status.as_ref().map_or_else(String::new, |s| s.slo.clone()),
                 state: status.as_ref().map_or_else(String::new, |s| s.state.clone()),
@@ -173,12 +177,16 @@ impl fmt::Display for Summary {
             )?,
             None => writeln!(f, "Planted:    nothing")?,
         }
+        if let Some(why) = &self.empty_because {
+            return write!(f, "Nothing:    {why}\n\nNext:       {}", super::view::SEE_RECORDS);
+        }
         if self.cohorts.is_empty() {
             writeln!(f, "Named:      nobody")?;
         }
         for cohort in self.cohorts.iter().filter(|c| !c.attributes.is_empty()) {
-            let after =
-                cohort.after_s.map_or_else(String::new, |s| format!(", {:.0} minutes after the start", s / 60.0));
+            let after = cohort
+                .after_s
+                .map_or_else(String::new, |s| format!(", {} after the start", duration::words((s * 1_000.0) as Ms)));
             writeln!(f, "Named:      {}{after}", spelt(cohort.attributes.clone().into_iter()))?;
         }
         writeln!(

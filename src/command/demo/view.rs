@@ -21,12 +21,15 @@ pub struct View {
     /// Records per second of the clock.
     pub per_second: f64,
     aggregate: Option<SloStatus>,
+    emptiness: Option<String>,
     others: Vec<SloStatus>,
     worst_users: Vec<UserStatus>,
     alerts: Vec<BurnAlert>,
     tails: Vec<Tail>,
 }
 
+/// What helps to write a filter that fits.
+pub const SEE_RECORDS: &str = "`tailburn generate --events 3` prints such records";
 const WORST_USERS: usize = 5;
 const ALERTS: usize = 4;
 const COHORTS: usize = 3;
@@ -38,6 +41,7 @@ impl View {
             progress: ledger.progress,
             per_second,
             aggregate: ledger.aggregate(),
+            emptiness: ledger.emptiness(),
             others: ledger.others(),
             worst_users: ledger.worst_users(WORST_USERS),
             alerts: last(&ledger.alerts, ALERTS, |a| a.state != "resolved"),
@@ -48,7 +52,12 @@ impl View {
     /// The board in so many columns; no line is longer.
     pub fn lines(&self, about: &About, width: usize) -> Vec<String> {
         let mut lines = vec![self.header(about, width)];
-        if let Some(status) = &self.aggregate {
+        if let Some(why) = &self.emptiness {
+            lines.push(String::new());
+            lines.push(format!("{}  no event counts", heading("NOTHING TO SHOW")));
+            lines.extend(why.split("; ").map(|part| format!("  {part}")));
+            lines.push(dim(&format!("  {SEE_RECORDS}")));
+        } else if let Some(status) = &self.aggregate {
             lines.push(String::new());
             self.write_aggregate(status, &mut lines, width);
             lines.push(String::new());

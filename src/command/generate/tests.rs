@@ -13,7 +13,8 @@ struct Cli {
 /// What standard error would say of a refusal, by the parser or by the command.
 fn generate(options: &[&str]) -> Result<Exit, String> {
     let cli = Cli::try_parse_from([&["generate"], options].concat()).map_err(|e| e.to_string())?;
-    super::generate(&cli.generate, true).map_err(|e| e.to_string())
+    super::generate(&cli.generate, crate::command::Voice::new(1, crate::telemetry::LogFormat::Text))
+        .map_err(|e| e.to_string())
 }
 
 fn path_text(path: &Path) -> &str {

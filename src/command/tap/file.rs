@@ -25,6 +25,10 @@ fn read_lines(
     for number in 1.. {
         line.clear();
         if input.read_until(b'\n', &mut line).with_context(|| format!("{name}:{number}"))? == 0 {
+            printer.explain()?;
+            if printer.records() == 0 {
+                printer.tell(&format!("{name} holds no record"))?;
+            }
             break;
         }
         let value = line.trim_ascii();
@@ -44,22 +48,64 @@ mod tests {
     use super::super::printer::tests::{args, ran};
     use super::*;
 
+    /// A line of slo-status, as far as `tap` looks at it.
+    fn status(slo: &str) -> String {
+        format!(r#"{{"slo":"{slo}","windows":[],"compliance_window":"28d"}}"#)
+    }
+
+    fn tapped(topic: &str, flags: &[&str], input: &str) -> (String, String, u64) {
+        ran(args(topic, flags), |printer| read_lines(input.as_bytes(), "f.jsonl", printer))
+    }
+
     #[test]
     fn reads_lines_skips_blank_ones_and_names_the_line_that_is_broken() {
-        let input = b"{\"slo\":\"a\"}\n\n  \n{broken\r\n{\"slo\":\"b\"}";
-        let (out, messages, undecodable) =
-            ran(args("slo-status", &[]), |printer| read_lines(&input[..], "f.jsonl", printer));
-        assert_eq!(out, "{\"slo\":\"a\"}\n{\"slo\":\"b\"}\n");
+        let input = format!("{}\n\n  \n{{broken\r\n{}", status("a"), status("b"));
+        let (out, messages, undecodable) = tapped("slo-status", &[], &input);
+        assert_eq!(out, format!("{}\n{}\n", status("a"), status("b")));
         assert!(messages.starts_with("tap: slo-status at f.jsonl:4: no decoder reads this value"), "{messages}");
         assert_eq!((messages.lines().count(), undecodable), (1, 1));
     }
 
     #[test]
     fn stops_at_the_limit() {
-        let input = b"{\"slo\":\"a\"}\n{\"slo\":\"b\"}\n{\"slo\":\"c\"}\n";
-        let (out, ..) = ran(args("slo-status", &["--limit", "2"]), |printer| read_lines(&input[..], "-", printer));
-        assert_eq!(out, "{\"slo\":\"a\"}\n{\"slo\":\"b\"}\n");
-        let (out, ..) = ran(args("slo-status", &["--limit", "0"]), |printer| read_lines(&input[..], "-", printer));
-        assert_eq!(out, "");
+        let input = ["a", "b", "c"].map(status).join("\n");
+        let (out, messages, _) = tapped("slo-status", &["--limit", "2"], &input);
+        assert_eq!((out, messages.as_str()), (format!("{}\n{}\n", status("a"), status("b")), ""));
+        assert_eq!(tapped("slo-status", &["--limit", "0"], &input).0, "");
+    }
+
+    #[test]
+    fn where_nothing_passes_it_says_what_there_is() {
+        let input = ["checkout", "search"].map(status).join("\n");
+        for (flags, told) in [
+            (
+                &["--slo", "chekout"][..],
+                "none of the 2 records passes: no slo `chekout`: there are checkout, search. Did you mean `checkout`?",
+            ),
+            (&["--slo", "search", "--tenant", "acme"], "no tenant `acme`: no record names one"),
+            (&["--state", "ok"], "no state `ok`: no record names one"),
+        ] {
+            let (out, messages, _) = tapped("slo-status", flags, &input);
+            assert!(out.is_empty() && messages.contains(told), "{flags:?}: {messages}");
+        }
+        let alerts = [("a", "firing"), ("b", "resolved")]
+            .map(|(slo, state)| format!(r#"{{"slo":"{slo}","state":"{state}","dedup_key":"d","rules":[]}}"#));
+        let (_, messages, _) = tapped("burn-alerts", &["--slo", "a", "--state", "resolved"], &alerts.join("\n"));
+        assert!(messages.contains("none of the 2 records meets all conditions at once"), "{messages}");
+        assert!(tapped("slo-status", &[], "\n\n").1.contains("f.jsonl holds no record"));
+    }
+
+    #[test]
+    fn a_file_of_another_topic_is_an_error_that_names_it_and_a_foreign_one_is_told() {
+        let mut printed = Vec::new();
+        let topic = super::super::topic_of("burn-alerts", "").expect("a topic");
+        let mut printer =
+            Printer::new(topic, &args("burn-alerts", &[]), &mut printed, std::io::sink()).expect("schemas");
+        let error = read_lines(status("a").as_bytes(), "f.jsonl", &mut printer).expect_err("the wrong file");
+        assert!(format!("{error:#}").contains("`tailburn tap slo-status --file f.jsonl`"), "{error:#}");
+        let foreign = "{\"tenant\":\"acme\",\"timestamp\":1}\n".repeat(3);
+        let (out, messages, _) = tapped("slo-status", &[], &foreign);
+        assert_eq!((out.lines().count(), messages.lines().count()), (3, 1), "{messages}");
+        assert!(messages.contains("f.jsonl:1 lacks fields that records of slo-status have"), "{messages}");
     }
 }

@@ -28,6 +28,7 @@ pub fn read(
         onlooker(&properties, "tailburn-tap").context("the properties under `kafka.properties` make no consumer")?;
     let partitions = assign(&consumer, topic, from)?;
     let mut ended = BTreeSet::new();
+    let mut is_explained = false;
     while !(exit_at_end && ended.len() == partitions) {
         match consumer.poll(POLL_WAIT) {
             None => {}
@@ -39,6 +40,14 @@ pub fn read(
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 ended.insert(partition);
+                if ended.len() == partitions && !std::mem::replace(&mut is_explained, true) {
+                    printer.explain()?;
+                    if exit_at_end && printer.records() == 0 {
+                        let hint =
+                            if from == From::Latest { " since now: --from earliest shows what is there" } else { "" };
+                        printer.tell(&format!("topic `{topic}` has no record{hint}"))?;
+                    }
+                }
             }
             Some(Err(error)) if is_passing(&error) => printer.tell(&format!("{topic}: {error}; trying again"))?,
             Some(Err(error)) => return Err(error).with_context(|| format!("topic `{topic}` cannot be read")),

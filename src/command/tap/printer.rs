@@ -1,8 +1,9 @@
 //! Decodes one record after another, keeps those that are selected and prints them. It knows nothing
 //! of where they come from.
 
-use super::TapArgs;
+use super::seen::Seen;
 use super::select::{Select, key_of};
+use super::{TapArgs, kind};
 use crate::codec::output::{Decoder, OutputSchema};
 use crate::model::record::Topic;
 use crate::model::time::{Moment, Ms};
@@ -59,6 +60,10 @@ pub struct Printer<O, E> {
     messages: E,
     printed: u64,
     undecodable: u64,
+    /// What passed by while nothing was printed.
+    seen: Seen,
+    /// Whether it was said that a file holds something else.
+    is_odd_told: bool,
 }
 
 impl<O: Write, E: Write> Printer<O, E> {
@@ -74,6 +79,8 @@ impl<O: Write, E: Write> Printer<O, E> {
             messages,
             printed: 0,
             undecodable: 0,
+            seen: Seen::of(&args.select),
+            is_odd_told: false,
         })
     }
 
@@ -100,6 +107,19 @@ impl<O: Write, E: Write> Printer<O, E> {
         writeln!(self.messages, "tap: {message}")
     }
 
+    /// Says why nothing was printed, where the end was reached and there was something.
+    pub fn explain(&mut self) -> std::io::Result<()> {
+        match self.seen.explanation() {
+            Some(why) if self.printed == 0 => self.tell(&why),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many records were decoded so far.
+    pub const fn records(&self) -> u64 {
+        self.seen.records
+    }
+
     /// Ends the output and says how many records no decoder could read.
     pub fn finish(mut self) -> std::io::Result<u64> {
         match self.out.flush() {
@@ -117,15 +137,43 @@ impl<O: Write, E: Write> Printer<O, E> {
     }
 
     fn take_value(&mut self, found: &Found<'_>, value: Value) -> std::io::Result<Flow> {
+        self.seen.records += 1;
+        self.check_kind(&found.place, &value)?;
         let key = match found.key {
             Some(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             None => key_of(self.topic, &value),
         };
         if !self.select.passes(self.topic, key.as_deref(), &value) {
+            if self.printed == 0 {
+                self.seen.note(self.topic, key.as_deref(), &value);
+            }
             return Ok(Flow::Continue(()));
         }
         let value = if self.envelope { enveloped(&found.place, key, value) } else { value };
         self.print(&value)
+    }
+
+    /// A file may hold the records of another topic (an error), or no records of ours at all (a notice).
+    fn check_kind(&mut self, place: &Place, value: &Value) -> std::io::Result<()> {
+        let Place::Line { file, number } = place else { return Ok(()) };
+        if self.is_odd_told || kind::fits(self.topic, value) {
+            return Ok(());
+        }
+        let asked = self.topic.name();
+        match kind::of(value) {
+            // What is printed already was right: a file that mixes topics is read to its end.
+            Some(other) if self.seen.records == 1 => {
+                let message = format!(
+                    "{file}:{number} is a record of {0}, not of {asked}: `tailburn tap {0} --file {file}` prints it",
+                    other.name()
+                );
+                Err(std::io::Error::new(ErrorKind::InvalidInput, message))
+            }
+            _ => {
+                self.is_odd_told = true;
+                self.tell(&format!("{file}:{number} lacks fields that records of {asked} have: is it the right file?"))
+            }
+        }
     }
 
     fn take_tombstone(&mut self, found: &Found<'_>) -> std::io::Result<Flow> {

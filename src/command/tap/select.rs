@@ -24,11 +24,28 @@ pub struct Select {
 impl Select {
     /// Whether a decoded record passes. `key` is that of the message.
     pub fn passes(&self, topic: Topic, key: Option<&str>, value: &Value) -> bool {
-        let state = if topic == Topic::CanaryVerdicts { "verdict" } else { "state" };
         self.key_passes(key)
             && is(&self.tenant, &value["tenant"])
             && is(&self.slo, &value["slo"])
-            && is(&self.state, &value[state])
+            && is(&self.state, &value[Self::state_field(topic)])
+    }
+
+    pub fn state_field(topic: Topic) -> &'static str {
+        if topic == Topic::CanaryVerdicts { "verdict" } else { "state" }
+    }
+
+    /// Refuses conditions that no record of a topic can meet.
+    pub fn check(&self, topic: Topic) -> Result<(), String> {
+        if topic == Topic::DeadLetters && (self.slo.is_some() || self.tenant.is_some()) {
+            let why = "dead letters belong to no slo and no tenant: they could not become events";
+            return Err(format!("{why}. Without --slo and --tenant all of them are printed"));
+        }
+        let Some(state) = &self.state else { return Ok(()) };
+        match states(topic) {
+            [] => Err(format!("records of {} have no state: leave --state out", topic.name())),
+            known if known.contains(&state.as_str()) => Ok(()),
+            known => Err(format!("`{state}` is no state of {}: there are {}", topic.name(), known.join(", "))),
+        }
     }
 
     /// Whether a tombstone passes: it has a key and nothing else.
@@ -38,6 +55,17 @@ impl Select {
 
     fn key_passes(&self, key: Option<&str>) -> bool {
         self.key.as_deref().is_none_or(|prefix| key.is_some_and(|key| key.starts_with(prefix)))
+    }
+}
+
+/// The states that records of a topic can have.
+const fn states(topic: Topic) -> &'static [&'static str] {
+    match topic {
+        Topic::SloStatus | Topic::SloHistory => &["ok", "at_risk", "breached", "no_data"],
+        Topic::BurnAlerts => &["firing", "update", "resolved"],
+        Topic::TailCohorts => &["open", "update", "closed"],
+        Topic::CanaryVerdicts => &["pass", "fail", "inconclusive"],
+        _ => &[],
     }
 }
 
@@ -105,6 +133,25 @@ mod tests {
         let key = Select { key: Some("checkout".into()), ..Select::default() };
         assert!(!key.passes(Topic::SloStatus, None, &json!({})));
         assert!(key.passes_tombstone(Some("checkout|tenant|acme")));
+    }
+
+    #[test]
+    fn a_condition_that_nothing_can_meet_is_refused_with_what_there_is() {
+        let state = |topic, state: &str| Select { state: Some(state.into()), ..Select::default() }.check(topic);
+        assert_eq!(state(Topic::BurnAlerts, "firing"), Ok(()));
+        assert_eq!(state(Topic::CanaryVerdicts, "inconclusive"), Ok(()));
+        for (topic, name, told) in [
+            (Topic::BurnAlerts, "open", "firing, update, resolved"),
+            (Topic::SloStatus, "firing", "ok, at_risk, breached, no_data"),
+            (Topic::TailCohorts, "firing", "open, update, closed"),
+            (Topic::UserStatus, "ok", "have no state"),
+            (Topic::DeadLetters, "ok", "have no state"),
+        ] {
+            let refused = state(topic, name).expect_err("refused");
+            assert!(refused.contains(told), "{refused}");
+        }
+        let slo = Select { slo: Some("a".into()), ..Select::default() };
+        assert!(slo.check(Topic::DeadLetters).is_err() && slo.check(Topic::UserStatus).is_ok());
     }
 
     #[test]

@@ -1,0 +1,51 @@
+//! Which topic a record is of, by the fields that no other one has: a file has no name that can be trusted.
+
+use crate::model::record::Topic;
+use serde_json::Value;
+
+/// Whether a record may be of a topic. Fields that a later or an earlier build lacks are not asked for.
+pub fn fits(topic: Topic, value: &Value) -> bool {
+    let has = |names: &[&str]| names.iter().all(|name| value.get(name).is_some());
+    match topic {
+        Topic::SloStatus => has(&["windows", "compliance_window"]),
+        Topic::SloHistory => has(&["slo", "scope", "budget_remaining"]),
+        Topic::BurnAlerts => has(&["dedup_key", "rules"]),
+        Topic::TailCohorts => has(&["cohort", "kind"]),
+        Topic::UserStatus => has(&["user", "rank"]),
+        Topic::CanaryVerdicts => has(&["candidate", "verdict"]),
+        Topic::DeadLetters => has(&["reason", "value_base64"]),
+        Topic::Repartition | Topic::Partials | Topic::Changelog | Topic::Sources => false,
+    }
+}
+
+/// The topic that a record is of, where one is known by its fields.
+pub fn of(value: &Value) -> Option<Topic> {
+    // Histories have what alerts and statuses have, too.
+    let by_fields = Topic::OUTPUTS.into_iter().filter(|topic| *topic != Topic::SloHistory);
+    by_fields.chain([Topic::SloHistory]).find(|topic| fits(*topic, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn records_are_told_by_their_fields() {
+        for (value, topic) in [
+            (json!({"windows": [], "compliance_window": "28d", "slo": "a"}), Some(Topic::SloStatus)),
+            (json!({"slo": "a", "scope": "aggregate", "budget_remaining": null}), Some(Topic::SloHistory)),
+            (
+                json!({"dedup_key": "d", "rules": [], "slo": "a", "scope": "g", "budget_remaining": 1}),
+                Some(Topic::BurnAlerts),
+            ),
+            (json!({"cohort": [], "kind": "users"}), Some(Topic::TailCohorts)),
+            (json!({"user": "u", "rank": 1}), Some(Topic::UserStatus)),
+            (json!({"candidate": "v2", "verdict": "pass"}), Some(Topic::CanaryVerdicts)),
+            (json!({"reason": "no_tenant", "value_base64": ""}), Some(Topic::DeadLetters)),
+            (json!({"tenant": "acme", "timestamp": 1}), None),
+        ] {
+            assert_eq!(of(&value), topic, "{value}");
+        }
+    }
+}
