@@ -66,10 +66,13 @@ fn assemble<'a>(line: &Line<'a>, limits: &FieldLimits) -> Gathered<'a> {
         out.set(Field::User, Scalar::Text(peer));
     }
     out.set(Field::Timestamp, Scalar::Time(line.time_ms));
-    out.set(Field::Status, request::status(line.status));
+    match request::status(line.status) {
+        Some(status) => out.set(Field::Status, Scalar::Long(status)),
+        None => out.unanswered(text(line.status)),
+    }
     out.measure("bytes".into(), request::size(line.size), limits);
-    if let Some(seconds_ms) = line.request_time_ms {
-        out.set(Field::LatencyMs, Scalar::Double(seconds_ms));
+    if let Some(latency_ms) = line.latency_ms {
+        out.set(Field::LatencyMs, Scalar::Double(latency_ms));
     }
     let request = request::read(line.request);
     if let Some(method) = request.method {
@@ -94,9 +97,8 @@ fn sent(header: &[u8]) -> &[u8] {
 
 #[inline]
 fn attribute<'a>(name: &'static str, value: Option<&'a [u8]>, out: &mut Gathered<'a>, limits: &FieldLimits) {
-    let Some(value) = value.map(text) else { return };
-    if value.len() <= limits.attribute_value_bytes {
-        out.attribute(name.into(), Scalar::Text(value), limits);
+    if let Some(value) = value {
+        out.attribute(name.into(), Scalar::Text(text(value)), limits);
     }
 }
 

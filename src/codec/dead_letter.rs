@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn rejected() -> Rejected {
-        Rejected { reason: Rejection::NoTenant, detail: String::new() }
+        Rejected { reason: Rejection::NoTenant, detail: String::new(), looks_like: None }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) enum Problem<'a> {
     TooMany {
         limit: usize,
     },
+    /// The status of a request that nobody answered.
+    Unanswered(Cow<'a, str>),
     /// A value that is gone: its text.
     Told(String),
 }
@@ -52,6 +54,7 @@ impl Fault<'_> {
             Problem::TooLong { bytes, limit } => Problem::TooLong { bytes, limit },
             Problem::NameTooLong { bytes, limit } => Problem::NameTooLong { bytes, limit },
             Problem::TooMany { limit } => Problem::TooMany { limit },
+            Problem::Unanswered(status) => Problem::Unanswered(Cow::Owned(status.into_owned())),
             Problem::Value(_) | Problem::Told(_) => Problem::Told(told),
         };
         Fault { field: self.field, name: self.name.map(|name| Cow::Owned(name.into_owned())), problem }
@@ -86,6 +89,10 @@ impl fmt::Display for Problem<'_> {
             Problem::Told(told) => f.write_str(told),
             Problem::TooLong { bytes, limit } => write!(f, "has {bytes} bytes, and {limit} are allowed"),
             Problem::NameTooLong { bytes, limit } => write!(f, "has a name of {bytes} bytes, and {limit} are allowed"),
+            Problem::Unanswered(status) => {
+                let status = shortened(status);
+                write!(f, "is {status:?}, which no server sends: nobody answered, so whether it is good is not known")
+            }
             Problem::TooMany { limit } => write!(f, "has more than {limit} names, and the first {limit} are kept"),
         }
     }

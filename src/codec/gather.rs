@@ -10,7 +10,7 @@
 
 use super::fault::{Fault, Problem};
 use super::field::{Field, Scalar};
-use super::{FieldLimits, Rejected, numeric, odd_time, rfc3339};
+use super::{FieldLimits, Rejected, TimestampIs, numeric, odd_time, rfc3339};
 use crate::model::outcome::{Outcome, Pairs, Rejection, WEIGHT_ONE};
 use crate::model::time::Ms;
 use std::borrow::Cow;
@@ -31,6 +31,7 @@ pub(super) struct Rules<'a> {
     pub default_tenant: Option<&'a str>,
     /// The largest acceptable event time; `None` where no record can be in the future.
     pub not_after_ms: Option<Ms>,
+    pub timestamp_is: TimestampIs,
 }
 
 /// An outcome under construction.
@@ -153,6 +154,9 @@ impl<'a> Gathered<'a> {
         if !self.faults.is_empty() {
             self.check_readable()?;
         }
+        if rules.timestamp_is == TimestampIs::Start {
+            self.add_latency();
+        }
         self.check_writable_time(rules)?;
         self.fill_tenant(rules)?;
         self.check_time(rules)?;
@@ -212,6 +216,12 @@ impl<'a> Gathered<'a> {
             | Field::Weight => {}
         }
         taken
+    }
+
+    /// Notes that the status stands for no answer at all: it is absent.
+    #[cold]
+    pub fn unanswered(&mut self, status: Cow<'a, str>) {
+        self.fault(Field::Status, None, Problem::Unanswered(status));
     }
 
     #[cold]
@@ -276,6 +286,13 @@ impl<'a> Gathered<'a> {
             Some(fault) => Err(Rejected::new(Rejection::NotDecodable, odd_time::unreadable(fault))),
             None => Ok(()),
         }
+    }
+
+    /// From the start of a request to its end. A latency below 0 says nothing.
+    fn add_latency(&mut self) {
+        let latency_ms = self.outcome.latency_ms.map_or(0.0, |ms| ms.max(0.0).floor());
+        // Saturates: a latency of ages is a time far away.
+        self.timestamp_ms = self.timestamp_ms.map(|start| start.saturating_add(latency_ms as Ms));
     }
 
     /// A time past the year 9999 cannot be written by our outputs, so it is not readable as one,

@@ -61,6 +61,19 @@ pub struct InputSettings {
     pub limits: FieldLimits,
     /// `None`: no record is in the future (files). A record without a timestamp of the log never is.
     pub max_future_skew_ms: Option<Ms>,
+    /// What the time of a record is that of.
+    pub timestamp_is: TimestampIs,
+}
+
+/// Servers write a record at the end of a request, and not all of them its end into it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampIs {
+    /// The end of a request, or whatever it is: taken as it comes.
+    #[default]
+    End,
+    /// The start: the latency, where there is one, is added.
+    Start,
 }
 
 /// Why a decoder cannot be made from its settings.
@@ -82,12 +95,14 @@ pub struct Rejected {
     pub reason: Rejection,
     /// For people: what and where.
     pub detail: String,
+    /// What a record of another shape looks like, where that is known; it is counted by.
+    pub looks_like: Option<&'static str>,
 }
 
 impl Rejected {
     #[cold]
     fn new(reason: Rejection, detail: String) -> Self {
-        Rejected { reason, detail }
+        Rejected { reason, detail, looks_like: None }
     }
 }
 
@@ -99,6 +114,7 @@ pub struct Decoder {
     mapping: Mapping,
     limits: FieldLimits,
     max_future_skew_ms: Option<Ms>,
+    timestamp_is: TimestampIs,
 }
 
 /// A format and what it needs.
@@ -111,8 +127,16 @@ enum Source {
 
 impl Decoder {
     pub fn new(settings: InputSettings) -> Result<Decoder, CodecError> {
-        let InputSettings { format, clf_shape, avro_schemas, default_tenant, mapping, limits, max_future_skew_ms } =
-            settings;
+        let InputSettings {
+            format,
+            clf_shape,
+            avro_schemas,
+            default_tenant,
+            mapping,
+            limits,
+            max_future_skew_ms,
+            timestamp_is,
+        } = settings;
         let (source, format_tenant) = match format {
             Format::Json => (Source::Json, None),
             Format::Avro => {
@@ -128,7 +152,7 @@ impl Decoder {
             Some(bytes) if bytes > limits.tenant_bytes => {
                 Err(CodecError::LongDefaultTenant { bytes, limit: limits.tenant_bytes })
             }
-            _ => Ok(Decoder { source, default_tenant, mapping, limits, max_future_skew_ms }),
+            _ => Ok(Decoder { source, default_tenant, mapping, limits, max_future_skew_ms, timestamp_is }),
         }
     }
 
@@ -179,7 +203,8 @@ impl Decoder {
             (Some(skew), Some(at)) => Some(at.saturating_add(skew)),
             _ => None,
         };
-        Rules { limits: &self.limits, default_tenant: self.default_tenant.as_deref(), not_after_ms }
+        let default_tenant = self.default_tenant.as_deref();
+        Rules { limits: &self.limits, default_tenant, not_after_ms, timestamp_is: self.timestamp_is }
     }
 }
 

@@ -400,3 +400,49 @@ fn a_rejection_says_what_and_where() {
         assert_eq!(decoder.decode(&record(text.as_bytes())).unwrap_err().detail, detail);
     }
 }
+
+/// What `latency_ms` makes of a time that is a request's start, in every format.
+#[test]
+fn the_latency_is_added_to_the_start_of_a_request() {
+    let decoder = |settings| Decoder::new(InputSettings { timestamp_is: TimestampIs::Start, ..settings }).unwrap();
+    let json = decoder(InputSettings::default());
+    let start_ms = 1_780_074_045_845;
+    for (latency, at_ms) in [
+        (r#","latency_ms":300000"#, start_ms + 300_000),
+        (r#","latency_ms":"0.9""#, start_ms),
+        (r#","latency_ms":15.567"#, start_ms + 15),
+        (r#","latency_ms":-5"#, start_ms),
+        (r#","latency_ms":"-""#, start_ms),
+        (r#","latency_ms":"60.0, 0.1""#, start_ms),
+        ("", start_ms),
+    ] {
+        let text = format!(r#"{{"tenant":"a","timestamp":{start_ms}{latency}}}"#);
+        let at = json.decode(&record(text.as_bytes())).map(|outcome| outcome.timestamp_ms);
+        assert_eq!(at, Ok(at_ms), "{text}");
+    }
+    let mapping = serde_json::from_str(r#"{"latency_ms": {"path": "took", "unit": "s"}}"#).unwrap();
+    let mapped = decoder(InputSettings { mapping, ..InputSettings::default() });
+    let text = format!(r#"{{"tenant":"a","timestamp":{start_ms},"took":2}}"#);
+    assert_eq!(mapped.decode(&record(text.as_bytes())).unwrap().timestamp_ms, start_ms + 2_000);
+    let clf = decoder(InputSettings { format: Format::Clf, ..InputSettings::default() });
+    let line = br#"h - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 504 0 "-" "-" 300.004"#;
+    assert_eq!(clf.decode(&record(line)).unwrap().timestamp_ms, 1_431_857_103_000 + 300_004);
+    // Far ahead of everything is no time that can be written.
+    let ages = format!(r#"{{"tenant":"a","timestamp":{start_ms},"latency_ms":1e300}}"#);
+    assert_eq!(json.decode(&record(ages.as_bytes())).unwrap_err().reason, Rejection::NotDecodable);
+}
+
+/// The end of a request is what must not lie ahead of the record.
+#[test]
+fn the_end_of_a_request_may_be_in_the_future() {
+    let settings = InputSettings {
+        timestamp_is: TimestampIs::Start,
+        max_future_skew_ms: Some(30_000),
+        ..InputSettings::default()
+    };
+    let decoder = Decoder::new(settings).unwrap();
+    let text = r#"{"tenant":"a","timestamp":1780074045845,"latency_ms":30001}"#;
+    let at = |ms| RecordIn { timestamp_ms: Some(ms), ..record(text.as_bytes()) };
+    assert_eq!(decoder.decode(&at(1_780_074_045_845)).unwrap_err().reason, Rejection::InTheFuture);
+    assert!(decoder.decode(&at(1_780_074_045_846)).is_ok());
+}

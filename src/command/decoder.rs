@@ -3,7 +3,9 @@
 use super::Failure;
 use crate::codec::avro::SchemaError;
 use crate::codec::files::InputFile;
-use crate::codec::{AvroSchemas, ClfShape, CodecError, Decoder, FieldLimits, Format, InputSettings, Mapping};
+use crate::codec::{
+    AvroSchemas, ClfShape, CodecError, Decoder, FieldLimits, Format, InputSettings, Mapping, TimestampIs,
+};
 use crate::config::{self, Input, InputFormat};
 
 /// Why the input's settings make no decoder, and the key to blame.
@@ -95,6 +97,10 @@ fn settings(
         mapping,
         limits: FieldLimits::default(),
         max_future_skew_ms,
+        timestamp_is: match input.timestamp_is {
+            config::TimestampIs::End => TimestampIs::End,
+            config::TimestampIs::Start => TimestampIs::Start,
+        },
     })
 }
 

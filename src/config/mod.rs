@@ -23,7 +23,7 @@ pub use reader::Entry;
 pub use secret::redact;
 pub use settings::{
     ClfShape, Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry,
-    Settings, State, Topics, UserIds,
+    Settings, State, TimestampIs, Topics, UserIds,
 };
 
 use layers::{EnvLayer, FileLayer, SetLayer};

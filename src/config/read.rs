@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::settings::{
     ClfShape, Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry,
-    Settings, State, Topics, UserIds,
+    Settings, State, TimestampIs, Topics, UserIds,
 };
 use crate::model::time::{MINUTE_MS, SECOND_MS};
 use std::path::PathBuf;
@@ -53,6 +53,7 @@ fn input(r: &mut Reader<'_>) -> Input {
         mapping: r.json_map("input.mapping"),
         out_of_orderness_ms: r.duration("input.out_of_orderness", 5 * SECOND_MS),
         max_future_skew_ms: r.duration("input.max_future_skew", 30 * SECOND_MS),
+        timestamp_is: r.choice("input.timestamp_is", &TimestampIs::ALL, TimestampIs::End),
         idle_timeout_ms: r.duration("input.idle_timeout", 30 * SECOND_MS),
         max_alignment_wait_ms: r.duration("input.max_alignment_wait", 10 * MINUTE_MS),
         dedup_horizon_ms: r.nullable_duration("input.dedup_horizon"),

@@ -44,6 +44,13 @@ pub enum ClfShape {
     VhostCombined,
 }
 
+/// What the time of a record is that of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampIs {
+    End,
+    Start,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     pub topics: Vec<String>,
@@ -58,6 +65,7 @@ pub struct Input {
     pub mapping: serde_json::Value,
     pub out_of_orderness_ms: Ms,
     pub max_future_skew_ms: Ms,
+    pub timestamp_is: TimestampIs,
     pub idle_timeout_ms: Ms,
     pub max_alignment_wait_ms: Ms,
     /// `None`: no de-duplication.
@@ -149,6 +157,10 @@ impl InputFormat {
 impl ClfShape {
     pub const ALL: [(&'static str, ClfShape); 2] =
         [("combined", ClfShape::Combined), ("vhost_combined", ClfShape::VhostCombined)];
+}
+
+impl TimestampIs {
+    pub const ALL: [(&'static str, TimestampIs); 2] = [("end", TimestampIs::End), ("start", TimestampIs::Start)];
 }
 
 impl OutputFormat {

@@ -12,7 +12,11 @@ use super::route::SourceName;
 use crate::codec::field::Field;
 use crate::codec::{Fault, Rejected};
 use crate::model::outcome::Rejection;
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// So many shapes of dead letters are told of.
+const SHAPES_TOLD: usize = 8;
 
 /// Dead letters so far, by reason, in the order of [`Rejection::ALL`].
 pub type DeadLetterCounts = [u64; Rejection::ALL.len()];
@@ -62,6 +66,8 @@ impl Tally {
 pub struct InputStats {
     dead_letters: [Tally; Rejection::ALL.len()],
     unreadable: [Tally; Field::ALL.len()],
+    /// Dead letters by what they look like; bounded, for what they look like is one of our own texts.
+    shapes: BTreeMap<&'static str, Tally>,
 }
 
 impl InputStats {
@@ -69,6 +75,9 @@ impl InputStats {
     #[cold]
     pub fn dead_letter(&mut self, source: &SourceName, offset: i64, rejected: &Rejected) {
         let example = || Example { source: source.clone(), offset, detail: rejected.detail.clone() };
+        if let Some(looks_like) = rejected.looks_like {
+            self.shapes.entry(looks_like).or_default().note(example);
+        }
         self.dead_letters[rejected.reason as usize].note(example);
     }
 
@@ -101,24 +110,37 @@ impl InputStats {
         Field::ALL.into_iter().zip(&self.unreadable).filter(|(_, tally)| tally.count > 0)
     }
 
+    /// What dead letters look like, the most frequent first. None where all look like the first of them,
+    /// of which is told anyway.
+    fn further_shapes(&self) -> impl Iterator<Item = (&'static str, &Tally)> {
+        let mut shapes: Vec<(&'static str, &Tally)> = self.shapes.iter().map(|(text, tally)| (*text, tally)).collect();
+        shapes.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.count));
+        let is_told = shapes.len() == 1;
+        shapes.into_iter().take(SHAPES_TOLD).filter(move |_| !is_told)
+    }
+
     /// All of it for people, a text each: what was seen, how often, and the first time.
     pub fn told(&self) -> Vec<String> {
         let dead = self.dead_letters().map(|(reason, tally)| {
             let letters = if tally.count == 1 { "dead letter" } else { "dead letters" };
             tally.told(&format!("{} {letters} with the reason `{reason}`.", tally.count))
         });
+        let shapes = self.further_shapes().map(|(looks_like, tally)| {
+            let look = if tally.count == 1 { "looks" } else { "look" };
+            tally.told(&format!("{} of the dead letters {look} like {looks_like}.", tally.count))
+        });
         let unreadable = self.unreadable_fields().map(|(field, tally)| {
             let records = if tally.count == 1 { "record, which counts" } else { "records, which count" };
             tally.told(&format!("`{}` could not be read in {} {records} without it.", field.name(), tally.count))
         });
-        dead.chain(unreadable).collect()
+        dead.chain(shapes).chain(unreadable).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{Decoder, InputSettings};
+    use crate::codec::{Decoder, Format, InputSettings};
     use crate::model::record::{NoHeaders, RecordIn};
 
     #[test]
@@ -150,5 +172,29 @@ mod tests {
                       p0.jsonl: `status` must be an integer, and is \"OK\".";
         assert_eq!(told[1], status);
         assert!(told[2].starts_with("`attributes` could not be read in 1 record, which counts without it. It is"));
+    }
+
+    #[test]
+    fn shapes_are_told_where_there_are_several() {
+        let decoder =
+            Decoder::new(InputSettings { format: Format::Clf, ..InputSettings::default() }).expect("a decoder");
+        let source = SourceName { topic: "access.log".to_owned(), partition: 0 };
+        let mut stats = InputStats::default();
+        let mut told_of = |lines: &[&str]| {
+            for (offset, line) in (0..).zip(lines) {
+                let value = line.as_bytes();
+                let headers = &NoHeaders;
+                let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers };
+                stats.dead_letter(&source, offset, &decoder.read(&record, |_| {}).expect_err("a dead letter"));
+            }
+            stats.told()
+        };
+        let alike = told_of(&["{}", "{\"a\":1}"]);
+        assert_eq!(alike.len(), 1, "{alike:?}");
+        assert!(alike[0].contains("looks like JSON"), "{alike:?}");
+        let mixed = told_of(&["192.0.2.1, 192.0.2.2 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1"]);
+        assert_eq!(mixed.len(), 3, "{mixed:?}");
+        assert!(mixed[1].starts_with("2 of the dead letters look like JSON. The first is record 0 of"), "{mixed:?}");
+        assert!(mixed[2].starts_with("1 of the dead letters looks like a line that begins with several"), "{mixed:?}");
     }
 }

@@ -6,8 +6,10 @@
 
 pub mod block;
 pub mod checkpoint;
+pub mod clients;
 pub mod close;
 mod cold;
+pub mod delays;
 pub mod input_stats;
 pub mod intake;
 pub mod intern;

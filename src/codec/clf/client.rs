@@ -21,7 +21,8 @@ pub(super) fn read(host: &[u8]) -> Client<'_> {
     // An IPv4 address or a name: nearly all lines have one.
     if !host.is_empty() && host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')) {
         return match host {
-            b"-" | b"unix" | b"None" => Client::Nobody,
+            // Varnish writes the address of nobody for a peer on a unix socket.
+            b"-" | b"unix" | b"None" | b"0.0.0.0" => Client::Nobody,
             _ => Client::Peer(super::text(host)),
         };
     }
@@ -131,9 +132,20 @@ mod tests {
 
     #[test]
     fn what_names_no_peer_is_nobody() {
-        for host in
-            ["", "-", "\"-\"", "unix", "unix:", "unix:/run/app.sock", "unix:0", "None", "None:None", "@", "/run/a.sock"]
-        {
+        for host in [
+            "",
+            "-",
+            "\"-\"",
+            "unix",
+            "unix:",
+            "unix:/run/app.sock",
+            "unix:0",
+            "None",
+            "None:None",
+            "@",
+            "0.0.0.0",
+            "/run/a.sock",
+        ] {
             assert_eq!(peer(host), None, "{host}");
         }
     }

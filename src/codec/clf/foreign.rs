@@ -23,7 +23,7 @@ pub(super) fn reject(line: &[u8], shape: ClfShape, misfit: Misfit) -> Rejected {
     let (looks_like, remedy) = name(&line[..line.len().min(LOOKED_AT_BYTES)], shape, misfit);
     let remedy = remedy.replace("FORMAT", FORMAT);
     let detail = format!("not a line of an access log in {}: it looks like {looks_like}; {remedy}", wanted(shape));
-    Rejected::new(Rejection::NotDecodable, detail)
+    Rejected { looks_like: Some(looks_like), ..Rejected::new(Rejection::NotDecodable, detail) }
 }
 
 fn wanted(shape: ClfShape) -> &'static str {

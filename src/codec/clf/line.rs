@@ -24,8 +24,8 @@ pub(super) struct Line<'a> {
     /// `None`: a line in common format.
     pub referer: Option<&'a [u8]>,
     pub user_agent: Option<&'a [u8]>,
-    /// What the server took, where it says so last in seconds, as nginx prints them.
-    pub request_time_ms: Option<f64>,
+    /// How long the server took, where it says so at the end.
+    pub latency_ms: Option<f64>,
 }
 
 /// Where a line stops fitting.
@@ -66,7 +66,7 @@ pub(super) fn split(bytes: &[u8], shape: ClfShape) -> Result<Line<'_>, Misfit> {
         size,
         referer,
         user_agent,
-        request_time_ms: request_time_ms(rest),
+        latency_ms: latency_ms(rest),
     })
 }
 
@@ -186,18 +186,37 @@ pub(super) fn quotes(bytes: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// `0.123`, the last of the line and the only one behind its quoted texts: nginx's `$request_time`. With
-/// two numbers nobody knows which is which.
+/// How long the server took, where it says so last on the line, alone behind the quoted texts: seconds as
+/// nginx (`0.123`) or gunicorn (`0.123456`) print them, or a number with its unit (`123ms`, `123456us`,
+/// `1.5s`). With two numbers nobody knows which is which.
 #[inline]
-fn request_time_ms(rest: &[u8]) -> Option<f64> {
+fn latency_ms(rest: &[u8]) -> Option<f64> {
     let mut rest = rest.trim_ascii_start();
     while rest.starts_with(b"\"") {
         let (text, after) = quoted(rest);
         text?;
         rest = after.trim_ascii_start();
     }
-    let (seconds, fraction) = rest.split_at_checked(rest.len().checked_sub(4)?)?;
-    let millis = digits(fraction.strip_prefix(b".")?)?;
-    let is_number = (1..=9).contains(&seconds.len());
-    is_number.then(|| digits(seconds))?.map(|seconds| (seconds * 1_000 + millis) as f64)
+    if rest.is_empty() { None } else { duration_ms(rest) }
+}
+
+fn duration_ms(text: &[u8]) -> Option<f64> {
+    let unit_at = text.iter().position(u8::is_ascii_alphabetic).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let (whole, fraction) = number.split_at(memchr::memchr(b'.', number).unwrap_or(number.len()));
+    let fraction = fraction.strip_prefix(b".").unwrap_or_default();
+    let to_ms = match (unit, fraction.len()) {
+        (b"s", _) | (b"", 3 | 6) => 1e3,
+        (b"ms", _) => 1.0,
+        (b"us", _) => 1e-3,
+        _ => return None,
+    };
+    if whole.is_empty() || number.len() > 15 || number.ends_with(b".") {
+        return None;
+    }
+    let scale = 10i64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let units = digits(whole)?.checked_mul(scale)?.checked_add(digits(fraction)?)?;
+    // Multiplied first: 0.123 s is 123 ms to the last bit.
+    let ms = units as f64 * if to_ms < 1.0 { 1.0 } else { to_ms } / scale as f64;
+    Some(if to_ms < 1.0 { ms / 1e3 } else { ms })
 }

@@ -77,12 +77,10 @@ fn path<'a>(method: &[u8], target: &'a [u8]) -> Option<&'a [u8]> {
 
 /// Whatever is no number from 100 to 599 says that nobody answered.
 #[inline]
-pub(super) fn status(word: &[u8]) -> Scalar<'_> {
+pub(super) fn status(word: &[u8]) -> Option<i64> {
     match word {
-        [a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
-            Scalar::Long(i64::from(a - b'0') * 100 + i64::from(b - b'0') * 10 + i64::from(c - b'0'))
-        }
-        _ => Scalar::Null,
+        [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] => digits(word),
+        _ => None,
     }
 }
 
@@ -90,5 +88,6 @@ pub(super) fn status(word: &[u8]) -> Scalar<'_> {
 #[inline]
 pub(super) fn size(word: &[u8]) -> Scalar<'_> {
     let is_number = (1..=18).contains(&word.len()) && word.iter().all(u8::is_ascii_digit);
-    is_number.then(|| digits(word)).flatten().map_or(Scalar::Null, Scalar::Long)
+    let bytes = if is_number { digits(word) } else { None };
+    bytes.map_or_else(|| Scalar::Text(super::text(word)), Scalar::Long)
 }

@@ -82,7 +82,7 @@ fn reads_a_common_line_and_what_servers_leave_out() {
         (
             r#"h - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 99999999999999999999"#,
             Some("GET"),
-            None,
+            Some(1e20),
             "path=/",
         ),
     ] {
@@ -220,18 +220,28 @@ fn bytes_that_are_not_utf_8_keep_the_line() {
 }
 
 #[test]
-fn a_request_time_at_the_end_is_the_latency() {
+fn a_duration_at_the_end_is_the_latency() {
     for (end, latency_ms) in [
         (" 0.123", Some(123.0)),
         (" 300.004", Some(300_004.0)),
+        (" 0.000123", Some(0.123)),
         (" \"198.51.100.7\" 0.005", Some(5.0)),
         (" 0.000\r", Some(0.0)),
+        (" 12ms", Some(12.0)),
+        (" 1.5s", Some(1_500.0)),
+        (" 2s", Some(2_000.0)),
+        (" 123456us", Some(123.456)),
         (" 0.123 0.120", None),
         (" 12", None),
         (" 0.12", None),
         (" -", None),
+        (" -0.123", None),
         (" x0.123", None),
-        (" 9999999999.123", None),
+        (" .123", None),
+        (" 5.ms", None),
+        (" 1.2.3s", None),
+        (" 12min", None),
+        (" 99999999999999999.123", None),
         (" 0.123 \"x\"", None),
     ] {
         assert_eq!(read(&format!("{GOOD}{end}")).latency_ms, latency_ms, "{end}");
