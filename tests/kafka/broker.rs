@@ -41,6 +41,13 @@ impl Broker {
         Broker::start_with(&["--apart"])
     }
 
+    /// A broker with properties of its own.
+    #[allow(dead_code, reason = "tests/faults shares this file")]
+    pub fn start_with_properties(properties: &[&str]) -> Option<Broker> {
+        let options: Vec<&str> = properties.iter().flat_map(|property| ["--property", *property]).collect();
+        Broker::start_with(&options)
+    }
+
     fn start_with(options: &[&str]) -> Option<Broker> {
         let dir = TempDir::new().expect("a temporary directory");
         match run(&dir, "start", options) {
