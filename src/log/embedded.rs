@@ -4,7 +4,7 @@
 //! It keeps nothing on disk and loses nothing while the process lives: a producer waits while its
 //! partition is full.
 
-use super::{Assignment, Changelog, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream};
+use super::{Assignment, Changelog, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream, TopicId};
 use crate::model::record::{NoHeaders, RecordIn, RecordOut, Topic};
 use crate::model::time::Ms;
 use std::collections::VecDeque;
@@ -147,7 +147,14 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         let mut events = Vec::new();
         if !self.is_assigned {
             self.is_assigned = true;
-            let ours = |stream| Assignment { stream, next: NextOffset(0), log_start: NextOffset(0), committed: None };
+            let ours = |stream| Assignment {
+                stream,
+                topic: TopicId::UNKNOWN,
+                name: format!("{stream:?}"),
+                next: NextOffset(0),
+                log_start: NextOffset(0),
+                committed: None,
+            };
             return Ok(vec![LogEvent::Assigned(self.streams().into_iter().map(ours).collect())]);
         }
         let any_internal = self.read_internal(each);

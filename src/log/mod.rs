@@ -8,6 +8,8 @@ pub mod embedded;
 pub mod kafka;
 
 use crate::model::record::{RecordIn, RecordOut};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -34,10 +36,46 @@ pub struct Committed {
     pub metadata: String,
 }
 
+/// Which topic a stream is read from. Its name does not say so: a topic that is deleted and made anew has the
+/// name again, and other records at the same offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(pub [u8; 16]);
+
+impl TopicId {
+    /// Brokers before Kafka 2.8 have no ids, and the embedded log needs none: then nothing is compared.
+    pub const UNKNOWN: TopicId = TopicId([0; 16]);
+
+    /// Whether both are known and not the same.
+    pub fn contradicts(self, other: TopicId) -> bool {
+        self != other && self != TopicId::UNKNOWN && other != TopicId::UNKNOWN
+    }
+
+    /// As [`TopicId`] prints it; `None`: it is none.
+    pub fn parse(text: &str) -> Option<TopicId> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(TopicId)
+    }
+}
+
+impl std::fmt::Display for TopicId {
+    /// As Kafka's own tools print it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// What helps where the offsets of an application, and its state, are of no use any more.
+pub const BEGIN_ANEW: &str = "Begin anew: stop all instances, set another application_id (its state and internal topics \
+                              are made anew; the output topics go on), and start with `--from earliest` to count all \
+                              that the input holds again, which publishes it again, or with `--from TIME`";
+
 /// A stream that is now ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     pub stream: Stream,
+    /// The topic as it is now.
+    pub topic: TopicId,
+    /// The topic's name and the partition, as a person knows them.
+    pub name: String,
     /// Where reading goes on: at the committed offset, else where the log begins for us.
     pub next: NextOffset,
     /// The oldest record that the log still has.
@@ -75,6 +113,9 @@ pub enum CommitOutcome {
 pub enum LogError {
     #[error("{what}: {message}")]
     Refused { what: String, message: String },
+    /// The input has more partitions than when the log was opened: another one is to be opened.
+    #[error("{0}")]
+    Grown(String),
     #[error("another instance has taken over: {0}")]
     Fenced(String),
     #[error("{0}")]
@@ -84,7 +125,9 @@ pub enum LogError {
 /// One worker's view of the log: it polls, sends and commits from one thread.
 pub trait Log {
     /// Waits at most `wait` for records and hands what is there to `each`, in order per stream, then
-    /// returns what else happened. `each` may be called many times per poll (thousands).
+    /// returns what else happened. `each` may be called many times per poll (thousands). What the sources
+    /// held when the log was opened is handed over before the first stream is assigned. An error that is
+    /// [`LogError::Refused`] comes soon after a topic of ours was made anew.
     fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> Result<Vec<LogEvent>, LogError>;
 
     /// Adds a record to the open transaction (and opens one where there is none).

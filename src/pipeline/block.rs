@@ -94,6 +94,9 @@ pub enum BlockError {
     Bytes { what: &'static str, source: postcard::Error },
     #[error("a block of verdicts {0}")]
     OutOfTurn(#[from] OutOfTurn),
+    /// The input has more partitions than when this task began.
+    #[error("a block of verdicts is of input partition {0}, which was not there when this task began")]
+    UnknownSource(u32),
 }
 
 /// Verdicts of one event, two bits an SLO; an SLO that does not count it has none.

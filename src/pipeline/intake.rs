@@ -17,9 +17,9 @@ use crate::operator::watermark::Watermark;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A note of where the last blocks ended takes a few bytes a partition, and brokers take 4,096 in all: with
+/// A note of where the last blocks ended takes up to 20 bytes a partition, and brokers take 4,095 in all: with
 /// more partitions than this, all get a block at every commit, so that there is nothing to note.
-const NOTED_MAX: u32 = 256;
+pub const NOTED_MAX: u32 = 160;
 /// So many texts are remembered from block to block; then they are learnt anew.
 const TEXTS_MAX: usize = 1 << 16;
 

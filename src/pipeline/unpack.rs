@@ -30,10 +30,13 @@ impl UsersTask {
     /// follow from what was heard of its source, and nothing that comes of it can be right.
     pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<(), BlockError> {
         let (head, mut rest) = block::open(bytes)?;
-        if let Some(source) = self.sources.get_mut(head.source as usize) {
-            follow(source.next_offset, self.has_heard_all, &head)?;
-            source.next_offset = Some(head.next_offset);
-        }
+        // T would go on without it, and what it says later would come too late.
+        let source = self.sources.get_mut(head.source as usize);
+        let source = source.ok_or(BlockError::UnknownSource(head.source))?;
+        follow(source.next_offset, self.has_heard_all, &head)?;
+        source.next_offset = Some(head.next_offset);
+        // While the log is read again, one that was not there yet is passed over until it says something.
+        source.watermark.take_up();
         let mut numbers = self.numbers(&head);
         for _ in 0..head.events {
             let event = block::next_event(&mut rest)?;

@@ -1,6 +1,6 @@
 //! What a commit notes beside each offset.
 
-use crate::log::{Assignment, NextOffset};
+use crate::log::{Assignment, NextOffset, TopicId};
 use crate::model::time::Ms;
 use crate::operator::watermark::Watermark;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ pub struct Memo {
     /// none. Empty: all ended there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<i64>,
+    /// The id of the topic that the offset is one of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) topic: Option<String>,
 }
 
 impl Memo {
@@ -33,6 +36,17 @@ impl Memo {
             self.behind.clear();
         }
         self
+    }
+
+    /// Notes which topic the offset is one of.
+    pub fn with_topic(mut self, id: TopicId) -> Memo {
+        self.topic = (id != TopicId::UNKNOWN).then(|| id.to_string());
+        self
+    }
+
+    /// `None` where it was not known, or an older build noted the offset.
+    pub fn topic_id(&self) -> Option<TopicId> {
+        TopicId::parse(self.topic.as_ref()?)
     }
 
     /// Where the last block for each of so many users partitions ended.
@@ -61,6 +75,32 @@ pub fn of_ours(assignment: &Assignment) -> Option<(NextOffset, Memo)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::intake::NOTED_MAX;
+
+    /// Brokers take 4,096 bytes, and clients that end texts with a zero a byte less.
+    #[test]
+    fn a_note_is_bounded_whatever_the_counts() {
+        let longest = Memo {
+            start: i64::MIN,
+            at_ms: Some(i64::MIN),
+            sequence: u64::MAX,
+            watermark: Some({
+                let mut watermark = Watermark::default();
+                watermark.observe(i64::MIN);
+                watermark.raise_to(i64::MIN, true);
+                watermark
+            }),
+            ..Memo::default()
+        };
+        let next = NextOffset(1_234_567_890_123_456_789);
+        for partitions in [NOTED_MAX as usize, 10_000] {
+            // As far back as offsets go, where it is noted at all; with more partitions all are told.
+            let told = if partitions > NOTED_MAX as usize { next.0 } else { 0 };
+            let memo = longest.clone().with_told(next, (0..partitions).map(|_| Some(told)));
+            let text = memo.with_topic(TopicId([0xff; 16])).to_text();
+            assert!(text.len() <= 4_095, "{partitions} partitions: {} bytes", text.len());
+        }
+    }
 
     #[test]
     fn where_the_last_blocks_ended_is_noted_beside_the_offset() {

@@ -17,6 +17,7 @@
 pub mod direct;
 mod idle;
 mod keyed;
+mod known;
 mod ledger;
 mod memo;
 mod parts;
@@ -106,6 +107,9 @@ pub enum WorkerError {
     /// The local store is of no use; it is deleted, and a new worker restores from the changelog.
     #[error("the local state of {task} is of no use ({why}); it is rebuilt from the changelog")]
     Useless { task: TaskId, why: String },
+    /// Another instance reads partitions of the input that were added; a new worker knows of them too.
+    #[error("{0}")]
+    Grown(String),
     /// A bug: going on would publish what contradicts what was published.
     #[error(
         "{task} came to {found:?} where it had published up to {published:?}: this is a bug, and nothing is published"
@@ -126,6 +130,7 @@ impl WorkerError {
     fn of_block(task: TaskId, offset: i64, error: BlockError) -> WorkerError {
         match error {
             BlockError::OutOfTurn(why) => WorkerError::OutOfTurn { task, offset, why },
+            BlockError::UnknownSource(_) => WorkerError::Grown(error.to_string()),
             other => other.into(),
         }
     }

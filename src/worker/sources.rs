@@ -56,6 +56,8 @@ struct Asked {
 /// All input partitions.
 pub struct Sources {
     all: Vec<Progress>,
+    /// Of which somebody, whoever that was, had said something.
+    is_heard: Vec<bool>,
     /// What was said of ours last.
     told: Vec<Option<Progress>>,
     /// When ours were at their ends.
@@ -79,6 +81,7 @@ impl Sources {
         let idleness = passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms));
         Sources {
             all: vec![Progress::default(); count],
+            is_heard: vec![false; count],
             told: vec![None; count],
             at_end_ms: vec![None; count],
             is_silent: vec![false; count],
@@ -96,7 +99,20 @@ impl Sources {
         let Some(source) = source.filter(|source| !is_ours(*source)) else { return };
         if let (Some(known), Ok(said)) = (self.all.get_mut(source as usize), postcard::from_bytes(record.value)) {
             *known = said;
+            self.is_heard[source as usize] = true;
         }
+    }
+
+    /// How far T may have come by what was said of these partitions.
+    pub fn at_ms(&self, is_one: impl Fn(u32) -> bool) -> Option<Ms> {
+        let said =
+            (0..).zip(&self.all).filter(|(source, _)| is_one(*source)).map(|(_, progress)| progress.watermark_ms);
+        said.min().flatten().map(|ms| floor_to(ms, PANE_MS))
+    }
+
+    /// Whether anything was said of a partition while it was not ours.
+    pub fn is_heard(&self, source: u32) -> bool {
+        self.is_heard.get(source as usize).copied().unwrap_or(false)
     }
 
     /// A record of one of ours came.

@@ -1,6 +1,7 @@
 //! The tasks of a worker: what the group gave it, without the log.
 
 use super::keyed::Samples;
+use super::known::Known;
 use super::memo::{self, Memo};
 use super::parts;
 use super::sources::{Patience, Sources};
@@ -81,6 +82,7 @@ pub struct Tasks {
     intake: Option<Intake>,
     sources: Sources,
     samples: Samples,
+    known: Known,
     inputs: BTreeMap<u32, Input>,
     users: BTreeMap<u32, Unit<Users>>,
     rollups: BTreeMap<u32, Unit<Rollup>>,
@@ -125,6 +127,8 @@ impl Task for Users {
     fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError> {
         if let TaskMark::Users(of) = &mark.task {
             self.task.load(&mark.groups, of, store, limit_bytes)?;
+            // They were added since: while the log is read again they hold nothing back before they say something.
+            (of.sources.len()..self.task.source_count()).for_each(|source| self.task.pass_over(source as u32));
         }
         self.task.begin_replay(mark.again().map(|again| again.watermark).unwrap_or_default());
         Ok(())
@@ -152,6 +156,13 @@ impl Task for Users {
         if let Some((_, to_ms, is_incomplete)) = mark.and_then(|mark| mark.raised.last()) {
             self.task.raise_to(0, *to_ms, *is_incomplete);
         }
+    }
+
+    fn begin_live(&mut self, mark: Option<&Mark>) -> bool {
+        (0..self.task.source_count()).for_each(|source| self.task.take_up(source as u32));
+        let known =
+            mark.and_then(|mark| if let TaskMark::Users(of) = &mark.task { Some(of.sources.len()) } else { None });
+        known.is_some_and(|known| known < self.task.source_count())
     }
 
     fn evict(&mut self, limit_bytes: u64) {
@@ -214,6 +225,7 @@ impl Tasks {
         Tasks {
             sources: Sources::new(setup.inputs, setup.patience, setup.passes_over),
             intake,
+            known: Known::new(setup.inputs),
             setup,
             stores,
             route,
@@ -254,7 +266,8 @@ impl Tasks {
                 let ours = (&self.inputs, &self.users, self.setup.keyed_by_user);
                 let is_ours = |n: u32| if ours.2 { ours.1.contains_key(&n) } else { ours.0.contains_key(&n) };
                 let key = record.key.unwrap_or_default();
-                if !self.samples.hear(key, record.value) {
+                self.known.heard(record.timestamp_ms);
+                if !self.samples.hear(key, record.value) && !self.known.hear(key, record.value) {
                     self.sources.hear(record, is_ours);
                 }
                 Ok(())
@@ -297,7 +310,15 @@ impl Tasks {
 
     /// Takes up a stream; `true`: it is to be held back.
     pub fn take_up<L: Log>(&mut self, log: &mut L, assignment: &Assignment) -> Result<bool, WorkerError> {
+        let is_heard = matches!(assignment.stream, Stream::Input(number) if self.sources.is_heard(number));
+        self.known.take_up(assignment, is_heard)?;
         match assignment.stream {
+            Stream::Input(number) if self.intake.is_some() && self.known.was_added(number) => {
+                // What was written before anybody noticed is read too, wherever others began.
+                let begin = Assignment { next: assignment.log_start, ..assignment.clone() };
+                log.seek(assignment.stream, assignment.log_start)?;
+                self.take_up_input(number, &begin)
+            }
             Stream::Input(number) if self.intake.is_some() => self.take_up_input(number, assignment),
             Stream::Input(number) | Stream::Repartition(number) => self.take_up_users(log, number, assignment),
             Stream::Partials(number) => self.take_up_rollup(log, number, assignment),
@@ -314,7 +335,13 @@ impl Tasks {
                  input.keyed_by_user, which is fixed for the life of an application id. Choose another application_id"
             )));
         }
-        let watermark = ours.as_ref().and_then(|(_, memo)| memo.watermark).unwrap_or_default();
+        let mut watermark = ours.as_ref().and_then(|(_, memo)| memo.watermark).unwrap_or_default();
+        if self.known.was_added(number)
+            && let Some(at_ms) = self.sources.at_ms(|other| self.known.has_input(other))
+        {
+            // T has gone so far without it: as with one that was passed over, what is older is late.
+            watermark.raise_to(at_ms, false);
+        }
         let told = ours.as_ref().map(|(next, memo)| memo.told(*next, self.setup.spread.partitions));
         let input = Input {
             source: intake.source(watermark, &told.unwrap_or_default()),
@@ -352,9 +379,13 @@ impl Tasks {
             nothing,
         };
         let making = Tasks::making(setup, TaskId::Users(number));
-        let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
+        let (mut unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
         if self.setup.keyed_by_user {
             self.sources.forget(number);
+        } else if !unit.is_live() {
+            // Nothing of these is in what is read again.
+            let new = (0..self.setup.inputs).filter(|source| !self.known.has_input(*source));
+            new.for_each(|source| unit.task.task.pass_over(source));
         }
         self.users.insert(number, unit);
         self.share_memory();
@@ -593,6 +624,7 @@ impl Tasks {
         }
         let ours = self.ours();
         self.sources.news(&ours, &mut records)?;
+        self.known.news(&mut records);
         if self.setup.keyed_by_user {
             self.check_keys(&ours, &mut records)?;
         }
@@ -621,8 +653,9 @@ impl Tasks {
     fn offsets(&self) -> Vec<(Stream, NextOffset, String)> {
         let of_input = |(number, input): (&u32, &Input)| {
             let memo = Memo { start: input.start, watermark: Some(input.source.watermark), ..Memo::default() };
-            let memo = memo.with_told(input.position, input.source.told());
-            (Stream::Input(*number), input.position, memo.to_text())
+            let stream = Stream::Input(*number);
+            let memo = memo.with_told(input.position, input.source.told()).with_topic(self.known.topic(stream));
+            (stream, input.position, memo.to_text())
         };
         let users = self.users.values().map(Unit::offset);
         self.inputs.iter().map(of_input).chain(users).chain(self.rollups.values().map(Unit::offset)).collect()
@@ -647,6 +680,7 @@ impl Tasks {
     /// Closes what belongs to streams that are given up.
     pub fn let_go(&mut self, streams: &[Stream]) {
         for stream in streams {
+            self.known.let_go(*stream);
             if let Stream::Input(number) = stream {
                 self.inputs.remove(number);
                 self.sources.forget(*number);

@@ -7,6 +7,7 @@ use super::direct::DirectWorker;
 use super::*;
 use crate::codec::output::{Encoder, OutputFormat};
 use crate::codec::{Decoder, InputSettings};
+use crate::log::TopicId;
 use crate::log::embedded::{EmbeddedLog, Sink, Source, SourceState};
 use crate::model::record::{NoHeaders, RecordIn, Topic};
 use crate::model::slo::Slo;
@@ -99,10 +100,10 @@ fn slos() -> Arc<Vec<Slo>> {
     Arc::new(crate::definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]).expect("a definition").slos)
 }
 
-fn route() -> Route {
+fn route(inputs: u32) -> Route {
     let decoder = Decoder::new(InputSettings::default()).expect("a decoder");
-    let names = (0..INPUTS).map(|p| SourceName { topic: "outcomes".to_owned(), partition: p }).collect();
-    Route::new(decoder, names, DeadLetterForm::Record { partitions: INPUTS })
+    let names = (0..inputs).map(|p| SourceName { topic: "outcomes".to_owned(), partition: p }).collect();
+    Route::new(decoder, names, DeadLetterForm::Record { partitions: inputs })
 }
 
 fn users_settings() -> UsersSettings {
@@ -123,18 +124,19 @@ fn rollup_settings() -> RollupSettings {
 /// How a run is made.
 #[derive(Clone, Copy)]
 struct Made {
+    inputs: u32,
     is_keyed: bool,
     memory_bytes: u64,
     batch: usize,
     passes_over: bool,
 }
 
-const PLAIN: Made = Made { is_keyed: false, memory_bytes: u64::MAX, batch: 64, passes_over: false };
+const PLAIN: Made = Made { inputs: INPUTS, is_keyed: false, memory_bytes: u64::MAX, batch: 64, passes_over: false };
 
 fn worker(brokers: &Brokers, directory: &Directory, made: Made) -> Worker<TestLog> {
     let setup = Setup {
         slos: slos(),
-        inputs: INPUTS,
+        inputs: made.inputs,
         keyed_by_user: made.is_keyed,
         spread: Spread { partitions: USERS, per_tenant: 3, large_tenants: vec!["t1".to_owned()] },
         rollups: ROLLUPS,
@@ -151,7 +153,7 @@ fn worker(brokers: &Brokers, directory: &Directory, made: Made) -> Worker<TestLo
         deltas_min_bytes: DELTAS_MIN_BYTES,
         memory_limit_bytes: made.memory_bytes,
     };
-    Worker::new(TestLog::open(brokers, made.batch), Tasks::new(setup, Box::new(directory.clone()), route()))
+    Worker::new(TestLog::open(brokers, made.batch), Tasks::new(setup, Box::new(directory.clone()), route(made.inputs)))
 }
 
 fn streams(is_keyed: bool) -> Vec<Stream> {
@@ -194,7 +196,7 @@ fn direct(inputs: &[Vec<Vec<u8>>]) -> Vec<RecordOut> {
     let slos = slos();
     let users = UsersTask::new(Arc::clone(&slos), INPUTS as usize, users_settings());
     let rollups = rollup_tasks(&slos, ROLLUPS, &rollup_settings());
-    let mut worker = DirectWorker::new(embedded(inputs), route(), users, rollups, INPUTS);
+    let mut worker = DirectWorker::new(embedded(inputs), route(INPUTS), users, rollups, INPUTS);
     loop {
         let turn = worker.poll(Duration::ZERO).expect("a turn");
         worker.commit(&mut Nobody).expect("a commit");
@@ -390,6 +392,99 @@ fn input_that_is_said_to_be_keyed_by_user_and_is_not_is_refused() {
         });
         let error = turns.find_map(Result::err).expect("the input is not keyed by user").to_string();
         assert!(error.contains("input.keyed_by_user: a user's events are on input partitions 0 and 1"), "{error}");
+    }
+}
+
+/// A topic has other records at the offsets of the one that had its name, and state is of the old one.
+#[test]
+fn a_topic_that_was_made_anew_and_offsets_that_are_gone_are_refused() {
+    let made_anew = |durable: &mut Durable| {
+        durable.topics.insert(Stream::Input(1), TopicId([2; 16]));
+    };
+    let with_its_offsets = |durable: &mut Durable| {
+        durable.topics.insert(Stream::Input(1), TopicId([2; 16]));
+        durable.committed.remove(&Stream::Input(1));
+    };
+    let expired = |durable: &mut Durable| durable.committed.clear();
+    let of_a_task = |durable: &mut Durable| {
+        durable.committed.remove(&Stream::Repartition(2));
+    };
+    let cases: [(&dyn Fn(&mut Durable), &str); 4] = [
+        (&made_anew, "made anew"),
+        (&with_its_offsets, "made anew"),
+        (&expired, "has no offset of it, and it had one"),
+        (&of_a_task, "has no offset of it, and it had one"),
+    ];
+    for (happens, says) in cases {
+        for is_lost in [false, true] {
+            let topics = streams(false).into_iter().map(|stream| (stream, TopicId([1; 16]))).collect();
+            let durable = Durable { inputs: traffic(1, false), topics, ..Durable::default() };
+            let (brokers, directory) = (Rc::new(RefCell::new(durable)), Directory::default());
+            let mut first = worker(&brokers, &directory, PLAIN);
+            first.log.assign(&streams(false));
+            turns(&mut first, 0..50);
+            drop(first);
+            happens(&mut brokers.borrow_mut());
+            if is_lost {
+                directory.lose();
+            }
+            let was = brokers.borrow().outputs.len();
+            let mut second = worker(&brokers, &directory, PLAIN);
+            second.log.assign(&streams(false));
+            let error = second.poll(Duration::ZERO, now(HOUR_MS)).expect_err(says).to_string();
+            assert!(error.contains(says) && error.contains("another application_id"), "{error}");
+            assert_eq!(brokers.borrow().outputs.len(), was, "nothing is written before it is said");
+        }
+    }
+}
+
+fn turns(worker: &mut Worker<TestLog>, turns: std::ops::Range<Ms>) {
+    for turn in turns {
+        worker.poll(Duration::ZERO, now(turn * 200)).expect("a turn");
+        worker.commit(&mut Nobody, turn * 200).expect("a commit");
+    }
+}
+
+/// The input gets a fourth partition while its workers live, or die, with a checkpoint or without one.
+#[test]
+fn a_partition_that_is_added_is_read_from_its_beginning_and_what_was_published_stands() {
+    for (before, is_graceful) in [(1, false), (3, false), (15, false), (15, true)] {
+        let whole = traffic(1, false);
+        let half = whole.iter().map(|input| input[..input.len() / 2].to_vec()).collect();
+        let (brokers, directory) =
+            (Rc::new(RefCell::new(Durable { inputs: half, ..Durable::default() })), Directory::default());
+        let mut first = worker(&brokers, &directory, PLAIN);
+        first.log.assign(&streams(false));
+        turns(&mut first, 0..before);
+        if is_graceful {
+            first.checkpoint_all();
+            turns(&mut first, before..before + 1);
+        }
+        drop(first);
+        directory.crash(&mut || 0);
+        let published = brokers.borrow().outputs.clone();
+        let mut fourth = whole[0].clone();
+        fourth.truncate(300);
+        fourth.push(whole[0][whole[0].len() - 1].clone());
+        let added = fourth.len() as i64;
+        brokers.borrow_mut().inputs = whole.into_iter().chain([fourth]).collect();
+
+        let made = Made { inputs: INPUTS + 1, ..PLAIN };
+        let all: Vec<Stream> = streams(false).into_iter().chain([Stream::Input(INPUTS)]).collect();
+        for (round, count) in [(1, 5), (2, 40), (3, 2_000)] {
+            let mut next = worker(&brokers, &directory, made);
+            next.log.assign(&all);
+            turns(&mut next, round * 10_000..round * 10_000 + count);
+            if round == 3 {
+                assert_eq!(next.figures().evaluated_ms, Some(end_ms()), "{before} turns before");
+            }
+            drop(next);
+            directory.crash(&mut || 0);
+        }
+        let brokers = brokers.borrow();
+        assert_eq!(brokers.outputs[..published.len()], published, "{before} turns before");
+        let read = brokers.committed.get(&Stream::Input(INPUTS)).map(|committed| committed.next.0);
+        assert_eq!(read, Some(added), "{before} turns before: it is read from its beginning to its end");
     }
 }
 

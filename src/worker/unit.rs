@@ -8,7 +8,7 @@ use super::memo::{self, Memo};
 use super::restore::{self, Hint, Restore, Start};
 use super::{Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
-use crate::log::{Assignment, Log, NextOffset, Stream};
+use crate::log::{Assignment, Log, NextOffset, Stream, TopicId};
 use crate::model::record::RecordOut;
 use crate::model::time::{Moment, Ms};
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
@@ -29,6 +29,11 @@ pub trait Task {
     /// Closes what can be closed. What comes of it is kept to be said, or dropped.
     fn close(&mut self, store: &dyn Store, is_dropped: bool) -> Result<(), WorkerError>;
     fn end_replay(&mut self, mark: Option<&Mark>);
+    /// Everything up to the last commit was read again. `true`: the task has sources that the mark does not
+    /// know, and from now on waits for them; a mark has to say so before anything else is published.
+    fn begin_live(&mut self, _mark: Option<&Mark>) -> bool {
+        false
+    }
     fn evict(&mut self, limit_bytes: u64);
 }
 
@@ -58,6 +63,7 @@ pub struct Unit<T> {
     is_decided: bool,
     /// The group's offset and note, as they were found.
     found: Option<(NextOffset, String)>,
+    topic: TopicId,
     start: i64,
     log_start: NextOffset,
     replayed_from: i64,
@@ -119,6 +125,7 @@ impl<T: Task> Unit<T> {
             raised: Vec::new(),
             is_decided: false,
             found: assignment.committed.as_ref().map(|c| (c.next, c.metadata.clone())),
+            topic: assignment.topic,
             start,
             log_start: assignment.log_start,
             replayed_from: start,
@@ -152,8 +159,8 @@ impl<T: Task> Unit<T> {
         }
         if Mark::read(self.store.as_ref())?.is_some() {
             return Err(self.refused(
-                "there is state, but the group has no offset: its offsets expired or were deleted, or the topic was made \
-                 anew. Move the state directory away to begin again from the log",
+                "state.dir has state of it, and neither the group nor the internal topics know of any: they were deleted, \
+                 or state.dir is another application's. Move state.dir away to begin anew, or name another one",
             ));
         }
         Ok(self)
@@ -302,13 +309,16 @@ impl<T: Task> Unit<T> {
         self.position = target;
         self.task.end_replay(self.mark.as_ref());
         self.task.close(self.store.as_ref(), true)?;
-        self.mark = None;
+        let mark = self.mark.take();
         if self.task.at_ms() != self.published_ms {
             return Err(WorkerError::Diverged {
                 task: self.id,
                 published: self.published_ms,
                 found: self.task.at_ms(),
             });
+        }
+        if self.task.begin_live(mark.as_ref()) {
+            self.ledger.hurry();
         }
         self.phase = Phase::Live;
         let at = self.published_ms.map(Moment);
@@ -429,7 +439,7 @@ impl<T: Task> Unit<T> {
         }
         let memo =
             Memo { start: self.start, at_ms: self.task.at_ms(), sequence: self.ledger.sequence, ..Memo::default() };
-        (self.stream, self.position, memo.to_text())
+        (self.stream, self.position, memo.with_topic(self.topic).to_text())
     }
 
     /// Everything before this is in the checkpoint.

@@ -8,6 +8,8 @@ mod broker;
 mod delivery;
 mod group;
 mod latency;
+mod limits;
+mod made_anew;
 mod peek;
 mod pipeline;
 mod reading;

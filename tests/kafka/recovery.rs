@@ -108,14 +108,19 @@ impl Place {
         Place { dir }
     }
 
+    /// Starts the program.
+    pub fn spawn(&self, more: &[&str]) -> Running {
+        let log = fs::File::create(self.dir.path().join("run.log")).expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tailburn"));
+        command.args(["run", "-v"]).args(more).env_clear().current_dir(self.dir.path());
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        Running { child: child.expect("the program starts"), address: String::new() }
+    }
+
     /// Starts the program; returns it once it is live, and how long that took.
     pub fn start(&self) -> (Running, Times) {
-        let log = fs::File::create(self.dir.path().join("run.log")).expect("a log file");
         let began = Instant::now();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tailburn"));
-        command.args(["run", "-v"]).env_clear().current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(log).spawn().expect("the program starts");
-        let mut running = Running { child, address: String::new() };
+        let mut running = self.spawn(&[]);
         let mut assigned = None;
         loop {
             assert!(began.elapsed() < Duration::from_secs(300), "it is not live: {}", self.log());
@@ -147,7 +152,7 @@ impl Place {
         times
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("run.log")).unwrap_or_default()
     }
 }
@@ -178,6 +183,33 @@ impl Running {
     pub fn kill(mut self) {
         self.child.kill().expect("it is killed");
         self.child.wait().expect("it ended");
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    pub fn stop(self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        self.end(PATIENCE)
+    }
+
+    /// Waits for its end, and returns its exit code; `None`: it does not end.
+    pub fn end(mut self, within: Duration) -> Option<i32> {
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

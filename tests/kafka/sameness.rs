@@ -6,6 +6,7 @@ use rdkafka::bindings::rd_kafka_msg_partitioner_murmur2;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tailburn::model::time::HOUR_MS;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -40,20 +41,24 @@ fn await_tombstones(story: &Story) {
     }
 }
 
-/// By T, then by key; at T; on the partition that Kafka's own partitioner gives the key.
+/// By T, then by key; on the partition that Kafka's own partitioner gives the key. The brokers stamp each with the
+/// time at which it was written: traffic that began thirty hours ago is not old in our topics.
 fn assert_in_order(topic: &str, records: &[Visible]) {
+    let hour_ago_ms = jiff::Timestamp::now().as_millisecond() - HOUR_MS;
     let mut last: BTreeMap<i32, (i64, &str)> = BTreeMap::new();
     for record in records {
+        assert!(record.timestamp_ms > hour_ago_ms, "{topic}: {} is stamped {}", record.key, record.timestamp_ms);
         if topic != "user-status" {
             assert_eq!(record.partition, partition_of(&record.key), "{topic}: {}", record.key);
-            let place = (record.timestamp_ms, record.key.as_str());
-            let before = last.insert(record.partition, place);
-            assert!(before.is_none_or(|before| before <= place), "{topic}: {before:?} before {place:?}");
         }
         let Some(value) = &record.value else { continue };
         let value: Value = serde_json::from_str(value).expect("JSON");
         let at: jiff::Timestamp = value["at"].as_str().expect("a time").parse().expect("a time");
-        assert_eq!(at.as_millisecond(), record.timestamp_ms, "{topic}: {}", record.key);
+        if topic != "user-status" {
+            let place = (at.as_millisecond(), record.key.as_str());
+            let before = last.insert(record.partition, place);
+            assert!(before.is_none_or(|before| before <= place), "{topic}: {before:?} before {place:?}");
+        }
     }
 }
 

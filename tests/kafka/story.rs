@@ -47,13 +47,22 @@ pub struct Visible {
 }
 
 impl Story {
-    /// Generates the traffic, asks the backtest, and makes the input topic.
-    ///
-    /// The traffic began thirty hours ago: brokers judge the age of a record by its T.
+    /// Generates the traffic, asks the backtest, and makes the input topic. The traffic began thirty hours ago.
     pub fn new(broker: Arc<Broker>, name: &'static str, compliance_window: &str, settings: &str) -> Story {
+        Story::since(30, broker, name, compliance_window, settings)
+    }
+
+    /// The same with traffic that began so many hours ago.
+    pub fn since(
+        hours: i64,
+        broker: Arc<Broker>,
+        name: &'static str,
+        compliance_window: &str,
+        settings: &str,
+    ) -> Story {
         let dir = TempDir::new().expect("a directory");
         let hour = |ms: i64| ms - ms.rem_euclid(HOUR_MS);
-        let from = Moment(hour(now_ms()) - 30 * HOUR_MS).to_string();
+        let from = Moment(hour(now_ms()) - hours * HOUR_MS).to_string();
         let mut story = Story { dir, broker, name, expected: Values::new() };
         let mut generate = vec![
             "generate",
@@ -152,7 +161,7 @@ impl Story {
             keyed_by_user: false,
         };
         let cleanup = Cleanup::Delete { retention_ms: None };
-        let topic = TopicPlan { name: self.input(), partitions: INPUTS, cleanup, takes_large: false };
+        let topic = TopicPlan { name: self.input(), partitions: INPUTS, cleanup, ours: None };
         TopicAdmin::open(&settings).expect("an administrator").create_missing(&[topic], 1).expect("the input topic");
     }
 

@@ -13,6 +13,7 @@ fn what_was_sent_is_seen_as_it_was_sent() {
     world.produce(0, &["a", "b"]);
     let mut worker = world.open("w");
     worker.until("both are read", |worker| worker.read.len() == 2);
+    let before_ms = jiff::Timestamp::now().as_millisecond() - 60_000;
     let full = RecordOut {
         topic: Topic::SloStatus,
         partition: 1,
@@ -31,9 +32,14 @@ fn what_was_sent_is_seen_as_it_was_sent() {
         key: record.key.clone(),
         value: record.value.clone(),
         headers: record.headers.clone(),
-        timestamp_ms: Some(record.timestamp_ms),
+        timestamp_ms: None,
     };
-    assert_eq!(world.visible(Topic::SloStatus), [seen(&full), seen(&tombstone)]);
+    let mut visible = world.visible(Topic::SloStatus);
+    for seen in &mut visible {
+        let written_ms = seen.timestamp_ms.take();
+        assert!(written_ms.is_some_and(|ms| (before_ms..).contains(&ms)), "stamped {written_ms:?}, not by the broker");
+    }
+    assert_eq!(visible, [seen(&full), seen(&tombstone)]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl<B: Deref<Target = Broker>> World<B> {
             name: world.input.clone(),
             partitions: input_partitions,
             cleanup: Cleanup::Delete { retention_ms: None },
-            takes_large: false,
+            ours: None,
         });
         let admin = TopicAdmin::open(&settings).expect("an administrator");
         admin.create_missing(&plans, 1).expect("topics are created");

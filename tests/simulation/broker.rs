@@ -9,7 +9,7 @@ use crate::group::{Group, MemberId, Offset};
 use crate::partition::{Partition, Record, TransactionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tailburn::log::{NextOffset, Stream};
+use tailburn::log::{NextOffset, Stream, TopicId};
 use tailburn::model::record::Topic;
 use tailburn::model::time::Ms;
 
@@ -105,6 +105,17 @@ impl Broker {
             group: Group::new(streams),
             violations: Vec::new(),
         }
+    }
+
+    /// Of which topic a stream is. None is made anew here: no id may ever look as if one were.
+    pub fn topic(&self, stream: Stream) -> TopicId {
+        let kind = match stream {
+            Stream::Input(_) => 1,
+            Stream::Repartition(_) => 2,
+            Stream::Partials(_) => 3,
+            Stream::Sources => 4,
+        };
+        TopicId([kind; 16])
     }
 
     pub fn partition(&self, place: Place) -> &Partition {

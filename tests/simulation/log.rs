@@ -32,6 +32,7 @@ pub struct SimLog {
     owed: BTreeMap<Stream, i64>,
     positions: BTreeMap<Stream, i64>,
     sources_next: i64,
+    has_read_sources: bool,
     told_end: BTreeMap<Stream, i64>,
     paused: BTreeSet<Stream>,
     unsent: Vec<RecordOut>,
@@ -69,6 +70,7 @@ impl SimLog {
             owed: BTreeMap::new(),
             positions: BTreeMap::new(),
             sources_next: 0,
+            has_read_sources: false,
             told_end: BTreeMap::new(),
             paused: BTreeSet::new(),
             unsent: Vec::new(),
@@ -157,7 +159,8 @@ impl SimLog {
             let next = committed.as_ref().map_or(log_start, |committed| committed.next);
             self.owned.insert(stream);
             self.owed.insert(stream, next.0);
-            assignments.push(Assignment { stream, next, log_start, committed });
+            let (topic, name) = (world.broker.topic(stream), format!("{stream:?}"));
+            assignments.push(Assignment { stream, topic, name, next, log_start, committed });
         }
         assignments.sort_by_key(|assignment| assignment.stream);
         assignments
@@ -367,6 +370,14 @@ impl Log for SimLog {
             && world.faults.strikes(Fault::LostAtPoll)
         {
             world.broker.group.expel(member);
+        }
+        if !std::mem::replace(&mut self.has_read_sources, true) {
+            // All that they hold, before anything is assigned.
+            let (batch, next) = world.broker.partition(Stream::Sources.into()).read(0, usize::MAX);
+            self.sources_next = next;
+            drop(world);
+            hand_over(Stream::Sources, &batch, each);
+            return Ok(Vec::new());
         }
         if let Some(events) = self.group_events(&mut world) {
             return Ok(events);

@@ -12,6 +12,7 @@ use crate::config::{self, Settings};
 use crate::http::{Board, Endpoints, Phase, Server, serve};
 use crate::log::LogError;
 use crate::log::kafka::{KafkaSettings, StartFrom, topics};
+use crate::model::record::Topic;
 use crate::model::slo::Slo;
 use crate::model::time::Moment;
 use crate::telemetry;
@@ -113,12 +114,28 @@ impl Process {
                 tracing::warn!("stopped while there was nothing to work with: {cause}");
                 return Ok(Exit::Done.into());
             }
+            if matches!(cause, WorkerError::Grown(_) | WorkerError::Log(LogError::Grown(_))) {
+                self.begin_with_more(index, &cause)?;
+                continue;
+            }
             let Some(pause) = recovery.after_now(&cause) else { return Err(anyhow::Error::from(cause).into()) };
             tracing::warn!("{cause}; going on from the checkpoint");
             self.tell(index, &Figures::default(), Some(false));
             self.repair(&cause)?;
             super::recovery::wait(pause);
         }
+    }
+
+    /// The input has got more partitions. All instances notice within seconds, and all stop before one of them
+    /// reads what is new: while some did not know of it, T would go on without it.
+    fn begin_with_more(&self, index: u32, cause: &WorkerError) -> Result<(), Failure> {
+        tracing::warn!("{cause}; going on in {} s", super::recovery::ALL_NOTICE.as_secs());
+        self.tell(index, &Figures::default(), Some(false));
+        super::recovery::wait(super::recovery::ALL_NOTICE);
+        self.make_topics().map_err(|cause| match ended(cause.into()) {
+            Ended::Failed(failure) => failure,
+            Ended::Passing(cause) => anyhow::Error::from(cause).into(),
+        })
     }
 
     /// Deletes a store of which a worker found that it is of no use.
@@ -173,19 +190,50 @@ impl Process {
         }
     }
 
-    fn make_topics(&self) -> Result<(), LogError> {
-        if !self.settings.topics.create {
-            return Ok(());
-        }
+    /// Makes the topics of ours that are missing, and says of the others what is not as it should be.
+    pub fn make_topics(&self) -> Result<(), LogError> {
         let kafka = self.kafka(0);
         let admin = topics::TopicAdmin::open(&kafka)?;
         let inputs = self.settings.input.topics.iter().map(|topic| admin.partitions(topic));
         let input = inputs.sum::<Result<Option<u32>, LogError>>()?.unwrap_or(0);
         let partitions = &self.settings.partitions;
         let counts = topics::PartitionCounts { input, users: partitions.users, rollup: partitions.rollup };
-        let made = admin.create_missing(&topics::plan(&kafka, counts), self.settings.topics.replication_factor)?;
-        if !made.is_empty() {
-            tracing::info!("made the topics {}", made.join(", "));
+        let plans = topics::plan(&kafka, counts);
+        if self.settings.topics.create {
+            let made = admin.create_missing(&plans, self.settings.topics.replication_factor)?;
+            if !made.is_empty() {
+                tracing::info!("made the topics {}", made.join(", "));
+            }
+        }
+        for plan in &plans {
+            self.compare(&admin, plan)?;
+        }
+        Ok(())
+    }
+
+    /// A warning for each difference, and an error where it breaks what tailburn promises.
+    fn compare(&self, admin: &topics::TopicAdmin, plan: &topics::TopicPlan) -> Result<(), LogError> {
+        let is_dead_letters = plan.ours == Some(Topic::DeadLetters);
+        // The input has got more partitions since it was made: each has one for its dead letters.
+        if is_dead_letters && self.settings.topics.create && admin.partitions(&plan.name)? < Some(plan.partitions) {
+            admin.add_partitions(plan)?;
+            tracing::info!("{} has {} partitions now, one for each of the input", plan.name, plan.partitions);
+        }
+        let differences = match admin.inspect(std::slice::from_ref(plan)) {
+            Ok(states) => states.into_iter().flat_map(topics::TopicState::differences).collect::<Vec<_>>(),
+            // Who may not look at settings may write all the same.
+            Err(LogError::Refused { what, message }) => {
+                tracing::warn!("{what}: {message}; whether it is as planned is not known");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for difference in differences {
+            if difference.breaks_promise {
+                let message = format!("{difference}. `tailburn topics` shows what it should be");
+                return Err(LogError::Refused { what: plan.name.clone(), message });
+            }
+            tracing::warn!("{}: {difference}", plan.name);
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const GIVE_UP_AFTER: Duration = Duration::from_secs(900);
 /// Somebody who holds our transactional id too takes it back as often as we do.
 const FENCED_MAX: u32 = 3;
+/// Instances that watch the same topics all notice a change within this.
+pub const ALL_NOTICE: Duration = Duration::from_secs(8);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Why a worker ended.
@@ -34,10 +36,11 @@ pub fn ended(error: WorkerError) -> Ended {
     match error {
         WorkerError::Aborted(_)
         | WorkerError::Lost(_)
+        | WorkerError::Grown(_)
         | WorkerError::Useless { .. }
         // A disk that is full now may have room later.
         | WorkerError::Checkpoint(CheckpointError::Store(StoreError::Io { .. }))
-        | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_)) => Ended::Passing(error),
+        | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_) | LogError::Grown(_)) => Ended::Passing(error),
         WorkerError::Refused(why) => Ended::Failed(Failure::Definition(why)),
         WorkerError::Log(LogError::Refused { what, message }) => {
             Ended::Failed(Failure::Definition(format!("{what}: {message}")))

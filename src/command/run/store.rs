@@ -43,7 +43,7 @@ impl StateDir {
         tracing::warn!("this build has no RocksDB: state is in memory, and every start restores it from the changelog");
         Ok(StateDir {
             instance_id: read_or_make_id(&dir.join("instance"))?,
-            tasks: dir.join("tasks"),
+            tasks: tasks_of(dir, &settings.application_id)?,
             // Rows are in memory themselves; the stores' own buffers get a quarter.
             #[cfg(feature = "rocksdb")]
             memory: RocksMemory::new(settings.state.memory_limit_bytes / 4),
@@ -100,6 +100,24 @@ impl Stores for LocalStores {
     }
 }
 
+/// Where the stores of an application are. Another application_id begins anew in the same directory, and the first
+/// one finds its own again.
+fn tasks_of(dir: &Path, application_id: &str) -> Result<PathBuf, Failure> {
+    let path = dir.join("application");
+    let first = fs::read_to_string(&path).unwrap_or_default();
+    match first.trim() {
+        "" => fs::write(&path, application_id).with_context(|| path.display().to_string())?,
+        first if first == application_id => {}
+        first => {
+            tracing::info!(
+                "state.dir holds state of application {first} too; that of {application_id} stands beside it"
+            );
+            return Ok(dir.join(format!("tasks-{application_id}")));
+        }
+    }
+    Ok(dir.join("tasks"))
+}
+
 fn read_or_make_id(path: &Path) -> Result<String, Failure> {
     if let Ok(text) = fs::read_to_string(path)
         && !text.trim().is_empty()
@@ -109,4 +127,20 @@ fn read_or_make_id(path: &Path) -> Result<String, Failure> {
     let id = uuid::Uuid::new_v4().to_string();
     fs::write(path, &id).with_context(|| path.display().to_string())?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who begins anew under another application id, as he is told to, finds no state in his way.
+    #[test]
+    fn applications_have_stores_of_their_own_in_one_directory() {
+        let dir = tempfile::TempDir::new().expect("a directory");
+        let tasks = |id: &str| tasks_of(dir.path(), id).expect("a directory").file_name().map(|name| name.to_owned());
+        let first = tasks("first");
+        assert_eq!(first.as_deref(), Some("tasks".as_ref()), "where older builds had it");
+        assert_eq!(tasks("second").as_deref(), Some("tasks-second".as_ref()));
+        assert_eq!(tasks("first"), first);
+    }
 }

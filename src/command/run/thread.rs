@@ -7,12 +7,12 @@ use crate::command::observe::Published;
 use crate::command::{Failure, assemble, decoder};
 use crate::config;
 use crate::fault::{self, Place};
-use crate::log::Stream;
 use crate::log::kafka::{KafkaLog, Streams};
+use crate::log::{LogError, Stream};
 use crate::model::time::{Ms, Now};
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
 use crate::telemetry::names;
-use crate::worker::{Tasks, Worker};
+use crate::worker::{Tasks, Worker, WorkerError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,15 @@ impl<'a> WorkerThread<'a> {
         let (mut committed, mut told) = (Instant::now(), Instant::now());
         let mut read = 0;
         while !self.process.signals.is_told_to_stop() {
-            let turn = worker.poll(POLL_WAIT, self.now()).map_err(ended)?;
+            let turn = match worker.poll(POLL_WAIT, self.now()) {
+                Ok(turn) => turn,
+                Err(error @ WorkerError::Log(LogError::Grown(_))) => {
+                    // Nothing was read since the last turn. With a checkpoint nothing has to be read again either.
+                    self.leave(&mut worker, &mut published, recovery)?;
+                    return Err(ended(error));
+                }
+                Err(error) => return Err(ended(error)),
+            };
             read += turn.records;
             let due = committed.elapsed() >= commit_every || read >= COMMIT_RECORDS;
             if worker.is_leaving() || due && (read > 0 || worker.has_news()) {
@@ -84,11 +92,20 @@ impl<'a> WorkerThread<'a> {
                 told = Instant::now();
             }
         }
-        worker.checkpoint_all();
-        self.commit(&mut worker, &mut published, recovery)?;
-        worker.flush().map_err(ended)?;
+        self.leave(&mut worker, &mut published, recovery)?;
         tracing::info!(worker = self.index, "stopped: everything read is committed and checkpointed");
         Ok(())
+    }
+
+    fn leave(
+        &self,
+        worker: &mut Worker<KafkaLog>,
+        published: &mut Published,
+        recovery: &mut Recovery,
+    ) -> Result<(), Ended> {
+        worker.checkpoint_all();
+        self.commit(worker, published, recovery)?;
+        worker.flush().map_err(ended)
     }
 
     fn now(&self) -> Now {

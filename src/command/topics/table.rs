@@ -104,7 +104,7 @@ fn input_row(topic: &str, partitions: Option<u32>) -> Row {
 
 fn output_row(plan: &TopicPlan, state: TopicState, found: Option<u32>, created: bool) -> Row {
     let differences = match state {
-        TopicState::Differs(differences) => differences,
+        TopicState::Differs(differences) => differences.iter().map(ToString::to_string).collect(),
         TopicState::Missing | TopicState::AsPlanned => Vec::new(),
     };
     Row {
@@ -122,9 +122,7 @@ fn words(cleanup: Cleanup) -> String {
     match cleanup {
         Cleanup::Compact => "compact".to_owned(),
         Cleanup::Delete { retention_ms: None } => "delete".to_owned(),
-        Cleanup::Delete { retention_ms: Some(ms) } | Cleanup::DeleteAfterWriting { retention_ms: ms } => {
-            format!("delete after {}", duration::print(ms))
-        }
+        Cleanup::Delete { retention_ms: Some(ms) } => format!("delete after {}", duration::print(ms)),
     }
 }
 
@@ -155,15 +153,16 @@ fn print(out: &mut Printer, rows: &[Row], create: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::kafka::topics::Difference;
 
     #[test]
     fn a_missing_topic_and_a_different_one_are_findings() {
-        let plan = TopicPlan { name: "t".to_owned(), partitions: 4, cleanup: Cleanup::Compact, takes_large: false };
+        let plan = TopicPlan { name: "t".to_owned(), partitions: 4, cleanup: Cleanup::Compact, ours: None };
         assert!(output_row(&plan, TopicState::AsPlanned, Some(4), false).is_right());
         let missing = output_row(&plan, TopicState::Missing, None, false);
         assert_eq!((missing.is_right(), missing.partitions), (false, Some(4)));
-        let differs =
-            output_row(&plan, TopicState::Differs(vec!["has 2 partitions, not 4".to_owned()]), Some(2), false);
+        let difference = Difference { what: "has 2 partitions, not 4".to_owned(), breaks_promise: true };
+        let differs = output_row(&plan, TopicState::Differs(vec![difference]), Some(2), false);
         assert_eq!((differs.is_right(), differs.partitions), (false, Some(2)));
         assert!(!input_row("orders", None).is_right());
     }

@@ -2,14 +2,14 @@
 
 use super::fetch::Message;
 use super::streams::Streams;
-use crate::log::{LogError, LogEvent, NextOffset, Stream};
+use crate::log::{BEGIN_ANEW, LogError, LogEvent, NextOffset, Stream};
 use crate::model::record::RecordIn;
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeMap;
 
 /// What is to be done where the log of an input (or of what is between our tasks) has a hole.
-const LOST_RECORDS: &str = "Records that tailburn had not read were deleted, or the topic was made anew: lengthen \
-                            its retention, and start with a new application_id or state directory";
+const LOST_RECORDS: &str = "Records that tailburn had not read were deleted (lengthen the topic's retention), or the \
+                            topic was made anew";
 
 /// Where an owned stream stands.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +119,7 @@ impl<'a, 'b> Handed<'a, 'b> {
     /// What befalls a partition that is no longer ours is its new owner's to tell.
     fn note_fault(&mut self, code: RDKafkaRespErr, message: &Message<'_>) {
         let is_ours = self.run.as_ref().is_some_and(|run| run.stream.is_some());
-        if is_ours && let Some(fault) = fault(code, message, LOST_RECORDS) {
+        if is_ours && let Some(fault) = fault(code, message, &format!("{LOST_RECORDS}. {BEGIN_ANEW}")) {
             self.fault.get_or_insert(fault);
         }
     }
@@ -158,8 +158,12 @@ pub fn fault(code: RDKafkaRespErr, message: &Message<'_>, lost: &str) -> Option<
                 message.offset()
             ),
         }),
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+        | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID => Some(LogError::Refused {
+            what,
+            message: format!("{why}: the topic was deleted. Where it is made anew: {BEGIN_ANEW}"),
+        }),
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-        | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
         | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
         | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => Some(LogError::Refused { what, message: why }),
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_MSG | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION => {

@@ -15,16 +15,22 @@ pub mod peek;
 mod publish;
 mod purge;
 mod reader;
+mod refusal;
 mod settings;
 mod streams;
+mod topic_ids;
 pub mod topics;
+mod watch;
 
 pub use feed::Feed;
 pub use settings::{KafkaSettings, StartFrom};
 pub use streams::Streams;
 
-use super::{Assignment, Changelog, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream};
+use super::{
+    Assignment, BEGIN_ANEW, Changelog, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream, TopicId,
+};
 use crate::model::record::{RecordIn, RecordOut, Topic};
+use crate::model::time::{Moment, Ms};
 use fetch::Fetcher;
 use group::{GroupContext, Report};
 use handed::{Handed, Position};
@@ -38,6 +44,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use topic_ids::Described;
+use watch::{Change, Watch};
 
 /// While there are no records the group's events are looked at this often.
 const EVENT_INTERVAL: Duration = Duration::from_millis(20);
@@ -45,6 +53,8 @@ const EVENT_INTERVAL: Duration = Duration::from_millis(20);
 const REQUEST: Duration = Duration::from_secs(5);
 /// A question that may as well be asked again later.
 const QUESTION: Duration = Duration::from_secs(1);
+/// The sources are read before the first stream is taken up. A topic that cannot be read holds all up.
+const SOURCES_BOUND: Duration = Duration::from_secs(60);
 /// Requests are repeated within this: a coordinator may be moving, a transaction of the former
 /// owner may have to time out before its offsets are known.
 const REQUEST_BOUND: Duration = Duration::from_secs(60);
@@ -54,6 +64,9 @@ pub struct KafkaLog {
     publisher: Publisher,
     fetcher: Fetcher,
     sources: SourcesReader,
+    /// Until when the sources have to be read to the end that they had at first; `None`: they are.
+    sources_due: Option<Instant>,
+    watch: Watch,
     /// Opened with the first question about a changelog.
     ends: Option<Arc<Ends>>,
     purger: Purger,
@@ -82,6 +95,7 @@ impl KafkaLog {
         settings.validate()?;
         let streams = topics::TopicAdmin::open(settings)?.streams(settings)?;
         let publisher = Publisher::open(settings)?;
+        let watch = Watch::begin(settings, streams.ids().clone())?;
         let consumer: BaseConsumer<GroupContext> = settings
             .consumer()
             .create_with_context(GroupContext::default())
@@ -94,6 +108,8 @@ impl KafkaLog {
             publisher,
             fetcher: Fetcher::new(consumer)?,
             sources,
+            sources_due: Some(Instant::now() + SOURCES_BOUND),
+            watch,
             ends: None,
             purger: Purger::default(),
             streams,
@@ -123,6 +139,10 @@ impl KafkaLog {
             }
         }
         let mut events = Vec::new();
+        if let Some(due) = self.sources_due {
+            // Who takes streams up has to know what was committed of them.
+            return if Instant::now() < due { Ok(events) } else { Err(unread_sources()) };
+        }
         for report in consumer.context().take() {
             events.extend(self.hear(report)?);
         }
@@ -221,13 +241,11 @@ impl KafkaLog {
         let committed = repeated("look the committed offsets up", || Ok(consumer.committed_offsets(list()?, REQUEST)?))
             .map_err(|e| undecided(&e))?;
         let starts = self.offsets_at(Offset::Beginning, list()?)?;
-        let mut begins = match self.settings.start_from {
-            StartFrom::Earliest => BTreeMap::new(),
-            StartFrom::Latest => self.offsets_at(Offset::End, list()?)?,
-            StartFrom::Time(ms) => self.offsets_at(Offset::Offset(ms), list()?)?,
-        };
         // What our own tasks wrote is read from its first record on: another instance may have begun.
-        begins.retain(|stream, _| matches!(stream, Stream::Input(_)));
+        let is_new = |stream: &Stream| matches!(stream, Stream::Input(_)) && !has_offset(&committed, self, *stream);
+        let new: Vec<Stream> = streams.iter().copied().filter(is_new).collect();
+        let begins = self.begin_at(&new)?;
+        let ids = self.topic_ids(&streams)?;
         let mut assigned = Vec::with_capacity(streams.len());
         for element in committed.elements() {
             element.error().map_err(|e| broken("look the committed offsets up", &e))?;
@@ -241,10 +259,109 @@ impl KafkaLog {
             let log_start = known(&starts, stream)?;
             let begin = begins.get(&stream).copied().unwrap_or(log_start);
             let next = committed.as_ref().map_or(begin, |committed| committed.next);
-            assigned.push(Assignment { stream, next, log_start, committed });
+            let topic = ids.get(element.topic()).copied().unwrap_or_default();
+            let name = format!("{} [{}]", element.topic(), element.partition());
+            assigned.push(Assignment { stream, topic, name, next, log_start, committed });
         }
         assigned.sort_by_key(|assignment| assignment.stream);
         Ok(assigned)
+    }
+
+    /// Where to begin in inputs that the group has no offset of.
+    fn begin_at(&self, new: &[Stream]) -> Result<BTreeMap<Stream, NextOffset>, LogError> {
+        let list = self.list(new.iter().map(|stream| (*stream, None)))?;
+        let begins = match self.settings.start_from {
+            _ if new.is_empty() => return Ok(BTreeMap::new()),
+            StartFrom::Earliest => self.offsets_at(Offset::Beginning, list)?,
+            StartFrom::Latest => self.offsets_at(Offset::End, list)?,
+            StartFrom::Time(ms) => return self.begin_at_time(ms, list),
+        };
+        for (stream, NextOffset(next)) in &begins {
+            let (topic, partition) = self.source(*stream)?;
+            tracing::info!("{topic} [{partition}]: the group has no offset; starting at offset {next}");
+        }
+        Ok(begins)
+    }
+
+    /// At the first record that is not before a time. What the brokers find may be no record: the end of a
+    /// transaction is stamped with the clock, whatever times its records have, and what was aborted has times
+    /// too. No record in front of what they find is that young.
+    fn begin_at_time(&self, ms: Ms, list: TopicPartitionList) -> Result<BTreeMap<Stream, NextOffset>, LogError> {
+        let mut begins = self.offsets_at(Offset::Offset(ms), list)?;
+        for (stream, next) in &mut begins {
+            let (topic, partition) = self.source(*stream)?;
+            let found = reader::first_since(&self.settings, (topic, partition), *next, ms)?;
+            *next = found.next;
+            let (at, next) = (Moment(ms), found.next.0);
+            match found.timestamp_ms.map(Moment) {
+                Some(time) => tracing::info!(
+                    "{topic} [{partition}]: the group has no offset; starting at offset {next}, whose record is of {time}"
+                ),
+                None => tracing::info!(
+                    "{topic} [{partition}]: the group has no offset; starting at its end, offset {next}: no record is of \
+                     {at} or later"
+                ),
+            }
+        }
+        Ok(begins)
+    }
+
+    /// What the topics of some streams are now: the offsets that were just looked up are theirs, or of what was
+    /// there before.
+    #[expect(unsafe_code, reason = "the client library has no call for it")]
+    fn topic_ids(&self, streams: &[Stream]) -> Result<BTreeMap<String, TopicId>, LogError> {
+        let names = streams.iter().map(|stream| Ok(self.source(*stream)?.0.to_owned()));
+        let mut names = names.collect::<Result<Vec<String>, LogError>>()?;
+        names.dedup();
+        let client = self.fetcher.consumer()?.client().native_ptr();
+        let deadline = Instant::now() + REQUEST_BOUND;
+        let found = loop {
+            // SAFETY: the consumer is alive as long as we are.
+            match unsafe { topic_ids::describe(client, &names, REQUEST) } {
+                Ok(found) => break found,
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(error) => tracing::warn!(target: "tailburn::kafka", %error, "asking again"),
+            }
+        };
+        let is_opened = |(name, described): (String, Described)| match described {
+            Described::There { id, .. } if id.contradicts(self.streams.topic_id(&name)) => {
+                Err(made_anew(&name, self.streams.topic_id(&name), id))
+            }
+            Described::There { id, .. } => Ok((name, id)),
+            Described::Absent => Err(gone(&name)),
+            Described::Refused(code) => {
+                Err(LogError::Refused { what: name, message: format!("cannot be looked at: {code}") })
+            }
+        };
+        found.into_iter().map(is_opened).collect()
+    }
+
+    /// Nothing is read or published of topics that are no longer what they were.
+    #[inline]
+    fn look_at_topics(&self) -> Result<(), LogError> {
+        match self.watch.change() {
+            None => Ok(()),
+            Some(Change::MadeAnew { topic, was, now }) => Err(made_anew(&topic, was, now)),
+            Some(Change::Grown { topic, was, now }) => Err(self.grown(&topic, was, now)),
+        }
+    }
+
+    /// Partitions were added. Where they are those of the last input, all other numbers stay what they are.
+    fn grown(&self, topic: &str, was: u32, now: u32) -> LogError {
+        if self.streams.is_last_input(topic) && !self.settings.keyed_by_user {
+            return LogError::Grown(format!("{topic} has {now} partitions now, and had {was}: opening it anew"));
+        }
+        let why = if !self.streams.is_input(topic) {
+            "the tasks are as many as its partitions were, and would not find their state".to_owned()
+        } else if self.settings.keyed_by_user {
+            keyed_and_grown()
+        } else {
+            "it is not the last of input.topics, and the state keeps the partitions of all of them by number".to_owned()
+        };
+        LogError::Refused {
+            what: topic.to_owned(),
+            message: format!("has {now} partitions now, and had {was} when tailburn started: {why}. {BEGIN_ANEW}"),
+        }
     }
 
     /// The offsets of the first records at a place (an end of the log, or a time), stream by stream.
@@ -275,13 +392,9 @@ impl KafkaLog {
     }
 
     fn number(&self, topic: &str, partition: i32) -> Result<Stream, LogError> {
-        self.streams.stream(topic, partition).ok_or_else(|| LogError::Refused {
-            what: topic.to_owned(),
-            message: format!(
-                "partition {partition} was not there when tailburn started, and every figure depends on the \
-                 partition counts: stop all instances, then start them again"
-            ),
-        })
+        let was = self.streams.ids().get(topic).map_or(0, |(_, partitions)| *partitions);
+        let now = u32::try_from(partition).map_or(0, |partition| partition + 1);
+        self.streams.stream(topic, partition).ok_or_else(|| self.grown(topic, was, now))
     }
 
     fn numbered(&self, partitions: &[(String, i32)]) -> Result<Vec<Stream>, LogError> {
@@ -354,6 +467,7 @@ impl KafkaLog {
 
 impl Log for KafkaLog {
     fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> Result<Vec<LogEvent>, LogError> {
+        self.look_at_topics()?;
         self.answer()?;
         let deadline = Instant::now() + wait;
         loop {
@@ -369,6 +483,9 @@ impl Log for KafkaLog {
             let mut batch = Handed::new(&self.streams, &mut self.owned, each);
             let count = self.fetcher.take(wait, |message| batch.hand(message))?;
             let mut ends = batch.finish()?;
+            if told.end.is_some() {
+                self.sources_due = None;
+            }
             ends.extend(told.end.map(|end| LogEvent::End(Stream::Sources, end)));
             if count + told.count > 0 || left.is_zero() || !ends.is_empty() {
                 return Ok(ends);
@@ -381,6 +498,10 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, offsets: &[(Stream, NextOffset, String)]) -> Result<CommitOutcome, LogError> {
+        // With more partitions than before what was read is as true as ever, and said before the log is closed.
+        if let Err(error @ LogError::Refused { .. }) = self.look_at_topics() {
+            return Err(error);
+        }
         let consumer = self.fetcher.consumer()?;
         let mut list = TopicPartitionList::new();
         for (stream, NextOffset(next), metadata) in offsets {
@@ -581,6 +702,39 @@ impl From<KafkaError> for RequestError {
     fn from(error: KafkaError) -> RequestError {
         RequestError::Theirs(error)
     }
+}
+
+fn unread_sources() -> LogError {
+    LogError::Broken(format!("the topic of the sources could not be read to its end within {SOURCES_BOUND:?}{HANGING}"))
+}
+
+fn made_anew(topic: &str, was: TopicId, now: TopicId) -> LogError {
+    LogError::Refused {
+        what: topic.to_owned(),
+        message: format!(
+            "was deleted and made anew (its id was {was} and is {now}): the offsets to go on from say nothing of what is \
+             in it now. {BEGIN_ANEW}"
+        ),
+    }
+}
+
+/// Why partitions cannot be added to an input that is keyed by user.
+pub(crate) fn keyed_and_grown() -> String {
+    "the input is keyed by user (input.keyed_by_user), and with more partitions most users are on another one than before, \
+     so their figures would be split between two tasks"
+        .to_owned()
+}
+
+fn gone(topic: &str) -> LogError {
+    LogError::Refused {
+        what: topic.to_owned(),
+        message: format!("is gone: it was deleted. Where it is made anew: {BEGIN_ANEW}"),
+    }
+}
+
+fn has_offset(committed: &TopicPartitionList, log: &KafkaLog, stream: Stream) -> bool {
+    let of_it = log.source(stream).ok().and_then(|(topic, partition)| committed.find_partition(topic, partition));
+    of_it.is_some_and(|element| matches!(element.offset(), Offset::Offset(_)))
 }
 
 fn known(offsets: &BTreeMap<Stream, NextOffset>, stream: Stream) -> Result<NextOffset, LogError> {

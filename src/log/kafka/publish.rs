@@ -5,6 +5,7 @@
 //! producer is replaced: a request that is still under way could end a later transaction.
 
 use super::group::log_line;
+use super::refusal::{self, is_incurable};
 use super::settings::{KafkaSettings, TRANSACTION_TIMEOUT};
 use crate::log::{CommitOutcome, LogError};
 use crate::model::record::{RecordOut, Topic};
@@ -12,11 +13,12 @@ use rdkafka::bindings as sys;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A call is tried again within this; the broker gives a transaction up after as long.
@@ -39,12 +41,21 @@ pub struct Publisher {
     open: Option<Instant>,
     /// The open transaction can only be aborted.
     doomed: bool,
+    settings: KafkaSettings,
 }
 
 /// Sees what the producer is told outside of any call.
 #[derive(Default)]
 struct PublishContext {
     disturbed: AtomicBool,
+    /// The first record of the open transaction that was not delivered: its topic, and why.
+    failed: Mutex<Option<(String, RDKafkaErrorCode)>>,
+}
+
+impl PublishContext {
+    fn failed(&self) -> MutexGuard<'_, Option<(String, RDKafkaErrorCode)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for PublishContext {
@@ -63,8 +74,14 @@ impl ProducerContext for PublishContext {
 
     /// Only failures are reported; librdkafka then lets the transaction be aborted only.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
+        if let Err((error, record)) = result {
             tracing::debug!(target: "tailburn::kafka", %error, "a record was not delivered; its transaction is aborted");
+            let failure = error.rdkafka_error_code().map(|code| (record.topic().to_owned(), code));
+            // The others of its batch, and those behind it, fail because of the first.
+            let mut failed = self.failed();
+            if failed.as_ref().is_none_or(|(_, code)| !is_incurable(*code)) {
+                *failed = failure.or_else(|| failed.take());
+            }
         }
     }
 }
@@ -80,6 +97,7 @@ impl Publisher {
             names: names.map(|topic| (topic, settings.topic_name(topic))).collect(),
             open: None,
             doomed: false,
+            settings: settings.clone(),
         })
     }
 
@@ -119,12 +137,15 @@ impl Publisher {
         self.begin()?;
         if self.doomed {
             self.abort()?;
+            self.refusal()?;
             self.renew("a record was not delivered")?;
             return Ok(CommitOutcome::Aborted);
         }
         let started = Instant::now();
         self.producer.client().context().disturbed.store(false, Ordering::Relaxed);
-        let outcome = self.publish(offsets, group, started + CALL_BOUND)?;
+        let outcome = self.publish(offsets, group, started + CALL_BOUND);
+        self.refusal()?;
+        let outcome = outcome?;
         let disturbed = self.producer.client().context().disturbed.load(Ordering::Relaxed);
         if outcome == CommitOutcome::Aborted {
             // librdkafka would number its records on, with holes for those that the abort purged.
@@ -150,7 +171,8 @@ impl Publisher {
                 break;
             }
         }
-        if !sent {
+        // Where a record was not delivered, a commit would fail, and leave open whether it counts.
+        if !sent || self.producer.client().context().failed().is_some() {
             self.abort()?;
             return Ok(CommitOutcome::Aborted);
         }
@@ -186,8 +208,19 @@ impl Publisher {
         Ok(())
     }
 
+    /// An error where the brokers refused a record for a reason that waiting does not cure: sending it again,
+    /// by this producer or another one, would never end.
+    fn refusal(&self) -> Result<(), LogError> {
+        let failed = self.producer.client().context().failed().clone();
+        match failed.filter(|(_, code)| is_incurable(*code)) {
+            None => Ok(()),
+            Some((topic, code)) => Err(refusal::of_record(&self.settings, &topic, code)),
+        }
+    }
+
     fn begin(&mut self) -> Result<(), LogError> {
         if self.open.is_none() {
+            *self.producer.client().context().failed() = None;
             self.producer.begin_transaction().map_err(|e| self.given_up("begin a transaction", &e))?;
             self.open = Some(Instant::now());
         }
@@ -206,6 +239,9 @@ impl Publisher {
             let left = deadline.saturating_duration_since(Instant::now());
             match call(&self.producer, left.max(SLICE)) {
                 Ok(()) => return Ok(true),
+                Err(KafkaError::Transaction(error)) if is_incurable(error.code()) => {
+                    return Err(refusal::of_transaction(&self.settings, what, error.code()));
+                }
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
                     tracing::warn!(target: "tailburn::kafka", %error, what, "the transaction is aborted");
                     return Ok(false);
@@ -283,7 +319,9 @@ fn connect(config: &ClientConfig) -> Result<BaseProducer<PublishContext>, LogErr
 
 fn outgoing<'a>(topic: &'a str, record: &'a RecordOut) -> Result<BaseRecord<'a, [u8], [u8]>, LogError> {
     let partition = i32::try_from(record.partition).map_err(|e| LogError::Broken(format!("{topic}: {e}")))?;
-    let mut outgoing = BaseRecord::to(topic).partition(partition).timestamp(record.timestamp_ms);
+    // Without a time of its own: T is in the record. Our topics are stamped by the brokers, and where one of them
+    // is not, T would be judged by limits that are meant for clocks.
+    let mut outgoing = BaseRecord::to(topic).partition(partition);
     outgoing.key = record.key.as_deref();
     outgoing.payload = record.value.as_deref();
     if !record.headers.is_empty() {

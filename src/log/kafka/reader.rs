@@ -9,6 +9,7 @@ use super::handed::{fault, record};
 use super::{HANGING, KafkaSettings, QUESTION, broken};
 use crate::log::{Changelog, LogError, NextOffset, Stream};
 use crate::model::record::RecordIn;
+use crate::model::time::Ms;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 /// What the instances tell one another can wait this long: a look costs a poll a microsecond.
 const SOURCES_INTERVAL: Duration = Duration::from_millis(50);
 const LOST_SOURCES: &str = "The topic was made anew: start with a new output.prefix, or an application_id of its own";
+const LOST_START: &str = "Records were deleted meanwhile: start again";
 const LOST_STATE: &str = "The topic was made anew, or is not compacted: start with an empty state directory, so that \
                           the state is read from the changelog's beginning";
 
@@ -105,6 +107,46 @@ impl SourcesReader {
         }
         Ok(taken)
     }
+}
+
+/// Where reading begins, and the time of the first record there.
+pub struct FirstSince {
+    pub next: NextOffset,
+    /// `None`: there is no such record, and `next` is the end.
+    pub timestamp_ms: Option<Ms>,
+}
+
+/// Records are looked through for so long; what is left is looked through by whoever reads from there on.
+const LOOK_THROUGH: Duration = Duration::from_secs(120);
+
+/// The first record of a partition, at `from` or behind it, that is not before a time.
+pub fn first_since(
+    settings: &KafkaSettings,
+    (topic, partition): (&str, i32),
+    from: NextOffset,
+    since_ms: Ms,
+) -> Result<FirstSince, LogError> {
+    let mut reader = Reader::open(settings, &[], (topic, partition), Offset::Offset(from.0), LOST_START)?;
+    let deadline = Instant::now() + LOOK_THROUGH;
+    let mut next = from;
+    while Instant::now() < deadline {
+        let mut found = None;
+        let taken = reader.take(Duration::from_millis(100), &mut |record| {
+            next = NextOffset(record.offset + 1);
+            let timestamp_ms = record.timestamp_ms.filter(|ms| *ms >= since_ms);
+            found = found.or(timestamp_ms.map(|ms| (NextOffset(record.offset), ms)));
+        })?;
+        if let Some((next, timestamp_ms)) = found {
+            return Ok(FirstSince { next, timestamp_ms: Some(timestamp_ms) });
+        }
+        if let Some(end) = taken.end {
+            return Ok(FirstSince { next: end, timestamp_ms: None });
+        }
+    }
+    Err(LogError::Broken(format!(
+        "{topic} [{partition}]: no record of that time was found within {LOOK_THROUGH:?}, up to offset {}{HANGING}",
+        next.0
+    )))
 }
 
 /// Where partitions really begin and end: behind what is in transactions too. The members of a group

@@ -4,7 +4,8 @@
 //! the numbers depend on the partition counts: a topic that grows while tailburn runs is refused,
 //! because every later number would then mean something else.
 
-use crate::log::Stream;
+use super::watch::Expected;
+use crate::log::{Stream, TopicId};
 
 /// The streams of one worker's log.
 #[derive(Clone, Debug)]
@@ -14,6 +15,7 @@ pub struct Streams {
     repartition: Option<Topic>,
     partials: Topic,
     sources: Topic,
+    ids: Expected,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +52,32 @@ impl Streams {
             repartition: repartition.map(Topic::alone),
             partials: Topic::alone(partials),
             sources: Topic::alone((sources, 1)),
+            ids: Expected::new(),
         }
+    }
+
+    /// With the ids and partition counts of the topics, by name.
+    pub fn with_ids(mut self, ids: Expected) -> Streams {
+        self.ids = ids;
+        self
+    }
+
+    /// The topics as they were when the log was opened.
+    pub fn ids(&self) -> &Expected {
+        &self.ids
+    }
+
+    pub fn topic_id(&self, topic: &str) -> TopicId {
+        self.ids.get(topic).map_or(TopicId::UNKNOWN, |(id, _)| *id)
+    }
+
+    /// Whether a topic is an input and the last of them: what is numbered behind it would move.
+    pub fn is_last_input(&self, topic: &str) -> bool {
+        self.inputs.last().is_some_and(|last| last.name == topic)
+    }
+
+    pub fn is_input(&self, topic: &str) -> bool {
+        self.inputs.iter().any(|input| input.name == topic)
     }
 
     /// What a partition of the broker is called here; `None` where it is none of ours.

@@ -5,28 +5,27 @@
 use super::group::log_line;
 use super::settings::{KafkaSettings, LARGEST_BYTES};
 use super::streams::Streams;
-use crate::log::LogError;
+use super::topic_ids::{self, Described};
+use crate::log::{BEGIN_ANEW, LogError, TopicId};
 use crate::model::record::Topic;
 use crate::model::time::{DAY_MS, Ms};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const REQUEST: Duration = Duration::from_secs(15);
 
-/// What becomes of old records.
+/// What becomes of old records. How old a record is, is counted from when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleanup {
     /// The latest of each key stays.
     Compact,
     /// Deleted after the retention; `None` leaves that to the brokers' default.
     Delete { retention_ms: Option<Ms> },
-    /// Deleted so long after they were written, whatever time they are about: what is read of months
-    /// ago must not be old already when it is written.
-    DeleteAfterWriting { retention_ms: Ms },
 }
 
 /// A topic as it should be.
@@ -35,8 +34,10 @@ pub struct TopicPlan {
     pub name: String,
     pub partitions: u32,
     pub cleanup: Cleanup,
-    /// Takes records as large as we write them: one key's part of a boundary, a dead letter as it came.
-    pub takes_large: bool,
+    /// Where it is one of ours: the brokers stamp its records, so that their limits on old and future times, and
+    /// their retention, mind when a record was written and not what time it is about. And it takes records
+    /// as large as we write them: one key's part of a boundary, a dead letter as it came.
+    pub ours: Option<Topic>,
 }
 
 /// How a topic compares to its plan.
@@ -44,8 +45,31 @@ pub struct TopicPlan {
 pub enum TopicState {
     Missing,
     AsPlanned,
-    /// Each difference in words. A different partition count cannot be worked with.
-    Differs(Vec<String>),
+    /// Each difference. A different partition count cannot be worked with.
+    Differs(Vec<Difference>),
+}
+
+impl TopicState {
+    pub fn differences(self) -> Vec<Difference> {
+        match self {
+            TopicState::Differs(differences) => differences,
+            TopicState::Missing | TopicState::AsPlanned => Vec::new(),
+        }
+    }
+}
+
+/// Something of a topic that is not as planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub what: String,
+    /// What tailburn promises does not hold with it.
+    pub breaks_promise: bool,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
 }
 
 /// The partition counts that everything else follows from.
@@ -69,7 +93,7 @@ pub fn plan(settings: &KafkaSettings, counts: PartitionCounts) -> Vec<TopicPlan>
         name: settings.topic_name(topic),
         partitions: partitions(topic, PartitionCounts { users, ..counts }),
         cleanup: cleanup(topic),
-        takes_large: true,
+        ours: Some(topic),
     })
     .collect()
 }
@@ -87,17 +111,14 @@ fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
 }
 
 fn cleanup(topic: Topic) -> Cleanup {
+    let after = |days: Ms| Cleanup::Delete { retention_ms: Some(days * DAY_MS) };
     match topic {
-        Topic::SloStatus | Topic::UserStatus => Cleanup::Compact,
-        // Their timestamps are T: with the broker's usual week, what is said of older traffic would be
-        // gone at once.
-        Topic::SloHistory | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts => {
-            Cleanup::Delete { retention_ms: Some(400 * DAY_MS) }
-        }
-        Topic::Changelog | Topic::Sources => Cleanup::Compact,
+        Topic::SloStatus | Topic::UserStatus | Topic::Changelog | Topic::Sources => Cleanup::Compact,
+        Topic::SloHistory | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts => after(400),
         // What was read is purged. This is for what nobody reads: how long all may be away.
-        Topic::Repartition | Topic::Partials => Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS },
-        Topic::DeadLetters => Cleanup::Delete { retention_ms: None },
+        Topic::Repartition | Topic::Partials => after(7),
+        // Somebody has to find them, mend what wrote them, and perhaps send them again.
+        Topic::DeadLetters => after(30),
     }
 }
 
@@ -153,14 +174,40 @@ impl TopicAdmin {
         }
     }
 
-    /// The streams of a log, from the partition counts as they are now.
-    pub fn streams(&self, settings: &KafkaSettings) -> Result<Streams, LogError> {
-        let counted = |name: &str| match self.partitions(name)? {
-            Some(partitions) => Ok((name.to_owned(), partitions)),
-            None => Err(LogError::Refused {
-                what: name.to_owned(),
+    /// What these names stand for now.
+    #[expect(unsafe_code, reason = "the client library has no call for it")]
+    pub(super) fn describe(&self, names: &[String], wait: Duration) -> Result<BTreeMap<String, Described>, LogError> {
+        // SAFETY: the client is alive as long as we are.
+        unsafe { topic_ids::describe(self.client.inner().native_ptr(), names, wait) }
+    }
+
+    /// The topics that a log reads, as they are now.
+    fn identify(&self, settings: &KafkaSettings) -> Result<BTreeMap<String, (TopicId, u32)>, LogError> {
+        let internal = Topic::INTERNAL.into_iter();
+        let internal = internal.filter(|topic| *topic != Topic::Repartition || !settings.keyed_by_user);
+        let names = settings.input_topics.iter().cloned().chain(internal.map(|topic| settings.topic_name(topic)));
+        let names: Vec<String> = names.collect();
+        let found = self.describe(&names, REQUEST);
+        let found = found.map_err(|e| LogError::Broken(format!("the brokers at {}: {e}", self.brokers)))?;
+        let identified = |name: String| match found.get(&name) {
+            Some(Described::There { id, partitions }) => Ok((name, (*id, *partitions))),
+            Some(Described::Refused(code)) => {
+                Err(LogError::Refused { what: name, message: format!("cannot be looked at: {code}") })
+            }
+            Some(Described::Absent) | None => Err(LogError::Refused {
+                what: name,
                 message: format!("there is no such topic at {}: create it, or correct its name", self.brokers),
             }),
+        };
+        names.into_iter().map(identified).collect()
+    }
+
+    /// The streams of a log, from the partition counts as they are now.
+    pub fn streams(&self, settings: &KafkaSettings) -> Result<Streams, LogError> {
+        let ids = self.identify(settings)?;
+        let counted = |name: &str| {
+            let (_, partitions) = ids.get(name).copied().unwrap_or_default();
+            Ok::<_, LogError>((name.to_owned(), partitions))
         };
         let inputs = settings.input_topics.iter().map(|name| counted(name)).collect::<Result<Vec<_>, LogError>>()?;
         let ours = |topic: Topic| counted(&settings.topic_name(topic));
@@ -170,13 +217,18 @@ impl TopicAdmin {
         let (changelog, found) = ours(Topic::Changelog)?;
         let wanted = streams.users_partitions() + streams.partials_partitions();
         if found != wanted {
+            let why = if settings.keyed_by_user {
+                format!("where the input's count changed: {}", super::keyed_and_grown())
+            } else {
+                "partition counts cannot be changed".to_owned()
+            };
             let message = format!(
                 "has {found} partitions, not {wanted} (one per users task and one per rollup task): tasks would find \
-                 one another's state. Partition counts cannot be changed: start with a new output.prefix"
+                 one another's state; {why}. {BEGIN_ANEW}"
             );
             return Err(LogError::Refused { what: changelog, message });
         }
-        Ok(streams)
+        Ok(streams.with_ids(ids))
     }
 
     /// Compares topics with their plans.
@@ -251,18 +303,28 @@ impl TopicAdmin {
         let Some(partitions) = self.partitions(&plan.name)? else { return Ok(TopicState::Missing) };
         let mut differences = Vec::new();
         if partitions != plan.partitions {
-            differences.push(format!("has {partitions} partitions, not {}", plan.partitions));
+            // A partition too many is empty; one that is missing has no place for what belongs there. (Who opens the
+            // log looks at the counts of the internal ones.)
+            let is_output = plan.ours.is_some_and(|topic| Topic::OUTPUTS.contains(&topic));
+            let of = if plan.ours == Some(Topic::DeadLetters) { "the input" } else { "partitions.rollup" };
+            differences.push(Difference {
+                what: format!("has {partitions} partitions, not {} (one for each of {of})", plan.partitions),
+                breaks_promise: is_output && partitions < plan.partitions,
+            });
         }
+        let found = self.configured(&plan.name)?;
         for (name, wanted) in configuration(plan) {
-            let found = self.configured(&plan.name, name)?;
-            if found != wanted {
-                differences.push(format!("has {name}={found}, not {wanted}"));
+            let value = found.get(name).map_or("", String::as_str);
+            if value != wanted {
+                let what = format!("has {name}={value}, not {wanted}{}", consequence(name, &found));
+                differences.push(Difference { what, breaks_promise: name == "cleanup.policy" });
             }
         }
         Ok(if differences.is_empty() { TopicState::AsPlanned } else { TopicState::Differs(differences) })
     }
 
-    fn configured(&self, topic: &str, name: &str) -> Result<String, LogError> {
+    /// All settings of a topic.
+    pub fn configured(&self, topic: &str) -> Result<BTreeMap<String, String>, LogError> {
         let refused = |why: String| LogError::Refused {
             what: topic.to_owned(),
             message: format!("its settings cannot be read: {why}"),
@@ -274,32 +336,54 @@ impl TopicAdmin {
             .map_err(|e| refused(e.to_string()))?;
         let resource = described.into_iter().next().ok_or_else(|| refused("no answer".to_owned()))?;
         let resource = resource.map_err(|code| refused(code.to_string()))?;
-        Ok(resource.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default())
+        Ok(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
+    }
+
+    /// Gives a topic of ours the partitions that it lacks.
+    pub fn add_partitions(&self, plan: &TopicPlan) -> Result<(), LogError> {
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+        let wanted = NewPartitions::new(&plan.name, plan.partitions as usize);
+        let refused = |why: String| LogError::Refused {
+            what: plan.name.clone(),
+            message: format!("has fewer partitions than {}, and cannot be given more: {why}", plan.partitions),
+        };
+        let added = self.runtime.block_on(self.client.create_partitions([&wanted], &options));
+        for outcome in added.map_err(|e| refused(e.to_string()))? {
+            outcome.map_err(|(_, code)| refused(code.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a setting other than planned leads to.
+fn consequence(name: &str, found: &BTreeMap<String, String>) -> String {
+    let limit = |name: &str| format!("{name}={}", found.get(name).map_or("?", String::as_str));
+    match name {
+        "message.timestamp.type" => format!(
+            " (then {} and {} judge the producer's clock, and retention too)",
+            limit("message.timestamp.before.max.ms"),
+            limit("message.timestamp.after.max.ms")
+        ),
+        "max.message.bytes" => " (a larger record ends `run`)".to_owned(),
+        "min.compaction.lag.ms" => " (old values stay so long: restoring state reads them all)".to_owned(),
+        _ => String::new(),
     }
 }
 
 /// The settings of a topic that tailburn depends on.
 fn configuration(plan: &TopicPlan) -> Vec<(&'static str, String)> {
-    let mut all = retention(plan.cleanup);
-    if plan.takes_large {
+    let mut all = match plan.cleanup {
+        Cleanup::Compact => vec![("cleanup.policy", "compact".to_owned()), ("min.compaction.lag.ms", "0".to_owned())],
+        Cleanup::Delete { retention_ms } => {
+            let retention = retention_ms.map(|ms| ("retention.ms", ms.to_string()));
+            std::iter::once(("cleanup.policy", "delete".to_owned())).chain(retention).collect()
+        }
+    };
+    if plan.ours.is_some() {
+        all.push(("message.timestamp.type", "LogAppendTime".to_owned()));
         all.push(("max.message.bytes", LARGEST_BYTES.to_string()));
     }
     all
-}
-
-fn retention(cleanup: Cleanup) -> Vec<(&'static str, String)> {
-    match cleanup {
-        Cleanup::Compact => vec![("cleanup.policy", "compact".to_owned())],
-        Cleanup::Delete { retention_ms: None } => vec![("cleanup.policy", "delete".to_owned())],
-        Cleanup::Delete { retention_ms: Some(ms) } => {
-            vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", ms.to_string())]
-        }
-        Cleanup::DeleteAfterWriting { retention_ms } => vec![
-            ("cleanup.policy", "delete".to_owned()),
-            ("retention.ms", retention_ms.to_string()),
-            ("message.timestamp.type", "LogAppendTime".to_owned()),
-        ],
-    }
 }
 
 fn new_topic<'a>(
@@ -319,12 +403,11 @@ fn new_topic<'a>(
 mod tests {
     use super::super::settings::StartFrom;
     use super::*;
-    use std::collections::BTreeMap;
 
     const COUNTS: PartitionCounts = PartitionCounts { input: 3, users: 5, rollup: 2 };
 
-    fn planned(keyed_by_user: bool) -> Vec<(String, u32, Cleanup)> {
-        let settings = KafkaSettings {
+    fn settings(keyed_by_user: bool) -> KafkaSettings {
+        KafkaSettings {
             properties: BTreeMap::new(),
             group_id: "app".to_owned(),
             transactional_id: String::new(),
@@ -332,22 +415,35 @@ mod tests {
             prefix: "p.".to_owned(),
             start_from: StartFrom::Earliest,
             keyed_by_user,
-        };
-        let plans = plan(&settings, COUNTS).into_iter();
+        }
+    }
+
+    fn planned(keyed_by_user: bool) -> Vec<(String, u32, Cleanup)> {
+        let plans = plan(&settings(keyed_by_user), COUNTS).into_iter();
         plans.map(|plan| (plan.name, plan.partitions, plan.cleanup)).skip(Topic::OUTPUTS.len() - 1).collect()
     }
 
     #[test]
     fn a_topic_has_a_partition_per_task() {
-        let week = Cleanup::DeleteAfterWriting { retention_ms: 7 * DAY_MS };
+        let week = Cleanup::Delete { retention_ms: Some(7 * DAY_MS) };
         let expected = [
-            ("p.dead-letters", 3, Cleanup::Delete { retention_ms: None }),
+            ("p.dead-letters", 3, Cleanup::Delete { retention_ms: Some(30 * DAY_MS) }),
             ("p.internal.app.repartition", 5, week),
             ("p.internal.app.partials", 2, week),
             ("p.internal.app.changelog", 7, Cleanup::Compact),
             ("p.internal.app.sources", 1, Cleanup::Compact),
         ];
         assert_eq!(planned(false), expected.map(|(name, count, cleanup)| (name.to_owned(), count, cleanup)));
+    }
+
+    /// Whatever time they are about, retention and the brokers' limits mind when they were written.
+    #[test]
+    fn the_brokers_stamp_the_records_of_all_our_topics() {
+        let settings = settings(false);
+        for plan in plan(&settings, COUNTS) {
+            let stamp = ("message.timestamp.type", "LogAppendTime".to_owned());
+            assert!(configuration(&plan).contains(&stamp), "{}", plan.name);
+        }
     }
 
     #[test]

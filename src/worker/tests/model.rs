@@ -1,7 +1,9 @@
 //! A model of the brokers that outlives its workers: partitions, transactions, a group that a test moves
 //! about by hand, and state directories that stay behind.
 
-use crate::log::{Assignment, Changelog, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream};
+use crate::log::{
+    Assignment, Changelog, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream, TopicId,
+};
 use crate::model::record::{NoHeaders, RecordIn, RecordOut, Topic};
 use crate::state::{Batch, EachRow, MemoryStore, Store, StoreError, Usage};
 use crate::worker::{Stores, TaskId};
@@ -23,6 +25,8 @@ pub struct Durable {
     /// Below these offsets nothing is left.
     pub purged: BTreeMap<Stream, i64>,
     pub changelog_bytes: usize,
+    /// Where they have an id.
+    pub topics: BTreeMap<Stream, TopicId>,
 }
 
 pub type Brokers = Rc<RefCell<Durable>>;
@@ -119,7 +123,8 @@ impl TestLog {
             let next = committed.as_ref().map_or(NextOffset(0), |c| c.next);
             self.next.insert(*stream, next.0);
             let log_start = NextOffset(brokers.purged.get(stream).copied().unwrap_or(0));
-            Assignment { stream: *stream, next, log_start, committed }
+            let topic = brokers.topics.get(stream).copied().unwrap_or_default();
+            Assignment { stream: *stream, topic, name: format!("{stream:?}"), next, log_start, committed }
         });
         let assignments: Vec<Assignment> = assignments.collect();
         self.events.push_back(LogEvent::Assigned(assignments));
@@ -138,6 +143,12 @@ fn hand(each: &mut dyn FnMut(Stream, &RecordIn<'_>), stream: Stream, offset: i64
 
 impl Log for TestLog {
     fn poll(&mut self, _: Duration, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> Result<Vec<LogEvent>, LogError> {
+        let brokers = Rc::clone(&self.brokers);
+        let brokers = brokers.borrow();
+        while let Some(record) = brokers.record(Stream::Sources, self.sources_next) {
+            hand(each, Stream::Sources, self.sources_next, &record);
+            self.sources_next += 1;
+        }
         if let Some(event) = self.events.pop_front() {
             return Ok(vec![event]);
         }
@@ -146,7 +157,6 @@ impl Log for TestLog {
             self.paused.remove(&stream);
         }
         let mut events = Vec::new();
-        let brokers = self.brokers.borrow();
         for (stream, next) in self.next.iter_mut().filter(|(s, _)| !self.paused.contains(s)) {
             let end = brokers.len(*stream).min(*next + self.batch as i64);
             assert!(
@@ -161,10 +171,6 @@ impl Log for TestLog {
                 let event = if self.is_bounded { LogEvent::Finished } else { LogEvent::End };
                 events.push(event(*stream, NextOffset(end)));
             }
-        }
-        while let Some(record) = brokers.record(Stream::Sources, self.sources_next) {
-            hand(each, Stream::Sources, self.sources_next, &record);
-            self.sources_next += 1;
         }
         Ok(events)
     }
