@@ -108,6 +108,7 @@ defaults
   mode http
   log global
   option httplog clf
+  option abortonclose
   retries 0
   timeout connect {TIMEOUT_S}s
   timeout client 10s
@@ -122,7 +123,6 @@ frontend web
   use_backend narrow if {{ path_beg /queue }}
   default_backend app
 backend narrow
-  option abortonclose
   server s 127.0.0.1:{self.backend} maxconn 1
 backend app
   server s 127.0.0.1:{self.backend} maxconn 16

@@ -8,6 +8,7 @@ mod records;
 mod report;
 mod seams;
 mod stages;
+mod together;
 
 pub use report::{Became, Finding, Level, RecordReport, Report, Verdict};
 pub use seams::{Records, Seams, SloStage};
@@ -67,6 +68,7 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     let mut report = stages::check(loaded, seams);
     if let (Some(input), Some((settings, slos))) = (&args.input, &report.ready) {
         let records = (seams.records)(settings, slos, input, args.limit)?;
+        report.together = together::advice(settings, &records);
         report.records = Some(records);
     }
     let mut out = Printer::stdout();

@@ -17,8 +17,11 @@
 //! What a notice needs to know and nobody counts yet is counted where the records pass (statistics of
 //! [`Route`], or of [`UsersTask`]), cheaply and within bounds: this is the hot path.
 
+mod clients;
 mod nothing;
 mod unread;
+
+pub(super) use self::clients::told as of_clients;
 
 use crate::config::{InputFormat, Settings};
 use crate::model::slo::Slo;

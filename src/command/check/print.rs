@@ -21,6 +21,7 @@ pub fn as_text(out: &mut Printer, report: &Report) -> io::Result<()> {
     advice(out, report)?;
     if let Some(records) = &report.records {
         self::records(out, records)?;
+        report.together.iter().try_for_each(|finding| out.notice(&sentence(finding)))?;
     }
     out.flush()
 }
@@ -61,7 +62,8 @@ fn told(out: &mut Printer, findings: &[Finding]) -> io::Result<()> {
 }
 
 fn advice(out: &mut Printer, report: &Report) -> io::Result<()> {
-    let mut advice = report.findings().filter(|f| f.level == Level::Advice).peekable();
+    let stages = report.configuration.iter().chain(report.slos.iter().flatten());
+    let mut advice = stages.filter(|f| f.level == Level::Advice).peekable();
     if advice.peek().is_some() {
         out.heading("3 Advice")?;
     }

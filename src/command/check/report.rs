@@ -79,10 +79,12 @@ pub struct Report {
     /// What records can be judged with, where both stages passed.
     pub ready: Option<(Settings, Vec<Slo>)>,
     pub records: Option<Vec<RecordReport>>,
+    /// What they say together.
+    pub together: Vec<Finding>,
 }
 
 impl Report {
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.configuration.iter().chain(self.slos.iter().flatten())
+        self.configuration.iter().chain(self.slos.iter().flatten()).chain(&self.together)
     }
 }

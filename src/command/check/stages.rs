@@ -41,7 +41,7 @@ pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
         }
         Err(errors) => (errors, None),
     };
-    Report { file: loaded.file, keys_set, configuration, slos: Some(slos), ready, records: None }
+    Report { file: loaded.file, keys_set, configuration, slos: Some(slos), ready, ..Report::default() }
 }
 
 fn finding(level: Level, problem: &Problem, file: Option<&Path>) -> Finding {
