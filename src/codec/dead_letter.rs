@@ -5,7 +5,7 @@
 
 use super::Rejected;
 use crate::model::output::{DeadLetter, Labels};
-use crate::model::record::{RecordIn, RecordOut, Topic};
+use crate::model::record::{Damage, RecordIn, RecordOut, Topic};
 use crate::model::time::Ms;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ pub const TOPIC: &str = "tailburn.topic";
 pub const PARTITION: &str = "tailburn.partition";
 pub const OFFSET: &str = "tailburn.offset";
 /// How long the value was, where it is not all there.
-pub const CUT: &str = "tailburn.cut_from_bytes";
+pub const CUT: &str = Damage::CUT_FROM_BYTES;
 
 /// A value is cut to this: a record that no topic takes would hold everything up.
 const VALUE_MAX_BYTES: usize = 12 << 20;
@@ -61,18 +61,24 @@ pub fn for_kafka(
 
 /// The line of `dead-letters.jsonl`: `topic` is the file's name, the offset the number of the line.
 ///
-/// Keys and headers that are not UTF-8 are written with replacement characters: files have neither.
+/// Headers say what is damaged where that is why ([`Damage`]), else there are none. Keys and headers
+/// that are not UTF-8 are written with replacement characters: files have neither.
 pub fn for_file(record: &RecordIn<'_>, topic: &str, rejected: &Rejected) -> DeadLetter {
     let mut headers = Labels::new();
     record.headers.for_each(&mut |name, value| {
         headers.insert(name.to_owned(), String::from_utf8_lossy(value).into_owned());
     });
+    let kept = &record.value[..record.value.len().min(VALUE_MAX_BYTES)];
+    if kept.len() < record.value.len() {
+        // Where the value was cut before, it says so from what.
+        headers.entry(CUT.to_owned()).or_insert_with(|| record.value.len().to_string());
+    }
     DeadLetter {
         topic: topic.to_owned(),
         partition: record.partition,
         offset: record.offset,
         key: record.key.map(|key| String::from_utf8_lossy(key).into_owned()),
-        value_base64: STANDARD.encode(record.value),
+        value_base64: STANDARD.encode(kept),
         headers,
         reason: rejected.reason.as_str().to_owned(),
     }

@@ -21,7 +21,7 @@ pub mod output;
 mod rfc3339;
 mod tree;
 
-pub use avro::{AvroSchemas, SchemaError};
+pub use avro::{AvroSchemas, FileSchema, SchemaError};
 pub use clf::ClfShape;
 pub use fault::Fault;
 pub use limits::FieldLimits;
@@ -164,8 +164,7 @@ impl Decoder {
     /// The outcome, and what its fields could not take.
     pub fn examine<'a>(&'a self, record: &RecordIn<'a>) -> Result<(Outcome<'a>, Vec<Fault<'a>>), Rejected> {
         let mut gathered = Gathered::new();
-        self.gather(record, &mut gathered)?;
-        gathered.finish(&self.rules(record))?;
+        self.take(record, &mut gathered)?;
         let faults = gathered.take_faults();
         Ok((gathered.into_outcome(), faults))
     }
@@ -179,9 +178,33 @@ impl Decoder {
         take: impl FnOnce(&Outcome<'_>),
     ) -> Result<Vec<Fault<'a>>, Rejected> {
         let mut gathered = Gathered::new();
-        self.gather(record, &mut gathered)?;
-        take(gathered.finish(&self.rules(record))?);
+        take(self.take(record, &mut gathered)?);
         Ok(gathered.take_faults())
+    }
+
+    #[inline]
+    fn take<'a, 'g>(
+        &'a self,
+        record: &RecordIn<'a>,
+        gathered: &'g mut Gathered<'a>,
+    ) -> Result<&'g Outcome<'a>, Rejected> {
+        if let Some(damage) = record.headers.damage() {
+            return Err(Rejected::new(Rejection::NotDecodable, damage.detail.clone()));
+        }
+        let taken = match self.gather(record, gathered) {
+            Ok(()) => gathered.finish(&self.rules(record)),
+            Err(rejected) => Err(rejected),
+        };
+        taken.map_err(|rejected| self.explain(record, rejected))
+    }
+
+    /// Says what a record looks like that is no outcome.
+    #[cold]
+    fn explain(&self, record: &RecordIn<'_>, rejected: Rejected) -> Rejected {
+        match &self.source {
+            Source::Avro(schemas) => avro::explain(record, schemas, rejected),
+            _ => rejected,
+        }
     }
 
     #[inline]
@@ -190,8 +213,8 @@ impl Decoder {
         *into = match (&self.source, self.mapping.is_empty()) {
             (Source::Json, true) => return json::gather(record.value, into, limits),
             (Source::Json, false) => self.mapping.apply(&json::parse_tree(record.value)?, limits),
-            (Source::Avro(schemas), true) => avro::gather(record.value, schemas, limits)?,
-            (Source::Avro(schemas), false) => self.mapping.apply(&avro::parse_tree(record.value, schemas)?, limits),
+            (Source::Avro(schemas), true) => avro::gather(record, schemas, limits)?,
+            (Source::Avro(schemas), false) => self.mapping.apply(&avro::parse_tree(record, schemas)?, limits),
             (Source::Clf(shape), _) => clf::gather(record.value, *shape, limits)?,
         };
         Ok(())

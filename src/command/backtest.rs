@@ -43,8 +43,8 @@ impl FileFormat {
 
 /// Evaluate SLOs over recorded traffic, without Kafka
 ///
-/// The n-th --input is partition n; .gz and .zst are read as they are, `-` is standard input. The
-/// result is what `run` would have published about the same partitions, byte for byte.
+/// The n-th --input is partition n; what is packed with gzip, zstd, bzip2, xz or snappy is read as
+/// it is, `-` is standard input. The result is what `run` would have published about the same partitions, byte for byte.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -85,6 +85,7 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let plain = matches!(ids, UserIds::Plain);
     let tasks = assemble::tasks(&settings, &slos, inputs, ids, OutputFormat::Json)?;
 
+    let notes: Vec<_> = files.iter().map(InputFile::notes).collect();
     let source = |(i, file)| -> Box<dyn Source> { Box::new(FileSource::new(file, i as u32)) };
     let sources = files.into_iter().enumerate().map(source).collect();
     let names = args.inputs.iter().enumerate().map(|(i, path)| source_name(path, i as u32)).collect();
@@ -96,7 +97,7 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     process(&mut worker, &mut tally, global.voice().shows_progress())?;
     let inputs: Vec<String> = args.inputs.iter().map(|path| path.display().to_string()).collect();
     let (route, users) = (&worker.route, &worker.users);
-    let facts = Facts { settings: &settings, format, inputs: &inputs, slos: &slos, route, users };
+    let facts = Facts { settings: &settings, format, inputs: &inputs, files: &notes, slos: &slos, route, users };
     let summary = Summary { facts, tally: &tally, out: &args.out, plain }.to_string();
     worker.log.into_sink().finish()?;
     global.voice().say(&summary);

@@ -48,15 +48,17 @@ pub fn of_records(input: &Input) -> Result<Decoder, DecoderError> {
     decoder(input, input.format, Some(input.max_future_skew_ms))
 }
 
-/// A decoder for records of files: none of them is in the future. Container files bring their schemas.
+/// A decoder for records of files: none of them is in the future. Container files bring their schemas;
+/// the n-th file is partition n.
 pub fn of_files(input: &Input, format: InputFormat, files: &[InputFile]) -> Result<Decoder, DecoderError> {
     let mut settings = settings(input, format, None)?;
-    for schema in files.iter().filter_map(InputFile::schema) {
+    for (partition, file) in (0..).zip(files) {
+        let Some(schema) = file.schema() else { continue };
         let schemas = match &mut settings.avro_schemas {
             Some(schemas) => schemas,
             none => none.insert(AvroSchemas::of_record_schema()?),
         };
-        schemas.add_single_object(schema)?;
+        schemas.add_file(partition, schema.clone());
     }
     Ok(Decoder::new(settings)?)
 }
@@ -81,11 +83,7 @@ fn settings(
 ) -> Result<InputSettings, DecoderError> {
     let mapping: Mapping = serde_json::from_value(input.mapping.clone()).map_err(DecoderError::Mapping)?;
     // A file is the schema of raw records; a directory holds the schemas that framed records name.
-    let avro_schemas = match &input.avro_schema {
-        Some(path) if path.is_dir() => Some(AvroSchemas::open(None, Some(path))?),
-        Some(path) => Some(AvroSchemas::open(Some(path), None)?),
-        None => None,
-    };
+    let avro_schemas = input.avro_schema.as_deref().map(AvroSchemas::open).transpose()?;
     Ok(InputSettings {
         format: codec_format(format),
         clf_shape: match input.clf_shape {

@@ -1,9 +1,9 @@
 //! Files as a log: input partitions read line by line, and JSON lines for what leaves.
 
-use crate::codec::files::InputFile;
+use crate::codec::files::{FileRecord, InputFile};
 use crate::log::LogError;
 use crate::log::embedded::{Sink, Source, SourceState};
-use crate::model::record::{NoHeaders, RecordIn, RecordOut, Topic};
+use crate::model::record::{Headers, NoHeaders, RecordIn, RecordOut, Topic};
 use crate::model::time::Ms;
 use anyhow::Context as _;
 use std::fs::{self, File};
@@ -26,20 +26,22 @@ impl Source for FileSource {
     fn read(&mut self, max: usize, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<SourceState, LogError> {
         for _ in 0..max {
             match self.file.next_record() {
-                Ok(Some(line)) => each(&RecordIn {
-                    partition: self.partition,
-                    offset: line.number,
-                    key: None,
-                    value: line.bytes,
-                    timestamp_ms: None,
-                    headers: &NoHeaders,
-                }),
+                Ok(Some(record)) => each(&of_file(&record, self.partition)),
                 Ok(None) => return Ok(SourceState::Finished),
                 Err(e) => return Err(LogError::Broken(e.to_string())),
             }
         }
         Ok(SourceState::More)
     }
+}
+
+/// A record of a file as one of the log.
+pub fn of_file<'a>(record: &FileRecord<'a>, partition: u32) -> RecordIn<'a> {
+    let headers: &dyn Headers = match record.damage {
+        Some(damage) => damage,
+        None => &NoHeaders,
+    };
+    RecordIn { partition, offset: record.number, key: None, value: record.bytes, timestamp_ms: None, headers }
 }
 
 /// The topics that a backtest writes, a file each.

@@ -18,11 +18,13 @@
 //! [`Route`], or of [`UsersTask`]), cheaply and within bounds: this is the hot path.
 
 mod clients;
+mod files;
 mod nothing;
 mod unread;
 
 pub(super) use self::clients::told as of_clients;
 
+use crate::codec::files::FileNotes;
 use crate::config::{InputFormat, Settings};
 use crate::model::slo::Slo;
 use crate::pipeline::route::Route;
@@ -34,6 +36,8 @@ pub struct Facts<'a> {
     pub format: InputFormat,
     /// What was read, by input partition, as the command line named it.
     pub inputs: &'a [String],
+    /// What was noted of the files while they were read.
+    pub files: &'a [FileNotes],
     pub slos: &'a [Slo],
     /// What became of the records on the way in.
     pub route: &'a Route,
@@ -44,7 +48,7 @@ pub struct Facts<'a> {
 type Notice = fn(&Facts<'_>) -> Vec<String>;
 
 /// All of them, in the order in which they are said.
-const ALL: &[Notice] = &[unread::notices, nothing::notices];
+const ALL: &[Notice] = &[unread::notices, files::notices, nothing::notices];
 
 /// What is to be said of an input.
 pub fn about(facts: &Facts<'_>) -> Vec<String> {

@@ -5,6 +5,11 @@ use super::time::Ms;
 /// Headers of a record, looked at only where they are needed (dead letters, schema ids).
 pub trait Headers {
     fn for_each(&self, each: &mut dyn FnMut(&str, &[u8]));
+
+    /// Why the value is no record at all, where the reader of a file knows it.
+    fn damage(&self) -> Option<&Damage> {
+        None
+    }
 }
 
 /// No headers: files have none.
@@ -12,6 +17,44 @@ pub struct NoHeaders;
 
 impl Headers for NoHeaders {
     fn for_each(&self, _each: &mut dyn FnMut(&str, &[u8])) {}
+}
+
+/// What the reader of a file could not hand over as records: the value is what is left of them.
+///
+/// It takes the place of headers, so that the dead letter says the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// For people: what is wrong, and where.
+    pub detail: String,
+    /// How many records the value stands for.
+    pub records: u64,
+    /// The block of a container file, from 1.
+    pub block: Option<u64>,
+    /// How long the whole was, where the value is only its beginning.
+    pub cut_from_bytes: Option<u64>,
+}
+
+impl Damage {
+    pub const DETAIL: &str = "tailburn.detail";
+    pub const RECORDS: &str = "tailburn.records";
+    pub const BLOCK: &str = "tailburn.block";
+    pub const CUT_FROM_BYTES: &str = "tailburn.cut_from_bytes";
+}
+
+impl Headers for Damage {
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        each(Damage::DETAIL, self.detail.as_bytes());
+        each(Damage::RECORDS, self.records.to_string().as_bytes());
+        for (name, number) in [(Damage::BLOCK, self.block), (Damage::CUT_FROM_BYTES, self.cut_from_bytes)] {
+            if let Some(number) = number {
+                each(name, number.to_string().as_bytes());
+            }
+        }
+    }
+
+    fn damage(&self) -> Option<&Damage> {
+        Some(self)
+    }
 }
 
 /// A record that was read: borrowed bytes, its partition, its offset and the log's own timestamp.

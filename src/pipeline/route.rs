@@ -32,11 +32,13 @@ pub struct Route {
     form: DeadLetterForm,
     /// What was odd about the records so far.
     pub stats: InputStats,
+    /// Records that have no dead letter of their own: they are lost in the one of a damaged block.
+    pub records_lost: u64,
 }
 
 impl Route {
     pub fn new(decoder: Decoder, sources: Vec<SourceName>, form: DeadLetterForm) -> Route {
-        Route { decoder, sources, form, stats: InputStats::default() }
+        Route { decoder, sources, form, stats: InputStats::default(), records_lost: 0 }
     }
 
     /// Takes one record of an input partition: an outcome for `each`, or a dead letter.
@@ -57,6 +59,9 @@ impl Route {
     fn dead_letter(&mut self, source: u32, record: &RecordIn<'_>, rejected: &Rejected) -> RecordOut {
         let name = name_of(&self.sources, source);
         self.stats.dead_letter(&name, record.offset, rejected);
+        if let Some(damage) = record.headers.damage() {
+            self.records_lost = self.records_lost.saturating_add(damage.records.saturating_sub(1));
+        }
         let record = RecordIn { partition: name.partition, ..*record };
         match self.form {
             DeadLetterForm::Record { partitions } => {

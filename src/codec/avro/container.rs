@@ -3,39 +3,39 @@
 //! Blocks are cut into data along the writer's schema, and nothing is built from them: a datum is
 //! handed over in Avro's single-object encoding, which names its schema, so that it is decoded (or
 //! becomes a dead letter) like a record of any other source. A datum that cannot be read hides where
-//! the next one begins: the rest of its block is handed over as one record.
+//! the next one begins: the rest of its block is handed over as one, with the number of records in it.
+//! Files that were joined are read one behind the other.
 
-use super::plan::Plan;
-use super::{datum_len, schemas};
-use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::types::Value;
-use apache_avro::{Codec, DeflateSettings, Schema};
+use super::compression::{BLOCK_BYTES_MAX, Compression};
+use super::datum_len;
+use super::schemas::FileSchema;
+use crate::model::record::Damage;
 use std::io::{self, BufRead, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(in crate::codec) const MAGIC: [u8; 4] = *b"Obj\x01";
-/// The largest block, as it stands in the file and unpacked.
-const BLOCK_BYTES_MAX: u64 = 256 << 20;
 const SYNC_BYTES: usize = 16;
+/// A header holds a schema; one of this size is none.
+const HEADER_BYTES_MAX: u64 = 64 << 20;
 
 /// A container file behind its magic bytes.
 pub(in crate::codec) struct Container {
     input: Box<dyn BufRead + Send>,
-    schema: String,
-    plan: Plan,
-    compression: Compression,
-    sync: [u8; SYNC_BYTES],
+    header: Header,
+    /// Blocks that were begun.
+    blocks: u64,
     block: Block,
     /// The single-object header, and the datum that is handed over.
     record: Vec<u8>,
-    header_bytes: usize,
+    damage: Option<Damage>,
     next_number: i64,
+    joined: Joined,
 }
 
-#[derive(Clone, Copy)]
-enum Compression {
-    Null,
-    Deflate,
-    Zstandard,
+struct Header {
+    schema: FileSchema,
+    compression: Compression,
+    sync: [u8; SYNC_BYTES],
 }
 
 /// The block being read.
@@ -43,123 +43,238 @@ enum Compression {
 struct Block {
     bytes: Vec<u8>,
     at: usize,
-    data_left: i64,
+    data: u64,
+    data_left: u64,
+    /// Why its bytes are no data.
+    broken: Option<String>,
 }
+
+/// Files that turned out to be joined to the first, with where the second begins: read by whoever asked
+/// before, while the file itself is read elsewhere.
+#[derive(Clone, Debug, Default)]
+pub(in crate::codec) struct Joined(Arc<Mutex<(u64, String)>>);
+
+impl Joined {
+    fn note(&self, blocks: u64, records: i64) {
+        let mut joined = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if joined.0 == 0 {
+            joined.1 = format!("the second begins behind block {blocks}, {records} records");
+        }
+        joined.0 += 1;
+    }
+
+    /// For people; `None` where nothing was joined so far.
+    pub fn notice(&self) -> Option<String> {
+        let joined = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (more, second) = &*joined;
+        (*more > 0).then(|| format!("{} Avro files were joined ({second}), and all are read", more + 1))
+    }
+}
+
+/// A record of a file.
+pub(in crate::codec) type Next<'a> = (i64, &'a [u8], Option<&'a Damage>);
 
 impl Container {
     /// Reads the header; the magic bytes are read already.
     pub fn open(mut input: Box<dyn BufRead + Send>) -> io::Result<Container> {
-        let (schema, compression) = read_metadata(&mut input)?;
-        let mut sync = [0; SYNC_BYTES];
-        input.read_exact(&mut sync)?;
-        let parsed = schemas::parse(&schema).map_err(invalid)?;
-        let plan = Plan::compile(&parsed).map_err(invalid)?;
-        let record = schemas::single_object_header(&parsed).to_vec();
-        let header_bytes = record.len();
-        let block = Block::default();
-        Ok(Container { input, schema, plan, compression, sync, block, record, header_bytes, next_number: 0 })
+        let header = read_header(&mut input)?;
+        let record = header.schema.header.to_vec();
+        let (block, damage, joined) = (Block::default(), None, Joined::default());
+        Ok(Container { input, header, blocks: 0, block, record, damage, next_number: 0, joined })
     }
 
-    /// The writer's schema (JSON), which [`super::AvroSchemas`] has to know.
-    pub fn schema(&self) -> &str {
-        &self.schema
+    /// The writer's schema, which [`super::AvroSchemas`] has to know.
+    pub fn schema(&self) -> &FileSchema {
+        &self.header.schema
+    }
+
+    /// What will be known of files that were joined, whoever reads this one.
+    pub fn joined(&self) -> Joined {
+        self.joined.clone()
     }
 
     /// The next record and its number; `None` at the end of the file.
-    pub fn next_record(&mut self) -> io::Result<Option<(i64, &[u8])>> {
+    pub fn next_record(&mut self) -> io::Result<Option<Next<'_>>> {
         while self.block.data_left == 0 {
             if !self.read_block()? {
                 return Ok(None);
             }
         }
-        let rest = &self.block.bytes[self.block.at..];
-        let number = self.next_number;
-        let (len, data) = match datum_len(&self.plan, rest) {
-            // A datum of no bytes could be repeated without end; no outcome is one.
-            Some(len) if len > 0 => (len, 1),
-            _ => (rest.len(), self.block.data_left),
+        let block = &mut self.block;
+        let rest = &block.bytes[block.at..];
+        let (len, data) = match cut(&self.header.schema, block, rest) {
+            Ok(len) => {
+                self.damage = None;
+                (len, 1)
+            }
+            Err(problem) => {
+                self.damage = Some(damage(block, self.blocks, &problem));
+                (rest.len(), block.data_left)
+            }
         };
-        self.record.truncate(self.header_bytes);
+        self.record.truncate(self.header.schema.header.len());
         self.record.extend_from_slice(&rest[..len]);
-        self.block.at += len;
-        self.block.data_left -= data;
-        self.next_number += data;
-        Ok(Some((number, &self.record)))
+        block.at += len;
+        block.data_left -= data;
+        let number = self.next_number;
+        self.next_number = number.saturating_add(i64::try_from(data).unwrap_or(i64::MAX));
+        Ok(Some((number, &self.record, self.damage.as_ref())))
     }
 
+    /// Reads the next block; false at the end of the file.
     fn read_block(&mut self) -> io::Result<bool> {
-        if self.input.fill_buf()?.is_empty() {
-            return Ok(false);
+        loop {
+            let next = self.input.fill_buf()?.first().copied();
+            match next {
+                None => return Ok(false),
+                // No block begins so: its number of records would be negative.
+                Some(b'O') if self.read_joined_file()? => continue,
+                _ => break,
+            }
         }
-        let (data_left, size) = (read_long(&mut self.input)?, read_long(&mut self.input)?);
-        let size = u64::try_from(size).ok().filter(|size| *size <= BLOCK_BYTES_MAX && data_left >= 0);
-        let size = size.ok_or_else(|| invalid("a block of an impossible size"))?;
+        self.blocks += 1;
+        let head = read_long(&mut self.input).and_then(|data| Ok((data, read_long(&mut self.input)?)));
+        let (data, size) = head.map_err(|e| self.broken(&format!("it ends, or is no block ({e})")))?;
+        let fits = (u64::try_from(data), u64::try_from(size).ok().filter(|size| *size <= BLOCK_BYTES_MAX));
+        let (Ok(data), Some(size)) = fits else {
+            return Err(self.broken(&format!("it says that it has {data} records in {size} bytes")));
+        };
         let mut bytes = Vec::new();
-        self.input.by_ref().take(size).read_to_end(&mut bytes)?;
+        let read = self.input.by_ref().take(size).read_to_end(&mut bytes)?;
         let mut sync = [0; SYNC_BYTES];
-        self.input.read_exact(&mut sync)?;
-        if bytes.len() as u64 != size || sync != self.sync {
-            return Err(invalid("a block does not end where it says"));
+        let is_whole = read as u64 == size && self.input.read_exact(&mut sync).is_ok();
+        if !is_whole {
+            let problem = format!(
+                "the file ends in the middle of it: of {data} records in {size} bytes {read} bytes are there; the file \
+                 was cut off, or is still being written"
+            );
+            return Err(self.broken(&problem));
         }
-        self.block = Block { bytes: self.compression.unpack(bytes)?, at: 0, data_left };
+        if sync != self.header.sync {
+            return Err(
+                self.broken("it does not end with the file's own marker: the file is damaged before this place")
+            );
+        }
+        self.block = match self.header.compression.unpack(bytes) {
+            Ok(bytes) if data == 0 && !bytes.is_empty() => {
+                let broken = Some(format!("it says that it has no records, and has {} bytes", bytes.len()));
+                Block { bytes, at: 0, data: 1, data_left: 1, broken }
+            }
+            Ok(bytes) => Block { bytes, at: 0, data, data_left: data, broken: None },
+            Err(problem) => Block { broken: Some(problem), data, data_left: data, ..Block::default() },
+        };
         Ok(true)
     }
+
+    /// Reads the header of a file that was joined to this one behind the last block.
+    fn read_joined_file(&mut self) -> io::Result<bool> {
+        let mut magic = [0; 4];
+        if self.input.read_exact(&mut magic).is_err() || magic != MAGIC {
+            return Err(self.broken("what is there is no block"));
+        }
+        let joined = read_header(&mut self.input)
+            .map_err(|e| self.broken(&format!("another file was joined to this one, and cannot be read: {e}")))?;
+        let (blocks, records) = (self.blocks, self.next_number);
+        if !joined.schema.is_same_as(&self.header.schema) {
+            return Err(invalid(format!(
+                "two files were joined behind block {blocks} ({records} records), and the second has another schema: \
+                 give each as an --input of its own"
+            )));
+        }
+        self.header = joined;
+        self.joined.note(blocks, records);
+        Ok(true)
+    }
+
+    fn broken(&self, problem: &str) -> io::Error {
+        invalid(format!("block {}: {problem}", self.blocks.max(1)))
+    }
 }
 
-impl Compression {
-    fn unpack(self, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-        match self {
-            Compression::Null => Ok(bytes),
-            Compression::Deflate => {
-                Codec::Deflate(DeflateSettings::default()).decompress(&mut bytes).map_err(invalid)?;
-                Ok(bytes)
-            }
-            Compression::Zstandard => {
-                let mut unpacked = Vec::new();
-                zstd::stream::read::Decoder::new(&*bytes)?.take(BLOCK_BYTES_MAX + 1).read_to_end(&mut unpacked)?;
-                if unpacked.len() as u64 > BLOCK_BYTES_MAX {
-                    return Err(invalid("a block unpacks to more than 256 MiB"));
-                }
-                Ok(unpacked)
-            }
+/// How long the next datum of a block is, or why the rest of the block cannot be read.
+fn cut(schema: &FileSchema, block: &Block, rest: &[u8]) -> Result<usize, String> {
+    if let Some(problem) = &block.broken {
+        return Err(problem.clone());
+    }
+    match datum_len(&schema.plan, rest) {
+        // A datum of no bytes could be repeated without end; no outcome is one.
+        Ok(0) => Err("its records have no bytes".to_owned()),
+        // The count is what the writer knew: where bytes are left, a length before was wrong.
+        Ok(len) if block.data_left == 1 && len < rest.len() => {
+            Err(format!("{} bytes are left behind its last record", rest.len() - len))
+        }
+        Ok(len) => Ok(len),
+        Err((malformed, at)) => {
+            Err(format!("in the next one {} at byte {} of the unpacked block", malformed.0, block.at + at))
         }
     }
 }
 
-/// The writer's schema and the compression.
-fn read_metadata(input: &mut impl Read) -> io::Result<(String, Compression)> {
-    let Value::Map(mut metadata) = read_datum(&Schema::map(Schema::Bytes).build(), input)? else {
-        return Err(invalid("the file's header is no map"));
-    };
-    let mut take = |name| match metadata.remove(name) {
-        Some(Value::Bytes(bytes)) => String::from_utf8(bytes).map(Some).map_err(invalid),
-        _ => Ok(None),
-    };
-    let schema = take("avro.schema")?.ok_or_else(|| invalid("the file's header has no schema"))?;
-    let compression = match take("avro.codec")?.as_deref() {
-        None | Some("null") => Compression::Null,
-        Some("deflate") => Compression::Deflate,
-        Some("zstandard") => Compression::Zstandard,
-        Some(other) => {
-            let problem = format!("the file is packed with `{other}`: write it with null, deflate or zstandard");
-            return Err(invalid(problem));
-        }
-    };
-    Ok((schema, compression))
+fn damage(block: &Block, number: u64, problem: &str) -> Damage {
+    let Block { data, data_left, .. } = *block;
+    let read = data - data_left;
+    let detail =
+        format!("block {number} of the file: {read} of its {data} records were read, {data_left} are lost: {problem}");
+    Damage { detail, records: data_left, block: Some(number), cut_from_bytes: None }
 }
 
+/// The writer's schema, the compression and the marker between blocks.
+fn read_header(input: &mut impl BufRead) -> io::Result<Header> {
+    let mut limited = input.take(HEADER_BYTES_MAX);
+    let (mut schema, mut codec) = (None, None);
+    let ends = |_| invalid("its header is not whole");
+    loop {
+        let count = read_long(&mut limited).map_err(ends)?;
+        if count == 0 {
+            break;
+        }
+        if count < 0 {
+            read_long(&mut limited).map_err(ends)?;
+        }
+        for _ in 0..count.unsigned_abs() {
+            let name = read_bytes(&mut limited).map_err(ends)?;
+            let value = read_bytes(&mut limited).map_err(ends)?;
+            match name.as_slice() {
+                b"avro.schema" => schema = Some(value),
+                b"avro.codec" => codec = Some(value),
+                _ => {}
+            }
+        }
+    }
+    let mut sync = [0; SYNC_BYTES];
+    limited.read_exact(&mut sync).map_err(ends)?;
+    let schema = schema.ok_or_else(|| invalid("its header has no schema (avro.schema)"))?;
+    let schema = FileSchema::parse(&String::from_utf8_lossy(&schema)).map_err(|e| invalid(e.to_string()))?;
+    let codec = codec.map_or_else(|| "null".to_owned(), |codec| String::from_utf8_lossy(&codec).into_owned());
+    let compression = Compression::by_name(&codec).ok_or_else(|| {
+        invalid(format!(
+            "its blocks are packed with `{codec}`: write it with null, deflate, snappy, zstandard, bzip2 or xz"
+        ))
+    })?;
+    Ok(Header { schema, compression, sync })
+}
+
+/// A zigzag variable-length integer of at most 64 bits.
 fn read_long(input: &mut impl Read) -> io::Result<i64> {
-    match read_datum(&Schema::Long, input)? {
-        Value::Long(n) => Ok(n),
-        _ => Err(invalid("a block without its size")),
+    let mut n = 0u64;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        input.read_exact(&mut byte).map_err(|_| invalid("a number is missing"))?;
+        n |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] < 0x80 {
+            return Ok((n >> 1) as i64 ^ -((n & 1) as i64));
+        }
     }
+    Err(invalid("a number of more than 64 bits"))
 }
 
-fn read_datum(schema: &Schema, input: &mut impl Read) -> io::Result<Value> {
-    let reader = GenericDatumReader::builder(schema).build().map_err(invalid)?;
-    reader.read_value(input).map_err(invalid)
+fn read_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let len = u64::try_from(read_long(input)?).map_err(|_| invalid("a negative length"))?;
+    let mut bytes = Vec::new();
+    let read = input.take(len).read_to_end(&mut bytes)?;
+    if read as u64 == len { Ok(bytes) } else { Err(invalid("a text ends too early")) }
 }
 
-fn invalid(problem: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem.to_string())
+fn invalid(problem: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem.into())
 }

@@ -5,9 +5,7 @@
 
 use super::super::field::Field;
 use super::schemas::SchemaError;
-use apache_avro::Schema;
-use apache_avro::schema::{InnerDecimalSchema, Name, NamespaceRef, UuidSchema};
-use hashbrown::HashMap;
+use serde_json::Value as Json;
 
 /// A type's number in its plan.
 pub(super) type TypeId = usize;
@@ -20,16 +18,28 @@ pub(super) enum Kind {
     Long,
     Float,
     Double,
+    /// Bytes, which a text field takes as text.
     Bytes,
     Text,
     Fixed(usize),
+    /// A uuid on a fixed of 16 bytes.
+    Uuid,
+    /// An unscaled number, on bytes or on a fixed of this size, and its digits behind the point.
+    Decimal {
+        size: Option<usize>,
+        scale: u32,
+    },
     Enum(Vec<String>),
     TimeMillis,
     TimeMicros,
     TimeNanos,
-    /// A time of no known zone: a long that is no moment.
-    LocalTime,
-    Array(TypeId),
+    /// A whole number that Avro calls so, and that is no moment: a date, a local time.
+    NoMoment(&'static str),
+    Array {
+        of: TypeId,
+        /// The items are records of `key` and `value`: a map, as writers without maps have it.
+        is_map: bool,
+    },
     Map(TypeId),
     Union(Vec<TypeId>),
     Record(Vec<RecordField>),
@@ -52,11 +62,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Compiles a schema whose records can be outcomes: a record, or a union with one.
-    pub(super) fn compile(schema: &Schema) -> Result<Plan, SchemaError> {
-        let mut compiler = Compiler { kinds: Vec::new(), named: HashMap::new() };
-        let root = compiler.add(schema, None)?;
-        let mut kinds = compiler.kinds;
+    /// The types of a schema (JSON) whose records can be outcomes: a record, or a union with one.
+    pub(super) fn new(schema: &Json, mut kinds: Vec<Kind>, root: TypeId) -> Result<Plan, SchemaError> {
         let records = match &kinds[root] {
             Kind::Record(_) => vec![root],
             Kind::Union(branches) => branches.clone(),
@@ -69,7 +76,11 @@ impl Plan {
                 any = true;
             }
         }
-        let name = schema.name().map_or_else(|| "(a union)".to_owned(), |name| name.fullname(None));
+        let name = match schema.get("name").and_then(Json::as_str) {
+            Some("") => "(a record without a name)".to_owned(),
+            Some(name) => name.to_owned(),
+            None => "(a union)".to_owned(),
+        };
         if any { Ok(Plan { name, kinds, root }) } else { Err(SchemaError::NoRecord) }
     }
 
@@ -87,78 +98,64 @@ impl Plan {
         self.root
     }
 
+    /// How many types there are.
+    pub(super) fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
     #[inline]
     pub(super) fn kind(&self, id: TypeId) -> &Kind {
         &self.kinds[id]
     }
 }
 
-struct Compiler {
-    kinds: Vec<Kind>,
-    /// Only looked up, never iterated.
-    named: HashMap<Name, TypeId>,
-}
-
-impl Compiler {
-    fn add(&mut self, schema: &Schema, namespace: NamespaceRef<'_>) -> Result<TypeId, SchemaError> {
-        if let Schema::Ref { name } = schema {
-            let full = name.fully_qualified_name(namespace);
-            return self.named.get(full.as_ref()).copied().ok_or_else(|| SchemaError::UnknownName(full.to_string()));
+impl Kind {
+    /// What a writer would call it.
+    pub fn describe(&self) -> String {
+        match self {
+            Kind::Null => "null".to_owned(),
+            Kind::Boolean => "a boolean".to_owned(),
+            Kind::Int => "an int".to_owned(),
+            Kind::Long => "a long".to_owned(),
+            Kind::Float => "a float".to_owned(),
+            Kind::Double => "a double".to_owned(),
+            Kind::Bytes => "bytes".to_owned(),
+            Kind::Text => "a string".to_owned(),
+            Kind::Fixed(size) => format!("a fixed of {size} bytes"),
+            Kind::Uuid => "a uuid".to_owned(),
+            Kind::Decimal { scale, .. } => format!("a decimal with {scale} digits behind the point"),
+            Kind::Enum(_) => "an enum".to_owned(),
+            Kind::TimeMillis => "a timestamp-millis".to_owned(),
+            Kind::TimeMicros => "a timestamp-micros".to_owned(),
+            Kind::TimeNanos => "a timestamp-nanos".to_owned(),
+            Kind::NoMoment(logical) => format!("a {logical}"),
+            Kind::Array { .. } => "an array".to_owned(),
+            Kind::Map(_) => "a map".to_owned(),
+            Kind::Union(_) => "a union".to_owned(),
+            Kind::Record(_) => "a record".to_owned(),
         }
-        // The number is taken before the inside is compiled, which may refer to it.
-        let id = self.kinds.len();
-        self.kinds.push(Kind::Null);
-        let mut namespace = namespace.map(str::to_owned);
-        if let Some(name) = schema.name() {
-            let full = name.fully_qualified_name(namespace.as_deref()).into_owned();
-            namespace = full.namespace().map(str::to_owned);
-            self.named.insert(full, id);
-        }
-        self.kinds[id] = self.kind(schema, namespace.as_deref())?;
-        Ok(id)
     }
 
-    fn kind(&mut self, schema: &Schema, namespace: NamespaceRef<'_>) -> Result<Kind, SchemaError> {
-        Ok(match schema {
-            Schema::Null => Kind::Null,
-            Schema::Boolean => Kind::Boolean,
-            Schema::Int => Kind::Int,
-            Schema::Long => Kind::Long,
-            Schema::Float => Kind::Float,
-            Schema::Double => Kind::Double,
-            Schema::String | Schema::Uuid(UuidSchema::String) => Kind::Text,
-            Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Kind::Bytes,
-            Schema::Fixed(fixed) | Schema::Duration(fixed) | Schema::Uuid(UuidSchema::Fixed(fixed)) => {
-                Kind::Fixed(fixed.size)
-            }
-            Schema::Decimal(decimal) => match &decimal.inner {
-                InnerDecimalSchema::Bytes => Kind::Bytes,
-                InnerDecimalSchema::Fixed(fixed) => Kind::Fixed(fixed.size),
-            },
-            Schema::Enum(symbols) => Kind::Enum(symbols.symbols.clone()),
-            Schema::TimestampMillis => Kind::TimeMillis,
-            Schema::TimestampMicros => Kind::TimeMicros,
-            Schema::TimestampNanos => Kind::TimeNanos,
-            Schema::Date
-            | Schema::TimeMillis
-            | Schema::TimeMicros
-            | Schema::LocalTimestampMillis
-            | Schema::LocalTimestampMicros
-            | Schema::LocalTimestampNanos => Kind::LocalTime,
-            Schema::Array(array) => Kind::Array(self.add(&array.items, namespace)?),
-            Schema::Map(map) => Kind::Map(self.add(&map.types, namespace)?),
-            Schema::Union(union) => {
-                let branches = union.variants().iter().map(|branch| self.add(branch, namespace));
-                Kind::Union(branches.collect::<Result<_, _>>()?)
-            }
-            Schema::Record(record) => {
-                let fields = record.fields.iter().map(|field| {
-                    let kind = self.add(&field.schema, namespace)?;
-                    Ok(RecordField { name: field.name.clone(), known: None, kind })
-                });
-                Kind::Record(fields.collect::<Result<_, SchemaError>>()?)
-            }
-            Schema::Ref { name } => return Err(SchemaError::UnknownName(name.fullname(None))),
-        })
+    /// Why this is no time, and what to write; `None` where `timestamp` takes it.
+    pub fn no_time(&self) -> Option<String> {
+        let why = match self {
+            Kind::Null
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Int
+            | Kind::Long
+            | Kind::TimeMillis
+            | Kind::TimeMicros
+            | Kind::TimeNanos => return None,
+            Kind::NoMoment(logical) if logical.starts_with("local-") => ": a time without a zone",
+            Kind::Float => ", too coarse for a time: it is off by up to a minute",
+            Kind::Double | Kind::Decimal { .. } => ", and nothing says whether it counts seconds",
+            _ => "",
+        };
+        let what = self.describe();
+        Some(format!(
+            "`timestamp` is {what}{why}; write it as a long of logicalType timestamp-millis, -micros or -nanos (UTC), \
+             or as a plain long of epoch milliseconds"
+        ))
     }
 }

@@ -1,5 +1,7 @@
 //! The primitive values of Avro's binary encoding. No read goes past the bytes, and none allocates.
 
+use std::borrow::Cow;
+
 /// What is wrong with a datum, at the place where the reader stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub &'static str);
@@ -57,19 +59,14 @@ impl<'a> Reader<'a> {
         Err(Malformed("an integer of more than 64 bits"))
     }
 
+    /// `None`: neither true nor false.
     #[inline]
-    pub fn int(&mut self) -> Result<i64, Malformed> {
-        let n = self.long()?;
-        if i32::try_from(n).is_ok() { Ok(n) } else { Err(Malformed("an int of more than 32 bits")) }
-    }
-
-    #[inline]
-    pub fn boolean(&mut self) -> Result<bool, Malformed> {
-        match self.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Malformed("a boolean that is neither")),
-        }
+    pub fn boolean(&mut self) -> Result<Option<bool>, Malformed> {
+        Ok(match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        })
     }
 
     pub fn float(&mut self) -> Result<f32, Malformed> {
@@ -89,15 +86,17 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
+    /// A text; what is not UTF-8 in it becomes U+FFFD.
     #[inline]
-    pub fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let bytes = self.bytes()?;
-        std::str::from_utf8(bytes).map_err(|_| Malformed("a text that is not UTF-8"))
+        Ok(std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed))
     }
 
-    pub fn symbol<'s>(&mut self, symbols: &'s [String]) -> Result<&'s str, Malformed> {
+    /// A symbol of an enum; `None` where there is none of that number.
+    pub fn symbol<'s>(&mut self, symbols: &'s [String]) -> Result<Option<&'s str>, Malformed> {
         let at = usize::try_from(self.long()?).ok();
-        at.and_then(|at| symbols.get(at)).map(String::as_str).ok_or(Malformed("an enum has no such symbol"))
+        Ok(at.and_then(|at| symbols.get(at)).map(String::as_str))
     }
 
     /// How many items the next block of an array or a map has; 0 ends it.

@@ -1,146 +1,259 @@
 //! Which schema a record was written with.
 //!
-//! A record that begins with the marker and a known fingerprint of Avro's single-object encoding has
-//! that schema (records of container files are handed over so). Where a directory of writers' schemas
-//! is configured, `0x00` and four bytes are the number of a schema (Confluent's framing) and `7.avsc`
-//! is number 7. Everything else is a raw datum of the configured schema, or of the schema of record.
+//! A header that names a schema decides, then what stands in front of the datum ([`framing`]), where a
+//! directory of schemas is configured or the fingerprint is known. Everything else is a raw datum of
+//! the configured schema, or of the schema of record. Records of a container file come with the
+//! fingerprint of the file's schema, and the file decides what that means: two files may have schemas
+//! of one fingerprint that differ in the unit of a time.
 
 use super::super::Rejected;
 use super::SCHEMA_OF_RECORD;
+use super::compile::{self, Compiled};
+use super::fingerprint::Fingerprint;
+use super::framing::{self, Named, SINGLE_OBJECT, SchemaId};
 use super::plan::Plan;
 use crate::model::outcome::Rejection;
-use apache_avro::Schema;
-use apache_avro::rabin::Rabin;
+use crate::model::record::RecordIn;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-const SINGLE_OBJECT: [u8; 2] = [0xc3, 0x01];
-const FRAMED: u8 = 0x00;
+use std::sync::Arc;
 
 /// Why a schema cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    #[error("not an Avro schema: {0}")]
-    Parse(String),
+    #[error("the schema is no JSON: {0}")]
+    NoJson(String),
+    #[error("not an Avro schema: {place} {problem}")]
+    Invalid { place: String, problem: String },
     #[error("the schema is no record: an outcome's schema is a record, or a union with one")]
     NoRecord,
-    #[error("the schema refers to `{0}`, which it does not define")]
+    #[error("the schema refers to the type `{0}`, which it does not define")]
     UnknownName(String),
-    #[error(
-        "two inputs have schemas that differ in their logical types alone, so their records cannot be told apart: \
-         read them one by one"
-    )]
-    Ambiguous,
-    #[error("cannot read {path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("{path}: the name must be the schema's number, as in 7.avsc")]
-    FileName { path: PathBuf },
-    #[error("{path}: {source}")]
-    File { path: PathBuf, source: Box<SchemaError> },
+    #[error("cannot read {}: {problem}", path.display())]
+    Read { path: PathBuf, problem: String },
+    #[error("{} has no schema in it: put the writers' schemas there, as 7.avsc or <GUID>.avsc", path.display())]
+    Empty { path: PathBuf },
+    #[error("{}: {problem}", path.display())]
+    File { path: PathBuf, problem: Box<SchemaError> },
+}
+
+/// The schema of a container file, and how its records name it.
+#[derive(Clone, Debug)]
+pub struct FileSchema {
+    pub(super) plan: Arc<Plan>,
+    pub(super) header: [u8; 10],
+}
+
+impl FileSchema {
+    pub(super) fn parse(schema: &str) -> Result<FileSchema, SchemaError> {
+        let Compiled { plan, fingerprints } = compile::parse(schema)?;
+        let mut header = [0; 10];
+        header[..2].copy_from_slice(&SINGLE_OBJECT);
+        if let Some(fingerprint) = fingerprints.first() {
+            header[2..].copy_from_slice(fingerprint);
+        }
+        Ok(FileSchema { plan: Arc::new(plan), header })
+    }
+
+    pub(super) fn is_same_as(&self, other: &FileSchema) -> bool {
+        self.header == other.header && self.plan.reads_alike(&other.plan)
+    }
 }
 
 /// The schemas that an input's records may be written with.
 #[derive(Debug)]
 pub struct AvroSchemas {
-    raw: Plan,
-    /// By their number; `None` where records are not framed.
-    framed: Option<BTreeMap<u32, Plan>>,
-    by_fingerprint: BTreeMap<[u8; 8], Plan>,
+    /// The schema of records that name none.
+    raw: Known,
+    /// By number or GUID; `None` where no directory of schemas is configured.
+    by_id: Option<BTreeMap<SchemaId, Known>>,
+    /// Schemas of one fingerprint that read differently stand side by side.
+    by_fingerprint: BTreeMap<Fingerprint, Vec<Known>>,
+    /// The schemas of container files, by partition.
+    files: Vec<Option<FileSchema>>,
+}
+
+/// A schema, and where it is from.
+#[derive(Clone, Debug)]
+struct Known {
+    from: String,
+    plan: Arc<Plan>,
 }
 
 impl AvroSchemas {
     /// Raw records of the schema of record.
     pub fn of_record_schema() -> Result<Self, SchemaError> {
-        AvroSchemas::raw(SCHEMA_OF_RECORD)
+        AvroSchemas::of_raw(SCHEMA_OF_RECORD, "the schema of record".to_owned())
     }
 
     /// Raw records of this schema (JSON).
     pub fn raw(schema: &str) -> Result<Self, SchemaError> {
-        let raw = Plan::compile(&parse(schema)?)?;
-        Ok(AvroSchemas { raw, framed: None, by_fingerprint: BTreeMap::new() })
+        AvroSchemas::of_raw(schema, "the configured schema".to_owned())
     }
 
-    /// Raw records of the schema in a file, or framed ones of the schemas `<number>.avsc` in a directory.
-    pub fn open(raw: Option<&Path>, writers: Option<&Path>) -> Result<Self, SchemaError> {
-        let mut schemas = match raw {
-            Some(path) => in_file(path, AvroSchemas::raw)?,
-            None => AvroSchemas::of_record_schema()?,
-        };
-        if let Some(directory) = writers {
-            schemas.framed = Some(BTreeMap::new());
-            let read = |source| SchemaError::Read { path: directory.to_owned(), source };
-            for entry in std::fs::read_dir(directory).map_err(read)? {
-                let path = entry.map_err(read)?.path();
-                if path.extension().is_some_and(|extension| extension == "avsc") {
-                    let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-                    let number = number.ok_or_else(|| SchemaError::FileName { path: path.clone() })?;
-                    in_file(&path, |schema| schemas.add_framed(number, schema))?;
-                }
-            }
-        }
+    fn of_raw(schema: &str, from: String) -> Result<Self, SchemaError> {
+        let Compiled { plan, fingerprints } = compile::parse(schema)?;
+        let raw = Known { from, plan: Arc::new(plan) };
+        let mut schemas =
+            AvroSchemas { raw: raw.clone(), by_id: None, by_fingerprint: BTreeMap::new(), files: Vec::new() };
+        schemas.know(&fingerprints, &raw);
         Ok(schemas)
     }
 
-    /// Adds the schema that framed records name by this number. From now on records may be framed.
-    pub fn add_framed(&mut self, number: u32, schema: &str) -> Result<(), SchemaError> {
-        let plan = Plan::compile(&parse(schema)?)?;
-        self.framed.get_or_insert_default().insert(number, plan);
+    /// Raw records of the schema in a file; or, in a directory, the schemas that records name: by number
+    /// or GUID where a file is named so (`7.avsc`), by fingerprint in any case.
+    pub fn open(path: &Path) -> Result<Self, SchemaError> {
+        if !path.is_dir() {
+            return in_file(path, |schema| AvroSchemas::of_raw(schema, path.display().to_string()));
+        }
+        let mut schemas = AvroSchemas::of_record_schema()?;
+        schemas.by_id = Some(BTreeMap::new());
+        let mut is_empty = true;
+        for path in avsc_files(path)? {
+            in_file(&path, |schema| schemas.add(&path, schema))?;
+            is_empty = false;
+        }
+        if is_empty { Err(SchemaError::Empty { path: path.to_owned() }) } else { Ok(schemas) }
+    }
+
+    fn add(&mut self, path: &Path, schema: &str) -> Result<(), SchemaError> {
+        let Compiled { plan, fingerprints } = compile::parse(schema)?;
+        let from = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let known = Known { from, plan: Arc::new(plan) };
+        self.know(&fingerprints, &known);
+        if let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).and_then(SchemaId::of_file) {
+            self.by_id.get_or_insert_default().insert(id, known);
+        }
         Ok(())
     }
 
-    /// Adds the schema of a container file.
-    pub fn add_single_object(&mut self, schema: &str) -> Result<(), SchemaError> {
-        let schema = parse(schema)?;
-        let plan = Plan::compile(&schema)?;
-        // The fingerprint leaves logical types out, and a time's unit is one.
-        match self.by_fingerprint.get(&fingerprint(&schema)) {
-            Some(known) if !known.reads_alike(&plan) => Err(SchemaError::Ambiguous),
-            _ => {
-                self.by_fingerprint.insert(fingerprint(&schema), plan);
-                Ok(())
+    fn know(&mut self, fingerprints: &[Fingerprint], known: &Known) {
+        for fingerprint in fingerprints {
+            let all = self.by_fingerprint.entry(*fingerprint).or_default();
+            if !all.iter().any(|other| other.plan.reads_alike(&known.plan)) {
+                all.push(known.clone());
             }
         }
+    }
+
+    /// Adds the schema of the container file that is read as this partition.
+    pub fn add_file(&mut self, partition: u32, schema: FileSchema) {
+        let at = partition as usize;
+        if self.files.len() <= at {
+            self.files.resize(at + 1, None);
+        }
+        self.files[at] = Some(schema);
     }
 
     /// The schema of a record, and its datum.
     #[inline]
-    pub(super) fn of_record<'a>(&'a self, value: &'a [u8]) -> Result<(&'a Plan, &'a [u8]), Rejected> {
-        if let Some((fingerprint, datum)) = value.strip_prefix(&SINGLE_OBJECT).and_then(<[u8]>::split_first_chunk)
-            && let Some(plan) = self.by_fingerprint.get(fingerprint)
+    pub(super) fn of_record<'a>(&'a self, record: &RecordIn<'a>) -> Result<(&'a Plan, &'a [u8]), Rejected> {
+        let value = record.value;
+        if let Some(Some(file)) = self.files.get(record.partition as usize)
+            && let Some(datum) = value.strip_prefix(&file.header)
         {
-            return Ok((plan, datum));
+            return Ok((&file.plan, datum));
         }
-        match (&self.framed, value) {
-            (Some(by_number), [FRAMED, n1, n2, n3, n4, datum @ ..]) => {
-                let number = u32::from_be_bytes([*n1, *n2, *n3, *n4]);
-                by_number.get(&number).map(|plan| (plan, datum)).ok_or_else(|| {
-                    let detail = format!("the record's schema has number {number}, and there is no {number}.avsc");
-                    Rejected::new(Rejection::NotDecodable, detail)
-                })
+        match framing::in_headers(record.headers, value) {
+            Ok(None) => {}
+            Ok(Some(named)) => return self.of_named(&named),
+            Err(problem) => return Err(not_decodable(problem)),
+        }
+        if self.by_id.is_some() || value.starts_with(&SINGLE_OBJECT) {
+            let mut named = framing::in_front(value).peekable();
+            let first = named.peek().copied();
+            let is_known = |named: &Named<'_>| self.find(named.id).is_some();
+            match (named.find(is_known), first) {
+                (Some(named), _) => return self.of_named(&named),
+                (None, Some(named)) if self.by_id.is_some() => return self.of_named(&named),
+                _ => {}
             }
-            _ => Ok((&self.raw, value)),
         }
+        Ok((&self.raw.plan, value))
+    }
+
+    fn find(&self, id: SchemaId) -> Option<&[Known]> {
+        match id {
+            SchemaId::Fingerprint(fingerprint) => self.by_fingerprint.get(&fingerprint).map(Vec::as_slice),
+            id => self.by_id.as_ref()?.get(&id).map(std::slice::from_ref),
+        }
+    }
+
+    fn of_named<'a>(&'a self, named: &Named<'a>) -> Result<(&'a Plan, &'a [u8]), Rejected> {
+        match (self.find(named.id), named.unreadable) {
+            (Some([known]), None) => Ok((&known.plan, named.datum)),
+            (Some(several), None) => Err(not_decodable(format!(
+                "the record's schema has fingerprint {}, and {} have it and differ in a logical type alone: keep the one \
+                 that the record was written with",
+                named.id,
+                several.iter().map(|known| known.from.as_str()).collect::<Vec<_>>().join(" and "),
+            ))),
+            (_, Some(problem)) => {
+                let Named { id, place, .. } = named;
+                Err(not_decodable(format!("{place} names the schema with {} {id}, but {problem}", id.kind())))
+            }
+            (None, None) => Err(not_decodable(self.unknown(named))),
+        }
+    }
+
+    #[cold]
+    fn unknown(&self, named: &Named<'_>) -> String {
+        let Named { id, place, .. } = named;
+        let kind = id.kind();
+        match (&self.by_id, id) {
+            (Some(_), SchemaId::Fingerprint(_)) => {
+                format!("{place} names the schema with {kind} {id}, and none in input.avro_schema has it")
+            }
+            (Some(_), _) => {
+                format!("{place} names the schema with {kind} {id}, and there is no {id}.avsc in input.avro_schema")
+            }
+            (None, _) => {
+                format!("{place} names the schema with {kind} {id}, which is not configured: {}", id.remedy())
+            }
+        }
+    }
+
+    /// What a record that could not be read looks like, where it was taken for a raw one: it may begin
+    /// with the name of a schema that nobody configured.
+    #[cold]
+    pub(super) fn hint(&self, record: &RecordIn<'_>) -> Option<String> {
+        let is_of_file = self.files.get(record.partition as usize).is_some_and(Option::is_some);
+        if is_of_file || self.of_record(record).map_or(true, |(_, datum)| datum.len() != record.value.len()) {
+            return None;
+        }
+        if let Some(named) = framing::in_front(record.value).find(Named::is_likely) {
+            return Some(self.unknown(&named));
+        }
+        let what = match (record.value.first(), &self.by_id) {
+            (Some(b'{' | b'['), _) => "it looks like JSON (input.format: json)".to_owned(),
+            (_, Some(_)) => "nothing in it names a schema, so it was read as the schema of record".to_owned(),
+            (_, None) => return None,
+        };
+        Some(what)
     }
 }
 
-/// What stands before a datum whose schema is known by its fingerprint.
-pub(in crate::codec) fn single_object_header(schema: &Schema) -> [u8; 10] {
-    let mut header = [0; 10];
-    header[..2].copy_from_slice(&SINGLE_OBJECT);
-    header[2..].copy_from_slice(&fingerprint(schema));
-    header
+/// In the order of their names.
+fn avsc_files(directory: &Path) -> Result<Vec<PathBuf>, SchemaError> {
+    let read = |e: std::io::Error| SchemaError::Read { path: directory.to_owned(), problem: e.to_string() };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.extension().is_some_and(|extension| extension == "avsc") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
-pub(in crate::codec) fn parse(schema: &str) -> Result<Schema, SchemaError> {
-    Schema::parse_str(schema).map_err(|e| SchemaError::Parse(e.to_string()))
-}
-
-fn fingerprint(schema: &Schema) -> [u8; 8] {
-    let digest = schema.fingerprint::<Rabin>();
-    digest.bytes.first_chunk().copied().unwrap_or_default()
+#[cold]
+fn not_decodable(detail: String) -> Rejected {
+    Rejected::new(Rejection::NotDecodable, detail)
 }
 
 fn in_file<T>(path: &Path, read: impl FnOnce(&str) -> Result<T, SchemaError>) -> Result<T, SchemaError> {
-    let schema = std::fs::read_to_string(path).map_err(|source| SchemaError::Read { path: path.to_owned(), source })?;
-    read(&schema).map_err(|source| SchemaError::File { path: path.to_owned(), source: Box::new(source) })
+    let schema = std::fs::read_to_string(path)
+        .map_err(|e| SchemaError::Read { path: path.to_owned(), problem: e.to_string() })?;
+    read(&schema).map_err(|problem| SchemaError::File { path: path.to_owned(), problem: Box::new(problem) })
 }

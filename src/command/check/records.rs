@@ -6,10 +6,11 @@ use super::report::{Became, RecordReport, Verdict};
 use crate::codec::Decoder;
 use crate::codec::files::InputFile;
 use crate::command::decoder;
+use crate::command::files::of_file;
 use crate::config::{InputFormat, Settings};
 use crate::model::expr::{Fault, Filter};
 use crate::model::outcome::{Outcome, WEIGHT_ONE};
-use crate::model::record::{NoHeaders, RecordIn};
+use crate::model::record::RecordIn;
 use crate::model::slo::{Criterion, Slo, ThresholdOp};
 use crate::model::time::Moment;
 use crate::operator::classify;
@@ -69,10 +70,8 @@ fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::
     while (reports.len() as u64) < limit
         && let Some(record) = records.next_record()?
     {
-        let (offset, value) = (record.number, record.bytes);
-        let read = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
-        let became = became(&decoder, slos, &read);
-        reports.push(RecordReport { partition: None, number: offset, decoder: name.clone(), became });
+        let became = became(&decoder, slos, &of_file(&record, 0));
+        reports.push(RecordReport { partition: None, number: record.number, decoder: name.clone(), became });
     }
     Ok(reports)
 }

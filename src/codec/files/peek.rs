@@ -1,0 +1,61 @@
+//! A buffered reader that can look ahead: what a stream is has to be known before it is read.
+
+use std::io::{self, BufRead, Read};
+
+pub(super) struct Peek<R> {
+    input: R,
+    buffer: Box<[u8]>,
+    from: usize,
+    to: usize,
+    /// An error that was met in looking ahead: what came before it is read first.
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Peek<R> {
+    pub fn new(input: R, capacity: usize) -> Peek<R> {
+        Peek { input, buffer: vec![0; capacity].into_boxed_slice(), from: 0, to: 0, failed: None }
+    }
+
+    /// The next `len` bytes, which are not read by that; fewer at the end of the stream.
+    pub fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
+        let len = len.min(self.buffer.len());
+        if self.to - self.from < len {
+            self.buffer.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+        }
+        while self.to < self.from + len && self.failed.is_none() {
+            match self.input.read(&mut self.buffer[self.to..]) {
+                Ok(0) => break,
+                Ok(read) => self.to += read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if self.to == self.from => return Err(e),
+                Err(e) => self.failed = Some(e),
+            }
+        }
+        Ok(&self.buffer[self.from..self.to.min(self.from + len)])
+    }
+}
+
+impl<R: Read> Read for Peek<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(out)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: Read> BufRead for Peek<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.from == self.to {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            (self.from, self.to) = (0, self.input.read(&mut self.buffer)?);
+        }
+        Ok(&self.buffer[self.from..self.to])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.from = (self.from + bytes).min(self.to);
+    }
+}
