@@ -129,3 +129,64 @@ install_for_tests() {
   need_packages gcc g++ make libc6-dev curl ca-certificates libclang-dev pkg-config libssl-dev zlib1g-dev
   need_rust
 }
+
+# --- building, with progress -------------------------------------------------------------------
+
+build_log=
+build_pid=
+
+# Ends a build that is under way, and forgets its log.
+stop_build() {
+  # The build is a process group of its own, compilers and all; Ctrl-C reaches the script alone.
+  if [[ -n $build_pid ]]; then kill -- "-$build_pid" 2>/dev/null || true; fi
+  if [[ -n $build_log ]]; then rm -f "$build_log"; fi
+  build_pid=
+  build_log=
+}
+
+# Where the build stands, in the words of cargo's own progress bar.
+build_progress() {
+  tail -c 1000 "$build_log" | tr '\r' '\n' | sed -n 's/\x1b\[[0-9;]*[A-Za-z]//g
+    s/^ *\(Blocking waiting for .*\)/waiting: another cargo is at work/p
+    s/^ *Downloading.*/downloading dependencies/p
+    s|^ *Building \[[^]]*\] \([0-9]*\)/\([0-9]*\)|building, \1 of \2|p' | tail -n 1 | sed 's/ *$//'
+}
+
+# show_build_progress SECONDS: one line that changes on a terminal; elsewhere a line every so often.
+show_build_progress() {
+  local where began_s=$SECONDS next_s=$((SECONDS + 2))
+  while kill -0 "$build_pid" 2>/dev/null; do
+    where=$(build_progress)
+    if [[ -t 2 ]]; then
+      printf '\r\033[K%s (%s)' "${where:-starting the build}" "$(duration $((SECONDS - began_s)))" >&2
+    elif ((SECONDS >= next_s)); then
+      say "${where:-starting the build} ($(duration $((SECONDS - began_s))))"
+      next_s=$((SECONDS + $1))
+    fi
+    sleep 0.5
+  done
+  if [[ -t 2 ]]; then printf '\r\033[K' >&2; fi
+}
+
+# What cargo said, less what was progress.
+build_failure() {
+  tr '\r' '\n' <"$build_log" | grep -Ev '^ *(Building|Compiling|Downloading|Downloaded|Updating|Locking|Blocking) |^\s*$' >&2 || true
+}
+
+# build_with_progress SECONDS CARGO-ARGUMENT...: runs cargo; what it says is shown where it fails.
+build_with_progress() {
+  local every_s=$1 code=0
+  shift
+  build_log=$(mktemp)
+  set -m
+  CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=100 CARGO_TERM_COLOR=never \
+    cargo "$@" </dev/null >"$build_log" 2>&1 &
+  build_pid=$!
+  set +m
+  show_build_progress "$every_s"
+  wait "$build_pid" || code=$?
+  build_pid=
+  if ((code != 0)); then build_failure; fi
+  stop_build
+  return "$code"
+}
