@@ -1,5 +1,6 @@
 //! `backtest`: what the SLOs would have said about recorded traffic.
 
+mod limits;
 mod summary;
 
 use self::summary::{Summary, Tally};

@@ -20,10 +20,10 @@ use clap::Args;
 use stages::Asked;
 use std::path::PathBuf;
 
-/// Is the configuration right, are the SLOs, and what does a record become
+/// Check the configuration and the SLOs, and show what records become
 ///
-/// With --input each record is shown as it is decoded, with its fields and, per SLO, the verdict and
-/// the expression that decided; or the reason why it is a dead letter.
+/// With --input, each record is shown with its fields and, for each SLO, the verdict and the expression
+/// that decided it; or with the reason why it is a dead letter.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +36,7 @@ Examples:
 
 Exit codes: 0 all is well (advice may remain), 1 findings, 78 an error.")]
 pub struct CheckArgs {
-    /// Only these SLOs, without asking for what `run` needs; a file or a directory, may be repeated
+    /// Check these SLOs alone (no key is needed); a file or a directory, may be repeated
     #[arg(long, value_name = "FILE|DIR")]
     pub slos: Vec<PathBuf>,
 
@@ -44,7 +44,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE|TOPIC|-")]
     pub input: Option<PathBuf>,
 
-    /// The format of the input; without it, `input.format` of the configuration
+    /// The format of the input [default: `input.format` of the configuration]
     #[arg(long, value_enum, requires = "input")]
     pub format: Option<FileFormat>,
 
@@ -52,7 +52,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 20, requires = "input")]
     pub limit: u64,
 
-    /// As JSON
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -20,11 +20,11 @@ Examples:
   tailburn config show --changed
   tailburn config show --set state.dir=/tmp/state --json | jq '.keys[] | select(.origin.layer != \"default\")'")]
 pub struct ConfigShowArgs {
-    /// Only what is not at its default
+    /// Show only what is not at its default
     #[arg(long)]
     pub changed: bool,
 
-    /// As JSON
+    /// Print it as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -38,8 +38,9 @@ const DEFAULT_SPEED: f64 = 60.0;
 
 /// Watch an incident from beginning to end: generated traffic, no Kafka, no configuration
 ///
-/// Fast-forwards 28 days, so that budgets are full; then goes on live until Ctrl-C. Prints the SLO in
-/// use, where the API listens and what to look at next. User ids are invented, and shown as they are.
+/// Replays 28 days quickly, so that the error budgets have a history; then goes on live until Ctrl-C.
+/// Prints the SLO in use, the address of the API and what to look at next. User ids are invented, and
+/// shown as they are. With -q it prints nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -48,11 +49,11 @@ Examples:
   tailburn demo --write-slo slo.yaml             an SLO to edit; `tailburn demo --slo slo.yaml` runs it
   tailburn demo --seed 7 --for 20m --json        20 minutes of event time, then the summary as JSON")]
 pub struct DemoArgs {
-    /// The same seed makes the same traffic; another one, another incident
+    /// The seed of the traffic: the same seed makes the same traffic and the same incident
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// How much faster than the clock event time goes; `max` does not wait for the clock
+    /// How many times faster than the clock; `max` does not wait for the clock
     /// [default: 60, with --json max]
     #[arg(long, value_name = "FACTOR|max")]
     pub speed: Option<Speed>,
@@ -61,31 +62,32 @@ pub struct DemoArgs {
     #[arg(long)]
     pub no_incident: bool,
 
-    /// Another SLO than the demo's own
+    /// Use this SLO instead of the demo's own
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "write_slo")]
     pub slo: Option<PathBuf>,
 
-    /// Write the demo's SLO to a file, and do nothing else
+    /// Write the demo's SLO to a file and stop
     #[arg(long, value_name = "FILE")]
     pub write_slo: Option<PathBuf>,
 
-    /// Where the API listens, or `none`; port 0 takes any [default: 127.0.0.1:8720, if taken any port]
+    /// The address of the API, or `none`; port 0 is any free port
+    /// [default: 127.0.0.1:8720, or any free port if that one is taken]
     #[arg(long, value_name = "ADDR|none")]
     pub http: Option<String>,
 
-    /// End after this much event time live, as in 2h; without it, at Ctrl-C
+    /// Stop after so much live event time, as in 2h [default: at Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration_ms)]
     pub for_ms: Option<Ms>,
 
-    /// The summary as JSON on standard output, and nothing before it
+    /// Print the summary as JSON, and nothing before it
     #[arg(long, requires = "for_ms")]
     pub json: bool,
 
-    /// When it is live, for runs that can be repeated to the byte [default: now]
+    /// The time at which live traffic begins, for a run that can be repeated exactly [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub at: Option<Ms>,
 
-    /// How much history to fast-forward
+    /// How much history to replay first
     #[arg(long, value_name = "DURATION", default_value = "28d", value_parser = history_ms)]
     pub history: Ms,
 }

@@ -40,13 +40,13 @@ release, signup. START is an offset (2d, 1d6h) or a time (2026-01-06T06:00:00Z).
 
 /// Write seeded traffic with planted incidents, and the truth about it.
 ///
-/// Users differ by orders of magnitude in activity, tenants in size; days have a rhythm; each user
-/// has fixed attributes and upgrades to release r2 at some time; the smallest tenant falls silent.
-/// The same options write the same bytes on any machine.
+/// Some users are far more active than others, and some tenants far larger; traffic follows the time of
+/// day; each user has fixed attributes and moves to release r2 at some time; the smallest tenant stops
+/// sending. The same options write the same bytes on any machine.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub struct GenerateArgs {
-    /// Any number; another seed, another world
+    /// The seed: another number makes other users and other traffic
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
@@ -112,11 +112,11 @@ pub struct GenerateArgs {
     #[arg(long = "incident", alias = "incidents", value_name = "INCIDENT", value_parser = parse_incident)]
     pub incidents: Vec<String>,
 
-    /// Starting point for the options below
+    /// Defaults for the blemishes below
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
 
-    /// Let the smallest tenant go on instead of falling silent at 70 % of the time
+    /// Let the smallest tenant send to the end; without it, it stops after 70 % of the time
     #[arg(long)]
     pub no_silent_tenant: bool,
 
@@ -126,9 +126,9 @@ pub struct GenerateArgs {
 
 /// Overrides of the profile; shares of the records, from 0 to 1.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "What real input is like (shares from 0 to 1)")]
+#[command(next_help_heading = "Blemishes of real input, as shares of all records (0 to 1)")]
 pub struct BlemishArgs {
-    /// Server errors with no incident behind them [clean 0.0003, dirty 0.0004]
+    /// Records with a server error outside of incidents [clean 0.0003, dirty 0.0004]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub base_errors: Option<f64>,
 
@@ -136,47 +136,47 @@ pub struct BlemishArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub disorder: Option<Ms>,
 
-    /// Arrive 1 to 30 minutes late [dirty 0.01]
+    /// Records that arrive 1 to 30 minutes late [dirty 0.01]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub late: Option<f64>,
 
-    /// Arrive 2 to 6 hours late [dirty 0.001]
+    /// Records that arrive 2 to 6 hours late [dirty 0.001]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub too_late: Option<f64>,
 
-    /// Become dead letters, for every reason a file can give [dirty 0.001]
+    /// Records that become dead letters, for every reason that a file can give [dirty 0.001]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub malformed: Option<f64>,
 
-    /// Name no user [dirty 0.01]
+    /// Records without a user [dirty 0.01]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub without_user: Option<f64>,
 
-    /// Have no status: unclassified [dirty 0.003]
+    /// Records without a status, which are unclassified [dirty 0.003]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub without_status: Option<f64>,
 
-    /// Have no latency [dirty 0.01]
+    /// Records without a latency [dirty 0.01]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub without_latency: Option<f64>,
 
-    /// Lack one attribute [dirty 0.01]
+    /// Records that lack one attribute [dirty 0.01]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub without_attribute: Option<f64>,
 
-    /// Write the time in RFC 3339 instead of epoch milliseconds [dirty 0.25]
+    /// Records with their time in RFC 3339 instead of epoch milliseconds [dirty 0.25]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub rfc3339: Option<f64>,
 
-    /// Carry a sampling weight, 2.5 or 0.333333 [dirty 0.1]
+    /// Records with a sampling weight, 2.5 or 0.333333 [dirty 0.1]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub weighted: Option<f64>,
 
-    /// Are sent a second time, with the same event_id
+    /// Records that are sent a second time, with the same event_id
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub duplicates: Option<f64>,
 
-    /// Of the failed requests: are tried again by the client, at most twice [dirty 0.3]
+    /// Failed requests that the client tries again, at most twice [dirty 0.3]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub retries: Option<f64>,
 }

@@ -25,7 +25,7 @@ Examples:
   tailburn init
   tailburn init /etc/tailburn")]
 pub struct InitArgs {
-    /// The directory to write to; made where it is not there
+    /// The directory to write to; created if it does not exist
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
 

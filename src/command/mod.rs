@@ -45,14 +45,15 @@ aggregate on top, the distribution over users below, and says WHO is in the tail
 Getting started:
   tailburn demo                                   traffic, an incident and its alerts, without Kafka
   tailburn init                                   a configuration, an SLO and a key, all commented
-  tailburn check                                  is the configuration right, are the SLOs
+  tailburn check                                  are the configuration and the SLOs right
   tailburn backtest --slos slos --input past.jsonl --out result
                                                   what the SLOs would have said about the past
-  tailburn run                                    Kafka, from where the consumer group stands";
+  tailburn run                                    live on Kafka, from the consumer group's offsets";
 
 const TAP_EXAMPLES: &str = "\
 Examples:
   tailburn tap burn-alerts
+  tailburn tap burn-alerts --last 5 --pretty
   tailburn tap slo-status --from earliest --exit-at-end | jq .state
   tailburn tap burn-alerts --file result/burn-alerts.jsonl --pretty";
 
@@ -69,8 +70,8 @@ Exit codes:
    2  wrong usage of the command line
   78  the configuration or an SLO has an error
 
-Configuration: a YAML file (--config, else tailburn.yaml where there is one), under environment
-variables (TAILBURN_STATE__DIR=...), under --set state.dir=...
+Configuration: a YAML file (--config, else tailburn.yaml if it exists). Environment variables
+(TAILBURN_STATE__DIR=...) win over the file, and --set state.dir=... wins over both.
 `tailburn config show` says where each value came from.";
 
 /// The command line as it was given.
@@ -88,11 +89,11 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// The configuration file; without it, tailburn.yaml where there is one
+    /// The configuration file [default: tailburn.yaml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "TAILBURN_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Set one key over the file and the environment, as in --set state.dir=/var/lib/tailburn; may be repeated
+    /// Set one key, over the file and the environment, as in --set state.dir=/var/lib/tailburn; may be repeated
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
     pub sets: Vec<String>,
 
@@ -129,7 +130,7 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Print the records of one of tailburn's topics, decoded, one JSON object a line
     ///
-    /// Data goes to standard output; what cannot be decoded is told on standard error. Joins no
+    /// Records go to standard output; what cannot be decoded is reported on standard error. tap joins no
     /// consumer group and commits nothing.
     #[command(after_help = TAP_EXAMPLES)]
     Tap(tap::TapArgs),
@@ -137,7 +138,7 @@ pub enum Command {
     /// Print the schema of a topic's records: Avro, or JSON Schema
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema(schema::SchemaArgs),
-    /// The configuration as it is read
+    /// Show the configuration, and where each value came from
     #[command(subcommand)]
     Config(config_show::ConfigCommand),
     Completions(completions::CompletionsArgs),

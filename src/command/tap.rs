@@ -42,6 +42,9 @@ pub struct TapArgs {
     /// Where to begin in Kafka
     #[arg(long, value_enum, default_value = "latest", conflicts_with = "file")]
     pub from: From,
+    /// Print the newest N records of the topic, and stop
+    #[arg(long, value_name = "N", conflicts_with_all = ["file", "from", "exit_at_end"])]
+    pub last: Option<u64>,
     /// Stop at the end of the topic instead of waiting for more
     #[arg(long, short = 'e', conflicts_with = "file")]
     pub exit_at_end: bool,
@@ -127,7 +130,11 @@ fn from_kafka(
     prefix: &str,
     printer: &mut Printer<impl std::io::Write, impl std::io::Write>,
 ) -> anyhow::Result<()> {
-    kafka::read(&format!("{prefix}{}", topic.name()), properties, args.from, args.exit_at_end, printer)
+    let topic = format!("{prefix}{}", topic.name());
+    match args.last {
+        Some(count) => kafka::newest(&topic, &properties, count, printer),
+        None => kafka::read(&topic, properties, args.from, args.exit_at_end, printer),
+    }
 }
 
 #[cfg(not(feature = "kafka"))]

@@ -2,6 +2,7 @@
 //!
 //! Counts stand here; what they mean is said by [`notices`], which has a list to add to.
 
+use super::limits::LimitsMet;
 use crate::command::notices::{self, Facts};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Moment;
@@ -17,11 +18,13 @@ pub(super) struct Tally {
     statuses: u64,
     alerts: BTreeMap<(String, String), u64>,
     cohorts: u64,
+    limits: LimitsMet,
 }
 
 impl Observer for Tally {
     fn committed(&mut self, records: &[RecordOut]) {
         for record in records {
+            self.limits.note(record);
             match (record.topic, &record.value) {
                 (Topic::SloStatus, Some(_)) => self.statuses += 1,
                 (Topic::TailCohorts, Some(_)) => self.cohorts += 1,
@@ -82,6 +85,9 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.counts(f)?;
         for notice in notices::about(&self.facts) {
+            writeln!(f, "! {notice}")?;
+        }
+        for notice in self.tally.limits.told() {
             writeln!(f, "! {notice}")?;
         }
         if self.plain {

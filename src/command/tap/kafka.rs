@@ -3,7 +3,7 @@
 
 use super::From;
 use super::printer::{Flow, Found, Place, Printer};
-use crate::log::kafka::peek::{Onlooker, onlooker};
+use crate::log::kafka::peek::{self, Onlooker, onlooker};
 use anyhow::{Context as _, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -54,6 +54,36 @@ pub fn read(
         }
     }
     Ok(())
+}
+
+/// Hands the newest records of a topic to the printer, the oldest first.
+pub fn newest(
+    topic: &str,
+    properties: &BTreeMap<String, String>,
+    count: u64,
+    printer: &mut Printer<impl Write, impl Write>,
+) -> anyhow::Result<()> {
+    let peeked = peek::newest(properties, topic, count).with_context(|| format!("topic `{topic}` cannot be read"))?;
+    for record in &peeked {
+        let at = record.record();
+        let found = Found {
+            place: Place::Kafka {
+                partition: i32::try_from(at.partition).unwrap_or(i32::MAX),
+                offset: at.offset,
+                timestamp_ms: at.timestamp_ms,
+            },
+            key: at.key,
+            value: (!record.is_tombstone()).then_some(at.value),
+            headers: record.headers().collect(),
+        };
+        if printer.take(&found)?.is_break() {
+            return Ok(());
+        }
+    }
+    if peeked.is_empty() {
+        printer.tell(&format!("topic `{topic}` has no record"))?;
+    }
+    Ok(printer.explain()?)
 }
 
 /// Assigns all partitions of the topic and says how many there are.
