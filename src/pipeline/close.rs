@@ -156,7 +156,7 @@ impl UsersTask {
         let row = rows.row(waiting.user, &mut self.users);
         let key_group = self.users.get(waiting.user).group;
         let moved = rows.add_to_row(row, key_group, waiting, at_ms, &self.tuples);
-        rows.tenants[waiting.tenant as usize].note_seen(&moved);
+        rows.tenant(waiting.tenant).note_seen(&moved);
         if group != NONE {
             let row = rows.group_row(waiting.user, group, &mut self.users);
             let moved = rows.add_to_row(row, key_group, waiting, at_ms, &self.tuples);
@@ -170,11 +170,11 @@ impl UsersTask {
     }
 
     fn emit_deltas(&mut self, slo: usize, pane: &Pane, boundary: &mut [BoundaryPartial]) {
-        let mut touched = std::mem::take(&mut self.slos[slo].touched_tenants);
-        touched.sort_unstable();
+        let mut touched = std::mem::take(&mut self.slos[slo].gathered);
+        touched.sort_unstable_by_key(|(tenant, _)| *tenant);
         let mut aggregate: Option<KeyDelta> = None;
-        for tenant in touched {
-            let gathered = std::mem::take(&mut self.slos[slo].tenants[tenant as usize]);
+        for (tenant, gathered) in touched {
+            self.slos[slo].gathered_of[tenant as usize] = NONE;
             let mut delta = self.delta(slo, KeyRef::Tenant(tenant), gathered);
             for p in &mut delta.panes {
                 for (_, more) in pane
@@ -305,17 +305,17 @@ pub(super) struct Moved {
 }
 
 impl SloRows {
+    /// What the boundary that closes has of a tenant. There are many tenants, and few of them have news.
     fn tenant(&mut self, tenant: u32) -> &mut Gathered {
         let index = tenant as usize;
-        if index >= self.tenants.len() {
-            self.tenants.resize_with(index + 1, Gathered::default);
+        if index >= self.gathered_of.len() {
+            self.gathered_of.resize(index + 1, NONE);
         }
-        let gathered = &mut self.tenants[index];
-        if !gathered.is_listed {
-            gathered.is_listed = true;
-            self.touched_tenants.push(tenant);
+        if self.gathered_of[index] == NONE {
+            self.gathered_of[index] = self.gathered.len() as u32;
+            self.gathered.push((tenant, Gathered::default()));
         }
-        gathered
+        &mut self.gathered[self.gathered_of[index] as usize].1
     }
 
     /// The row of all of a user's events.

@@ -49,8 +49,8 @@ pub(super) struct Key {
     pub group: u16,
     pub identity: KeyIdentity,
     pub state: KeyState,
-    /// Users that `user-status` now lists.
-    pub listed_users: BTreeSet<String>,
+    /// Users that `user-status` now lists, ascending.
+    pub listed_users: Vec<Box<str>>,
     /// The last boundary at which it was evaluated.
     pub at_ms: Ms,
     /// Nothing happens to it before this boundary, unless something is said of it.
@@ -327,7 +327,7 @@ impl RollupTask {
             group,
             identity: KeyIdentity::of(&definition.slo, &definition.layout, scope.clone()),
             state: KeyState::new(&definition.slo, &definition.layout),
-            listed_users: BTreeSet::new(),
+            listed_users: Vec::new(),
             at_ms: 0,
             due_ms: 0,
         };
@@ -465,7 +465,7 @@ impl Writer<'_> {
         slo: &str,
         tenant: &str,
         worst: &[&WorstUser],
-        listed: &mut BTreeSet<String>,
+        listed: &mut Vec<Box<str>>,
         out: &mut Vec<RecordOut>,
     ) -> Result<(), EncodeError> {
         let mut keys = BTreeMap::new();
@@ -478,14 +478,14 @@ impl Writer<'_> {
             }
             keys.insert(key, self.user_status(slo, tenant, published, user, i as u64 + 1));
         }
-        for gone in listed.iter().filter(|key| !keys.contains_key(*key)) {
+        for gone in listed.iter().filter(|key| !keys.contains_key(&***key)) {
             out.push(self.record(Topic::UserStatus, gone, None));
         }
         for (key, status) in &keys {
             let value = self.settings.encoder.encode(status)?;
             out.push(self.record(Topic::UserStatus, key, Some(value)));
         }
-        *listed = keys.into_keys().collect();
+        *listed = keys.into_keys().map(String::into_boxed_str).collect();
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::state::keys::{FiltersId, Key, PeriodKind, Prefix, ScopeKind, subject}
 use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How far a rollup task is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ struct StoredKey {
     windows_ms: Vec<Ms>,
     scope: Scope,
     state: KeyState,
-    listed_users: BTreeSet<String>,
+    listed_users: Vec<Box<str>>,
 }
 
 impl RollupTask {

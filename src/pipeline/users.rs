@@ -74,7 +74,6 @@ pub(super) struct Gathered {
     pub late: u64,
     pub seen: Vec<(Ms, i64)>,
     pub bad_seen: Vec<(Ms, i64)>,
-    pub is_listed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -127,8 +126,9 @@ pub(super) struct SloRows {
     pub groups: Dictionary,
     /// Groups that have a key of their own.
     pub admitted: BTreeSet<u32>,
-    pub tenants: Vec<Gathered>,
-    pub touched_tenants: Vec<u32>,
+    /// By tenant: where in `gathered` it is, while the boundary that closes has news of it.
+    pub gathered_of: Vec<u32>,
+    pub gathered: Vec<(u32, Gathered)>,
     pub group_sums: BTreeMap<u32, Gathered>,
     /// Users with bad events per pane and key, while late events may still come for the pane.
     pub bad: BTreeMap<(Ms, KeyRef), BTreeMap<u32, u64>>,
@@ -161,8 +161,8 @@ impl SloRows {
             listed: vec![Vec::new(); slo.user_windows_ms.len()],
             groups: Dictionary::default(),
             admitted: BTreeSet::new(),
-            tenants: Vec::new(),
-            touched_tenants: Vec::new(),
+            gathered_of: Vec::new(),
+            gathered: Vec::new(),
             group_sums: BTreeMap::new(),
             bad: BTreeMap::new(),
             touched_bad: BTreeSet::new(),
