@@ -85,7 +85,7 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, out: &m
             (None, true) => {}
             (None, false) => {
                 let (record, episode) = open(key, facts, now, severity, firing, is_stale);
-                key.episodes[slot] = Some(episode);
+                key.episodes[slot] = Some(Box::new(episode));
                 out.push(record);
             }
             (Some(mut episode), false) => {

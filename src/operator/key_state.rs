@@ -13,7 +13,7 @@ use crate::model::key::{Scope, key_text};
 use crate::model::output::{AlertCohort, BurnAlert, SloStatus, UserWindow};
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Severity, Slo};
-use crate::model::time::{DAY_MS, HOUR_MS, Ms, PANE_MS};
+use crate::model::time::{DAY_MS, HOUR_MS, Moment, Ms, PANE_MS, floor_to, slice_ms};
 use serde::{Deserialize, Serialize};
 
 /// What does not change about a key while its definition stands.
@@ -102,18 +102,45 @@ pub struct KeyState {
     /// Every bad event since the key began, in micro-weights.
     pub all_bad: u128,
     pub rules: Vec<RuleState>,
-    pub episodes: [Option<Episode>; 3],
+    /// Boxed: most keys have none.
+    pub episodes: [Option<Box<Episode>>; 3],
     pub seen: LastSeen,
     pub bad_seen: LastSeen,
     pub bad_users: BadUsers,
     /// The last step of each user window.
-    pub users: Vec<Option<UserWindow>>,
+    users: Vec<Option<KeptUsers>>,
     pub cohorts: Cohorts,
     pub leading_cohort: Option<AlertCohort>,
     /// An event became visible since the last status.
     has_news: bool,
     state_before: Option<State>,
     was_redefined: bool,
+}
+
+/// The last step of a user window. A key keeps its figures packed: there are as many as keys, and few are
+/// published before the next step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct KeptUsers {
+    window_ms: Ms,
+    at_ms: Ms,
+    /// The window holds a user with events.
+    has_any: bool,
+    figures: Box<[u8]>,
+}
+
+impl KeptUsers {
+    #[expect(clippy::expect_used, reason = "memory takes every figure: anything else is a bug, and aborts")]
+    fn of(window_ms: Ms, figures: &UserWindow) -> KeptUsers {
+        let packed = postcard::to_stdvec(figures).expect("figures can be packed");
+        let has_any = figures.users > 0 || figures.users_too_few > 0;
+        KeptUsers { window_ms, at_ms: figures.at.0, has_any, figures: packed.into_boxed_slice() }
+    }
+
+    #[expect(clippy::expect_used, reason = "they were packed by this build: anything else is a bug, and aborts")]
+    fn figures(&self) -> UserWindow {
+        let figures: UserWindow = postcard::from_bytes(&self.figures).expect("packed figures can be read");
+        UserWindow { at: Moment(self.at_ms), ..figures }
+    }
 }
 
 /// What a key publishes at one boundary.
@@ -135,6 +162,11 @@ impl KeyState {
             users: vec![None; slo.user_windows_ms.len()],
             ..KeyState::default()
         }
+    }
+
+    /// The last step of each user window, by length.
+    pub fn user_windows(&self) -> impl Iterator<Item = UserWindow> {
+        self.users.iter().flatten().map(KeptUsers::figures)
     }
 
     pub fn exists(&self) -> bool {
@@ -170,11 +202,8 @@ impl KeyState {
     /// Makes up for boundaries up to this one that were passed in one step: in user windows in which
     /// nobody is active only the time of the last step goes on.
     pub fn catch_up(&mut self, at_ms: Ms) {
-        for users in self.users.iter_mut().flatten().filter(|u| u.users == 0 && u.users_too_few == 0) {
-            if let Ok(window_ms) = crate::model::duration::parse(&users.window) {
-                let step_ms = crate::model::time::slice_ms(window_ms);
-                users.at = crate::model::time::Moment(crate::model::time::floor_to(at_ms, step_ms));
-            }
+        for users in self.users.iter_mut().flatten().filter(|users| !users.has_any) {
+            users.at_ms = floor_to(at_ms, slice_ms(users.window_ms));
         }
     }
 
@@ -224,13 +253,13 @@ impl KeyState {
     /// figures, those of no users where no users task said anything.
     pub fn apply_steps(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep]) {
         for (i, window_ms) in facts.slo.user_windows_ms.iter().enumerate() {
-            if now.at_ms % crate::model::time::slice_ms(*window_ms) != 0 {
+            if now.at_ms % slice_ms(*window_ms) != 0 {
                 continue;
             }
             let mut parts = steps.iter().filter(|s| s.window_ms == *window_ms);
             let mut users = parts.next().map(|s| s.distribution.clone()).unwrap_or_default();
             parts.for_each(|s| users.merge(&s.distribution));
-            self.users[i] = Some(users.figures(*window_ms, now.at_ms, facts.objective));
+            self.users[i] = Some(KeptUsers::of(*window_ms, &users.figures(*window_ms, now.at_ms, facts.objective)));
         }
     }
 

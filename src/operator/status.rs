@@ -168,7 +168,7 @@ pub fn status_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, state:
         policy: None,
         sla: None,
         windows: (0..facts.layout.windows_ms.len()).map(|w| window_fields(key, facts, now, w)).collect(),
-        users: key.users.iter().flatten().cloned().collect(),
+        users: key.user_windows().collect(),
         alerts: rule_fields(key, facts),
         forecast: None,
         counts: CountFields {

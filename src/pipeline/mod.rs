@@ -13,6 +13,7 @@ pub mod delays;
 pub mod input_stats;
 pub mod intake;
 pub mod intern;
+mod key_slot;
 pub mod pseudonym;
 pub mod rollup;
 pub mod rollup_state;

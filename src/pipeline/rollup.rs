@@ -2,6 +2,7 @@
 //! says what leaves. It is the only writer of its output partition.
 
 use super::checkpoint::filters_of;
+use super::key_slot::KeySlot;
 use super::pseudonym::UserIds;
 use super::step::WORST_USERS_WINDOW_MS;
 use super::turn::{self, OutOfTurn};
@@ -44,6 +45,7 @@ pub(super) struct Definition {
 }
 
 /// A key with everything that is known of it.
+#[derive(Clone)]
 pub(super) struct Key {
     pub slo: usize,
     pub group: u16,
@@ -89,7 +91,7 @@ struct Said<'a> {
 pub struct RollupTask {
     pub(super) settings: RollupSettings,
     pub(super) definitions: Vec<Definition>,
-    pub(super) keys: BTreeMap<String, Key>,
+    pub(super) keys: BTreeMap<String, KeySlot>,
     /// By boundary, what users tasks said of it.
     waiting: BTreeMap<Ms, Waiting>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
@@ -258,18 +260,22 @@ impl RollupTask {
         let nothing = Said::default();
         let mut gone = Vec::new();
         let mut due_ms: Option<Ms> = None;
-        for (text, key) in &mut self.keys {
+        for (text, slot) in &mut self.keys {
             let said = by_key.get(text).unwrap_or(&nothing);
             #[cfg(test)]
             if self.skips_nothing {
-                key.due_ms = key.due_ms.min(at_ms);
+                slot.due_ms = slot.due_ms.min(at_ms);
             }
-            if key.due_ms <= at_ms || is_last || !std::ptr::eq(said, &nothing) {
+            if slot.due_ms <= at_ms || is_last || !std::ptr::eq(said, &nothing) {
                 let now = At { at_ms, is_incomplete, is_last };
-                match key.step(&self.definitions[key.slo], now, &self.settings, said, out)? {
-                    Stepped::AsBefore => {}
+                let key = slot.live(&self.definitions);
+                let stepped = key.step(&self.definitions[key.slo], now, &self.settings, said, out)?;
+                let (group, due_ms) = (key.group, key.due_ms);
+                slot.due_ms = due_ms;
+                match stepped {
+                    Stepped::AsBefore => slot.rest(at_ms),
                     Stepped::Changed => {
-                        self.dirty[usize::from(key.group)].insert(text.clone());
+                        self.dirty[usize::from(group)].insert(text.clone());
                     }
                     Stepped::Gone => {
                         gone.push(text.clone());
@@ -277,7 +283,7 @@ impl RollupTask {
                     }
                 }
             }
-            due_ms = Some(due_ms.map_or(key.due_ms, |due_ms| due_ms.min(key.due_ms)));
+            due_ms = Some(due_ms.map_or(slot.due_ms, |due_ms| due_ms.min(slot.due_ms)));
         }
         self.due_ms = due_ms;
         gone.iter().for_each(|text| self.forget(text));
@@ -285,7 +291,8 @@ impl RollupTask {
     }
 
     fn forget(&mut self, text: &str) {
-        if let Some(key) = self.keys.remove(text) {
+        if let Some(slot) = self.keys.remove(text) {
+            let key = slot.into_key(&self.definitions);
             let row = self.row_key(key.slo, key.group, &key.identity.scope).to_bytes();
             self.gone[usize::from(key.group)].insert(row);
             self.dirty[usize::from(key.group)].remove(text);
@@ -331,7 +338,7 @@ impl RollupTask {
             at_ms: 0,
             due_ms: 0,
         };
-        self.keys.insert(text.to_owned(), key);
+        self.keys.insert(text.to_owned(), KeySlot::new(key));
     }
 }
 

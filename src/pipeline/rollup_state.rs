@@ -5,6 +5,7 @@
 //! groups that have not seen it: keys know nothing of one another, so each comes to what it was.
 
 use super::checkpoint::{CheckpointError, get, put, scan};
+use super::key_slot::KeySlot;
 use super::rollup::{KEY_GROUPS, Key as RollupKey, RollupTask, key_group};
 use crate::model::key::Scope;
 use crate::model::slo::Slo;
@@ -48,8 +49,8 @@ impl RollupTask {
         }
         // A key that went and came back is put after it was deleted: the last write counts.
         for text in std::mem::take(&mut self.dirty[at]) {
-            if let Some(key) = self.keys.get(&text) {
-                self.save_key(key, batch)?;
+            if let Some(slot) = self.keys.get(&text) {
+                self.save_key(&slot.key(&self.definitions), batch)?;
             }
         }
         Ok(())
@@ -113,7 +114,7 @@ impl RollupTask {
             })?;
             found.into_iter().for_each(|(row, slo, stored)| self.adopt(group, row, slo, stored));
         }
-        self.due_ms = self.keys.values().map(|key| key.due_ms).min();
+        self.due_ms = self.keys.values().map(|slot| slot.due_ms).min();
         Ok(())
     }
 
@@ -134,7 +135,8 @@ impl RollupTask {
         let text = identity.key_text.clone();
         // It catches up with its group when it is evaluated: at the next boundary that the group has not seen.
         let (listed_users, due_ms) = (stored.listed_users, at_ms + PANE_MS);
-        self.keys.insert(text, RollupKey { slo, group, identity, state, listed_users, at_ms: 0, due_ms });
+        let key = RollupKey { slo, group, identity, state, listed_users, at_ms: 0, due_ms };
+        self.keys.insert(text, KeySlot::new(key));
     }
 
     /// Ends the reading again: users tasks whose last word was before that have closed what they had

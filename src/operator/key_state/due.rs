@@ -36,7 +36,7 @@ impl KeyState {
     }
 
     fn has_users(&self, window: usize) -> bool {
-        self.users[window].as_ref().is_some_and(|u| u.users > 0 || u.users_too_few > 0)
+        self.users[window].as_ref().is_some_and(|users| users.has_any)
     }
 
     /// The next boundary at which something may happen, unless something is said of the key before.

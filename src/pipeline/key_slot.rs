@@ -1,0 +1,115 @@
+//! How a rollup task holds a key between boundaries: as it is while things happen to it, packed into a few
+//! hundred bytes while nothing does.
+//!
+//! Most keys of many tenants are quiet most of the time. A live key takes kilobytes (windows, rules,
+//! figures of users, each with room to grow); packed it takes what it says.
+
+use super::rollup::{Definition, Key};
+use crate::model::key::Scope;
+use crate::model::time::{MINUTE_MS, Ms};
+use crate::operator::key_state::{KeyIdentity, KeyState};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// A key to which nothing happens for so long is packed. Below that it would be packed and unpacked at
+/// every step of its users.
+const REST_MS: Ms = 5 * MINUTE_MS;
+
+pub(super) struct KeySlot {
+    /// Nothing happens to the key before this boundary, unless something is said of it.
+    pub due_ms: Ms,
+    form: Form,
+}
+
+enum Form {
+    Live(Box<Key>),
+    Packed(Box<[u8]>),
+}
+
+/// What of a key cannot be made anew from its definition.
+#[derive(Serialize, Deserialize)]
+struct Packed<'a> {
+    slo: usize,
+    group: u16,
+    at_ms: Ms,
+    scope: Cow<'a, Scope>,
+    state: Cow<'a, KeyState>,
+    listed_users: Cow<'a, [Box<str>]>,
+}
+
+impl KeySlot {
+    pub fn new(key: Key) -> KeySlot {
+        KeySlot { due_ms: key.due_ms, form: Form::Live(Box::new(key)) }
+    }
+
+    /// The key, to take a step.
+    pub fn live(&mut self, definitions: &[Definition]) -> &mut Key {
+        if let Form::Packed(bytes) = &self.form {
+            self.form = Form::Live(Box::new(unpack(bytes, self.due_ms, definitions)));
+        }
+        match &mut self.form {
+            Form::Live(key) => key,
+            Form::Packed(_) => unreachable!("it was unpacked above"),
+        }
+    }
+
+    /// The key, to be looked at.
+    pub fn key(&self, definitions: &[Definition]) -> Cow<'_, Key> {
+        match &self.form {
+            Form::Live(key) => Cow::Borrowed(key),
+            Form::Packed(bytes) => Cow::Owned(unpack(bytes, self.due_ms, definitions)),
+        }
+    }
+
+    pub fn into_key(self, definitions: &[Definition]) -> Key {
+        match self.form {
+            Form::Live(key) => *key,
+            Form::Packed(bytes) => unpack(&bytes, self.due_ms, definitions),
+        }
+    }
+
+    /// Nothing happened to the key at this boundary: packs it where nothing will for a while.
+    pub fn rest(&mut self, at_ms: Ms) {
+        if let Form::Live(key) = &self.form
+            && self.due_ms - at_ms >= REST_MS
+        {
+            self.form = Form::Packed(pack(key));
+        }
+    }
+
+    #[cfg(test)]
+    pub fn packed_bytes(&self) -> Option<usize> {
+        match &self.form {
+            Form::Live(_) => None,
+            Form::Packed(bytes) => Some(bytes.len()),
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "memory takes every key: anything else is a bug, and aborts")]
+fn pack(key: &Key) -> Box<[u8]> {
+    let packed = Packed {
+        slo: key.slo,
+        group: key.group,
+        at_ms: key.at_ms,
+        scope: Cow::Borrowed(&key.identity.scope),
+        state: Cow::Borrowed(&key.state),
+        listed_users: Cow::Borrowed(&key.listed_users),
+    };
+    postcard::to_stdvec(&packed).expect("a key can be packed").into_boxed_slice()
+}
+
+#[expect(clippy::expect_used, reason = "this task packed it: anything else is a bug, and aborts")]
+fn unpack(bytes: &[u8], due_ms: Ms, definitions: &[Definition]) -> Key {
+    let packed: Packed<'_> = postcard::from_bytes(bytes).expect("a packed key can be read");
+    let definition = &definitions[packed.slo];
+    Key {
+        slo: packed.slo,
+        group: packed.group,
+        identity: KeyIdentity::of(&definition.slo, &definition.layout, packed.scope.into_owned()),
+        state: packed.state.into_owned(),
+        listed_users: packed.listed_users.into_owned(),
+        at_ms: packed.at_ms,
+        due_ms,
+    }
+}
