@@ -147,4 +147,23 @@ mod tests {
         let expected = r#"{"topic":"p2.jsonl","partition":2,"offset":1373,"key":null,"value_base64":"Im5vdCBhbiBvYmplY3Qi","headers":{},"reason":"no_tenant"}"#;
         assert_eq!(line, expected);
     }
+
+    #[test]
+    fn a_file_says_what_is_damaged_and_from_what_it_was_cut() {
+        let damage = Damage { detail: "broken".to_owned(), records: 7, block: Some(3), cut_from_bytes: None };
+        let of = |value: &[u8], damage: &Damage| {
+            let record = RecordIn { partition: 0, offset: 5, key: None, value, timestamp_ms: None, headers: damage };
+            for_file(&record, "o.avro", &rejected())
+        };
+        let line = of(b"rest", &damage);
+        let headers: Vec<_> = line.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(headers, [("tailburn.block", "3"), ("tailburn.detail", "broken"), ("tailburn.records", "7")]);
+        let large = vec![b'x'; VALUE_MAX_BYTES + 1];
+        let cut = of(&large, &damage);
+        assert_eq!(STANDARD.decode(&cut.value_base64).map(|kept| kept.len()), Ok(VALUE_MAX_BYTES));
+        assert_eq!(cut.headers.get(CUT), Some(&large.len().to_string()));
+        // What was cut before says how long it was in all.
+        let cut_before = Damage { cut_from_bytes: Some(99_000_000), block: None, ..damage };
+        assert_eq!(of(&large, &cut_before).headers.get(CUT).map(String::as_str), Some("99000000"));
+    }
 }

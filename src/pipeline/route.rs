@@ -92,3 +92,27 @@ fn name_of(sources: &[SourceName], source: u32) -> Cow<'_, SourceName> {
         None => Cow::Owned(SourceName { topic: String::new(), partition: source }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::InputSettings;
+    use crate::model::record::Damage;
+
+    #[test]
+    fn the_records_of_a_damaged_block_are_all_counted() -> Result<(), Box<dyn std::error::Error>> {
+        let name = SourceName { topic: "o.avro".to_owned(), partition: 0 };
+        let decoder = Decoder::new(InputSettings::default())?;
+        let mut route = Route::new(decoder, vec![name], DeadLetterForm::Line);
+        // The value itself could be read: it is what is left of something else.
+        let value = br#"{"tenant":"acme","timestamp":1780074045845}"#;
+        for records in [1, 907, u64::MAX] {
+            let damage = Damage { detail: "broken".to_owned(), records, block: Some(1), cut_from_bytes: None };
+            let record = RecordIn { partition: 0, offset: 0, key: None, value, timestamp_ms: None, headers: &damage };
+            assert!(route.apply(0, &record, |_| ()).is_some());
+        }
+        assert_eq!(route.stats.dead_letter_counts().iter().sum::<u64>(), 3);
+        assert_eq!(route.records_lost, u64::MAX, "no overflow");
+        Ok(())
+    }
+}

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(in crate::codec) const MAGIC: [u8; 4] = *b"Obj\x01";
 const SYNC_BYTES: usize = 16;
+const CUT_OFF: &str = "; the file was cut off, or is still being written";
 /// A header holds a schema; one of this size is none.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
 
@@ -134,7 +135,10 @@ impl Container {
         }
         self.blocks += 1;
         let head = read_long(&mut self.input).and_then(|data| Ok((data, read_long(&mut self.input)?)));
-        let (data, size) = head.map_err(|e| self.broken(&format!("it ends, or is no block ({e})")))?;
+        let (data, size) = head.map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => self.broken(&format!("the file ends in its first bytes{CUT_OFF}")),
+            _ => self.broken(&format!("it is no block: {e}")),
+        })?;
         let fits = (u64::try_from(data), u64::try_from(size).ok().filter(|size| *size <= BLOCK_BYTES_MAX));
         let (Ok(data), Some(size)) = fits else {
             return Err(self.broken(&format!("it says that it has {data} records in {size} bytes")));
@@ -145,8 +149,7 @@ impl Container {
         let is_whole = read as u64 == size && self.input.read_exact(&mut sync).is_ok();
         if !is_whole {
             let problem = format!(
-                "the file ends in the middle of it: of {data} records in {size} bytes {read} bytes are there; the file \
-                 was cut off, or is still being written"
+                "the file ends in the middle of it: of {data} records in {size} bytes {read} bytes are there{CUT_OFF}"
             );
             return Err(self.broken(&problem));
         }
@@ -259,7 +262,7 @@ fn read_long(input: &mut impl Read) -> io::Result<i64> {
     let mut n = 0u64;
     for shift in (0..64).step_by(7) {
         let mut byte = [0];
-        input.read_exact(&mut byte).map_err(|_| invalid("a number is missing"))?;
+        input.read_exact(&mut byte)?;
         n |= u64::from(byte[0] & 0x7f) << shift;
         if byte[0] < 0x80 {
             return Ok((n >> 1) as i64 ^ -((n & 1) as i64));

@@ -155,20 +155,21 @@ fn xz(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+type Pack = fn(&[u8]) -> Vec<u8>;
+const PACKINGS: [(&str, Pack); 8] = [
+    ("null", |bytes| bytes.to_vec()),
+    ("deflate", deflate),
+    ("snappy", snappy),
+    ("bzip2", bzip2),
+    ("xz", xz),
+    ("zstandard", |bytes| zstd_frame(bytes, true, false)),
+    ("zstandard", |bytes| zstd_frame(bytes, false, true)),
+    ("zstandard", |bytes| zstd_frame(bytes, false, false)),
+];
+
 #[test]
 fn blocks_packed_in_every_way_are_read_and_empty_ones_are_gone_on_from() {
-    type Pack = fn(&[u8]) -> Vec<u8>;
-    let packings: [(&str, Pack); 8] = [
-        ("null", |bytes| bytes.to_vec()),
-        ("deflate", deflate),
-        ("snappy", snappy),
-        ("bzip2", bzip2),
-        ("xz", xz),
-        ("zstandard", |bytes| zstd_frame(bytes, true, false)),
-        ("zstandard", |bytes| zstd_frame(bytes, false, true)),
-        ("zstandard", |bytes| zstd_frame(bytes, false, false)),
-    ];
-    for (codec, pack) in packings {
+    for (codec, pack) in PACKINGS {
         let bytes = file(
             codec,
             &[(3, pack(&data(0..3))), (0, pack(b"")), (0, Vec::new()), (200, pack(&data(3..203))), (0, pack(b""))],
@@ -259,8 +260,8 @@ fn broken_ends_say_the_block_and_what_was_read() {
     let with = |more: &[u8]| read([whole.clone(), more.to_vec()].concat());
     for (more, problem) in [
         (vec![0, 0, 0, 0], "block 3: the file ends in the middle of it"),
-        (vec![1], "block 3: "),
-        (long(-4), "block 3: "),
+        (long(4), "block 3: the file ends in its first bytes; the file was cut off"),
+        (vec![0xff; 12], "block 3: it is no block: a number of more than 64 bits"),
         ([long(-4), long(3)].concat(), "block 3: it says that it has -4 records in 3 bytes"),
         (b"Obj\x01".to_vec(), "block 2: another file was joined to this one, and cannot be read"),
         (b"Oh".to_vec(), "block 2: what is there is no block"),
@@ -306,5 +307,33 @@ fn what_is_no_container_file_is_named() {
     ] {
         let error = read(bytes.to_vec()).error.unwrap();
         assert!(error.contains(problem), "{error}");
+    }
+}
+
+proptest! {
+    /// Whatever became of a file's bytes: it is read to an end, and every record that a block announces
+    /// is handed over or counted.
+    #[test]
+    fn damaged_files_come_to_an_end(
+        packing in 0..6usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let (codec, pack) = PACKINGS[packing];
+        let blocks = [(40, pack(&data(0..40))), (0, pack(b"")), (40, pack(&data(40..80)))];
+        let mut bytes = file(codec, &blocks);
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] ^= byte;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |at| at.index(bytes.len())));
+        if let Ok(mut file) = open(bytes) {
+            let mut next_number = 0;
+            while let Ok(Some(next)) = file.next_record() {
+                prop_assert_eq!(next.number, next_number);
+                next_number = next_number.saturating_add(next.damage.map_or(1, |d| i64::try_from(d.records).unwrap_or(i64::MAX)));
+                prop_assert!(next.bytes.len() < 4_096);
+            }
+        }
     }
 }
