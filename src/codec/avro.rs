@@ -44,10 +44,7 @@ pub(super) fn gather<'a>(
     walk.record(&mut out, limits).and_then(|()| walk.end()).map_err(|e| reject(plan, &walk, e))?;
     match walk.no_time() {
         None => Ok(out),
-        Some(id) => {
-            let detail = plan.kind(id).no_time().unwrap_or_default();
-            Err(Rejected::new(Rejection::NotDecodable, detail))
-        }
+        Some(detail) => Err(Rejected::new(Rejection::NotDecodable, detail)),
     }
 }
 

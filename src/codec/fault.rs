@@ -108,6 +108,7 @@ pub(super) fn shown(value: &Scalar<'_>) -> String {
         Scalar::Double(n) => n.to_string(),
         Scalar::Text(text) => format!("{:?}", shortened(text)),
         Scalar::Time(t) => format!("the time {}", crate::model::time::Moment(*t)),
+        Scalar::NoMoment(name, n) => format!("the {name} {n}"),
         Scalar::Other => "an object, a list or bytes".to_owned(),
     }
 }

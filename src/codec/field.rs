@@ -120,6 +120,8 @@ pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
     /// A time the format itself knows as one.
     Time(Ms),
+    /// What the format calls by this name, and what is no moment: a local time, a date; in its own unit.
+    NoMoment(&'static str, i64),
     /// An object, an array, bytes: what no field but `attributes` and `measures` takes.
     Other,
 }

@@ -117,7 +117,7 @@ impl<'a> Gathered<'a> {
             Scalar::Double(n) if n.is_finite() => Cow::Owned(format!("{n:?}")),
             Scalar::Time(t) => Cow::Owned(crate::model::time::Moment(t).to_string()),
             Scalar::Null => return self.leave_out(Field::Attributes, &name),
-            Scalar::Number(_) | Scalar::Double(_) | Scalar::Other => {
+            Scalar::Number(_) | Scalar::Double(_) | Scalar::NoMoment(..) | Scalar::Other => {
                 return self.name_fault(Field::Attributes, name, Problem::Value(value));
             }
         };
@@ -181,7 +181,7 @@ impl<'a> Gathered<'a> {
             Scalar::Number(n) => n.as_integer_saturating().map(Some),
             Scalar::Long(n) | Scalar::Time(n) => Some(Some(*n)),
             Scalar::Text(text) => rfc3339::parse(text).map(Some),
-            Scalar::Bool(_) | Scalar::Double(_) | Scalar::Other => None,
+            Scalar::Bool(_) | Scalar::Double(_) | Scalar::NoMoment(..) | Scalar::Other => None,
         };
         Self::taken(&mut self.timestamp_ms, found, value)
     }

@@ -14,7 +14,7 @@ pub(super) fn double(value: &Scalar<'_>) -> Option<Option<f64>> {
         Scalar::Long(n) => Some(Some(*n as f64)),
         Scalar::Null => Some(None),
         Scalar::Text(text) => in_text(text),
-        Scalar::Bool(_) | Scalar::Time(_) | Scalar::Other => None,
+        Scalar::Bool(_) | Scalar::Time(_) | Scalar::NoMoment(..) | Scalar::Other => None,
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) fn in_the_future(t: Ms, limit: Ms) -> String {
     )
 }
 
-fn remedy(value: &Scalar<'_>) -> Option<String> {
+/// What to do about a value that is no time.
+pub(super) fn remedy(value: &Scalar<'_>) -> Option<String> {
     match value {
         Scalar::Text(text) => match text.trim_ascii().parse::<f64>() {
             Ok(number) => of_unit(number).or_else(|| rfc3339::why_not(text)),
@@ -43,6 +44,7 @@ fn remedy(value: &Scalar<'_>) -> Option<String> {
         },
         Scalar::Number(n) => of_unit(n.as_f64()),
         Scalar::Double(n) => of_unit(*n),
+        Scalar::NoMoment(name, _) => of_local(name),
         _ => None,
     }
 }
@@ -58,6 +60,16 @@ fn of_unit(number: f64) -> Option<String> {
     ];
     let (_, unit, name) = units.into_iter().find(|(from, ..)| (*from..*from * 10.0).contains(&number))?;
     Some(format!("; it looks like {name} since 1970: write `timestamp: {{path: ..., unit: {unit}}}` in input.mapping"))
+}
+
+/// A time without a zone is a moment where somebody knows that it is UTC.
+fn of_local(name: &str) -> Option<String> {
+    let units = [("millis", "ms"), ("micros", "us"), ("nanos", "ns")];
+    let of = name.strip_prefix("local-timestamp-")?;
+    let (_, unit) = units.into_iter().find(|(written, _)| *written == of)?;
+    Some(format!(
+        "; it is a time without a zone: where it is UTC, write `timestamp: {{path: ..., unit: {unit}}}` in input.mapping"
+    ))
 }
 
 #[cfg(test)]

@@ -136,18 +136,21 @@ impl Kind {
         }
     }
 
-    /// Why this is no time, and what to write; `None` where `timestamp` takes it.
+    /// Whether `timestamp` takes it: what else it takes is a matter of the value.
+    #[inline]
+    pub fn is_time(&self) -> bool {
+        match self {
+            Kind::TimeMillis | Kind::TimeMicros | Kind::TimeNanos => true,
+            Kind::Null | Kind::Text | Kind::Bytes | Kind::Int | Kind::Long => true,
+            Kind::Decimal { scale, .. } => *scale == 0,
+            _ => false,
+        }
+    }
+
+    /// Why this is no time, and what to write; `None` where it is one.
     pub fn no_time(&self) -> Option<String> {
         let why = match self {
-            Kind::Null
-            | Kind::Text
-            | Kind::Bytes
-            | Kind::Int
-            | Kind::Long
-            | Kind::TimeMillis
-            | Kind::TimeMicros
-            | Kind::TimeNanos => return None,
-            Kind::NoMoment(logical) if logical.starts_with("local-") => ": a time without a zone",
+            _ if self.is_time() => return None,
             Kind::Float => ", too coarse for a time: it is off by up to a minute",
             Kind::Double | Kind::Decimal { .. } => ", and nothing says whether it counts seconds",
             _ => "",

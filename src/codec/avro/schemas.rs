@@ -7,11 +7,11 @@
 //! of one fingerprint that differ in the unit of a time.
 
 use super::super::Rejected;
-use super::SCHEMA_OF_RECORD;
 use super::compile::{self, Compiled};
 use super::fingerprint::Fingerprint;
 use super::framing::{self, Named, SINGLE_OBJECT, SchemaId};
 use super::plan::Plan;
+use super::{SCHEMA_OF_RECORD, datum_len};
 use crate::model::outcome::Rejection;
 use crate::model::record::RecordIn;
 use std::collections::BTreeMap;
@@ -218,7 +218,10 @@ impl AvroSchemas {
     #[cold]
     pub(super) fn hint(&self, record: &RecordIn<'_>) -> Option<String> {
         let is_of_file = self.files.get(record.partition as usize).is_some_and(Option::is_some);
-        if is_of_file || self.of_record(record).map_or(true, |(_, datum)| datum.len() != record.value.len()) {
+        let (plan, datum) = self.of_record(record).ok()?;
+        // What is whole to its last byte is what it was taken for; something else is wrong with it.
+        let is_whole = datum_len(plan, datum) == Ok(datum.len());
+        if is_of_file || is_whole || datum.len() != record.value.len() {
             return None;
         }
         if let Some(named) = framing::in_front(record.value).find(Named::is_likely) {

@@ -6,6 +6,7 @@
 use super::super::FieldLimits;
 use super::super::field::{Field, Scalar};
 use super::super::gather::Gathered;
+use super::super::odd_time;
 use super::super::tree::Node;
 use super::plan::{Kind, Plan, RecordField, TypeId};
 use super::reader::{Malformed, Reader};
@@ -28,8 +29,8 @@ pub(super) struct Walk<'a> {
     values_left: usize,
     /// Values that are being skipped, from the outermost on.
     open: Vec<Open>,
-    /// The type of a `timestamp` that is no time.
-    no_time: Option<TypeId>,
+    /// The type and the value of a `timestamp` that is no time.
+    no_time: Option<(TypeId, Scalar<'a>)>,
 }
 
 /// A value whose inside is being skipped.
@@ -54,9 +55,13 @@ impl<'a> Walk<'a> {
         if self.reader.is_at_end() { Ok(()) } else { Err(Malformed("something follows the record")) }
     }
 
-    /// The type of a `timestamp` that was read and is no time.
-    pub fn no_time(&self) -> Option<TypeId> {
-        self.no_time
+    /// Why a `timestamp` that was read is no time, and what to do.
+    pub fn no_time(&self) -> Option<String> {
+        let (id, value) = self.no_time.as_ref()?;
+        let problem = self.plan.kind(*id).no_time()?;
+        let is_coarse = *self.plan.kind(*id) == Kind::Float;
+        let remedy = if is_coarse { None } else { odd_time::remedy(value) };
+        Some(format!("{problem}{}", remedy.unwrap_or_default()))
     }
 
     /// The root: a record, or a union with one.
@@ -106,10 +111,11 @@ impl<'a> Walk<'a> {
                 })
             }
             (field, kind) => {
-                if field == Field::Timestamp && kind.no_time().is_some() {
-                    self.no_time = Some(id);
+                let value = self.scalar(id)?;
+                if field == Field::Timestamp && !kind.is_time() {
+                    self.no_time = Some((id, value.clone()));
                 }
-                out.set(field, self.scalar(id)?);
+                out.set(field, value);
                 Ok(())
             }
         }
@@ -140,6 +146,7 @@ impl<'a> Walk<'a> {
                 };
                 value::decimal(unscaled, *scale)
             }
+            Kind::NoMoment(name) => Scalar::NoMoment(name, r.long()?),
             _ => {
                 self.skip(id)?;
                 Scalar::Other

@@ -165,7 +165,8 @@ impl Unit {
         match &value {
             Scalar::Number(n) => self.time_of(n.text),
             Scalar::Text(text) if Number::scan(text).is_some_and(|n| n.text.len() == text.len()) => self.time_of(text),
-            Scalar::Long(n) => self.time_of(&n.to_string()),
+            // Who names the unit of a local time knows that it is UTC.
+            Scalar::Long(n) | Scalar::NoMoment(_, n) => self.time_of(&n.to_string()),
             Scalar::Double(n) => self.time_of(&format!("{n:?}")),
             Scalar::Null | Scalar::Time(_) | Scalar::Text(_) => return value,
             _ => None,

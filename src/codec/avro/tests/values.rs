@@ -98,21 +98,25 @@ fn an_array_of_keys_and_values_is_a_map() {
 }
 
 #[test]
-fn a_timestamp_that_is_no_time_says_what_it_is_and_what_to_write() {
-    for (kind, value, what) in [
+fn a_timestamp_that_is_no_time_says_what_it_is_and_what_to_do() {
+    let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":18,"scale":6}"#;
+    for (kind, value, what, mapped) in [
         (
             r#"{"type":"long","logicalType":"local-timestamp-micros"}"#,
-            long(T),
-            "a local-timestamp-micros: a time without a zone",
+            long(T * 1_000 + 7),
+            "a local-timestamp-micros",
+            Some(("us", T)),
         ),
-        (r#"{"type":"int","logicalType":"date"}"#, long(20_000), "a date"),
-        ("\"double\"", 1.5e9f64.to_le_bytes().to_vec(), "a double"),
-        ("\"float\"", 1.5e9f32.to_le_bytes().to_vec(), "a float, too coarse for a time"),
         (
-            r#"{"type":"bytes","logicalType":"decimal","precision":18,"scale":6}"#,
-            sized([0x04, 0xd2]),
-            "a decimal with 6 digits behind the point",
+            r#"{"type":"long","logicalType":"local-timestamp-millis"}"#,
+            long(T),
+            "a local-timestamp-millis",
+            Some(("ms", T)),
         ),
+        (r#"{"type":"int","logicalType":"date"}"#, long(20_000), "a date", None),
+        ("\"double\"", 1.5e9f64.to_le_bytes().to_vec(), "a double", Some(("s", 1_500_000_000_000))),
+        ("\"float\"", 1.5e9f32.to_le_bytes().to_vec(), "a float, too coarse for a time", None),
+        (decimal, sized((T * 1_000 + 123).to_be_bytes()), "a decimal with 6 digits behind the point", Some(("s", T))),
     ] {
         for union in [false, true] {
             let of_union = format!(r#"["null",{kind}]"#);
@@ -121,14 +125,33 @@ fn a_timestamp_that_is_no_time_says_what_it_is_and_what_to_write() {
                 of(&format!(r#"{{"name":"timestamp","type":{of_field}}},{{"name":"tenant","type":"string"}}"#));
             let branch = if union { long(1) } else { Vec::new() };
             let datum = [branch, value.clone(), sized("acme")].concat();
-            let decoder = decoder(AvroSchemas::raw(&schema).unwrap());
-            let rejected = decoder.decode(&record(&datum)).unwrap_err();
+            let plain = decoder(AvroSchemas::raw(&schema).unwrap());
+            let rejected = plain.decode(&record(&datum)).unwrap_err();
             assert_eq!(rejected.reason, Rejection::NotDecodable);
             assert!(rejected.detail.starts_with(&format!("`timestamp` is {what}")), "{}", rejected.detail);
             assert!(rejected.detail.contains("timestamp-millis"), "{}", rejected.detail);
+            let Some((unit, ms)) = mapped else {
+                assert!(!rejected.detail.contains("input.mapping"), "{}", rejected.detail);
+                continue;
+            };
+            assert!(rejected.detail.ends_with(&format!("unit: {unit}}}` in input.mapping")), "{}", rejected.detail);
+            let mapped = |mapping: &str| {
+                let mapping = serde_json::from_str(mapping).unwrap();
+                let avro_schemas = Some(AvroSchemas::raw(&schema).unwrap());
+                let settings =
+                    InputSettings { format: Format::Avro, avro_schemas, mapping, ..InputSettings::default() };
+                Decoder::new(settings).unwrap().decode(&record(&datum)).map(|o| o.timestamp_ms)
+            };
+            assert_eq!(mapped(&format!(r#"{{"timestamp":{{"path":"timestamp","unit":"{unit}"}}}}"#)), Ok(ms), "{kind}");
+            // A unit has to be named: a local time without one is none here either.
+            let problem = mapped(r#"{"timestamp":"timestamp"}"#).unwrap_err();
+            assert!(
+                problem.reason == Rejection::NotDecodable && problem.detail.contains("in input.mapping"),
+                "{problem:?}"
+            );
             if union {
                 let datum = [long(0), sized("acme")].concat();
-                assert_eq!(decoder.decode(&record(&datum)).unwrap_err().reason, Rejection::NoTimestamp);
+                assert_eq!(plain.decode(&record(&datum)).unwrap_err().reason, Rejection::NoTimestamp);
             }
         }
     }
