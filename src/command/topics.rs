@@ -3,6 +3,8 @@
 //! It creates what is missing where it is asked to; it changes and deletes nothing.
 
 #[cfg(feature = "kafka")]
+mod acls;
+#[cfg(feature = "kafka")]
 mod table;
 
 #[cfg(not(feature = "kafka"))]
@@ -19,6 +21,7 @@ use clap::Args;
 Examples:
   tailburn topics
   tailburn topics --create
+  tailburn topics --acls --principal User:tailburn
   tailburn topics --json | jq '.[] | select(.exists | not) | .topic'")]
 pub struct TopicsArgs {
     /// Create the missing ones (the input topics must exist: they are not tailburn's)
@@ -28,11 +31,19 @@ pub struct TopicsArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+
+    /// Print the rights that `run` needs, as commands of Kafka's own tool; nothing is asked or changed
+    #[arg(long, conflicts_with_all = ["create", "json"])]
+    pub acls: bool,
+
+    /// Whom --acls gives the rights to
+    #[arg(long, value_name = "PRINCIPAL", default_value = "User:tailburn", requires = "acls")]
+    pub principal: String,
 }
 
 #[cfg(feature = "kafka")]
 pub fn run(global: &Global, args: &TopicsArgs) -> Outcome {
-    table::run(global, args)
+    if args.acls { acls::run(global, &args.principal) } else { table::run(global, args) }
 }
 
 /// Without the feature `kafka` there are no topics.

@@ -4,19 +4,10 @@
 use super::error::Problem;
 use super::settings::{InputFormat, Settings, UserIds};
 use crate::model::duration;
+use crate::model::properties;
 use crate::model::record::Topic;
 use crate::model::time::{DAY_MS, PANE_MS};
 
-/// Properties that tailburn sets itself: exactly-once rests on them.
-const OWN_PROPERTIES: [(&str, &str); 7] = [
-    ("group.id", "it is `application_id`"),
-    ("transactional.id", "it is made of `application_id`, the state directory and the thread"),
-    ("enable.auto.commit", "offsets are committed in the transaction with the output"),
-    ("enable.auto.offset.store", "offsets are committed in the transaction with the output"),
-    ("enable.idempotence", "the producer is transactional"),
-    ("isolation.level", "only committed records are read"),
-    ("auto.offset.reset", "use `tailburn run --from`"),
-];
 /// Kafka's own limit for the name of a topic.
 const TOPIC_NAME_MAX: usize = 249;
 const PARTITIONS_MAX: u32 = 10_000;
@@ -57,10 +48,9 @@ impl Settings {
     }
 
     fn validate_kafka(&self, problems: &mut Vec<Problem>) {
-        for (property, why) in OWN_PROPERTIES {
-            if self.kafka.properties.contains_key(property) {
-                let message = format!("belongs to tailburn: {why}");
-                problems.push(Problem::new(format!("kafka.properties.{property}"), message, "Take it out."));
+        for (property, value) in &self.kafka.properties {
+            if let Some(message) = properties::refusal(property, value) {
+                problems.push(Problem::new(format!("kafka.properties.{property}"), message, ""));
             }
         }
         if !self.kafka.properties.contains_key("bootstrap.servers") {

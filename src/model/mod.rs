@@ -8,6 +8,7 @@ pub mod expr;
 pub mod key;
 pub mod outcome;
 pub mod output;
+pub mod properties;
 pub mod ratio;
 pub mod record;
 pub mod slo;

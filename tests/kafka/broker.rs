@@ -48,6 +48,14 @@ impl Broker {
         Broker::start_with(&options)
     }
 
+    /// A broker with an authorizer; the second is the address of the listener at which clients log in.
+    #[allow(dead_code, reason = "tests/faults shares this file")]
+    pub fn start_secured() -> Option<(Broker, String)> {
+        let broker = Broker::start_with(&["--secured"])?;
+        let port = std::fs::read_to_string(broker.dir.path().join("sasl.port")).expect("the port of its listener");
+        Some((broker, format!("127.0.0.1:{}", port.trim())))
+    }
+
     fn start_with(options: &[&str]) -> Option<Broker> {
         let dir = TempDir::new().expect("a temporary directory");
         match run(&dir, "start", options) {

@@ -16,6 +16,7 @@ mod reading;
 mod recovery;
 mod refusals;
 mod restarts;
+mod rights;
 mod sameness;
 mod story;
 mod throughput;

@@ -53,7 +53,7 @@ fn failure(error: LogError) -> Failure {
 }
 
 /// The administrator joins no group and opens no transaction: the ids are there for completeness.
-fn kafka_settings(settings: &Settings) -> KafkaSettings {
+pub(super) fn kafka_settings(settings: &Settings) -> KafkaSettings {
     KafkaSettings {
         properties: settings.kafka.properties.clone(),
         group_id: settings.application_id.clone(),

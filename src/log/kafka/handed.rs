@@ -163,9 +163,12 @@ pub fn fault(code: RDKafkaRespErr, message: &Message<'_>, lost: &str) -> Option<
             what,
             message: format!("{why}: the topic was deleted. Where it is made anew: {BEGIN_ANEW}"),
         }),
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-        | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
-        | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => Some(LogError::Refused { what, message: why }),
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
+            Some(super::refusal::of_topic(message.topic(), code.into()))
+        }
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {
+            Some(LogError::Refused { what, message: why })
+        }
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_MSG | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION => {
             Some(LogError::Broken(format!("{what}: an unreadable record at offset {}: {why}", message.offset())))
         }

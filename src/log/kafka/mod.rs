@@ -134,6 +134,11 @@ impl KafkaLog {
             None => {}
             Some(Ok(_)) => return Err(LogError::Broken("a record came outside of its queue".to_owned())),
             Some(Err(error)) => {
+                if let Some(refused) =
+                    error.rdkafka_error_code().and_then(|code| refusal::of_right(&self.settings, code))
+                {
+                    return Err(refused);
+                }
                 report_client_error(consumer, &error)?;
                 self.disturbed = true;
             }
@@ -329,9 +334,7 @@ impl KafkaLog {
             }
             Described::There { id, .. } => Ok((name, id)),
             Described::Absent => Err(gone(&name)),
-            Described::Refused(code) => {
-                Err(LogError::Refused { what: name, message: format!("cannot be looked at: {code}") })
-            }
+            Described::Refused(code) => Err(refusal::of_topic(&name, code)),
         };
         found.into_iter().map(is_opened).collect()
     }
@@ -343,6 +346,7 @@ impl KafkaLog {
             None => Ok(()),
             Some(Change::MadeAnew { topic, was, now }) => Err(made_anew(&topic, was, now)),
             Some(Change::Grown { topic, was, now }) => Err(self.grown(&topic, was, now)),
+            Some(Change::Refused { what, message }) => Err(LogError::Refused { what, message }),
         }
     }
 

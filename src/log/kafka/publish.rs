@@ -5,7 +5,7 @@
 //! producer is replaced: a request that is still under way could end a later transaction.
 
 use super::group::log_line;
-use super::refusal::{self, is_incurable};
+use super::refusal::{self, Trouble, is_incurable};
 use super::settings::{KafkaSettings, TRANSACTION_TIMEOUT};
 use crate::log::{CommitOutcome, LogError};
 use crate::model::record::{RecordOut, Topic};
@@ -48,6 +48,7 @@ pub struct Publisher {
 #[derive(Default)]
 struct PublishContext {
     disturbed: AtomicBool,
+    trouble: Trouble,
     /// The first record of the open transaction that was not delivered: its topic, and why.
     failed: Mutex<Option<(String, RDKafkaErrorCode)>>,
 }
@@ -65,6 +66,7 @@ impl ClientContext for PublishContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.disturbed.store(true, Ordering::Relaxed);
+        self.trouble.note(&error, reason);
         tracing::warn!(target: "tailburn::kafka", %error, reason, "the producer reports");
     }
 }
@@ -92,7 +94,7 @@ impl Publisher {
         let config = settings.producer();
         let names = Topic::OUTPUTS.into_iter().chain(Topic::INTERNAL);
         Ok(Publisher {
-            producer: connect(&config)?,
+            producer: connect(settings, &config)?,
             config,
             names: names.map(|topic| (topic, settings.topic_name(topic))).collect(),
             open: None,
@@ -275,7 +277,7 @@ impl Publisher {
     /// A new producer with the same id: its epoch shuts out whatever the old one left under way.
     fn renew(&mut self, why: &str) -> Result<(), LogError> {
         tracing::info!(target: "tailburn::kafka", why, "replacing the producer");
-        self.producer = connect(&self.config)?;
+        self.producer = connect(&self.settings, &self.config)?;
         Ok(())
     }
 
@@ -295,7 +297,7 @@ impl Publisher {
     }
 }
 
-fn connect(config: &ClientConfig) -> Result<BaseProducer<PublishContext>, LogError> {
+fn connect(settings: &KafkaSettings, config: &ClientConfig) -> Result<BaseProducer<PublishContext>, LogError> {
     let refused =
         |error: KafkaError| LogError::Refused { what: "kafka.properties".to_owned(), message: error.to_string() };
     let producer: BaseProducer<PublishContext> =
@@ -308,10 +310,14 @@ fn connect(config: &ClientConfig) -> Result<BaseProducer<PublishContext>, LogErr
                 producer.poll(Duration::ZERO);
             }
             Err(error) => {
-                return Err(LogError::Broken(format!(
-                    "no transactions with the brokers at {}: {error}",
-                    config.get("bootstrap.servers").unwrap_or("(none named)")
-                )));
+                let of_right = error.rdkafka_error_code().and_then(|code| refusal::of_right(settings, code));
+                let cause = of_right.or_else(|| producer.client().context().trouble.cause());
+                return Err(cause.unwrap_or_else(|| {
+                    LogError::Broken(format!(
+                        "no transactions with the brokers at {}: {error}",
+                        config.get("bootstrap.servers").unwrap_or("(none named)")
+                    ))
+                }));
             }
         }
     }

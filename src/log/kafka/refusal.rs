@@ -3,8 +3,79 @@
 use super::settings::KafkaSettings;
 use super::topics::TopicAdmin;
 use crate::log::{BEGIN_ANEW, LogError};
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What a client hears of its credentials outside of any call: librdkafka goes on trying, and calls only say that
+/// nobody answers.
+#[derive(Default)]
+pub struct Trouble {
+    said: Mutex<Option<String>>,
+}
+
+impl Trouble {
+    pub fn note(&self, error: &KafkaError, reason: &str) {
+        let kind = match error.rdkafka_error_code() {
+            Some(Code::Authentication | Code::SaslAuthenticationFailed) => "the password or user is refused",
+            Some(Code::SSL) => "the TLS connection fails",
+            _ => return,
+        };
+        *self.lock() = Some(format!("{kind}: {reason}{}", advice(reason)));
+    }
+
+    /// It went well since.
+    pub fn clear(&self) {
+        *self.lock() = None;
+    }
+
+    pub fn cause(&self) -> Option<LogError> {
+        self.lock().as_ref().map(|text| credentials(text))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn credentials(text: &str) -> LogError {
+    LogError::Refused { what: "kafka.properties".to_owned(), message: text.to_owned() }
+}
+
+fn advice(reason: &str) -> &'static str {
+    if reason.contains("certificate verify failed") || reason.contains("broker certificate could not be verified") {
+        " (ssl.ca.location names the CA that signed the brokers' certificate)"
+    } else if reason.contains("uthentication failed") || reason.contains("Invalid username or password") {
+        " (sasl.username, sasl.password, sasl.mechanism)"
+    } else {
+        ""
+    }
+}
+
+/// A right that is missing, in the words of Kafka's own tools; `None`: it is something else.
+pub fn of_right(settings: &KafkaSettings, code: Code) -> Option<LogError> {
+    matches!(
+        code,
+        Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+    )
+    .then(|| of_transaction(settings, "use it", code))
+}
+
+/// A topic that this principal may not look at, or read.
+pub fn of_topic(topic: &str, code: Code) -> LogError {
+    let message = match code {
+        Code::TopicAuthorizationFailed => {
+            "this principal may not use it: grant it the operations Read and Describe on an input, Write and Describe on \
+             an output, all three on an internal topic (`tailburn topics --acls` prints the commands)"
+                .to_owned()
+        }
+        other => format!("cannot be looked at: {other}"),
+    };
+    LogError::Refused { what: topic.to_owned(), message }
+}
 
 /// Whether the same request is refused tomorrow too, unless a person changes something.
 pub fn is_incurable(code: Code) -> bool {
@@ -57,7 +128,9 @@ fn in_words(code: Code, topic: &str, found: &BTreeMap<String, String>) -> String
             alter(&format!("max.message.bytes={}", super::settings::LARGEST_BYTES))
         ),
         Code::TopicAuthorizationFailed => {
-            "this principal may not write to it: grant it the operations Write and Describe on this topic".to_owned()
+            "this principal may not write to it: grant it the operations Write and Describe on this topic (`tailburn topics \
+             --acls` prints the commands)"
+                .to_owned()
         }
         Code::UnknownTopic | Code::UnknownPartition => format!(
             "it was deleted, or lacks a partition: `tailburn topics` shows what it should be. Where an internal topic was \
@@ -77,12 +150,14 @@ pub fn of_transaction(settings: &KafkaSettings, what: &str, code: Code) -> LogEr
     let (what, message) = match code {
         Code::GroupAuthorizationFailed => (
             format!("group {}", settings.group_id),
-            "this principal may not use it: grant it the operations Read and Describe on this group".to_owned(),
+            "this principal may not use it: grant it the operations Read and Describe on this group (`tailburn topics \
+             --acls` prints the commands)"
+                .to_owned(),
         ),
         Code::TransactionalIdAuthorizationFailed => (
             format!("transactional id {}", settings.transactional_id),
             "this principal may not use it: grant it the operations Write and Describe on the transactional ids that begin \
-             with it"
+             with the application id (`tailburn topics --acls` prints the commands)"
                 .to_owned(),
         ),
         Code::TopicAuthorizationFailed => (
@@ -101,6 +176,18 @@ pub fn of_transaction(settings: &KafkaSettings, what: &str, code: Code) -> LogEr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_named_and_other_trouble_passes() {
+        let trouble = Trouble::default();
+        trouble.note(&KafkaError::Global(Code::BrokerTransportFailure), "connection refused");
+        assert!(trouble.cause().is_none());
+        trouble.note(&KafkaError::Global(Code::Authentication), "SASL PLAIN authentication failed");
+        let text = trouble.cause().map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.contains("password or user is refused") && text.contains("sasl.password"), "{text}");
+        trouble.clear();
+        assert!(trouble.cause().is_none());
+    }
 
     #[test]
     fn a_refusal_names_the_limit_and_the_setting() {

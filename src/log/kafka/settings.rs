@@ -5,6 +5,7 @@
 //! tell who owns a partition.
 
 use crate::log::LogError;
+use crate::model::properties::{self, FIXED};
 use crate::model::record::Topic;
 use crate::model::time::Ms;
 use rdkafka::ClientConfig;
@@ -44,26 +45,6 @@ pub const LARGEST_BYTES: usize = 16 << 20;
 
 /// How long a transaction may stay open before the broker aborts it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Properties with the one value that exactly-once needs.
-const FIXED: [(&str, &str); 9] = [
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("isolation.level", "read_committed"),
-    ("enable.idempotence", "true"),
-    ("group.protocol", "classic"),
-    ("partition.assignment.strategy", "cooperative-sticky"),
-    ("auto.offset.reset", "error"),
-    ("enable.partition.eof", "true"),
-    ("delivery.report.only.error", "true"),
-];
-
-/// Properties that follow from the configuration, and where each is set instead.
-const DERIVED: [(&str, &str); 3] = [
-    ("group.id", "it is `application_id`"),
-    ("transactional.id", "it is made of `application_id`, the state directory and the worker"),
-    ("group.instance.id", "workers join and leave as dynamic members"),
-];
 
 /// What both clients get unless the user says otherwise.
 const BOTH: [(&str, &str); 4] = [
@@ -118,19 +99,8 @@ impl KafkaSettings {
     /// Refuses properties with which the promise of this log would not hold.
     pub fn validate(&self) -> Result<(), LogError> {
         for (name, value) in &self.properties {
-            if let Some((_, instead)) = DERIVED.iter().find(|(derived, _)| derived == name) {
-                return Err(refused(name, format!("it cannot be set here: {instead}. Remove it.")));
-            }
-            if let Some((_, fixed)) = FIXED.iter().find(|(fixed, _)| fixed == name)
-                && fixed != value
-            {
-                return Err(refused(
-                    name,
-                    format!("`{value}` would break exactly-once: tailburn needs `{fixed}`. Remove it."),
-                ));
-            }
-            if matches!(name.as_str(), "acks" | "request.required.acks") && !matches!(value.as_str(), "all" | "-1") {
-                return Err(refused(name, format!("`{value}` would lose records: tailburn needs `all`. Remove it.")));
+            if let Some(message) = properties::refusal(name, value) {
+                return Err(refused(name, message));
             }
         }
         if !self.properties.contains_key("bootstrap.servers") && !self.properties.contains_key("metadata.broker.list") {
@@ -160,9 +130,9 @@ impl KafkaSettings {
     fn reads(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = self.client(defaults);
         config.set("group.id", &self.group_id);
-        let fixed = FIXED.iter().filter(|(name, _)| !is_producers(name));
-        for (name, value) in fixed.chain([&super::fetch::BATCH_PROPERTY]) {
-            config.set(*name, *value);
+        let fixed = FIXED.iter().filter(|(.., is_producers)| !is_producers).map(|(name, value, _)| (*name, *value));
+        for (name, value) in fixed.chain([super::fetch::BATCH_PROPERTY]) {
+            config.set(name, value);
         }
         config
     }
@@ -170,7 +140,7 @@ impl KafkaSettings {
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.client(&PRODUCER);
         config.set("transactional.id", &self.transactional_id);
-        for (name, value) in FIXED.iter().filter(|(name, _)| is_producers(name)) {
+        for (name, value, _) in FIXED.iter().filter(|(.., is_producers)| *is_producers) {
             config.set(*name, *value);
         }
         config
@@ -192,10 +162,6 @@ impl KafkaSettings {
         }
         config
     }
-}
-
-fn is_producers(name: &str) -> bool {
-    matches!(name, "enable.idempotence" | "delivery.report.only.error")
 }
 
 fn refused(name: &str, message: String) -> LogError {

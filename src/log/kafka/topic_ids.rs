@@ -90,6 +90,32 @@ pub unsafe fn describe(
     }
 }
 
+/// What a client that nobody polls was told outside of any call, since this was asked last.
+///
+/// # Safety
+/// `client` is a client of librdkafka that outlives the call, and nobody else serves its main queue.
+pub unsafe fn errors(client: *mut sys::rd_kafka_t) -> Result<Vec<(RDKafkaErrorCode, String)>, LogError> {
+    // SAFETY: the caller's promise; the queue is given back, which leaves the client's own untouched.
+    let queue = unsafe { Owned::new(sys::rd_kafka_queue_get_main(client), sys::rd_kafka_queue_destroy)? };
+    let mut all = Vec::new();
+    loop {
+        // SAFETY: the queue is alive.
+        let event = unsafe { sys::rd_kafka_queue_poll(queue.raw, 0) };
+        if event.is_null() {
+            return Ok(all);
+        }
+        let event = Owned::new(event, sys::rd_kafka_event_destroy)?;
+        // SAFETY: the event is alive; its text is a C string that lives as long.
+        unsafe {
+            let code = sys::rd_kafka_event_error(event.raw);
+            let text = sys::rd_kafka_event_error_string(event.raw);
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !text.is_null() {
+                all.push((code.into(), CStr::from_ptr(text).to_string_lossy().into_owned()));
+            }
+        }
+    }
+}
+
 /// # Safety
 /// `result` is null, or the result of an event that outlives the call.
 unsafe fn read(result: *const sys::rd_kafka_DescribeTopics_result_t) -> BTreeMap<String, Described> {

@@ -3,6 +3,7 @@
 //! It never changes or deletes a topic that is there: a difference is named, for a person to decide.
 
 use super::group::log_line;
+use super::refusal::{self, Trouble};
 use super::settings::{KafkaSettings, LARGEST_BYTES};
 use super::streams::Streams;
 use super::topic_ids::{self, Described};
@@ -130,7 +131,10 @@ pub struct TopicAdmin {
 }
 
 /// Sends librdkafka's words to our log.
-struct Quiet;
+#[derive(Default)]
+struct Quiet {
+    trouble: Trouble,
+}
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -138,6 +142,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        self.trouble.note(&error, reason);
         tracing::warn!(target: "tailburn::kafka", %error, reason, "the administrator reports");
     }
 }
@@ -148,7 +153,7 @@ impl TopicAdmin {
         let config = settings.admin();
         let brokers = config.get("bootstrap.servers").unwrap_or("(metadata.broker.list)").to_owned();
         let client = config
-            .create_with_context(Quiet)
+            .create_with_context(Quiet::default())
             .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
         // The client answers through futures; this thread waits for them, and for nothing else.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -160,18 +165,41 @@ impl TopicAdmin {
 
     /// How many partitions a topic has; `None` where there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
-        let unreachable = |why: String| LogError::Broken(format!("the brokers at {}: {why}", self.brokers));
-        let metadata =
-            self.client.inner().fetch_metadata(Some(topic), REQUEST).map_err(|e| unreachable(e.to_string()))?;
+        let metadata = self.client.inner().fetch_metadata(Some(topic), REQUEST);
+        let metadata = metadata.map_err(|e| self.unreachable(&e.to_string()))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error() {
             None => Ok(u32::try_from(found.partitions().len()).ok().filter(|count| *count > 0)),
             Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
-            Some(code) => Err(LogError::Refused {
-                what: topic.to_owned(),
-                message: format!("cannot be looked at: {}", RDKafkaErrorCode::from(code)),
-            }),
+            Some(code) => Err(refusal::of_topic(topic, code.into())),
         }
+    }
+
+    /// What is wrong with our credentials, where somebody said so since all was well.
+    pub(super) fn refused_credentials(&self) -> Option<LogError> {
+        self.hear();
+        self.client.inner().context().trouble.cause()
+    }
+
+    pub(super) fn is_well(&self) {
+        self.hear();
+        self.client.inner().context().trouble.clear();
+    }
+
+    /// An administrator's client is polled for answers alone: what it is told beside waits.
+    #[expect(unsafe_code, reason = "the client library does not poll for it")]
+    fn hear(&self) {
+        // SAFETY: the client is alive as long as we are, and the client library serves a queue of its own.
+        let said = unsafe { topic_ids::errors(self.client.inner().native_ptr()) };
+        for (code, reason) in said.unwrap_or_default() {
+            self.client.inner().context().error(rdkafka::error::KafkaError::Global(code), &reason);
+        }
+    }
+
+    /// Nobody answers: because of what was said of our credentials, where something was.
+    fn unreachable(&self, why: &str) -> LogError {
+        self.refused_credentials()
+            .unwrap_or_else(|| LogError::Broken(format!("the brokers at {}: {why}", self.brokers)))
     }
 
     /// What these names stand for now.
@@ -188,12 +216,10 @@ impl TopicAdmin {
         let names = settings.input_topics.iter().cloned().chain(internal.map(|topic| settings.topic_name(topic)));
         let names: Vec<String> = names.collect();
         let found = self.describe(&names, REQUEST);
-        let found = found.map_err(|e| LogError::Broken(format!("the brokers at {}: {e}", self.brokers)))?;
+        let found = found.map_err(|e| self.unreachable(&e.to_string()))?;
         let identified = |name: String| match found.get(&name) {
             Some(Described::There { id, partitions }) => Ok((name, (*id, *partitions))),
-            Some(Described::Refused(code)) => {
-                Err(LogError::Refused { what: name, message: format!("cannot be looked at: {code}") })
-            }
+            Some(Described::Refused(code)) => Err(refusal::of_topic(&name, *code)),
             Some(Described::Absent) | None => Err(LogError::Refused {
                 what: name,
                 message: format!("there is no such topic at {}: create it, or correct its name", self.brokers),

@@ -6,6 +6,7 @@
 //! poll and before every commit.
 
 use super::KafkaSettings;
+use super::refusal;
 use super::topic_ids::Described;
 use super::topics::TopicAdmin;
 use crate::log::{LogError, TopicId};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A topic that was made anew is to be noticed within 10 s, also where a broker is slow.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -27,9 +28,25 @@ pub type Expected = BTreeMap<String, (TopicId, u32)>;
 /// What became of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    MadeAnew { topic: String, was: TopicId, now: TopicId },
-    Grown { topic: String, was: u32, now: u32 },
+    MadeAnew {
+        topic: String,
+        was: TopicId,
+        now: TopicId,
+    },
+    Grown {
+        topic: String,
+        was: u32,
+        now: u32,
+    },
+    /// Credentials or rights that were in force are no more.
+    Refused {
+        what: String,
+        message: String,
+    },
 }
+
+/// Credentials may be changed on both sides, one after the other.
+const UNTIL_REFUSED: Duration = Duration::from_secs(10);
 
 /// The log's end. The thread ends with it.
 pub struct Watch {
@@ -68,19 +85,32 @@ impl Watch {
 
 fn serve(admin: &TopicAdmin, expected: &Expected, shared: &Shared, ended: &Receiver<()>) {
     let names: Vec<String> = expected.keys().cloned().collect();
+    let mut silent_since = None;
     while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        let found = match admin.describe(&names, QUESTION) {
-            Ok(found) => found,
+        let change = match admin.describe(&names, QUESTION) {
+            Ok(found) => {
+                silent_since = None;
+                admin.is_well();
+                change(expected, &found)
+            }
             Err(error) => {
                 tracing::debug!(target: "tailburn::kafka", %error, "the topics' ids cannot be asked for");
-                continue;
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                admin.refused_credentials().filter(|_| since.elapsed() > UNTIL_REFUSED).and_then(refused)
             }
         };
-        if let Some(change) = change(expected, &found) {
+        if let Some(change) = change {
             *shared.change.lock().unwrap_or_else(PoisonError::into_inner) = Some(change);
             shared.has_changed.store(true, Ordering::Release);
             return;
         }
+    }
+}
+
+fn refused(error: LogError) -> Option<Change> {
+    match error {
+        LogError::Refused { what, message } => Some(Change::Refused { what, message }),
+        _ => None,
     }
 }
 
@@ -101,12 +131,19 @@ pub fn change(expected: &Expected, found: &BTreeMap<String, Described>) -> Optio
             _ => None,
         })
     };
-    made_anew.or_else(grown)
+    let withdrawn = || {
+        all().find_map(|(name, _, now)| match now {
+            Described::Refused(code) => refused(refusal::of_topic(name, *code)),
+            _ => None,
+        })
+    };
+    made_anew.or_else(grown).or_else(withdrawn)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::error::RDKafkaErrorCode;
 
     const OLD: TopicId = TopicId([1; 16]);
     const NEW: TopicId = TopicId([2; 16]);
@@ -124,6 +161,9 @@ mod tests {
         assert_eq!(change(&expected, &BTreeMap::from([("b".to_owned(), Described::Absent)])), None);
         let made_anew = Change::MadeAnew { topic: "b".to_owned(), was: OLD, now: NEW };
         assert_eq!(change(&expected, &found(NEW, 4)), Some(made_anew));
+        let refused = Described::Refused(RDKafkaErrorCode::TopicAuthorizationFailed);
+        let withdrawn = change(&expected, &BTreeMap::from([("b".to_owned(), refused)]));
+        assert!(matches!(&withdrawn, Some(Change::Refused { what, .. }) if what == "b"), "{withdrawn:?}");
         let grown = Change::Grown { topic: "b".to_owned(), was: 3, now: 4 };
         assert_eq!(change(&expected, &found(OLD, 4)), Some(grown));
     }

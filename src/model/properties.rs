@@ -1,0 +1,103 @@
+//! Properties of librdkafka: which of them a configuration may set. One rule, so that `run` starts with whatever
+//! `check` lets pass.
+//!
+//! A user's `kafka.properties.*` reach librdkafka verbatim. With other values of the few that tailburn owns,
+//! outputs and offsets would no longer be one, or nobody could tell who owns a partition.
+
+/// Properties with the one value that exactly-once needs. The last field: our producer has it, else the consumer.
+pub const FIXED: [(&str, &str, bool); 9] = [
+    ("enable.auto.commit", "false", false),
+    ("enable.auto.offset.store", "false", false),
+    ("isolation.level", "read_committed", false),
+    ("enable.idempotence", "true", true),
+    ("group.protocol", "classic", false),
+    ("partition.assignment.strategy", "cooperative-sticky", false),
+    ("auto.offset.reset", "error", false),
+    ("enable.partition.eof", "true", false),
+    ("delivery.report.only.error", "true", true),
+];
+
+/// Properties that follow from the configuration, and where each is set instead.
+const DERIVED: [(&str, &str); 3] = [
+    ("group.id", "it is `application_id`"),
+    ("transactional.id", "it is made of `application_id`, the state directory and the worker"),
+    ("group.instance.id", "workers join and leave as dynamic members"),
+];
+
+/// Ways to log in that every build has; what others need.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+const OTHER_MECHANISMS: [(&str, bool, &str); 2] = [
+    ("GSSAPI", cfg!(feature = "gssapi"), "build it with the cargo feature `gssapi` (Cyrus SASL has to be there)"),
+    ("OAUTHBEARER", cfg!(feature = "oidc"), "build it with the cargo feature `oidc` (libcurl has to be there)"),
+];
+
+/// Why a property cannot be set so, with a remedy; `None`: it can.
+pub fn refusal(name: &str, value: &str) -> Option<String> {
+    if let Some((_, instead)) = DERIVED.iter().find(|(derived, _)| *derived == name) {
+        return Some(format!("it cannot be set here: {instead}. Remove it."));
+    }
+    if let Some((_, fixed, _)) = FIXED.iter().find(|(fixed, ..)| *fixed == name)
+        && *fixed != value
+    {
+        let instead = if name == "auto.offset.reset" { " (`tailburn run --from` says where to begin)" } else { "" };
+        return Some(format!("`{value}` would break exactly-once: tailburn needs `{fixed}`{instead}. Remove it."));
+    }
+    match name {
+        "acks" | "request.required.acks" if !matches!(value, "all" | "-1") => {
+            Some(format!("`{value}` would lose records: tailburn needs `all`. Remove it."))
+        }
+        "sasl.mechanism" | "sasl.mechanisms" => mechanism(value),
+        _ => None,
+    }
+}
+
+fn mechanism(value: &str) -> Option<String> {
+    if MECHANISMS.contains(&value) {
+        return None;
+    }
+    match OTHER_MECHANISMS.iter().find(|(name, ..)| *name == value) {
+        Some((_, true, _)) => None,
+        Some((_, false, how)) => {
+            Some(format!("this build has no `{value}`: {how}, or use one of {}.", MECHANISMS.join(", ")))
+        }
+        None => Some(format!("`{value}` is not known. Use one of {}, OAUTHBEARER, GSSAPI.", MECHANISMS.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_break_exactly_once_or_cannot_log_in_is_refused_with_a_remedy() {
+        for (name, value, says) in [
+            ("enable.auto.commit", "true", "exactly-once"),
+            ("isolation.level", "read_uncommitted", "read_committed"),
+            ("group.protocol", "consumer", "classic"),
+            ("group.instance.id", "one", "dynamic members"),
+            ("group.id", "mine", "application_id"),
+            ("transactional.id", "mine", "application_id"),
+            ("auto.offset.reset", "latest", "--from"),
+            ("acks", "1", "all"),
+            ("sasl.mechanism", "NTLM", "SCRAM-SHA-512"),
+        ] {
+            let text = refusal(name, value).unwrap_or_else(|| panic!("{name}={value} was let through"));
+            assert!(text.contains(says), "{name}={value}: {text}");
+        }
+        assert_eq!(refusal("sasl.mechanisms", "GSSAPI").is_none(), cfg!(feature = "gssapi"));
+    }
+
+    #[test]
+    fn what_agrees_and_what_is_the_users_own_is_let_through() {
+        for (name, value) in [
+            ("isolation.level", "read_committed"),
+            ("group.protocol", "classic"),
+            ("acks", "-1"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("security.protocol", "sasl_ssl"),
+            ("linger.ms", "5"),
+        ] {
+            assert_eq!(refusal(name, value), None, "{name}={value}");
+        }
+    }
+}
