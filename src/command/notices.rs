@@ -19,7 +19,9 @@
 
 mod clients;
 mod files;
+mod late;
 mod nothing;
+mod slos;
 mod unread;
 
 pub(super) use self::clients::told as of_clients;
@@ -28,6 +30,7 @@ use crate::codec::files::FileNotes;
 use crate::config::{InputFormat, Settings};
 use crate::model::slo::Slo;
 use crate::pipeline::route::Route;
+use crate::pipeline::seen::Seen;
 use crate::pipeline::users::UsersTask;
 
 /// What is known of an input once it was read.
@@ -43,12 +46,34 @@ pub struct Facts<'a> {
     pub route: &'a Route,
     /// What became of the outcomes.
     pub users: &'a UsersTask,
+    /// What the outcomes look like: names, values, and what SLOs missed in them.
+    pub seen: &'a Seen,
+}
+
+impl Facts<'_> {
+    /// An input partition as the command line named it.
+    fn input(&self, source: u32) -> &str {
+        match self.inputs.get(source as usize).map_or("?", String::as_str) {
+            "-" => "standard input",
+            name => name,
+        }
+    }
+}
+
+/// Where a record stands, for people: lines are counted from 1.
+fn place(facts: &Facts<'_>, source: u32, offset: i64) -> String {
+    let what = if facts.format == InputFormat::Avro { "record" } else { "line" };
+    format!("{}, {what} {}", facts.input(source), offset + 1)
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.1} %", part as f64 * 100.0 / whole.max(1) as f64)
 }
 
 type Notice = fn(&Facts<'_>) -> Vec<String>;
 
 /// All of them, in the order in which they are said.
-const ALL: &[Notice] = &[unread::notices, files::notices, nothing::notices];
+const ALL: &[Notice] = &[unread::notices, files::notices, nothing::notices, late::notices, slos::notices];
 
 /// What is to be said of an input.
 pub fn about(facts: &Facts<'_>) -> Vec<String> {

@@ -8,6 +8,7 @@
 mod display;
 mod eval;
 mod reads;
+mod wanted;
 
 use super::outcome::Outcome;
 use regex::Regex;

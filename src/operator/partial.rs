@@ -35,6 +35,13 @@ pub struct BoundaryPartial {
     pub is_incomplete: bool,
 }
 
+impl BoundaryPartial {
+    /// How much is said: keys, leaves and users. A measure of memory, roughly.
+    pub fn size(&self) -> usize {
+        self.deltas.len() + self.steps.iter().map(|step| 1 + step.cube.len() + step.worst.len()).sum::<usize>()
+    }
+}
+
 /// What became visible of one key at one boundary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyDelta {

@@ -28,7 +28,19 @@ impl UsersTask {
         partials: &mut [Partial],
         store: &dyn Store,
     ) -> Result<(), CheckpointError> {
+        self.close_some(to_ms, partials, store, usize::MAX)
+    }
+
+    /// As [`UsersTask::close_until`], and stops early where so much was said that it is to leave first.
+    pub fn close_some(
+        &mut self,
+        to_ms: Ms,
+        partials: &mut [Partial],
+        store: &dyn Store,
+        most: usize,
+    ) -> Result<(), CheckpointError> {
         self.cool_down();
+        let mut said = 0;
         let first = match (self.closed_ms, self.pending.first_key_value()) {
             (Some(closed), _) => closed + PANE_MS,
             (None, Some((first, _))) if *first <= to_ms => *first,
@@ -50,9 +62,12 @@ impl UsersTask {
                     }
                 }
             }
-            self.close(at_ms, partials, store)?;
+            said += self.close(at_ms, partials, store)?;
             self.closed_ms = Some(at_ms);
             at_ms += PANE_MS;
+            if said >= most {
+                break;
+            }
         }
         if let Some(closed) = self.closed_ms {
             self.raise_sources(closed);
@@ -64,7 +79,8 @@ impl UsersTask {
         Ok(())
     }
 
-    fn close(&mut self, at_ms: Ms, partials: &mut [Partial], store: &dyn Store) -> Result<(), CheckpointError> {
+    /// Closes one boundary, and returns how much there is to say of it.
+    fn close(&mut self, at_ms: Ms, partials: &mut [Partial], store: &dyn Store) -> Result<usize, CheckpointError> {
         let is_incomplete = self.is_incomplete(at_ms);
         let nothing = |_: &Partial| BoundaryPartial { at_ms, is_incomplete, ..BoundaryPartial::default() };
         let mut boundary: Vec<BoundaryPartial> = partials.iter().map(nothing).collect();
@@ -92,12 +108,13 @@ impl UsersTask {
             self.spare.clear();
         }
         self.step(at_ms, &mut boundary, store)?;
+        let said = boundary.iter().map(BoundaryPartial::size).sum();
         for (partial, news) in partials.iter_mut().zip(boundary) {
             if !news.deltas.is_empty() || !news.steps.is_empty() || news.is_incomplete {
                 partial.boundaries.push(news);
             }
         }
-        Ok(())
+        Ok(said)
     }
 
     /// Reads a little of every row that a batch is for. The reads do not wait for one another, as they

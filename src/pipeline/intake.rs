@@ -7,7 +7,7 @@
 use super::block::{Arriving, BlockError, BlockWriter, Codes, Example, Sealing};
 use super::intern::{Dictionary, Shapes, tuple};
 use super::rollup::slo_ids;
-use super::users::{UsersCounts, latency_bin};
+use super::users::{UsersCounts, latency_bin, least_allowed_ms};
 use crate::model::outcome::Outcome;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
@@ -63,6 +63,7 @@ pub struct Intake {
     out_of_orderness_ms: Ms,
     /// The most lateness that some SLO allows: what is later is no event for any.
     allowed_lateness_ms: Ms,
+    least_allowed_ms: Ms,
     pub counts: UsersCounts,
     tenants: Dictionary,
     homes: Vec<(u32, u32)>,
@@ -77,6 +78,7 @@ impl Intake {
         Intake {
             filters: slo_ids(&slos),
             allowed_lateness_ms: slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0),
+            least_allowed_ms: least_allowed_ms(slos.iter()),
             slos,
             spread,
             out_of_orderness_ms,
@@ -111,6 +113,7 @@ impl Intake {
         source.watermark.observe(time_ms);
         self.counts.outcomes += 1;
         let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
+        self.counts.note_late(late_by_ms, self.least_allowed_ms);
         let boundary_ms = visible_boundary(time_ms, watermark_ms);
         let is_bad = self.classify(outcome, late_by_ms);
         // T begins with the first event, one that no SLO counts too: it travels without a verdict.
@@ -153,9 +156,9 @@ impl Intake {
             let verdict = classify(slo, outcome);
             match verdict {
                 Verdict::Excluded => self.counts.excluded += 1,
-                _ if late_by_ms > slo.allowed_lateness_ms => self.counts.late_dropped += 1,
+                _ if late_by_ms > slo.allowed_lateness_ms => {}
                 _ => {
-                    self.counts.note(verdict, late_by_ms > 0);
+                    self.counts.note(verdict);
                     is_bad |= verdict == Verdict::Bad;
                     self.codes.set(index, verdict);
                 }

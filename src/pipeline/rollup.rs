@@ -227,7 +227,18 @@ impl RollupTask {
 
     /// Evaluates every boundary that all users tasks have closed, and at which something happens.
     pub fn advance(&mut self, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
-        let Some(to_ms) = self.up_to_ms.iter().copied().min().flatten() else {
+        self.advance_until(Ms::MAX, out)
+    }
+
+    /// The next boundary at which something happens, where all users tasks have closed it.
+    pub fn next_ms(&self) -> Option<Ms> {
+        let to_ms = self.up_to_ms.iter().copied().min().flatten()?;
+        self.next_boundary().filter(|next_ms| *next_ms <= to_ms)
+    }
+
+    /// As [`RollupTask::advance`], and no further than `last_ms`.
+    pub fn advance_until(&mut self, last_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
+        let Some(to_ms) = self.up_to_ms.iter().copied().min().flatten().map(|to_ms| to_ms.min(last_ms)) else {
             return Ok(());
         };
         while let Some(at_ms) = self.next_boundary().filter(|next| *next <= to_ms) {

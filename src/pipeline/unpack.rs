@@ -68,12 +68,13 @@ impl UsersTask {
         if !self.has_begun {
             self.begin_by(event.boundary_ms);
         }
+        self.counts.late += u64::from(event.is_late);
         let tenant = numbers.tenants.get(event.tenant as usize).copied().unwrap_or(NONE);
         let tuple = numbers.tuples.get(event.tuple as usize).copied().unwrap_or(NONE);
         let user = event.user.map_or(NONE, |name| self.pending_user(tenant, name, event.boundary_ms));
         for (number, verdict) in event.verdicts() {
             let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
-            self.counts.note(verdict, event.is_late);
+            self.counts.note(verdict);
             let group = self.group_in(slo, event.tuple as usize, head, numbers);
             let waiting = Waiting {
                 time_ms: event.time_ms,

@@ -8,6 +8,7 @@ use super::block::Example;
 use super::checkpoint::filters_of;
 use super::cold::ColdRows;
 use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
+use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
 use crate::model::key::{ABSENT, Scope, key_text};
 use crate::model::outcome::Outcome;
@@ -143,6 +144,7 @@ pub(super) struct SloRows {
     pub cold: ColdRows,
     /// Slots of rows just dropped from memory; free once no list names them.
     pub dropped: Vec<u32>,
+    pub counts: VerdictCounts,
 }
 
 impl SloRows {
@@ -171,6 +173,7 @@ impl SloRows {
             gone: BTreeSet::new(),
             cold: ColdRows::default(),
             dropped: Vec::new(),
+            counts: VerdictCounts::default(),
             slo,
         }
     }
@@ -193,25 +196,60 @@ impl SloRows {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct UsersCounts {
     pub outcomes: u64,
+    /// Of these, the late ones that were not dropped, and those that at least one SLO dropped.
+    pub late: u64,
+    pub late_dropped: u64,
     /// The following count (event, SLO) pairs.
     pub good: u64,
     pub bad: u64,
     pub unclassified: u64,
     pub excluded: u64,
-    pub late: u64,
-    pub late_dropped: u64,
 }
 
-impl UsersCounts {
+/// Events by what became of them for one SLO, since the task began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerdictCounts {
+    pub good: u64,
+    pub bad: u64,
+    pub unclassified: u64,
+    pub excluded: u64,
+    /// Too late for the SLO.
+    pub dropped: u64,
+}
+
+impl VerdictCounts {
     #[inline]
-    pub(super) fn note(&mut self, verdict: Verdict, is_late: bool) {
+    fn note(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Excluded => self.excluded += 1,
             Verdict::Good => self.good += 1,
             Verdict::Bad => self.bad += 1,
             Verdict::Unclassified => self.unclassified += 1,
         }
-        self.late += u64::from(is_late);
+    }
+}
+
+/// The smallest lateness that an SLO allows: what is later is dropped by at least one.
+pub(super) fn least_allowed_ms<'a>(slos: impl IntoIterator<Item = &'a Slo>) -> Ms {
+    slos.into_iter().map(|slo| slo.allowed_lateness_ms).min().unwrap_or(Ms::MAX)
+}
+
+impl UsersCounts {
+    /// An event that is late by so much.
+    #[inline]
+    pub(super) fn note_late(&mut self, late_by_ms: Ms, least_allowed_ms: Ms) {
+        self.late += u64::from(late_by_ms > 0 && late_by_ms <= least_allowed_ms);
+        self.late_dropped += u64::from(late_by_ms > least_allowed_ms);
+    }
+
+    #[inline]
+    pub(super) fn note(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Excluded => self.excluded += 1,
+            Verdict::Good => self.good += 1,
+            Verdict::Bad => self.bad += 1,
+            Verdict::Unclassified => self.unclassified += 1,
+        }
     }
 
     /// The counts of another task.
@@ -234,6 +272,8 @@ pub(super) struct InputSource {
     pub next_offset: Option<i64>,
     /// The boundaries behind the first and up to the second are incomplete on its account.
     pub incomplete: VecDeque<(Ms, Ms)>,
+    /// Of records that the task read itself.
+    pub lateness: Lateness,
 }
 
 /// For each boundary that is not closed: the first record of the task's stream that says something of
@@ -296,6 +336,7 @@ pub struct UsersTask {
     pub(super) loaded_ms: Option<Ms>,
     /// While the log is read again: the boundary that the rows of each key group are true of.
     pub(super) groups_at: Option<Vec<Option<Ms>>>,
+    least_allowed_ms: Ms,
     pub counts: UsersCounts,
     sample: UserSample,
     pub(super) scratch: Vec<u8>,
@@ -322,6 +363,7 @@ impl UsersTask {
             has_heard_all: true,
             loaded_ms: None,
             groups_at: None,
+            least_allowed_ms: least_allowed_ms(slos.iter()),
             counts: UsersCounts::default(),
             sample: UserSample::default(),
             scratch: Vec::new(),
@@ -348,12 +390,13 @@ impl UsersTask {
         if !self.has_begun && late_by_ms <= self.allowed_lateness_ms {
             self.begin_by(boundary_ms);
         }
+        self.note_lateness(source, offset, time_ms, before.largest_ms(), late_by_ms);
         let mut ids: Option<Ids> = None;
         for slo in 0..self.slos.len() {
             let verdict = classify(&self.slos[slo].slo, outcome);
             match verdict {
-                Verdict::Excluded => self.counts.excluded += 1,
-                _ if late_by_ms > self.slos[slo].slo.allowed_lateness_ms => self.counts.late_dropped += 1,
+                Verdict::Excluded => self.note(slo, verdict),
+                _ if late_by_ms > self.slos[slo].slo.allowed_lateness_ms => self.slos[slo].counts.dropped += 1,
                 _ => {
                     let ids = *ids.get_or_insert_with(|| self.intern(outcome, boundary_ms));
                     self.enqueue(slo, outcome, boundary_ms, ids, verdict, late_by_ms > 0);
@@ -368,6 +411,33 @@ impl UsersTask {
             self.first_ms = Some(boundary_ms);
             self.pane(boundary_ms);
         }
+    }
+
+    #[inline]
+    fn note_lateness(&mut self, source: u32, offset: i64, time_ms: Ms, largest_ms: Option<Ms>, by_ms: Ms) {
+        let lateness = &mut self.sources[source as usize].lateness;
+        if by_ms == 0 {
+            return lateness.in_time(offset, time_ms, largest_ms);
+        }
+        let (out_of_orderness_ms, allowed_ms) = (self.settings.out_of_orderness_ms, self.least_allowed_ms);
+        lateness.late(time_ms, largest_ms, Late { by_ms, out_of_orderness_ms, allowed_ms });
+        self.counts.note_late(by_ms, allowed_ms);
+    }
+
+    #[inline]
+    fn note(&mut self, slo: usize, verdict: Verdict) {
+        self.counts.note(verdict);
+        self.slos[slo].counts.note(verdict);
+    }
+
+    /// The SLOs, and what became of the events for each, where the task classified them itself.
+    pub fn slos(&self) -> impl Iterator<Item = (&Slo, &VerdictCounts)> {
+        self.slos.iter().map(|rows| (&rows.slo, &rows.counts))
+    }
+
+    /// How late the records of each source were, where the task read them itself.
+    pub fn lateness(&self) -> impl Iterator<Item = &Lateness> {
+        self.sources.iter().map(|source| &source.lateness)
     }
 
     fn intern(&mut self, outcome: &Outcome<'_>, boundary_ms: Ms) -> Ids {
@@ -409,7 +479,7 @@ impl UsersTask {
     }
 
     fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, at_ms: Ms, ids: Ids, verdict: Verdict, is_late: bool) {
-        self.counts.note(verdict, is_late);
+        self.note(slo, verdict);
         let group = self.group_of(slo, outcome);
         let waiting = Waiting {
             time_ms: outcome.timestamp_ms,

@@ -31,7 +31,8 @@ macro_rules! metrics {
 metrics! {
     /// Labels: `verdict` (one of [`VERDICTS`]).
     EVENTS = Counter "tailburn_events_total",
-        "Events by what became of them: accepted, excluded, unclassified, late, late_dropped, duplicate.";
+        "Events by what became of them: accepted, excluded and unclassified of every SLO; late, late_dropped and \
+         duplicate of records.";
     /// Label: `reason`.
     DEAD_LETTERS = Counter "tailburn_dead_letters_total", "Input records that could not become events, by reason.";
     /// Label: `field`.

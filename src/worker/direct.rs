@@ -10,6 +10,7 @@ use crate::model::record::{RecordIn, RecordOut};
 use crate::operator::partial::Partial;
 use crate::pipeline::rollup::RollupTask;
 use crate::pipeline::route::Route;
+use crate::pipeline::seen::Seen;
 use crate::pipeline::users::UsersTask;
 use crate::state::MemoryStore;
 use std::collections::BTreeMap;
@@ -17,6 +18,10 @@ use std::time::Duration;
 
 /// Where one partition has read nothing yet, the others may bring so many verdicts to wait.
 const WAITING_MAX: usize = 4_000_000;
+/// So much is said of boundaries (keys, leaves of cubes, users) before it is evaluated, and so many bytes are
+/// decided before they are written: a few sparse records may move T by months.
+const SAID_MAX: usize = 16_384;
+const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
 /// A worker without a memory of its own.
 pub struct DirectWorker<L> {
@@ -29,6 +34,10 @@ pub struct DirectWorker<L> {
     positions: BTreeMap<Stream, NextOffset>,
     unfinished: Vec<u32>,
     paused: Vec<Stream>,
+    /// What was read is not closed, evaluated and written yet: nothing more is read until it is.
+    is_behind: bool,
+    /// What the outcomes look like.
+    pub seen: Seen,
     /// Every row is in memory.
     store: MemoryStore,
 }
@@ -45,6 +54,8 @@ impl<L: Log> DirectWorker<L> {
             positions: BTreeMap::new(),
             unfinished: (0..inputs).collect(),
             paused: Vec::new(),
+            is_behind: false,
+            seen: Seen::default(),
             store: MemoryStore::default(),
         }
     }
@@ -53,14 +64,19 @@ impl<L: Log> DirectWorker<L> {
     pub fn poll(&mut self, wait: Duration) -> Result<Turn, WorkerError> {
         let mut turn = Turn::default();
         let mut failed = None;
-        let DirectWorker { log, route, users, rollups, outputs, positions, .. } = self;
+        let DirectWorker { log, route, users, rollups, outputs, positions, seen, .. } = self;
         let events = log.poll(wait, &mut |stream, record| {
             turn.records += 1;
             positions.insert(stream, NextOffset(record.offset + 1));
             match stream {
                 Stream::Input(source) => {
-                    let dead_letter =
-                        route.apply(source, record, |outcome| users.apply(source, record.offset, outcome));
+                    let dead_letter = route.apply(source, record, |outcome| {
+                        let unclassified = users.counts.unclassified;
+                        users.apply(source, record.offset, outcome);
+                        if seen.is_due(users.counts.unclassified > unclassified) {
+                            seen.look(users.slos().map(|(slo, _)| slo), source, record, outcome);
+                        }
+                    });
                     outputs.extend(dead_letter);
                 }
                 Stream::Partials(partition) => {
@@ -75,10 +91,7 @@ impl<L: Log> DirectWorker<L> {
             return Err(error);
         }
         self.note(&events)?;
-        for rollup in &mut self.rollups {
-            rollup.advance(&mut self.outputs)?;
-        }
-        self.close()?;
+        self.is_behind = !self.evaluate()? || !self.close()?;
         self.balance()?;
         turn.is_finished = self.is_finished();
         Ok(turn)
@@ -102,25 +115,48 @@ impl<L: Log> DirectWorker<L> {
         Ok(())
     }
 
-    /// Closes every boundary that the watermarks allow; at the end of the input, all of them.
-    fn close(&mut self) -> Result<(), WorkerError> {
+    /// Evaluates boundary by boundary, all tasks together: what leaves is sorted by T over all of them.
+    /// `false`: there is more, and what was decided is to be written first.
+    fn evaluate(&mut self) -> Result<bool, WorkerError> {
+        let mut bytes = 0;
+        while let Some(at_ms) = self.rollups.iter().filter_map(RollupTask::next_ms).min() {
+            let before = self.outputs.len();
+            for rollup in &mut self.rollups {
+                rollup.advance_until(at_ms, &mut self.outputs)?;
+            }
+            bytes += self.outputs[before..].iter().filter_map(|r| r.value.as_ref()).map(Vec::len).sum::<usize>();
+            if bytes > OUTPUT_BYTES_MAX {
+                return Ok(false);
+            }
+        }
+        for rollup in &mut self.rollups {
+            rollup.advance(&mut self.outputs)?;
+        }
+        Ok(true)
+    }
+
+    /// Closes the boundaries that the watermarks allow; at the end of the input, all of them. `false`:
+    /// there are more, and what was said is to be evaluated first.
+    fn close(&mut self) -> Result<bool, WorkerError> {
         let to_ms = if self.unfinished.is_empty() { self.users.end_ms() } else { self.users.aligned_ms() };
-        let Some(to_ms) = to_ms else { return Ok(()) };
+        let Some(to_ms) = to_ms else { return Ok(true) };
         if self.unfinished.is_empty() {
             self.rollups.iter_mut().for_each(|rollup| rollup.end_at(to_ms));
         }
         if self.users.closed_ms().is_none_or(|closed| closed < to_ms) {
-            self.users.close_until(to_ms, &mut self.partials, &self.store)?;
+            self.users.close_some(to_ms, &mut self.partials, &self.store, SAID_MAX)?;
         }
-        Ok(())
+        Ok(self.users.closed_ms().is_none_or(|closed| closed >= to_ms))
     }
 
-    /// Pauses partitions that are far ahead of the slowest, so that what waits stays bounded.
+    /// Pauses partitions that are far ahead of the slowest, so that what waits stays bounded; all of them
+    /// while there is something to be written first.
     fn balance(&mut self) -> Result<(), WorkerError> {
         let largest = |source: &u32| self.users.watermark(*source).largest_ms();
         let slowest = self.unfinished.iter().map(largest).min().flatten();
         let crowded = slowest.is_none() && self.users.waiting() > WAITING_MAX;
         let ahead = |source: &u32| match (largest(source), slowest) {
+            _ if self.is_behind => true,
             (Some(ms), Some(slowest)) => ms > slowest + MAX_SKEW_MS,
             (Some(_), None) => crowded,
             (None, _) => false,

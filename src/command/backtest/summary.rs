@@ -19,6 +19,7 @@ pub(super) struct Tally {
     alerts: BTreeMap<(String, String), u64>,
     cohorts: u64,
     limits: LimitsMet,
+    pub dead_letters: u64,
 }
 
 impl Observer for Tally {
@@ -27,6 +28,7 @@ impl Observer for Tally {
             self.limits.note(record);
             match (record.topic, &record.value) {
                 (Topic::SloStatus, Some(_)) => self.statuses += 1,
+                (Topic::DeadLetters, Some(_)) => self.dead_letters += 1,
                 (Topic::TailCohorts, Some(_)) => self.cohorts += 1,
                 (Topic::BurnAlerts, Some(value)) => self.count_alert(value),
                 _ => {}
@@ -56,16 +58,32 @@ pub(super) struct Summary<'a> {
     pub plain: bool,
 }
 
+/// SLOs beyond these are counted, not shown.
+const SLOS_MAX: usize = 30;
+
 impl Summary<'_> {
+    /// A line for each SLO.
+    fn slos(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (slo, counts) in self.facts.users.slos().take(SLOS_MAX) {
+            write!(f, "slo           {}: {} good, {} bad", slo.name, counts.good, counts.bad)?;
+            write!(f, ", {} unclassified, {} excluded", counts.unclassified, counts.excluded)?;
+            if counts.dropped > 0 {
+                write!(f, ", {} too late and dropped", counts.dropped)?;
+            }
+            writeln!(f)?;
+        }
+        if self.facts.slos.len() > SLOS_MAX {
+            writeln!(f, "              and {} more SLOs", self.facts.slos.len() - SLOS_MAX)?;
+        }
+        Ok(())
+    }
+
     fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users = self.facts.users;
         let counts = &users.counts;
         writeln!(f, "outcomes      {} ({} users known at the end)", counts.outcomes, users.users_known())?;
-        writeln!(
-            f,
-            "verdicts      {} good, {} bad, {} unclassified, {} excluded; {} late, {} too late and dropped",
-            counts.good, counts.bad, counts.unclassified, counts.excluded, counts.late, counts.late_dropped
-        )?;
+        writeln!(f, "late          {}, and {} too late and dropped", counts.late, counts.late_dropped)?;
+        self.slos(f)?;
         for (reason, tally) in self.facts.route.stats.dead_letters() {
             writeln!(f, "dead letters  {} {reason}", tally.count)?;
         }

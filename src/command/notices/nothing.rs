@@ -10,13 +10,8 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
             "No record is an outcome: `tailburn check --input FILE --limit 5` says what each lacks.".to_owned(),
         ];
     }
-    let is_nothing_counted = counts.good + counts.bad + counts.unclassified + counts.late_dropped == 0;
-    if counts.excluded > 0 && is_nothing_counted {
-        return vec![
-            "No SLO counted an event, the `total` filters excluded all: `tailburn check --input FILE --limit 5` shows \
-             what decided."
-                .to_owned(),
-        ];
+    if counts.outcomes == 0 && dead_letters == 0 {
+        return vec!["The input has no records.".to_owned()];
     }
     Vec::new()
 }

@@ -1,0 +1,221 @@
+//! The files of a backtest: JSON lines, a file a topic, sorted over all partitions by T, then by key,
+//! then as decided.
+//!
+//! They are written beside their final names, as `NAME.part`, and renamed once all of them are whole.
+//! So whatever ends a backtest early (a signal, a full disk, a broken input), under a final name stands
+//! what stood there before.
+
+use crate::command::Failure;
+use crate::log::LogError;
+use crate::log::embedded::Sink;
+use crate::model::record::{RecordOut, Topic};
+use crate::model::time::Ms;
+use anyhow::Context as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Seek as _, Write};
+use std::path::{Path, PathBuf};
+
+/// The topics that a backtest writes, a file each; dead letters are the last one.
+const FILES: [Topic; 5] =
+    [Topic::SloStatus, Topic::BurnAlerts, Topic::TailCohorts, Topic::UserStatus, Topic::DeadLetters];
+
+fn final_path(dir: &Path, topic: Topic) -> PathBuf {
+    dir.join(format!("{}.jsonl", topic.name()))
+}
+
+fn part_path(dir: &Path, topic: Topic) -> PathBuf {
+    dir.join(format!("{}.jsonl.part", topic.name()))
+}
+
+/// The dead letters of a partition behind the first one, until the end: partitions are read in turns.
+fn dead_letters_path(dir: &Path, partition: usize) -> PathBuf {
+    dir.join(format!("dead-letters.{partition}.jsonl.part"))
+}
+
+/// Every path that a backtest of so many partitions writes to.
+pub(super) fn paths(dir: &Path, partitions: usize) -> impl Iterator<Item = PathBuf> {
+    let of_topics = FILES.into_iter().flat_map(|topic| [final_path(dir, topic), part_path(dir, topic)]);
+    of_topics.chain((1..partitions).map(|partition| dead_letters_path(dir, partition)))
+}
+
+/// A file that is not whole yet.
+struct Part {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Part {
+    /// Opens a file that nobody else writes to. One that an ended backtest left is used again.
+    fn open(path: PathBuf) -> anyhow::Result<Part> {
+        let named = || path.display().to_string();
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.with_context(named)?;
+        match file.try_lock() {
+            Ok(()) => file.set_len(0).with_context(named)?,
+            Err(TryLockError::WouldBlock) => {
+                anyhow::bail!("{}: another backtest is writing there; choose another --out", named())
+            }
+            // Not every file system has locks.
+            Err(TryLockError::Error(_)) => file.set_len(0).with_context(named)?,
+        }
+        Ok(Part { file: BufWriter::with_capacity(1 << 16, file), path })
+    }
+
+    fn line(&mut self, value: &[u8]) -> io::Result<()> {
+        self.file.write_all(value)?;
+        self.file.write_all(b"\n")
+    }
+}
+
+/// All files of a backtest.
+pub(super) struct Results {
+    dir: PathBuf,
+    /// In the order of [`FILES`].
+    parts: Vec<Part>,
+    /// By partition behind the first.
+    dead_letters: Vec<Option<Part>>,
+    /// What could not be written, and why.
+    failed: Option<String>,
+}
+
+impl Results {
+    /// Whoever calls it has made sure that none of the [`paths`] is one of a file that is read.
+    pub fn create(dir: &Path, partitions: usize) -> Result<Results, Failure> {
+        fs::create_dir_all(dir).with_context(|| format!("--out {}: it cannot be made", dir.display()))?;
+        let open = |topic| Part::open(part_path(dir, topic));
+        let parts = FILES.into_iter().map(open).collect::<anyhow::Result<_>>()?;
+        let dead_letters = (1..partitions).map(|_| None).collect();
+        Ok(Results { dir: dir.to_owned(), parts, dead_letters, failed: None })
+    }
+
+    /// Why a result could not be written, if one could not.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
+    /// Every path that is written to, for whoever has to remove them.
+    pub fn unfinished(&self) -> Vec<PathBuf> {
+        let behind = (1..=self.dead_letters.len()).map(|partition| dead_letters_path(&self.dir, partition));
+        self.parts.iter().map(|part| part.path.clone()).chain(behind).collect()
+    }
+
+    fn write(&mut self, record: &RecordOut) -> io::Result<()> {
+        let Some(value) = &record.value else {
+            // A tombstone takes the latest away; a file of all of them has no latest.
+            return Ok(());
+        };
+        match FILES.iter().position(|topic| *topic == record.topic) {
+            Some(_) if record.topic == Topic::DeadLetters && record.partition > 0 => {
+                self.write_dead_letter(record.partition as usize, value)
+            }
+            Some(at) => self.parts[at].line(value),
+            None => Ok(()),
+        }
+    }
+
+    fn write_dead_letter(&mut self, partition: usize, value: &[u8]) -> io::Result<()> {
+        let path = dead_letters_path(&self.dir, partition);
+        let Some(slot) = self.dead_letters.get_mut(partition - 1) else {
+            return Err(io::Error::other(format!("there is no input partition {partition}")));
+        };
+        match slot {
+            Some(part) => part.line(value),
+            None => slot.insert(Part::open(path).map_err(io::Error::other)?).line(value),
+        }
+    }
+
+    /// Writes out what is in memory, and the dead letters of all partitions into one file.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        for part in &mut self.parts {
+            part.file.flush().with_context(|| part.path.display().to_string())?;
+        }
+        let Some(all) = self.parts.last_mut() else { return Ok(()) };
+        for slot in &mut self.dead_letters {
+            let Some(mut part) = slot.take() else { continue };
+            let named = || part.path.display().to_string();
+            let mut copy = || -> io::Result<()> {
+                part.file.flush()?;
+                let mut from = part.file.get_ref();
+                from.rewind()?;
+                io::copy(&mut from, &mut all.file)?;
+                fs::remove_file(&part.path)
+            };
+            copy().with_context(named)?;
+        }
+        all.file.flush().with_context(|| all.path.display().to_string())
+    }
+
+    /// Puts all files under their final names.
+    pub fn finish(mut self) -> Result<(), Unwritten> {
+        match self.put() {
+            Ok(()) => Ok(()),
+            Err(e) => {
+                let cause = format!("{e:#}");
+                self.discard();
+                Err(Unwritten(cause))
+            }
+        }
+    }
+
+    fn put(&mut self) -> anyhow::Result<()> {
+        self.flush()?;
+        for part in &self.parts {
+            // A disk that is full may say so only now.
+            part.file.get_ref().sync_all().with_context(|| part.path.display().to_string())?;
+        }
+        for (part, topic) in self.parts.iter().zip(FILES) {
+            let path = final_path(&self.dir, topic);
+            fs::rename(&part.path, &path).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Leaves what was written so far, whole up to the last line, under the names that it has now.
+    /// `false`: that is nothing, and nothing is left.
+    pub fn keep(mut self) -> Result<bool, Unwritten> {
+        let is_empty = |part: &Part| part.file.get_ref().metadata().is_ok_and(|found| found.len() == 0);
+        match self.flush() {
+            Ok(()) if self.parts.iter().all(is_empty) => {
+                self.discard();
+                Ok(false)
+            }
+            Ok(()) => Ok(true),
+            Err(e) => {
+                let cause = format!("{e:#}");
+                self.discard();
+                Err(Unwritten(cause))
+            }
+        }
+    }
+
+    /// Removes what was written so far.
+    pub fn discard(self) {
+        // What cannot be removed is not under a final name either.
+        self.unfinished().iter().for_each(|path| drop(fs::remove_file(path)));
+    }
+}
+
+/// The results could not be written; their unfinished files are removed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unwritten(String);
+
+impl Sink for Results {
+    fn commit(&mut self, mut records: Vec<RecordOut>) -> Result<(), LogError> {
+        // Every rollup task decided in its own order; a file has one. Dead letters keep theirs: the sort
+        // is stable, and they have no key.
+        records.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+        for record in &records {
+            if let Err(e) = self.write(record) {
+                let what = format!("{}: {e}", self.dir.display());
+                self.failed = Some(what.clone());
+                return Err(LogError::Broken(what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn order_of(record: &RecordOut) -> Option<(Ms, &Vec<u8>)> {
+    record.key.as_ref().map(|key| (record.timestamp_ms, key))
+}

@@ -1,0 +1,175 @@
+//! SLOs that count nothing, or much less than there is: which part of the expression it is, and what the
+//! input has instead.
+
+use super::{Facts, percent, place};
+use crate::model::expr::Filter;
+use crate::model::slo::{Criterion, Slo};
+use crate::model::suggest;
+use crate::pipeline::seen::{Gap, Seen};
+use crate::pipeline::users::VerdictCounts;
+
+/// SLOs beyond these are counted, not told of one by one.
+const SLOS_MAX: usize = 10;
+/// Values that are shown of a field.
+const VALUES_SHOWN: usize = 8;
+
+pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
+    let of_slos = facts.users.slos().enumerate().flat_map(|(index, (slo, counts))| of_slo(facts, index, slo, counts));
+    let mut said: Vec<String> = of_slos.collect();
+    if said.len() > SLOS_MAX {
+        let more = said.len() - SLOS_MAX;
+        said.truncate(SLOS_MAX);
+        said.push(format!("{more} more such things are true of the other SLOs."));
+    }
+    said
+}
+
+fn of_slo(facts: &Facts<'_>, index: usize, slo: &Slo, counts: &VerdictCounts) -> Vec<String> {
+    let asked = counts.good + counts.bad + counts.unclassified;
+    if counts.unclassified * 100 > asked {
+        return vec![unclassified(facts, index, slo, counts)];
+    }
+    if asked == 0 && counts.excluded > 0 && counts.dropped == 0 {
+        return vec![excluded(facts, slo, counts)];
+    }
+    Vec::new()
+}
+
+fn unclassified(facts: &Facts<'_>, index: usize, slo: &Slo, counts: &VerdictCounts) -> String {
+    let asked = counts.good + counts.bad + counts.unclassified;
+    let seen = format!(
+        "SLO `{}`: {} of {asked} events ({}) are unclassified, neither good nor bad",
+        slo.name,
+        counts.unclassified,
+        percent(counts.unclassified, asked)
+    );
+    match facts.seen.gaps(index).first() {
+        Some(gap) => format!("{seen}: {}", because(facts, slo, gap)),
+        None => format!("{seen}. `tailburn check --input FILE` shows why."),
+    }
+}
+
+fn because(facts: &Facts<'_>, slo: &Slo, gap: &Gap) -> String {
+    let first = place(facts, gap.source, gap.offset);
+    let Some(field) = &gap.field else {
+        return format!("in `{}`, {} (first in {first}).", gap.part, gap.fault);
+    };
+    let side = if gap.is_total { "`total` filter" } else { side_of(slo) };
+    let near = near_names(facts.seen, field);
+    let near = match near.as_slice() {
+        [] => String::new(),
+        names => format!(" The input has {}: is that meant?", names.join(", ")),
+    };
+    format!("its {side} reads `{field}`, which is absent (first in {first}).{near} {}", guard(slo, gap, field))
+}
+
+const fn side_of(slo: &Slo) -> &'static str {
+    match &slo.indicator.criterion {
+        Criterion::Good(_) => "`good` filter",
+        Criterion::Bad(_) => "`bad` filter",
+        Criterion::Threshold { .. } => "`value`",
+    }
+}
+
+/// How to write an expression that decides without the field.
+fn guard(slo: &Slo, gap: &Gap, field: &str) -> String {
+    let (with, without) =
+        (format!("`has({field}) && {}`", bracketed(&gap.part)), format!("`!has({field}) || {}`", bracketed(&gap.part)));
+    match (&slo.indicator.criterion, gap.is_total) {
+        (_, true) => format!("To count events without it, write {without}; to leave them out, {with}."),
+        (Criterion::Good(_), false) => {
+            format!(
+                "For events without it to be good, write {without}; to be bad, {with}; to leave them out, add `has({field})` to the `total` filter."
+            )
+        }
+        (Criterion::Bad(_), false) => {
+            format!(
+                "For events without it to be bad, write {without}; to be good, {with}; to leave them out, add `has({field})` to the `total` filter."
+            )
+        }
+        (Criterion::Threshold { .. }, false) => {
+            format!("To leave out events without it, give the SLO the `total` filter `has({field})`.")
+        }
+    }
+}
+
+fn bracketed(part: &str) -> String {
+    if part.contains("||") || part.contains('?') { format!("({part})") } else { part.to_owned() }
+}
+
+fn excluded(facts: &Facts<'_>, slo: &Slo, counts: &VerdictCounts) -> String {
+    let seen =
+        format!("SLO `{}` counts nothing: its `total` filter excludes all {} events.", slo.name, counts.excluded);
+    let wanted = slo.indicator.total.as_ref().map(Filter::wanted_texts).unwrap_or_default();
+    let mut told = String::new();
+    for (field, wanted) in wanted {
+        let (values, is_all) = facts.seen.values(&field);
+        if values.is_empty() || wanted.iter().any(|w| values.contains(w)) {
+            continue;
+        }
+        let wanted_texts: Vec<String> = wanted.iter().map(|w| format!("`{w}`")).collect();
+        let known = || values.iter().map(String::as_str);
+        let meant = wanted.iter().find_map(|w| nearest(w, known()));
+        told.push_str(&format!(" It asks for {} in `{field}`", wanted_texts.join(" or ")));
+        told.push_str(&match meant {
+            Some(meant) => format!(", and the input has `{meant}`: is that meant?"),
+            None => {
+                let shown: Vec<String> = known().take(VALUES_SHOWN).map(|v| format!("`{v}`")).collect();
+                let more = if is_all && values.len() <= VALUES_SHOWN { "" } else { " and more" };
+                format!(", and the input has {}{more}.", shown.join(", "))
+            }
+        });
+    }
+    if told.is_empty() {
+        told = " `tailburn check --input FILE --limit 5` shows which part decided.".to_owned();
+    }
+    format!("{seen}{told}")
+}
+
+/// Names in the input that are like the one that is absent, as expressions read them.
+fn near_names(seen: &Seen, field: &str) -> Vec<String> {
+    let wanted = last_part(field);
+    let is_near = |name: &&str| *name != field && is_alike(wanted, last_part(name));
+    let fields = seen.fields().filter(is_near).map(|name| format!("`{name}`"));
+    let unknown = seen.unknown().filter(|name| is_alike(wanted, name));
+    let unknown = unknown.map(|name| format!("`{name}` at the top of its records, for `input.mapping` to take"));
+    fields.chain(unknown).take(3).collect()
+}
+
+fn last_part(field: &str) -> &str {
+    field.strip_prefix("attributes.").or_else(|| field.strip_prefix("measures.")).unwrap_or(field)
+}
+
+/// Alike but for case and signs, one within the other, or a typing mistake.
+fn is_alike(wanted: &str, name: &str) -> bool {
+    let bare =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let (a, b) = (bare(wanted), bare(name));
+    let is_within = a.len().min(b.len()) >= 4 && (a.contains(&b) || b.contains(&a));
+    !a.is_empty() && (a == b || is_within || suggest::closest(wanted, [name]).is_some())
+}
+
+fn nearest<'k>(wanted: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
+    known.clone().find(|value| is_alike(wanted, value)).or_else(|| suggest::closest(wanted, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_alike_by_case_signs_parts_and_typing_mistakes() {
+        for (wanted, name) in [
+            ("region", "Region"),
+            ("status", "http.status_code"),
+            ("user_tier", "userTier"),
+            ("synthetic", "synthethic"),
+        ] {
+            assert!(is_alike(wanted, name), "{wanted} {name}");
+        }
+        for (wanted, name) in [("region", "tier"), ("status", "state_of_mind"), ("tier", "tie")] {
+            let typing = suggest::closest(wanted, [name]).is_some();
+            assert_eq!(is_alike(wanted, name), typing, "{wanted} {name}");
+        }
+    }
+}
