@@ -19,6 +19,7 @@ use crate::config::{self, InputFormat, Loaded, Settings};
 use crate::log::embedded::{EmbeddedLog, Source};
 use crate::model::slo::Slo;
 use crate::model::time::Moment;
+use crate::pipeline::clients::Clients;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
 use crate::worker::WorkerError;
@@ -106,7 +107,8 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let names = args.inputs.iter().enumerate().map(|(i, path)| source_name(path, i as u32)).collect();
     let log = EmbeddedLog::new(sources, settings.partitions.rollup, results);
     let route = Route::new(decoder, names, DeadLetterForm::Line);
-    let worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
+    let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
+    worker.clients = (format == InputFormat::Clf).then(Clients::default);
     let backtest = Backtest { worker, tally: Tally::default(), stop, out: &args.out };
     let about = About { settings: &settings, format, slos: &slos, inputs: &args.inputs, files: &notes, plain };
     backtest.run(&global.voice(), &about)
@@ -233,6 +235,7 @@ impl Backtest<'_> {
             route: &self.worker.route,
             users: &self.worker.users,
             seen: &self.worker.seen,
+            clients: self.worker.clients.as_ref(),
         };
         Summary { facts, tally: &self.tally, out: self.out, plain: about.plain }.to_string()
     }

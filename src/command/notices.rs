@@ -18,6 +18,8 @@
 //! [`Route`], or of [`UsersTask`]), cheaply and within bounds: this is the hot path.
 
 mod clients;
+mod delays;
+mod failing;
 mod files;
 mod late;
 mod nothing;
@@ -29,6 +31,7 @@ pub(super) use self::clients::told as of_clients;
 use crate::codec::files::FileNotes;
 use crate::config::{InputFormat, Settings};
 use crate::model::slo::Slo;
+use crate::pipeline::clients::Clients;
 use crate::pipeline::route::Route;
 use crate::pipeline::seen::Seen;
 use crate::pipeline::users::UsersTask;
@@ -48,6 +51,8 @@ pub struct Facts<'a> {
     pub users: &'a UsersTask,
     /// What the outcomes look like: names, values, and what SLOs missed in them.
     pub seen: &'a Seen,
+    /// Who sent them; of access logs alone.
+    pub clients: Option<&'a Clients>,
 }
 
 impl Facts<'_> {
@@ -73,7 +78,16 @@ fn percent(part: u64, whole: u64) -> String {
 type Notice = fn(&Facts<'_>) -> Vec<String>;
 
 /// All of them, in the order in which they are said.
-const ALL: &[Notice] = &[unread::notices, files::notices, nothing::notices, late::notices, slos::notices];
+const ALL: &[Notice] = &[
+    unread::notices,
+    files::notices,
+    nothing::notices,
+    late::notices,
+    delays::notices,
+    slos::notices,
+    failing::notices,
+    clients::notices,
+];
 
 /// What is to be said of an input.
 pub fn about(facts: &Facts<'_>) -> Vec<String> {

@@ -42,6 +42,12 @@ impl Outcome<'_> {
         self.attributes.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_ref())
     }
 
+    /// Whether it failed by what is usual, whatever an SLO says: a server's error, or an error with a name.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.status.is_some_and(|status| status >= 500) || self.error_type.is_some()
+    }
+
     pub fn measure(&self, name: &str) -> Option<f64> {
         self.measures.iter().rev().find(|(n, _)| n == name).map(|(_, v)| *v)
     }

@@ -32,6 +32,8 @@ pub struct Gap {
     pub part: String,
     pub is_total: bool,
     pub events: u64,
+    /// Of these, the ones that failed by what is usual.
+    pub failing: u64,
     /// The first record of which this is known.
     pub source: u32,
     pub offset: i64,
@@ -151,6 +153,7 @@ impl Seen {
         let gaps = &mut self.gaps[slo];
         if let Some(known) = gaps.iter_mut().find(|known| known.field == gap.field && known.fault == gap.fault) {
             known.events += 1;
+            known.failing += gap.failing;
         } else if gaps.len() < GAPS {
             gaps.push(gap);
         }
@@ -188,6 +191,7 @@ fn gap(slo: &Slo, source: u32, offset: i64, outcome: &Outcome<'_>) -> Option<Gap
         part,
         is_total,
         events: 1,
+        failing: u64::from(outcome.has_failed()),
         source,
         offset,
     };

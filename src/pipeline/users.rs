@@ -7,6 +7,7 @@
 use super::block::Example;
 use super::checkpoint::filters_of;
 use super::cold::ColdRows;
+use super::delays::Delays;
 use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
 use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
@@ -215,6 +216,10 @@ pub struct VerdictCounts {
     pub excluded: u64,
     /// Too late for the SLO.
     pub dropped: u64,
+    /// Of the good, bad and unclassified ones those that failed by what is usual, and of these the
+    /// unclassified ones.
+    pub failing: u64,
+    pub failing_unclassified: u64,
 }
 
 impl VerdictCounts {
@@ -226,6 +231,11 @@ impl VerdictCounts {
             Verdict::Bad => self.bad += 1,
             Verdict::Unclassified => self.unclassified += 1,
         }
+    }
+
+    fn note_failing(&mut self, verdict: Verdict) {
+        self.failing += u64::from(verdict != Verdict::Excluded);
+        self.failing_unclassified += u64::from(verdict == Verdict::Unclassified);
     }
 }
 
@@ -338,6 +348,8 @@ pub struct UsersTask {
     pub(super) groups_at: Option<Vec<Option<Ms>>>,
     least_allowed_ms: Ms,
     pub counts: UsersCounts,
+    /// How long after their time good and bad events came.
+    pub delays: Delays,
     sample: UserSample,
     pub(super) scratch: Vec<u8>,
 }
@@ -365,6 +377,7 @@ impl UsersTask {
             groups_at: None,
             least_allowed_ms: least_allowed_ms(slos.iter()),
             counts: UsersCounts::default(),
+            delays: Delays::default(),
             sample: UserSample::default(),
             scratch: Vec::new(),
         }
@@ -392,8 +405,14 @@ impl UsersTask {
         }
         self.note_lateness(source, offset, time_ms, before.largest_ms(), late_by_ms);
         let mut ids: Option<Ids> = None;
+        let (has_failed, mut is_good, mut is_bad) = (outcome.has_failed(), false, false);
         for slo in 0..self.slos.len() {
             let verdict = classify(&self.slos[slo].slo, outcome);
+            is_good |= verdict == Verdict::Good;
+            is_bad |= verdict == Verdict::Bad;
+            if has_failed {
+                self.slos[slo].counts.note_failing(verdict);
+            }
             match verdict {
                 Verdict::Excluded => self.note(slo, verdict),
                 _ if late_by_ms > self.slos[slo].slo.allowed_lateness_ms => self.slos[slo].counts.dropped += 1,
@@ -402,6 +421,10 @@ impl UsersTask {
                     self.enqueue(slo, outcome, boundary_ms, ids, verdict, late_by_ms > 0);
                 }
             }
+        }
+        if is_good || is_bad {
+            let behind_ms = before.largest_ms().map_or(0, |largest_ms| (largest_ms - time_ms).max(0));
+            self.delays.note(behind_ms, is_bad);
         }
     }
 

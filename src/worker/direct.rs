@@ -8,6 +8,7 @@ use super::{Figures, MAX_SKEW_MS, Observer, TaskId, Turn, WorkerError, parts};
 use crate::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut};
 use crate::operator::partial::Partial;
+use crate::pipeline::clients::Clients;
 use crate::pipeline::rollup::RollupTask;
 use crate::pipeline::route::Route;
 use crate::pipeline::seen::Seen;
@@ -38,6 +39,8 @@ pub struct DirectWorker<L> {
     is_behind: bool,
     /// What the outcomes look like.
     pub seen: Seen,
+    /// Who sent them, where somebody asks.
+    pub clients: Option<Clients>,
     /// Every row is in memory.
     store: MemoryStore,
 }
@@ -56,6 +59,7 @@ impl<L: Log> DirectWorker<L> {
             paused: Vec::new(),
             is_behind: false,
             seen: Seen::default(),
+            clients: None,
             store: MemoryStore::default(),
         }
     }
@@ -64,7 +68,7 @@ impl<L: Log> DirectWorker<L> {
     pub fn poll(&mut self, wait: Duration) -> Result<Turn, WorkerError> {
         let mut turn = Turn::default();
         let mut failed = None;
-        let DirectWorker { log, route, users, rollups, outputs, positions, seen, .. } = self;
+        let DirectWorker { log, route, users, rollups, outputs, positions, seen, clients, .. } = self;
         let events = log.poll(wait, &mut |stream, record| {
             turn.records += 1;
             positions.insert(stream, NextOffset(record.offset + 1));
@@ -73,6 +77,9 @@ impl<L: Log> DirectWorker<L> {
                     let dead_letter = route.apply(source, record, |outcome| {
                         let unclassified = users.counts.unclassified;
                         users.apply(source, record.offset, outcome);
+                        if let Some(clients) = clients {
+                            clients.note(outcome);
+                        }
                         if seen.is_due(users.counts.unclassified > unclassified) {
                             seen.look(users.slos().map(|(slo, _)| slo), source, record, outcome);
                         }

@@ -1,6 +1,7 @@
 //! The program as people and scripts meet it: exit codes, messages, what is written where.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 
+mod access_log;
 mod backtest;
 mod check;
 mod configuration;

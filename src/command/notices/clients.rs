@@ -1,5 +1,7 @@
 //! Access logs whose clients are no people: one proxy, nobody, connections without a request.
 
+use super::Facts;
+use crate::config::UserIds;
 use crate::pipeline::clients::Clients;
 
 /// With fewer events a majority says nothing.
@@ -7,6 +9,11 @@ const EVENTS_MIN: u64 = 3;
 const REMEDY: &str = "Have the server log the client that the proxy names (nginx: `set_real_ip_from` and \
                       `real_ip_header X-Forwarded-For`; Apache: `RemoteIPHeader X-Forwarded-For` of mod_remoteip and \
                       `%a`; gunicorn: `%({x-forwarded-for}i)s`)";
+
+pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
+    let is_plain = facts.settings.privacy.user_ids != Some(UserIds::Hmac);
+    facts.clients.map_or_else(Vec::new, |clients| told(clients, is_plain))
+}
 
 /// What is to be said of the clients of an access log; `is_plain`: one of them may be named.
 pub(in crate::command) fn told(clients: &Clients, is_plain: bool) -> Vec<String> {

@@ -96,7 +96,7 @@ fn up_to_seconds(ms: Ms) -> Ms {
 }
 
 /// A length for people: two units at most.
-fn about(ms: Ms) -> String {
+pub(super) fn about(ms: Ms) -> String {
     let seconds = ms / 1_000;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

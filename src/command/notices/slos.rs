@@ -72,7 +72,7 @@ const fn side_of(slo: &Slo) -> &'static str {
 }
 
 /// How to write an expression that decides without the field.
-fn guard(slo: &Slo, gap: &Gap, field: &str) -> String {
+pub(super) fn guard(slo: &Slo, gap: &Gap, field: &str) -> String {
     let (with, without) =
         (format!("`has({field}) && {}`", bracketed(&gap.part)), format!("`!has({field}) || {}`", bracketed(&gap.part)));
     match (&slo.indicator.criterion, gap.is_total) {

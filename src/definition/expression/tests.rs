@@ -368,6 +368,8 @@ fn explains_what_was_absent_and_what_decided() {
     };
     for (source, reason, deciding) in [
         ("user == 'u'", "user is absent", "user == 'u'"),
+        ("status > 0 && !user.startsWith('u')", "user is absent", "!user.startsWith('u')"),
+        ("!(status < 500)", "true", "status < 500"),
         ("status > 0 && attributes.region == 'eu'", "attributes['region'] is absent", "attributes['region'] == 'eu'"),
         ("measures.quality > 0.5 || user == 'u'", "measures['quality'] is absent", "measures['quality'] > 0.5"),
         ("status / 0 == 1", "it divides by zero", "status / 0 == 1"),

@@ -36,6 +36,8 @@ impl Condition {
     /// The smallest part that settles the value of the whole.
     pub fn deciding(&self, o: &Outcome<'_>) -> &Condition {
         match self {
+            // Whoever completes a part that has no value must see what is made of it.
+            Condition::Not(inner) if inner.eval(o).is_err() => self,
             Condition::Not(inner) => inner.deciding(o),
             Condition::All(parts) => settling(parts, o, false).map_or(self, |part| part.deciding(o)),
             Condition::Any(parts) => settling(parts, o, true).map_or(self, |part| part.deciding(o)),
