@@ -2,7 +2,7 @@
 //! which an attribute has to be (`signup: 2026-05`, `seats: 10..100`).
 
 use super::super::field::Scalar;
-use super::super::rfc3339;
+use super::super::{numeric, rfc3339};
 use super::Path;
 use crate::model::time::Ms;
 use serde::Deserialize;
@@ -86,12 +86,7 @@ fn month(t: Ms) -> Option<String> {
     Some(format!("{:04}-{:02}", at.year(), at.month()))
 }
 
+/// A number, also one in text, as other fields take it.
 fn number(value: &Scalar<'_>) -> Option<f64> {
-    let n = match value {
-        Scalar::Number(n) => n.as_f64(),
-        Scalar::Long(n) => *n as f64,
-        Scalar::Double(n) => *n,
-        _ => return None,
-    };
-    (!n.is_nan()).then_some(n)
+    numeric::double(value).flatten().filter(|n| !n.is_nan())
 }

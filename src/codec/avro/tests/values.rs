@@ -70,6 +70,19 @@ fn decimals_and_numeric_bytes_are_measures() {
 }
 
 #[test]
+fn a_decimal_has_its_bucket() {
+    let schema = with(r#"{"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}}"#);
+    let mapping = serde_json::from_str(r#"{"attributes.band":{"bucket":{"path":"price","edges":[0,10,20]}}}"#).unwrap();
+    let avro_schemas = Some(AvroSchemas::raw(&schema).unwrap());
+    let settings = InputSettings { format: Format::Avro, avro_schemas, mapping, ..InputSettings::default() };
+    let decoder = Decoder::new(settings).unwrap();
+    for (unscaled, label) in [(&[0x04, 0xd2][..], "10..20"), (&[0x03, 0xe7], "0..10"), (&[0x07, 0xd0], "20+")] {
+        let datum = [front(), sized(unscaled)].concat();
+        assert_eq!(decoder.decode(&record(&datum)).unwrap().attribute("band"), Some(label));
+    }
+}
+
+#[test]
 fn an_array_of_keys_and_values_is_a_map() {
     let entry = r#"{"type":"record","name":"e","fields":[{"name":"key","type":"string"},{"name":"value","type":["null","string","int"]}]}"#;
     let turned =
