@@ -29,16 +29,18 @@ impl Compression {
         })
     }
 
-    /// The data of a block. Why it cannot be unpacked, otherwise.
-    pub fn unpack(self, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
-        match self {
-            Compression::Null => Ok(bytes),
-            Compression::Deflate => read_all(Ok(flate2::bufread::DeflateDecoder::new(&*bytes))),
-            Compression::Snappy => snappy(&bytes),
-            Compression::Zstandard => read_all(zstd::stream::read::Decoder::with_buffer(&*bytes)),
-            Compression::Bzip2 => read_all(Ok(bzip2::bufread::MultiBzDecoder::new(&*bytes))),
-            Compression::Xz => read_all(super::super::files::xz_decoder(&*bytes)),
-        }
+    /// The data of a block; where it cannot be unpacked, the block as it is, and why.
+    pub fn unpack(self, packed: Vec<u8>) -> Result<Vec<u8>, (Vec<u8>, String)> {
+        let bytes = packed.as_slice();
+        let unpacked = match self {
+            Compression::Null => return Ok(packed),
+            Compression::Deflate => read_all(Ok(flate2::bufread::DeflateDecoder::new(bytes))),
+            Compression::Snappy => snappy(bytes),
+            Compression::Zstandard => read_all(zstd::stream::read::Decoder::with_buffer(bytes)),
+            Compression::Bzip2 => read_all(Ok(bzip2::bufread::MultiBzDecoder::new(bytes))),
+            Compression::Xz => read_all(super::super::files::xz_decoder(bytes)),
+        };
+        unpacked.map_err(|problem| (packed, problem))
     }
 }
 

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(in crate::codec) const MAGIC: [u8; 4] = *b"Obj\x01";
 const SYNC_BYTES: usize = 16;
+/// Of a damaged block so much is handed over: more than a dead letter takes.
+const DAMAGED_BYTES_MAX: usize = 16 << 20;
 const CUT_OFF: &str = "; the file was cut off, or is still being written";
 /// A header holds a schema; one of this size is none.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
@@ -113,8 +115,9 @@ impl Container {
                 (rest.len(), block.data_left)
             }
         };
+        let kept = if self.damage.is_some() { len.min(DAMAGED_BYTES_MAX) } else { len };
         self.record.truncate(self.header.schema.header.len());
-        self.record.extend_from_slice(&rest[..len]);
+        self.record.extend_from_slice(&rest[..kept]);
         block.at += len;
         block.data_left -= data;
         let number = self.next_number;
@@ -164,7 +167,7 @@ impl Container {
                 Block { bytes, at: 0, data: 1, data_left: 1, broken }
             }
             Ok(bytes) => Block { bytes, at: 0, data, data_left: data, broken: None },
-            Err(problem) => Block { broken: Some(problem), data, data_left: data, ..Block::default() },
+            Err((bytes, problem)) => Block { bytes, at: 0, data, data_left: data, broken: Some(problem) },
         };
         Ok(true)
     }
@@ -218,7 +221,9 @@ fn damage(block: &Block, number: u64, problem: &str) -> Damage {
     let read = data - data_left;
     let detail =
         format!("block {number} of the file: {read} of its {data} records were read, {data_left} are lost: {problem}");
-    Damage { detail, records: data_left, block: Some(number), cut_from_bytes: None }
+    let left = block.bytes.len() - block.at;
+    let cut_from_bytes = (left > DAMAGED_BYTES_MAX).then_some(left as u64);
+    Damage { detail, records: data_left, block: Some(number), cut_from_bytes }
 }
 
 /// The writer's schema, the compression and the marker between blocks.

@@ -227,6 +227,19 @@ mod tests {
         );
     }
 
+    /// What the libraries themselves print for this schema: fastavro 1.13.1, then PyPI avro 1.12.2.
+    #[test]
+    fn the_fingerprints_are_those_that_other_writers_compute() {
+        let own = all(r#"{"type":"record","name":"r","namespace":"n","fields":[
+                {"name":"t","type":{"type":"long","logicalType":"timestamp-millis"}},
+                {"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},
+                {"name":"u","type":{"type":"string","logicalType":"uuid"}},
+                {"name":"f","type":{"type":"fixed","name":"F","size":16,"logicalType":"uuid"}},
+                {"name":"x","type":{"type":"fixed","name":"D","size":8,"logicalType":"decimal","precision":9,"scale":2}}]}"#);
+        let printed: Vec<String> = own.iter().map(|print| format!("{:016x}", u64::from_be_bytes(*print))).collect();
+        assert_eq!(printed[..2], ["2f40850e51472c07", "3de80237ce5a3fd9"]);
+    }
+
     /// The specification's own example.
     #[test]
     fn the_crc_is_avros() {

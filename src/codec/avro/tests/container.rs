@@ -43,6 +43,8 @@ struct Read {
     /// Number of the first record, block, records.
     damaged: Vec<(i64, u64, u64)>,
     details: Vec<String>,
+    /// What is handed over of what is damaged, behind the file's fingerprint.
+    rests: Vec<Vec<u8>>,
     notice: Option<String>,
     error: Option<String>,
 }
@@ -82,6 +84,7 @@ fn read(bytes: Vec<u8>) -> Read {
                     assert_eq!((rejected.reason, &rejected.detail), (Rejection::NotDecodable, &damage.detail));
                     read.damaged.push((next.number, damage.block.unwrap(), damage.records));
                     read.details.push(damage.detail.clone());
+                    read.rests.push(next.bytes[10..].to_vec());
                 }
             },
         }
@@ -203,7 +206,8 @@ fn a_block_that_does_not_unpack_is_one_dead_letter() {
         let mut packed = pack(&data(2..9));
         let middle = packed.len() / 2;
         packed[middle..].iter_mut().for_each(|byte| *byte ^= 0x55);
-        let read = read(file(codec, &[(2, pack(&data(0..2))), (7, packed), (1, pack(&datum(9)))]));
+        let read = read(file(codec, &[(2, pack(&data(0..2))), (7, packed.clone()), (1, pack(&datum(9)))]));
+        assert_eq!(read.rests, [packed], "{codec}: what does not unpack is kept as it is");
         assert_eq!((read.outcomes.as_slice(), read.error.as_ref()), (&numbered([0, 1, 9])[..], None), "{codec}");
         assert_eq!(read.damaged, [(2, 2, 7)], "{codec}");
         assert!(read.details[0].contains("0 of its 7 records were read, 7 are lost"), "{:?}", read.details);
