@@ -96,6 +96,56 @@ fn records(out: &mut Printer, records: &[RecordReport]) -> io::Result<()> {
             }
         }
     }
+    if let Some(hint) = hint(records) {
+        out.notice(hint)?;
+    }
     let dead = records.iter().filter(|r| matches!(r.became, Became::DeadLetter { .. })).count();
     out.line(&format!("  {} records shown, {dead} of them dead letters", records.len()))
+}
+
+/// What is wrong with all records alike: their format, or their names.
+fn hint(records: &[RecordReport]) -> Option<&'static str> {
+    let all_are = |decoders: &[&str], reasons: &[&str]| {
+        !records.is_empty()
+            && records.iter().all(|record| {
+                let is_dead_by =
+                    matches!(&record.became, Became::DeadLetter { reason, .. } if reasons.contains(&reason.as_str()));
+                decoders.contains(&record.decoder.as_str()) && is_dead_by
+            })
+    };
+    if all_are(&["json", "avro"], &["no_tenant", "no_timestamp"]) {
+        return Some(
+            "no record has our field names: `input.mapping` says which field of yours is which of ours,\n\
+             as in `mapping: {tenant: org.id, timestamp: ts}`",
+        );
+    }
+    all_are(&["json", "json, mapped"], &["not_decodable"]).then_some(
+        "no record can be read as JSON with a time of ours: if this is an access log, say --format clf; if it is an\n\
+         Avro file, --format avro (or input.format in the configuration)",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(decoder: &str, became: Became) -> RecordReport {
+        RecordReport { partition: None, number: 0, decoder: decoder.to_owned(), became }
+    }
+
+    fn dead(reason: &str) -> Became {
+        Became::DeadLetter { reason: reason.to_owned(), detail: String::new() }
+    }
+
+    #[test]
+    fn where_no_record_has_our_names_the_mapping_is_named() {
+        let fine = || Became::Outcome { fields: serde_json::Map::new(), verdicts: Vec::new() };
+        assert!(hint(&[record("json", dead("no_tenant")), record("json", dead("no_timestamp"))]).is_some());
+        assert!(hint(&[record("json", dead("no_tenant")), record("json", fine())]).is_none());
+        assert!(hint(&[record("json, mapped", dead("no_tenant"))]).is_none(), "there is a mapping");
+        assert!(hint(&[record("json", dead("not_decodable"))]).is_some_and(|h| h.contains("--format clf")));
+        assert!(hint(&[record("json", dead("not_decodable")), record("json", fine())]).is_none());
+        assert!(hint(&[record("clf", dead("not_decodable"))]).is_none(), "it says itself what it looks like");
+        assert!(hint(&[]).is_none());
+    }
 }

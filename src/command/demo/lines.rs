@@ -87,7 +87,7 @@ fn how_things_are(status: &SloStatus) -> String {
         let even = libm::round(u.below_expected.unwrap_or(0.0)) as u64;
         let (below, users) = (count(u.below_objective), count(u.users));
         format!(
-            "; {below} of {users} users below the objective over {} (spread evenly, the errors would reach {})",
+            "; {below} of {users} users below the objective over {} (chance alone would put {} there)",
             u.window,
             count(even)
         )

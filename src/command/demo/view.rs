@@ -190,7 +190,7 @@ fn below(users: &UserWindow) -> String {
         "below the objective  {} ({})   {}",
         style(count(users.below_objective)).bold(),
         percent(users.below_share),
-        dim(&format!("(spread evenly: {})", count(libm::round(expected) as u64))),
+        dim(&format!("(by chance alone: {})", count(libm::round(expected) as u64))),
     )
 }
 
