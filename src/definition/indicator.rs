@@ -170,15 +170,33 @@ fn compile<T>(
     match compiler(source) {
         Ok(compiled) => Some(compiled),
         Err(e) => {
+            let shown = excerpt(source, e.character);
             let message = match e.character {
-                Some(character) => format!("in `{}`, character {character}: {}", source.trim(), e.message),
-                None => format!("in `{}`: {}", source.trim(), e.message),
+                Some(character) => format!("in `{shown}`, character {character}: {}", e.message),
+                None => format!("in `{shown}`: {}", e.message),
             };
             at.error(report, message, e.remedy.unwrap_or_default());
             None
         }
     }
 }
+
+/// The expression, or what stands around the mistake in a long one.
+fn excerpt(source: &str, character: Option<u32>) -> String {
+    let source = source.trim();
+    let length = source.chars().count();
+    if length <= EXCERPT_MAX {
+        return source.to_owned();
+    }
+    let at = character.map_or(0, |character| character as usize);
+    let from = at.saturating_sub(EXCERPT_MAX / 2).min(length - EXCERPT_MAX);
+    let shown: String = source.chars().skip(from).take(EXCERPT_MAX).collect();
+    let (before, behind) = (if from > 0 { "..." } else { "" }, if from + EXCERPT_MAX < length { "..." } else { "" });
+    format!("{before}{shown}{behind}")
+}
+
+/// In characters.
+const EXCERPT_MAX: usize = 120;
 
 /// An event without the field is unclassified: that is allowed, and worth a word.
 fn advise(at: &Cursor<'_>, reads: &[Reference], report: &mut Report) {

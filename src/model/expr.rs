@@ -100,6 +100,30 @@ pub enum Fault<'e> {
     NotComparable,
 }
 
+/// A regular expression, as it was written and as it is searched for.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    source: Box<str>,
+    regex: Regex,
+}
+
+impl Pattern {
+    /// `regex` is to find what `source` finds by the rules of RE2.
+    pub fn new(source: &str, regex: Regex) -> Pattern {
+        Pattern { source: source.into(), regex }
+    }
+
+    /// Anywhere in the text, unless the pattern is anchored.
+    #[inline]
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
 /// The name of a measure or an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(pub Box<str>);
@@ -231,7 +255,7 @@ pub enum Condition {
     DoubleIn(Double, Vec<f64>),
     TextIn(Text, Vec<Box<str>>),
     Test(TextTest, Text, Text),
-    Matches(Text, Regex),
+    Matches(Text, Pattern),
 }
 
 /// An expression of type int.
@@ -239,8 +263,6 @@ pub enum Condition {
 pub enum Int {
     Literal(i64),
     Status,
-    /// Milliseconds since the epoch.
-    Timestamp,
     Negate(Box<Int>),
     Binary(Arithmetic, Box<(Int, Int)>),
     If(Box<(Condition, Int, Int)>),

@@ -1,162 +1,246 @@
 //! Operators and functions: which types they take, and what they become.
 
-use super::{Compiled, Compiler, ExpressionError, Typed, as_double, closest, error};
+use super::ast::{Expr, Kind, Literal};
+use super::names::compile_has;
+use super::{Compiled, ExpressionError, Typed, as_double, compile, error, re2};
 use crate::model::expr::{Arithmetic, Comparison, Condition, Double, Int, Text, TextTest};
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
+use crate::model::suggest::{closest, one_of};
 
 const FUNCTIONS: [&str; 8] = ["has", "size", "startsWith", "endsWith", "contains", "matches", "double", "int"];
 
-impl Compiler<'_> {
-    pub(super) fn compile_call(&self, call: &CallExpr) -> Compiled<Typed> {
-        let name = call.func_name.as_str();
-        match (name, call.target.as_deref(), call.args.as_slice()) {
-            (operators::CONDITIONAL, None, [c, yes, no]) => self.compile_ternary(c, yes, no),
-            (operators::LOGICAL_AND, None, args) => self.compile_logic(args, operators::LOGICAL_AND),
-            (operators::LOGICAL_OR, None, args) => self.compile_logic(args, operators::LOGICAL_OR),
-            (operators::LOGICAL_NOT, None, [a]) => Ok(Typed::Bool(Condition::Not(Box::new(self.condition(a)?)))),
-            (operators::NEGATE, None, [a]) => self.compile_negation(a),
-            (operators::INDEX, None, [container, key]) => self.compile_index(container, key),
-            (operators::IN, None, [item, container]) => self.compile_in(item, container),
-            (_, None, [a, b]) if comparison(name).is_some() || arithmetic(name).is_some() => {
-                self.compile_binary(name, a, b)
-            }
-            ("size", None, [a]) | ("size", Some(a), []) => self.compile_size(a),
-            ("double" | "int", None, [a]) => self.compile_conversion(name, a),
-            ("matches", None, [a, pattern]) | ("matches", Some(a), [pattern]) => self.compile_matches(a, pattern),
-            ("startsWith", Some(a), [b]) => self.compile_test(TextTest::StartsWith, a, b),
-            ("endsWith", Some(a), [b]) => self.compile_test(TextTest::EndsWith, a, b),
-            ("contains", Some(a), [b]) => self.compile_test(TextTest::Contains, a, b),
-            _ => Err(unknown_function(name)),
-        }
-    }
-
-    fn condition(&self, expr: &IdedExpr) -> Compiled<Condition> {
-        match self.compile(expr)? {
-            Typed::Bool(condition) => Ok(condition),
-            other => Err(self.at(expr, error(format!("a condition is wanted here, and this is {}", other.kind())))),
-        }
-    }
-
-    fn text(&self, expr: &IdedExpr) -> Compiled<Text> {
-        match self.compile(expr)? {
-            Typed::Text(text) => Ok(text),
-            other => Err(self.at(expr, error(format!("a text is wanted here, and this is {}", other.kind())))),
-        }
-    }
-
-    fn at(&self, expr: &IdedExpr, mut e: ExpressionError) -> ExpressionError {
-        e.character = self.info.offset_for(expr.id).map(|(start, _)| start + 1);
-        e
-    }
-
-    /// Nested `&&` (or `||`) become one flat list: it is evaluated in a loop, and means the same.
-    fn compile_logic(&self, args: &[IdedExpr], operator: &str) -> Compiled<Typed> {
-        let is_and = operator == operators::LOGICAL_AND;
-        let mut parts = Vec::with_capacity(args.len());
-        for arg in args {
-            match (self.condition(arg)?, is_and) {
-                (Condition::All(inner), true) | (Condition::Any(inner), false) => parts.extend(inner),
-                (part, _) => parts.push(part),
-            }
-        }
-        Ok(Typed::Bool(if is_and { Condition::All(parts) } else { Condition::Any(parts) }))
-    }
-
-    fn compile_ternary(&self, c: &IdedExpr, yes: &IdedExpr, no: &IdedExpr) -> Compiled<Typed> {
-        let c = self.condition(c)?;
-        match (self.compile(yes)?, self.compile(no)?) {
-            (Typed::Bool(a), Typed::Bool(b)) => Ok(Typed::Bool(Condition::If(Box::new((c, a, b))))),
-            (Typed::Int(a), Typed::Int(b)) => Ok(Typed::Int(Int::If(Box::new((c, a, b))))),
-            (Typed::Double(a), Typed::Double(b)) => Ok(Typed::Double(Double::If(Box::new((c, a, b))))),
-            (Typed::Text(a), Typed::Text(b)) => Ok(Typed::Text(Text::If(Box::new((c, a, b))))),
-            (a, b) => Err(error(format!("both sides of `? :` must be of one type: {} and {}", a.kind(), b.kind()))),
-        }
-    }
-
-    fn compile_negation(&self, a: &IdedExpr) -> Compiled<Typed> {
-        match self.compile(a)? {
-            Typed::Int(int) => Ok(Typed::Int(Int::Negate(Box::new(int)))),
-            Typed::Double(double) => Ok(Typed::Double(Double::Negate(Box::new(double)))),
-            other => Err(error(format!("`-` wants a number, and this is {}", other.kind()))),
-        }
-    }
-
-    fn compile_binary(&self, name: &str, a: &IdedExpr, b: &IdedExpr) -> Compiled<Typed> {
-        let (a, b) = (self.compile(a)?, self.compile(b)?);
-        match (comparison(name), arithmetic(name)) {
-            (Some(op), _) => compare(op, a, b).map(Typed::Bool),
-            (None, Some(op)) => calculate(op, a, b),
-            (None, None) => Err(unknown_function(name)),
-        }
-    }
-
-    fn compile_size(&self, a: &IdedExpr) -> Compiled<Typed> {
-        match self.compile(a)? {
-            Typed::Text(text) => Ok(Typed::Int(Int::SizeOfText(text))),
-            Typed::Map(map) => Ok(Typed::Int(Int::SizeOfMap(map))),
-            other => Err(error(format!("size() wants a text or a map, and this is {}", other.kind()))),
-        }
-    }
-
-    fn compile_conversion(&self, name: &str, a: &IdedExpr) -> Compiled<Typed> {
-        let typed = self.compile(a)?;
-        Ok(match (name, typed) {
-            (_, Typed::Int(int)) if name == "int" => Typed::Int(int),
-            (_, Typed::Int(int)) => Typed::Double(Double::FromInt { int: Box::new(int), written: true }),
-            ("int", Typed::Double(double)) => Typed::Int(Int::FromDouble(Box::new(double))),
-            (_, Typed::Double(double)) => Typed::Double(double),
-            ("int", Typed::Text(text)) => Typed::Int(Int::FromText(text)),
-            (_, Typed::Text(text)) => Typed::Double(Double::FromText(text)),
-            (_, other) => {
-                return Err(error(format!("{name}() wants a number or a text, and this is {}", other.kind())));
-            }
-        })
-    }
-
-    fn compile_test(&self, test: TextTest, a: &IdedExpr, b: &IdedExpr) -> Compiled<Typed> {
-        Ok(Typed::Bool(Condition::Test(test, self.text(a)?, self.text(b)?)))
-    }
-
-    fn compile_matches(&self, a: &IdedExpr, pattern: &IdedExpr) -> Compiled<Typed> {
-        let Expr::Literal(LiteralValue::String(regex)) = &pattern.expr else {
-            return Err(error("the regular expression of matches() must be a quoted text"));
-        };
-        let regex = regex::Regex::new(regex.inner())
-            .map_err(|e| self.at(pattern, error(format!("this is no regular expression: {e}"))))?;
-        Ok(Typed::Bool(Condition::Matches(self.text(a)?, regex)))
+pub(super) fn compile_call(target: Option<&Expr>, name: &str, args: &[Expr]) -> Compiled<Typed> {
+    match (name, target, args) {
+        ("has", None, [a]) => compile_has(a),
+        ("size", None, [a]) | ("size", Some(a), []) => compile_size(a),
+        ("double" | "int", None, [a]) => compile_conversion(name, a),
+        ("matches", None, [a, pattern]) | ("matches", Some(a), [pattern]) => compile_matches(a, pattern),
+        ("startsWith", Some(a), [b]) => compile_test(TextTest::StartsWith, a, b),
+        ("endsWith", Some(a), [b]) => compile_test(TextTest::EndsWith, a, b),
+        ("contains", Some(a), [b]) => compile_test(TextTest::Contains, a, b),
+        _ => Err(unknown_function(target.is_some(), name, args.len())),
     }
 }
 
-fn compare(op: Comparison, a: Typed, b: Typed) -> Compiled<Condition> {
-    let is_equality = matches!(op, Comparison::Eq | Comparison::Ne);
-    match (a, b) {
-        (Typed::Int(a), Typed::Int(b)) => Ok(Condition::CompareInt(op, a, b)),
-        (Typed::Int(a), Typed::Double(b)) => Ok(Condition::CompareDouble(op, as_double(a), b)),
-        (Typed::Double(a), Typed::Int(b)) => Ok(Condition::CompareDouble(op, a, as_double(b))),
-        (Typed::Double(a), Typed::Double(b)) => Ok(Condition::CompareDouble(op, a, b)),
-        (Typed::Text(a), Typed::Text(b)) => Ok(Condition::CompareText(op, a, b)),
-        (Typed::Bool(a), Typed::Bool(b)) if is_equality => {
-            Ok(Condition::Same { negated: op == Comparison::Ne, sides: Box::new((a, b)) })
-        }
-        (a, b) => Err(incomparable(op, &a, &b)),
+/// What CEL or its extensions have and outcomes do without, and how it is said instead.
+const NOT_HERE: [(&str, &str); 22] = [
+    ("string", "compare a number as a number, as in status == 500"),
+    ("timestamp", "times are not supported in filters yet"),
+    ("duration", "times are not supported in filters yet"),
+    ("uint", "write int()"),
+    ("bool", "an attribute is a text: write == 'true'"),
+    ("bytes", "leave it out: texts are compared as they are"),
+    ("dyn", "leave it out"),
+    ("type", "the type of each field is fixed: leave it out"),
+    ("all", "lists and maps cannot be walked through: name each attribute"),
+    ("exists", "lists and maps cannot be walked through: write `in`, or name each attribute"),
+    ("exists_one", "lists and maps cannot be walked through: name each attribute"),
+    ("filter", "lists and maps cannot be walked through: name each attribute"),
+    ("map", "lists and maps cannot be walked through: name each attribute"),
+    ("lowerAscii", "write a pattern that ignores case, as in operation.matches(r'(?i)^get$')"),
+    ("upperAscii", "write a pattern that ignores case, as in operation.matches(r'(?i)^get$')"),
+    ("orValue", "ask first, as in `has(attributes.tier) ? attributes.tier == 'pro' : false`"),
+    ("hasValue", "write has()"),
+    ("not", "write `!`"),
+    ("lower", "write a pattern that ignores case, as in operation.matches(r'(?i)^get$')"),
+    ("includes", "write contains()"),
+    ("regex", "write operation.matches(r'...')"),
+    ("exist", "write has()"),
+];
+
+fn unknown_function(has_target: bool, name: &str, given: usize) -> ExpressionError {
+    if FUNCTIONS.contains(&name) {
+        let (shape, remedy) = match name {
+            "has" => ("has(field)", "as in has(status)"),
+            "size" => ("size(text)", "as in size(operation) > 3"),
+            "double" | "int" => ("double(text) or int(text)", "as in double(attributes.size) > 1.5"),
+            "matches" => ("text.matches(pattern)", "as in operation.matches(r'^/v\\d+/')"),
+            _ => ("text.startsWith(text)", "as in operation.startsWith('/api/')"),
+        };
+        let on = if has_target { " behind a dot" } else { "" };
+        let values = if given == 1 { "value" } else { "values" };
+        return error(format!("`{name}`{on} with {given} {values} is not how it is called: {shape}"))
+            .with_remedy(remedy);
     }
+    let e = error(format!("there is no function `{name}` over outcomes"));
+    match (NOT_HERE.iter().find(|(known, _)| *known == name), closest(name, FUNCTIONS)) {
+        (Some((_, remedy)), _) => e.with_remedy(*remedy),
+        (None, Some(near)) => e.with_remedy(format!("did you mean `{near}`?")),
+        (None, None) => e.with_remedy(format!("the functions are {}", one_of(FUNCTIONS))),
+    }
+}
+
+fn condition(expr: &Expr) -> Compiled<Condition> {
+    match compile(expr)? {
+        Typed::Bool(condition) => Ok(condition),
+        Typed::Text(Text::Attribute(_)) => Err(error("a condition is wanted here, and this is a text")
+            .with_remedy("compare it, as in attributes['x'] == 'true'")
+            .or_at(expr.at)),
+        other => Err(error(format!("a condition is wanted here, and this is {}", other.kind()))
+            .with_remedy("compare it with something, as in `status < 500`")
+            .or_at(expr.at)),
+    }
+}
+
+fn text(expr: &Expr) -> Compiled<Text> {
+    match compile(expr)? {
+        Typed::Text(text) => Ok(text),
+        other => Err(error(format!("a text is wanted here, and this is {}", other.kind()))
+            .with_remedy("write a text in quotes, or name a field that is one, as in `operation`")
+            .or_at(expr.at)),
+    }
+}
+
+pub(super) fn compile_not(operand: &Expr) -> Compiled<Typed> {
+    Ok(Typed::Bool(Condition::Not(Box::new(condition(operand)?))))
+}
+
+/// Nested `&&` become one flat list: it is evaluated in a loop, and means the same.
+pub(super) fn compile_all(parts: &[Expr]) -> Compiled<Typed> {
+    let mut all = Vec::with_capacity(parts.len());
+    for part in parts {
+        match condition(part)? {
+            Condition::All(inner) => all.extend(inner),
+            other => all.push(other),
+        }
+    }
+    Ok(Typed::Bool(Condition::All(all)))
+}
+
+pub(super) fn compile_any(parts: &[Expr]) -> Compiled<Typed> {
+    let mut any = Vec::with_capacity(parts.len());
+    for part in parts {
+        match condition(part)? {
+            Condition::Any(inner) => any.extend(inner),
+            other => any.push(other),
+        }
+    }
+    Ok(Typed::Bool(Condition::Any(any)))
+}
+
+pub(super) fn compile_ternary(c: &Expr, yes: &Expr, no: &Expr) -> Compiled<Typed> {
+    let c = condition(c)?;
+    match (compile(yes)?, compile(no)?) {
+        (Typed::Bool(a), Typed::Bool(b)) => Ok(Typed::Bool(Condition::If(Box::new((c, a, b))))),
+        (Typed::Int(a), Typed::Int(b)) => Ok(Typed::Int(Int::If(Box::new((c, a, b))))),
+        (Typed::Double(a), Typed::Double(b)) => Ok(Typed::Double(Double::If(Box::new((c, a, b))))),
+        (Typed::Text(a), Typed::Text(b)) => Ok(Typed::Text(Text::If(Box::new((c, a, b))))),
+        (a, b) => Err(error(format!("both sides of `? :` must be of one type: {} and {}", a.kind(), b.kind()))
+            .with_remedy("write both as texts, both as whole numbers or both as doubles, as in 1.0")),
+    }
+}
+
+pub(super) fn compile_negation(operand: &Expr) -> Compiled<Typed> {
+    match compile(operand)? {
+        Typed::Int(int) => Ok(Typed::Int(Int::Negate(Box::new(int)))),
+        Typed::Double(double) => Ok(Typed::Double(Double::Negate(Box::new(double)))),
+        other => Err(error(format!("`-` wants a number, and this is {}", other.kind()))
+            .with_remedy("`!` makes the opposite of a condition")),
+    }
+}
+
+fn compile_size(a: &Expr) -> Compiled<Typed> {
+    match compile(a)? {
+        Typed::Text(text) => Ok(Typed::Int(Int::SizeOfText(text))),
+        Typed::Map(map) => Ok(Typed::Int(Int::SizeOfMap(map))),
+        other => Err(error(format!("size() wants a text or a map, and this is {}", other.kind()))
+            .with_remedy("as in size(operation) > 3")),
+    }
+}
+
+fn compile_conversion(name: &str, a: &Expr) -> Compiled<Typed> {
+    Ok(match (name, compile(a)?) {
+        ("int", Typed::Int(int)) => Typed::Int(int),
+        (_, Typed::Int(int)) => Typed::Double(Double::FromInt { int: Box::new(int), written: true }),
+        ("int", Typed::Double(double)) => Typed::Int(Int::FromDouble(Box::new(double))),
+        (_, Typed::Double(double)) => Typed::Double(double),
+        ("int", Typed::Text(text)) => Typed::Int(Int::FromText(text)),
+        (_, Typed::Text(text)) => Typed::Double(Double::FromText(text)),
+        (_, Typed::Time) => return Err(no_times()),
+        (_, other) => {
+            return Err(error(format!("{name}() wants a number or a text, and this is {}", other.kind())));
+        }
+    })
+}
+
+fn compile_test(test: TextTest, a: &Expr, b: &Expr) -> Compiled<Typed> {
+    Ok(Typed::Bool(Condition::Test(test, text(a)?, text(b)?)))
+}
+
+fn compile_matches(a: &Expr, pattern: &Expr) -> Compiled<Typed> {
+    let Kind::Literal(Literal::Text(source)) = &pattern.kind else {
+        return Err(error("the pattern of matches() must be a quoted text")
+            .with_remedy("as in operation.matches(r'^/v\\d+/')")
+            .or_at(pattern.at));
+    };
+    let compiled = re2::compile(source).map_err(|e| e.or_at(pattern.at))?;
+    Ok(Typed::Bool(Condition::Matches(text(a)?, compiled)))
+}
+
+pub(super) fn compile_comparison(op: Comparison, a: &Expr, b: &Expr) -> Compiled<Typed> {
+    if negates_a_value(a) && compile(b).is_ok() {
+        return Err(error("`!` holds for what stands right behind it, not for the comparison")
+            .with_remedy("write parentheses, as in !(status == 500), or the opposite comparison")
+            .or_at(a.at));
+    }
+    let is_equality = matches!(op, Comparison::Eq | Comparison::Ne);
+    let condition = match (compile(a)?, compile(b)?) {
+        (Typed::Int(a), Typed::Int(b)) => Condition::CompareInt(op, a, b),
+        (Typed::Int(a), Typed::Double(b)) => Condition::CompareDouble(op, as_double(a), b),
+        (Typed::Double(a), Typed::Int(b)) => Condition::CompareDouble(op, a, as_double(b)),
+        (Typed::Double(a), Typed::Double(b)) => Condition::CompareDouble(op, a, b),
+        (Typed::Text(a), Typed::Text(b)) => Condition::CompareText(op, a, b),
+        (Typed::Bool(a), Typed::Bool(b)) if is_equality => {
+            Condition::Same { negated: op == Comparison::Ne, sides: Box::new((a, b)) }
+        }
+        (a, b) => return Err(incomparable(op, &a, &b)),
+    };
+    Ok(Typed::Bool(condition))
+}
+
+/// `!status`, `!'tier'`: whoever writes that means the comparison behind it. Only names are looked at,
+/// so that nothing deep is compiled twice.
+pub(super) fn negates_a_value(expr: &Expr) -> bool {
+    let Kind::Not(negated) = &expr.kind else { return false };
+    matches!(&negated.kind, Kind::Literal(_) | Kind::Name(_) | Kind::Select(..) | Kind::Index(..))
+        && compile(negated).is_ok_and(|typed| !matches!(typed, Typed::Bool(_)))
 }
 
 fn incomparable(op: Comparison, a: &Typed, b: &Typed) -> ExpressionError {
     let e = error(format!("`{}` cannot compare {} with {}", op.symbol(), a.kind(), b.kind()));
     match (a, b) {
+        (Typed::Time, _) | (_, Typed::Time) => no_times(),
         (Typed::Text(_), Typed::Int(_) | Typed::Double(_)) | (Typed::Int(_) | Typed::Double(_), Typed::Text(_)) => {
             e.with_remedy("quote both or none; an attribute is a text: double(attributes['x']) reads it as a number")
         }
         (Typed::Text(_), Typed::Bool(_)) | (Typed::Bool(_), Typed::Text(_)) => {
             e.with_remedy("an attribute is a text: write 'true' or 'false' in quotes")
         }
-        _ => e,
+        (Typed::Bool(_), Typed::Int(_) | Typed::Double(_)) => {
+            e.with_remedy("a comparison has two sides: write 200 <= status && status < 300")
+        }
+        (Typed::Bool(_), Typed::Bool(_)) => e.with_remedy("conditions are compared with `==` and `!=` alone"),
+        (Typed::Map(_), _) | (_, Typed::Map(_)) => e.with_remedy("name what is in it, as in attributes['tier']"),
+        _ => e.with_remedy("name a field, as in `status < 500`"),
     }
 }
 
-fn calculate(op: Arithmetic, a: Typed, b: Typed) -> Compiled<Typed> {
-    match (a, b) {
+/// A time is no number: it was one here once, and CEL's own kind of time is still to come.
+fn no_times() -> ExpressionError {
+    error("`timestamp` is a time, no number: it cannot be compared or calculated with in a filter").with_remedy(
+        "leave it out; events of a stretch of time are chosen by the windows, or by an attribute of the record",
+    )
+}
+
+pub(super) fn compile_arithmetic(op: Arithmetic, a: &Expr, b: &Expr) -> Compiled<Typed> {
+    let left = compile(a)?;
+    if let (Arithmetic::Sub, Typed::Text(Text::Attribute(_)) | Typed::Double(Double::Measure(_)), Kind::Name(rest)) =
+        (op, &left, &b.kind)
+        && compile(b).is_err()
+    {
+        return Err(error(format!("`-{rest}` is read as a subtraction"))
+            .with_remedy("a name with a dash is written as attributes['a-b'], or in backquotes: attributes.`a-b`"));
+    }
+    match (left, compile(b)?) {
         (Typed::Int(a), Typed::Int(b)) => Ok(Typed::Int(Int::Binary(op, Box::new((a, b))))),
         (Typed::Double(_), Typed::Double(_)) if op == Arithmetic::Rem => {
             Err(error("`%` is for whole numbers only").with_remedy("write int(...) around both sides"))
@@ -166,37 +250,11 @@ fn calculate(op: Arithmetic, a: Typed, b: Typed) -> Compiled<Typed> {
             Err(error(format!("`{}` wants two whole numbers or two doubles", op.symbol()))
                 .with_remedy("write the whole number as a double: 2.0, or double(status)"))
         }
-        (a, b) => Err(error(format!("`{}` wants two numbers, not {} and {}", op.symbol(), a.kind(), b.kind()))),
-    }
-}
-
-fn comparison(name: &str) -> Option<Comparison> {
-    Some(match name {
-        operators::EQUALS => Comparison::Eq,
-        operators::NOT_EQUALS => Comparison::Ne,
-        operators::LESS => Comparison::Lt,
-        operators::LESS_EQUALS => Comparison::Le,
-        operators::GREATER => Comparison::Gt,
-        operators::GREATER_EQUALS => Comparison::Ge,
-        _ => return None,
-    })
-}
-
-fn arithmetic(name: &str) -> Option<Arithmetic> {
-    Some(match name {
-        operators::ADD => Arithmetic::Add,
-        operators::SUBSTRACT => Arithmetic::Sub,
-        operators::MULTIPLY => Arithmetic::Mul,
-        operators::DIVIDE => Arithmetic::Div,
-        operators::MODULO => Arithmetic::Rem,
-        _ => return None,
-    })
-}
-
-fn unknown_function(name: &str) -> ExpressionError {
-    let e = error(format!("there is no function `{name}` over outcomes, or not with these arguments"));
-    match closest(name, FUNCTIONS) {
-        Some(near) => e.with_remedy(format!("did you mean `{near}`?")),
-        None => e.with_remedy(format!("the functions are {}", super::one_of(FUNCTIONS))),
+        (Typed::Text(_), Typed::Text(_)) if op == Arithmetic::Add => {
+            Err(error("texts cannot be joined with `+`").with_remedy("compare each on its own, with `&&` between them"))
+        }
+        (Typed::Time, _) | (_, Typed::Time) => Err(no_times()),
+        (a, b) => Err(error(format!("`{}` wants two numbers, not {} and {}", op.symbol(), a.kind(), b.kind()))
+            .with_remedy("an attribute is a text: double(attributes['x']) reads it as a number")),
     }
 }

@@ -92,7 +92,7 @@ impl Display for Condition {
             }
             Condition::Matches(a, regex) => {
                 part(f, a, Binding::Atom)?;
-                write!(f, ".matches({})", quoted(regex.as_str()))
+                write!(f, ".matches({})", quoted(regex.source()))
             }
         }
     }
@@ -125,7 +125,6 @@ impl Display for Int {
         match self {
             Int::Literal(i) => write!(f, "{i}"),
             Int::Status => f.write_str(Field::Status.as_str()),
-            Int::Timestamp => f.write_str(Field::Timestamp.as_str()),
             Int::Negate(a) if matches!(**a, Int::Literal(_)) => write!(f, "-({a})"),
             Int::Negate(a) => {
                 f.write_str("-")?;
@@ -301,7 +300,7 @@ impl Display for Fault<'_> {
             Fault::DivisionByZero => f.write_str("it divides by zero"),
             Fault::Overflow => f.write_str("a whole number is out of range"),
             Fault::NotANumber => f.write_str("a text is no number"),
-            Fault::NotComparable => f.write_str("the result is not a number, and compares with nothing"),
+            Fault::NotComparable => f.write_str("a calculation has no number as its result, and compares with nothing"),
         }
     }
 }

@@ -23,7 +23,10 @@ impl Condition {
             Condition::CompareDouble(op, a, b) => compare_doubles(*op, a.eval(o)?, b.eval(o)?),
             Condition::CompareText(op, a, b) => Ok(op.of(a.eval(o)?, b.eval(o)?)),
             Condition::IntIn(a, list) => Ok(list.contains(&a.eval(o)?)),
-            Condition::DoubleIn(a, list) => Ok(list.contains(&a.eval(o)?)),
+            Condition::DoubleIn(a, list) => {
+                let number = a.eval(o)?;
+                if number.is_nan() { Err(Fault::NotComparable) } else { Ok(list.contains(&number)) }
+            }
             Condition::TextIn(a, list) => {
                 let text = a.eval(o)?;
                 Ok(list.iter().any(|item| **item == *text))
@@ -75,7 +78,6 @@ impl Int {
         match self {
             Int::Literal(i) => Ok(*i),
             Int::Status => o.status.ok_or(Fault::AbsentField(Field::Status)),
-            Int::Timestamp => Ok(o.timestamp_ms),
             Int::Negate(a) => a.eval(o)?.checked_neg().ok_or(Fault::Overflow),
             Int::Binary(op, sides) => op.of_ints(sides.0.eval(o)?, sides.1.eval(o)?),
             Int::If(c) => {
@@ -110,7 +112,7 @@ impl Double {
                 }
             }
             Double::FromInt { int, .. } => Ok(int.eval(o)? as f64),
-            Double::FromText(text) => text.eval(o)?.parse().map_err(|_| Fault::NotANumber),
+            Double::FromText(text) => number_of(text.eval(o)?),
         }
     }
 }
@@ -185,19 +187,61 @@ impl Comparison {
             Comparison::Ge => a >= b,
         }
     }
-
-    const fn is_ordering(self) -> bool {
-        !matches!(self, Comparison::Eq | Comparison::Ne)
-    }
 }
 
-/// NaN equals nothing and is ordered with nothing: the first is an answer, the second a fault.
+/// What is not a number is neither good nor bad, whatever it is compared with.
 #[inline]
 fn compare_doubles<'e>(op: Comparison, a: f64, b: f64) -> Result<bool, Fault<'e>> {
-    if op.is_ordering() && (a.is_nan() || b.is_nan()) {
-        return Err(Fault::NotComparable);
+    if a.is_nan() || b.is_nan() { Err(Fault::NotComparable) } else { Ok(op.of(&a, &b)) }
+}
+
+/// A text as CEL reads it: no blanks, and no number that is too large to be one.
+fn number_of<'e>(text: &str) -> Result<f64, Fault<'e>> {
+    let number = text.parse().ok().or_else(|| as_go_writes_it(text)).ok_or(Fault::NotANumber)?;
+    let names_infinity = || text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
+    if f64::is_infinite(number) && !names_infinity() { Err(Fault::NotANumber) } else { Ok(number) }
+}
+
+/// What Go's literals have and Rust's have not: `_` between digits, and hexadecimal digits with a `p`.
+fn as_go_writes_it(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let hexadecimal = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X"));
+    // Behind the prefix a `_` may stand, too.
+    let digits = hexadecimal.unwrap_or(unsigned);
+    let is_digit = |b: u8| if hexadecimal.is_some() { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
+    let mut before = hexadecimal.is_some();
+    for (at, byte) in digits.bytes().enumerate() {
+        let behind = digits.as_bytes().get(at + 1).is_some_and(|b| is_digit(*b));
+        if byte == b'_' && !(before && behind) {
+            return None;
+        }
+        before = is_digit(byte);
     }
-    Ok(op.of(&a, &b))
+    let plain: String = digits.chars().filter(|c| *c != '_').collect();
+    let value = match hexadecimal {
+        Some(_) => hexadecimal_double(&plain)?,
+        None if plain.len() < digits.len() && plain.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+            plain.parse().ok()?
+        }
+        None => return None,
+    };
+    Some(if text.starts_with('-') { -value } else { value })
+}
+
+/// `1F.8p-3`: the exponent, of two, is never left out. At most 53 bits of digits are exact here.
+fn hexadecimal_double(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once(['p', 'P'])?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut value = 0.0f64;
+    for digit in whole.chars().chain(fraction.chars()) {
+        value = value * 16.0 + f64::from(digit.to_digit(16)?);
+    }
+    let shift = exponent.checked_sub(4 * i32::try_from(fraction.len()).ok()?)?;
+    Some(libm::scalbn(value, shift))
 }
 
 impl Arithmetic {

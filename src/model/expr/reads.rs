@@ -62,7 +62,7 @@ impl Reads {
 
     fn int(&mut self, int: &Int) {
         match int {
-            Int::Literal(_) | Int::Timestamp | Int::SizeOfMap(_) => {}
+            Int::Literal(_) | Int::SizeOfMap(_) => {}
             Int::Status => self.field(Field::Status),
             Int::Negate(a) => self.int(a),
             Int::Binary(_, sides) => [&sides.0, &sides.1].into_iter().for_each(|part| self.int(part)),
