@@ -48,6 +48,17 @@ impl Outcome<'_> {
         self.status.is_some_and(|status| status >= 500) || self.error_type.is_some()
     }
 
+    /// The value that makes a group: of a field, or of an attribute.
+    #[inline]
+    pub fn group_value(&self, name: &str) -> Option<&str> {
+        match name {
+            "operation" => self.operation.as_deref(),
+            "dependency" => self.dependency.as_deref(),
+            "error_type" => self.error_type.as_deref(),
+            _ => self.attribute(name),
+        }
+    }
+
     pub fn measure(&self, name: &str) -> Option<f64> {
         self.measures.iter().rev().find(|(n, _)| n == name).map(|(_, v)| *v)
     }

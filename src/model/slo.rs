@@ -167,6 +167,9 @@ pub struct Slo {
 }
 
 impl Slo {
+    /// The fields of an outcome that `group_by` may name beside attributes.
+    pub const GROUP_FIELDS: [&'static str; 3] = ["dependency", "error_type", "operation"];
+
     /// The objective in a scope: a tenant may have its own.
     pub fn objective_of(&self, scope: &super::key::Scope) -> Ratio {
         match scope {

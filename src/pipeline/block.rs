@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub const BLOCK_BYTES: usize = 384 * 1_024;
 
 /// The version of the layout, the first byte of every block.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What stands in front of the events.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,8 @@ pub struct Head<'a> {
     pub slos: Vec<u64>,
     #[serde(borrow)]
     pub tenants: Vec<&'a str>,
-    /// Attribute tuples as [`super::intern::tuple`] writes them.
+    /// Attribute tuples as [`super::intern::tuple`] writes them, with the fields that make groups in front
+    /// (`grouping`).
     #[serde(borrow)]
     pub tuples: Vec<&'a [u8]>,
     pub events: u32,

@@ -5,6 +5,7 @@
 //! behind it nothing depends on an order any more.
 
 use super::block::{Arriving, BlockError, BlockWriter, Codes, Example, Sealing};
+use super::grouping;
 use super::intern::{Dictionary, Shapes, tuple};
 use super::rollup::slo_ids;
 use super::users::{UsersCounts, latency_bin, least_allowed_ms};
@@ -71,6 +72,8 @@ pub struct Intake {
     shapes: Shapes,
     scratch: Vec<u8>,
     codes: Codes,
+    /// The fields that groups are made of.
+    group_fields: Vec<&'static str>,
 }
 
 impl Intake {
@@ -79,6 +82,7 @@ impl Intake {
             filters: slo_ids(&slos),
             allowed_lateness_ms: slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0),
             least_allowed_ms: least_allowed_ms(slos.iter()),
+            group_fields: grouping::fields_asked_for(&slos),
             slos,
             spread,
             out_of_orderness_ms,
@@ -173,9 +177,10 @@ impl Intake {
             self.homes.push(self.spread.of_tenant(&outcome.tenant));
         }
         let pairs = || outcome.attributes.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
-        let (scratch, tuples) = (&mut self.scratch, &mut self.tuples);
-        let tuple = self.shapes.tuple(pairs(), || {
+        let (scratch, tuples, fields) = (&mut self.scratch, &mut self.tuples, &self.group_fields);
+        let tuple = self.shapes.tuple(grouping::pairs(fields, outcome).chain(pairs()), || {
             tuple::encode(pairs(), scratch);
+            grouping::put_in_front(fields, outcome, scratch);
             tuples.intern(scratch)
         });
         (tenant, tuple)

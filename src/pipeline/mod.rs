@@ -11,6 +11,7 @@ pub mod close;
 mod cold;
 pub mod delays;
 pub mod input_stats;
+mod grouping;
 pub mod intake;
 pub mod intern;
 mod key_slot;

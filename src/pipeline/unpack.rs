@@ -1,6 +1,7 @@
 //! Blocks of verdicts, taken into a users task.
 
 use super::block::{self, BlockError, Event, Head};
+use super::grouping;
 use super::intern::{NONE, tuple};
 use super::turn::{self, OutOfTurn};
 use super::users::{UsersTask, Waiting, keep_example};
@@ -57,7 +58,7 @@ impl UsersTask {
         Numbers {
             slos: head.slos.iter().map(own).collect(),
             tenants: head.tenants.iter().map(|tenant| self.tenants.intern(tenant.as_bytes())).collect(),
-            tuples: head.tuples.iter().map(|tuple| self.tuples.intern(tuple)).collect(),
+            tuples: head.tuples.iter().map(|tuple| self.tuples.intern(grouping::taken_apart(tuple).1)).collect(),
             groups: vec![None; head.tuples.len() * self.slos.len()],
         }
     }
@@ -104,8 +105,10 @@ impl UsersTask {
         if let Some(group) = *known {
             return group;
         }
-        let pairs = tuple::decode(head.tuples.get(tuple).copied().unwrap_or_default());
-        let value = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let (fields, attributes) = grouping::taken_apart(head.tuples.get(tuple).copied().unwrap_or_default());
+        let pairs = tuple::decode(attributes);
+        let attribute = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let value = |name: &str| grouping::field(&fields, name).unwrap_or_else(|| attribute(name));
         let group = self.slos[slo].intern_group(&mut self.scratch, value);
         *known = Some(group);
         group

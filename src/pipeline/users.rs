@@ -547,7 +547,7 @@ impl UsersTask {
         if rows.slo.group_by.is_empty() {
             return NONE;
         }
-        rows.intern_group(&mut self.scratch, |name| outcome.attribute(name))
+        rows.intern_group(&mut self.scratch, |name| outcome.group_value(name))
     }
 
     /// A bounded source ended, or an idle one is passed over.

@@ -1,0 +1,73 @@
+//! The fields of an outcome that groups are made of, on their way from route to users: they travel in
+//! front of the attribute tuple, and only where some SLO asks for them.
+
+use crate::model::outcome::Outcome;
+use crate::model::slo::Slo;
+
+/// The fields that some SLO groups by, in the order of [`Slo::GROUP_FIELDS`].
+pub fn fields_asked_for(slos: &[Slo]) -> Vec<&'static str> {
+    let is_asked_for = |field: &&str| slos.iter().any(|slo| slo.group_by.iter().any(|name| name == field));
+    Slo::GROUP_FIELDS.into_iter().filter(is_asked_for).collect()
+}
+
+/// The fields of an outcome as pairs, so that equal pairs mean equal fields: an absent one is not an
+/// empty one.
+pub fn pairs<'a>(fields: &'a [&'static str], outcome: &'a Outcome<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    fields.iter().map(|field| outcome.group_value(field).map_or(("", ""), |value| (*field, value)))
+}
+
+/// Puts the fields in front of a tuple of attributes: which there are, and each with its length.
+pub fn put_in_front(fields: &[&'static str], outcome: &Outcome<'_>, tuple: &mut Vec<u8>) {
+    let mut front = vec![0u8];
+    for field in fields {
+        let Some(value) = outcome.group_value(field) else { continue };
+        front[0] |= Slo::GROUP_FIELDS.iter().position(|known| known == field).map_or(0, |at| 1 << at);
+        // Decoders let nothing pass that is longer (`codec::FieldLimits`).
+        front.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        front.extend_from_slice(value.as_bytes());
+    }
+    tuple.splice(0..0, front);
+}
+
+/// The fields in front of a tuple, by the order of [`Slo::GROUP_FIELDS`], and the tuple itself.
+pub fn taken_apart(bytes: &[u8]) -> ([Option<&str>; 3], &[u8]) {
+    let mut fields = [None; 3];
+    let Some((mask, mut rest)) = bytes.split_first() else { return (fields, bytes) };
+    for (at, field) in fields.iter_mut().enumerate() {
+        if mask & (1 << at) == 0 {
+            continue;
+        }
+        let Some((length, behind)) = rest.split_first_chunk::<2>() else { break };
+        let (text, behind) = behind.split_at(usize::from(u16::from_be_bytes(*length)).min(behind.len()));
+        *field = std::str::from_utf8(text).ok();
+        rest = behind;
+    }
+    (fields, rest)
+}
+
+/// The value of a name of `group-by`, where it is a field.
+pub fn field<'a>(fields: &[Option<&'a str>; 3], name: &str) -> Option<Option<&'a str>> {
+    Slo::GROUP_FIELDS.iter().position(|known| *known == name).map(|at| fields[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_from_in_front_of_the_tuple() {
+        let outcome = Outcome { operation: Some("pay".into()), error_type: Some("".into()), ..Outcome::default() };
+        for (asked, found) in [
+            (&["dependency", "error_type", "operation"][..], [None, Some(""), Some("pay")]),
+            (&["operation"][..], [None, None, Some("pay")]),
+            (&[][..], [None; 3]),
+        ] {
+            let mut bytes = b"tuple".to_vec();
+            put_in_front(asked, &outcome, &mut bytes);
+            assert_eq!(taken_apart(&bytes), (found, &b"tuple"[..]), "{asked:?}");
+        }
+        assert_eq!(field(&[None, None, Some("pay")], "operation"), Some(Some("pay")));
+        assert_eq!(field(&[None; 3], "operation"), Some(None));
+        assert_eq!(field(&[None; 3], "region"), None);
+    }
+}
