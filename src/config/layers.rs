@@ -58,12 +58,19 @@ impl FileLayer {
                 problems.push(Problem::new("", "is not a mapping of keys to values", "").at(origin));
                 FileLayer(Layer::new())
             }
-            Err(message) => {
-                problems.push(Problem::new("", format!("is not YAML: {message}"), "").at(origin));
+            Err(fault) => {
+                let origin = Origin::File { line: fault.line.unwrap_or(0) };
+                problems.push(Problem::new("", fault.message, sentence(fault.remedy)).at(origin));
                 FileLayer(Layer::new())
             }
         }
     }
+}
+
+/// A remedy of ours is a sentence.
+fn sentence(remedy: &str) -> String {
+    let mut letters = remedy.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 /// A list's or a mapping's line is the line of its key: its own begins where its first item does.
@@ -199,8 +206,12 @@ impl Source for One {
 /// The merged tree below the root. An error of the merge is impossible with these sources, and
 /// would show as every key being absent; so it is handed on as what it is.
 pub fn merge(file: FileLayer, env: EnvLayer, set: SetLayer) -> Result<Map<String, Value>, config::ConfigError> {
-    let mut builder = config::Config::builder();
-    for layer in [&file.0, &env.0, &set.0] {
+    // The file is one source, however many keys it has: each source costs a walk through all that came before.
+    let of_file: Map<String, Value> =
+        file.0.into_iter().filter_map(|(path, value)| Some((path.into_iter().next()?, value))).collect();
+    let whole = Map::from_iter([(ROOT.to_owned(), Value::new(None, of_file))]);
+    let mut builder = config::Config::builder().add_source(One(whole));
+    for layer in [&env.0, &set.0] {
         for tree in nested(layer) {
             builder = builder.add_source(One(tree));
         }

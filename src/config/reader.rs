@@ -52,12 +52,16 @@ impl<'a> Reader<'a> {
         leaves(&std::mem::take(&mut self.tree), "", &mut left);
         // The crate's maps have no order; a reader of errors wants the file's.
         left.sort_by_key(|l| (line_of(&l.origin), l.key.clone()));
-        for Left { key, origin, empty } in left {
-            // `http:` with nothing below it says nothing, and is no mistake.
-            if !(empty && self.is_section(&key)) {
-                let problem = self.unknown(&key).at(origin);
-                self.problems.push(problem);
-            }
+        // `http:` with nothing below it says nothing, and is no mistake.
+        left.retain(|l| !(l.empty && self.is_section(&l.key)));
+        let more = left.len().saturating_sub(UNKNOWN_MAX);
+        for Left { key, origin, .. } in left.into_iter().take(UNKNOWN_MAX) {
+            let problem = self.unknown(&key).at(origin);
+            self.problems.push(problem);
+        }
+        if more > 0 {
+            let message = format!("{more} more keys are unknown");
+            self.problems.push(Problem::new("", message, "Mend those above first."));
         }
         (self.entries, self.problems)
     }
@@ -357,6 +361,9 @@ fn take(tree: &mut Map<String, Value>, key: &str) -> Option<Value> {
         _ => None,
     }
 }
+
+/// So many unknown keys are told of, each with what it may mean.
+const UNKNOWN_MAX: usize = 50;
 
 /// A key that nobody asked for.
 struct Left {

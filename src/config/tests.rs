@@ -206,7 +206,32 @@ fn a_file_that_is_missing_or_broken_is_named() {
     let sources = Sources { file: Some("no-such-file.yaml".into()), ..Sources::default() };
     let text = load(&sources).expect_err("no file").to_string();
     assert!(text.starts_with("no-such-file.yaml: cannot be read"), "{text}");
-    assert!(Case::new("a: [").problems()[0].message.starts_with("is not YAML"));
+    assert!(Case::new("a: [").problems()[0].message.contains("bracket"));
     assert!(Case::new("state: 5\n").problems()[0].message.contains("is a section"));
     assert!(Case::new("state.dir: 5\n").problems()[0].message.contains("unknown key"));
+}
+
+#[test]
+fn broken_yaml_is_told_of_in_our_own_words() {
+    for (text, line, words, remedy) in [
+        ("workers: 1\nworkers: 2\n", 2, "the key `workers` stands here twice", "Take one of them out."),
+        ("workers: 1\n---\nworkers: 2\n", 3, "a second document begins here", "Take the line `---`"),
+        ("state: a: b\n", 1, "a `:` stands where no key can be", "Quote a text"),
+        ("state:\n\tdir: x\n", 2, "a tab stands where blanks indent", "Indent with blanks."),
+        ("input: {topics: .nan}\n", 1, "`.nan` is no finite number", "Write digits."),
+    ] {
+        let problems = Case::new(text).problems();
+        let [problem] = problems.as_slice() else { panic!("{text}: {problems:?}") };
+        assert_eq!(problem.origin, Origin::File { line }, "{text}: {problem:?}");
+        assert!(problem.message.contains(words) && problem.remedy.starts_with(remedy), "{text}: {problem:?}");
+    }
+}
+
+#[test]
+fn many_unknown_keys_are_told_of_once() {
+    let text: String = (0..10_000).map(|i| format!("key{i}: 1\n")).collect();
+    let problems = Case::new(&text).problems();
+    assert_eq!(problems.len(), 51);
+    assert_eq!((problems[0].key.as_str(), &problems[0].origin), ("key0", &Origin::File { line: 1 }));
+    assert_eq!(problems[50].message, "9950 more keys are unknown");
 }

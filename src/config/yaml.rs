@@ -1,6 +1,7 @@
 //! A YAML document as a tree whose every value knows its line.
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use crate::model::yaml_fault::{self, YamlFault};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use std::fmt;
 
@@ -24,14 +25,13 @@ pub struct Placed {
     pub line: u64,
 }
 
-/// Parses one document; an empty one is null. The error is the parser's own text, with its place.
-pub fn parse(text: &str) -> Result<Placed, String> {
+/// Parses one document; an empty one is null.
+pub fn parse(text: &str) -> Result<Placed, YamlFault> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
         return Ok(Placed { node: Node::Null, line: 1 });
     }
-    // YAML 1.2: `y`, `no` and `on` are texts. A tenant may be called Norway.
-    let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options::<Placed>(text, options).map_err(|e| e.without_snippet().to_string())
+    serde_saphyr::from_str_with_options::<Placed>(text, yaml_fault::options()).map_err(|e| YamlFault::of(&e))
 }
 
 impl<'de> Deserialize<'de> for Placed {
@@ -99,9 +99,6 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut pairs: Vec<(String, u64, Placed)> = Vec::new();
         while let Some(key) = map.next_key::<Spanned<String>>()? {
-            if pairs.iter().any(|(name, ..)| *name == key.value) {
-                return Err(A::Error::custom(format!("the key `{}` stands here twice", key.value)));
-            }
             pairs.push((key.value, key.referenced.line(), map.next_value()?));
         }
         Ok(Node::Map(pairs))
@@ -127,8 +124,9 @@ mod tests {
 
     #[test]
     fn says_where_a_document_is_broken() {
-        let message = parse("a: 1\nb: [\n").expect_err("broken");
-        assert!(message.contains("line"), "{message}");
+        let fault = parse("a: 1\nb: c: d\n").expect_err("broken");
+        assert_eq!((fault.line, fault.column.is_some()), (Some(2), true), "{fault:?}");
+        assert_eq!(parse("a: 1\na: 2\n").expect_err("twice").message, "the key `a` stands here twice");
     }
 
     #[test]

@@ -5,9 +5,11 @@ use super::document::{ANNOTATION_PREFIX, Document};
 use super::error::{NoticeLevel, Report};
 use super::rules::{self, WrittenRule};
 use super::window;
+use super::yaml::Value;
 use crate::model::duration;
+use crate::model::expr::Field;
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Documentation, Severity, TenantAlerts};
+use crate::model::slo::{Documentation, Severity, Slo, TenantAlerts};
 use crate::model::suggest::{closest, one_of};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
@@ -86,16 +88,30 @@ impl Default for Settings<'_> {
 /// Reads all of them; annotations of others are none of our business.
 pub(super) fn read<'d>(document: &Document<'d>, report: &mut Report) -> Settings<'d> {
     let mut settings = Settings::default();
+    let mut unknown = 0;
     for (name, at) in &document.annotations {
         match name.strip_prefix(ANNOTATION_PREFIX) {
+            Some(key) if !KEYS.contains(&key) => {
+                unknown += 1;
+                if unknown <= UNKNOWN_MAX {
+                    report_unknown(key, at, report);
+                }
+            }
             Some(key) => {
                 read_one(key, at, &mut settings, report);
             }
             None => warn_of_a_slip(name, at, report),
         }
     }
+    if let (true, Some((_, last))) = (unknown > UNKNOWN_MAX, document.annotations.last()) {
+        let more = format!("{} more annotations that are not known", unknown - UNKNOWN_MAX);
+        last.error(report, more, "mend those above first");
+    }
     settings
 }
+
+/// So many unknown annotations are told of, each with what it may mean.
+const UNKNOWN_MAX: usize = 20;
 
 /// `tailburn/owner` or `tailburn.dev.owner` would be ignored without a word.
 fn warn_of_a_slip(name: &str, at: &Cursor<'_>, report: &mut Report) {
@@ -146,10 +162,8 @@ fn read_documentation(key: &str, at: &Cursor<'_>, d: &mut Documentation, report:
         "review-by" => &mut d.review_by,
         "runbook" => &mut d.runbook,
         "dashboard" => &mut d.dashboard,
-        _ => {
-            report_unknown(key, at, report);
-            return None;
-        }
+        // What is in no list was told of before.
+        _ => return None,
     };
     *slot = Some(at.text(report)?.to_owned());
     Some(())
@@ -163,9 +177,14 @@ fn report_unknown(key: &str, at: &Cursor<'_>, report: &mut Report) {
     at.error(report, format!("there is no annotation `{ANNOTATION_PREFIX}{key}`"), remedy);
 }
 
-/// The parts of a list `a, b`; an empty part is a slip.
+/// The parts of a list `a, b`; an empty part is a slip. YAML's own lists are taken too.
 fn parts<'d>(at: &Cursor<'d>, report: &mut Report) -> Option<Vec<&'d str>> {
-    let parts: Vec<&str> = at.text(report)?.split(',').map(str::trim).collect();
+    let parts: Vec<&str> = if matches!(at.node.value, Value::List(_)) {
+        at.list(report).iter().map(|item| item.text(report)).collect::<Option<_>>()?
+    } else {
+        at.text(report)?.split(',').collect()
+    };
+    let parts: Vec<&str> = parts.into_iter().map(str::trim).collect();
     if parts.iter().any(|part| part.is_empty()) {
         at.error(report, "an entry of the list is empty", "write a, b, c");
         return None;
@@ -173,17 +192,62 @@ fn parts<'d>(at: &Cursor<'d>, report: &mut Report) -> Option<Vec<&'d str>> {
     Some(parts)
 }
 
+/// How many attributes make a group.
+const GROUP_BY_MAX: usize = 16;
+
+/// The names of `group-by`, ascending: a group has one name, whatever the order in which they are written.
 fn read_names(at: &Cursor<'_>, report: &mut Report) -> Option<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
-    for part in parts(at, report)? {
-        let name = part.strip_prefix("attributes.").unwrap_or(part);
-        if names.iter().any(|known| known == name) {
+    let parts = parts(at, report)?;
+    if parts.len() > GROUP_BY_MAX {
+        let remedy = format!("{GROUP_BY_MAX} are the most: each combination of their values is a group");
+        at.error(report, format!("{} names", parts.len()), remedy);
+        return None;
+    }
+    let mut names: Vec<String> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let name = group_name(part, at, report)?;
+        if names.contains(&name) {
             at.error(report, format!("`{name}` is there twice"), "name each attribute once");
             return None;
         }
-        names.push(name.to_owned());
+        names.push(name);
     }
+    names.sort_unstable();
     Some(names)
+}
+
+/// `region`, `attributes.region`, `attributes['my region']`, or one of the fields that make groups.
+fn group_name(written: &str, at: &Cursor<'_>, report: &mut Report) -> Option<String> {
+    let indexed = written.strip_prefix("attributes[").and_then(|rest| rest.strip_suffix(']'));
+    let quoted = indexed.map(|name| name.trim_matches(['\'', '"', ' ']));
+    let name = quoted.or_else(|| written.strip_prefix("attributes.")).unwrap_or(written);
+    let is_attribute = name.len() != written.len();
+    let mistake = if Slo::GROUP_FIELDS.contains(&name) && is_attribute {
+        Some((
+            format!("`{name}` is a field of its own: an attribute of that name makes no groups"),
+            format!("write `{name}` for the field, or give the attribute another name in the mapping"),
+        ))
+    } else if Field::parse(name).is_some() && !Slo::GROUP_FIELDS.contains(&name) && !is_attribute {
+        Some((
+            format!("the field `{name}` makes no groups"),
+            format!(
+                "attributes do, and the fields {}; an attribute of this name is attributes.{name}",
+                one_of(Slo::GROUP_FIELDS)
+            ),
+        ))
+    } else if name.is_empty() || (quoted.is_none() && name.contains(|c: char| c.is_whitespace() || c == ';')) {
+        Some((
+            format!("`{written}` is not the name of an attribute"),
+            "write commas between names, as in region, tier; a name with a blank is attributes['a b']".to_owned(),
+        ))
+    } else {
+        None
+    };
+    if let Some((message, remedy)) = mistake {
+        at.error(report, message, remedy);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 fn read_tenant_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<TenantAlerts> {

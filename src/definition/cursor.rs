@@ -44,8 +44,21 @@ impl<'d> Cursor<'d> {
         });
     }
 
+    /// Says what was written, and how what is wanted is written.
     fn wrong_kind(&self, report: &mut Report, wanted: &str) {
-        self.error(report, format!("{wanted} is wanted here, not {}", self.node.value.kind()), "");
+        let written = match &self.node.value {
+            Value::Bool(_, text) | Value::Number(_, text) | Value::Text(text) => format!(" (`{}`)", shortened(text)),
+            _ => String::new(),
+        };
+        let key = self.key.rsplit('.').next().unwrap_or_default();
+        let remedy = match wanted {
+            "true or false" => format!("write {key}: true or {key}: false"),
+            "a list" => format!("write each item behind a dash, or in brackets: {key}: [...]"),
+            "a mapping" => "write its keys below it, each with a colon".to_owned(),
+            "a finite number" => format!("write {key}: and digits"),
+            _ => String::new(),
+        };
+        self.error(report, format!("{wanted} is wanted here, not {}{written}", self.node.value.kind()), remedy);
     }
 
     /// A text; a number or a boolean is taken as it was written.
@@ -73,9 +86,23 @@ impl<'d> Cursor<'d> {
         Some(text)
     }
 
+    /// A number; in quotes it means the same.
     pub fn number(&self, report: &mut Report) -> Option<f64> {
         match &self.node.value {
             Value::Number(n, _) if n.is_finite() => Some(*n),
+            Value::Text(text) => {
+                let is_plain =
+                    text.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+                let number = text.trim().parse::<f64>().ok().filter(|n| is_plain && n.is_finite());
+                if number.is_none() {
+                    self.error(
+                        report,
+                        format!("a number is wanted here, and `{}` is none", shortened(text)),
+                        number_remedy(text),
+                    );
+                }
+                number
+            }
             _ => {
                 self.wrong_kind(report, "a finite number");
                 None
@@ -123,14 +150,25 @@ impl<'d> Cursor<'d> {
             return None;
         };
         let unknown: Vec<&Entry> = entries.iter().filter(|entry| !known.contains(&entry.key.as_str())).collect();
-        for entry in &unknown {
+        for entry in unknown.iter().take(UNKNOWN_MAX) {
             let remedy = match closest(&entry.key, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("the keys here are {}", one_of(known.iter().copied())),
             };
             self.child(entry).error(report, format!("there is no key `{}` here", entry.key), remedy);
         }
+        if let Some(next) = unknown.get(UNKNOWN_MAX) {
+            let more = format!("{} more keys that are not known", unknown.len() - UNKNOWN_MAX);
+            self.child(next).error(report, more, "mend those above first");
+        }
         Some(Fields { at: self.clone(), entries, unknown })
+    }
+
+    /// A key of a mapping, looked at before the mapping is checked.
+    pub fn child_named(&self, key: &str) -> Option<Cursor<'d>> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        let entry = entries.iter().find(|entry| entry.key == key && !matches!(entry.node.value, Value::Null))?;
+        Some(self.child(entry))
     }
 
     fn child(&self, entry: &'d Entry) -> Cursor<'d> {
@@ -140,8 +178,28 @@ impl<'d> Cursor<'d> {
     }
 }
 
+/// As much of a value as an error shows.
+pub(super) fn shortened(text: &str) -> String {
+    let mut letters = text.trim().chars();
+    let shown: String = letters.by_ref().take(60).collect();
+    if letters.next().is_some() { format!("{shown}...") } else { shown }
+}
+
+fn number_remedy(text: &str) -> &'static str {
+    if text.contains(',') {
+        "write a point for the decimals, as in 0.999"
+    } else if text.contains('%') {
+        "write targetPercent: 99.9, without the sign, or target: 0.999"
+    } else {
+        "write digits, as in 0.999"
+    }
+}
+
 /// Long enough for every name people give; a Kafka key that is built from it stays short.
 const MAX_NAME_BYTES: usize = 200;
+
+/// So many unknown keys of a mapping are told of, each with what it may mean.
+const UNKNOWN_MAX: usize = 20;
 
 /// A mapping whose keys were checked.
 #[derive(Clone)]
@@ -161,7 +219,7 @@ impl<'d> Fields<'d> {
     /// A key that was merely misspelt is not reported a second time, as missing.
     pub fn require(&self, report: &mut Report, key: &str, remedy: &str) -> Option<Cursor<'d>> {
         let found = self.get(key);
-        let misspelt = || self.unknown.iter().any(|entry| closest(&entry.key, [key]).is_some());
+        let misspelt = || self.unknown.iter().take(UNKNOWN_MAX).any(|entry| closest(&entry.key, [key]).is_some());
         if found.is_none() && !misspelt() {
             self.at.error(report, format!("`{key}` is missing"), remedy);
         }

@@ -1,10 +1,11 @@
 //! OpenSLO objects by kind and name: the documents of all files, and the references between them.
 
 use super::cursor::{Cursor, Fields};
-use super::error::Report;
+use super::error::{NoticeLevel, Report};
 use crate::model::suggest::{closest, one_of};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -57,13 +58,15 @@ pub(super) struct Document<'d> {
 /// Every object of every file.
 #[derive(Default)]
 pub(super) struct Catalog<'d> {
-    documents: BTreeMap<(Kind, &'d str), Document<'d>>,
+    documents: BTreeMap<Kind, BTreeMap<&'d str, Document<'d>>>,
+    /// What some SLO refers to, directly or not; noted while references are followed.
+    used: RefCell<BTreeSet<(Kind, &'d str)>>,
 }
 
 impl<'d> Catalog<'d> {
     pub fn add(&mut self, root: Cursor<'d>, report: &mut Report) {
         let Some((kind, document)) = read_document(&root, report) else { return };
-        match self.documents.entry((kind, document.name)) {
+        match self.documents.entry(kind).or_default().entry(document.name) {
             Entry::Vacant(free) => {
                 free.insert(document);
             }
@@ -78,18 +81,25 @@ impl<'d> Catalog<'d> {
     }
 
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Document<'d>> {
-        self.documents.iter().filter(move |((k, _), _)| *k == kind).map(|(_, document)| document)
+        self.documents.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
 
     pub fn find(&self, kind: Kind, name: &str) -> Option<&Document<'d>> {
-        self.documents.iter().find(|((k, n), _)| *k == kind && *n == name).map(|(_, document)| document)
+        self.documents.get(&kind)?.get(name)
+    }
+
+    /// Whether a reference led to it.
+    pub fn is_used(&self, kind: Kind, name: &str) -> bool {
+        self.used.borrow().contains(&(kind, name))
     }
 
     /// Follows a reference by name; a name that nothing has is reported where it stands.
     pub fn resolve(&self, kind: Kind, reference: &Cursor<'d>, report: &mut Report) -> Option<&Document<'d>> {
         let name = reference.text(report)?;
         let found = self.find(kind, name);
-        if found.is_none() {
+        if let Some(document) = found {
+            self.used.borrow_mut().insert((kind, document.name));
+        } else {
             let known = || self.of_kind(kind).map(|document| document.name);
             let remedy = match closest(name, known()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -104,8 +114,8 @@ impl<'d> Catalog<'d> {
 const API_VERSION: &str = "openslo/v1";
 
 fn read_document<'d>(root: &Cursor<'d>, report: &mut Report) -> Option<(Kind, Document<'d>)> {
+    check_api_version(root, report)?;
     let fields = root.fields(report, &["apiVersion", "kind", "metadata", "spec"])?;
-    check_api_version(&fields, report)?;
     let kind = read_kind(&fields, report)?;
     let metadata = fields.require(report, "metadata", "write metadata: {name: ...}")?;
     let mut document = Document {
@@ -124,13 +134,19 @@ fn read_document<'d>(root: &Cursor<'d>, report: &mut Report) -> Option<(Kind, Do
     Some((kind, document))
 }
 
-fn check_api_version(fields: &Fields<'_>, report: &mut Report) -> Option<()> {
+/// Before anything else is looked at: of another kind of file no key is ours to judge.
+fn check_api_version(root: &Cursor<'_>, report: &mut Report) -> Option<()> {
     let remedy = "tailburn reads OpenSLO v1: write `apiVersion: openslo/v1`";
-    let at = fields.require(report, "apiVersion", remedy)?;
+    let Some(at) = root.child_named("apiVersion") else {
+        let known = ["apiVersion", "kind", "metadata", "spec"];
+        root.fields(report, &known)?.require(report, "apiVersion", remedy)?;
+        return None;
+    };
     match at.text(report)? {
         API_VERSION => Some(()),
         other => {
-            at.error(report, format!("`{other}` is not a version that tailburn reads"), remedy);
+            let elsewhere = "; move what is no OpenSLO out of this directory";
+            at.error(report, format!("`{other}` is not a version that tailburn reads"), format!("{remedy}{elsewhere}"));
             None
         }
     }
@@ -189,7 +205,12 @@ pub(super) fn read_inline<'d>(
     kind: Kind,
     report: &mut Report,
 ) -> Option<(Option<&'d str>, Cursor<'d>)> {
-    let fields = at.fields(report, &["apiVersion", "kind", "metadata", "spec"])?;
+    let keys = ["apiVersion", "kind", "metadata", "spec", "operator"];
+    let known = if kind == Kind::AlertCondition { &keys[..] } else { &keys[..4] };
+    let fields = at.fields(report, known)?;
+    if let Some(operator) = fields.get("operator") {
+        operator.notice(report, NoticeLevel::Warning, "`operator` has no effect: there is one condition");
+    }
     if let Some(kind_at) = fields.get("kind")
         && kind_at.text(report)? != kind.as_str()
     {

@@ -74,7 +74,8 @@ impl Display for Notice {
             NoticeLevel::Warning => "warning",
             NoticeLevel::Advice => "advice",
         };
-        write!(f, "{}:{}: {level}: {}: {}", self.file, self.line, self.key, self.message)
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        write!(f, "{}:{}: {level}: {key}{}", self.file, self.line, self.message)
     }
 }
 
@@ -83,4 +84,16 @@ impl Display for Notice {
 pub(super) struct Report {
     pub errors: Vec<DefinitionError>,
     pub notices: Vec<Notice>,
+}
+
+impl Report {
+    /// Takes what was found in something that has no effect: nothing of it is an error.
+    pub fn take_as_warnings(&mut self, found: Report) {
+        self.notices.extend(found.notices);
+        self.notices.extend(found.errors.into_iter().map(|e| {
+            let remedy = e.remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+            let message = format!("{}{remedy}", e.message);
+            Notice { level: NoticeLevel::Warning, file: e.file, line: e.line.unwrap_or(1), key: e.key, message }
+        }));
+    }
 }

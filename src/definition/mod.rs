@@ -57,9 +57,16 @@ pub fn parse(sources: &[(String, String)]) -> Result<Definitions, DefinitionErro
     finish(slos, report)
 }
 
-/// Checks every object, those that nothing refers to as well, and reads the SLOs.
+/// How many SLOs one configuration may have: each keeps windows, users and rules of its own.
+const SLOS_MAX: usize = 2_000;
+
+fn too_many_slos(at: &Cursor<'_>, report: &mut Report) {
+    let message = format!("with this document there are more than {SLOS_MAX} SLOs, one for each objective");
+    at.error(report, message, "run several instances, each with an application_id and SLOs of its own");
+}
+
+/// Reads the SLOs, and checks every other object, those that nothing refers to as well.
 fn read_catalog(catalog: &Catalog<'_>, report: &mut Report) -> Vec<Slo> {
-    check_others(catalog, report);
     let indicators = catalog
         .of_kind(Kind::Sli)
         .map(|document| {
@@ -69,13 +76,19 @@ fn read_catalog(catalog: &Catalog<'_>, report: &mut Report) -> Vec<Slo> {
         .collect();
     let mut slos: BTreeMap<String, Slo> = BTreeMap::new();
     for document in catalog.of_kind(Kind::Slo) {
-        for (slo, at) in slo::read_slo(document, catalog, &indicators, report) {
+        let read = slo::read_slo(document, catalog, &indicators, report);
+        if slos.len() + read.len() > SLOS_MAX {
+            too_many_slos(&document.at, report);
+            break;
+        }
+        for (slo, at) in read {
             if slos.contains_key(&slo.name) {
                 at.error(report, format!("there are two SLOs named `{}`", slo.name), "give one of them another name");
             }
             slos.insert(slo.name.clone(), slo);
         }
     }
+    check_others(catalog, report);
     slos.into_values().collect()
 }
 
@@ -90,13 +103,34 @@ fn check_others(catalog: &Catalog<'_>, report: &mut Report) {
             spec.fields(report, keys);
         }
     }
-    for spec in catalog.of_kind(Kind::AlertPolicy).filter_map(|document| document.spec.as_ref()) {
-        rules::read_policy(spec, catalog, report);
+    check_unused(catalog, report);
+}
+
+/// What no SLO refers to decides nothing: its mistakes are told of, and keep nothing from running.
+fn check_unused(catalog: &Catalog<'_>, report: &mut Report) {
+    let unused = |kind| {
+        let named = move |document: &&document::Document<'_>| !catalog.is_used(kind, document.name);
+        catalog.of_kind(kind).filter(named)
+    };
+    for document in unused(Kind::AlertPolicy) {
+        let mut found = Report::default();
+        document.spec.as_ref().map(|spec| rules::read_policy(spec, catalog, &mut found));
+        report.take_as_warnings(found);
+        document.at.notice(report, NoticeLevel::Warning, "no SLO refers to this AlertPolicy: it has no effect");
     }
-    for spec in catalog.of_kind(Kind::AlertCondition).filter_map(|document| document.spec.as_ref()) {
-        rules::read_condition(spec, report);
+    for document in unused(Kind::AlertCondition) {
+        let mut found = Report::default();
+        document.spec.as_ref().map(|spec| rules::read_condition(spec, &mut found));
+        report.take_as_warnings(found);
+        document.at.notice(report, NoticeLevel::Warning, "no SLO refers to this AlertCondition: it has no effect");
+    }
+    for document in unused(Kind::Sli) {
+        document.at.notice(report, NoticeLevel::Warning, "no SLO refers to this SLI: it has no effect");
     }
 }
+
+/// So many mistakes are told of.
+const ERRORS_MAX: usize = 500;
 
 /// A shared object may have been read more than once: what it said is said once.
 fn finish(slos: Vec<Slo>, report: Report) -> Result<Definitions, DefinitionErrors> {
@@ -108,5 +142,18 @@ fn finish(slos: Vec<Slo>, report: Report) -> Result<Definitions, DefinitionError
     }
     errors.sort_by(|a, b| (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message)));
     errors.dedup();
+    if let Some(last) = errors.get(ERRORS_MAX - 1).cloned() {
+        let more = errors.len() - ERRORS_MAX;
+        errors.truncate(ERRORS_MAX);
+        if more > 0 {
+            let message = format!("{more} more mistakes follow");
+            errors.push(DefinitionError {
+                key: String::new(),
+                message,
+                remedy: Some("mend these first".to_owned()),
+                ..last
+            });
+        }
+    }
     Err(DefinitionErrors(errors))
 }

@@ -121,13 +121,24 @@ pub(super) fn check_written(rules: &[WrittenRule<'_>], objective: Ratio, report:
 /// `long/short/factor/severity, ...`; `long/factor/severity` is a rule with a single window.
 pub(super) fn read_annotation<'d>(at: &Cursor<'d>, report: &mut Report) -> Vec<WrittenRule<'d>> {
     let Some(text) = at.text(report) else { return Vec::new() };
+    let count = text.split(',').count();
+    if count > RULES_MAX {
+        at.error(report, format!("{count} rules"), format!("{RULES_MAX} are the most an SLO can have"));
+        return Vec::new();
+    }
     let rules = text.split(',').filter_map(|written| {
         let parts: Vec<&str> = written.split('/').map(str::trim).collect();
         let (long, short, factor, severity) = match parts.as_slice() {
             [long, short, factor, severity] => (*long, Some(*short), *factor, *severity),
+            [_, short, factor] if duration::parse(short).is_ok() && Ratio::parse(factor).is_some() => {
+                let written = written.trim();
+                let remedy = format!("write {written}/page, {written}/ticket or {written}/info");
+                at.error(report, format!("`{written}` has no severity"), remedy);
+                return None;
+            }
             [long, factor, severity] => (*long, None, *factor, *severity),
             _ => {
-                let message = format!("`{}` is not a rule", written.trim());
+                let message = format!("`{}` is not a rule", super::cursor::shortened(written));
                 at.error(report, message, "write long/short/factor/severity, ..., as in 1h/5m/13.44/page");
                 return None;
             }
@@ -143,6 +154,9 @@ pub(super) fn read_annotation<'d>(at: &Cursor<'d>, report: &mut Report) -> Vec<W
     });
     rules.collect()
 }
+
+/// How many rules people write; each is asked at each boundary of each key.
+const RULES_MAX: usize = 32;
 
 fn written_rule<'d>(at: &Cursor<'d>, rule: Rule, report: &mut Report) -> Option<WrittenRule<'d>> {
     if rule.short_ms.is_some_and(|short_ms| short_ms >= rule.long_ms) {
@@ -173,22 +187,44 @@ fn read_factor(at: &Cursor<'_>, text: &str, report: &mut Report) -> Option<Ratio
 fn read_severity(at: &Cursor<'_>, text: &str, report: &mut Report) -> Option<Severity> {
     let severity = Severity::parse(text);
     if severity.is_none() {
-        at.error(report, format!("`{text}` is not a severity of a rule"), "write page, ticket or info");
+        let meant = match text.trim().to_ascii_lowercase().as_str() {
+            "page" | "critical" | "crit" | "high" | "urgent" | "p1" | "sev1" => "write page, as somebody is woken",
+            "ticket" | "warning" | "warn" | "medium" | "major" | "minor" | "low" | "p2" | "p3" | "sev2" | "sev3" => {
+                "write ticket, as it waits for the morning"
+            }
+            _ => "write page, ticket or info",
+        };
+        at.error(report, format!("`{text}` is not a severity of a rule"), meant);
     }
     severity
 }
 
-/// The rules of the entries of `alertPolicies`: a name, `{alertPolicyRef: name}`, or a policy.
+/// The rules of the entries of `alertPolicies`: a name, `{alertPolicyRef: name}`, or a policy. What
+/// stands there twice is one rule.
 pub(super) fn read_policies<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Vec<WrittenRule<'d>> {
-    let mut rules = Vec::new();
-    for item in at.list(report) {
+    let mut rules: Vec<WrittenRule<'_>> = Vec::new();
+    let items = at.list(report);
+    if items.len() > RULES_MAX {
+        at.error(report, format!("{} policies", items.len()), format!("{RULES_MAX} are the most an SLO can have"));
+        return rules;
+    }
+    for item in items {
         let spec = match reference_in(&item, "alertPolicyRef", report) {
             Some(reference) => {
                 catalog.resolve(Kind::AlertPolicy, &reference, report).and_then(|policy| policy.spec.clone())
             }
             None => read_inline(&item, Kind::AlertPolicy, report).map(|(_, spec)| spec),
         };
-        rules.extend(spec.and_then(|spec| read_policy(&spec, catalog, report)));
+        let Some(rule) = spec.and_then(|spec| read_policy(&spec, catalog, report)) else { continue };
+        match rules.iter().find(|known| known.rule == rule.rule) {
+            Some(known) => {
+                let place = format!("{}:{}", known.at.file, known.at.place.line);
+                let message =
+                    format!("the rule {} stands there twice (see {place}): it is taken once", rule.rule.name());
+                item.notice(report, NoticeLevel::Warning, message);
+            }
+            None => rules.push(rule),
+        }
     }
     rules
 }
@@ -198,7 +234,9 @@ fn reference_in<'d>(item: &Cursor<'d>, reference: &str, report: &mut Report) -> 
     use super::yaml::Value;
     match &item.node.value {
         Value::Map(entries) if entries.iter().any(|entry| entry.key == reference) => {
-            item.fields(report, &[reference]).and_then(|fields| fields.get(reference))
+            let fields = item.fields(report, &[reference, "operator"])?;
+            notice_operator(&fields, report);
+            fields.get(reference)
         }
         Value::Map(_) => None,
         _ => Some(item.clone()),
@@ -218,6 +256,7 @@ pub(super) fn read_policy<'d>(
         "alertWhenBreaching",
         "conditions",
         "notificationTargets",
+        "operator",
     ];
     let fields = spec.fields(report, &keys)?;
     if let Some(at) = fields.get("alertWhenNoData")
@@ -230,8 +269,13 @@ pub(super) fn read_policy<'d>(
     {
         at.error(report, "a policy that does not alert when breaching does nothing", "leave it out");
     }
-    if let Some(at) = fields.get("alertWhenResolved") {
-        at.bool(report)?;
+    if let Some(at) = fields.get("alertWhenResolved")
+        && !at.bool(report)?
+    {
+        at.notice(report, NoticeLevel::Warning, "`false` has no effect: the end of an alert is always published");
+    }
+    if let Some(at) = fields.get("notificationTargets") {
+        check_targets(&at, catalog, report);
     }
     let conditions = fields.require(report, "conditions", "a policy has one condition")?.list(report);
     let [condition] = conditions.as_slice() else {
@@ -242,11 +286,40 @@ pub(super) fn read_policy<'d>(
         );
         return None;
     };
+    notice_operator(&fields, report);
     let spec = match reference_in(condition, "conditionRef", report) {
         Some(reference) => catalog.resolve(Kind::AlertCondition, &reference, report)?.spec.clone()?,
         None => read_inline(condition, Kind::AlertCondition, report)?.1,
     };
     read_condition(&spec, report)
+}
+
+/// One condition is the same with `and` and with `or`.
+fn notice_operator(fields: &super::cursor::Fields<'_>, report: &mut Report) {
+    if let Some(at) = fields.get("operator") {
+        at.notice(report, NoticeLevel::Warning, "`operator` has no effect: there is one condition");
+    }
+}
+
+/// Who is notified is said elsewhere; a name that nothing has is a slip all the same.
+fn check_targets<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) {
+    let mut names_some = false;
+    for item in at.list(report) {
+        let Some(reference) = reference_in(&item, "targetRef", report) else {
+            names_some |= read_inline(&item, Kind::AlertNotificationTarget, report).is_some();
+            continue;
+        };
+        let Some(name) = reference.text(report) else { continue };
+        names_some = true;
+        if catalog.find(Kind::AlertNotificationTarget, name).is_none() {
+            let message = format!("there is no AlertNotificationTarget `{name}` in the files that are read");
+            reference.notice(report, NoticeLevel::Warning, message);
+        }
+    }
+    if names_some {
+        let message = "tailburn notifies nobody by itself: whoever reads the topic of burn alerts does";
+        at.notice(report, NoticeLevel::Advice, message);
+    }
 }
 
 /// Reads an `AlertCondition`: a rule with a single window.

@@ -71,6 +71,10 @@ pub(super) fn read_slo<'d>(
     if let (Some(at), true) = (fields.get("objectives"), objectives.is_empty()) {
         at.error(report, "an SLO has at least one objective", "write objectives: [{target: 0.999}]");
     }
+    if objectives.len() > super::SLOS_MAX {
+        super::too_many_slos(&document.at, report);
+        return Vec::new();
+    }
     let several = objectives.len() > 1;
     objectives
         .into_iter()
@@ -304,9 +308,22 @@ fn read_target(fields: &Fields<'_>, report: &mut Report) -> Option<Ratio> {
     let ratio = Ratio::from_f64(number).and_then(|r| Ratio::new(r.num, r.den.checked_mul(unit)?));
     let ratio = ratio.filter(|r| r.num < r.den);
     if ratio.is_none() {
-        at.error(report, format!("{number} is not an objective"), format!("write a number from 0 to below {limit}"));
+        let written = at.text(report)?.trim();
+        at.error(report, format!("{written} is not an objective"), target_remedy(number, unit, limit));
     }
     ratio
+}
+
+/// What was probably meant.
+fn target_remedy(number: f64, unit: u64, limit: &str) -> String {
+    let share = Ratio::from_f64(number).and_then(|r| Ratio::new(r.num, r.den.checked_mul(100)?));
+    match share.filter(|share| unit == 1 && number > 1.0 && share.num < share.den) {
+        Some(share) => format!("write targetPercent: {number}, or target: {}", share.as_f64()),
+        None if number == 1.0 || number == 100.0 => {
+            format!("an objective allows some failures: write a number below {limit}")
+        }
+        None => format!("write a number from 0 to below {limit}"),
+    }
 }
 
 fn criterion(fields: &Fields<'_>, metric: &Metric, report: &mut Report) -> Option<Criterion> {

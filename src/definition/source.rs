@@ -1,62 +1,152 @@
 //! Reads the files and directories that a configuration names. The only IO of `definition`.
 
+use super::error::{Notice, NoticeLevel};
 use super::{DefinitionError, DefinitionErrors, Definitions, parse};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Reads files and directories (their `.yaml` and `.yml`, by name; not those below) and parses them
+/// Reads files and directories (in depth: their `.yaml`, `.yml` and `.json`, by name) and parses them
 /// together: a reference may cross files.
 pub fn load(paths: &[PathBuf]) -> Result<Definitions, DefinitionErrors> {
-    let mut errors = Vec::new();
-    let mut sources = Vec::new();
-    for file in files(paths, &mut errors) {
-        match std::fs::read_to_string(&file) {
+    let mut found = Found::default();
+    for path in paths {
+        found.add(path);
+    }
+    let mut sources = Vec::with_capacity(found.files.len());
+    for file in &found.files {
+        match text_of(file) {
             Ok(text) => sources.push((file.display().to_string(), text)),
-            Err(e) => errors.push(unreadable(&file, &e)),
+            Err(e) => found.errors.push(e),
         }
     }
     match parse(&sources) {
-        Ok(definitions) if errors.is_empty() => Ok(definitions),
-        Ok(_) => Err(DefinitionErrors(errors)),
+        Ok(mut definitions) if found.errors.is_empty() => {
+            definitions.notices.extend(found.notices);
+            Ok(definitions)
+        }
+        Ok(_) => Err(DefinitionErrors(found.errors)),
         Err(more) => {
-            errors.extend(more.0);
-            Err(DefinitionErrors(errors))
+            found.errors.extend(more.0);
+            Err(DefinitionErrors(found.errors))
         }
     }
 }
 
-/// Each file once, however often it is named.
-fn files(paths: &[PathBuf], errors: &mut Vec<DefinitionError>) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = Vec::new();
-    for path in paths {
-        let found = if path.is_dir() { files_in(path, errors) } else { vec![path.clone()] };
-        for file in found {
-            if !files.contains(&file) {
-                files.push(file);
+/// What a file of definitions may hold.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// How deep directories are looked through: below that it is a loop, or a mistake.
+const DEPTH_MAX: usize = 32;
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+fn text_of(file: &Path) -> Result<String, DefinitionError> {
+    let length = std::fs::metadata(file).map(|metadata| metadata.len());
+    if length.is_ok_and(|length| length > FILE_BYTES_MAX) {
+        let message = format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(file_error(file, &message, "split it into several files"));
+    }
+    std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))
+}
+
+#[derive(Default)]
+struct Found {
+    /// In the order in which they are named, directories by name.
+    files: Vec<PathBuf>,
+    /// Each file once, however often and by whatever links it is named.
+    known: BTreeSet<PathBuf>,
+    errors: Vec<DefinitionError>,
+    notices: Vec<Notice>,
+}
+
+impl Found {
+    fn add(&mut self, path: &Path) {
+        if !path.is_dir() {
+            self.add_file(path);
+            return;
+        }
+        let before = self.known.len();
+        let named_before = self.errors.len();
+        self.walk(path, 0);
+        if self.known.len() == before
+            && self.errors.len() == named_before
+            && self.files.iter().all(|f| !f.starts_with(path))
+        {
+            let remedy = "add a file that ends in .yaml, .yml or .json";
+            self.errors.push(file_error(path, "there is no SLO in here", remedy));
+        }
+    }
+
+    fn add_file(&mut self, file: &Path) {
+        let identity = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        if self.known.insert(identity) {
+            self.files.push(file.to_owned());
+        }
+    }
+
+    fn walk(&mut self, directory: &Path, depth: usize) {
+        if depth > DEPTH_MAX {
+            let message = format!("directories are nested more than {DEPTH_MAX} deep");
+            self.errors.push(file_error(directory, &message, "look for a link that leads back up"));
+            return;
+        }
+        let entries = match std::fs::read_dir(directory).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()) {
+            Ok(entries) => entries,
+            Err(e) => {
+                self.errors.push(unreadable(directory, &e));
+                return;
+            }
+        };
+        let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
+        paths.sort();
+        // A file beside its directory's files first, so that those above come before those below.
+        let (directories, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+        for file in files.iter().filter(|file| !is_hidden(file)) {
+            if is_definition(file) {
+                self.add_file(file);
+            } else {
+                self.notice_of_a_near_miss(file);
             }
         }
+        // Hidden ones hold what other programs keep: a repository, or the versions of a mounted volume.
+        for below in directories.iter().filter(|below| !is_hidden(below)) {
+            self.walk(below, depth + 1);
+        }
     }
-    files
+
+    /// `slo.yaml.bak` and `slo.yml~` look like definitions and are none: that is worth a word.
+    fn notice_of_a_near_miss(&mut self, file: &Path) {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if EXTENSIONS.iter().any(|extension| name.contains(&format!(".{extension}"))) {
+            self.notices.push(Notice {
+                level: NoticeLevel::Warning,
+                file: file.display().to_string(),
+                line: 1,
+                key: String::new(),
+                message: "it is not read: its name ends in neither .yaml, .yml nor .json".to_owned(),
+            });
+        }
+    }
 }
 
-fn files_in(directory: &Path, errors: &mut Vec<DefinitionError>) -> Vec<PathBuf> {
-    let entries = match std::fs::read_dir(directory).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()) {
-        Ok(entries) => entries,
-        Err(e) => {
-            errors.push(unreadable(directory, &e));
-            return Vec::new();
-        }
-    };
-    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml");
-    let mut found: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).filter(is_yaml).collect();
-    found.sort();
-    if found.is_empty() {
-        errors.push(file_error(directory, "there is no SLO in here", "add a file that ends in .yaml or .yml"));
-    }
-    found
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
+}
+
+fn is_definition(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 fn unreadable(path: &Path, e: &std::io::Error) -> DefinitionError {
-    file_error(path, &format!("it cannot be read: {e}"), "check the path and who may read it")
+    match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            file_error(path, "it does not exist", "check the path: it is relative to the configuration file")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            file_error(path, "it may not be read", "give tailburn's user the right to read it")
+        }
+        std::io::ErrorKind::InvalidData => file_error(path, "it is not UTF-8", "save it as UTF-8"),
+        _ => file_error(path, &format!("it cannot be read: {e}"), "check the path and who may read it"),
+    }
 }
 
 fn file_error(path: &Path, message: &str, remedy: &str) -> DefinitionError {

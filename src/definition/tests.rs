@@ -156,6 +156,13 @@ fn a_wrong_annotation_names_line_key_and_remedy() {
         ("tailburn.dev/sla: \"0.99\"", "`tailburn.dev/sla` is not supported yet"),
         ("tailburn.dev/group-by: region,,tier", "an entry of the list is empty"),
         ("tailburn.dev/group-by: region, region", "`region` is there twice"),
+        ("tailburn.dev/group-by: region, attributes.region", "`region` is there twice"),
+        ("tailburn.dev/group-by: region tier", "write commas between names"),
+        ("tailburn.dev/group-by: region;tier", "write commas between names"),
+        ("tailburn.dev/group-by: user", "the field `user` makes no groups"),
+        ("tailburn.dev/group-by: status", "an attribute of this name is attributes.status"),
+        ("tailburn.dev/group-by: attributes.operation", "`operation` is a field of its own"),
+        ("tailburn.dev/group-by: a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "17 names (16 are the most"),
         ("tailburn.dev/tenant-alerts: loud", "write off, info, ticket or page"),
         ("tailburn.dev/tenant-objectives: acme", "`acme` is not an objective of a tenant"),
         ("tailburn.dev/tenant-objectives: acme=1.0", "the objective of `acme` must be below 1"),
@@ -169,6 +176,8 @@ fn a_wrong_annotation_names_line_key_and_remedy() {
             "17 user windows (16 are the most an SLO can have)",
         ),
         ("tailburn.dev/alert-rules: 1h/page", "`1h/page` is not a rule"),
+        ("tailburn.dev/alert-rules: 1h/5m/14.4", "write 1h/5m/14.4/page, 1h/5m/14.4/ticket or"),
+        ("tailburn.dev/alert-rules: 1h/5m/14.4/critical", "write page, as somebody is woken"),
         ("tailburn.dev/alert-rules: 1h/5m/0/page", "`0` is not a burn-rate factor"),
         ("tailburn.dev/alert-rules: 1h/5m/2/loud", "write page, ticket or info"),
         ("tailburn.dev/alert-rules: 5m/1h/2/page", "is not shorter than the long one"),
@@ -233,9 +242,9 @@ fn a_wrong_key_names_line_key_and_remedy() {
             "target: 0.999",
             "target: high",
             "slo.yaml:17:40: spec.objectives[0].target: ",
-            "a finite number is wanted here, not a text",
+            "a number is wanted here, and `high` is none",
         ),
-        ("target: 0.999", "target: .nan", "slo.yaml:17:48: this is no valid YAML: ", "non-finite float `.nan`"),
+        ("target: 0.999", "target: .nan", "slo.yaml:17:48: this is no valid YAML: ", "`.nan` is no finite number"),
         (
             "target: 0.999",
             "target: 0.9, targetPercent: 90",
@@ -320,8 +329,41 @@ fn collects_every_mistake_of_every_file() {
 }
 
 #[test]
+fn a_target_that_cannot_be_is_echoed_with_what_was_meant() {
+    for (written, words) in [
+        ("target: 99.9", "99.9 is not an objective (write targetPercent: 99.9, or target: 0.999)"),
+        ("target: \"99.95\"", "99.95 is not an objective (write targetPercent: 99.95, or target: 0.9995)"),
+        ("target: 100", "100 is not an objective (an objective allows some failures"),
+        ("target: 1.0", "1.0 is not an objective (an objective allows some failures"),
+        ("target: -0.5", "-0.5 is not an objective (write a number from 0 to below 1)"),
+        ("target: '99.9%'", "`99.9%` is none (write targetPercent: 99.9"),
+        ("target: '0,999'", "`0,999` is none (write a point"),
+        ("targetPercent: 250", "250 is not an objective (write a number from 0 to below 100)"),
+        ("target: [0.999]", "a finite number is wanted here, not a list"),
+    ] {
+        let message = error(&with("target: 0.999", written));
+        assert!(message.contains(words), "{written}: {message}");
+    }
+}
+
+#[test]
+fn groups_are_named_by_name_and_may_be_of_fields() {
+    let names = |written: &str| slo(&annotated(&format!("tailburn.dev/group-by: {written}"))).group_by;
+    assert_eq!(names("tier, region"), ["region", "tier"]);
+    assert_eq!(names("operation"), ["operation"]);
+    assert_eq!(names("region, error_type, dependency"), ["dependency", "error_type", "region"]);
+    assert_eq!(names("[region, attributes.tier]"), ["region", "tier"]);
+    assert_eq!(names("\"attributes['my region']\""), ["my region"]);
+    assert_eq!(names("attributes.status"), ["status"]);
+    let hashes = |written: &str| slo(&annotated(&format!("tailburn.dev/group-by: {written}"))).filters_hash;
+    assert_eq!(hashes("tier, region"), hashes("region,tier"));
+}
+
+#[test]
 fn objectives_are_exact_fractions() {
     for (written, num, den) in [
+        ("target: \"0.999\"", 999, 1000),
+        ("targetPercent: \"99.9\"", 999, 1000),
         ("targetPercent: 99.9", 999, 1000),
         ("targetPercent: 99.95", 1999, 2000),
         ("target: 0.9999", 9999, 10_000),
@@ -519,7 +561,7 @@ fn follows_references_and_reads_threshold_metrics_and_policies() {
     assert!(slo.indicator.total.is_some());
     let rules: Vec<_> = slo.rules.iter().map(|r| (r.name(), r.factor.as_f64(), r.severity)).collect();
     let by_name = ("1h".to_owned(), 2.0, Severity::Page);
-    assert_eq!(rules, [by_name.clone(), by_name, ("1d".to_owned(), 1.5, Severity::Ticket)]);
+    assert_eq!(rules, [by_name, ("1d".to_owned(), 1.5, Severity::Ticket)], "the same policy twice is one rule");
 }
 
 #[test]
@@ -633,12 +675,139 @@ fn reads_directories_by_name_and_each_file_once() {
 }
 
 #[test]
+fn reads_directories_in_depth_whatever_the_case_of_extensions() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let named = |name: &str| GOOD.replacen("name: checkout\n", &format!("name: {name}\n"), 1);
+    let json = r#"{
+\t"apiVersion": "openslo/v1", "kind": "SLO", "metadata": {"name": "json"},
+\t"spec": {"service": "w\u00e9b", "indicator": {"spec": {"ratioMetric": {"bad": {"metricSource": {"type": "tailburn",
+\t\t"spec": {"filter": "has(status) && status >= 500"}}}}}},
+\t"timeWindow": [{"duration": "28d", "isRolling": true}], "budgetingMethod": "Occurrences",
+\t"objectives": [{"target": 0.999}]}
+}"#
+    .replace("\\t", "\t");
+    for (path, text) in [
+        ("top.yaml", named("top")),
+        ("UPPER.YAML", named("upper")),
+        ("short.Yml", named("short")),
+        ("one.json", json.clone()),
+        ("list.json", format!("[{}]", json.replace("\"json\"", "\"listed\""))),
+        ("a/b/c/deep.yaml", named("deep")),
+        ("a/list.yaml", format!("- {}", named("item").trim_end().replace('\n', "\n  "))),
+        (".hidden/x.yaml", "no: [".to_owned()),
+        (".x.yaml", "no: [".to_owned()),
+        ("a/old.yaml.bak", "no: [".to_owned()),
+        ("README.md", "# no".to_owned()),
+    ] {
+        let path = directory.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        std::fs::write(path, text).expect("a file");
+    }
+    let definitions = load(&[directory.path().to_owned()]).unwrap_or_else(|e| panic!("{e}"));
+    let names: Vec<_> = definitions.slos.iter().map(|slo| slo.name.as_str()).collect();
+    assert_eq!(names, ["deep", "item", "json", "listed", "short", "top", "upper"]);
+    assert_eq!(definitions.slos.iter().find(|slo| slo.name == "json").map(|slo| slo.service.as_str()), Some("wéb"));
+    let not_read: Vec<_> = definitions.notices.iter().filter(|n| n.message.contains("it is not read")).collect();
+    assert!(matches!(not_read.as_slice(), [only] if only.file.ends_with("old.yaml.bak")), "{not_read:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn links_add_nothing_twice_and_a_loop_ends() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    // As a mounted volume has it: versions in hidden directories, and links to the one in force.
+    std::fs::create_dir(at("..2026")).expect("a directory");
+    std::fs::write(at("..2026/slo.yaml"), GOOD).expect("a file");
+    std::os::unix::fs::symlink("..2026", at("..data")).expect("a link");
+    std::os::unix::fs::symlink("..data/slo.yaml", at("slo.yaml")).expect("a link");
+    std::os::unix::fs::symlink("slo.yaml", at("again.yaml")).expect("a link");
+    assert_eq!(load(&[directory.path().to_owned()]).map(|d| d.slos.len()), Ok(1));
+    std::os::unix::fs::symlink(".", at("loop")).expect("a link");
+    let messages = load(&[directory.path().to_owned()]).map(|d| d.slos.len()).expect_err("a loop").to_string();
+    assert!(messages.contains("nested more than 32 deep"), "{messages}");
+}
+
+#[test]
+fn what_has_no_effect_in_a_policy_is_said() {
+    let text = REFERRED
+        .replace("alertWhenBreaching: true", "alertWhenResolved: false")
+        .replace("conditions: [{conditionRef: burns}]", "conditions: [{conditionRef: burns, operator: and}]");
+    let definitions = parsed(&text).unwrap_or_else(|e| panic!("{e}"));
+    let told = |words: &str| definitions.notices.iter().filter(|n| n.message.contains(words)).count();
+    assert_eq!(told("the end of an alert is always published"), 1);
+    assert_eq!(told("there is no AlertNotificationTarget `nobody`"), 1);
+    assert_eq!(told("the rule 1h stands there twice"), 1);
+    assert_eq!(told("`operator` has no effect"), 1);
+    assert_eq!(told("it has no effect"), 0, "{:#?}", definitions.notices);
+}
+
+#[test]
+fn what_no_slo_refers_to_is_read_and_keeps_nothing_from_running() {
+    let spare = "---\napiVersion: openslo/v1\nkind: AlertCondition\nmetadata: {name: spare}\nspec:\n  severity: critical\n  \
+                 condition: {kind: burnrate, threshold: 2, lookbackWindow: 1h}\n---\napiVersion: openslo/v1\nkind: AlertPolicy\n\
+                 metadata: {name: spare}\nspec: {conditions: [{conditionRef: spare}]}\n";
+    let definitions = parsed(&format!("{REFERRED}{spare}")).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(definitions.slos.len(), 1);
+    let warnings: Vec<String> = definitions.notices.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().any(|w| w.contains("`critical` is not a severity of a rule")), "{warnings:#?}");
+    assert!(warnings.iter().any(|w| w.contains("no SLO refers to this AlertPolicy")), "{warnings:#?}");
+    let used = format!("{REFERRED}{spare}").replace("    - by-name\n", "    - spare\n");
+    assert!(errors(&used).iter().any(|e| e.contains("`critical` is not a severity of a rule")));
+}
+
+#[test]
+fn documents_without_an_slo_are_read() {
+    let cut = REFERRED.rfind("---").unwrap_or(0);
+    let definitions = parsed(&REFERRED[..cut]).unwrap_or_else(|e| panic!("{e}"));
+    assert!(definitions.slos.is_empty());
+    assert!(definitions.notices.iter().any(|n| n.message.contains("no SLO refers to this SLI")));
+}
+
+#[test]
+fn what_is_no_openslo_says_what_is_read() {
+    let message = error("apiVersion: v1\nkind: ConfigMap\ndata: {a: b}\n");
+    assert!(
+        message.contains("`v1` is not a version that tailburn reads") && message.contains("move what is no OpenSLO")
+    );
+    assert!(errors("name: package\nversion: 1\n").iter().any(|m| m.contains("`apiVersion` is missing")));
+}
+
+#[test]
+fn masses_are_refused_with_the_limit() {
+    let objectives: String = (0..3_000).map(|i| format!("{{displayName: o{i}, target: 0.9}}, ")).collect();
+    let many = with("[{displayName: standard, target: 0.999}]", &format!("[{objectives}]"));
+    assert!(error(&many).contains("there are more than 2000 SLOs"), "objectives");
+    let names: String = (0..20_000).map(|i| format!("a{i},")).collect();
+    assert!(error(&annotated(&format!("tailburn.dev/group-by: {names}z"))).contains("16 are the most"), "group-by");
+    let unknown: String = (0..20_000).map(|i| format!("  k{i}: 1\n")).collect();
+    let told = errors(&format!("{GOOD}{unknown}"));
+    assert!(told.len() == 21 && told[20].contains("19980 more keys"), "{}", told.len());
+    let annotations: String = (0..20_000).map(|i| format!("    tailburn.dev/k{i}: x\n")).collect();
+    let told = errors(&with("    tailburn.dev/owner: payments\n", &annotations));
+    assert!(told.len() == 21 && told[20].contains("19980 more annotations"), "{}", told.len());
+    let wrong: String = (0..600).map(|i| format!("{{displayName: o{i}, target: 2}}, ")).collect();
+    let told = errors(&with("[{displayName: standard, target: 0.999}]", &format!("[{wrong}]")));
+    assert!(told.len() == 501 && told[500].contains("100 more mistakes"), "{}", told.len());
+    let rules = vec!["1h/2/page"; 10_000].join(",");
+    assert!(error(&annotated(&format!("tailburn.dev/alert-rules: {rules}"))).contains("32 are the most"), "rules");
+}
+
+#[test]
+fn a_mistake_in_a_long_expression_shows_what_stands_around_it() {
+    let filter = format!("{}statsu < 500", "status == 1 || ".repeat(200));
+    let message = error(&with("has(status) && status < 500", &filter));
+    assert!(message.len() < 500 && message.contains("character 3001: an outcome has no field `statsu`"), "{message}");
+    assert!(message.contains("...") && message.contains("statsu < 500`"), "{message}");
+}
+
+#[test]
 fn a_path_without_slos_is_an_error() {
     let directory = tempfile::tempdir().expect("a directory");
     let paths = [directory.path().to_owned(), directory.path().join("missing.yaml")];
     let messages = load(&paths).expect_err("nothing to read").to_string();
     assert!(messages.contains("there is no SLO in here"), "{messages}");
-    assert!(messages.contains("missing.yaml: it cannot be read: "), "{messages}");
+    assert!(messages.contains("missing.yaml: it does not exist"), "{messages}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `1.10` is a text to us, whatever YAML makes of it.
 
 use super::error::DefinitionError;
+use crate::model::yaml_fault::{self, YamlFault};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
@@ -50,27 +51,31 @@ impl Value {
     }
 }
 
-/// Every document of a file; empty ones are skipped.
+/// Every document of a file; empty ones are skipped. A list at the top is one document an item, as a
+/// JSON file has it.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Node>, Box<DefinitionError>> {
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    let documents: Vec<Spanned<Raw>> = serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
-        let at = e.location().filter(|l| l.line() > 0);
-        Box::new(DefinitionError {
-            file: file.to_owned(),
-            line: at.map(|l| l.line()),
-            column: at.map(|l| l.column()),
-            key: String::new(),
-            message: format!("this is no valid YAML: {}", first_line(&e.to_string())),
-            remedy: None,
-        })
-    })?;
-    Ok(documents.into_iter().map(|raw| node(raw, text)).collect())
-}
-
-/// Without the position, which the error has in fields of its own.
-fn first_line(message: &str) -> &str {
-    let line = message.lines().next().unwrap_or(message);
-    line.rsplit_once(" at line ").map_or(line, |(text, _)| text)
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let documents: Vec<Spanned<Raw>> =
+        serde_saphyr::from_multiple_with_options(text, yaml_fault::options()).map_err(|e| {
+            let fault = YamlFault::of(&e);
+            Box::new(DefinitionError {
+                file: file.to_owned(),
+                line: fault.line,
+                column: fault.column,
+                key: String::new(),
+                message: format!("this is no valid YAML: {}", fault.message),
+                remedy: Some(fault.remedy.to_owned()),
+            })
+        })?;
+    let mut nodes = Vec::with_capacity(documents.len());
+    for document in documents {
+        match node(document, text) {
+            Node { value: Value::List(items), .. } => nodes.extend(items),
+            Node { value: Value::Null, .. } => {}
+            document => nodes.push(document),
+        }
+    }
+    Ok(nodes)
 }
 
 /// A value as serde sees it.

@@ -15,3 +15,4 @@ pub mod slo;
 pub mod suggest;
 pub mod time;
 pub mod wire;
+pub mod yaml_fault;
