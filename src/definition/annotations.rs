@@ -127,11 +127,7 @@ fn warn_of_a_slip(name: &str, at: &Cursor<'_>, report: &mut Report) {
 /// `None` where the value was wrong, and reported.
 fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut Report) -> Option<()> {
     match key {
-        "group-by" => {
-            s.group_by = read_names(at, report)?;
-            // A group is called by its attributes' names, whatever the order in which they are written.
-            s.group_by.sort_unstable();
-        }
+        "group-by" => s.group_by = read_names(at, report)?,
         "tenant-alerts" => s.tenant_alerts = read_tenant_alerts(at, report)?,
         "sla" => at.error(report, "`tailburn.dev/sla` is not supported yet", "leave it out"),
         "tenant-objectives" => s.tenant_objectives = Some((read_objectives(at, report)?, at.clone())),

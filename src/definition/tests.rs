@@ -455,9 +455,9 @@ fn a_rule_that_is_dead_for_a_tenant_is_only_a_notice() {
 }
 
 #[test]
-fn default_user_windows_beyond_the_compliance_window_are_left_out() {
+fn default_user_windows_are_there_whatever_the_compliance_window() {
     let slo = slo(&with("duration: 28d", "duration: 2h"));
-    assert_eq!(slo.user_windows_ms, ["1h", "2h"].map(|text| ms(text).unwrap_or(0)));
+    assert_eq!(slo.user_windows_ms, ["1h", "2h", "1d"].map(|text| ms(text).unwrap_or(0)));
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn too_much(breach: &BudgetBreach) -> (String, &'static str) {
 }
 
 /// What the parser's commonest complaints mean, by a part of their text.
-const COMPLAINTS: [(&str, &str, &str); 9] = [
+const COMPLAINTS: [(&str, &str, &str); 13] = [
     ("tab", "a tab stands where blanks indent", "indent with blanks"),
     (
         "mapping values are not allowed",
@@ -98,19 +98,17 @@ const COMPLAINTS: [(&str, &str, &str); 9] = [
     ("unclosed bracket", "a bracket is never closed", "close it"),
     ("flow", "a list in `[ ]` or a mapping in `{ }` is broken here", "write commas between its parts, and close it"),
     ("quoted scalar", "a text in quotes is never closed", "close it"),
+    ("eof", "the text ends before something is closed", "close the quote or the bracket"),
     ("unexpected end", "the text ends before something is closed", "close the quote or the bracket"),
-    (
-        "block mapping",
-        "a key is wanted here, indented like its neighbours",
-        "look at the indentation, and at the line before",
-    ),
-    (
-        "expected key",
-        "a key is wanted here, indented like its neighbours",
-        "look at the indentation, and at the line before",
-    ),
+    ("unexpected character", "a text cannot begin with this character", "put the text in quotes"),
     ("cannot start any token", "a text cannot begin with this character", "put the text in quotes"),
+    ("simple key", "a `:` is wanted behind this key", "write key: value, and quote a text that holds marks"),
+    ("invalid indentation", INDENTATION, "look at the indentation, and at the line before"),
+    ("block", INDENTATION, "look at the indentation, and at the line before"),
+    ("expected key", INDENTATION, "look at the indentation, and at the line before"),
 ];
+
+const INDENTATION: &str = "a key is wanted here, indented like its neighbours";
 
 fn scanned(text: &str) -> (String, &'static str) {
     let line = text.lines().next().unwrap_or(text);
