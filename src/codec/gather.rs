@@ -10,6 +10,7 @@
 
 use super::fault::{Fault, Problem};
 use super::field::{Field, Scalar};
+use super::mapping::Found;
 use super::{FieldLimits, Rejected, TimestampIs, numeric, odd_time, rfc3339};
 use crate::model::outcome::{Outcome, Pairs, Rejection, WEIGHT_ONE};
 use crate::model::time::Ms;
@@ -42,6 +43,8 @@ pub(super) struct Gathered<'a> {
     weight: Option<f64>,
     /// What no field could take. Empty unless something is odd, so that asking costs nothing.
     faults: Vec<Fault<'a>>,
+    /// Which rules of a mapping found something, where there is one.
+    pub(super) found: Option<Found>,
 }
 
 impl<'a> Gathered<'a> {
@@ -72,6 +75,18 @@ impl<'a> Gathered<'a> {
         };
         if let Err(value) = taken {
             self.fault(field, None, Problem::Value(value));
+        }
+    }
+
+    /// The same, borrowing nothing of the record.
+    #[cold]
+    pub fn into_owned<'b>(self) -> Gathered<'b> {
+        Gathered {
+            outcome: self.outcome.into_owned(),
+            timestamp_ms: self.timestamp_ms,
+            weight: self.weight,
+            faults: self.faults.into_iter().map(Fault::into_owned).collect(),
+            found: self.found,
         }
     }
 

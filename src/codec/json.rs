@@ -1,10 +1,12 @@
 //! JSON records: one pass over the bytes, texts borrowed, nothing built that is not kept.
 //!
-//! The known fields are set as they are met; what is unknown is checked and skipped. Strict RFC 8259:
-//! no comments, no `NaN`, no lone surrogates in a text that is read, no second value behind the
-//! first. Depth is bounded, so no record can exhaust the stack.
+//! The known fields are set as they are met; what is unknown is checked and skipped. RFC 8259: no
+//! comments, no `NaN`, no second value behind the first. Texts are taken as they come: bytes that are
+//! not UTF-8 and halves of surrogate pairs become U+FFFD, because who cuts a message cuts emoji too. What
+//! is skipped may be nested to any depth; nothing recurses there, so no record can exhaust the stack.
 
 mod cursor;
+mod foreign;
 mod number;
 
 pub(super) use number::Number;
@@ -12,41 +14,69 @@ pub(super) use number::Number;
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
 use super::tree::Node;
-use super::{FieldLimits, Rejected};
-use crate::model::outcome::Rejection;
+use super::{FieldLimits, Mapping, Rejected};
 use cursor::{Cursor, Syntax};
 
-/// Objects and arrays within one another, the record itself included.
+/// Objects and arrays within one another that a mapping finds its way in, the record itself included.
+/// What is nested deeper is no field's value.
 pub(super) const DEPTH_MAX: usize = 128;
 
 /// Reads a record whose fields have their own names.
 #[inline]
 pub(super) fn gather<'a>(value: &'a [u8], out: &mut Gathered<'a>, limits: &FieldLimits) -> Result<(), Rejected> {
-    let mut cursor = Cursor::new(utf8(value)?);
-    read_record(&mut cursor, out, limits).map_err(|e| reject(e, cursor.at()))
+    match std::str::from_utf8(value) {
+        Ok(text) => gather_text(text, out, limits),
+        Err(_) => {
+            *out = gather_lossy(value, limits)?;
+            Ok(())
+        }
+    }
 }
 
-/// Reads a record as a tree, for a mapping to find its way in.
-pub(super) fn parse_tree(value: &[u8]) -> Result<Node<'_>, Rejected> {
-    let mut cursor = Cursor::new(utf8(value)?);
-    let node = read_root(&mut cursor).map_err(|e| reject(e, cursor.at()))?;
-    Ok(node)
+/// Reads a record that a mapping finds its way in.
+pub(super) fn gather_mapped<'a>(
+    value: &'a [u8],
+    mapping: &'a Mapping,
+    limits: &FieldLimits,
+) -> Result<Gathered<'a>, Rejected> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Ok(mapping.apply(&parse_tree(text)?, limits)),
+        Err(_) => {
+            let text = String::from_utf8_lossy(value);
+            Ok(mapping.apply(&parse_tree(&text)?, limits).into_owned())
+        }
+    }
+}
+
+/// What [`Mapping::near`] says of a record.
+#[cold]
+pub(super) fn near_paths(value: &[u8], mapping: &Mapping) -> Vec<Option<String>> {
+    parse_tree(&String::from_utf8_lossy(value)).map(|tree| mapping.near(&tree)).unwrap_or_default()
+}
+
+/// Reads a record as a tree.
+fn parse_tree(text: &str) -> Result<Node<'_>, Rejected> {
+    let mut cursor = Cursor::new(text);
+    read_root(&mut cursor).map_err(|e| foreign::reject(text, e, cursor.at()))
 }
 
 #[inline]
-fn utf8(value: &[u8]) -> Result<&str, Rejected> {
-    std::str::from_utf8(value)
-        .map_err(|e| Rejected::new(Rejection::NotDecodable, format!("not JSON: byte {} is not UTF-8", e.valid_up_to())))
+fn gather_text<'a>(text: &'a str, out: &mut Gathered<'a>, limits: &FieldLimits) -> Result<(), Rejected> {
+    let mut cursor = Cursor::new(text);
+    read_record(&mut cursor, out, limits).map_err(|e| foreign::reject(text, e, cursor.at()))
 }
 
 #[cold]
-fn reject(error: Syntax, at: usize) -> Rejected {
-    Rejected::new(Rejection::NotDecodable, format!("not a JSON object: {} at byte {at}", error.0))
+fn gather_lossy<'a>(value: &[u8], limits: &FieldLimits) -> Result<Gathered<'a>, Rejected> {
+    let text = String::from_utf8_lossy(value);
+    let mut own = Gathered::new();
+    gather_text(&text, &mut own, limits)?;
+    Ok(own.into_owned())
 }
 
 #[inline]
 fn read_record<'a>(cursor: &mut Cursor<'a>, out: &mut Gathered<'a>, limits: &FieldLimits) -> Result<(), Syntax> {
-    cursor.skip_space();
+    cursor.begin();
     cursor.expect(b'{', "expected `{`")?;
     let mut more = cursor.object_opened()?;
     while more {
@@ -55,8 +85,8 @@ fn read_record<'a>(cursor: &mut Cursor<'a>, out: &mut Gathered<'a>, limits: &Fie
             Some(field @ (Field::Attributes | Field::Measures)) if cursor.peek() == Some(b'{') => {
                 read_names(cursor, field, out, limits)?;
             }
-            Some(field) => out.set(field, read_scalar(cursor, 1)?),
-            None => cursor.skip_value(1)?,
+            Some(field) => out.set(field, read_scalar(cursor)?),
+            None => cursor.skip_value()?,
         }
         more = cursor.object_goes_on()?;
     }
@@ -75,7 +105,7 @@ fn read_names<'a>(
     let mut more = cursor.object_opened()?;
     while more {
         let name = cursor.key()?;
-        let value = read_scalar(cursor, 2)?;
+        let value = read_scalar(cursor)?;
         match field {
             Field::Measures => out.measure(name, value, limits),
             _ => out.attribute(name, value, limits),
@@ -87,20 +117,20 @@ fn read_names<'a>(
 
 /// A value as a field takes it; an object or an array is checked and passed over.
 #[inline]
-fn read_scalar<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Scalar<'a>, Syntax> {
+fn read_scalar<'a>(cursor: &mut Cursor<'a>) -> Result<Scalar<'a>, Syntax> {
     Ok(match cursor.peek() {
         Some(b'"') => Scalar::Text(cursor.text()?),
         Some(b'-' | b'0'..=b'9') => Scalar::Number(cursor.number()?),
         Some(b't') => cursor.literal("true").map(|()| Scalar::Bool(true))?,
         Some(b'f') => cursor.literal("false").map(|()| Scalar::Bool(false))?,
         Some(b'n') => cursor.literal("null").map(|()| Scalar::Null)?,
-        Some(b'{' | b'[') => cursor.skip_value(depth).map(|()| Scalar::Other)?,
+        Some(b'{' | b'[') => cursor.skip_value().map(|()| Scalar::Other)?,
         _ => return Err(Syntax("expected a value")),
     })
 }
 
 fn read_root<'a>(cursor: &mut Cursor<'a>) -> Result<Node<'a>, Syntax> {
-    cursor.skip_space();
+    cursor.begin();
     if cursor.peek() != Some(b'{') {
         return Err(Syntax("expected `{`"));
     }
@@ -112,9 +142,10 @@ fn read_root<'a>(cursor: &mut Cursor<'a>) -> Result<Node<'a>, Syntax> {
 /// Recursion is bounded by [`DEPTH_MAX`], memory by the length of the record.
 fn read_node<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Node<'a>, Syntax> {
     match cursor.peek() {
-        Some(b'{') => {
+        Some(b'{') if depth < DEPTH_MAX => {
             let mut members = Vec::new();
-            let mut more = cursor.enter(depth).and_then(|()| cursor.object_opened())?;
+            cursor.expect(b'{', "expected `{`")?;
+            let mut more = cursor.object_opened()?;
             while more {
                 let name = cursor.key()?;
                 members.push((name, read_node(cursor, depth + 1)?));
@@ -122,16 +153,17 @@ fn read_node<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Node<'a>, Synt
             }
             Ok(Node::Object(members))
         }
-        Some(b'[') => {
+        Some(b'[') if depth < DEPTH_MAX => {
             let mut items = Vec::new();
-            let mut more = cursor.enter(depth).and_then(|()| cursor.array_opened())?;
+            cursor.expect(b'[', "expected `[`")?;
+            let mut more = cursor.array_opened()?;
             while more {
                 items.push(read_node(cursor, depth + 1)?);
                 more = cursor.array_goes_on()?;
             }
             Ok(Node::Array(items))
         }
-        _ => read_scalar(cursor, depth).map(Node::Scalar),
+        _ => read_scalar(cursor).map(Node::Scalar),
     }
 }
 

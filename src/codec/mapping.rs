@@ -5,9 +5,15 @@
 //! What is not mapped stays where its own name says: `attributes.tier` adds to the record's own
 //! `attributes`, and a mapping of `attributes` as a whole replaces them first.
 
+//!
+//! Each rule says whether it found something, because a path with a slip of the pen is no error: it finds
+//! nothing in any record, and somebody has to hear of it.
+
 mod bucket;
+mod near;
 mod path;
 mod source;
+mod spec;
 
 pub use path::Path;
 
@@ -15,28 +21,49 @@ use super::FieldLimits;
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
 use super::tree::Node;
+use crate::model::suggest::{closest, one_of};
 use serde::Deserialize;
-use source::{Source, Spec};
+use source::Source;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::fmt;
 
-/// Why a mapping cannot be used; each names the target it stands at.
+/// Why an entry of a mapping cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MappingError {
-    #[error("`{0}` is not a field to map to: use one of {fields}, attributes.NAME or measures.NAME", fields = field_names())]
-    UnknownTarget(String),
-    #[error("{target}: {problem}")]
-    Source { target: String, problem: String },
+#[error("{target}: {problem}")]
+pub struct MappingError {
+    /// The field that the entry is for, as it was written.
+    pub target: String,
+    pub problem: String,
+    pub remedy: Option<String>,
+}
+
+/// Everything that is wrong with a mapping.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct MappingErrors(pub Vec<MappingError>);
+
+impl fmt::Display for MappingErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            let end = if i > 0 { "\n" } else { "" };
+            let remedy = error.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            write!(f, "{end}{error}{remedy}")?;
+        }
+        Ok(())
+    }
 }
 
 /// All rules, in the order of their targets' names; empty where records have the fields' own names.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Spec>")]
+#[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct Mapping {
     rules: Vec<(Target, Source)>,
     /// Fields that are not read under their own name ([`Field::bit`]).
     mapped: u32,
 }
+
+/// Which rules found something in a record, a bit each in the order of [`Mapping::sources`]. Rules past the
+/// 128th are not told apart, and count as found.
+pub type Found = u128;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Target {
@@ -50,6 +77,11 @@ impl Mapping {
         self.rules.is_empty()
     }
 
+    /// The targets and the paths that their values come from; none for constants.
+    pub fn sources(&self) -> impl Iterator<Item = (String, Option<&Path>)> {
+        self.rules.iter().map(|(target, source)| (target.to_string(), source.path()))
+    }
+
     /// Reads a record's tree: unmapped fields by their names first, then rule by rule.
     pub(super) fn apply<'a>(&'a self, root: &Node<'a>, limits: &FieldLimits) -> Gathered<'a> {
         let mut out = Gathered::new();
@@ -58,29 +90,64 @@ impl Mapping {
                 node.give(field, &mut out, limits);
             }
         }
-        for (target, source) in &self.rules {
-            match target {
+        let mut all = 0;
+        for (index, (target, source)) in self.rules.iter().enumerate() {
+            let found = match target {
                 Target::Field(field) => source.give(root, *field, &mut out, limits),
-                Target::Attribute(name) => out.attribute(Cow::Borrowed(name), source.scalar(root), limits),
-                Target::Measure(name) => out.measure(Cow::Borrowed(name), source.measure(root), limits),
-            }
+                Target::Attribute(name) => {
+                    let value = source.scalar(root);
+                    let found = value != Scalar::Null;
+                    out.attribute(Cow::Borrowed(name), value, limits);
+                    found
+                }
+                Target::Measure(name) => {
+                    let value = source.measure(root);
+                    let found = value != Scalar::Null;
+                    out.measure(Cow::Borrowed(name), value, limits);
+                    found
+                }
+            };
+            all |= if found { bit(index) } else { 0 };
         }
+        out.found = Some(all);
         out
+    }
+
+    /// For each rule whose path leads nowhere in a record, a path that is there and may be meant.
+    #[cold]
+    pub(super) fn near(&self, root: &Node<'_>) -> Vec<Option<String>> {
+        let there = near::paths(root);
+        let near = |source: &Source| {
+            let path = source.path().filter(|path| path.find(root).is_none())?;
+            near::nearest(path, &there)
+        };
+        self.rules.iter().map(|(_, source)| near(source)).collect()
     }
 }
 
-impl TryFrom<BTreeMap<String, Spec>> for Mapping {
-    type Error = MappingError;
+/// The bit of a rule in [`Found`].
+pub const fn bit(index: usize) -> Found {
+    if index < Found::BITS as usize { 1 << index } else { 0 }
+}
 
-    fn try_from(specs: BTreeMap<String, Spec>) -> Result<Self, MappingError> {
-        let mut mapping = Mapping::default();
-        for (name, spec) in specs {
-            let target = Target::parse(&name)?;
-            let source = target.source(spec).map_err(|problem| MappingError::Source { target: name, problem })?;
-            if let Target::Field(field) = target {
-                mapping.mapped |= field.bit();
+impl TryFrom<serde_json::Map<String, serde_json::Value>> for Mapping {
+    type Error = MappingErrors;
+
+    fn try_from(entries: serde_json::Map<String, serde_json::Value>) -> Result<Self, MappingErrors> {
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let (mut mapping, mut errors) = (Mapping::default(), Vec::new());
+        for (name, value) in &entries {
+            match rule(name, value) {
+                Ok(rule) => mapping.rules.push(rule),
+                Err((problem, remedy)) => errors.push(MappingError { target: name.clone(), problem, remedy }),
             }
-            mapping.rules.push((target, source));
+        }
+        if !errors.is_empty() {
+            return Err(MappingErrors(errors));
+        }
+        for (target, _) in &mapping.rules {
+            mapping.mapped |= if let Target::Field(field) = target { field.bit() } else { 0 };
         }
         // A whole map before the names that add to it.
         mapping.rules.sort_by_key(|(target, _)| !matches!(target, Target::Field(_)));
@@ -88,15 +155,31 @@ impl TryFrom<BTreeMap<String, Spec>> for Mapping {
     }
 }
 
+/// What is wrong, and what to do.
+type Wrong = (String, Option<String>);
+
+fn rule(name: &str, value: &serde_json::Value) -> Result<(Target, Source), Wrong> {
+    let target = Target::parse(name)?;
+    let source = spec::source(value)?;
+    if source.has_unit() && !target.takes_unit() {
+        let problem = "`unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`";
+        return Err((problem.to_owned(), None));
+    }
+    if let Some(value) = source.constant() {
+        target.check_constant(value)?;
+    }
+    Ok((target, source))
+}
+
 impl Target {
-    fn parse(name: &str) -> Result<Target, MappingError> {
+    fn parse(name: &str) -> Result<Target, Wrong> {
         if let Some(field) = Field::by_name(name) {
             return Ok(Target::Field(field));
         }
         match name.split_once('.') {
             Some(("attributes", attribute)) if !attribute.is_empty() => Ok(Target::Attribute(attribute.to_owned())),
             Some(("measures", measure)) if !measure.is_empty() => Ok(Target::Measure(measure.to_owned())),
-            _ => Err(MappingError::UnknownTarget(name.to_owned())),
+            _ => Err(("is not a field to map to".to_owned(), Some(meant(name)))),
         }
     }
 
@@ -109,30 +192,42 @@ impl Target {
         }
     }
 
-    fn source(&self, spec: Spec) -> Result<Source, String> {
-        let source = Source::try_from(spec)?;
-        if source.has_unit() && !self.takes_unit() {
-            return Err("`unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`".to_owned());
-        }
-        if let Some(value) = source.constant() {
-            self.check_constant(value)?;
-        }
-        Ok(source)
-    }
-
-    /// A constant of the wrong type would reject every record: said once, at the start.
-    fn check_constant(&self, value: Scalar<'_>) -> Result<(), String> {
+    /// A constant of the wrong type would be absent from every record: said once, at the start.
+    fn check_constant(&self, value: Scalar<'_>) -> Result<(), Wrong> {
         let (fits, expects) = match self {
             Target::Field(field) => (Gathered::takes(*field, value), field.expects()),
             Target::Measure(_) => (matches!(value, Scalar::Long(_) | Scalar::Double(_)), "a number"),
             Target::Attribute(_) => (true, ""),
         };
-        if fits { Ok(()) } else { Err(format!("`const` must be {expects}")) }
+        if fits { Ok(()) } else { Err((format!("`const` must be {expects}"), None)) }
     }
 }
 
-fn field_names() -> String {
-    Field::ALL.map(Field::name).join(", ")
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Field(field) => f.write_str(field.name()),
+            Target::Attribute(name) => write!(f, "attributes.{name}"),
+            Target::Measure(name) => write!(f, "measures.{name}"),
+        }
+    }
+}
+
+/// The target that a name may stand for.
+fn meant(name: &str) -> String {
+    let fields = Field::ALL.map(Field::name);
+    if let Some((map, rest)) = name.split_once('.').filter(|(_, rest)| !rest.is_empty()) {
+        let map = closest(map, ["attributes", "measures"]).unwrap_or("attributes");
+        return format!("did you mean `{map}.{rest}`?");
+    }
+    match closest(name, fields) {
+        Some(field) => format!("did you mean `{field}`?"),
+        None => format!(
+            "use one of {}, `attributes.NAME` (here `attributes.{}`) or `measures.NAME`",
+            one_of(fields),
+            name.trim_end_matches('.')
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub use mapping::Mapping;
 use crate::model::outcome::{Outcome, Rejection};
 use crate::model::record::RecordIn;
 use crate::model::time::{Ms, SECOND_MS};
+use field::Field;
 use gather::{Gathered, Rules};
 use serde::Deserialize;
 
@@ -106,6 +107,16 @@ impl Rejected {
     }
 }
 
+/// What was read of a record.
+#[derive(Debug)]
+pub struct Read<'a> {
+    pub became: Result<(), Rejected>,
+    /// What the fields of an outcome could not take.
+    pub faults: Vec<Fault<'a>>,
+    /// Which rules of the mapping found something, where there is one and the record could be looked into.
+    pub found: Option<mapping::Found>,
+}
+
 /// Reads records of one input.
 #[derive(Debug)]
 pub struct Decoder {
@@ -169,17 +180,45 @@ impl Decoder {
         Ok((gathered.into_outcome(), faults))
     }
 
-    /// Hands over the outcome that a record holds without moving it. What comes back is what its fields
-    /// could not take.
+    /// Hands over the outcome that a record holds without moving it, and says what was odd about it.
     #[inline]
-    pub fn read<'a>(
-        &'a self,
-        record: &RecordIn<'a>,
-        take: impl FnOnce(&Outcome<'_>),
-    ) -> Result<Vec<Fault<'a>>, Rejected> {
+    pub fn read<'a>(&'a self, record: &RecordIn<'a>, take: impl FnOnce(&Outcome<'_>)) -> Read<'a> {
         let mut gathered = Gathered::new();
-        take(self.take(record, &mut gathered)?);
-        Ok(gathered.take_faults())
+        let became = self.take(record, &mut gathered).map(take);
+        let faults = if became.is_ok() { gathered.take_faults() } else { Vec::new() };
+        Read { became, faults, found: gathered.found }
+    }
+
+    /// The mapping that records go through; empty where they have the fields' own names.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// For each rule of the mapping whose path leads nowhere in a record, a path that may be meant.
+    #[cold]
+    pub fn near_paths(&self, record: &RecordIn<'_>) -> Vec<Option<String>> {
+        match &self.source {
+            Source::Json => json::near_paths(record.value, &self.mapping),
+            Source::Avro(schemas) => {
+                avro::parse_tree(record, schemas).map(|tree| self.mapping.near(&tree)).unwrap_or_default()
+            }
+            Source::Clf(_) => Vec::new(),
+        }
+    }
+
+    /// What a mapped record lacks is not under the field's own name.
+    #[cold]
+    fn mapped(&self, mut rejected: Rejected) -> Rejected {
+        let field = match rejected.reason {
+            Rejection::NoTenant => Field::Tenant,
+            Rejection::NoTimestamp => Field::Timestamp,
+            _ => return rejected,
+        };
+        let path = self.mapping.sources().find(|(target, _)| target == field.name()).and_then(|(_, path)| path);
+        if let Some(path) = path {
+            rejected.detail.push_str(&format!("; input.mapping reads it from `{path}`"));
+        }
+        rejected
     }
 
     #[inline]
@@ -195,7 +234,7 @@ impl Decoder {
             Ok(()) => gathered.finish(&self.rules(record)),
             Err(rejected) => Err(rejected),
         };
-        taken.map_err(|rejected| self.explain(record, rejected))
+        taken.map_err(|rejected| self.explain(record, self.mapped(rejected)))
     }
 
     /// Says what a record looks like that is no outcome.
@@ -212,7 +251,7 @@ impl Decoder {
         let limits = &self.limits;
         *into = match (&self.source, self.mapping.is_empty()) {
             (Source::Json, true) => return json::gather(record.value, into, limits),
-            (Source::Json, false) => self.mapping.apply(&json::parse_tree(record.value)?, limits),
+            (Source::Json, false) => json::gather_mapped(record.value, &self.mapping, limits)?,
             (Source::Avro(schemas), true) => avro::gather(record, schemas, limits)?,
             (Source::Avro(schemas), false) => self.mapping.apply(&avro::parse_tree(record, schemas)?, limits),
             (Source::Clf(shape), _) => clf::gather(record.value, *shape, limits)?,

@@ -85,7 +85,15 @@ fn texts_without_escapes_are_borrowed() {
 #[test]
 fn what_is_no_json_object_of_the_right_types_is_not_decodable() {
     let deep = |n: usize| with(&format!(r#""x":{}{}"#, "[".repeat(n), "]".repeat(n)));
-    let good = [with(r#""x":1"#), deep(127), with(r#""status":null,"user":null,"attributes":null,"measures":null"#)];
+    let deeper = |n: usize| with(&format!(r#""x":{}1{}"#, r#"{"a":[[],"#.repeat(n), "]}".repeat(n)));
+    let good = [
+        with(r#""x":1"#),
+        deep(127),
+        deep(128),
+        deep(100_000),
+        deeper(50_000),
+        with(r#""status":null,"user":null,"attributes":null,"measures":null"#),
+    ];
     let bad = [
         "".to_owned(),
         " ".to_owned(),
@@ -112,14 +120,14 @@ fn what_is_no_json_object_of_the_right_types_is_not_decodable() {
         with(r#""x":-Infinity"#),
         with(r#""x":'a'"#),
         with(r#""x":"\q""#),
-        with(r#""x":"\ud800""#),
-        with(r#""x":"\ud800\u0041""#),
-        with(r#""x":"\udc00""#),
         with(r#""x":"\u12g4""#),
         with("\"x\":\"a\tb\""),
         with(r#""x":"#) + "\"a",
-        deep(128),
-        deep(100_000),
+        deep(100_000) + "]",
+        deep(100_000).replace("]}", "}}"),
+        deeper(1_000).replace("1]", "1}"),
+        with(r#""x":"\ud80""#),
+        with(r#""x":"\ud800\u12""#),
         with(r#""x":1"#).replace(',', ";"),
         with(r#""weight":"heavy""#),
         with(r#""weight":true"#),
@@ -145,8 +153,46 @@ fn what_is_no_json_object_of_the_right_types_is_not_decodable() {
     for text in &bad {
         assert_eq!(rejection(&decoder, text), Some(Rejection::NotDecodable), "{}", &text[..text.len().min(200)]);
     }
-    let invalid_utf8 = [with(r#""user":""#).into_bytes(), b"\xff\"}".to_vec()].concat();
-    assert_eq!(decoder.decode(&record(&invalid_utf8)).unwrap_err().reason, Rejection::NotDecodable);
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let decoder = decoder(InputSettings::default());
+    let mark = "\u{feff}";
+    for text in [format!("{mark}{}", with(r#""x":1"#)), format!(" {mark} {}", with(r#""x":1"#))] {
+        assert_eq!(rejection(&decoder, &text), None, "{text}");
+    }
+    for text in [format!("{mark}{mark}{}", with(r#""x":1"#)), format!("{{{mark}}}"), mark.to_owned()] {
+        assert_eq!(rejection(&decoder, &text), Some(Rejection::NotDecodable), "{text}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_become_replacement_characters_wherever_they_stand() {
+    let mapping: Mapping = serde_json::from_str(r#"{"operation": "op", "attributes.deep": "x[1].y"}"#).unwrap();
+    let decoders = [InputSettings::default(), InputSettings { mapping, ..InputSettings::default() }].map(decoder);
+    for (more, user) in [
+        (br#""user":"u\ud83d""#.as_slice(), "u\u{fffd}"),
+        (br#""user":"\ud83d\ud83d\ude00!""#, "\u{fffd}\u{1f600}!"),
+        (br#""user":"\ud83dA\udc00\u0042""#, "\u{fffd}A\u{fffd}B"),
+        (br#""user":"\ud83d\u0041""#, "\u{fffd}A"),
+        (br#""user":"\udc00\ud83d\n""#, "\u{fffd}\u{fffd}\n"),
+        (b"\"user\":\"u\xff\"", "u\u{fffd}"),
+        (b"\"user\":\"\xc3(\xe2\x82\"", "\u{fffd}(\u{fffd}"),
+        (br#""user":"u","message":"half \ud83d","ctx":{"ua":["x","\udc00"],"\ud800":1}"#, "u"),
+        (b"\"user\":\"u\",\"agent\":\"Mozilla \xe4\xff\",\"k\xfe\":[\"\x80\"]", "u"),
+    ] {
+        let value = [format!(r#"{{"tenant":"acme","timestamp":{T},"status":503,"#).as_bytes(), more, b"}"].concat();
+        for decoder in &decoders {
+            let (outcome, faults) = decoder.examine(&record(&value)).unwrap();
+            assert_eq!((outcome.user.as_deref(), outcome.status), (Some(user), Some(503)));
+            assert_eq!(faults, []);
+        }
+    }
+    // What is wrong with such a record is told all the same.
+    let value = [with(r#""status":"O\ud800K""#).trim_end_matches('}').as_bytes(), b",\"a\":\"\xff\"}"].concat();
+    let (_, faults) = decoders[0].examine(&record(&value)).unwrap();
+    assert_eq!(faults[0].to_string(), "`status` must be an integer, and is \"O\u{fffd}K\"");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod seams;
 mod stages;
 mod together;
 
-pub use report::{Became, Finding, Level, RecordReport, Report, Verdict};
+pub use report::{Became, Finding, Level, RecordReport, RecordsReport, Report, Verdict};
 pub use seams::{Records, Seams, SloStage};
 
 use super::backtest::FileFormat;
@@ -68,7 +68,7 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     let mut report = stages::check(loaded, seams);
     if let (Some(input), Some((settings, slos))) = (&args.input, &report.ready) {
         let records = (seams.records)(settings, slos, input, args.limit)?;
-        report.together = together::advice(settings, &records);
+        report.together = together::advice(settings, &records.records);
         report.records = Some(records);
     }
     let mut out = Printer::stdout();
@@ -97,7 +97,8 @@ fn asked(mut loaded: Loaded, args: &CheckArgs) -> Asked {
 /// Advice is no finding: what works as written does not fail a build.
 fn exit(report: &Report) -> Exit {
     let worst = report.findings().map(|f| f.level).max();
-    let dead_letters = report.records.iter().flatten().any(|r| matches!(r.became, Became::DeadLetter { .. }));
+    let dead_letters =
+        report.records.iter().flat_map(|r| &r.records).any(|r| matches!(r.became, Became::DeadLetter { .. }));
     match worst {
         Some(Level::Error) => Exit::Configuration,
         Some(Level::Warning) => Exit::Findings,

@@ -3,16 +3,17 @@
 use super::Failure;
 use crate::codec::avro::SchemaError;
 use crate::codec::files::InputFile;
+use crate::codec::mapping::{MappingError, MappingErrors};
 use crate::codec::{
     AvroSchemas, ClfShape, CodecError, Decoder, FieldLimits, Format, InputSettings, Mapping, TimestampIs,
 };
-use crate::config::{self, Input, InputFormat};
+use crate::config::{self, ConfigErrors, Input, InputFormat, Loaded, Problem};
 
 /// Why the input's settings make no decoder, and the key to blame.
 #[derive(Debug, thiserror::Error)]
 pub enum DecoderError {
     #[error("input.mapping: {0}")]
-    Mapping(serde_json::Error),
+    Mapping(#[from] MappingErrors),
     #[error("{0}")]
     Codec(#[from] CodecError),
     #[error("input.avro_schema: {0}")]
@@ -20,27 +21,46 @@ pub enum DecoderError {
 }
 
 impl DecoderError {
-    /// The key of the configuration that the message is about.
-    pub const fn key(&self) -> &'static str {
+    /// What is wrong, each with the key that it is about.
+    pub fn problems(&self) -> Vec<Problem> {
+        let one = |key: &str, text: String| {
+            let bare = text.strip_prefix(key).map(|rest| rest.trim_start_matches([':', ' ']).to_owned());
+            vec![Problem::new(key, bare.unwrap_or(text), "")]
+        };
         match self {
-            DecoderError::Mapping(_) | DecoderError::Codec(CodecError::MappingOfAccessLog) => "input.mapping",
-            DecoderError::Schema(_) => "input.avro_schema",
-            DecoderError::Codec(_) => "input.default_tenant",
+            DecoderError::Mapping(MappingErrors(errors)) => errors.iter().map(of_entry).collect(),
+            DecoderError::Codec(CodecError::MappingOfAccessLog) => one("input.mapping", self.to_string()),
+            DecoderError::Schema(_) => one("input.avro_schema", self.to_string()),
+            DecoderError::Codec(_) => one("input.default_tenant", self.to_string()),
         }
     }
+}
 
-    /// The message without the key at its beginning, where the key is told beside it.
-    pub fn message(&self) -> String {
-        let text = self.to_string();
-        let bare = text.strip_prefix(self.key()).map(|rest| rest.trim_start_matches([':', ' ']).to_owned());
-        bare.unwrap_or(text)
-    }
+fn of_entry(error: &MappingError) -> Problem {
+    let remedy = error.remedy.as_ref().map(|remedy| {
+        let mut letters = remedy.chars();
+        let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+        let end = if remedy.ends_with('?') { "" } else { "." };
+        format!("{first}{}{end}", letters.as_str())
+    });
+    Problem::new(format!("input.mapping.{}", error.target), error.problem.clone(), remedy.unwrap_or_default())
 }
 
 impl From<DecoderError> for Failure {
     fn from(error: DecoderError) -> Failure {
         Failure::Definition(error.to_string())
     }
+}
+
+/// A mapping with a mistake is no configuration: said by every command that reads it, with file and line.
+pub fn check_mapping(loaded: &Loaded) -> Result<(), ConfigErrors> {
+    let Err(error) = mapping(&loaded.settings.input) else { return Ok(()) };
+    let problems = error.problems().into_iter().map(|problem| loaded.place(problem)).collect();
+    Err(ConfigErrors { file: loaded.file.clone(), problems })
+}
+
+fn mapping(input: &Input) -> Result<Mapping, DecoderError> {
+    Ok(Mapping::try_from(input.mapping.as_object().cloned().unwrap_or_default())?)
 }
 
 /// A decoder for records of Kafka.
@@ -81,7 +101,7 @@ fn settings(
     format: InputFormat,
     max_future_skew_ms: Option<i64>,
 ) -> Result<InputSettings, DecoderError> {
-    let mapping: Mapping = serde_json::from_value(input.mapping.clone()).map_err(DecoderError::Mapping)?;
+    let mapping = mapping(input)?;
     // A file is the schema of raw records; a directory holds the schemas that framed records name.
     let avro_schemas = input.avro_schema.as_deref().map(AvroSchemas::open).transpose()?;
     Ok(InputSettings {
@@ -121,10 +141,17 @@ mod tests {
 
     #[test]
     fn a_mapping_that_cannot_be_is_told_with_its_key() {
-        let unknown = error(|i| i.mapping = json!({"tennant": "org"}));
-        assert_eq!(unknown.key(), "input.mapping");
-        assert!(unknown.to_string().contains("tennant"), "{unknown}");
+        let told = |error: DecoderError| -> Vec<(String, String, String)> {
+            error.problems().into_iter().map(|p| (p.key, p.message, p.remedy)).collect()
+        };
+        let mistakes = error(|i| i.mapping = json!({"tennant": "org", "user": {"pth": "a"}}));
+        let meant = |key: &str, message: &str, remedy: &str| (key.to_owned(), message.to_owned(), remedy.to_owned());
+        let expected = [
+            meant("input.mapping.tennant", "is not a field to map to", "Did you mean `tenant`?"),
+            meant("input.mapping.user", "unknown key `pth`", "Did you mean `path`?"),
+        ];
+        assert_eq!(told(mistakes), expected);
         let useless = error(|i| (i.format, i.mapping) = (InputFormat::Clf, json!({"tenant": "org"})));
-        assert_eq!(useless.key(), "input.mapping");
+        assert_eq!(told(useless)[0].0, "input.mapping");
     }
 }

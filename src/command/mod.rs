@@ -113,7 +113,9 @@ pub struct Global {
 impl Global {
     /// Reads the configuration that the options, the environment and the working directory name.
     pub fn load(&self) -> Result<Loaded, Failure> {
-        Ok(config::load(&Sources::of_process(self.config.clone(), self.sets.clone()))?)
+        let loaded = config::load(&Sources::of_process(self.config.clone(), self.sets.clone()))?;
+        decoder::check_mapping(&loaded)?;
+        Ok(loaded)
     }
 }
 

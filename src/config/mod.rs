@@ -69,9 +69,9 @@ pub struct Loaded {
 impl Loaded {
     /// Gives a problem the place that its key was set at, where it has none.
     pub fn place(&self, mut problem: Problem) -> Problem {
-        let entry = self.entries.iter().find(|e| e.key == problem.key);
-        if let (Origin::Default, Some(entry)) = (&problem.origin, entry) {
-            problem.origin = entry.origin.clone();
+        let origin = self.entries.iter().find_map(|entry| entry.origin_of(&problem.key));
+        if let (Origin::Default, Some(origin)) = (&problem.origin, origin) {
+            problem.origin = origin.clone();
         }
         problem
     }

@@ -22,6 +22,24 @@ pub struct Entry {
     /// As it is written in a file; secrets redacted.
     pub value: serde_json::Value,
     pub origin: Origin,
+    /// Of a mapping that others type: where each of its items was set.
+    pub items: Vec<(String, Origin)>,
+}
+
+impl Entry {
+    fn new(key: impl Into<String>, value: serde_json::Value, origin: Origin) -> Entry {
+        Entry { key: key.into(), value, origin, items: Vec::new() }
+    }
+
+    /// Where a key was set: this one, or an item of its mapping.
+    pub(super) fn origin_of(&self, key: &str) -> Option<&Origin> {
+        let name = key.strip_prefix(&self.key)?;
+        let item = name.strip_prefix('.').and_then(|name| self.items.iter().find(|(item, _)| item == name));
+        match item {
+            Some((_, origin)) => Some(origin),
+            None => (name.is_empty() || name.starts_with('.')).then_some(&self.origin),
+        }
+    }
 }
 
 pub struct Reader<'a> {
@@ -209,7 +227,8 @@ impl<'a> Reader<'a> {
 
     /// A mapping that others type: its keys in order, its values as they came.
     pub fn json_map(&mut self, key: &str) -> serde_json::Value {
-        self.read(key, json!({}), Clone::clone, |kind| match kind {
+        let items = self.items(key);
+        let map = self.read(key, json!({}), Clone::clone, |kind| match kind {
             ValueKind::Table(_) => Ok(json_of(kind)),
             ValueKind::String(text) => match yaml::parse(text).map(|p| p.node) {
                 Ok(node @ yaml::Node::Map(_)) => Ok(json_of_node(&node)),
@@ -217,7 +236,23 @@ impl<'a> Reader<'a> {
                 _ => Err(format!("`{text}` is not a mapping")),
             },
             other => Err(format!("{} is not a mapping", described(other))),
-        })
+        });
+        if let Some(entry) = self.entries.last_mut().filter(|entry| entry.key == key) {
+            entry.items = items;
+        }
+        map
+    }
+
+    /// Where the items of a mapping were set, before it is read.
+    fn items(&self, key: &str) -> Vec<(String, Origin)> {
+        let mut at = &self.tree;
+        for part in key.split('.') {
+            match at.get(part).map(|value| &value.kind) {
+                Some(ValueKind::Table(inner)) => at = inner,
+                _ => return Vec::new(),
+            }
+        }
+        BTreeMap::from_iter(at).into_iter().map(|(name, value)| (name.clone(), origin_within(value))).collect()
     }
 
     /// A mapping of names to text; numbers and booleans become text, references are resolved.
@@ -241,7 +276,7 @@ impl<'a> Reader<'a> {
         for (name, (written, origin)) in properties {
             let key = format!("{key}.{name}");
             let value = json!(secret::redact(&key, &written));
-            self.entries.push(Entry { key: key.clone(), value, origin: origin.clone() });
+            self.entries.push(Entry::new(key.clone(), value, origin.clone()));
             if let Some(value) = self.expanded(&key, &written, &origin) {
                 resolved.insert(name, value);
             }
@@ -295,12 +330,12 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         match self.take(key) {
             None => {
-                self.entries.push(Entry { key: key.to_owned(), value: show(&default), origin: Origin::Default });
+                self.entries.push(Entry::new(key, show(&default), Origin::Default));
                 default
             }
             Some(value) if is_null(&value) => {
                 let origin = Origin::decode(value.origin());
-                self.entries.push(Entry { key: key.to_owned(), value: show(&None), origin });
+                self.entries.push(Entry::new(key, show(&None), origin));
                 None
             }
             Some(value) => self.parsed(key, value, default, show, |kind| parse(kind).map(Some)),
@@ -318,7 +353,7 @@ impl<'a> Reader<'a> {
         match self.take(key) {
             Some(value) if value.kind != ValueKind::Nil => self.parsed(key, value, default, show, parse),
             _ => {
-                self.entries.push(Entry { key: key.to_owned(), value: show(&default), origin: Origin::Default });
+                self.entries.push(Entry::new(key, show(&default), Origin::Default));
                 default
             }
         }
@@ -344,7 +379,7 @@ impl<'a> Reader<'a> {
             Ok(parsed) => (parsed, None),
             Err(message) => (default, Some(message)),
         };
-        self.entries.push(Entry { key: key.to_owned(), value: show(&parsed), origin: origin.clone() });
+        self.entries.push(Entry::new(key, show(&parsed), origin.clone()));
         self.problems.extend(problem.map(|message| Problem::new(key, message, "").at(origin)));
         parsed
     }
@@ -408,5 +443,17 @@ fn is_null(value: &Value) -> bool {
                 && matches!(text.trim(), "" | "null" | "~")
         }
         _ => false,
+    }
+}
+
+/// Where a value was set; the merge keeps no place of a mapping, so that is where its first item stands.
+fn origin_within(value: &Value) -> Origin {
+    match (Origin::decode(value.origin()), &value.kind) {
+        (Origin::Default, ValueKind::Table(inner)) => {
+            // The crate's maps have no order.
+            let within = BTreeMap::from_iter(inner).into_values().map(origin_within);
+            within.min_by_key(line_of).unwrap_or_default()
+        }
+        (origin, _) => origin,
     }
 }

@@ -172,6 +172,18 @@ fn text_layers_know_lists_null_durations_and_mappings() {
 }
 
 #[test]
+fn an_entry_of_a_mapping_has_a_place_of_its_own() {
+    let text = "input:\n  mapping:\n    tenant: org.id\n    user:\n      path: who\n    status: {path: code}\n";
+    let loaded = Case::new(text).set("input.mapping.attributes.tier=plan").loaded();
+    let origin = |key: &str| loaded.place(Problem::new(key, "", "")).origin;
+    assert_eq!(origin("input.mapping.tenant"), Origin::File { line: 3 });
+    assert_eq!(origin("input.mapping.user"), Origin::File { line: 5 });
+    assert_eq!(origin("input.mapping.status"), Origin::File { line: 6 });
+    assert_eq!(origin("input.mapping.attributes.tier"), Origin::Set);
+    assert_eq!(origin("input.mapping.unknown"), origin("input.mapping"));
+}
+
+#[test]
 fn a_mapping_is_handed_on_as_it_stands() {
     let text = "input:\n  mapping:\n    tenant: org.id\n    measures: {x: a.b}\n    attributes.age: {bucket: {path: since, by: month}}\n";
     let mapping = Case::new(text).loaded().settings.input.mapping;

@@ -38,6 +38,30 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// The same, borrowing nothing of the record.
+    pub fn into_owned<'b>(self) -> Outcome<'b> {
+        fn owned<'b>(text: Cow<'_, str>) -> Cow<'b, str> {
+            Cow::Owned(text.into_owned())
+        }
+        Outcome {
+            tenant: owned(self.tenant),
+            user: self.user.map(owned),
+            timestamp_ms: self.timestamp_ms,
+            operation: self.operation.map(owned),
+            dependency: self.dependency.map(owned),
+            error_type: self.error_type.map(owned),
+            trace_id: self.trace_id.map(owned),
+            event_id: self.event_id.map(owned),
+            journey: self.journey.map(owned),
+            step: self.step.map(owned),
+            status: self.status,
+            latency_ms: self.latency_ms,
+            measures: self.measures.into_iter().map(|(name, n)| (owned(name), n)).collect(),
+            attributes: self.attributes.into_iter().map(|(name, text)| (owned(name), owned(text))).collect(),
+            weight_micros: self.weight_micros,
+        }
+    }
+
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_ref())
     }

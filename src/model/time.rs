@@ -77,8 +77,35 @@ impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(t) => write!(f, "{t:.3}"),
-            Err(_) => write!(f, "{} ms", self.0),
+            Err(_) => self.write_beyond(f),
         }
+    }
+}
+
+/// The calendar repeats itself after 400 years.
+const CYCLE_YEARS: i64 = 400;
+const CYCLE_MS: Ms = 146_097 * DAY_MS;
+
+impl Moment {
+    /// A moment that the library has no time for: from the last two hours of the year 9999 on. A year of
+    /// more than four digits has a sign and at least six, as in ISO 8601.
+    #[cold]
+    fn write_beyond(self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let within = jiff::Timestamp::from_millisecond(self.0.rem_euclid(CYCLE_MS)).map_err(|_| std::fmt::Error)?;
+        let text = format!("{within:.3}");
+        let (year, rest) = text.split_once('-').ok_or(std::fmt::Error)?;
+        let year = year.parse::<i64>().map_err(|_| std::fmt::Error)? + CYCLE_YEARS * self.0.div_euclid(CYCLE_MS);
+        if (0..10_000).contains(&year) { write!(f, "{year:04}-{rest}") } else { write!(f, "{year:+07}-{rest}") }
+    }
+
+    /// Reads what [`Moment::write_beyond`] wrote.
+    #[cold]
+    fn read_beyond(text: &str) -> Option<Moment> {
+        let (year, rest) = text.split_at_checked(text.len().checked_sub("-12-31T23:59:59.999Z".len())?)?;
+        let year: i64 = year.parse().ok()?;
+        let cycles = (year - 1970).div_euclid(CYCLE_YEARS);
+        let within: jiff::Timestamp = format!("{:04}{rest}", year - CYCLE_YEARS * cycles).parse().ok()?;
+        Some(Moment(within.as_millisecond().checked_add(cycles.checked_mul(CYCLE_MS)?)?))
     }
 }
 
@@ -96,8 +123,10 @@ impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-            let t: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
-            Ok(Moment(t.as_millisecond()))
+            match text.parse::<jiff::Timestamp>() {
+                Ok(t) => Ok(Moment(t.as_millisecond())),
+                Err(e) => Moment::read_beyond(&text).ok_or_else(|| D::Error::custom(e)),
+            }
         } else {
             Ok(Moment(i64::deserialize(deserializer)?.div_euclid(1_000)))
         }
@@ -130,5 +159,29 @@ mod tests {
             serde_json::to_string(&Moment(1_780_074_060_007)).ok().as_deref(),
             Some("\"2026-05-29T17:01:00.007Z\"")
         );
+    }
+
+    #[test]
+    fn times_print_as_times_to_the_end_of_the_year_9999_and_beyond() {
+        for (ms, text) in [
+            (253_402_207_200_000, "9999-12-30T22:00:00.000Z"),
+            (253_402_207_201_000, "9999-12-30T22:00:01.000Z"),
+            (253_402_297_199_001, "9999-12-31T22:59:59.001Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "+010000-01-01T00:00:00.000Z"),
+            (253_405_454_400_000, "+010000-02-06T12:00:00.000Z"),
+            (12_622_780_799_999 + 253_402_300_800_000, "+010399-12-31T23:59:59.999Z"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (-62_167_219_200_001, "-000001-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Moment(ms).to_string(), text);
+            let json = format!("\"{text}\"");
+            assert_eq!(serde_json::from_str::<Moment>(&json).ok(), Some(Moment(ms)), "{text}");
+        }
+        assert!(Moment(i64::MAX).to_string().starts_with("+2922789"));
+        assert!(Moment(i64::MIN).to_string().starts_with("-292275"));
+        for text in ["", "\u{e4}-12-31T23:59:59.999Z", "99999999999999999999-12-31T23:59:59.999Z", "yesterday"] {
+            assert!(serde_json::from_str::<Moment>(&format!("\"{text}\"")).is_err(), "{text}");
+        }
     }
 }

@@ -10,6 +10,7 @@
 
 use super::route::SourceName;
 use crate::codec::field::Field;
+use crate::codec::mapping::{self, Found, Mapping, Path};
 use crate::codec::{Fault, Rejected};
 use crate::model::outcome::Rejection;
 use std::collections::BTreeMap;
@@ -62,15 +63,63 @@ impl Tally {
     }
 }
 
+/// How often a path of the mapping led somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedPath {
+    /// The field that it is for, as in `attributes.tier`.
+    pub target: String,
+    pub path: String,
+    /// Records in which it found a value.
+    pub hits: u64,
+    /// A path of the first record that may be meant, where this one leads nowhere in it.
+    pub near: Option<String>,
+    /// Its number among the rules.
+    rule: usize,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputStats {
     dead_letters: [Tally; Rejection::ALL.len()],
     unreadable: [Tally; Field::ALL.len()],
     /// Dead letters by what they look like; bounded, for what they look like is one of our own texts.
     shapes: BTreeMap<&'static str, Tally>,
+    /// Records that the mapping found its way in.
+    mapped: u64,
+    paths: Vec<MappedPath>,
 }
 
 impl InputStats {
+    pub fn new(mapping: &Mapping) -> InputStats {
+        let path = |(rule, (target, path)): (usize, (String, Option<&Path>))| {
+            Some(MappedPath { target, path: path?.to_string(), hits: 0, near: None, rule })
+        };
+        InputStats { paths: mapping.sources().enumerate().filter_map(path).collect(), ..InputStats::default() }
+    }
+
+    /// Counts what the rules of the mapping found in a record; `near` is asked of the first one.
+    #[inline]
+    pub fn mapped(&mut self, found: Found, near: impl FnOnce() -> Vec<Option<String>>) {
+        if self.mapped == 0 {
+            self.note_near(near());
+        }
+        self.mapped += 1;
+        for path in &mut self.paths {
+            path.hits += u64::from(found & mapping::bit(path.rule) != 0 || mapping::bit(path.rule) == 0);
+        }
+    }
+
+    #[cold]
+    fn note_near(&mut self, near: Vec<Option<String>>) {
+        for path in &mut self.paths {
+            path.near = near.get(path.rule).cloned().flatten();
+        }
+    }
+
+    /// The paths of the mapping that found nothing in any record.
+    pub fn paths_to_nothing(&self) -> impl Iterator<Item = &MappedPath> {
+        self.paths.iter().filter(|path| path.hits == 0 && self.mapped > 0)
+    }
+
     /// Counts a dead letter.
     #[cold]
     pub fn dead_letter(&mut self, source: &SourceName, offset: i64, rejected: &Rejected) {
@@ -133,7 +182,13 @@ impl InputStats {
             let records = if tally.count == 1 { "record, which counts" } else { "records, which count" };
             tally.told(&format!("`{}` could not be read in {} {records} without it.", field.name(), tally.count))
         });
-        dead.chain(shapes).chain(unreadable).collect()
+        let nothing = self.paths_to_nothing().map(|path| {
+            let records =
+                if self.mapped == 1 { "the only record".to_owned() } else { format!("all {} records", self.mapped) };
+            let near = path.near.as_ref().map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+            format!("input.mapping: the path `{}` of `{}` leads to nothing in {records}.{near}", path.path, path.target)
+        });
+        dead.chain(shapes).chain(unreadable).chain(nothing).collect()
     }
 }
 
@@ -157,8 +212,9 @@ mod tests {
         for (offset, line) in (0..).zip(lines) {
             let value = line.as_bytes();
             let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
-            match decoder.read(&record, |_| {}) {
-                Ok(faults) => stats.unreadable(&source, offset, &faults),
+            let read = decoder.read(&record, |_| {});
+            match read.became {
+                Ok(()) => stats.unreadable(&source, offset, &read.faults),
                 Err(rejected) => stats.dead_letter(&source, offset, &rejected),
             }
         }
@@ -185,7 +241,7 @@ mod tests {
                 let value = line.as_bytes();
                 let headers = &NoHeaders;
                 let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers };
-                stats.dead_letter(&source, offset, &decoder.read(&record, |_| {}).expect_err("a dead letter"));
+                stats.dead_letter(&source, offset, &decoder.read(&record, |_| {}).became.expect_err("a dead letter"));
             }
             stats.told()
         };
@@ -196,5 +252,43 @@ mod tests {
         assert_eq!(mixed.len(), 3, "{mixed:?}");
         assert!(mixed[1].starts_with("2 of the dead letters look like JSON. The first is record 0 of"), "{mixed:?}");
         assert!(mixed[2].starts_with("1 of the dead letters looks like a line that begins with several"), "{mixed:?}");
+    }
+
+    #[test]
+    fn a_path_of_the_mapping_that_finds_nothing_is_told_with_what_may_be_meant() {
+        let rules = r#"{
+            "tenant": {"const": "web"}, "timestamp": "time", "status": "response.status", "user": "remote_adr",
+            "operation": "req.method", "error_type": "errors.kind", "attributes.region": "labels.region"
+        }"#;
+        let mapping: Mapping = serde_json::from_str(rules).expect("a mapping");
+        let decoder = Decoder::new(InputSettings { mapping, ..InputSettings::default() }).expect("a decoder");
+        let source = SourceName { topic: "p0.jsonl".to_owned(), partition: 0 };
+        let form = super::super::route::DeadLetterForm::Line;
+        let mut route = super::super::route::Route::new(decoder, vec![source], form);
+        let lines = [
+            r#"{"time":1780074045845,"response.status":200,"remote_addr":"192.0.2.1","http":{"method":"GET"},"labels":{}}"#,
+            r#"{"time":1780074045846,"labels":{"region":"eu"},"errors":{"kind":null}}"#,
+            r#"{"tim":1780074045846}"#,
+            "no record",
+        ];
+        for (offset, line) in (0..).zip(lines) {
+            let value = line.as_bytes();
+            let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
+            route.apply(0, &record, |_| {});
+        }
+        assert_eq!(route.stats.dead_letter_counts(), [1, 0, 1, 0, 0, 0, 0, 0]);
+        let told: Vec<String> =
+            route.stats.told().into_iter().filter(|told| told.starts_with("input.mapping")).collect();
+        let expected = [
+            "input.mapping: the path `errors.kind` of `error_type` leads to nothing in all 3 records.",
+            "input.mapping: the path `req.method` of `operation` leads to nothing in all 3 records. Did you mean `http.method`?",
+            "input.mapping: the path `response.status` of `status` leads to nothing in all 3 records. Did you mean \
+             `\"response.status\"`?",
+            "input.mapping: the path `remote_adr` of `user` leads to nothing in all 3 records. Did you mean `remote_addr`?",
+        ];
+        assert_eq!(told, expected);
+        let no_time = route.stats.dead_letters().find(|(reason, _)| *reason == Rejection::NoTimestamp);
+        let detail = no_time.and_then(|(_, tally)| tally.first.clone()).map(|first| first.detail);
+        assert_eq!(detail.as_deref(), Some("`timestamp` is absent; input.mapping reads it from `time`"));
     }
 }

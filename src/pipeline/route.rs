@@ -38,19 +38,23 @@ pub struct Route {
 
 impl Route {
     pub fn new(decoder: Decoder, sources: Vec<SourceName>, form: DeadLetterForm) -> Route {
-        Route { decoder, sources, form, stats: InputStats::default(), records_lost: 0 }
+        let stats = InputStats::new(decoder.mapping());
+        Route { decoder, sources, form, stats, records_lost: 0 }
     }
 
     /// Takes one record of an input partition: an outcome for `each`, or a dead letter.
     #[inline]
     pub fn apply(&mut self, source: u32, record: &RecordIn<'_>, each: impl FnOnce(&Outcome<'_>)) -> Option<RecordOut> {
-        match self.decoder.read(record, each) {
-            Ok(faults) => {
-                if !faults.is_empty() {
-                    self.stats.unreadable(&name_of(&self.sources, source), record.offset, &faults);
-                }
-                None
-            }
+        let Route { decoder, sources, stats, .. } = self;
+        let read = decoder.read(record, each);
+        if let Some(found) = read.found {
+            stats.mapped(found, || decoder.near_paths(record));
+        }
+        if !read.faults.is_empty() {
+            stats.unreadable(&name_of(sources, source), record.offset, &read.faults);
+        }
+        match read.became {
+            Ok(()) => None,
             Err(rejected) => Some(self.dead_letter(source, record, &rejected)),
         }
     }

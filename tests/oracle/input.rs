@@ -1,6 +1,7 @@
 //! Lines of a file to outcomes or dead letters: section 1 of the contract, for files.
 //!
-//! It knows JSON lines and access logs, plain or gzipped. Size limits and de-duplication are not modelled.
+//! It knows JSON lines and access logs, plain or gzipped. Numbers past the largest double, names over their
+//! size limits and de-duplication are not modelled.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -9,8 +10,8 @@ use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 const YEAR_2000_MS: i64 = 946_684_800_000;
-const TEXTS: [&str; 9] =
-    ["tenant", "user", "operation", "dependency", "error_type", "trace_id", "event_id", "journey", "step"];
+const YEAR_10000_MS: i64 = 253_402_300_800_000;
+const OPTIONAL_TEXTS: [&str; 7] = ["operation", "dependency", "error_type", "trace_id", "event_id", "journey", "step"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -61,75 +62,131 @@ pub fn dead_letter(topic: &str, partition: usize, offset: usize, line: &[u8], re
 
 /// The outcome of a line, or the reason of its dead letter.
 pub fn decode(line: &[u8], format: Format) -> Result<Outcome, &'static str> {
+    let text = String::from_utf8_lossy(line);
     let record = match format {
-        Format::JsonLines => serde_json::from_slice(line).ok(),
-        Format::AccessLog => access_log_record(&String::from_utf8_lossy(line)),
+        Format::JsonLines => serde_json::from_str(&whole_pairs(text.trim_start_matches('\u{feff}'))).ok(),
+        Format::AccessLog => access_log_record(&text),
     };
     let Some(Value::Object(record)) = record else { return Err("not_decodable") };
-    let (fields, time_ms) = typed_fields(&record).ok_or("not_decodable")?;
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-    let tenant = text("tenant").filter(|t| !t.is_empty()).ok_or("no_tenant")?;
+    let get = |name: &str| record.get(name).unwrap_or(&Value::Null);
+    let time_ms = timestamp(get("timestamp")).ok_or("not_decodable")?;
+    let weight = number(get("weight")).ok_or("not_decodable")?.unwrap_or(1.0);
+    let full = |name: &str| text_of(get(name)).flatten().filter(|text| !text.is_empty());
+    let (tenant, user) = (full("tenant").ok_or("no_tenant")?, full("user"));
     let time_ms = time_ms.ok_or("no_timestamp")?;
     if time_ms < YEAR_2000_MS {
         return Err("before_2000");
     }
-    let weight = fields.get("weight").and_then(Value::as_f64).unwrap_or(1.0);
+    if !weight.is_finite() {
+        return Err("not_finite");
+    }
     if !(1e-6..=1e6).contains(&weight) {
         return Err("weight_out_of_range");
     }
+    if tenant.len() > 256 || user.as_ref().is_some_and(|user| user.len() > 1_024) {
+        return Err("too_long");
+    }
+    let mut fields = optional_fields(&record);
+    fields.insert("tenant".into(), json!(tenant));
+    fields.insert("timestamp".into(), json!(time_ms));
+    fields.extend(user.as_ref().map(|user| ("user".into(), json!(user))));
     let weight_micros = (weight * 1e6).round_ties_even() as i64;
-    Ok(Outcome { tenant, user: text("user").filter(|u| !u.is_empty()), time_ms, weight_micros, fields })
+    Ok(Outcome { tenant, user, time_ms, weight_micros, fields })
 }
 
-/// The fields with their types checked, nulls left out; `None` where one has the wrong type.
-fn typed_fields(record: &Map<String, Value>) -> Option<(Map<String, Value>, Option<i64>)> {
+/// The optional fields that can be read; the others are absent.
+fn optional_fields(record: &Map<String, Value>) -> Map<String, Value> {
     let mut fields = Map::new();
-    let mut time_ms = None;
-    for (name, value) in record.iter().filter(|(_, v)| !v.is_null()) {
-        let typed = match name.as_str() {
-            text if TEXTS.contains(&text) => Value::from(value.as_str()?),
-            "status" => Value::from(status(value)?),
-            "latency_ms" | "weight" => Value::from(value.as_f64()?),
-            "timestamp" => {
-                time_ms = Some(timestamp(value)?);
-                Value::from(time_ms)
-            }
-            "measures" => Value::Object(measures(value.as_object()?)?),
-            "attributes" => Value::Object(attributes(value.as_object()?)?),
-            _ => continue,
+    for (name, value) in record {
+        let readable = match name.as_str() {
+            text if OPTIONAL_TEXTS.contains(&text) => short(text_of(value)).map(Value::from),
+            "status" => integer(value).map(Value::from),
+            "latency_ms" => number(value).flatten().filter(|n| n.is_finite()).map(Value::from),
+            _ => None,
         };
-        fields.insert(name.clone(), typed);
+        fields.extend(readable.map(|readable| (name.clone(), readable)));
     }
-    for map in ["attributes", "measures"] {
-        fields.entry(map).or_insert_with(|| json!({}));
-    }
-    Some((fields, time_ms))
+    let measures = entries(record, "measures", |v| Some(number(v)??).filter(|n| n.is_finite()).map(Value::from));
+    let attributes = entries(record, "attributes", |v| short(attribute(v)).map(Value::from));
+    fields.insert("measures".into(), Value::Object(measures));
+    fields.insert("attributes".into(), Value::Object(attributes));
+    fields
 }
 
-fn status(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+/// The entries of a map that can be read, 64 at most.
+fn entries(record: &Map<String, Value>, name: &str, read: impl Fn(&Value) -> Option<Value>) -> Map<String, Value> {
+    let of = |map: &Map<String, Value>| map.iter().filter_map(|(k, v)| Some((k.clone(), read(v)?))).take(64).collect();
+    record.get(name).and_then(Value::as_object).map(of).unwrap_or_default()
 }
 
-fn timestamp(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| {
-        let time: jiff::Timestamp = value.as_str()?.parse().ok()?;
-        i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()
-    })
-}
-
-fn measures(map: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let present = map.iter().filter(|(_, v)| !v.is_null());
-    present.map(|(k, v)| Some((k.clone(), Value::from(v.as_f64()?)))).collect()
-}
-
-fn attributes(map: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let present = map.iter().filter(|(_, v)| !v.is_null());
-    let text = |v: &Value| match v {
-        Value::String(s) => Some(s.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(v.to_string()),
+/// A text; the digits of an integer. The outer `None`: it cannot be read; the inner one: it is absent.
+fn text_of(value: &Value) -> Option<Option<String>> {
+    match value {
+        Value::Null => Some(None),
+        Value::String(text) => Some(Some(text.clone())),
+        Value::Number(n) if !n.is_f64() => Some(Some(n.to_string())),
         _ => None,
+    }
+}
+
+fn attribute(value: &Value) -> Option<Option<String>> {
+    match value {
+        Value::Number(_) | Value::Bool(_) => Some(Some(value.to_string())),
+        other => text_of(other),
+    }
+}
+
+fn short(text: Option<Option<String>>) -> Option<String> {
+    text.flatten().filter(|text| text.len() <= 1_024)
+}
+
+/// A number, in text too; `-` and an empty text are none.
+fn number(value: &Value) -> Option<Option<f64>> {
+    match value {
+        Value::Null => Some(None),
+        Value::Number(n) => Some(n.as_f64()),
+        Value::String(text) if matches!(text.trim(), "" | "-") => Some(None),
+        Value::String(text) => text.trim().parse().ok().map(Some),
+        _ => None,
+    }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| number(value)??.to_string().parse().ok())
+}
+
+fn timestamp(value: &Value) -> Option<Option<i64>> {
+    let time_ms = match value {
+        Value::Null => return Some(None),
+        Value::String(text) => {
+            let time: jiff::Timestamp = text.parse().ok()?;
+            i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()?
+        }
+        other => other.as_i64()?,
     };
-    present.map(|(k, v)| Some((k.clone(), Value::from(text(v)?)))).collect()
+    (time_ms < YEAR_10000_MS).then_some(Some(time_ms))
+}
+
+/// The text with `\ufffd` for each escape of half a surrogate pair, which serde_json refuses.
+fn whole_pairs(text: &str) -> String {
+    let unit = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let (mut whole, mut at) = (String::new(), 0);
+    while let Some(next) = text[at..].chars().next() {
+        let (piece, length) = match unit(at) {
+            Some(0xD800..0xDC00) if matches!(unit(at + 6), Some(0xDC00..0xE000)) => (&text[at..at + 12], 12),
+            Some(0xD800..0xE000) => ("\\ufffd", 6),
+            Some(_) => (&text[at..at + 6], 6),
+            // An escaped backslash begins no other escape.
+            None if text[at..].starts_with("\\\\") => ("\\\\", 2),
+            None => (&text[at..at + next.len_utf8()], next.len_utf8()),
+        };
+        whole.push_str(piece);
+        at += length;
+    }
+    whole
 }
 
 /// `host ident user [time] "request" status size ...`

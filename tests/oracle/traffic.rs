@@ -212,7 +212,7 @@ impl Plan {
             "attributes": {"region": region(user), "tier": tier(user), "beta": user.is_multiple_of(5)},
         });
         vary(dice, &mut record);
-        Some(record.to_string())
+        Some(smudged(record.to_string(), time_ms))
     }
 }
 
@@ -230,6 +230,9 @@ fn written_time(dice: &mut Dice, time_ms: i64) -> Value {
     match dice.below(12) {
         0 => json!(format!("{time:.3}")),
         1 => json!(format!("{time:.6}").replace('Z', "+00:00")),
+        // As java.time prints a full second of a zone, and log4j any time.
+        3 => json!(format!("{time:.3}").replace('.', ",").replace('Z', "+0000")),
+        4 => json!(format!("{time:.3}[Europe/Berlin]")),
         2 => {
             let there = jiff::Timestamp::from_millisecond(time_ms + 90 * MINUTE_MS).expect("a time of today");
             json!(format!("{there:.3}").replace('Z', "+01:30"))
@@ -257,7 +260,45 @@ fn vary(dice: &mut Dice, record: &mut Value) {
         6 => drop(fields.remove("attributes")),
         7 => drop(fields.remove("latency_ms")),
         8 => drop(fields.insert("unheard_of".into(), json!({"of": [1, 2]}))),
-        _ => {}
+        odd => {
+            if let Some((name, value)) = ODDITIES.get(odd as usize - 9) {
+                fields.insert((*name).into(), serde_json::from_str(value).expect("JSON"));
+            }
+        }
+    }
+}
+
+/// Optional values as they come from real producers: some are read, some make the field absent.
+const ODDITIES: [(&str, &str); 20] = [
+    ("latency_ms", r#""-""#),
+    ("latency_ms", r#""""#),
+    ("latency_ms", r#""60.000, 0.001""#),
+    ("latency_ms", r#""31.5""#),
+    ("latency_ms", "true"),
+    ("status", "500.0"),
+    ("status", r#""502.0""#),
+    ("status", r#""OK""#),
+    ("status", r#""-""#),
+    ("status", "[503]"),
+    ("user", "184467"),
+    ("user", r#"{"id": "u1"}"#),
+    ("user", "1.5"),
+    ("user", r#""""#),
+    ("operation", "12"),
+    ("operation", r#"["pay"]"#),
+    ("trace_id", "false"),
+    ("attributes", r#"{"region": {"name": "eu"}, "tier": "pro", "beta": 1.5}"#),
+    ("attributes", r#"["eu"]"#),
+    ("measures", r#"{"tokens": "12", "quality": "-", "ttft_ms": "soon"}"#),
+];
+
+/// Bytes that some write and no field needs: a byte order mark, half an emoji. It draws no dice.
+fn smudged(line: String, time_ms: i64) -> String {
+    match time_ms % 800 {
+        0 => format!("\u{feff}{line}"),
+        1 => line.replacen('{', r#"{"note":"half \ud83d","more":["\udc00\\"],"#, 1),
+        2 => line.replacen(r#""user":"u"#, r#""user":"\ud83d\ud83d\ude00u"#, 1),
+        _ => line,
     }
 }
 
@@ -285,9 +326,9 @@ fn junk(dice: &mut Dice, time_ms: i64) -> String {
         8 => json!({"tenant": "acme", "timestamp": 946_684_799_999i64, "status": 500}),
         9 => json!({"tenant": "acme", "timestamp": time_ms, "status": 500, "weight": -1}),
         10 => json!({"tenant": "acme", "timestamp": time_ms, "status": 500, "weight": 1_000_001}),
-        11 => json!({"tenant": "acme", "timestamp": time_ms, "status": "many"}),
+        11 => json!({"tenant": "acme", "timestamp": time_ms, "status": 500, "weight": "heavy"}),
         12 => json!({"tenant": null, "timestamp": null}),
-        _ => json!({"tenant": 7, "timestamp": time_ms, "status": 500}),
+        _ => json!({"tenant": {"id": 7}, "timestamp": time_ms, "status": 500}),
     };
     line.to_string()
 }

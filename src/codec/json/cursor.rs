@@ -2,7 +2,8 @@
 //!
 //! The text is known to be UTF-8, and every stop is at an ASCII byte, so slices of it are texts.
 
-use super::{DEPTH_MAX, Number};
+use super::Number;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// What is wrong with the text, at the place where the cursor stopped.
@@ -49,19 +50,21 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// Goes to where the record begins: behind space, and behind the byte order mark that some write in
+    /// front of a file.
+    #[inline]
+    pub fn begin(&mut self) {
+        self.skip_space();
+        if self.peek() == Some(0xEF) && self.text[self.at..].starts_with('\u{feff}') {
+            self.at += '\u{feff}'.len_utf8();
+            self.skip_space();
+        }
+    }
+
     /// Behind the record there is nothing but space.
     pub fn end(&mut self) -> Result<(), Syntax> {
         self.skip_space();
         if self.at == self.bytes.len() { Ok(()) } else { Err(Syntax("something follows the record")) }
-    }
-
-    /// Steps over the `{` or `[` at the cursor.
-    pub fn enter(&mut self, depth: usize) -> Result<(), Syntax> {
-        if depth >= DEPTH_MAX {
-            return Err(Syntax("nested too deep"));
-        }
-        self.at += 1;
-        Ok(())
     }
 
     /// Behind a `{`: whether a member follows.
@@ -185,20 +188,23 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Half of a surrogate pair without its other half is U+FFFD.
     fn unicode_escape(&mut self) -> Result<char, Syntax> {
-        const LONE: Syntax = Syntax("half of a surrogate pair");
-        let high = self.hex4()?;
-        if !(0xD800..0xDC00).contains(&high) {
-            return char::from_u32(high).ok_or(LONE);
+        let unit = self.hex4()?;
+        if let Some(char) = char::from_u32(unit) {
+            return Ok(char);
         }
-        if !(self.take(b'\\') && self.take(b'u')) {
-            return Err(LONE);
+        let behind = self.at;
+        if unit < 0xDC00 && self.take(b'\\') && self.take(b'u') {
+            let low = self.hex4()?;
+            if (0xDC00..0xE000).contains(&low) {
+                let char = char::from_u32(0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00));
+                return Ok(char.unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
         }
-        let low = self.hex4()?;
-        if !(0xDC00..0xE000).contains(&low) {
-            return Err(LONE);
-        }
-        char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00)).ok_or(LONE)
+        // What follows is a character of its own.
+        self.at = behind;
+        Ok(char::REPLACEMENT_CHARACTER)
     }
 
     fn hex4(&mut self) -> Result<u32, Syntax> {
@@ -211,32 +217,71 @@ impl<'a> Cursor<'a> {
         Ok(n)
     }
 
-    /// Checks a value of any shape and steps over it. Recursion is bounded by [`DEPTH_MAX`].
-    pub fn skip_value(&mut self, depth: usize) -> Result<(), Syntax> {
+    /// Checks a value of any shape and steps over it.
+    #[inline]
+    pub fn skip_value(&mut self) -> Result<(), Syntax> {
+        match self.peek() {
+            Some(b'{' | b'[') => self.skip_nested(),
+            _ => self.skip_plain(),
+        }
+    }
+
+    fn skip_plain(&mut self) -> Result<(), Syntax> {
         match self.peek() {
             Some(b'"') => self.text().map(drop),
-            Some(b'{') => {
-                let mut more = self.enter(depth).and_then(|()| self.object_opened())?;
-                while more {
-                    self.key()?;
-                    self.skip_value(depth + 1)?;
-                    more = self.object_goes_on()?;
-                }
-                Ok(())
-            }
-            Some(b'[') => {
-                let mut more = self.enter(depth).and_then(|()| self.array_opened())?;
-                while more {
-                    self.skip_value(depth + 1)?;
-                    more = self.array_goes_on()?;
-                }
-                Ok(())
-            }
             Some(b't') => self.literal("true"),
             Some(b'f') => self.literal("false"),
             Some(b'n') => self.literal("null"),
             Some(b'-' | b'0'..=b'9') => self.number().map(drop),
             _ => Err(Syntax("expected a value")),
+        }
+    }
+
+    /// Steps over an object or an array of any depth, without recursion. Memory is bounded by the length
+    /// of the record.
+    fn skip_nested(&mut self) -> Result<(), Syntax> {
+        // What is open: true for an object, false for an array.
+        let mut open: SmallVec<[bool; 32]> = SmallVec::new();
+        loop {
+            let is_inside = match self.peek() {
+                Some(byte @ (b'{' | b'[')) => {
+                    self.at += 1;
+                    open.push(byte == b'{');
+                    if byte == b'{' { self.object_opened()? } else { self.array_opened()? }
+                }
+                _ => {
+                    self.skip_plain()?;
+                    self.inside_goes_on(&open)?
+                }
+            };
+            if !is_inside && !self.close(&mut open)? {
+                return Ok(());
+            }
+            if open.last() == Some(&true) {
+                self.key()?;
+            }
+        }
+    }
+
+    /// Behind a value: whether another one follows in what is open.
+    fn inside_goes_on(&mut self, open: &[bool]) -> Result<bool, Syntax> {
+        match open.last() {
+            Some(true) => self.object_goes_on(),
+            Some(false) => self.array_goes_on(),
+            None => Ok(false),
+        }
+    }
+
+    /// Behind a `}` or `]`: leaves all that ends here. False where nothing is open any more.
+    fn close(&mut self, open: &mut SmallVec<[bool; 32]>) -> Result<bool, Syntax> {
+        loop {
+            open.pop();
+            if open.is_empty() {
+                return Ok(false);
+            }
+            if self.inside_goes_on(open)? {
+                return Ok(true);
+            }
         }
     }
 }

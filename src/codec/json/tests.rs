@@ -34,12 +34,14 @@ fn as_value(node: &Node<'_>) -> Value {
     }
 }
 
-/// What serde_json says of a text: `None` where only its range of numbers speaks against it.
-fn oracle(text: &[u8]) -> Option<Result<Value, ()>> {
-    match serde_json::from_slice::<Value>(text) {
+/// What serde_json says of a text: `None` where only its range of numbers or half a surrogate pair speaks
+/// against it.
+fn oracle(text: &str) -> Option<Result<Value, ()>> {
+    match serde_json::from_str::<Value>(text) {
         Ok(value @ Value::Object(_)) => Some(Ok(value)),
         Ok(_) => Some(Err(())),
         Err(e) if e.to_string().starts_with("number out of range") => None,
+        Err(_) if text.contains("\\ud") || text.contains("\\uD") => None,
         Err(_) => Some(Err(())),
     }
 }
@@ -230,14 +232,20 @@ proptest! {
                 _ => {}
             }
         }
-        let Some(oracle) = oracle(&text) else { return Ok(()) };
         let shown = String::from_utf8_lossy(&text);
-        match (parse_tree(&text), oracle) {
+        let Some(oracle) = oracle(&shown) else { return Ok(()) };
+        match (parse_tree(&shown), oracle) {
             (Ok(tree), Ok(value)) => prop_assert_eq!(as_value(&tree), value, "{}", shown),
             (Err(_), Err(())) => {}
             (tree, oracle) => prop_assert!(false, "{tree:?} but {oracle:?} of {shown}"),
         }
-        prop_assert_eq!(gather(&text, &mut Gathered::new(), &FieldLimits::default()).is_ok(), parse_tree(&text).is_ok());
+        prop_assert_eq!(gather(&text, &mut Gathered::new(), &FieldLimits::default()).is_ok(), parse_tree(&shown).is_ok());
+        let nested = shown.trim_ascii_start();
+        if nested.starts_with(['{', '[']) {
+            let mut peer = serde_json::Deserializer::from_str(nested).into_iter::<serde::de::IgnoredAny>();
+            let is_value = peer.next().is_some_and(|first| first.is_ok());
+            prop_assert_eq!(Cursor::new(nested).skip_value().is_ok(), is_value, "{}", nested);
+        }
     }
 
     #[test]

@@ -3,24 +3,8 @@
 
 use super::super::field::Scalar;
 use super::super::{numeric, rfc3339};
-use super::Path;
 use crate::model::time::Ms;
-use serde::Deserialize;
 use std::borrow::Cow;
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BucketSpec {
-    path: String,
-    by: Option<By>,
-    edges: Option<Vec<f64>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum By {
-    Month,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Bucket {
@@ -30,19 +14,8 @@ pub(super) enum Bucket {
     Edges { edges: Vec<f64>, labels: Vec<String> },
 }
 
-impl BucketSpec {
-    pub fn compile(self) -> Result<(Path, Bucket), String> {
-        let path = Path::parse(&self.path)?;
-        match (self.by, self.edges) {
-            (Some(By::Month), None) => Ok((path, Bucket::Month)),
-            (None, Some(edges)) => Ok((path, Bucket::by_edges(edges)?)),
-            _ => Err("`bucket` takes one of `by: month` and `edges: [..]`".to_owned()),
-        }
-    }
-}
-
 impl Bucket {
-    fn by_edges(edges: Vec<f64>) -> Result<Bucket, String> {
+    pub(super) fn by_edges(edges: Vec<f64>) -> Result<Bucket, String> {
         let ascending = edges.windows(2).all(|pair| pair[0] < pair[1]);
         let (Some(first), Some(last)) = (edges.first(), edges.last()) else {
             return Err("`edges` is empty".to_owned());
@@ -63,9 +36,11 @@ impl Bucket {
         }
         let label = match self {
             Bucket::Month => time(value).and_then(month).map(Cow::Owned),
-            Bucket::Edges { edges, labels } => {
-                number(value).and_then(|n| labels.get(edges.partition_point(|e| *e <= n))).map(|l| Cow::Borrowed(&**l))
-            }
+            Bucket::Edges { edges, labels } => match numeric::finite(value) {
+                Some(None) => return Scalar::Null,
+                Some(Some(n)) => labels.get(edges.partition_point(|e| *e <= n)).map(|label| Cow::Borrowed(&**label)),
+                None => None,
+            },
         };
         label.map_or(Scalar::Other, Scalar::Text)
     }
@@ -84,9 +59,4 @@ fn time(value: &Scalar<'_>) -> Option<Ms> {
 fn month(t: Ms) -> Option<String> {
     let at = jiff::Timestamp::from_millisecond(t).ok()?.to_zoned(jiff::tz::TimeZone::UTC);
     Some(format!("{:04}-{:02}", at.year(), at.month()))
-}
-
-/// A number, also one in text, as other fields take it.
-fn number(value: &Scalar<'_>) -> Option<f64> {
-    numeric::double(value).flatten().filter(|n| !n.is_nan())
 }

@@ -47,6 +47,32 @@ impl Path {
         }
     }
 
+    /// Where a path begins.
+    pub(super) fn root() -> Path {
+        Path(Vec::new())
+    }
+
+    pub(super) fn member(&self, name: &str) -> Path {
+        Path([self.0.as_slice(), &[Step::Member(name.to_owned())]].concat())
+    }
+
+    pub(super) fn item(&self, index: usize) -> Path {
+        Path([self.0.as_slice(), &[Step::Item(index)]].concat())
+    }
+
+    /// The last name.
+    pub(super) fn last(&self) -> Option<&str> {
+        self.0.iter().rev().find_map(|step| match step {
+            Step::Member(name) => Some(name.as_str()),
+            Step::Item(_) => None,
+        })
+    }
+
+    /// As it prints, without quotes.
+    pub(super) fn bare(&self) -> String {
+        self.to_string().replace(['"', '\''], "")
+    }
+
     pub(in crate::codec) fn find<'n, 'a>(&self, root: &'n Node<'a>) -> Option<&'n Node<'a>> {
         self.0.iter().try_fold(root, |node, step| match step {
             Step::Member(name) => node.member(name),

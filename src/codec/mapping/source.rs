@@ -1,31 +1,15 @@
-//! Where a mapped field's value comes from, and how the configuration writes it.
+//! Where a mapped field's value comes from.
 
 use super::super::field::{Field, Scalar};
 use super::super::gather::Gathered;
 use super::super::tree::Node;
 use super::super::{FieldLimits, json::Number, numeric};
 use super::Path;
-use super::bucket::{Bucket, BucketSpec};
+use super::bucket::Bucket;
 use crate::model::time::Ms;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::borrow::Cow;
 
-/// A source as the configuration writes it: a path, or exactly one of `path`, `const`, `bucket`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Spec(SpecFields);
-
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SpecFields {
-    path: Option<String>,
-    r#const: Option<Constant>,
-    bucket: Option<BucketSpec>,
-    unit: Option<Unit>,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constant {
     Bool(bool),
     Integer(i64),
@@ -34,8 +18,7 @@ pub(super) enum Constant {
 }
 
 /// What an epoch time or a duration counts in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     S,
     Ms,
@@ -50,49 +33,17 @@ pub(super) enum Source {
     Bucket(Path, Bucket),
 }
 
-impl<'de> Deserialize<'de> for Spec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PathOrFields;
-        impl<'de> Visitor<'de> for PathOrFields {
-            type Value = Spec;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a path, {path: .., unit: ..}, {const: ..} or {bucket: {path: .., by: month}}")
-            }
-
-            fn visit_str<E: de::Error>(self, path: &str) -> Result<Spec, E> {
-                Ok(Spec(SpecFields { path: Some(path.to_owned()), ..SpecFields::default() }))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Spec, A::Error> {
-                SpecFields::deserialize(de::value::MapAccessDeserializer::new(map)).map(Spec)
-            }
-        }
-        deserializer.deserialize_any(PathOrFields)
-    }
-}
-
-impl TryFrom<Spec> for Source {
-    type Error = String;
-
-    fn try_from(Spec(spec): Spec) -> Result<Self, String> {
-        match spec {
-            SpecFields { path: Some(path), r#const: None, bucket: None, unit } => {
-                Ok(Source::Path(Path::parse(&path)?, unit))
-            }
-            SpecFields { path: None, r#const: Some(value), bucket: None, unit: None } => Ok(Source::Constant(value)),
-            SpecFields { path: None, r#const: None, bucket: Some(bucket), unit: None } => {
-                let (path, bucket) = bucket.compile()?;
-                Ok(Source::Bucket(path, bucket))
-            }
-            _ => Err("write a path, or one of `path` (with `unit`), `const` and `bucket`".to_owned()),
-        }
-    }
-}
-
 impl Source {
     pub fn has_unit(&self) -> bool {
         matches!(self, Source::Path(_, Some(_)))
+    }
+
+    /// The path of a value that is looked for.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Source::Path(path, _) | Source::Bucket(path, _) => Some(path),
+            Source::Constant(_) => None,
+        }
     }
 
     pub fn constant(&self) -> Option<Scalar<'_>> {
@@ -120,19 +71,27 @@ impl Source {
         }
     }
 
-    pub fn give<'a>(&'a self, root: &Node<'a>, field: Field, out: &mut Gathered<'a>, limits: &FieldLimits) {
-        match self {
-            Source::Path(path, None) => match path.find(root) {
-                Some(node) => node.give(field, out, limits),
-                None => out.set(field, Scalar::Null),
-            },
-            Source::Path(_, Some(unit)) => {
-                let value = self.scalar(root);
-                let value = if field == Field::Timestamp { unit.time(value) } else { unit.duration_ms(value) };
-                out.set(field, value);
-            }
-            _ => out.set(field, self.scalar(root)),
+    /// Gives a field its value; false where nothing was found.
+    pub fn give<'a>(&'a self, root: &Node<'a>, field: Field, out: &mut Gathered<'a>, limits: &FieldLimits) -> bool {
+        if let Source::Path(path, None) = self {
+            let Some(node) = path.find(root) else {
+                out.set(field, Scalar::Null);
+                return false;
+            };
+            node.give(field, out, limits);
+            return *node != Node::Scalar(Scalar::Null);
         }
+        let value = self.scalar(root);
+        let found = value != Scalar::Null;
+        out.set(
+            field,
+            match self {
+                Source::Path(_, Some(unit)) if field == Field::Timestamp => unit.time(value),
+                Source::Path(_, Some(unit)) => unit.duration_ms(value),
+                _ => value,
+            },
+        );
+        found
     }
 }
 

@@ -8,7 +8,8 @@ use crate::model::record::{NoHeaders, RecordIn};
 const T: &str = r#""tenant":"own","timestamp":1780074045845"#;
 
 fn mapping(yaml: &str) -> Result<Mapping, String> {
-    serde_saphyr::from_str(yaml).map_err(|e| e.to_string())
+    let entries: serde_json::Map<String, serde_json::Value> = serde_saphyr::from_str(yaml).unwrap();
+    Mapping::try_from(entries).map_err(|e| e.to_string())
 }
 
 /// Decodes one record through a mapping and shows one thing of the outcome, or the reason.
@@ -160,10 +161,18 @@ fn durations_in_other_units_are_milliseconds_also_in_text() {
 
 #[test]
 fn buckets_are_half_open_and_cover_everything() {
-    let yaml = "attributes.b: {bucket: {path: n, edges: [0.5, 10, 100]}}";
-    for (n, label) in [("-5", "<0.5"), ("0.5", "0.5..10"), ("9.99", "0.5..10"), ("10", "10..100"), ("1e9", "100+")] {
+    let yaml = "attributes.b: {bucket: {path: 'n', edges: [0.5, 10, 100]}}";
+    for (n, label) in [
+        ("\"7\"", "0.5..10"),
+        ("-5", "<0.5"),
+        ("0.5", "0.5..10"),
+        ("9.99", "0.5..10"),
+        ("10", "10..100"),
+        ("1e9", "100+"),
+    ] {
         assert_eq!(shown(yaml, &format!(r#"{{{T},"n":{n}}}"#), attributes), format!("b={label}"));
     }
+    assert_eq!(shown(yaml, &format!(r#"{{{T},"n":"-"}}"#), attributes), "");
     let yaml = "attributes.b: {bucket: {path: at, by: month}}";
     for at in ["1780074045845", "\"2026-05-29T17:00:45Z\"", "\"2026-06-01T01:00:00+02:00\"", "\"2026-05-31\""] {
         assert_eq!(shown(yaml, &format!(r#"{{{T},"at":{at}}}"#), attributes), "b=2026-05", "{at}");
@@ -174,36 +183,53 @@ fn buckets_are_half_open_and_cover_everything() {
 #[test]
 fn mistakes_in_the_configuration_are_named() {
     for (yaml, problem) in [
-        ("tenat: a", "`tenat` is not a field to map to: use one of tenant, user, timestamp"),
-        ("attributes.: a", "`attributes.` is not a field to map to"),
-        ("labels.x: a", "`labels.x` is not a field to map to"),
+        ("tenat: a", "tenat: is not a field to map to; did you mean `tenant`?"),
+        ("latency: a", "latency: is not a field to map to; use one of tenant, user, timestamp"),
+        ("latency_s: a", "latency_s: is not a field to map to; did you mean `latency_ms`?"),
+        ("region: a", "`attributes.NAME` (here `attributes.region`)"),
+        ("attributes.: a", "attributes.: is not a field to map to"),
+        ("attribute.x: a", "did you mean `attributes.x`?"),
+        ("measure.ttft_ms: a", "did you mean `measures.ttft_ms`?"),
+        ("labels.x: a", "did you mean `attributes.x`?"),
         ("user: a..b", "user: `a..b` is not a path: a name is missing"),
         ("user: ''", "user: `` is not a path: a name is missing"),
         ("user: a[x]", "between `[` and `]` stands the number of an item"),
         ("user: a[1", "`[` without `]`"),
         ("user: '\"a'", "a quote without its end"),
         ("user: '\"a\"b'", "behind a quoted name or an index stands a dot"),
-        ("user: {path: a, const: b}", "user: write a path, or one of"),
-        ("user: {}", "user: write a path, or one of"),
-        ("user: {pth: a}", "unknown field `pth`"),
+        ("user: {path: a, const: b}", "user: says more than one thing; write a path, or one of"),
+        ("user: {const: b, unit: s}", "user: says more than one thing"),
+        ("user: {}", "user: says not where the value comes from; write a path, or one of"),
+        ("user: {path: null}", "user: says not where the value comes from"),
+        ("user: {pth: a}", "user: unknown key `pth`; did you mean `path`?"),
+        ("user: {field: a}", "user: unknown key `field`; use path, unit, const, bucket"),
+        ("user: {path: 5}", "user: 5 is no path; write names with dots between them"),
         (
             "user: {path: a, unit: s}",
-            "`unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`",
+            "user: `unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`",
         ),
         ("measures.tokens: {path: a, unit: s}", "measures whose name ends in `_ms`"),
         ("attributes.wait_ms: {path: a, unit: s}", "measures whose name ends in `_ms`"),
-        ("timestamp: {path: a, unit: m}", "unknown variant `m`"),
+        ("timestamp: {path: a, unit: m}", "timestamp: \"m\" is no unit; use one of s, ms, us, ns"),
         ("user: {const: 1.5}", "user: `const` must be text or an integer"),
+        ("user: {const: [1]}", "user: [1] is no constant"),
         ("measures.a: {const: b}", "measures.a: `const` must be a number"),
-        ("attributes.a: {bucket: {path: b}}", "`bucket` takes one of `by: month` and `edges: [..]`"),
+        ("attributes.a: {bucket: {by: month}}", "attributes.a: `bucket` has no `path`"),
+        ("attributes.a: {bucket: {path: b}}", "`bucket` takes one of `by` and `edges`; write `by: month` or"),
+        ("attributes.a: {bucket: {path: b, by: month, edges: [1]}}", "`bucket` takes one of `by` and `edges`"),
         ("attributes.a: {bucket: {path: b, edges: []}}", "`edges` is empty"),
+        ("attributes.a: {bucket: {path: b, edges: [a]}}", "`edges` must be a list of numbers"),
         ("attributes.a: {bucket: {path: b, edges: [2, 1]}}", "`edges` must be finite and ascend"),
-        ("attributes.a: {bucket: {path: b, by: year}}", "unknown variant `year`"),
-        ("user: 5", "expected a path"),
+        ("attributes.a: {bucket: {path: b, by: year}}", "\"year\" is no bucket; `by` takes `month`"),
+        ("attributes.a: {bucket: {path: b, egdes: [1]}}", "unknown key `egdes`; did you mean `edges`?"),
+        ("user: 5", "user: 5 is no path; write a path, or one of"),
+        ("user: null", "user: null is no path"),
     ] {
         let error = mapping(yaml).expect_err(yaml);
         assert!(error.contains(problem), "{yaml}: {error}");
     }
+    let both = mapping("{zone: a, user: {}}").expect_err("two mistakes");
+    assert_eq!(both.lines().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>(), ["user", "zone"]);
 }
 
 #[test]

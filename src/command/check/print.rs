@@ -1,6 +1,6 @@
 //! The report, for people and as JSON.
 
-use super::report::{Became, Finding, Level, RecordReport, Report};
+use super::report::{Became, Finding, Level, RecordsReport, Report};
 use crate::command::Printer;
 use serde_json::json;
 use std::io::{self, Write as _};
@@ -8,7 +8,8 @@ use std::io::{self, Write as _};
 pub fn as_json(out: &mut Printer, report: &Report) -> io::Result<()> {
     let slos = report.ready.as_ref().map(|(_, slos)| slos.iter().map(|s| s.name.as_str()).collect::<Vec<_>>());
     let findings: Vec<&Finding> = report.findings().collect();
-    out.json(&json!({"file": report.file, "slos": slos, "findings": findings, "records": report.records}))?;
+    out.json(&json!({"file": report.file, "slos": slos, "findings": findings, "records": report.records.as_ref().map(|r| &r.records),
+        "record_notices": report.records.as_ref().map(|r| &r.notices)}))?;
     out.flush()
 }
 
@@ -79,16 +80,19 @@ fn sentence(finding: &Finding) -> String {
     }
 }
 
-fn records(out: &mut Printer, records: &[RecordReport]) -> io::Result<()> {
+fn records(out: &mut Printer, RecordsReport { records, notices }: &RecordsReport) -> io::Result<()> {
     out.heading("4 Records")?;
     for record in records {
         let place = record.partition.map(|partition| format!("partition {partition}, offset ")).unwrap_or_default();
         let head = format!("record {place}{} ({})", record.number, record.decoder);
         match &record.became {
             Became::DeadLetter { reason, detail } => out.cross(&format!("{head}: dead letter, {reason}: {detail}"))?,
-            Became::Outcome { fields, verdicts } => {
+            Became::Outcome { fields, unreadable, verdicts } => {
                 let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 out.tick(&format!("{head}: {}", fields.join(" ")))?;
+                for what in unreadable {
+                    out.line(&format!("      not read: {what}"))?;
+                }
                 for v in verdicts {
                     let because = v.because.as_ref().map(|b| format!(" ({b})")).unwrap_or_default();
                     out.line(&format!("      {}: {} by `{}`{because}", v.slo, v.verdict, v.decided_by))?;
@@ -99,6 +103,7 @@ fn records(out: &mut Printer, records: &[RecordReport]) -> io::Result<()> {
     if let Some(hint) = hint(records) {
         out.notice(hint)?;
     }
+    notices.iter().try_for_each(|notice| out.notice(notice))?;
     let dead = records.iter().filter(|r| matches!(r.became, Became::DeadLetter { .. })).count();
     out.line(&format!("  {} records shown, {dead} of them dead letters", records.len()))
 }

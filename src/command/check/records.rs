@@ -2,7 +2,7 @@
 //!
 //! The verdict is the operator's own; only the reason is looked up here, so that the two cannot differ.
 
-use super::report::{Became, RecordReport, Verdict};
+use super::report::{Became, RecordReport, RecordsReport, Verdict};
 use crate::codec::Decoder;
 use crate::codec::files::InputFile;
 use crate::command::decoder;
@@ -14,13 +14,14 @@ use crate::model::record::RecordIn;
 use crate::model::slo::{Criterion, Slo, ThresholdOp};
 use crate::model::time::Moment;
 use crate::operator::classify;
+use crate::pipeline::input_stats::InputStats;
 #[cfg(feature = "kafka")]
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// The first `limit` records of a file, or the newest of a topic.
-pub fn of(settings: &Settings, slos: &[Slo], input: &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
+pub fn of(settings: &Settings, slos: &[Slo], input: &Path, limit: u64) -> anyhow::Result<RecordsReport> {
     match topic_of(input) {
         Some(topic) => newest(settings, slos, topic, limit),
         None => first(settings, slos, input, limit),
@@ -39,41 +40,66 @@ fn topic_of(input: &Path) -> Option<&str> {
 }
 
 #[cfg(feature = "kafka")]
-fn newest(settings: &Settings, slos: &[Slo], topic: &str, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
+fn newest(settings: &Settings, slos: &[Slo], topic: &str, limit: u64) -> anyhow::Result<RecordsReport> {
     let decoder = decoder::of_records(&settings.input)?;
     let name = decoder_name(settings);
     let servers = settings.kafka.properties.get("bootstrap.servers").map_or("", String::as_str);
     let peeked = crate::log::kafka::peek::newest(&settings.kafka.properties, topic, limit).with_context(|| {
         format!("there is no file `{topic}`, and as a topic it could not be read from the brokers at {servers}")
     })?;
-    let report = |record: RecordIn<'_>| RecordReport {
-        partition: Some(record.partition),
-        number: record.offset,
-        decoder: name.clone(),
-        became: became(&decoder, slos, &record),
-    };
-    Ok(peeked.iter().map(|peeked| report(peeked.record())).collect())
+    let mut examiner = Examiner::new(&decoder, slos, name);
+    peeked.iter().for_each(|peeked| {
+        let record = peeked.record();
+        examiner.take(Some(record.partition), &record);
+    });
+    Ok(examiner.report())
 }
 
 #[cfg(not(feature = "kafka"))]
-fn newest(_: &Settings, _: &[Slo], topic: &str, _: u64) -> anyhow::Result<Vec<RecordReport>> {
+fn newest(_: &Settings, _: &[Slo], topic: &str, _: u64) -> anyhow::Result<RecordsReport> {
     anyhow::bail!("there is no file `{topic}`, and this build has no Kafka (feature `kafka`) to look for a topic in")
 }
 
-fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>> {
+fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::Result<RecordsReport> {
     let format = settings.input.format;
     let mut input = [InputFile::open(file, decoder::codec_format(format))?];
     let decoder = decoder::of_files(&settings.input, format, &input)?;
     let name = decoder_name(settings);
     let [records] = &mut input;
-    let mut reports = Vec::new();
-    while (reports.len() as u64) < limit
+    let mut examiner = Examiner::new(&decoder, slos, name);
+    while (examiner.records.len() as u64) < limit
         && let Some(record) = records.next_record()?
     {
-        let became = became(&decoder, slos, &of_file(&record, 0));
-        reports.push(RecordReport { partition: None, number: record.number, decoder: name.clone(), became });
+        examiner.take(None, &of_file(&record, 0));
     }
-    Ok(reports)
+    Ok(examiner.report())
+}
+
+/// Looks at records one by one, and at what they have in common.
+struct Examiner<'a> {
+    decoder: &'a Decoder,
+    slos: &'a [Slo],
+    name: String,
+    records: Vec<RecordReport>,
+    stats: InputStats,
+}
+
+impl<'a> Examiner<'a> {
+    fn new(decoder: &'a Decoder, slos: &'a [Slo], name: String) -> Examiner<'a> {
+        Examiner { decoder, slos, name, records: Vec::new(), stats: InputStats::new(decoder.mapping()) }
+    }
+
+    fn take(&mut self, partition: Option<u32>, record: &RecordIn<'_>) {
+        let became = became(self.decoder, self.slos, record);
+        self.records.push(RecordReport { partition, number: record.offset, decoder: self.name.clone(), became });
+        if let Some(found) = self.decoder.read(record, |_| {}).found {
+            self.stats.mapped(found, || self.decoder.near_paths(record));
+        }
+    }
+
+    fn report(self) -> RecordsReport {
+        RecordsReport { notices: self.stats.told(), records: self.records }
+    }
 }
 
 fn decoder_name(settings: &Settings) -> String {
@@ -83,11 +109,12 @@ fn decoder_name(settings: &Settings) -> String {
 }
 
 fn became(decoder: &Decoder, slos: &[Slo], record: &RecordIn<'_>) -> Became {
-    match decoder.decode(record) {
+    match decoder.examine(record) {
         Err(rejected) => Became::DeadLetter { reason: rejected.reason.to_string(), detail: rejected.detail },
-        Ok(outcome) => {
+        Ok((outcome, faults)) => {
             let verdicts = slos.iter().map(|slo| verdict(slo, &outcome)).collect();
-            Became::Outcome { fields: fields(&outcome), verdicts }
+            let unreadable = faults.iter().map(ToString::to_string).collect();
+            Became::Outcome { fields: fields(&outcome), unreadable, verdicts }
         }
     }
 }

@@ -28,6 +28,13 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
+/// Some records, and what is to be said of all of them together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RecordsReport {
+    pub records: Vec<RecordReport>,
+    pub notices: Vec<String>,
+}
+
 /// What became of one record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordReport {
@@ -48,6 +55,8 @@ pub enum Became {
     /// An outcome: its fields, and what each SLO says of it.
     Outcome {
         fields: serde_json::Map<String, serde_json::Value>,
+        /// What is absent because its field could not take it.
+        unreadable: Vec<String>,
         verdicts: Vec<Verdict>,
     },
     DeadLetter {
@@ -78,9 +87,9 @@ pub struct Report {
     pub slos: Option<Vec<Finding>>,
     /// What records can be judged with, where both stages passed.
     pub ready: Option<(Settings, Vec<Slo>)>,
-    pub records: Option<Vec<RecordReport>>,
     /// What they say together.
     pub together: Vec<Finding>,
+    pub records: Option<RecordsReport>,
 }
 
 impl Report {

@@ -1,7 +1,7 @@
 //! Where `check` meets the modules that read SLOs and records.
 
 use super::records;
-use super::report::{Finding, Level, RecordReport};
+use super::report::{Finding, Level, RecordsReport};
 use crate::config::Settings;
 use crate::definition::{self, DefinitionError, Notice, NoticeLevel};
 use crate::model::slo::Slo;
@@ -15,7 +15,7 @@ pub struct SloStage {
 }
 
 /// Some records of a file or a topic and what they become.
-pub type Records = fn(&Settings, &[Slo], &Path, limit: u64) -> anyhow::Result<Vec<RecordReport>>;
+pub type Records = fn(&Settings, &[Slo], &Path, limit: u64) -> anyhow::Result<RecordsReport>;
 
 pub struct Seams {
     /// SLOs of files and directories, or every error in them.

@@ -26,8 +26,8 @@ pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
         }
     };
     if let Err(error) = decoder::of_records(&loaded.settings.input) {
-        let problem = loaded.place(Problem::new(error.key(), error.message(), ""));
-        let configuration = vec![finding(Level::Error, &problem, loaded.file.as_deref())];
+        let placed = error.problems().into_iter().map(|problem| loaded.place(problem));
+        let configuration = placed.map(|problem| finding(Level::Error, &problem, loaded.file.as_deref())).collect();
         return Report { file: loaded.file, configuration, ..Report::default() };
     }
     let keys_set = loaded.entries.iter().filter(|e| e.origin != Origin::Default).count();

@@ -16,7 +16,7 @@ fn found(level: Level) -> Finding {
 }
 
 fn seams(slos: fn(&[PathBuf]) -> Result<SloStage, Vec<Finding>>) -> Seams {
-    Seams { slos, records: |_, _, _, _| Ok(Vec::new()) }
+    Seams { slos, records: |_, _, _, _| Ok(RecordsReport::default()) }
 }
 
 #[test]
@@ -85,6 +85,7 @@ fn slos_are_not_looked_at_before_the_configuration_is_right() {
 fn a_dead_letter_is_a_finding() {
     let mut report = stages::check(loaded(plain()), &seams(|_| Ok(SloStage::default())));
     let became = Became::DeadLetter { reason: "no_tenant".into(), detail: String::new() };
-    report.records = Some(vec![RecordReport { partition: None, number: 0, decoder: "json".into(), became }]);
+    let record = RecordReport { partition: None, number: 0, decoder: "json".into(), became };
+    report.records = Some(RecordsReport { records: vec![record], notices: Vec::new() });
     assert_eq!(exit(&report), Exit::Findings);
 }

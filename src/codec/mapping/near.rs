@@ -1,0 +1,41 @@
+//! Which path of a record may be meant by one that leads nowhere. On the cold path alone.
+
+use super::super::tree::Node;
+use super::Path;
+use crate::model::suggest::closest;
+
+/// So many paths of a record are looked at.
+const PATHS_MAX: usize = 500;
+
+/// The paths to the values of a record.
+pub(super) fn paths(root: &Node<'_>) -> Vec<Path> {
+    let mut found = Vec::new();
+    walk(root, &Path::root(), &mut found);
+    found
+}
+
+/// Recursion is bounded as the tree is.
+fn walk(node: &Node<'_>, at: &Path, found: &mut Vec<Path>) {
+    if found.len() >= PATHS_MAX {
+        return;
+    }
+    match node {
+        Node::Object(members) => members.iter().for_each(|(name, node)| walk(node, &at.member(name), found)),
+        Node::Array(items) => (0..).zip(items).for_each(|(index, node)| walk(node, &at.item(index), found)),
+        Node::Scalar(_) => found.push(at.clone()),
+    }
+}
+
+/// A name with a dot in it that has to stand in quotes, then the same last name elsewhere, then a slip of the
+/// pen.
+pub(super) fn nearest(path: &Path, there: &[Path]) -> Option<String> {
+    let (text, last) = (path.bare(), path.last());
+    let same = there.iter().find(|other| other.bare() == text);
+    let same_last = || there.iter().find(|other| last.is_some() && other.last() == last);
+    let slip = || {
+        let bare: Vec<String> = there.iter().map(Path::bare).collect();
+        let meant = closest(&text, bare.iter().map(String::as_str))?;
+        there.iter().find(|other| other.bare() == meant)
+    };
+    same.or_else(same_last).or_else(slip).map(Path::to_string)
+}
