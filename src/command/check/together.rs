@@ -45,7 +45,7 @@ mod tests {
     fn record(user: Option<&str>) -> RecordReport {
         let mut fields = serde_json::Map::from_iter([("operation".to_owned(), "GET".into())]);
         fields.extend(user.map(|user| ("user".to_owned(), user.into())));
-        let became = Became::Outcome { fields, verdicts: Vec::new() };
+        let became = Became::Outcome { fields, unreadable: Vec::new(), verdicts: Vec::new() };
         RecordReport { partition: None, number: 0, decoder: "clf".into(), became }
     }
 
