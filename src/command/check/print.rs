@@ -1,6 +1,6 @@
 //! The report, for people and as JSON.
 
-use super::report::{Became, Finding, Level, RecordsReport, Report};
+use super::report::{Became, Finding, Level, RecordReport, RecordsReport, Report};
 use crate::command::Printer;
 use serde_json::json;
 use std::io::{self, Write as _};
