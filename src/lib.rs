@@ -91,6 +91,9 @@
 //!     every user and every output. A tenant's figures are made of its own events only.
 //! 11. *A page needs evidence of more than one user*, unless there is only one; what the guards of
 //!     [`operator::burn_rate`] hold back is always seen in the status.
+//! 12. *An input is its topic's id, not its name.* Ids are noted with the offsets and watched while `run` works
+//!     ([`log::TopicId`]); offsets of a topic that was made anew, and offsets that are gone while state is there,
+//!     end it before anything is read.
 //!
 //! # Deliberately absent
 //!

@@ -6,7 +6,8 @@ use crate::story::{ROLLUPS, Story};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(60);
+/// Also on a machine that is busy.
+const SOON: Duration = Duration::from_secs(240);
 /// So that traffic comes for a while: nothing is idle before it ended.
 const SLICES: usize = 120;
 const PAUSE: Duration = Duration::from_millis(100);

@@ -243,8 +243,10 @@ impl KafkaLog {
         }
         let consumer = self.fetcher.consumer()?;
         let list = || self.list(streams.iter().map(|stream| (*stream, None)));
-        let committed = repeated("look the committed offsets up", || Ok(consumer.committed_offsets(list()?, REQUEST)?))
-            .map_err(|e| undecided(&e))?;
+        let committed = repeated(&self.settings, "look the committed offsets up", || {
+            Ok(consumer.committed_offsets(list()?, REQUEST)?)
+        })
+        .map_err(|e| undecided(&e))?;
         let starts = self.offsets_at(Offset::Beginning, list()?)?;
         // What our own tasks wrote is read from its first record on: another instance may have begun.
         let is_new = |stream: &Stream| matches!(stream, Stream::Input(_)) && !has_offset(&committed, self, *stream);
@@ -371,7 +373,7 @@ impl KafkaLog {
     /// The offsets of the first records at a place (an end of the log, or a time), stream by stream.
     fn offsets_at(&self, place: Offset, list: TopicPartitionList) -> Result<BTreeMap<Stream, NextOffset>, LogError> {
         let consumer = self.fetcher.consumer()?;
-        let found = repeated("look offsets up", || {
+        let found = repeated(&self.settings, "look offsets up", || {
             let mut places = list.clone();
             places.set_all_offsets(place)?;
             Ok(consumer.offsets_for_times(places, REQUEST)?)
@@ -384,7 +386,7 @@ impl KafkaLog {
                 Offset::Offset(next) => next,
                 // No record is that young: begin at the end.
                 _ => {
-                    let ends = repeated("look an end up", || {
+                    let ends = repeated(&self.settings, "look an end up", || {
                         Ok(consumer.fetch_watermarks(element.topic(), element.partition(), REQUEST)?)
                     })?;
                     ends.1
@@ -603,7 +605,7 @@ impl Log for KafkaLog {
     fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError> {
         let (topic, partition) = self.changelog_partition(partition)?;
         let ends = self.real_ends()?;
-        repeated("look the changelog's ends up", || Ok(ends.of(&topic, partition, REQUEST)?))
+        repeated(&self.settings, "look the changelog's ends up", || Ok(ends.of(&topic, partition, REQUEST)?))
     }
 
     fn changelog(&mut self, partition: u32, from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
@@ -675,14 +677,24 @@ fn report_client_error(consumer: &BaseConsumer<GroupContext>, error: &KafkaError
 }
 
 /// Asks again while the answer is an error that passes.
-fn repeated<T>(what: &str, request: impl Fn() -> Result<T, RequestError>) -> Result<T, LogError> {
+fn repeated<T>(
+    settings: &KafkaSettings,
+    what: &str,
+    request: impl Fn() -> Result<T, RequestError>,
+) -> Result<T, LogError> {
     let deadline = Instant::now() + REQUEST_BOUND;
     loop {
         match request() {
             Ok(answer) => return Ok(answer),
             Err(RequestError::Ours(error)) => return Err(error),
-            Err(RequestError::Theirs(error)) if Instant::now() >= deadline => return Err(broken(what, &error)),
             Err(RequestError::Theirs(error)) => {
+                // Waiting gives nobody a right.
+                if let Some(refused) = error.rdkafka_error_code().and_then(|code| refusal::of_right(settings, code)) {
+                    return Err(refused);
+                }
+                if Instant::now() >= deadline {
+                    return Err(broken(what, &error));
+                }
                 tracing::warn!(target: "tailburn::kafka", %error, what, "asking again");
                 std::thread::sleep(Duration::from_millis(100));
             }
