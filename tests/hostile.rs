@@ -49,7 +49,8 @@ impl Flow {
         let slos = Arc::new(slos);
         let decoder = Decoder::new(InputSettings::default()).expect("a decoder");
         let names = vec![SourceName { topic: "outcomes".to_owned(), partition: 0 }];
-        let settings = UsersSettings { out_of_orderness_ms: 5_000, groups_max: 2, rollup_partitions: 1 };
+        let settings =
+            UsersSettings { out_of_orderness_ms: 5_000, groups_max: 2, tenants_max: 50_000, rollup_partitions: 1 };
         let rollup = RollupSettings {
             partition: 0,
             users_tasks: 1,

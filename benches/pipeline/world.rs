@@ -126,7 +126,12 @@ impl World {
             encoder: Arc::new(Encoder::new(OutputFormat::Json).expect("the schemas are well-formed")),
         };
         let names = vec![SourceName { topic: "outcomes".to_owned(), partition: 0 }];
-        let rows = UsersSettings { out_of_orderness_ms: OUT_OF_ORDERNESS_MS, groups_max: 1_000, rollup_partitions: 1 };
+        let rows = UsersSettings {
+            out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
+            groups_max: 1_000,
+            tenants_max: 50_000,
+            rollup_partitions: 1,
+        };
         World {
             traffic: Traffic::new(users),
             route: Route::new(decoder(), names, DeadLetterForm::Line),

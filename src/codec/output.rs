@@ -12,7 +12,7 @@ pub use avro::AvroError;
 pub use decode::{Attempt, DecodeError, Decoder};
 pub use schema::{OutputSchema, SchemaError};
 
-use crate::model::output::{BurnAlert, CanaryVerdict, DeadLetter, SloStatus, TailCohort, UserStatus};
+use crate::model::output::{BurnAlert, CanaryVerdict, DeadLetter, SloHistory, SloStatus, TailCohort, UserStatus};
 use schema::ParsedSchemas;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,10 @@ pub trait OutputRecord: Serialize {
 
 impl OutputRecord for SloStatus {
     const SCHEMA: OutputSchema = OutputSchema::SloStatus;
+}
+
+impl OutputRecord for SloHistory {
+    const SCHEMA: OutputSchema = OutputSchema::SloHistory;
 }
 
 impl OutputRecord for BurnAlert {

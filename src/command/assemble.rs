@@ -127,6 +127,7 @@ fn users_settings(settings: &Settings) -> UsersSettings {
     UsersSettings {
         out_of_orderness_ms: settings.input.out_of_orderness_ms,
         groups_max: settings.limits.groups as usize,
+        tenants_max: settings.limits.tenants as usize,
         rollup_partitions: settings.partitions.rollup,
     }
 }

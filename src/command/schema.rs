@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn finds_schemas_by_topic_and_by_file() {
-        assert_eq!(find("slo-history").map(|d| d.file), Some("slo-status"));
+        assert_eq!(find("slo-history").map(|d| d.file), Some("slo-history"));
         assert_eq!(find("burn-alerts.avsc").map(|d| d.file), Some("burn-alerts"));
         assert_eq!(find("request-outcome").map(|d| d.text), Some(SCHEMA_OF_RECORD));
         assert!(find("internal.partials").is_none());
@@ -100,6 +100,6 @@ mod tests {
     fn lists_the_input_and_every_topic_with_one_sentence() {
         let text = list().expect("embedded schemas are valid");
         assert_eq!(text.lines().count(), 2 * (1 + Topic::OUTPUTS.len()));
-        assert!(text.contains("slo-history      schemas/slo-status.avsc\n    What one key of an SLO looks"), "{text}");
+        assert!(text.contains("slo-history      schemas/slo-history.avsc\n    What is kept of a key"), "{text}");
     }
 }

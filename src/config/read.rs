@@ -37,7 +37,7 @@ pub fn settings(r: &mut Reader<'_>) -> Settings {
             user_ids: r.optional_choice("privacy.user_ids", &UserIds::ALL, UserIds::Hmac),
             key_file: r.path("privacy.key_file", "tailburn.key"),
         },
-        limits: Limits { groups: r.number("limits.groups", 1_000) },
+        limits: Limits { groups: r.number("limits.groups", 1_000), tenants: r.number("limits.tenants", 50_000) },
         schema_registry: SchemaRegistry { url: r.nullable_secret("schema_registry.url") },
     }
 }

@@ -134,6 +134,8 @@ pub struct Privacy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub groups: u32,
+    /// Tenants of an SLO that have keys.
+    pub tenants: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -120,6 +120,7 @@ impl Settings {
             ("partitions.rollup", self.partitions.rollup, PARTITIONS_MAX),
             ("workers", self.workers, WORKERS_MAX),
             ("limits.groups", self.limits.groups, u32::MAX),
+            ("limits.tenants", self.limits.tenants, u32::MAX),
         ];
         for (key, value, max) in within {
             if value == 0 || value > max {

@@ -822,3 +822,21 @@ fn the_examples_load() {
     assert!(definitions.notices.iter().all(|notice| notice.level == NoticeLevel::Advice), "{:#?}", definitions.notices);
     assert_eq!(definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(), [2, 4, 4, 4]);
 }
+
+#[test]
+fn groups_are_called_by_name_whatever_the_order_in_which_names_are_written() {
+    let of = |names: &str| slo(&annotated(&format!("tailburn.dev/group-by: '{names}'")));
+    let (one, other) = (of("tier, region, operation"), of("region,operation,tier"));
+    assert_eq!(one.group_by, ["operation", "region", "tier"]);
+    assert_eq!((one.filters_hash, one.group_by), (other.filters_hash, other.group_by));
+}
+
+#[test]
+fn cohorts_and_tail_alerts_can_be_switched_off() {
+    assert!(slo(&annotated("tailburn.dev/tail-alerts: page")).cohorts);
+    let definitions = parsed(&annotated("tailburn.dev/tail-alerts: page")).expect("an SLO");
+    assert!(definitions.notices.iter().any(|n| n.message.contains("are not there yet")));
+    assert!(!slo(&annotated("tailburn.dev/cohorts: off")).cohorts);
+    assert!(parsed(&annotated("tailburn.dev/tail-alerts: 'off'")).is_ok_and(|d| d.notices.is_empty()));
+    assert!(error(&annotated("tailburn.dev/tail-alerts: loud")).contains("write off, info, ticket or page"));
+}

@@ -60,23 +60,31 @@ pub fn print(duration_ms: Ms) -> String {
 
 /// A length of time for a sentence, rounded to at most two units: `39 min 10 s`, `1 h 30 min`, `3 d 2 h`.
 pub fn words(duration_ms: Ms) -> String {
-    const UNITS: [(Ms, &str); 4] = [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"), (SECOND_MS, "s")];
+    in_two_units(duration_ms, [(DAY_MS, " d"), (HOUR_MS, " h"), (MINUTE_MS, " min"), (SECOND_MS, " s")])
+}
+
+/// The same where space is short: `39m 10s`, `1h 30m`, `3d 2h`.
+pub fn short_words(duration_ms: Ms) -> String {
+    in_two_units(duration_ms, [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s")])
+}
+
+fn in_two_units(duration_ms: Ms, units: [(Ms, &str); 4]) -> String {
     let length_ms = duration_ms.saturating_abs();
     if length_ms < SECOND_MS {
         return format!("{length_ms} ms");
     }
     // Rounded to the second unit, 59 min 59.6 s is 1 h: the units are those of what is printed.
-    let rounded_ms = UNITS
+    let rounded_ms = units
         .windows(2)
         .find(|pair| length_ms >= pair[0].0)
         .map_or_else(|| round_to(length_ms, SECOND_MS), |pair| round_to(length_ms, pair[1].0));
     let mut parts = Vec::with_capacity(2);
     let mut rest_ms = rounded_ms;
-    for (unit_ms, unit) in UNITS.into_iter().skip_while(|(unit_ms, _)| rounded_ms < *unit_ms).take(2) {
+    for (unit_ms, unit) in units.into_iter().skip_while(|(unit_ms, _)| rounded_ms < *unit_ms).take(2) {
         let count = rest_ms / unit_ms;
         rest_ms %= unit_ms;
         if count > 0 {
-            parts.push(format!("{count} {unit}"));
+            parts.push(format!("{count}{unit}"));
         }
     }
     parts.join(" ")
@@ -109,6 +117,8 @@ mod tests {
         ] {
             assert_eq!(words(ms), text, "{ms}");
         }
+        let short = [2_350, 20, 86_660, 93_600, 3_600].map(|seconds| short_words(seconds * SECOND_MS));
+        assert_eq!(short, ["39m 10s", "20s", "1d", "1d 2h", "1h"]);
         assert!(words(Ms::MAX).ends_with(" h"), "no overflow: {}", words(Ms::MAX));
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 pub type Labels = BTreeMap<String, String>;
 
-/// `slo-status` and `slo-history`.
+/// `slo-status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SloStatus {
     pub slo: String,
@@ -36,6 +36,109 @@ pub struct SloStatus {
     pub alerts: Vec<RuleStatus>,
     pub forecast: Option<Forecast>,
     pub counts: Counts,
+    pub period: Option<Period>,
+    pub previous: Option<Previous>,
+    pub components: Vec<Component>,
+    pub journey: Option<Journey>,
+    pub gauge: Option<Gauge>,
+    pub failures: Vec<Failure>,
+    pub maintenance: Option<String>,
+}
+
+/// A calendar period (later).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Period {
+    pub start: Moment,
+    pub end: Moment,
+    pub elapsed: f64,
+}
+
+/// The calendar period before, of an SLO or of an agreement (later).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Previous {
+    pub start: Moment,
+    pub end: Moment,
+    pub good: Option<f64>,
+    pub bad: Option<f64>,
+    pub sli: Option<f64>,
+    pub budget_remaining: Option<f64>,
+    pub is_final: bool,
+}
+
+/// A component of a composite SLO (later).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    pub name: String,
+    pub objective: f64,
+    pub weight: f64,
+    pub sli: Option<f64>,
+    pub burn: Option<f64>,
+    pub budget_remaining: Option<f64>,
+}
+
+/// The attempts of a journey SLO (later).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Journey {
+    pub attempts: u64,
+    pub abandoned: u64,
+    pub stray: u64,
+    pub steps: Vec<JourneyStep>,
+    pub compound: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JourneyStep {
+    pub name: String,
+    pub entered: u64,
+    pub failed: u64,
+    pub abandoned: u64,
+}
+
+/// The value of a gauge SLO (later).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gauge {
+    pub value: Option<f64>,
+    pub op: String,
+    pub target: f64,
+    pub is_met: Option<bool>,
+    pub baseline: Option<f64>,
+    pub progress: Option<f64>,
+    pub trend_per_day: Option<f64>,
+    pub expected_at: Option<Moment>,
+}
+
+/// Bad events by dependency and type of error (later).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub dependency: String,
+    pub error_type: String,
+    pub bad_1h: f64,
+    pub bad_period: f64,
+    pub share_1h: Option<f64>,
+    pub share_period: Option<f64>,
+}
+
+/// `slo-history`: what of a status is worth keeping, one record a key at every full hour.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SloHistory {
+    pub slo: String,
+    pub definition_hash: String,
+    pub scope: String,
+    pub tenant: Option<String>,
+    pub group: Labels,
+    pub at: Moment,
+    pub state: String,
+    /// Of the 1h window, weighted.
+    pub good: f64,
+    pub bad: f64,
+    /// Of the compliance window.
+    pub sli: Option<f64>,
+    pub budget_remaining: Option<f64>,
+    pub budget_spent_of_period: Option<f64>,
+    /// Of the 1d user window.
+    pub users: Option<u64>,
+    pub users_below: Option<u64>,
+    pub worst_1pct_error_mean_estimate: Option<f64>,
 }
 
 /// The error budget of the compliance window, in weighted events.
@@ -60,9 +163,16 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sla {
     pub objective: f64,
+    pub period: String,
+    pub start: Moment,
+    pub end: Moment,
+    pub good: f64,
+    pub bad: f64,
     pub sli: Option<f64>,
     pub budget_remaining: Option<f64>,
     pub at_risk: bool,
+    pub is_missed: bool,
+    pub previous: Option<Previous>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +211,7 @@ pub struct UserWindow {
     pub sli_worst_0_1pct: Option<f64>,
     pub sli_worst_1pct_estimate: Option<f64>,
     pub worst_1pct_error_mean: Option<f64>,
+    pub worst_1pct_error_mean_estimate: Option<f64>,
     pub dispersion: Option<Dispersion>,
 }
 
@@ -135,6 +246,7 @@ pub struct Counts {
     pub accepted: u64,
     pub unclassified: u64,
     pub late: u64,
+    pub maintenance: u64,
     pub counts_since: Moment,
 }
 
@@ -184,6 +296,7 @@ pub struct AlertRule {
     pub burn_long: Option<f64>,
     pub burn_short: Option<f64>,
     pub since: Moment,
+    pub onset: Option<Moment>,
     pub lowered_by: Vec<String>,
 }
 
@@ -241,6 +354,7 @@ pub struct TailCohort {
     pub bad_share: Option<f64>,
     pub budget_burnt: Option<f64>,
     pub p_adjusted: Option<f64>,
+    pub same_as: Option<String>,
     pub sample_users: Vec<String>,
     pub alert_id: Option<String>,
     pub summary: String,

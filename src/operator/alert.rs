@@ -292,8 +292,8 @@ fn write(
         dashboard_url: slo.documentation.dashboard.clone(),
         exemplars: key.windows.exemplars(facts.layout, smallest_long(facts, episode)),
     };
-    record.title = title(facts, &record);
-    record.summary = summary(facts, &record);
+    record.title = title(facts, &record, resolved);
+    record.summary = summary(key, facts, now, episode, &record, resolved);
     record
 }
 
@@ -318,6 +318,7 @@ fn rule_fields(key: &KeyState, facts: &KeyFacts<'_>, firing: &FiringRule) -> Ale
         // A rule with a single window has no short one, and no figure of it.
         burn_short: rule.short_ms.and_then(|_| burn(spec.short)),
         since: Moment(firing.since_ms),
+        onset: None,
         lowered_by: if firing.lowered { vec!["single_user".to_owned()] } else { Vec::new() },
     }
 }
@@ -329,38 +330,92 @@ fn spent_since_start(key: &KeyState, facts: &KeyFacts<'_>, episode: &Episode) ->
     (allowed > 0.0).then(|| key.all_bad.saturating_sub(episode.bad_at_start) as f64 / allowed)
 }
 
-fn title(facts: &KeyFacts<'_>, alert: &BurnAlert) -> String {
+fn title(facts: &KeyFacts<'_>, alert: &BurnAlert, resolved: Option<Resolved>) -> String {
     let burn = alert.rules.iter().filter_map(|r| r.burn_long).fold(0.0, f64::max);
-    match alert.state.as_str() {
-        "resolved" => format!("{}: {} resolved ({})", name_of(facts), alert.severity, reason_words(alert)),
-        _ => format!("{}: error budget burns at {burn:.1}x ({})", name_of(facts), alert.severity),
+    match resolved {
+        Some(why) => format!("{}: {} resolved ({})", name_of(facts), alert.severity, why.in_short()),
+        None => format!("{}: error budget burns at {burn:.1}x ({})", name_of(facts), alert.severity),
     }
 }
 
-fn reason_words(alert: &BurnAlert) -> String {
-    alert.resolved_reason.as_deref().unwrap_or_default().replace('_', " ")
+impl Resolved {
+    /// Why an alert ended, in words.
+    const fn in_short(self) -> &'static str {
+        match self {
+            Resolved::Recovered => "recovered",
+            Resolved::Raised => "it is a page now",
+            Resolved::NoData => "no data",
+            Resolved::DefinitionChanged => "its SLO was changed",
+            Resolved::Removed => "its SLO was removed",
+        }
+    }
+
+    fn after(self, duration_ms: Ms) -> String {
+        let after = duration::short_words(duration_ms);
+        match self {
+            Resolved::Recovered => format!("recovered after {after}"),
+            Resolved::Raised => format!("became a page after {after}"),
+            Resolved::NoData => format!("ended after {after} because no data came any more"),
+            Resolved::DefinitionChanged => format!("ended after {after} because its SLO was changed"),
+            Resolved::Removed => format!("ended after {after} because its SLO was removed"),
+        }
+    }
 }
 
+const SUMMARY_CHARS: usize = 200;
+
 /// At most 200 characters: what, who, how fast, since when.
-fn summary(facts: &KeyFacts<'_>, alert: &BurnAlert) -> String {
-    let rules: Vec<&str> = alert.rules.iter().map(|r| r.rule.as_str()).collect();
-    let who = match (alert.affected_users, alert.users_active) {
-        (Some(affected), Some(active)) => format!("{affected} of {active} users affected"),
-        _ => "no user ids".to_owned(),
+fn summary(
+    key: &KeyState,
+    facts: &KeyFacts<'_>,
+    now: &Moments<'_>,
+    episode: &Episode,
+    alert: &BurnAlert,
+    resolved: Option<Resolved>,
+) -> String {
+    let how = match resolved {
+        Some(why) => why.after(now.at_ms - episode.started_ms),
+        None => how_fast(now, facts, episode, alert),
     };
     let cohort = alert.cohort.as_ref().map_or_else(String::new, |c| {
         let pairs: Vec<String> = c.cohort.iter().map(|p| format!("{}={}", p.attribute, p.value)).collect();
         format!(", mostly {}", pairs.join(","))
     });
-    let burn = alert.rules.iter().filter_map(|r| r.burn_long).fold(0.0, f64::max);
-    let how = match alert.state.as_str() {
-        "resolved" => format!("{} after {}", reason_words(alert), duration::print(alert.at.0 - alert.started_at.0)),
-        _ => format!("burns {burn:.1}x its budget ({})", rules.join(", ")),
-    };
-    let since = alert.started_at.to_string();
-    let mut text = format!("{} {how}, {who}{cohort}, since {}Z", name_of(facts), &since[..since.len().min(16)]);
-    if text.chars().count() > 200 {
-        text = text.chars().take(199).chain(std::iter::once('…')).collect();
+    let (name, who) = (name_of(facts), who(key, facts, episode, alert));
+    let text = format!("{name} {how}, {who}{cohort}, since {}Z", minute_of(episode.started_ms));
+    if text.chars().count() <= SUMMARY_CHARS {
+        return text;
     }
-    text
+    text.chars().take(SUMMARY_CHARS - 1).chain(std::iter::once('…')).collect()
+}
+
+/// The fastest burn, and what of its window was counted: that begins with a whole slice, so it is up to a
+/// slice shorter than its name.
+fn how_fast(now: &Moments<'_>, facts: &KeyFacts<'_>, episode: &Episode, alert: &BurnAlert) -> String {
+    let burns = alert.rules.iter().zip(&episode.rules).filter_map(|(told, rule)| Some((told.burn_long?, rule)));
+    let Some((burn, rule)) = burns.max_by(|a, b| a.0.total_cmp(&b.0)) else {
+        return "has no events in its windows".to_owned();
+    };
+    let start_ms = now.starts.windows_ms[facts.specs[rule.rule].long];
+    let rules: Vec<&str> = alert.rules.iter().map(|r| r.rule.as_str()).collect();
+    let (from, to) = (minute_of(start_ms), Moment(now.at_ms).to_string());
+    let to = to.get(11..19).unwrap_or_default();
+    format!("burns {burn:.1}x its budget ({}; counted from {from} to {to}Z)", rules.join(", "))
+}
+
+fn who(key: &KeyState, facts: &KeyFacts<'_>, episode: &Episode, alert: &BurnAlert) -> String {
+    let window = smallest_long(facts, episode);
+    match (alert.affected_users, alert.users_active) {
+        (Some(affected), Some(active)) => format!("{affected} of {active} users affected"),
+        _ if key.windows.sum(window).counts.events == 0 => {
+            format!("no events in the last {}", duration::print(facts.layout.windows_ms[window]))
+        }
+        _ => "no user ids".to_owned(),
+    }
+}
+
+/// Day and minute, as in `2026-05-29T17:01`.
+fn minute_of(ms: Ms) -> String {
+    let text = Moment(ms).to_string();
+    text.get(..16).unwrap_or(&text).to_owned()
 }

@@ -226,6 +226,7 @@ impl Tracked {
             bad_share: bad_share(found),
             budget_burnt: (allowed > 0.0).then(|| weight_of(found.bad) / allowed),
             p_adjusted: Some(found.p_adjusted),
+            same_as: None,
             sample_users: Vec::new(),
             alert_id,
             summary,

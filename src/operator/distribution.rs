@@ -164,6 +164,7 @@ impl Distribution {
             sli_worst_0_1pct: at_rank(n / 1_000),
             sli_worst_1pct_estimate: None,
             worst_1pct_error_mean: (n > 0).then(|| self.slis.worst_error_mean((n as f64 / 100.0).max(1.0))),
+            worst_1pct_error_mean_estimate: None,
             dispersion: None,
         }
     }

@@ -72,6 +72,8 @@ pub struct Moments<'a> {
     pub is_incomplete: bool,
     /// The last T of a bounded input.
     pub is_last: bool,
+    /// The SLO has more groups than are remembered.
+    pub groups_overflow: bool,
 }
 
 /// As long as the history topic is kept.
@@ -113,6 +115,8 @@ pub struct KeyState {
     pub leading_cohort: Option<AlertCohort>,
     /// An event became visible since the last status.
     has_news: bool,
+    /// Of an aggregate: more tenants were seen than may have keys.
+    pub tenants_overflow: bool,
     state_before: Option<State>,
     was_redefined: bool,
 }
@@ -239,6 +243,7 @@ impl KeyState {
         }
         delta.seen.iter().for_each(|(slice, change)| self.seen.add(*slice, *change));
         delta.bad_seen.iter().for_each(|(slice, change)| self.bad_seen.add(*slice, *change));
+        self.tenants_overflow |= delta.tenants_overflow;
         delta.bad_users.iter().for_each(|(pane, users)| self.bad_users.add(*pane, users));
     }
 

@@ -33,6 +33,14 @@ pub struct BoundaryPartial {
     pub steps: Vec<KeyStep>,
     /// A source was passed over although it has more: what it has is missing here.
     pub is_incomplete: bool,
+    /// SLOs that have more groups than are remembered, said once.
+    pub groups_overflow: Vec<u32>,
+}
+
+impl BoundaryPartial {
+    pub fn says_something(&self) -> bool {
+        !self.deltas.is_empty() || !self.steps.is_empty() || self.is_incomplete || !self.groups_overflow.is_empty()
+    }
 }
 
 impl BoundaryPartial {
@@ -59,6 +67,8 @@ pub struct KeyDelta {
     /// Per pane that got bad events: the sender's users with the most of them in it, all of them that
     /// were ever visible.
     pub bad_users: Vec<(Ms, Vec<BadUser>)>,
+    /// Of an aggregate: more tenants were seen than may have keys.
+    pub tenants_overflow: bool,
 }
 
 /// A user with bad events in a pane. The names decide which of several with as many are kept.

@@ -6,7 +6,7 @@ use super::key_state::{KeyFacts, KeyState, Moments};
 use super::partial::Counts;
 use crate::model::duration;
 use crate::model::key::{OTHER, Scope};
-use crate::model::output::{Budget, Counts as CountFields, Labels, RuleStatus, SloStatus, WindowStatus};
+use crate::model::output::{Budget, Counts as CountFields, Labels, RuleStatus, SloHistory, SloStatus, WindowStatus};
 use crate::model::ratio::{Ratio, Threshold};
 use crate::model::time::{MINUTE_MS, Moment, Ms, window_start};
 use std::cmp::Ordering;
@@ -175,8 +175,40 @@ pub fn status_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, state:
             accepted: key.accepted,
             unclassified: key.unclassified,
             late: key.late,
+            maintenance: 0,
             counts_since: Moment(key.since_ms()),
         },
+        period: None,
+        previous: None,
+        components: Vec::new(),
+        journey: None,
+        gauge: None,
+        failures: Vec::new(),
+        maintenance: None,
+    }
+}
+
+/// What is kept of a status at a full hour.
+pub fn history_of(status: &SloStatus) -> SloHistory {
+    let window = |name: &str| status.windows.iter().find(|w| w.window == name);
+    let (hour, compliance) = (window("1h"), window(&status.compliance_window));
+    let day = status.users.iter().find(|users| users.window == "1d");
+    SloHistory {
+        slo: status.slo.clone(),
+        definition_hash: status.definition_hash.clone(),
+        scope: status.scope.clone(),
+        tenant: status.tenant.clone(),
+        group: status.group.clone(),
+        at: status.at,
+        state: status.state.clone(),
+        good: hour.map_or(0.0, |w| w.good),
+        bad: hour.map_or(0.0, |w| w.bad),
+        sli: compliance.and_then(|w| w.sli),
+        budget_remaining: status.budget_remaining,
+        budget_spent_of_period: status.budget_spent_of_period,
+        users: day.map(|users| users.users),
+        users_below: day.map(|users| users.below_objective),
+        worst_1pct_error_mean_estimate: day.and_then(|users| users.worst_1pct_error_mean_estimate),
     }
 }
 
@@ -187,6 +219,8 @@ fn flags(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Vec<String>
         (compliance_coverage(key, facts, now.at_ms) < 1.0, "warming_up"),
         (unclassified * 100 > events + unclassified, "degraded_data"),
         (now.is_incomplete, "incomplete"),
+        (key.tenants_overflow, "tenants_overflow"),
+        (now.groups_overflow, "groups_overflow"),
     ];
     all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
 }

@@ -52,6 +52,14 @@ pub struct UsersMark {
     incomplete: Vec<Vec<(Ms, Ms)>>,
     /// By SLO: groups that have a key of their own.
     admitted: BTreeMap<String, Vec<Vec<u8>>>,
+    /// By SLO: groups that are remembered without a key of their own.
+    kept: BTreeMap<String, Vec<Vec<u8>>>,
+    /// By SLO: tenants that have keys. Where they are far fewer than may have, their users' rows say it.
+    tenants: BTreeMap<String, Vec<String>>,
+    /// SLOs that have more groups than are remembered, and those that have more tenants than may have keys.
+    overflowing: (Vec<String>, Vec<String>),
+    /// An event was visible: the aggregate keys were told of.
+    has_begun: bool,
 }
 
 /// What a checkpoint says of a key group: groups are written in turn, so each has its own boundary.
@@ -184,6 +192,53 @@ impl UsersTask {
             heard: self.sources.iter().map(|s| s.next_offset).collect(),
             incomplete: self.sources.iter().map(|s| s.incomplete.iter().copied().collect()).collect(),
             admitted: admitted.collect(),
+            kept: self.kept_groups(),
+            tenants: self.tenants_to_note(),
+            overflowing: (self.names_of(|rows| rows.groups_overflow), self.names_of(|rows| rows.tenants_overflow)),
+            has_begun: self.has_begun,
+        }
+    }
+
+    fn kept_groups(&self) -> BTreeMap<String, Vec<Vec<u8>>> {
+        let has_some = self.slos.iter().filter(|rows| rows.groups.len() > rows.admitted.len());
+        let of = has_some.map(|rows| {
+            let kept = (0..rows.groups.len() as u32).filter(|group| !rows.admitted.contains(group));
+            (rows.slo.name.clone(), kept.map(|group| rows.groups.get(group).to_vec()).collect())
+        });
+        of.collect()
+    }
+
+    fn tenants_to_note(&self) -> BTreeMap<String, Vec<String>> {
+        if self.tenants.len() <= self.settings.tenants_max / 2 {
+            return BTreeMap::new();
+        }
+        let text = |tenant: u32| self.tenants.text(tenant).to_owned();
+        let of = self.slos.iter().map(|s| (s.slo.name.clone(), s.tenants_with_keys.all().map(text).collect()));
+        of.collect()
+    }
+
+    fn names_of(&self, is_one: impl Fn(&super::users::SloRows) -> bool) -> Vec<String> {
+        self.slos.iter().filter(|rows| is_one(rows)).map(|rows| rows.slo.name.clone()).collect()
+    }
+
+    /// Brings back which groups and tenants have keys.
+    fn load_admitted(&mut self, mark: &UsersMark) {
+        for rows in &mut self.slos {
+            let name = &rows.slo.name;
+            for text in mark.admitted.get(name).into_iter().flatten() {
+                let group = rows.groups.intern(text);
+                rows.admitted.insert(group);
+            }
+            for text in mark.kept.get(name).into_iter().flatten() {
+                rows.groups.intern(text);
+            }
+            for tenant in mark.tenants.get(name).into_iter().flatten() {
+                let tenant = self.tenants.intern(tenant.as_bytes());
+                rows.tenants_with_keys.add(tenant);
+            }
+            rows.groups_overflow = mark.overflowing.0.contains(name);
+            rows.has_told_overflow = rows.groups_overflow;
+            rows.tenants_overflow = mark.overflowing.1.contains(name);
         }
     }
 
@@ -236,12 +291,8 @@ impl UsersTask {
         self.loaded_ms = self.closed_ms;
         self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
         self.has_heard_all = false;
-        for rows in &mut self.slos {
-            for text in mark.admitted.get(&rows.slo.name).into_iter().flatten() {
-                let group = rows.groups.intern(text);
-                rows.admitted.insert(group);
-            }
-        }
+        self.has_begun = mark.has_begun;
+        self.load_admitted(mark);
         let by_filters: BTreeMap<FiltersId, usize> =
             self.slos.iter().enumerate().map(|(i, rows)| (rows.filters, i)).collect();
         let (mut seen, mut is_full) = (0u32, false);
@@ -255,6 +306,8 @@ impl UsersTask {
             is_full |= seen.is_multiple_of(10_000) && self.memory_bytes() > limit_bytes;
             if is_full {
                 let last_ms = read_stored(key, value)?.iter().map(|(_, row, _)| row.last_ms).max();
+                let tenant = self.tenants.intern(tenant.as_bytes());
+                self.note_tenant(slo, tenant);
                 self.slos[slo].cold.add(last_ms.unwrap_or(0));
                 return Ok(());
             }
@@ -300,12 +353,20 @@ impl UsersTask {
     ) -> Result<(), CheckpointError> {
         let stored = read_stored(key, value)?;
         let tenant = self.tenants.intern(tenant.as_bytes());
+        self.note_tenant(slo, tenant);
         let user = self.user(tenant, user);
         for (text, row, tuple) in stored {
             let group = self.group_code(slo, text.as_deref());
             self.load_row(slo, user, group, row, &tuple);
         }
         Ok(())
+    }
+
+    /// A tenant with rows has a key, unless there are too many.
+    fn note_tenant(&mut self, slo: usize, tenant: u32) {
+        if !self.slos[slo].tenants_overflow {
+            self.slos[slo].tenants_with_keys.add(tenant);
+        }
     }
 
     /// The code of a stored group: `None` is the row of all events, an empty text all other groups.

@@ -84,11 +84,12 @@ impl UsersTask {
         let is_incomplete = self.is_incomplete(at_ms);
         let nothing = |_: &Partial| BoundaryPartial { at_ms, is_incomplete, ..BoundaryPartial::default() };
         let mut boundary: Vec<BoundaryPartial> = partials.iter().map(nothing).collect();
-        if let Some(pane) = self.pending.remove(&at_ms) {
+        if let Some(mut pane) = self.pending.remove(&at_ms) {
             if !std::mem::replace(&mut self.has_begun, true) {
                 self.emit_beginnings(&mut boundary);
             }
-            self.admit_groups(&pane);
+            self.admit_groups(&mut pane);
+            self.admit_tenants(&pane);
             for batch in pane.verdicts.chunks(BATCH) {
                 self.touch(batch);
                 for waiting in batch {
@@ -104,13 +105,14 @@ impl UsersTask {
             for slo in 0..self.slos.len() {
                 self.emit_deltas(slo, &pane, &mut boundary);
             }
+            self.emit_overflows(&mut boundary);
             self.spare = pane.verdicts;
             self.spare.clear();
         }
         self.step(at_ms, &mut boundary, store)?;
         let said = boundary.iter().map(BoundaryPartial::size).sum();
         for (partial, news) in partials.iter_mut().zip(boundary) {
-            if !news.deltas.is_empty() || !news.steps.is_empty() || news.is_incomplete {
+            if news.says_something() {
                 partial.boundaries.push(news);
             }
         }
@@ -141,27 +143,11 @@ impl UsersTask {
         groups_at.get(usize::from(group)).copied().flatten().is_some_and(|closed_ms| at_ms <= closed_ms)
     }
 
-    /// Groups get a key in the order of boundaries, then of their bytes, until the limit.
-    fn admit_groups(&mut self, pane: &Pane) {
-        for (index, rows) in self.slos.iter_mut().enumerate() {
-            if rows.slo.group_by.is_empty() || rows.admitted.len() >= self.settings.groups_max {
-                continue;
-            }
-            let of_slo = pane.verdicts.iter().filter(|w| w.slo as usize == index && w.group != NONE);
-            let mut new: Vec<u32> = of_slo.map(|w| w.group).filter(|g| !rows.admitted.contains(g)).collect();
-            new.sort_unstable_by(|a, b| rows.groups.get(*a).cmp(rows.groups.get(*b)));
-            new.dedup();
-            new.truncate(self.settings.groups_max - rows.admitted.len());
-            rows.admitted.extend(new);
-        }
-    }
-
     fn add(&mut self, waiting: &Waiting, at_ms: Ms) {
         let rows = &mut self.slos[waiting.slo as usize];
         let group = match waiting.group {
             NONE => NONE,
-            group if rows.admitted.contains(&group) => group,
-            _ => OTHER_GROUPS,
+            _ => rows.group_to_count(waiting, self.settings.groups_max),
         };
         rows.tenant(waiting.tenant).add(waiting);
         if group != NONE {
@@ -192,6 +178,7 @@ impl UsersTask {
         let mut aggregate: Option<KeyDelta> = None;
         for (tenant, gathered) in touched {
             self.slos[slo].gathered_of[tenant as usize] = NONE;
+            let is_told = self.tells_of(slo, tenant, !gathered.panes.is_empty());
             let mut delta = self.delta(slo, KeyRef::Tenant(tenant), gathered);
             for p in &mut delta.panes {
                 for (_, more) in pane
@@ -206,11 +193,14 @@ impl UsersTask {
                 None => aggregate = Some(delta.clone()),
                 Some(all) => merge(all, &delta),
             }
-            self.push(slo, KeyRef::Tenant(tenant), delta, boundary);
+            if is_told {
+                self.push(slo, KeyRef::Tenant(tenant), delta, boundary);
+            }
         }
         if let Some(mut all) = aggregate {
             all.scope = crate::model::key::Scope::Aggregate;
             all.bad_users = self.bad_users(slo, KeyRef::Aggregate);
+            all.tenants_overflow = self.slos[slo].tenants_overflow;
             self.push(slo, KeyRef::Aggregate, all, boundary);
         }
         self.emit_groups(slo, pane, boundary);
@@ -233,6 +223,16 @@ impl UsersTask {
                 }
             }
             self.push(slo, KeyRef::Group(group), delta, boundary);
+        }
+    }
+
+    /// All statuses of an SLO say that it has too many groups, from the boundary on at which it got them.
+    fn emit_overflows(&mut self, boundary: &mut [BoundaryPartial]) {
+        for slo in 0..self.slos.len() {
+            let rows = &mut self.slos[slo];
+            if rows.groups_overflow && !std::mem::replace(&mut rows.has_told_overflow, true) {
+                boundary.iter_mut().for_each(|partial| partial.groups_overflow.push(slo as u32));
+            }
         }
     }
 
@@ -270,6 +270,7 @@ impl UsersTask {
             seen: summed(gathered.seen),
             bad_seen: summed(gathered.bad_seen),
             bad_users: self.bad_users(slo, key),
+            tenants_overflow: false,
         }
     }
 

@@ -254,7 +254,8 @@ spec:
     impl Told {
         fn new(limit_bytes: u64) -> Told {
             let slos = crate::definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]).expect("a definition").slos;
-            let settings = UsersSettings { out_of_orderness_ms: 0, groups_max: 1, rollup_partitions: 1 };
+            let settings =
+                UsersSettings { out_of_orderness_ms: 0, groups_max: 1, tenants_max: 50_000, rollup_partitions: 1 };
             let task = UsersTask::new(Arc::new(slos), 1, settings);
             Told { task, store: MemoryStore::default(), said: Vec::new(), limit_bytes }
         }

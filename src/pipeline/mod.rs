@@ -4,6 +4,7 @@
 //! `apply` takes records, `close`/`tick` takes time; both only return effects. Nothing here knows
 //! which log it runs on.
 
+mod admit;
 pub mod block;
 pub mod checkpoint;
 pub mod clients;

@@ -16,7 +16,7 @@ use crate::operator::cohort_episode::CohortRecord;
 use crate::operator::key_state::{KeyIdentity, KeyOutput, KeyState, Moments};
 use crate::operator::partial::{BoundaryPartial, KeyDelta, KeyStep, Partial, SampleUser, WorstUser, worst_of};
 use crate::operator::significance::wilson_low;
-use crate::operator::status::weight_of;
+use crate::operator::status::{history_of, weight_of};
 use crate::operator::window::{Layout, Starts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub(super) struct Definition {
     id: u64,
     pub layout: Layout,
     starts: Starts,
+    /// It has more groups than are remembered.
+    pub groups_overflow: bool,
 }
 
 /// A key with everything that is known of it.
@@ -123,6 +125,7 @@ impl RollupTask {
             id,
             layout: Layout::of(slo),
             starts: Starts::default(),
+            groups_overflow: false,
         };
         let groups = usize::from(KEY_GROUPS);
         RollupTask {
@@ -200,6 +203,7 @@ impl RollupTask {
             let renamed = |slo: &mut u32| own.get(*slo as usize).copied().flatten().map(|of| *slo = of).is_some();
             boundary.deltas.retain_mut(|delta| renamed(&mut delta.slo));
             boundary.steps.retain_mut(|step| renamed(&mut step.slo));
+            boundary.groups_overflow.retain_mut(renamed);
             let new = || Waiting { offset, said: Vec::new() };
             self.waiting.entry(boundary.at_ms).or_insert_with(new).said.push(boundary);
         }
@@ -266,6 +270,9 @@ impl RollupTask {
         }
         let said = self.waiting.remove(&at_ms).unwrap_or_default().said;
         let is_incomplete = said.iter().any(|boundary| boundary.is_incomplete);
+        for slo in said.iter().flat_map(|boundary| &boundary.groups_overflow) {
+            self.definitions[*slo as usize].groups_overflow = true;
+        }
         let by_key = self.sort_by_key(at_ms, &said);
         let is_last = self.ends_ms == Some(at_ms);
         let nothing = Said::default();
@@ -392,6 +399,7 @@ impl Key {
             },
             is_incomplete,
             is_last,
+            groups_overflow: definition.groups_overflow,
         };
         let (undertow, left) = (self.state.undertow(), out.len());
         if self.at_ms < at_ms - PANE_MS {
@@ -469,10 +477,11 @@ impl Writer<'_> {
     }
 
     fn write_status(&self, status: &SloStatus, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
-        let value = self.settings.encoder.encode(status)?;
         if self.at_ms % HOUR_MS == 0 {
-            out.push(self.record(Topic::SloHistory, self.key, Some(value.clone())));
+            let kept = self.settings.encoder.encode(&history_of(status))?;
+            out.push(self.record(Topic::SloHistory, self.key, Some(kept)));
         }
+        let value = self.settings.encoder.encode(status)?;
         out.push(self.record(Topic::SloStatus, self.key, Some(value)));
         Ok(())
     }

@@ -24,6 +24,8 @@ pub struct RollupMark {
     pub at_ms: Option<Ms>,
     /// By users task, the last boundary it said to be closed.
     pub up_to_ms: Vec<Option<Ms>>,
+    /// SLOs that have more groups than are remembered.
+    groups_overflow: Vec<String>,
 }
 
 /// A key of a rollup task.
@@ -38,7 +40,9 @@ struct StoredKey {
 
 impl RollupTask {
     pub fn mark(&self) -> RollupMark {
-        RollupMark { at_ms: self.at_ms, up_to_ms: self.up_to_ms.clone() }
+        let overflowing = self.definitions.iter().filter(|definition| definition.groups_overflow);
+        let groups_overflow = overflowing.map(|definition| definition.slo.name.clone()).collect();
+        RollupMark { at_ms: self.at_ms, up_to_ms: self.up_to_ms.clone(), groups_overflow }
     }
 
     /// Writes the keys of a group that changed since it was last saved, as they are at [`Self::at_ms`].
@@ -144,6 +148,9 @@ impl RollupTask {
     pub fn end_replay(&mut self, mark: &RollupMark) {
         for (users_task, up_to_ms) in (0..).zip(&mark.up_to_ms) {
             self.hear(users_task, *up_to_ms);
+        }
+        for definition in &mut self.definitions {
+            definition.groups_overflow |= mark.groups_overflow.contains(&definition.slo.name);
         }
         self.has_heard_all = true;
     }

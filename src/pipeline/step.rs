@@ -147,7 +147,9 @@ impl UsersTask {
         let mut cubes = self.cubes(slo, members);
         let mut worst =
             if window_ms == WORST_USERS_WINDOW_MS { self.worst(slo, members, at_ms) } else { BTreeMap::new() };
-        for (key, distribution) in distributions {
+        let told = |key: &KeyRef| self.slos[slo].has_key(*key);
+        let told: Vec<(KeyRef, Distribution)> = distributions.into_iter().filter(|(key, _)| told(key)).collect();
+        for (key, distribution) in told {
             let step = KeyStep {
                 slo: slo as u32,
                 scope: self.scope_of(slo, key),

@@ -4,7 +4,7 @@ use super::block::{self, BlockError, Event, Head};
 use super::grouping;
 use super::intern::{NONE, tuple};
 use super::turn::{self, OutOfTurn};
-use super::users::{UsersTask, Waiting, keep_example};
+use super::users::{UsersTask, Waiting, is_local, keep_example};
 use crate::model::time::Ms;
 use crate::operator::classify::Verdict;
 
@@ -14,7 +14,7 @@ struct Numbers {
     slos: Vec<Option<usize>>,
     tenants: Vec<u32>,
     tuples: Vec<u32>,
-    /// By tuple and then SLO: the group, worked out when it is asked for.
+    /// By tuple and then SLO: a group that is known, worked out when it is asked for.
     groups: Vec<Option<u32>>,
 }
 
@@ -76,7 +76,7 @@ impl UsersTask {
         for (number, verdict) in event.verdicts() {
             let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
             self.counts.note(verdict);
-            let group = self.group_in(slo, event.tuple as usize, head, numbers);
+            let group = self.group_in(slo, event, head, numbers);
             let waiting = Waiting {
                 time_ms: event.time_ms,
                 weight_micros: event.weight_micros,
@@ -97,20 +97,24 @@ impl UsersTask {
         }
     }
 
-    fn group_in(&mut self, slo: usize, tuple: usize, head: &Head<'_>, numbers: &mut Numbers) -> u32 {
+    fn group_in(&mut self, slo: usize, event: &Event<'_>, head: &Head<'_>, numbers: &mut Numbers) -> u32 {
         if self.slos[slo].slo.group_by.is_empty() {
             return NONE;
         }
-        let Some(known) = numbers.groups.get_mut(tuple * self.slos.len() + slo) else { return NONE };
-        if let Some(group) = *known {
-            return group;
+        let tuple = event.tuple as usize;
+        let known = numbers.groups.get_mut(tuple * self.slos.len() + slo);
+        if let Some(Some(group)) = known {
+            return *group;
         }
         let (fields, attributes) = grouping::taken_apart(head.tuples.get(tuple).copied().unwrap_or_default());
         let pairs = tuple::decode(attributes);
         let attribute = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let value = |name: &str| grouping::field(&fields, name).unwrap_or_else(|| attribute(name));
-        let group = self.slos[slo].intern_group(&mut self.scratch, value);
-        *known = Some(group);
+        self.slos[slo].group_text(&mut self.scratch, value);
+        let group = self.code_of_text(slo, event.boundary_ms);
+        if let Some(slot) = known.filter(|_| !is_local(group)) {
+            *slot = Some(group);
+        }
         group
     }
 

@@ -4,6 +4,7 @@
 //! Waiting makes every figure a function of the visible events alone, whatever the order in which
 //! partitions were read, and lets the rows be updated in one tight loop per pane.
 
+use super::admit::TenantKeys;
 use super::block::Example;
 use super::checkpoint::filters_of;
 use super::cold::ColdRows;
@@ -39,6 +40,7 @@ pub(super) const NO_LATENCY: i16 = i16::MAX;
 pub struct UsersSettings {
     pub out_of_orderness_ms: Ms,
     pub groups_max: usize,
+    pub tenants_max: usize,
     pub rollup_partitions: u32,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Pane {
     pub verdicts: Vec<Waiting>,
     /// The bad events with the smallest hash.
     pub exemplars: BTreeMap<ExemplarKey, Vec<(u64, Exemplar)>>,
+    /// By SLO, groups that were not known when their events came; their codes have the bit [`LOCAL`].
+    pub groups: BTreeMap<u32, Dictionary>,
 }
 
 /// What a key gathers while a boundary closes.
@@ -107,6 +111,14 @@ pub(super) enum KeyRef {
 /// The code of the group that takes what is over the limit.
 pub(super) const OTHER_GROUPS: u32 = u32::MAX - 1;
 
+/// Set in the code of a group that only the pane of its event knows.
+pub(super) const LOCAL: u32 = 1 << 31;
+
+/// Whether a code is one of the pane's own.
+pub(super) const fn is_local(group: u32) -> bool {
+    group & LOCAL != 0 && group < OTHER_GROUPS
+}
+
 /// The rows of one SLO.
 #[derive(Debug)]
 pub(super) struct SloRows {
@@ -124,10 +136,16 @@ pub(super) struct SloRows {
     pub free: Vec<u32>,
     /// Per user window: the rows that may have events in it.
     pub listed: Vec<Vec<u32>>,
-    /// Values of the `group-by` attributes, each length-prefixed.
+    /// Groups that are remembered: the values of what `group-by` names, each length-prefixed.
     pub groups: Dictionary,
     /// Groups that have a key of their own.
     pub admitted: BTreeSet<u32>,
+    /// More groups were seen than are remembered, and the rollup tasks were told.
+    pub groups_overflow: bool,
+    pub has_told_overflow: bool,
+    pub tenants_with_keys: TenantKeys,
+    /// More tenants were seen than may have keys.
+    pub tenants_overflow: bool,
     /// By tenant: where in `gathered` it is, while the boundary that closes has news of it.
     pub gathered_of: Vec<u32>,
     pub gathered: Vec<(u32, Gathered)>,
@@ -164,6 +182,10 @@ impl SloRows {
             listed: vec![Vec::new(); slo.user_windows_ms.len()],
             groups: Dictionary::default(),
             admitted: BTreeSet::new(),
+            groups_overflow: false,
+            has_told_overflow: false,
+            tenants_with_keys: TenantKeys::default(),
+            tenants_overflow: false,
             gathered_of: Vec::new(),
             gathered: Vec::new(),
             group_sums: BTreeMap::new(),
@@ -181,15 +203,14 @@ impl SloRows {
 }
 
 impl SloRows {
-    /// The code of the group with these values of the `group-by` attributes.
-    pub(super) fn intern_group<'a>(&mut self, scratch: &mut Vec<u8>, value: impl Fn(&str) -> Option<&'a str>) -> u32 {
+    /// The text of the group with these values of what `group-by` names.
+    pub(super) fn group_text<'a>(&self, scratch: &mut Vec<u8>, value: impl Fn(&str) -> Option<&'a str>) {
         scratch.clear();
         for name in &self.slo.group_by {
             let value = value(name).unwrap_or(ABSENT);
             scratch.extend_from_slice(&(value.len() as u16).to_be_bytes());
             scratch.extend_from_slice(value.as_bytes());
         }
-        self.groups.intern(scratch)
     }
 }
 
@@ -503,7 +524,7 @@ impl UsersTask {
 
     fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, at_ms: Ms, ids: Ids, verdict: Verdict, is_late: bool) {
         self.note(slo, verdict);
-        let group = self.group_of(slo, outcome);
+        let group = self.group_of(slo, outcome, at_ms);
         let waiting = Waiting {
             time_ms: outcome.timestamp_ms,
             weight_micros: outcome.weight_micros,
@@ -542,12 +563,23 @@ impl UsersTask {
         }
     }
 
-    fn group_of(&mut self, slo: usize, outcome: &Outcome<'_>) -> u32 {
-        let rows = &mut self.slos[slo];
-        if rows.slo.group_by.is_empty() {
+    fn group_of(&mut self, slo: usize, outcome: &Outcome<'_>, at_ms: Ms) -> u32 {
+        if self.slos[slo].slo.group_by.is_empty() {
             return NONE;
         }
-        rows.intern_group(&mut self.scratch, |name| outcome.group_value(name))
+        self.slos[slo].group_text(&mut self.scratch, |name| outcome.group_value(name));
+        self.code_of_text(slo, at_ms)
+    }
+
+    /// The code of the group whose text was written last; one of the pane's own where it is not known.
+    pub(super) fn code_of_text(&mut self, slo: usize, at_ms: Ms) -> u32 {
+        if let Some(known) = self.slos[slo].groups.find(&self.scratch) {
+            return known;
+        }
+        let text = std::mem::take(&mut self.scratch);
+        let code = LOCAL | self.pane(at_ms).groups.entry(slo as u32).or_default().intern(&text);
+        self.scratch = text;
+        code
     }
 
     /// A bounded source ended, or an idle one is passed over.
@@ -623,10 +655,7 @@ impl UsersTask {
             KeyRef::Aggregate => Scope::Aggregate,
             KeyRef::Tenant(tenant) => Scope::Tenant(self.tenants.text(tenant).to_owned()),
             KeyRef::Group(OTHER_GROUPS) => Scope::OtherGroups,
-            KeyRef::Group(group) => {
-                let rows = &self.slos[slo];
-                Scope::Group(rows.slo.group_by.iter().cloned().zip(group_values(rows.groups.get(group))).collect())
-            }
+            KeyRef::Group(group) => self.slos[slo].group_scope(self.slos[slo].groups.get(group)),
         }
     }
 

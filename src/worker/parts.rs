@@ -8,7 +8,7 @@ use crate::operator::partial::{BoundaryPartial, Partial};
 /// A partial larger than this is sent in parts.
 const PART_BYTES: usize = 512 * 1_024;
 /// The version of the layout, the first byte of every part.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Whether a partial has something to say where its users task has closed so much.
 pub fn is_news(partial: &Partial, closed_ms: Ms) -> bool {
@@ -100,6 +100,7 @@ mod tests {
             seen: Vec::new(),
             bad_seen: Vec::new(),
             bad_users: Vec::new(),
+            tenants_overflow: false,
         };
         let deltas: Vec<KeyDelta> = (0..3_000).map(delta).collect();
         let boundary = BoundaryPartial { at_ms: 10_000, deltas: deltas.clone(), ..BoundaryPartial::default() };

@@ -107,7 +107,12 @@ fn route(inputs: u32) -> Route {
 }
 
 fn users_settings() -> UsersSettings {
-    UsersSettings { out_of_orderness_ms: OUT_OF_ORDERNESS_MS, groups_max: 8, rollup_partitions: ROLLUPS }
+    UsersSettings {
+        out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
+        groups_max: 8,
+        tenants_max: 50_000,
+        rollup_partitions: ROLLUPS,
+    }
 }
 
 fn rollup_settings() -> RollupSettings {

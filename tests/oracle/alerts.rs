@@ -76,7 +76,8 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
             true => held_back_by(slo, key, rule, at_ms),
             false => vec!["not_warm"],
         };
-        if state.held_back_by.is_empty() {
+        // What had no event for a day ends without data, and does not begin.
+        if state.held_back_by.is_empty() && !key.is_silent(at_ms, DAY_MS) {
             let lowered = lowers(slo, key, index, at_ms);
             let calm_since_ms = (!both_burn && evidence.events() > 0).then_some(at_ms);
             *state = RuleState { firing_since_ms: Some(at_ms), lowered, calm_since_ms, ..RuleState::default() };

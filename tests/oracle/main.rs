@@ -9,6 +9,7 @@
 
 mod agreement;
 mod alerts;
+mod amended;
 mod by_hand;
 mod chance;
 mod compare;

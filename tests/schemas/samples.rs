@@ -29,6 +29,7 @@ pub fn all() -> Vec<Sample> {
         let build = Build { full };
         [
             sample(full, build.slo_status()),
+            sample(full, build.slo_history()),
             sample(full, build.burn_alert()),
             sample(full, build.tail_cohort()),
             sample(full, build.user_status()),
@@ -93,7 +94,19 @@ impl Build {
                 remaining_minutes: self.maybe(40.32),
             },
             policy: self.maybe(Policy { action: text("freeze"), since: moment(1), reason: text("budget spent") }),
-            sla: self.maybe(Sla { objective: 0.99, sli: Some(0.98), budget_remaining: Some(-1.0), at_risk: true }),
+            sla: self.maybe(Sla {
+                objective: 0.99,
+                period: text("1M"),
+                start: moment(20),
+                end: moment(21),
+                good: 98.0,
+                bad: 2.0,
+                sli: Some(0.98),
+                budget_remaining: Some(-1.0),
+                at_risk: true,
+                is_missed: true,
+                previous: self.previous(),
+            }),
             windows: self.list([self.window("5m"), Build { full: false }.window("1h")]),
             users: self.list([self.users("1h"), Build { full: false }.users("1d")]),
             alerts: self.list([self.rule_status("1h/5m"), Build { full: false }.rule_status("6h/30m")]),
@@ -102,7 +115,81 @@ impl Build {
                 exhaustion_p50: Some(moment(3)),
                 exhaustion_p90: Some(moment(4)),
             }),
-            counts: Counts { accepted: u64::from(u32::MAX) + 7, unclassified: 2, late: 3, counts_since: moment(5) },
+            counts: Counts {
+                accepted: u64::from(u32::MAX) + 7,
+                unclassified: 2,
+                late: 3,
+                maintenance: 4,
+                counts_since: moment(5),
+            },
+            period: self.maybe(Period { start: moment(22), end: moment(23), elapsed: 0.25 }),
+            previous: self.previous(),
+            components: self.list([Component {
+                name: text("shop:pay"),
+                objective: 0.9,
+                weight: 2.0,
+                sli: Some(0.95),
+                burn: Some(0.5),
+                budget_remaining: Some(0.5),
+            }]),
+            journey: self.maybe(Journey {
+                attempts: 30,
+                abandoned: 4,
+                stray: 1,
+                steps: vec![JourneyStep { name: text("cart"), entered: 26, failed: 3, abandoned: 2 }],
+                compound: Some(0.875),
+            }),
+            gauge: self.maybe(Gauge {
+                value: Some(3.5),
+                op: text("gte"),
+                target: 4.0,
+                is_met: Some(false),
+                baseline: Some(3.0),
+                progress: Some(0.5),
+                trend_per_day: Some(0.01),
+                expected_at: Some(moment(26)),
+            }),
+            failures: self.list([Failure {
+                dependency: text("db"),
+                error_type: text("timeout"),
+                bad_1h: 1.0,
+                bad_period: 7.0,
+                share_1h: Some(0.125),
+                share_period: Some(0.75),
+            }]),
+            maintenance: self.maybe(text("database upgrade")),
+        }
+    }
+
+    fn previous(&self) -> Option<Previous> {
+        self.maybe(Previous {
+            start: moment(24),
+            end: moment(25),
+            good: Some(11.0),
+            bad: Some(1.0),
+            sli: Some(0.9),
+            budget_remaining: Some(0.1),
+            is_final: true,
+        })
+    }
+
+    fn slo_history(&self) -> SloHistory {
+        SloHistory {
+            slo: text("checkout-availability"),
+            definition_hash: text("d0"),
+            scope: text("tenant"),
+            tenant: self.maybe(text("acme")),
+            group: self.labels(),
+            at: moment(0),
+            state: text("at_risk"),
+            good: 9_007_199_254_740_993.0,
+            bad: 0.000_001,
+            sli: self.maybe(0.98),
+            budget_remaining: self.maybe(-0.1),
+            budget_spent_of_period: self.maybe(1.0),
+            users: self.maybe(100),
+            users_below: self.maybe(12),
+            worst_1pct_error_mean_estimate: self.maybe(0.14),
         }
     }
 
@@ -134,6 +221,7 @@ impl Build {
             sli_worst_0_1pct: self.maybe(0.8),
             sli_worst_1pct_estimate: self.maybe(0.91),
             worst_1pct_error_mean: self.maybe(0.15),
+            worst_1pct_error_mean_estimate: self.maybe(0.14),
             dispersion: self.maybe(Dispersion {
                 z: self.maybe(4.5),
                 z_without_largest: self.maybe(4.25),
@@ -204,6 +292,7 @@ impl Build {
             burn_long: self.maybe(15.5),
             burn_short: self.maybe(16.5),
             since: moment(4),
+            onset: self.maybe(moment(27)),
             lowered_by: self.list([text("single_user")]),
         }
     }
@@ -253,6 +342,7 @@ impl Build {
             bad_share: self.maybe(0.5),
             budget_burnt: self.maybe(0.25),
             p_adjusted: self.maybe(1e-9),
+            same_as: self.maybe(text("c0")),
             sample_users: self.list([text("u1"), text("u2")]),
             alert_id: self.maybe(text("a1")),
             summary: text("region eu, tier pro"),

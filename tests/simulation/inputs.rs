@@ -143,7 +143,11 @@ fn follow(
             let verdicts = scenario.slos.iter().map(|slo| (slo, classify(slo, outcome)));
             let counting: Vec<Ms> =
                 verdicts.filter(|(_, v)| *v != Verdict::Excluded).map(|(slo, _)| slo.allowed_lateness_ms).collect();
-            let Some(lateness_ms) = counting.into_iter().max() else { return };
+            let Some(lateness_ms) = counting.into_iter().max() else {
+                // No SLO counts it. The first of them travel all the same: T begins with any event.
+                tracked.take(outcome);
+                return;
+            };
             match tracked.take(outcome) {
                 Some(told) => {
                     judged.events += 1;

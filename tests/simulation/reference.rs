@@ -40,6 +40,7 @@ fn users_settings(scenario: &Scenario) -> UsersSettings {
     UsersSettings {
         out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
         groups_max: scenario.groups_max,
+        tenants_max: 50_000,
         rollup_partitions: scenario.rollups,
     }
 }

@@ -10,6 +10,7 @@ use apache_avro::Schema;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OutputSchema {
     SloStatus,
+    SloHistory,
     BurnAlert,
     TailCohort,
     UserStatus,
@@ -27,8 +28,9 @@ pub struct SchemaError {
 
 impl OutputSchema {
     /// In the order of the contract.
-    pub const ALL: [OutputSchema; 6] = [
+    pub const ALL: [OutputSchema; 7] = [
         OutputSchema::SloStatus,
+        OutputSchema::SloHistory,
         OutputSchema::BurnAlert,
         OutputSchema::TailCohort,
         OutputSchema::UserStatus,
@@ -40,7 +42,8 @@ impl OutputSchema {
     /// record leaves as it came.
     pub const fn of(topic: Topic) -> Option<OutputSchema> {
         match topic {
-            Topic::SloStatus | Topic::SloHistory => Some(OutputSchema::SloStatus),
+            Topic::SloStatus => Some(OutputSchema::SloStatus),
+            Topic::SloHistory => Some(OutputSchema::SloHistory),
             Topic::BurnAlerts => Some(OutputSchema::BurnAlert),
             Topic::TailCohorts => Some(OutputSchema::TailCohort),
             Topic::UserStatus => Some(OutputSchema::UserStatus),
@@ -54,6 +57,7 @@ impl OutputSchema {
     pub const fn name(self) -> &'static str {
         match self {
             OutputSchema::SloStatus => "slo-status",
+            OutputSchema::SloHistory => "slo-history",
             OutputSchema::BurnAlert => "burn-alerts",
             OutputSchema::TailCohort => "tail-cohorts",
             OutputSchema::UserStatus => "user-status",
@@ -66,6 +70,7 @@ impl OutputSchema {
     pub const fn text(self) -> &'static str {
         match self {
             OutputSchema::SloStatus => include_str!("../../../schemas/slo-status.avsc"),
+            OutputSchema::SloHistory => include_str!("../../../schemas/slo-history.avsc"),
             OutputSchema::BurnAlert => include_str!("../../../schemas/burn-alerts.avsc"),
             OutputSchema::TailCohort => include_str!("../../../schemas/tail-cohorts.avsc"),
             OutputSchema::UserStatus => include_str!("../../../schemas/user-status.avsc"),
@@ -84,9 +89,10 @@ pub(super) struct ParsedSchemas([Schema; OutputSchema::ALL.len()]);
 
 impl ParsedSchemas {
     pub(super) fn parse() -> Result<Self, SchemaError> {
-        let [status, alert, cohort, user, canary, letter] = OutputSchema::ALL;
+        let [status, history, alert, cohort, user, canary, letter] = OutputSchema::ALL;
         Ok(ParsedSchemas([
             status.parse()?,
+            history.parse()?,
             alert.parse()?,
             cohort.parse()?,
             user.parse()?,

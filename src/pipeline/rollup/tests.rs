@@ -201,7 +201,12 @@ impl Traffic {
 
 /// The partials stream of each rollup task: what the users tasks said, in any order and in any parts.
 fn said(slos: &Arc<Vec<Slo>>, events: &[Event], users_tasks: u32, dice: &mut Dice) -> Vec<Vec<Vec<u8>>> {
-    let settings = UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, rollup_partitions: ROLLUPS };
+    let settings = UsersSettings {
+        out_of_orderness_ms: 5_000,
+        groups_max: 1_000,
+        tenants_max: 50_000,
+        rollup_partitions: ROLLUPS,
+    };
     let mut tasks: Vec<UsersTask> = (0..users_tasks).map(|_| UsersTask::new(Arc::clone(slos), 1, settings)).collect();
     let mut streams = vec![Vec::new(); ROLLUPS as usize];
     for (offset, event) in (0..).zip(events) {
@@ -471,7 +476,12 @@ fn plain(time_ms: Ms, user: u64, status: i64) -> Event {
 
 /// Everything said by one users task of the first rollup partition at once.
 fn one_partial(slos: &Arc<Vec<Slo>>, events: &[Event], rollups: u32) -> Partial {
-    let settings = UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, rollup_partitions: rollups };
+    let settings = UsersSettings {
+        out_of_orderness_ms: 5_000,
+        groups_max: 1_000,
+        tenants_max: 50_000,
+        rollup_partitions: rollups,
+    };
     let mut users = UsersTask::new(Arc::clone(slos), 1, settings);
     (0..).zip(events).for_each(|(offset, event)| users.apply(0, offset, &event.outcome()));
     let mut partials = vec![Partial::default(); rollups as usize];
@@ -573,7 +583,8 @@ fn what_three_days_of_silence_cost() {
     let mut last = events.last().cloned().expect("events");
     last.time_ms += 3 * DAY_MS;
     events.push(last);
-    let settings = UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, rollup_partitions: 1 };
+    let settings =
+        UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, tenants_max: 50_000, rollup_partitions: 1 };
     let mut users = UsersTask::new(Arc::clone(&slos), 1, settings);
     (0..).zip(&events).for_each(|(offset, event)| users.apply(0, offset, &event.outcome()));
     let mut partials = vec![Partial::default()];
