@@ -84,7 +84,8 @@ fn every_time_is_in_microseconds() {
             let inner = field["type"].get(1).unwrap_or(&field["type"]);
             let is_time = inner["logicalType"] == "timestamp-micros";
             let last = field["name"].as_str().unwrap_or_default();
-            let reads_as_time = ["at", "since", "start", "counts_since", "first_bad", "last_bad"].contains(&last)
+            let reads_as_time = ["at", "since", "onset", "start", "end", "counts_since", "first_bad", "last_bad"]
+                .contains(&last)
                 || last.ends_with("_at")
                 || last.starts_with("exhaustion_");
             assert_eq!(is_time, reads_as_time, "{name}: {path}");
