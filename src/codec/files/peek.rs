@@ -16,14 +16,15 @@ impl<R: Read> Peek<R> {
         Peek { input, buffer: vec![0; capacity].into_boxed_slice(), from: 0, to: 0, failed: None }
     }
 
-    /// The next `len` bytes, which are not read by that; fewer at the end of the stream.
-    pub fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
-        let len = len.min(self.buffer.len());
-        if self.to - self.from < len {
+    /// What comes next, which is not read by that: at least so many bytes, but for the end of the stream.
+    /// It waits for no more than these, because a pipe may have nothing else to say for a while.
+    pub fn peek(&mut self, least: usize) -> io::Result<&[u8]> {
+        let least = least.min(self.buffer.len());
+        if self.to - self.from < least {
             self.buffer.copy_within(self.from..self.to, 0);
             (self.from, self.to) = (0, self.to - self.from);
         }
-        while self.to < self.from + len && self.failed.is_none() {
+        while self.to < self.from + least && self.failed.is_none() {
             match self.input.read(&mut self.buffer[self.to..]) {
                 Ok(0) => break,
                 Ok(read) => self.to += read,
@@ -32,7 +33,7 @@ impl<R: Read> Peek<R> {
                 Err(e) => self.failed = Some(e),
             }
         }
-        Ok(&self.buffer[self.from..self.to.min(self.from + len)])
+        Ok(&self.buffer[self.from..self.to])
     }
 }
 

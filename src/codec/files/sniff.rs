@@ -3,8 +3,8 @@
 use super::super::Format;
 use super::super::avro::CONTAINER_MAGIC;
 
-/// So many first bytes tell.
-pub(super) const BYTES: usize = 512;
+/// So many first bytes tell how a stream is packed; what else is there to be seen is looked at too.
+pub(super) const BYTES: usize = 10;
 
 /// What is packed in a way that is not read here, and how to read it.
 pub(super) fn not_read(begin: &[u8]) -> Option<String> {

@@ -207,3 +207,21 @@ fn a_byte_order_mark_in_front_of_a_line_is_no_part_of_it() {
     let bytes = "\u{feff}a\n\u{feff}\n\u{feff}b\r\nc\u{feff}\n".as_bytes();
     assert_eq!(records_of(bytes), owned(&[(0, "a"), (2, "b"), (3, "c\u{feff}")]));
 }
+
+/// A pipe that says one line, and then nothing: whoever asks for more would wait for ever.
+struct OneLine(Option<&'static [u8]>);
+
+impl Read for OneLine {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let line = self.0.take().expect("no more is asked for than there is");
+        out[..line.len()].copy_from_slice(line);
+        Ok(line.len())
+    }
+}
+
+#[test]
+fn a_pipe_is_opened_without_waiting_for_more_than_its_first_bytes() {
+    let mut file =
+        InputFile::from_reader("-".to_owned(), OneLine(Some(b"{\"tenant\":\"a\"}\n")), Format::Json).unwrap();
+    assert_eq!(file.next_record().unwrap().map(|record| record.bytes), Some(&br#"{"tenant":"a"}"#[..]));
+}
