@@ -98,8 +98,8 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let plain = matches!(ids, UserIds::Plain);
     let inputs = args.inputs.len() as u32;
     let tasks = assemble::tasks(&settings, &slos, inputs, ids, OutputFormat::Json)?;
+    let stop = Stop::install(results::unfinished(&args.out, args.inputs.len()).collect(), global.voice())?;
     let results = Results::create(&args.out, args.inputs.len())?;
-    let stop = Stop::install(results.unfinished(), global.voice())?;
 
     let notes: Vec<_> = files.iter().map(InputFile::notes).collect();
     let source = |(i, file)| -> Box<dyn Source> { Box::new(FileSource::new(file, i as u32)) };

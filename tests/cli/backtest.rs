@@ -245,8 +245,9 @@ fn a_signal_also_stops_one_that_waits_for_standard_input() {
     let mut stdin = child.stdin.take().expect("its input");
     stdin.write_all(good(0.0).as_bytes()).expect("fed");
     let part: PathBuf = program.path().join("out/slo-status.jsonl.part");
+    // It listens before it makes its first file.
     #[expect(clippy::disallowed_methods, reason = "it has to be listening first")]
-    std::thread::sleep(Duration::from_millis(if part.exists() { 300 } else { 1_500 }));
+    (0..6_000).take_while(|_| !part.exists()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
     signal(&child, rustix::process::Signal::INT);
     let ran = ended(child);
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
@@ -259,10 +260,10 @@ fn a_signal_also_stops_one_that_waits_for_standard_input() {
 #[test]
 fn results_are_sorted_by_t_and_then_by_key_although_they_are_written_as_t_advances() {
     // A few records of many tenants, days apart: months of statuses are due between them.
-    let events: String = (0..60)
+    let events: String = (0..30)
         .map(|i| {
             let at_ms = START_MS + i64::from(i) * 86_400_000 / 4;
-            format!("{{\"tenant\":\"t{}\",\"user\":\"u\",\"timestamp\":{at_ms},\"status\":200,\"operation\":\"checkout\"}}\n", i % 40)
+            format!("{{\"tenant\":\"t{}\",\"user\":\"u\",\"timestamp\":{at_ms},\"status\":200,\"operation\":\"checkout\"}}\n", i % 20)
         })
         .collect();
     let (program, _) = backtest(&events);
@@ -275,7 +276,7 @@ fn results_are_sorted_by_t_and_then_by_key_although_they_are_written_as_t_advanc
             (text("at"), format!("{}|{}", text("scope"), text("tenant")))
         })
         .collect();
-    assert!(heads.len() > 10_000, "{} statuses", heads.len());
+    assert!(heads.len() > 2_000, "{} statuses", heads.len());
     assert!(heads.is_sorted(), "by T, then by key");
 }
 

@@ -34,7 +34,12 @@ fn dead_letters_path(dir: &Path, partition: usize) -> PathBuf {
 
 /// Every path that a backtest of so many partitions writes to.
 pub(super) fn paths(dir: &Path, partitions: usize) -> impl Iterator<Item = PathBuf> {
-    let of_topics = FILES.into_iter().flat_map(|topic| [final_path(dir, topic), part_path(dir, topic)]);
+    FILES.into_iter().map(|topic| final_path(dir, topic)).chain(unfinished(dir, partitions))
+}
+
+/// Those of them that go away with a backtest that does not end well.
+pub(super) fn unfinished(dir: &Path, partitions: usize) -> impl Iterator<Item = PathBuf> {
+    let of_topics = FILES.into_iter().map(|topic| part_path(dir, topic));
     of_topics.chain((1..partitions).map(|partition| dead_letters_path(dir, partition)))
 }
 
@@ -91,12 +96,6 @@ impl Results {
     /// Why a result could not be written, if one could not.
     pub fn failed(&self) -> Option<&str> {
         self.failed.as_deref()
-    }
-
-    /// Every path that is written to, for whoever has to remove them.
-    pub fn unfinished(&self) -> Vec<PathBuf> {
-        let behind = (1..=self.dead_letters.len()).map(|partition| dead_letters_path(&self.dir, partition));
-        self.parts.iter().map(|part| part.path.clone()).chain(behind).collect()
     }
 
     fn write(&mut self, record: &RecordOut) -> io::Result<()> {
@@ -191,7 +190,7 @@ impl Results {
     /// Removes what was written so far.
     pub fn discard(self) {
         // What cannot be removed is not under a final name either.
-        self.unfinished().iter().for_each(|path| drop(fs::remove_file(path)));
+        unfinished(&self.dir, self.dead_letters.len() + 1).for_each(|path| drop(fs::remove_file(path)));
     }
 }
 
