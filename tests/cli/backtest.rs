@@ -243,7 +243,9 @@ fn a_signal_also_stops_one_that_waits_for_standard_input() {
     command.stdin(Stdio::piped());
     let mut child = start(command);
     let mut stdin = child.stdin.take().expect("its input");
-    stdin.write_all(good(0.0).as_bytes()).expect("fed");
+    // Enough for it to see what kind of input this is.
+    let events: String = (0..1_000).map(|i| good(f64::from(i))).collect();
+    stdin.write_all(events.as_bytes()).expect("fed");
     let part: PathBuf = program.path().join("out/slo-status.jsonl.part");
     // It listens before it makes its first file.
     #[expect(clippy::disallowed_methods, reason = "it has to be listening first")]
