@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn where_no_record_has_our_names_the_mapping_is_named() {
-        let fine = || Became::Outcome { fields: serde_json::Map::new(), verdicts: Vec::new() };
+        let fine = || Became::Outcome { fields: serde_json::Map::new(), unreadable: Vec::new(), verdicts: Vec::new() };
         assert!(hint(&[record("json", dead("no_tenant")), record("json", dead("no_timestamp"))]).is_some());
         assert!(hint(&[record("json", dead("no_tenant")), record("json", fine())]).is_none());
         assert!(hint(&[record("json, mapped", dead("no_tenant"))]).is_none(), "there is a mapping");
