@@ -286,7 +286,8 @@ impl Bench {
         let Ok(decoder) = Decoder::new(settings) else { return refused(true) };
         let names = vec![SourceName { topic: "input".to_owned(), partition: 0 }];
         let mut route = Route::new(decoder, names, DeadLetterForm::Line);
-        let of_users = UsersSettings { out_of_orderness_ms: 5_000, groups_max: 2, rollup_partitions: 1 };
+        let of_users =
+            UsersSettings { out_of_orderness_ms: 5_000, groups_max: 2, tenants_max: 50_000, rollup_partitions: 1 };
         let mut users = UsersTask::new(Arc::clone(slos), 1, of_users);
         loop {
             match file.next_record() {
