@@ -604,7 +604,8 @@ fn what_three_days_of_silence_cost() {
 #[test]
 fn a_quiet_key_is_packed_and_takes_less_than_a_kilobyte() {
     let slos = slos(&[SPEED]);
-    let settings = UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, rollup_partitions: 1 };
+    let settings =
+        UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, tenants_max: 50_000, rollup_partitions: 1 };
     let mut users = UsersTask::new(Arc::clone(&slos), 1, settings);
     let event = |hour: i64, tenant: u64| Event {
         time_ms: START_MS + hour * HOUR_MS,
