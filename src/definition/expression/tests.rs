@@ -449,7 +449,7 @@ fn what_is_as_deep_as_can_be_fits_half_of_a_small_stack() {
             chain("", "true ? true : ", deep - 1, "false"),
             format!("{}status{} > 0", "-(".repeat(deep - 3), ")".repeat(deep - 3)),
             format!("operation.matches('{}a{}')", "(".repeat(50), ")*".repeat(50)),
-            vec!["status == 1"; 3_000].join(" || "),
+            vec!["status == 1"; 2_000].join(" || "),
             format!("status in [{}]", "500, ".repeat(9_000)),
             format!("'{}' == operation", "?([{".repeat(10_000)),
         ] {
