@@ -256,7 +256,7 @@ def report(name, seen, records, rounds):
         for _, answer, _, _ in answers:
             totals["client", "bad" if is_bad(answer) else "good" if answer[0].isdigit() else answer] += 1
         for line, count in lines.items():
-            totals["tailburn", line.split(" ")[1]] += count
+            totals["tailburn", line if line == "no line" else line.split(" ")[1]] += count
             # What the log shows as a failure is one, and nothing else is.
             failed |= line.startswith("5") != line.endswith(" bad") and line != "no line"
     for who in ("client", "tailburn"):
