@@ -277,6 +277,7 @@ impl<'a> Gathered<'a> {
 
     /// Whether a name is short enough to be kept.
     #[inline]
+    #[expect(clippy::ptr_arg, reason = "a name that is told of keeps its own form")]
     fn admits(&mut self, field: Field, name: &Cow<'a, str>, limits: &FieldLimits) -> bool {
         self.forgive_name(field, name);
         let (bytes, limit) = (name.len(), limits.name_bytes);

@@ -38,13 +38,13 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 const DEPTH_MAX: usize = 32;
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-fn text_of(file: &Path) -> Result<String, DefinitionError> {
+fn text_of(file: &Path) -> Result<String, Box<DefinitionError>> {
     let length = std::fs::metadata(file).map(|metadata| metadata.len());
     if length.is_ok_and(|length| length > FILE_BYTES_MAX) {
         let message = format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
-        return Err(file_error(file, &message, "split it into several files"));
+        return Err(Box::new(file_error(file, &message, "split it into several files")));
     }
-    std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))
+    std::fs::read_to_string(file).map_err(|e| Box::new(unreadable(file, &e)))
 }
 
 #[derive(Default)]

@@ -139,8 +139,7 @@ mod tests {
 
     #[test]
     fn compares_beyond_128_bits_to_the_last_digit() {
-        let objective = Ratio::parse("0.9999999999999999999");
-        assert_eq!(objective, None, "19 digits are more than 64 bits hold: refused, never rounded");
+        assert_eq!(Ratio::parse("0.99999999999999999999"), None, "more than 64 bits hold: refused, never rounded");
         let allowed = Ratio { num: 3, den: u64::MAX };
         let threshold = Threshold::product(Ratio { num: u64::MAX - 2, den: u64::MAX - 4 }, allowed);
         // threshold = 3 (m - 2) / (m (m - 4)) with m = 2^64 - 1: of whole = m (m - 4), part = 3 (m - 2) is equal to it.

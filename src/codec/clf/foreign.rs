@@ -240,7 +240,7 @@ fn prefix(line: &[u8], words: &[&[u8]]) -> Option<Named> {
         return Some(("a line with a prefix of docker compose", "use `docker compose logs --no-log-prefix`"));
     }
     let is_tag = |w: &&[u8]| w.ends_with(b":") && w.len() > 1;
-    if is_iso_time || first.starts_with(b"[") || is_level(first) || words.iter().take(4).any(|w| is_tag(w)) {
+    if is_iso_time || first.starts_with(b"[") || is_level(first) || words.iter().take(4).any(is_tag) {
         return Some((
             "a line with a logger's prefix (a time, a level, a name) in front",
             "have the logger write the message alone (Python: `format='%(message)s'`)",

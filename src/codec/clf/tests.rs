@@ -133,7 +133,7 @@ fn the_user_may_be_nobody() {
         ("::ffff:192.0.2.1", Some("192.0.2.1")),
         ("localhost", Some("localhost")),
         ("  192.0.2.1", Some("192.0.2.1")),
-        ("\0\0\0\0192.0.2.1", Some("192.0.2.1")),
+        ("\x00\x00\x00\x00192.0.2.1", Some("192.0.2.1")),
         ("\u{feff}192.0.2.1", Some("192.0.2.1")),
     ] {
         let line = GOOD.replacen("192.0.2.1", host, 1);

@@ -228,9 +228,11 @@ pub(super) mod tests {
             "users": [{"window": "1h", "at": AT, "users": 1000, "users_too_few": 10, "below_objective": 12,
                        "below_share": 0.012, "below_expected": 40.0, "sli_p50": 1.0, "sli_worst_10pct": 1.0,
                        "sli_worst_1pct": 0.8, "sli_worst_0_1pct": 0.5, "sli_worst_1pct_estimate": null,
-                       "worst_1pct_error_mean": 0.2, "dispersion": null}],
+                       "worst_1pct_error_mean": 0.2, "worst_1pct_error_mean_estimate": null, "dispersion": null}],
             "alerts": [], "forecast": null,
-            "counts": {"accepted": 10, "unclassified": 0, "late": 0, "counts_since": AT},
+            "counts": {"accepted": 10, "unclassified": 0, "late": 0, "maintenance": 0, "counts_since": AT},
+            "period": null, "previous": null, "components": [], "journey": null, "gauge": null, "failures": [],
+            "maintenance": null,
         })
         .to_string()
     }

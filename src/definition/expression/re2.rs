@@ -300,7 +300,6 @@ fn unknown_group(behind: &str) -> ExpressionError {
 }
 
 /// The length of a repetition by number, and its numbers; an inner `None` is a number that is too large.
-#[expect(clippy::type_complexity, reason = "read in one place, right above")]
 fn counted(rest: &str) -> Option<(usize, Option<u32>, Option<Option<u32>>)> {
     let inside = rest.strip_prefix('{')?;
     let end = inside.find('}')?;
