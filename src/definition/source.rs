@@ -16,7 +16,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Definitions, DefinitionErrors> {
     for file in &found.files {
         match text_of(file) {
             Ok(text) => sources.push((file.display().to_string(), text)),
-            Err(e) => found.errors.push(e),
+            Err(e) => found.errors.push(*e),
         }
     }
     match parse(&sources) {

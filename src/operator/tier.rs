@@ -389,9 +389,11 @@ mod tests {
         }
     }
 
+    type Whole = (Counts, Sketch, Vec<(u64, Exemplar)>);
+
     /// The same, unpacked.
     #[derive(Default)]
-    struct Plain(BTreeMap<i64, (Counts, Sketch, Vec<(u64, Exemplar)>)>);
+    struct Plain(BTreeMap<i64, Whole>);
 
     impl Plain {
         fn add(&mut self, number: i64, pane: &PaneDelta) {

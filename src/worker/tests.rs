@@ -222,7 +222,13 @@ fn per_partition(outputs: &[RecordOut]) -> BTreeMap<(Topic, u32), Vec<RecordOut>
 
 /// Fails with the first record that differs, readably. What is wanted behind `to_ms` may be missing.
 fn assert_same(got: &[RecordOut], want: &[RecordOut], to_ms: Ms, what: &str) {
-    let (got, want) = (per_partition(got), per_partition(want));
+    // At its last T a backtest publishes a status of every key; a live run does not know that it is the last.
+    let last_ms = want.iter().filter(|r| r.topic == Topic::SloStatus).map(|r| r.timestamp_ms).max();
+    let but_last = |records: &[RecordOut]| -> Vec<RecordOut> {
+        let is_last = |r: &&RecordOut| r.topic == Topic::SloStatus && Some(r.timestamp_ms) == last_ms;
+        records.iter().filter(|r| !is_last(r)).cloned().collect()
+    };
+    let (got, want) = (per_partition(&but_last(got)), per_partition(&but_last(want)));
     for (partition, want) in &want {
         let got = got.get(partition).map_or(&[][..], Vec::as_slice);
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
@@ -414,7 +420,8 @@ fn a_topic_that_was_made_anew_and_offsets_that_are_gone_are_refused() {
     let of_a_task = |durable: &mut Durable| {
         durable.committed.remove(&Stream::Repartition(2));
     };
-    let cases: [(&dyn Fn(&mut Durable), &str); 4] = [
+    type Loss<'a> = (&'a dyn Fn(&mut Durable), &'a str);
+    let cases: [Loss<'_>; 4] = [
         (&made_anew, "made anew"),
         (&with_its_offsets, "made anew"),
         (&expired, "has no offset of it, and it had one"),

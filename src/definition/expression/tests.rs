@@ -49,7 +49,6 @@ fn event(line: &serde_json::Value) -> Outcome<'static> {
             .filter_map(|(k, v)| Some((k.clone().into(), v.as_str()?.to_owned().into())))
             .collect(),
         weight_micros: weight,
-        ..Outcome::default()
     }
 }
 
