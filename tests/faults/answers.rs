@@ -5,7 +5,7 @@ use crate::compare::Record;
 use crate::traffic::Traffic;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn answers(result: &Path, traffic: &Traffic, input: &str) -> Vec<Record> {
         all.extend(lines(result, topic).iter().map(|line| of_line(topic, line)));
     }
     let of_the_hour = all.iter().filter(|r| r.topic == "slo-status" && r.at_ms % HOUR_MS == 0);
-    let history: Vec<Record> = of_the_hour.map(|r| Record { topic: "slo-history", ..r.clone() }).collect();
+    let history: Vec<Record> = of_the_hour.map(history_of).collect();
     all.extend(history);
     all.extend(user_statuses(&lines(result, "user-status")));
     all.retain(|record| record.at_ms <= traffic.told_to_ms);
@@ -39,12 +39,39 @@ fn lines(result: &Path, topic: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// The small record of a full hour, from the status of that hour.
+fn history_of(status: &Record) -> Record {
+    let value: Value = serde_json::from_slice(status.value.as_deref().unwrap_or_default()).expect("JSON");
+    let named = |list: &str, name: &Value| -> Value {
+        let found = value[list].as_array().expect("a list").iter().find(|entry| entry["window"] == *name);
+        found.cloned().unwrap_or_default()
+    };
+    let (hour, day) = (named("windows", &json!("1h")), named("users", &json!("1d")));
+    let small = json!({
+        "slo": value["slo"], "definition_hash": value["definition_hash"], "scope": value["scope"],
+        "tenant": value["tenant"], "group": value["group"], "at": value["at"], "state": value["state"],
+        "good": hour["good"], "bad": hour["bad"],
+        "sli": named("windows", &value["compliance_window"])["sli"],
+        "budget_remaining": value["budget_remaining"],
+        "budget_spent_of_period": value["budget_spent_of_period"],
+        "users": day["users"], "users_below": day["below_objective"],
+        "worst_1pct_error_mean_estimate": day["worst_1pct_error_mean_estimate"],
+    });
+    Record { topic: "slo-history", value: Some(small.to_string().into_bytes()), ..status.clone() }
+}
+
 fn of_line(topic: &'static str, line: &str) -> Record {
     let value: Value = serde_json::from_str(line).expect("JSON");
-    let key = key_text(text(&value, "slo"), &scope(&value));
+    let scope = scope(&value);
+    let key = key_text(text(&value, "slo"), &scope);
+    // An SLO's groups are where its aggregate is.
+    let placed_by = match scope {
+        Scope::Group(_) => key_text(text(&value, "slo"), &Scope::Aggregate),
+        _ => key.clone(),
+    };
     Record {
         topic,
-        partition: partition_of(key.as_bytes(), ROLLUPS) as i32,
+        partition: partition_of(placed_by.as_bytes(), ROLLUPS) as i32,
         at_ms: at(&value),
         identity: identity(topic, &key, Some(&value)),
         key: Some(key.into_bytes()),

@@ -120,7 +120,7 @@ impl Story {
             "result",
         ]);
         story.expected =
-            COMPARED.into_iter().map(|topic| (topic, by_identity(story.lines(topic).into_iter()))).collect();
+            COMPARED.into_iter().map(|topic| (topic, by_identity(story.told(topic).into_iter()))).collect();
         story.make_input();
         story
     }
@@ -137,6 +137,22 @@ impl Story {
     pub fn lines(&self, topic: &str) -> Vec<String> {
         let path = self.path().join(format!("result/{topic}.jsonl"));
         fs::read_to_string(&path).expect("a result").lines().map(str::to_owned).collect()
+    }
+
+    /// What of it a live run publishes too. At its last T a backtest writes a status of every key; a live run
+    /// does not know that it is the last.
+    fn told(&self, topic: &str) -> Vec<String> {
+        let at = |line: &String| {
+            let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            value["at"].as_str().expect("a time").to_owned()
+        };
+        let mut lines = self.lines(topic);
+        if topic == "slo-status"
+            && let Some(last) = lines.iter().map(at).max()
+        {
+            lines.retain(|line| at(line) != last);
+        }
+        lines
     }
 
     fn command(&self, args: &[&str]) -> Command {
