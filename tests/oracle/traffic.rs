@@ -96,7 +96,7 @@ pub fn day(seed: u64) -> Plan {
     Plan { seed, duration_ms: 26 * HOUR_MS, per_hour: 1_300.0, users: 160, tenants: &TENANTS, base: 0.0003, incidents }
 }
 
-/// Four days: the default rules of 28 d fire and resolve, a tenant's alert goes stale and ends without data, its key
+/// Four days and a half: the default rules of 28 d fire and resolve, a tenant's alert goes stale and ends without data, its key
 /// is forgotten where the period is a day, and comes back.
 pub fn four_days(seed: u64) -> Plan {
     let day = 24 * 60;
@@ -108,7 +108,15 @@ pub fn four_days(seed: u64) -> Plan {
         incident(2 * day + 1080, 3 * day + 60, Who::All, 0.03),
         incident(3 * day + 300, 3 * day + 360, Who::User(0), 1.0),
     ];
-    Plan { seed, duration_ms: 4 * DAY_MS, per_hour: 240.0, users: 90, tenants: &TENANTS, base: 0.0002, incidents }
+    Plan {
+        seed,
+        duration_ms: 4 * DAY_MS + 12 * HOUR_MS,
+        per_hour: 240.0,
+        users: 90,
+        tenants: &TENANTS,
+        base: 0.0002,
+        incidents,
+    }
 }
 
 pub const DAY_SLOS: [(&str, &str); 3] = [
