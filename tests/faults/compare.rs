@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Record {
     pub topic: &'static str,
     pub partition: i32,
-    /// Its T, which is the timestamp of the Kafka record. Dead letters have none: 0.
+    /// Its T. Dead letters have none: 0.
     pub at_ms: i64,
     /// Which record of its T it is.
     pub identity: String,

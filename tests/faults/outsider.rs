@@ -193,7 +193,13 @@ impl Reader {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.consumer.poll(left.min(Duration::from_millis(100))) {
-                Some(Ok(message)) => self.records.push(record(self.names[message.topic()], &message)),
+                Some(Ok(message)) => {
+                    let next = record(self.names[message.topic()], &message);
+                    if next.at_ms != NO_T {
+                        date_tombstones(&mut self.records, &next);
+                    }
+                    self.records.push(next);
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
                 // What goes wrong passes, or is seen as a record that is not there.
                 Some(Err(_)) | None => {}
@@ -230,7 +236,7 @@ fn record(topic: &'static str, message: &impl Message) -> Record {
     Record {
         topic,
         partition: message.partition(),
-        at_ms: if is_dead { 0 } else { message.timestamp().to_millis().unwrap_or_default() },
+        at_ms: if is_dead { 0 } else { at_of(parsed.as_ref()) },
         identity: if is_dead {
             offset.unwrap_or_default().into_owned()
         } else {
@@ -240,6 +246,22 @@ fn record(topic: &'static str, message: &impl Message) -> Record {
         value,
         headers,
     }
+}
+
+/// The T in a record. Brokers stamp our records with the time at which they were written, and a tombstone
+/// has no T: it is of the T of the next record of its partition, and of none while there is none.
+const NO_T: i64 = i64::MAX;
+
+fn at_of(value: Option<&serde_json::Value>) -> i64 {
+    let at = value.and_then(|value| value["at"].as_str()).and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    at.map_or(NO_T, jiff::Timestamp::as_millisecond)
+}
+
+/// Gives the tombstones in front of a record its T.
+fn date_tombstones(records: &mut [Record], next: &Record) {
+    let same_place = |r: &&mut Record| r.topic == next.topic && r.partition == next.partition;
+    let undated = records.iter_mut().rev().filter(same_place).take_while(|r| r.at_ms == NO_T);
+    undated.for_each(|tombstone| tombstone.at_ms = next.at_ms);
 }
 
 /// The client answers through futures; this thread waits for them.
