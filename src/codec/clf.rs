@@ -1,7 +1,7 @@
 //! Access logs in common and in combined format (contract, section 9).
 //!
 //! Client = user, method = operation, size = `measures.bytes`; the request's path, the referer, the
-//! user agent and the authenticated user are attributes. [`line`] takes a line apart, [`client`],
+//! user agent and the authenticated user are attributes. [`mod@line`] takes a line apart, [`client`],
 //! [`time`] and [`request`] say what its parts mean, and [`foreign`] names the shape of a line that does
 //! not fit, with what to do about it. A line is bytes: what is not UTF-8 in a text becomes U+FFFD.
 

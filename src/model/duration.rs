@@ -1,5 +1,5 @@
 //! Durations as people write them (`10s`, `5m`, `1h30m`, `28d`, `4w`), and as tailburn prints them: windows
-//! and settings in their largest whole unit ([`print`]), lengths of time in sentences in two ([`words`]).
+//! and settings in their largest whole unit ([`print()`]), lengths of time in sentences in two ([`words`]).
 
 use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
 
