@@ -32,6 +32,7 @@ use crate::codec::files::FileNotes;
 use crate::config::{InputFormat, Settings};
 use crate::model::slo::Slo;
 use crate::pipeline::clients::Clients;
+use crate::pipeline::input_stats::Counted;
 use crate::pipeline::route::Route;
 use crate::pipeline::seen::Seen;
 use crate::pipeline::users::UsersTask;
@@ -63,12 +64,20 @@ impl Facts<'_> {
             name => name,
         }
     }
+
+    fn counted(&self) -> Counted {
+        counted(self.format)
+    }
 }
 
-/// Where a record stands, for people: lines are counted from 1.
+/// How records of files in this format are found again.
+pub(super) fn counted(format: InputFormat) -> Counted {
+    if format == InputFormat::Avro { Counted::Records } else { Counted::Lines }
+}
+
+/// Where a record stands, for people.
 fn place(facts: &Facts<'_>, source: u32, offset: i64) -> String {
-    let what = if facts.format == InputFormat::Avro { "record" } else { "line" };
-    format!("{}, {what} {}", facts.input(source), offset + 1)
+    format!("{} of {}", facts.counted().place(offset), facts.input(source))
 }
 
 fn percent(part: u64, whole: u64) -> String {

@@ -14,7 +14,6 @@ use crate::codec::mapping::{self, Found, Mapping, Path};
 use crate::codec::{Fault, Rejected};
 use crate::model::outcome::Rejection;
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// So many shapes of dead letters are told of.
 const SHAPES_TOLD: usize = 8;
@@ -24,6 +23,25 @@ pub type DeadLetterCounts = [u64; Rejection::ALL.len()];
 /// Records of which a field could not be read, by field, in the order of [`Field::ALL`].
 pub type UnreadableCounts = [u64; Field::ALL.len()];
 
+/// How people find a record again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// In text files: by its line, from 1, as editors and `sed` count.
+    Lines,
+    /// In Avro files, and in topics: by its number, from 0, or its offset.
+    Records,
+}
+
+impl Counted {
+    /// As in `line 1` for the record of number 0.
+    pub fn place(self, offset: i64) -> String {
+        match self {
+            Counted::Lines => format!("line {}", offset + 1),
+            Counted::Records => format!("record {offset}"),
+        }
+    }
+}
+
 /// Where something was seen first, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
@@ -32,12 +50,6 @@ pub struct Example {
     pub offset: i64,
     /// For people: what was there, and what to do about it.
     pub detail: String,
-}
-
-impl fmt::Display for Example {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record {} of {}: {}", self.offset, self.source.topic, self.detail)
-    }
 }
 
 /// How often something was seen, and the first time.
@@ -54,12 +66,15 @@ impl Tally {
         self.first.get_or_insert_with(example);
     }
 
-    fn told(&self, what: &str) -> String {
-        match &self.first {
-            Some(first) if self.count == 1 => format!("{what} It is {first}."),
-            Some(first) => format!("{what} The first is {first}."),
-            None => what.to_owned(),
-        }
+    fn told(&self, what: &str, counted: Counted) -> String {
+        self.first.as_ref().map_or_else(|| what.to_owned(), |first| self.told_with(what, counted, &first.detail))
+    }
+
+    /// `detail` stands in place of the example's own.
+    fn told_with(&self, what: &str, counted: Counted, detail: &str) -> String {
+        let Some(Example { source, offset, .. }) = &self.first else { return what.to_owned() };
+        let it_is = if self.count == 1 { "It is" } else { "The first is" };
+        format!("{what} {it_is} {} of {}: {detail}.", counted.place(*offset), source.topic)
     }
 }
 
@@ -168,19 +183,31 @@ impl InputStats {
         shapes.into_iter().take(SHAPES_TOLD).filter(move |_| !is_told)
     }
 
+    /// Where a text for each shape follows, it holds the examples.
+    fn told_of_reason(&self, reason: Rejection, tally: &Tally, counted: Counted) -> String {
+        let letters = if tally.count == 1 { "dead letter" } else { "dead letters" };
+        let what = format!("{} {letters} with the reason `{reason}`", tally.count);
+        let shaped: u64 = self.shapes.values().map(|shape| shape.count).sum();
+        let is_told_by_shape = self.shapes.len() > 1 && self.shapes.len() <= SHAPES_TOLD;
+        if reason == Rejection::NotDecodable && is_told_by_shape && shaped == tally.count {
+            return format!("{what}, of {} shapes.", self.shapes.len());
+        }
+        tally.told(&format!("{what}."), counted)
+    }
+
     /// All of it for people, a text each: what was seen, how often, and the first time.
-    pub fn told(&self) -> Vec<String> {
-        let dead = self.dead_letters().map(|(reason, tally)| {
-            let letters = if tally.count == 1 { "dead letter" } else { "dead letters" };
-            tally.told(&format!("{} {letters} with the reason `{reason}`.", tally.count))
-        });
+    pub fn told(&self, counted: Counted) -> Vec<String> {
+        let dead = self.dead_letters().map(|(reason, tally)| self.told_of_reason(reason, tally, counted));
         let shapes = self.further_shapes().map(|(looks_like, tally)| {
             let look = if tally.count == 1 { "looks" } else { "look" };
-            tally.told(&format!("{} of the dead letters {look} like {looks_like}.", tally.count))
+            let what = format!("{} of the dead letters {look} like {looks_like}.", tally.count);
+            let detail = tally.first.as_ref().map_or("", |first| remedy(&first.detail, looks_like));
+            tally.told_with(&what, counted, detail)
         });
         let unreadable = self.unreadable_fields().map(|(field, tally)| {
             let records = if tally.count == 1 { "record, which counts" } else { "records, which count" };
-            tally.told(&format!("`{}` could not be read in {} {records} without it.", field.name(), tally.count))
+            let what = format!("`{}` could not be read in {} {records} without it.", field.name(), tally.count);
+            tally.told(&what, counted)
         });
         let nothing = self.paths_to_nothing().map(|path| {
             let records =
@@ -190,6 +217,12 @@ impl InputStats {
         });
         dead.chain(shapes).chain(unreadable).chain(nothing).collect()
     }
+}
+
+/// What to do about a shape, without the words that name it: they stand in front.
+fn remedy<'a>(detail: &'a str, looks_like: &str) -> &'a str {
+    let named = detail.find(looks_like).map(|at| &detail[at + looks_like.len()..]);
+    named.and_then(|rest| rest.strip_prefix("; ")).unwrap_or(detail)
 }
 
 #[cfg(test)]
@@ -221,7 +254,7 @@ mod tests {
         assert_eq!(stats.dead_letter_counts(), [0, 1, 0, 0, 0, 0, 0, 0]);
         let fields: Vec<(Field, u64)> = stats.unreadable_fields().map(|(field, tally)| (field, tally.count)).collect();
         assert_eq!(fields, [(Field::Status, 2), (Field::Attributes, 1)]);
-        let told = stats.told();
+        let told = stats.told(Counted::Records);
         let dead = "1 dead letter with the reason `no_tenant`. It is record 2 of p0.jsonl: `tenant` is absent";
         assert!(told[0].starts_with(dead), "{told:?}");
         let status = "`status` could not be read in 2 records, which count without it. The first is record 0 of \
@@ -243,14 +276,16 @@ mod tests {
                 let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers };
                 stats.dead_letter(&source, offset, &decoder.read(&record, |_| {}).became.expect_err("a dead letter"));
             }
-            stats.told()
+            stats.told(Counted::Lines)
         };
         let alike = told_of(&["{}", "{\"a\":1}"]);
         assert_eq!(alike.len(), 1, "{alike:?}");
         assert!(alike[0].contains("looks like JSON"), "{alike:?}");
         let mixed = told_of(&["192.0.2.1, 192.0.2.2 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1"]);
         assert_eq!(mixed.len(), 3, "{mixed:?}");
-        assert!(mixed[1].starts_with("2 of the dead letters look like JSON. The first is record 0 of"), "{mixed:?}");
+        assert_eq!(mixed[0], "3 dead letters with the reason `not_decodable`, of 2 shapes.");
+        let json = "2 of the dead letters look like JSON. The first is line 1 of access.log: use --format jsonl";
+        assert!(mixed[1].starts_with(json), "{mixed:?}");
         assert!(mixed[2].starts_with("1 of the dead letters looks like a line that begins with several"), "{mixed:?}");
     }
 
@@ -278,7 +313,7 @@ mod tests {
         }
         assert_eq!(route.stats.dead_letter_counts(), [1, 0, 1, 0, 0, 0, 0, 0]);
         let told: Vec<String> =
-            route.stats.told().into_iter().filter(|told| told.starts_with("input.mapping")).collect();
+            route.stats.told(Counted::Lines).into_iter().filter(|told| told.starts_with("input.mapping")).collect();
         let expected = [
             "input.mapping: the path `errors.kind` of `error_type` leads to nothing in all 3 records.",
             "input.mapping: the path `req.method` of `operation` leads to nothing in all 3 records. Did you mean `http.method`?",

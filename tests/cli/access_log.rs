@@ -144,6 +144,7 @@ fn failures_that_alone_are_unclassified_are_told_of_with_a_guarded_filter() {
     let said = summary(&program(total, &log), &["--format", "jsonl"]);
     assert!(said.contains("SLO `web` misses failures: 10 of 10 events that failed"), "{said}");
     assert!(said.contains("(100.0 %), of the others 0.0 %"), "{said}");
+    assert!(!said.contains("are unclassified, neither good nor bad"), "said once: {said}");
     assert!(said.contains("reads `attributes.agent`, which they do not have"), "{said}");
     assert!(said.contains("`!has(attributes.agent) || !attributes['agent'].startsWith('probe')`"), "{said}");
     let guarded = format!("!has(attributes.agent) || {total}");

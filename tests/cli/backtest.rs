@@ -288,9 +288,12 @@ fn one_clock_a_day_ahead_is_named_with_its_line_and_the_remedy() {
     events.insert(100, good(86_400.0));
     let (_, ran) = backtest(&events.concat());
     assert!(ran.stderr.contains("late          0, and 500 too late and dropped"), "{}", ran.stderr);
-    for said in
-        ["500 of 601 events of in.jsonl (83.2 %)", "in.jsonl, line 101", "2026-05-29T20:26:40.000Z", "allowed-lateness"]
-    {
+    for said in [
+        "500 of 601 events of in.jsonl (83.2 %)",
+        "line 101 of in.jsonl",
+        "2026-05-29T20:26:40.000Z",
+        "allowed-lateness",
+    ] {
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
     }
 }
@@ -299,7 +302,7 @@ fn one_clock_a_day_ahead_is_named_with_its_line_and_the_remedy() {
 fn an_input_from_the_newest_to_the_oldest_is_recognised() {
     let events: String = (0..3_000).rev().map(|i| good(f64::from(i) * 10.0)).collect();
     let (_, ran) = backtest(&events);
-    for said in ["2639 of 3000 events", "in.jsonl, line 1:", "newest to the oldest", "`tac FILE`"] {
+    for said in ["2639 of 3000 events", "line 1 of in.jsonl:", "newest to the oldest", "`tac FILE`"] {
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
     }
 }
@@ -345,7 +348,7 @@ fn an_slo_that_reads_what_events_lack_is_told_with_the_field_and_the_guard() {
     assert!(said.contains("slo           eu: 0 good, 0 bad, 50 unclassified, 0 excluded"), "{said}");
     for part in [
         "`total` filter reads `attributes.region`",
-        "in.jsonl, line 1",
+        "line 1 of in.jsonl",
         "`attributes.Region`: is that meant?",
         "To count events without it, write `!has(attributes.region) || attributes",
     ] {

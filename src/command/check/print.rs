@@ -80,11 +80,15 @@ fn sentence(finding: &Finding) -> String {
     }
 }
 
-fn records(out: &mut Printer, RecordsReport { records, notices }: &RecordsReport) -> io::Result<()> {
+fn records(out: &mut Printer, report: &RecordsReport) -> io::Result<()> {
+    let RecordsReport { records, notices, counted } = report;
     out.heading("4 Records")?;
     for record in records {
-        let place = record.partition.map(|partition| format!("partition {partition}, offset ")).unwrap_or_default();
-        let head = format!("record {place}{} ({})", record.number, record.decoder);
+        let place = match record.partition {
+            Some(partition) => format!("partition {partition}, offset {}", record.number),
+            None => counted.place(record.number),
+        };
+        let head = format!("{place} ({})", record.decoder);
         match &record.became {
             Became::DeadLetter { reason, detail } => out.cross(&format!("{head}: dead letter, {reason}: {detail}"))?,
             Became::Outcome { fields, unreadable, verdicts } => {

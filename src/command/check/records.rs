@@ -7,6 +7,7 @@ use crate::codec::Decoder;
 use crate::codec::files::InputFile;
 use crate::command::decoder;
 use crate::command::files::of_file;
+use crate::command::notices::counted;
 use crate::config::{InputFormat, Settings};
 use crate::model::expr::{Fault, Filter};
 use crate::model::outcome::{Outcome, WEIGHT_ONE};
@@ -14,7 +15,7 @@ use crate::model::record::RecordIn;
 use crate::model::slo::{Criterion, Slo, ThresholdOp};
 use crate::model::time::Moment;
 use crate::operator::classify;
-use crate::pipeline::input_stats::InputStats;
+use crate::pipeline::input_stats::{Counted, InputStats};
 #[cfg(feature = "kafka")]
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
@@ -52,7 +53,7 @@ fn newest(settings: &Settings, slos: &[Slo], topic: &str, limit: u64) -> anyhow:
         let record = peeked.record();
         examiner.take(Some(record.partition), &record);
     });
-    Ok(examiner.report())
+    Ok(examiner.report(Counted::Records))
 }
 
 #[cfg(not(feature = "kafka"))]
@@ -72,7 +73,7 @@ fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::
     {
         examiner.take(None, &of_file(&record, 0));
     }
-    Ok(examiner.report())
+    Ok(examiner.report(counted(format)))
 }
 
 /// Looks at records one by one, and at what they have in common.
@@ -97,8 +98,8 @@ impl<'a> Examiner<'a> {
         }
     }
 
-    fn report(self) -> RecordsReport {
-        RecordsReport { notices: self.stats.told(), records: self.records }
+    fn report(self, counted: Counted) -> RecordsReport {
+        RecordsReport { notices: self.stats.told(counted), records: self.records, counted }
     }
 }
 

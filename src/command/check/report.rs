@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::model::slo::Slo;
+use crate::pipeline::input_stats::Counted;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -29,10 +30,13 @@ pub struct Finding {
 }
 
 /// Some records, and what is to be said of all of them together.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordsReport {
     pub records: Vec<RecordReport>,
     pub notices: Vec<String>,
+    /// For people: programs have the number.
+    #[serde(skip)]
+    pub counted: Counted,
 }
 
 /// What became of one record.

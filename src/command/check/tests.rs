@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Loaded, Settings};
+use crate::pipeline::input_stats::Counted;
 
 fn loaded(settings: Settings) -> Result<Asked, config::ConfigErrors> {
     Ok(Asked { loaded: Loaded { settings, entries: Vec::new(), file: None }, is_for_run: true })
@@ -16,7 +17,10 @@ fn found(level: Level) -> Finding {
 }
 
 fn seams(slos: fn(&[PathBuf]) -> Result<SloStage, Vec<Finding>>) -> Seams {
-    Seams { slos, records: |_, _, _, _| Ok(RecordsReport::default()) }
+    let none = |_: &_, _: &_, _: &_, _| {
+        Ok(RecordsReport { records: Vec::new(), notices: Vec::new(), counted: Counted::Lines })
+    };
+    Seams { slos, records: none }
 }
 
 #[test]
@@ -86,6 +90,6 @@ fn a_dead_letter_is_a_finding() {
     let mut report = stages::check(loaded(plain()), &seams(|_| Ok(SloStage::default())));
     let became = Became::DeadLetter { reason: "no_tenant".into(), detail: String::new() };
     let record = RecordReport { partition: None, number: 0, decoder: "json".into(), became };
-    report.records = Some(RecordsReport { records: vec![record], notices: Vec::new() });
+    report.records = Some(RecordsReport { records: vec![record], notices: Vec::new(), counted: Counted::Lines });
     assert_eq!(exit(&report), Exit::Findings);
 }

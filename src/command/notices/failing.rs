@@ -4,6 +4,7 @@
 use super::slos::guard;
 use super::{Facts, percent, place};
 use crate::model::slo::Slo;
+use crate::pipeline::seen::Gap;
 use crate::pipeline::users::VerdictCounts;
 
 /// So many of them are needed to say something.
@@ -14,6 +15,19 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     slos.filter(|(_, (_, counts))| is_of_the_failing(counts))
         .map(|(index, (slo, c))| told(facts, index, slo, c))
         .collect()
+}
+
+/// Whether a text of this kind says of the SLO what is to be said of its unclassified events: the field
+/// that failures lack is the one that most of them lack.
+pub(super) fn tells(facts: &Facts<'_>, index: usize, counts: &VerdictCounts) -> bool {
+    let gaps = facts.seen.gaps(index);
+    let most = gaps.first().and_then(|gap| gap.field.as_ref());
+    is_of_the_failing(counts) && most.is_some() && most == of_the_failing(&gaps).and_then(|gap| gap.field.as_ref())
+}
+
+/// What most of the failures lack.
+fn of_the_failing<'a>(gaps: &[&'a Gap]) -> Option<&'a Gap> {
+    gaps.iter().copied().filter(|gap| gap.failing > 0).max_by_key(|gap| gap.failing)
 }
 
 /// Whether what fails is unclassified far more often than what does not.
@@ -43,8 +57,7 @@ fn told(facts: &Facts<'_>, index: usize, slo: &Slo, counts: &VerdictCounts) -> S
         percent(others_unclassified, others)
     );
     let gaps = facts.seen.gaps(index);
-    let gap = gaps.iter().filter(|gap| gap.failing > 0).max_by_key(|gap| gap.failing);
-    match gap.and_then(|gap| Some((gap, gap.field.as_ref()?))) {
+    match of_the_failing(&gaps).and_then(|gap| Some((gap, gap.field.as_ref()?))) {
         Some((gap, field)) => format!(
             "{seen}: `{}` reads `{field}`, which they do not have (first in {}). {}",
             gap.part,

@@ -1,7 +1,7 @@
 //! SLOs that count nothing, or much less than there is: which part of the expression it is, and what the
 //! input has instead.
 
-use super::{Facts, percent, place};
+use super::{Facts, failing, percent, place};
 use crate::model::expr::Filter;
 use crate::model::slo::{Criterion, Slo};
 use crate::model::suggest;
@@ -27,6 +27,9 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
 fn of_slo(facts: &Facts<'_>, index: usize, slo: &Slo, counts: &VerdictCounts) -> Vec<String> {
     let asked = counts.good + counts.bad + counts.unclassified;
     if counts.unclassified * 100 > asked {
+        if failing::tells(facts, index, counts) {
+            return Vec::new();
+        }
         return vec![unclassified(facts, index, slo, counts)];
     }
     if asked == 0 && counts.excluded > 0 && counts.dropped == 0 {
