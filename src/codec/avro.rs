@@ -13,6 +13,7 @@ mod fingerprint;
 mod framing;
 mod plan;
 mod reader;
+mod resync;
 mod schemas;
 mod value;
 mod walk;

@@ -8,13 +8,13 @@
 
 use super::compression::{BLOCK_BYTES_MAX, Compression};
 use super::datum_len;
+use super::resync::{Marker, Rewind, SYNC_BYTES, is_marker};
 use super::schemas::FileSchema;
 use crate::model::record::Damage;
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(in crate::codec) const MAGIC: [u8; 4] = *b"Obj\x01";
-const SYNC_BYTES: usize = 16;
 /// Of a damaged block so much is handed over: more than a dead letter takes.
 const DAMAGED_BYTES_MAX: usize = 16 << 20;
 const CUT_OFF: &str = "; the file was cut off, or is still being written";
@@ -23,7 +23,7 @@ const HEADER_BYTES_MAX: u64 = 64 << 20;
 
 /// A container file behind its magic bytes.
 pub(in crate::codec) struct Container {
-    input: Box<dyn BufRead + Send>,
+    input: Rewind,
     header: Header,
     /// Blocks that were begun.
     blocks: u64,
@@ -38,13 +38,15 @@ pub(in crate::codec) struct Container {
 struct Header {
     schema: FileSchema,
     compression: Compression,
-    sync: [u8; SYNC_BYTES],
+    sync: Marker,
 }
 
 /// The block being read.
 #[derive(Default)]
 struct Block {
     bytes: Vec<u8>,
+    /// How many they were, where only the first are kept.
+    whole_bytes: u64,
     at: usize,
     data: u64,
     data_left: u64,
@@ -79,7 +81,8 @@ pub(in crate::codec) type Next<'a> = (i64, &'a [u8], Option<&'a Damage>);
 
 impl Container {
     /// Reads the header; the magic bytes are read already.
-    pub fn open(mut input: Box<dyn BufRead + Send>) -> io::Result<Container> {
+    pub fn open(input: Box<dyn BufRead + Send>) -> io::Result<Container> {
+        let mut input = Rewind::new(input);
         let header = read_header(&mut input)?;
         let record = header.schema.header.to_vec();
         let (block, damage, joined) = (Block::default(), None, Joined::default());
@@ -127,56 +130,88 @@ impl Container {
 
     /// Reads the next block; false at the end of the file.
     fn read_block(&mut self) -> io::Result<bool> {
+        let mut begun = Vec::new();
         loop {
-            let next = self.input.fill_buf()?.first().copied();
-            match next {
+            match self.input.fill_buf()?.first().copied() {
                 None => return Ok(false),
                 // No block begins so: its number of records would be negative.
-                Some(b'O') if self.read_joined_file()? => continue,
+                Some(b'O') if self.read_joined_file(&mut begun)? => begun.clear(),
                 _ => break,
             }
         }
         self.blocks += 1;
-        let head = read_long(&mut self.input).and_then(|data| Ok((data, read_long(&mut self.input)?)));
-        let (data, size) = head.map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => self.broken(&format!("the file ends in its first bytes{CUT_OFF}")),
-            _ => self.broken(&format!("it is no block: {e}")),
-        })?;
-        let fits = (u64::try_from(data), u64::try_from(size).ok().filter(|size| *size <= BLOCK_BYTES_MAX));
-        let (Ok(data), Some(size)) = fits else {
-            return Err(self.broken(&format!("it says that it has {data} records in {size} bytes")));
+        let whole = if begun.is_empty() {
+            self.read_whole(&mut begun)?
+        } else {
+            Err(NoBlock { data: 0, problem: "what is there is no block".to_owned() })
         };
-        let mut bytes = Vec::new();
-        let read = self.input.by_ref().take(size).read_to_end(&mut bytes)?;
-        let mut sync = [0; SYNC_BYTES];
-        let is_whole = read as u64 == size && self.input.read_exact(&mut sync).is_ok();
-        if !is_whole {
-            let problem = format!(
-                "the file ends in the middle of it: of {data} records in {size} bytes {read} bytes are there{CUT_OFF}"
-            );
-            return Err(self.broken(&problem));
-        }
-        if sync != self.header.sync {
-            return Err(
-                self.broken("it does not end with the file's own marker: the file is damaged before this place")
-            );
-        }
-        self.block = match self.header.compression.unpack(bytes) {
-            Ok(bytes) if data == 0 && !bytes.is_empty() => {
-                let broken = Some(format!("it says that it has no records, and has {} bytes", bytes.len()));
-                Block { bytes, at: 0, data: 1, data_left: 1, broken }
-            }
-            Ok(bytes) => Block { bytes, at: 0, data, data_left: data, broken: None },
-            Err((bytes, problem)) => Block { bytes, at: 0, data, data_left: data, broken: Some(problem) },
+        self.block = match whole {
+            Ok(data) => unpacked(&self.header, data, begun),
+            Err(problem) => self.skip(begun, problem)?,
         };
         Ok(true)
     }
 
-    /// Reads the header of a file that was joined to this one behind the last block.
-    fn read_joined_file(&mut self) -> io::Result<bool> {
-        let mut magic = [0; 4];
-        if self.input.read_exact(&mut magic).is_err() || magic != MAGIC {
-            return Err(self.broken("what is there is no block"));
+    /// Reads a block up to its marker: its number of records and its bytes, or why it is none. Then
+    /// `begun` holds all that was read of it.
+    fn read_whole(&mut self, begun: &mut Vec<u8>) -> io::Result<Result<i64, NoBlock>> {
+        let none = |data, problem: String| Ok(Err(NoBlock { data, problem }));
+        let mut long = || read_long_into(&mut self.input, begun);
+        let head = long().and_then(|data| Ok((data, long()?)));
+        let (data, size) = match head {
+            Ok(head) => head,
+            Err(e) => {
+                let is_end = e.kind() == io::ErrorKind::UnexpectedEof;
+                let problem = if is_end {
+                    format!("the file ends in its first bytes{CUT_OFF}")
+                } else {
+                    format!("it is no block: {e}")
+                };
+                return none(0, problem);
+            }
+        };
+        let fits = u64::try_from(size).ok().filter(|size| data >= 0 && *size <= BLOCK_BYTES_MAX);
+        let Some(size) = fits else {
+            return none(data, format!("it says that it has {data} records in {size} bytes"));
+        };
+        let head = begun.len();
+        let read = self.input.by_ref().take(size + SYNC_BYTES as u64).read_to_end(begun)?;
+        let (size, read) = (size as usize, read.min(size as usize));
+        let marker = begun.get(head + size..).and_then(|behind| Marker::try_from(behind).ok());
+        let Some(marker) = marker else {
+            return none(
+                data,
+                format!(
+                    "the file ends in the middle of it: of {data} records in {size} bytes {read} bytes are there{CUT_OFF}"
+                ),
+            );
+        };
+        if !is_marker(&marker, &self.header.sync) {
+            return none(data, "it does not end with the file's own marker".to_owned());
+        }
+        begun.truncate(head + size);
+        begun.drain(..head);
+        Ok(Ok(data))
+    }
+
+    /// Goes on behind the next marker. What is in front of it is one piece of damage.
+    fn skip(&mut self, mut begun: Vec<u8>, NoBlock { data, problem }: NoBlock) -> io::Result<Block> {
+        let Some(whole_bytes) = self.input.skip_behind(&self.header.sync, &mut begun, DAMAGED_BYTES_MAX)? else {
+            return Err(self.broken(&problem));
+        };
+        let is_said = u64::try_from(data).is_ok_and(|data| (1..=whole_bytes).contains(&data));
+        let unknown = if is_said { "" } else { "; how many records it had is not known, so it counts as one" };
+        let broken = Some(format!("{problem}{unknown}; reading goes on behind the next marker"));
+        let data = if is_said { data as u64 } else { 1 };
+        Ok(Block { bytes: begun, whole_bytes, at: 0, data, data_left: data, broken })
+    }
+
+    /// Reads the header of a file that was joined to this one behind the last block; false, with what was
+    /// read, where no file begins there.
+    fn read_joined_file(&mut self, begun: &mut Vec<u8>) -> io::Result<bool> {
+        self.input.by_ref().take(MAGIC.len() as u64).read_to_end(begun)?;
+        if *begun != MAGIC {
+            return Ok(false);
         }
         let joined = read_header(&mut self.input)
             .map_err(|e| self.broken(&format!("another file was joined to this one, and cannot be read: {e}")))?;
@@ -194,6 +229,33 @@ impl Container {
 
     fn broken(&self, problem: &str) -> io::Error {
         invalid(format!("block {}: {problem}", self.blocks.max(1)))
+    }
+}
+
+/// Why what follows is no block.
+struct NoBlock {
+    /// How many records it says that it has.
+    data: i64,
+    problem: String,
+}
+
+fn unpacked(header: &Header, data: i64, bytes: Vec<u8>) -> Block {
+    let data = data.unsigned_abs();
+    let block = |bytes: Vec<u8>, data, broken| Block {
+        whole_bytes: bytes.len() as u64,
+        bytes,
+        at: 0,
+        data,
+        data_left: data,
+        broken,
+    };
+    match header.compression.unpack(bytes) {
+        Ok(bytes) if data == 0 && !bytes.is_empty() => {
+            let broken = Some(format!("it says that it has no records, and has {} bytes", bytes.len()));
+            block(bytes, 1, broken)
+        }
+        Ok(bytes) => block(bytes, data, None),
+        Err((bytes, problem)) => block(bytes, data, Some(problem)),
     }
 }
 
@@ -221,8 +283,8 @@ fn damage(block: &Block, number: u64, problem: &str) -> Damage {
     let read = data - data_left;
     let detail =
         format!("block {number} of the file: {read} of its {data} records were read, {data_left} are lost: {problem}");
-    let left = block.bytes.len() - block.at;
-    let cut_from_bytes = (left > DAMAGED_BYTES_MAX).then_some(left as u64);
+    let left = block.whole_bytes - block.at as u64;
+    let cut_from_bytes = (left > DAMAGED_BYTES_MAX as u64).then_some(left);
     Damage { detail, records: data_left, block: Some(number), cut_from_bytes }
 }
 
@@ -264,10 +326,16 @@ fn read_header(input: &mut impl BufRead) -> io::Result<Header> {
 
 /// A zigzag variable-length integer of at most 64 bits.
 fn read_long(input: &mut impl Read) -> io::Result<i64> {
+    read_long_into(input, &mut Vec::new())
+}
+
+/// The same; its bytes are added to those that were read before.
+fn read_long_into(input: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<i64> {
     let mut n = 0u64;
     for shift in (0..64).step_by(7) {
         let mut byte = [0];
         input.read_exact(&mut byte)?;
+        bytes.push(byte[0]);
         n |= u64::from(byte[0] & 0x7f) << shift;
         if byte[0] < 0x80 {
             return Ok((n >> 1) as i64 ^ -((n & 1) as i64));

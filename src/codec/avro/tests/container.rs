@@ -5,7 +5,7 @@ use crate::codec::files::{FileError, InputFile};
 use apache_avro::{Codec, DeflateSettings, Writer};
 use std::io::{Cursor, Write as _};
 
-const SYNC: [u8; 16] = [7; 16];
+const SYNC: [u8; 16] = *b"\x91\xe3\x07\x5c\x22\xb8\x4d\xf0\x1a\x66\xd9\x83\x3e\xa5\x78\xcc";
 
 fn schema() -> String {
     of(
@@ -240,6 +240,46 @@ fn whatever_bit_flips_in_the_data_of_a_block_no_record_goes_uncounted() {
 }
 
 #[test]
+fn whatever_bit_flips_in_the_frame_of_a_block_the_others_are_read() {
+    let (before, bytes) = (file("null", &[(2, data(0..2))]), data(2..9));
+    let whole = [before.clone(), block(7, &bytes), block(70, &data(9..79))].concat();
+    let head = before.len()..before.len() + long(7).len() + long(bytes.len() as i64).len();
+    let marker = head.end + bytes.len()..head.end + bytes.len() + SYNC.len();
+    assert_eq!(whole[marker.clone()], SYNC);
+    for at in head.clone().chain(marker.clone()) {
+        for bit in 0..8 {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << bit;
+            let read = read(flipped);
+            assert_eq!(read.error, None, "bit {bit} of byte {at}");
+            let last: Vec<i64> = read.outcomes.iter().rev().take(70).rev().map(|(_, time)| *time).collect();
+            assert_eq!(last, (9..79).collect::<Vec<i64>>(), "bit {bit} of byte {at}: what follows is read");
+            if marker.contains(&at) {
+                assert_eq!((read.outcomes.len(), read.damaged.len()), (79, 0), "the block itself is whole");
+            } else {
+                assert_eq!(read.damaged.len(), 1, "bit {bit} of byte {at}: {:?}", read.details);
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_over_several_blocks_is_one_dead_letter_and_reading_goes_on_behind_it() {
+    let mut bytes = file("null", &[(2, data(0..2)), (3, data(2..5)), (2, data(5..7)), (4, data(7..11))]);
+    let start = file("null", &[(2, data(0..2))]).len();
+    let end = bytes.len() - block(4, &data(7..11)).len() - SYNC.len();
+    bytes[start..end].fill(0xff);
+    let read = read(bytes);
+    assert_eq!(read.error, None);
+    let times: Vec<i64> = read.outcomes.iter().map(|(_, time)| *time).collect();
+    assert_eq!(times, [0, 1, 7, 8, 9, 10]);
+    assert_eq!(read.damaged, [(2, 2, 1)]);
+    let detail = "it is no block: a number of more than 64 bits; how many records it had is not known, so it counts as \
+                  one; reading goes on behind the next marker";
+    assert!(read.details[0].contains(detail), "{:?}", read.details);
+}
+
+#[test]
 fn files_that_were_joined_are_read_and_it_is_said() {
     let one = file("null", &[(2, data(0..2))]);
     let other = [header(&schema(), "deflate"), block(2, &deflate(&data(2..4)))].concat();
@@ -268,7 +308,7 @@ fn broken_ends_say_the_block_and_what_was_read() {
         (vec![0xff; 12], "block 3: it is no block: a number of more than 64 bits"),
         ([long(-4), long(3)].concat(), "block 3: it says that it has -4 records in 3 bytes"),
         (b"Obj\x01".to_vec(), "block 2: another file was joined to this one, and cannot be read"),
-        (b"Oh".to_vec(), "block 2: what is there is no block"),
+        (b"Oh".to_vec(), "block 3: what is there is no block"),
         ([long(1), sized(datum(9)), vec![8; 16]].concat(), "block 3: it does not end with the file's own marker"),
     ] {
         let read = with(&more);
