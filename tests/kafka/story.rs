@@ -10,7 +10,7 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -25,6 +25,8 @@ pub const INPUTS: u32 = 3;
 pub const ROLLUPS: u32 = 2;
 /// The topics whose records a backtest writes too.
 pub const COMPARED: [&str; 4] = ["slo-status", "burn-alerts", "tail-cohorts", "user-status"];
+/// Those of which brokers keep the latest of each key, and not more for long.
+const COMPACTED: [&str; 2] = ["slo-status", "user-status"];
 
 pub struct Story {
     dir: TempDir,
@@ -211,6 +213,27 @@ impl Story {
         producer.flush(PATIENCE).expect("the records are delivered");
     }
 
+    /// An outcome in each partition that is so much later than all traffic, for T to come to the traffic's end.
+    pub fn feed_beyond(&self, ms: i64) {
+        let producer: BaseProducer = self.client().create().expect("a producer");
+        let outcome = |line: &String| serde_json::from_str::<Value>(line).ok().filter(|o| o["timestamp"].is_i64());
+        let all: Vec<Vec<Value>> = (0..INPUTS).map(|n| self.traffic(n).iter().filter_map(outcome).collect()).collect();
+        let latest_ms = all.iter().flatten().filter_map(|o| o["timestamp"].as_i64()).max().expect("an outcome");
+        for (partition, outcomes) in all.iter().enumerate() {
+            let mut outcome = outcomes.last().expect("an outcome").clone();
+            outcome["timestamp"] = Value::from(latest_ms + ms);
+            send(&producer, &self.input(), partition as i32, &outcome.to_string());
+        }
+        producer.flush(PATIENCE).expect("the records are delivered");
+    }
+
+    /// Something that is no outcome, in each partition.
+    pub fn feed_dead_letters(&self) {
+        let producer: BaseProducer = self.client().create().expect("a producer");
+        (0..INPUTS).for_each(|partition| send(&producer, &self.input(), partition as i32, "no outcome"));
+        producer.flush(PATIENCE).expect("the records are delivered");
+    }
+
     /// Puts other words into the configuration.
     pub fn reconfigure(&self, from: &str, to: &str) {
         let path = self.path().join("tailburn.yaml");
@@ -282,21 +305,80 @@ impl Story {
     /// What the program published is what the backtest wrote, in the same order, and after it nothing
     /// a second time.
     pub fn assert_same(&self) {
-        for topic in COMPARED {
-            let records = self.visible(topic, ROLLUPS);
-            let published = by_identity(records.into_iter().filter_map(|r| r.value));
-            for (identity, values) in &self.expected[topic] {
-                let live = published.get(identity).map_or(&[][..], Vec::as_slice);
-                for (i, value) in values.iter().enumerate() {
-                    assert_eq!(live.get(i), Some(value), "{topic}, {identity}, record {i}\n{}", self.log());
-                }
-            }
-            for (identity, values) in &published {
-                let places: Vec<(String, u64)> = values.iter().map(|value| place(value)).collect();
-                let is_ascending = places.is_sorted_by(|a, b| a < b);
-                assert!(is_ascending, "{topic}, {identity}: a record came twice or too late\n{}", self.log());
+        COMPARED.into_iter().for_each(|topic| self.assert_same_in(topic));
+    }
+
+    fn assert_same_in(&self, topic: &'static str) {
+        let records = self.visible(topic, ROLLUPS);
+        let published = by_identity(records.into_iter().filter_map(|r| r.value));
+        for (identity, values) in &self.expected[topic] {
+            let live = published.get(identity).map_or(&[][..], Vec::as_slice);
+            for (i, value) in values.iter().enumerate() {
+                assert_eq!(live.get(i), Some(value), "{topic}, {identity}, record {i}\n{}", self.log());
             }
         }
+        self.assert_ascending(topic, &published);
+    }
+
+    fn assert_ascending(&self, topic: &str, published: &BTreeMap<String, Vec<String>>) {
+        for (identity, values) in published {
+            let places: Vec<(String, u64)> = values.iter().map(|value| place(value)).collect();
+            let is_ascending = places.is_sorted_by(|a, b| a < b);
+            assert!(is_ascending, "{topic}, {identity}: a record came twice or too late\n{}", self.log());
+        }
+    }
+
+    /// Waits until the end of what the backtest wrote is visible, or what came after it, wherever brokers may have
+    /// compacted topics meanwhile; `true`: it is.
+    pub fn is_told_to_the_end(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let is_there = |topic| {
+            let visible = self.visible(topic, ROLLUPS);
+            self.expected[topic].values().filter_map(|values| values.last()).all(|last| is_reached(&visible, last))
+        };
+        while !COMPARED.into_iter().all(is_there) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        true
+    }
+
+    /// The same as [`Story::assert_same`] after the brokers compacted what is compacted: of that the latest of each key
+    /// is there, and nothing that the backtest did not write.
+    pub fn assert_same_but_compacted(&self) {
+        for topic in COMPARED {
+            if !COMPACTED.contains(&topic) {
+                self.assert_same_in(topic);
+                continue;
+            }
+            let visible = self.visible(topic, ROLLUPS);
+            let published = by_identity(visible.iter().filter_map(|r| r.value.clone()));
+            for (identity, values) in &self.expected[topic] {
+                let last = values.last().expect("a value");
+                assert!(is_reached(&visible, last), "{topic}, {identity}: the latest is gone\n{}", self.log());
+                let live = published.get(identity).into_iter().flatten();
+                for value in live.filter(|value| place(value) <= place(last)) {
+                    assert!(values.contains(value), "{topic}, {identity}: not in the backtest: {value}");
+                }
+            }
+            self.assert_ascending(topic, &published);
+        }
+    }
+
+    /// For each status of a full hour there is a record of its history.
+    pub fn assert_history(&self) {
+        let hour = |value: &String| {
+            let (at, _) = place(value);
+            at.get(13..).is_some_and(|rest| rest.starts_with(":00:00.000Z")).then(|| (identity(value), at))
+        };
+        let found: BTreeSet<_> =
+            self.visible("slo-history", ROLLUPS).into_iter().filter_map(|r| hour(&r.value?)).collect();
+        let wanted: BTreeSet<_> = self.expected["slo-status"].values().flatten().filter_map(hour).collect();
+        assert!(!wanted.is_empty());
+        let missing: Vec<_> = wanted.difference(&found).collect();
+        assert!(missing.is_empty(), "no history of {missing:?}\n{}", self.log());
     }
 }
 
@@ -385,6 +467,25 @@ fn identity(value: &str) -> String {
     let record: Value = serde_json::from_str(value).expect("JSON");
     let fields = ["slo", "scope", "tenant", "group", "user"];
     fields.iter().map(|name| record.get(*name).map_or_else(String::new, Value::to_string)).collect::<Vec<_>>().join("|")
+}
+
+/// Whether this value is visible, or something newer of its key.
+fn is_reached(visible: &[Visible], value: &str) -> bool {
+    let (key, at) = (key(value), place(value));
+    let of_it = visible.iter().filter(|record| record.key == key);
+    of_it.into_iter().any(|record| record.value.as_ref().is_none_or(|value| place(value) >= at))
+}
+
+/// The key that a value was published under. (No name of this traffic has anything to be encoded.)
+fn key(value: &str) -> String {
+    let record: Value = serde_json::from_str(value).expect("JSON");
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    let names = match (text("user"), text("tenant")) {
+        (Some(user), tenant) => vec![text("slo"), tenant, Some(user)],
+        (None, Some(tenant)) => vec![text("slo"), Some("tenant"), Some(tenant)],
+        (None, None) => vec![text("slo"), Some("aggregate")],
+    };
+    names.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join("|")
 }
 
 /// Where a record stands among those of its identity: T, then id and number where it has them.
