@@ -89,6 +89,8 @@ pub enum LogEvent {
     /// Now ours. Nothing of them is read before the next poll: until then `seek` moves where
     /// reading begins, and `pause` holds it back.
     Assigned(Vec<Assignment>),
+    /// The group counts us in, and has nothing for us beside what is ours already; often nothing at all.
+    Joined,
     /// To be given up at the next poll, and silent from now on: until then a commit still counts.
     Revoked(Vec<Stream>),
     /// Somebody else has them already: nothing may be committed for them.

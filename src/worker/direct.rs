@@ -116,7 +116,7 @@ impl<L: Log> DirectWorker<L> {
                     self.positions.extend(assignments.iter().map(|a| (a.stream, a.next)));
                 }
                 LogEvent::Lost(streams) | LogEvent::Revoked(streams) => return Err(WorkerError::Lost(streams.len())),
-                LogEvent::End(..) | LogEvent::Finished(..) => {}
+                LogEvent::Joined | LogEvent::End(..) | LogEvent::Finished(..) => {}
             }
         }
         Ok(())

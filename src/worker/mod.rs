@@ -212,6 +212,8 @@ pub struct Worker<L> {
     leaving: Vec<Stream>,
     paused: Vec<Stream>,
     purged_ms: Ms,
+    /// The group said what is ours, were it nothing.
+    has_joined: bool,
 }
 
 /// Records that nobody will read again are let go this often.
@@ -219,7 +221,7 @@ const PURGE_INTERVAL_MS: Ms = 30_000;
 
 impl<L: Log> Worker<L> {
     pub fn new(log: L, tasks: Tasks) -> Worker<L> {
-        Worker { log, tasks, leaving: Vec::new(), paused: Vec::new(), purged_ms: 0 }
+        Worker { log, tasks, leaving: Vec::new(), paused: Vec::new(), purged_ms: 0, has_joined: false }
     }
 
     /// Polls once and closes what can be closed. Nothing is visible before [`Worker::commit`], which has
@@ -254,7 +256,11 @@ impl<L: Log> Worker<L> {
     fn note(&mut self, events: &[LogEvent], steady_ms: Ms) -> Result<(), WorkerError> {
         for event in events {
             match event {
-                LogEvent::Assigned(assignments) => self.take_up_all(assignments)?,
+                LogEvent::Assigned(assignments) => {
+                    self.has_joined = true;
+                    self.take_up_all(assignments)?;
+                }
+                LogEvent::Joined => self.has_joined = true,
                 LogEvent::Revoked(streams) => self.leaving.extend(streams),
                 LogEvent::Lost(streams) => return Err(WorkerError::Lost(streams.len())),
                 LogEvent::End(Stream::Input(source), end) => self.tasks.at_end(*source, *end, steady_ms),
@@ -328,6 +334,12 @@ impl<L: Log> Worker<L> {
     /// Everything that is ours is at its committed offset or beyond.
     pub fn is_live(&self) -> bool {
         self.tasks.is_live()
+    }
+
+    /// The group said what is ours, and all of it is live. (Before that nothing is ours, which is no reason to
+    /// send others away.)
+    pub fn is_ready(&self) -> bool {
+        self.has_joined && self.is_live()
     }
 
     pub fn figures(&self) -> Figures {

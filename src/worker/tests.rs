@@ -457,6 +457,33 @@ fn turns(worker: &mut Worker<TestLog>, turns: std::ops::Range<Ms>) {
     }
 }
 
+/// Who has nothing is not ready before the group said that it is so, and who has something not before it is restored.
+#[test]
+fn a_worker_is_ready_once_the_group_has_spoken_and_all_is_restored() {
+    let durable = Durable { inputs: traffic(1, false), ..Durable::default() };
+    let (brokers, directory) = (Rc::new(RefCell::new(durable)), Directory::default());
+    let mut first = worker(&brokers, &directory, PLAIN);
+    turns(&mut first, 0..3);
+    assert!(!first.is_ready(), "the group has said nothing");
+    first.log.assign(&streams(false));
+    turns(&mut first, 3..50);
+    assert!(first.is_ready());
+    drop(first);
+    directory.lose();
+
+    let mut second = worker(&brokers, &directory, PLAIN);
+    second.log.assign(&streams(false));
+    second.poll(Duration::ZERO, now(50 * 200)).expect("a turn");
+    assert!(!second.is_ready(), "the state is not restored");
+    turns(&mut second, 51..100);
+    assert!(second.is_ready());
+
+    let mut third = worker(&brokers, &directory, PLAIN);
+    third.log.join_with_nothing();
+    turns(&mut third, 100..102);
+    assert!(third.is_ready(), "others have it all");
+}
+
 /// The input gets a fourth partition while its workers live, or die, with a checkpoint or without one.
 #[test]
 fn a_partition_that_is_added_is_read_from_its_beginning_and_what_was_published_stands() {

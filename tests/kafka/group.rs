@@ -196,7 +196,7 @@ impl Member {
                 LogEvent::Assigned(all) => self.owned.extend(all.iter().map(|a| (a.stream, a.next.0))),
                 LogEvent::Revoked(streams) => self.leaving = streams,
                 LogEvent::Lost(streams) => panic!("nobody was away, and {streams:?} are lost"),
-                LogEvent::End(..) | LogEvent::Finished(..) => {}
+                LogEvent::Joined | LogEvent::End(..) | LogEvent::Finished(..) => {}
             }
         }
         Ok(())

@@ -193,11 +193,10 @@ fn offsets_that_are_gone_and_the_remedy() {
 
 /// What was written before anybody noticed is read too.
 #[test]
-#[ignore = "seen to pass with state in memory and not with RocksDB on a busy machine; not looked into yet"]
 fn partitions_that_are_added_are_read_from_their_beginning() {
     let world = world(broker_or_skip!(), "w-grown");
     let place = Place::with(&world, "grown", "");
-    let (running, _) = place.start();
+    let (mut running, _) = place.start();
     preload(&world.client(), &world.input, 1_000, 50);
     await_committed(&world, "grown", 1_000, || {});
     let admin = Admin::new(&world);
@@ -217,6 +216,7 @@ fn partitions_that_are_added_are_read_from_their_beginning() {
     };
     let mut is_noticed = false;
     while !(PARTITIONS as i32..PARTITIONS as i32 + 2).all(is_read) {
+        assert!(running.is_alive(), "it ended: {}", place.log());
         is_noticed |= place.log().contains("has 6 partitions now, and had 4: opening it anew");
         assert!(is_noticed || began.elapsed() < Duration::from_secs(30), "not noticed within 30 s: {}", place.log());
         assert!(began.elapsed() < Duration::from_secs(90), "not read: {}", place.log());
@@ -248,5 +248,35 @@ fn partitions_that_are_added_where_users_have_theirs_end_run() {
         let last = log.lines().next_back().unwrap_or_default();
         assert!(last.contains("keyed by user") && last.contains("another application_id"), "{log}");
         assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
+    }
+}
+
+/// Partitions of all topics are numbered through, so only those of the last topic can become more.
+#[test]
+fn partitions_that_are_added_to_another_topic_than_the_last_end_run() {
+    let world = world(broker_or_skip!(), "w-first-grown");
+    let admin = Admin::new(&world);
+    let input = format!("input: {{topics: [{}, w-first-grown-second]}}\n", world.input);
+    let place = Place::with(&world, "first-grown", &input);
+    assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
+    assert!(place.log().contains("w-first-grown-second: there is no such topic"), "{}", place.log());
+    admin.create("w-first-grown-second");
+    let topics = TopicAdmin::open(&world.settings("w")).expect("an administrator");
+    while topics.partitions("w-first-grown-second").expect("a look").is_none() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (running, _) = place.start();
+    preload(&world.client(), &world.input, 1_000, 50);
+    await_committed(&world, "first-grown", 1_000, || {});
+    admin.grow(&world.input, PARTITIONS + 1);
+    assert_eq!(running.end(Duration::from_secs(30)), CONFIGURATION, "{}", place.log());
+    let was = published(&world, "first-grown");
+    for is_running in [true, false] {
+        let log = place.log();
+        let last = log.lines().next_back().unwrap_or_default();
+        assert!(last.contains("the last") && last.contains("input.topics"), "{is_running}: {log}");
+        assert!(last.contains("another application_id"), "{is_running}: {log}");
+        assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
+        assert_eq!(published(&world, "first-grown"), was, "{}", place.log());
     }
 }

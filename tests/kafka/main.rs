@@ -6,6 +6,7 @@
 mod beside;
 mod broker;
 mod delivery;
+mod expired;
 mod group;
 mod latency;
 mod limits;

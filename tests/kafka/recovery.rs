@@ -136,6 +136,9 @@ impl Place {
                 assigned = Some(began.elapsed());
             }
             if answer.starts_with("HTTP/1.1 200") {
+                let log = self.log();
+                let is_assigned = log.contains("task=") || log.contains("the group has no offset; starting at");
+                assert!(is_assigned, "ready before the group gave it anything: {log}");
                 let live = began.elapsed();
                 return (running, Times { assigned: assigned.unwrap_or(live), live });
             }
@@ -172,6 +175,10 @@ impl Running {
             stream.read_to_string(&mut answer)
         });
         asked.map_or_else(|_| String::new(), |_| answer)
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_none()
     }
 
     pub fn metric(&self, name: &str) -> f64 {

@@ -81,7 +81,8 @@ impl<B: Deref<Target = Broker>> World<B> {
 
     /// Writes records to the input as somebody else would.
     pub fn produce(&self, partition: i32, values: &[&str]) {
-        let producer: BaseProducer = self.client().create().expect("a producer");
+        // A request that is repeated on a busy machine is not to write a record twice.
+        let producer: BaseProducer = self.client().set("enable.idempotence", "true").create().expect("a producer");
         for value in values {
             let headers = OwnedHeaders::new().insert(Header { key: "origin", value: Some("test") });
             let record = BaseRecord::to(&self.input).partition(partition).key("k").payload(*value).headers(headers);

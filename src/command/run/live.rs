@@ -158,8 +158,11 @@ impl Process {
         let phase = if told.iter().all(|(_, is_live)| *is_live == Some(true)) {
             Phase::Live
         } else {
-            let tasks = all.phases.iter().sum::<usize>();
-            Phase::Restoring { live: all.phases[2], assigned: tasks.max(1) }
+            match all.phases.iter().sum::<usize>() {
+                // The group has given nothing yet.
+                0 => Phase::Starting,
+                assigned => Phase::Restoring { live: all.phases[2], assigned },
+            }
         };
         if self.board.phase() != phase && !self.signals.is_told_to_stop() {
             self.board.set_phase(phase);
@@ -194,8 +197,7 @@ impl Process {
     pub fn make_topics(&self) -> Result<(), LogError> {
         let kafka = self.kafka(0);
         let admin = topics::TopicAdmin::open(&kafka)?;
-        let inputs = self.settings.input.topics.iter().map(|topic| admin.partitions(topic));
-        let input = inputs.sum::<Result<Option<u32>, LogError>>()?.unwrap_or(0);
+        let input = admin.input_partitions(&self.settings.input.topics)?;
         let partitions = &self.settings.partitions;
         let counts = topics::PartitionCounts { input, users: partitions.users, rollup: partitions.rollup };
         let plans = topics::plan(&kafka, counts);

@@ -120,7 +120,7 @@ impl<'a> WorkerThread<'a> {
     /// For those who look from outside.
     fn tell(&self, worker: &Worker<KafkaLog>, published: &Published) {
         let own = worker.figures();
-        let all = self.process.tell(self.index, &own, Some(worker.is_live()));
+        let all = self.process.tell(self.index, &own, Some(worker.is_ready()));
         published.tell(&all, Some(now_ms()));
         if let Some(checkpointed_ms) = own.checkpointed_ms {
             metrics::gauge!(names::CHECKPOINT_AGE).set((self.elapsed_ms() - checkpointed_ms) as f64 / 1_000.0);

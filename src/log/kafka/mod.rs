@@ -162,7 +162,7 @@ impl KafkaLog {
                 let assigned = self.look_up(&partitions)?;
                 self.owned.extend(assigned.iter().map(|a| (a.stream, Position::at(a.next))));
                 self.owed = Some(Answer::Assign(assigned.iter().map(|a| (a.stream, a.next)).collect()));
-                Ok((!assigned.is_empty()).then_some(LogEvent::Assigned(assigned)))
+                Ok(Some(if assigned.is_empty() { LogEvent::Joined } else { LogEvent::Assigned(assigned) }))
             }
             Report::Revoke(partitions) => {
                 let streams = self.numbered(&partitions)?;
@@ -362,7 +362,9 @@ impl KafkaLog {
         } else if self.settings.keyed_by_user {
             keyed_and_grown()
         } else {
-            "it is not the last of input.topics, and the state keeps the partitions of all of them by number".to_owned()
+            "it is not the last of input.topics, and the state keeps the partitions of all of them by number. (Only the \
+             last one can grow: put the topic that is to grow there when you begin anew)"
+                .to_owned()
         };
         LogError::Refused {
             what: topic.to_owned(),
@@ -481,7 +483,7 @@ impl Log for KafkaLog {
             if !events.is_empty() {
                 return Ok(events);
             }
-            // An empty assignment is no event, yet the group waits for its answer.
+            // Giving up nothing is no event, yet the group waits for its answer.
             self.answer()?;
             let told = self.sources.take(each)?;
             let left = deadline.saturating_duration_since(Instant::now());

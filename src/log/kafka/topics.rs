@@ -175,6 +175,18 @@ impl TopicAdmin {
         }
     }
 
+    /// How many partitions all inputs have. They are not ours to make.
+    pub fn input_partitions(&self, topics: &[String]) -> Result<u32, LogError> {
+        topics.iter().map(|topic| self.partitions(topic)?.ok_or_else(|| self.absent(topic))).sum()
+    }
+
+    fn absent(&self, topic: &str) -> LogError {
+        LogError::Refused {
+            what: topic.to_owned(),
+            message: format!("there is no such topic at {}: create it, or correct its name", self.brokers),
+        }
+    }
+
     /// What is wrong with our credentials, where somebody said so since all was well.
     pub(super) fn refused_credentials(&self) -> Option<LogError> {
         self.hear();
@@ -220,10 +232,7 @@ impl TopicAdmin {
         let identified = |name: String| match found.get(&name) {
             Some(Described::There { id, partitions }) => Ok((name, (*id, *partitions))),
             Some(Described::Refused(code)) => Err(refusal::of_topic(&name, *code)),
-            Some(Described::Absent) | None => Err(LogError::Refused {
-                what: name,
-                message: format!("there is no such topic at {}: create it, or correct its name", self.brokers),
-            }),
+            Some(Described::Absent) | None => Err(self.absent(&name)),
         };
         names.into_iter().map(identified).collect()
     }

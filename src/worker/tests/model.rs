@@ -130,6 +130,10 @@ impl TestLog {
         self.events.push_back(LogEvent::Assigned(assignments));
     }
 
+    pub fn join_with_nothing(&mut self) {
+        self.events.push_back(LogEvent::Joined);
+    }
+
     pub fn revoke(&mut self, streams: &[Stream]) {
         self.revoked.extend(streams);
         self.events.push_back(LogEvent::Revoked(streams.to_vec()));
