@@ -27,7 +27,7 @@ is_present() {
   case $1 in
     gcc) command -v cc >/dev/null && command -v gcc >/dev/null ;;
     g++) command -v c++ >/dev/null && command -v g++ >/dev/null ;;
-    make | curl | pkg-config) command -v "$1" >/dev/null ;;
+    make | cmake | curl | pkg-config) command -v "$1" >/dev/null ;;
     ca-certificates) [[ -s /etc/ssl/certs/ca-certificates.crt ]] || has_package "$1" ;;
     *) ! command -v dpkg-query >/dev/null || has_package "$1" ;;
   esac
@@ -124,9 +124,9 @@ install_for_demo() {
   need_rust
 }
 
-# All of it, from RocksDB's bindings to TLS for Kafka.
+# All of it, from RocksDB's bindings to TLS for Kafka. (The library that fetches tokens for OAUTHBEARER is compiled in.)
 install_for_tests() {
-  need_packages gcc g++ make libc6-dev curl ca-certificates libclang-dev pkg-config libssl-dev zlib1g-dev
+  need_packages gcc g++ make cmake libc6-dev curl ca-certificates libclang-dev pkg-config libssl-dev zlib1g-dev
   need_rust
 }
 

@@ -48,10 +48,8 @@ impl Settings {
     }
 
     fn validate_kafka(&self, problems: &mut Vec<Problem>) {
-        for (property, value) in &self.kafka.properties {
-            if let Some(message) = properties::refusal(property, value) {
-                problems.push(Problem::new(format!("kafka.properties.{property}"), message, ""));
-            }
+        for (property, message) in properties::refusals(&self.kafka.properties) {
+            problems.push(Problem::new(format!("kafka.properties.{property}"), message, ""));
         }
         if !self.kafka.properties.contains_key("bootstrap.servers") {
             let remedy = "Write host:port, several with commas between them.";

@@ -4,6 +4,8 @@
 //! A user's `kafka.properties.*` reach librdkafka verbatim. With other values of the few that tailburn owns,
 //! outputs and offsets would no longer be one, or nobody could tell who owns a partition.
 
+use std::collections::BTreeMap;
+
 /// Properties with the one value that exactly-once needs. The last field: our producer has it, else the consumer.
 pub const FIXED: [(&str, &str, bool); 9] = [
     ("enable.auto.commit", "false", false),
@@ -28,8 +30,39 @@ const DERIVED: [(&str, &str); 3] = [
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 const OTHER_MECHANISMS: [(&str, bool, &str); 2] = [
     ("GSSAPI", cfg!(feature = "gssapi"), "build it with the cargo feature `gssapi` (Cyrus SASL has to be there)"),
-    ("OAUTHBEARER", cfg!(feature = "oidc"), "build it with the cargo feature `oidc` (libcurl has to be there)"),
+    ("OAUTHBEARER", cfg!(feature = "kafka"), "build it with the cargo feature `kafka`"),
 ];
+
+/// What a client needs to get tokens from an OpenID provider.
+const OIDC: [&str; 3] =
+    ["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.token.endpoint.url"];
+
+/// Every property that cannot be set so, or is missing, with the reason and a remedy.
+pub fn refusals(all: &BTreeMap<String, String>) -> Vec<(&str, String)> {
+    let each = all.iter().filter_map(|(name, value)| Some((name.as_str(), refusal(name, value)?)));
+    each.chain(token(all)).collect()
+}
+
+/// OAUTHBEARER needs somebody who issues tokens: librdkafka asks an OpenID provider where it is told to.
+fn token(all: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
+    let value = |name: &str| all.get(name).map(String::as_str);
+    let mechanism = value("sasl.mechanism").or_else(|| value("sasl.mechanisms"));
+    if mechanism != Some("OAUTHBEARER") || value("enable.sasl.oauthbearer.unsecure.jwt") == Some("true") {
+        return None;
+    }
+    if value("sasl.oauthbearer.method") != Some("oidc") {
+        let message = "is needed with the mechanism OAUTHBEARER: write `oidc`, and set sasl.oauthbearer.client.id, \
+                       sasl.oauthbearer.client.secret and sasl.oauthbearer.token.endpoint.url";
+        return Some(("sasl.oauthbearer.method", message.to_owned()));
+    }
+    // With another way to prove who it is a client has no secret.
+    let has_secret = ["sasl.oauthbearer.grant.type", "sasl.oauthbearer.metadata.authentication.type"];
+    if has_secret.iter().any(|name| value(name).is_some_and(|value| !matches!(value, "client_credentials" | "none"))) {
+        return None;
+    }
+    let missing = OIDC.into_iter().find(|name| value(name).is_none())?;
+    Some((missing, "is missing: it is needed where sasl.oauthbearer.method is oidc".to_owned()))
+}
 
 /// Why a property cannot be set so, with a remedy; `None`: it can.
 pub fn refusal(name: &str, value: &str) -> Option<String> {
@@ -85,6 +118,23 @@ mod tests {
             assert!(text.contains(says), "{name}={value}: {text}");
         }
         assert_eq!(refusal("sasl.mechanisms", "GSSAPI").is_none(), cfg!(feature = "gssapi"));
+    }
+
+    #[test]
+    fn a_client_without_a_source_of_tokens_is_refused() {
+        let mut all = BTreeMap::new();
+        let first = |all: &BTreeMap<String, String>| refusals(all).into_iter().map(|(name, _)| name.to_owned()).next();
+        let is_built = cfg!(feature = "kafka");
+        for (name, value, missing) in [
+            ("sasl.mechanism", "OAUTHBEARER", Some("sasl.oauthbearer.method")),
+            ("sasl.oauthbearer.method", "oidc", Some("sasl.oauthbearer.client.id")),
+            ("sasl.oauthbearer.client.id", "tailburn", Some("sasl.oauthbearer.client.secret")),
+            ("sasl.oauthbearer.client.secret", "s", Some("sasl.oauthbearer.token.endpoint.url")),
+            ("sasl.oauthbearer.token.endpoint.url", "http://localhost/token", None),
+        ] {
+            all.insert(name.to_owned(), value.to_owned());
+            assert_eq!(first(&all).as_deref(), if is_built { missing } else { Some("sasl.mechanism") });
+        }
     }
 
     #[test]
