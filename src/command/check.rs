@@ -1,8 +1,9 @@
 //! `check`: configuration and SLOs in stages, and what a record becomes.
 //!
 //! Everything is said at once, not only the first mistake. It reads files and nothing else, unless it
-//! is given a topic to look at; nothing is written. [`seams`] is where the modules that read SLOs and records come in.
+//! is given a topic to look at or is told to connect; nothing is written. [`seams`] is where the modules that read SLOs and records come in.
 
+mod connect;
 mod print;
 mod records;
 mod report;
@@ -10,7 +11,7 @@ mod seams;
 mod stages;
 mod together;
 
-pub use report::{Became, Finding, Level, RecordReport, RecordsReport, Report, Verdict};
+pub use report::{Became, BrokersReport, Finding, Level, RecordReport, RecordsReport, Report, Verdict};
 pub use seams::{Records, Seams, SloStage};
 
 use super::backtest::FileFormat;
@@ -33,6 +34,7 @@ Examples:
   tailburn check --input today.jsonl.gz --limit 5
   tailburn check --input access.log --format clf
   tailburn check --input request-outcomes          # the newest records of a topic
+  tailburn check --connect                         # before `run`: brokers, login, topics, rights
 
 Exit codes: 0 all is well (advice may remain), 1 findings, 78 an error.")]
 pub struct CheckArgs {
@@ -52,6 +54,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 20, requires = "input")]
     pub limit: u64,
 
+    /// Ask the brokers too: connection, login, topics and every right that `run` needs; nothing is joined or published
+    #[arg(long)]
+    pub connect: bool,
+
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -65,7 +71,11 @@ pub fn run(global: &Global, args: &CheckArgs) -> Outcome {
 pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     let sources = Sources::of_process(global.config.clone(), global.sets.clone());
     let loaded = config::load(&sources).map(|loaded| asked(loaded, args));
+    let settings = loaded.as_ref().ok().filter(|_| args.connect).map(|asked| asked.loaded.settings.clone());
     let mut report = stages::check(loaded, seams);
+    if report.configuration.iter().all(|finding| finding.level < Level::Error) {
+        report.brokers = settings.map(|settings| connect::ask(&settings));
+    }
     if let (Some(input), Some((settings, slos))) = (&args.input, &report.ready) {
         let records = (seams.records)(settings, slos, input, args.limit)?;
         report.together = together::advice(settings, &records.records);

@@ -7,6 +7,9 @@ mod acls;
 #[cfg(feature = "kafka")]
 mod table;
 
+#[cfg(feature = "kafka")]
+pub(super) use table::kafka_settings;
+
 #[cfg(not(feature = "kafka"))]
 use super::Failure;
 use super::{Global, Outcome};

@@ -27,6 +27,15 @@ pub enum Phase {
     Stopping,
 }
 
+/// What is wrong with the brokers, in words for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A person has to do something: the instance is not ready, whatever its phase.
+    Lasting(String),
+    /// Told while the instance is not live: one that is gets over it.
+    Passing(String),
+}
+
 /// One published record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
@@ -79,6 +88,7 @@ pub struct Board {
 
 struct Inner {
     phase: Phase,
+    trouble: Option<Trouble>,
     statuses: Records,
     alerts: Records,
     cohorts: Records,
@@ -110,6 +120,7 @@ impl Board {
     pub fn new(capacity: usize) -> Board {
         let inner = Inner {
             phase: Phase::Starting,
+            trouble: None,
             statuses: Records::default(),
             alerts: Records::default(),
             cohorts: Records::default(),
@@ -154,6 +165,25 @@ impl Board {
 
     pub fn phase(&self) -> Phase {
         self.read().phase.clone()
+    }
+
+    /// What lasts is not covered by what passes.
+    pub fn set_trouble(&self, trouble: Trouble) {
+        let mut inner = self.write();
+        if !matches!((&inner.trouble, &trouble), (Some(Trouble::Lasting(_)), Trouble::Passing(_))) {
+            inner.trouble = Some(trouble);
+        }
+    }
+
+    pub fn clear_trouble(&self) {
+        // Asked each time that all is well.
+        if self.read().trouble.is_some() {
+            self.write().trouble = None;
+        }
+    }
+
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.read().trouble.clone()
     }
 
     /// Keys with a status that the board could not hold.

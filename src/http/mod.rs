@@ -12,7 +12,7 @@ mod reply;
 mod routes;
 mod server;
 
-pub use board::{Board, Phase, Update};
+pub use board::{Board, Phase, Trouble, Update};
 pub use server::{Endpoints, HttpError, Server, serve};
 
 #[cfg(test)]

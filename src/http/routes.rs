@@ -1,6 +1,6 @@
 //! What each path answers.
 
-use super::board::{Phase, Shelf};
+use super::board::{Phase, Shelf, Trouble};
 use super::filter::Filter;
 use super::host;
 use super::reply::{self, Reply};
@@ -77,17 +77,25 @@ async fn alive() -> Reply {
     reply::with_body(StatusCode::OK, reply::TEXT, "ok\n")
 }
 
-/// Ready = assigned and restored.
+/// Ready = assigned and restored, and no trouble that lasts.
 async fn ready(State(endpoints): State<Endpoints>) -> Reply {
     let phase = endpoints.board.phase();
-    let status = if phase == Phase::Live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = match phase {
+    let cause = match endpoints.board.trouble() {
+        Some(Trouble::Lasting(cause)) => Some(cause),
+        Some(Trouble::Passing(cause)) if phase != Phase::Live => Some(cause),
+        _ => None,
+    };
+    let is_ready = phase == Phase::Live && cause.is_none();
+    let mut body = match phase {
         Phase::Starting => json!({"phase": "starting"}),
         Phase::Restoring { live, assigned } => json!({"phase": "restoring", "live": live, "assigned": assigned}),
         Phase::Live => json!({"phase": "live"}),
         Phase::Stopping => json!({"phase": "stopping"}),
     };
-    reply::json(status, &body)
+    if let Some(cause) = cause {
+        body["cause"] = json!(cause);
+    }
+    reply::json(if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
 }
 
 async fn metrics(State(endpoints): State<Endpoints>) -> Reply {

@@ -145,6 +145,22 @@ fn is_ready_once_live() {
 }
 
 #[test]
+fn what_keeps_us_from_the_brokers_is_told_where_readiness_is_asked_for() {
+    let running = Running::new(1);
+    running.board.set_trouble(Trouble::Passing("connection refused".to_owned()));
+    let starting = (503, "{\"phase\":\"starting\",\"cause\":\"connection refused\"}\n".into());
+    assert_eq!(running.get("/readyz"), starting);
+    running.board.set_phase(Phase::Live);
+    assert_eq!(running.get("/readyz"), (200, "{\"phase\":\"live\"}\n".into()), "it is got over");
+    running.board.set_trouble(Trouble::Lasting("the password is refused".to_owned()));
+    running.board.set_trouble(Trouble::Passing("connection refused".to_owned()));
+    let refused = (503, "{\"phase\":\"live\",\"cause\":\"the password is refused\"}\n".into());
+    assert_eq!(running.get("/readyz"), refused);
+    running.board.clear_trouble();
+    assert_eq!(running.get("/readyz").0, 200);
+}
+
+#[test]
 fn errors_are_json_and_say_what_is_wrong() {
     let running = Running::new(1);
     for (path, status, part) in [

@@ -48,12 +48,23 @@ impl Broker {
         Broker::start_with(&options)
     }
 
-    /// A broker with an authorizer; the second is the address of the listener at which clients log in.
+    /// A broker with an authorizer, and with listeners at which clients log in.
     #[allow(dead_code, reason = "tests/faults shares this file")]
-    pub fn start_secured() -> Option<(Broker, String)> {
-        let broker = Broker::start_with(&["--secured"])?;
-        let port = std::fs::read_to_string(broker.dir.path().join("sasl.port")).expect("the port of its listener");
-        Some((broker, format!("127.0.0.1:{}", port.trim())))
+    pub fn start_secured() -> Option<Broker> {
+        Broker::start_with(&["--secured"])
+    }
+
+    /// The address of one of those listeners, by its name in `ops/kafka`.
+    #[allow(dead_code, reason = "tests/faults shares this file")]
+    pub fn listener(&self, name: &str) -> String {
+        let port = std::fs::read_to_string(self.dir.path().join(format!("{name}.port"))).expect("a listener's port");
+        format!("127.0.0.1:{}", port.trim())
+    }
+
+    /// A certificate or a key that belongs to them.
+    #[allow(dead_code, reason = "tests/faults shares this file")]
+    pub fn tls(&self, file: &str) -> String {
+        self.dir.path().join("tls").join(file).display().to_string()
     }
 
     fn start_with(options: &[&str]) -> Option<Broker> {

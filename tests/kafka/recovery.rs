@@ -166,7 +166,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn get(&self, path: &str) -> String {
+    pub fn get(&self, path: &str) -> String {
         // It answers those alone who name the address it listens at.
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         let mut answer = String::new();
@@ -197,6 +197,23 @@ impl Running {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
         self.end(PATIENCE)
+    }
+
+    /// Waits for its end, and returns its exit code (`None`: it does not end) and the last that `/readyz` said.
+    pub fn end_watched(mut self, place: &Place, within: Duration) -> (Option<i32>, String) {
+        let (deadline, mut last) = (Instant::now() + within, String::new());
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return (status.code(), last);
+            }
+            if let Some((_, rest)) = place.log().split_once("http://") {
+                rest.split(' ').next().unwrap_or_default().clone_into(&mut self.address);
+                let answer = self.get("/readyz");
+                last = if answer.is_empty() { last } else { answer };
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        (None, last)
     }
 
     /// Waits for its end, and returns its exit code; `None`: it does not end.

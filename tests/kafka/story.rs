@@ -17,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tailburn::log::kafka::topics::{Cleanup, TopicAdmin, TopicPlan};
-use tailburn::log::kafka::{KafkaSettings, StartFrom};
+use tailburn::log::kafka::{KafkaSettings, Listener, StartFrom};
 use tailburn::model::time::{HOUR_MS, Moment};
 use tempfile::TempDir;
 
@@ -177,6 +177,8 @@ impl Story {
             prefix: String::new(),
             start_from: StartFrom::Earliest,
             keyed_by_user: false,
+            makes_topics: true,
+            listener: Listener::default(),
         };
         let cleanup = Cleanup::Delete { retention_ms: None };
         let topic = TopicPlan { name: self.input(), partitions: INPUTS, cleanup, ours: None };

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 use tailburn::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, plan};
-use tailburn::log::kafka::{KafkaLog, KafkaSettings, StartFrom};
+use tailburn::log::kafka::{KafkaLog, KafkaSettings, Listener, StartFrom};
 use tailburn::log::{Assignment, Log, LogError, LogEvent, NextOffset, Stream};
 use tailburn::model::record::{RecordOut, Topic};
 
@@ -61,6 +61,8 @@ impl<B: Deref<Target = Broker>> World<B> {
             prefix: format!("{}.", self.name),
             start_from: StartFrom::Earliest,
             keyed_by_user: false,
+            makes_topics: true,
+            listener: Listener::default(),
         }
     }
 

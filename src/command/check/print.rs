@@ -9,7 +9,7 @@ pub fn as_json(out: &mut Printer, report: &Report) -> io::Result<()> {
     let slos = report.ready.as_ref().map(|(_, slos)| slos.iter().map(|s| s.name.as_str()).collect::<Vec<_>>());
     let findings: Vec<&Finding> = report.findings().collect();
     out.json(&json!({"file": report.file, "slos": slos, "findings": findings, "records": report.records.as_ref().map(|r| &r.records),
-        "record_notices": report.records.as_ref().map(|r| &r.notices)}))?;
+        "record_notices": report.records.as_ref().map(|r| &r.notices), "brokers": report.brokers.as_ref().map(|b| &b.fine)}))?;
     out.flush()
 }
 
@@ -23,6 +23,11 @@ pub fn as_text(out: &mut Printer, report: &Report) -> io::Result<()> {
     if let Some(records) = &report.records {
         self::records(out, records)?;
         report.together.iter().try_for_each(|finding| out.notice(&sentence(finding)))?;
+    }
+    if let Some(brokers) = &report.brokers {
+        out.heading("5 Brokers")?;
+        brokers.fine.iter().try_for_each(|text| out.tick(text))?;
+        told(out, &brokers.findings)?;
     }
     out.flush()
 }

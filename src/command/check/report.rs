@@ -29,6 +29,14 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
+/// What the brokers say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokersReport {
+    /// What is as it should be.
+    pub fine: Vec<String>,
+    pub findings: Vec<Finding>,
+}
+
 /// Some records, and what is to be said of all of them together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordsReport {
@@ -94,10 +102,13 @@ pub struct Report {
     /// What they say together.
     pub together: Vec<Finding>,
     pub records: Option<RecordsReport>,
+    /// `None`: they were not asked.
+    pub brokers: Option<BrokersReport>,
 }
 
 impl Report {
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.configuration.iter().chain(self.slos.iter().flatten()).chain(&self.together)
+        let brokers = self.brokers.iter().flat_map(|brokers| &brokers.findings);
+        self.configuration.iter().chain(self.slos.iter().flatten()).chain(&self.together).chain(brokers)
     }
 }

@@ -59,11 +59,28 @@ fn configuration_findings(loaded: &Loaded, is_for_run: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if is_for_run {
         findings.extend(key_file(&loaded.settings).map(|(level, problem)| placed(level, problem)));
+        findings.extend(clients(&loaded.settings).map(|problem| placed(Level::Error, problem)));
     }
     let unbuilt = assemble::unbuilt(&loaded.settings);
     findings.extend(unbuilt.map(|(key, what, remedy)| placed(Level::Error, Problem::new(key, what, remedy))));
     findings.extend(loaded.settings.advice().into_iter().map(|problem| placed(Level::Advice, problem)));
     findings
+}
+
+/// The clients of Kafka, made as `run` makes them: properties that the client library does not know or take, files that
+/// cannot be read.
+#[cfg(feature = "kafka")]
+fn clients(settings: &Settings) -> Option<Problem> {
+    use crate::log::LogError;
+    match crate::command::topics::kafka_settings(settings).try_clients().err()? {
+        LogError::Refused { what, message } => Some(Problem::new(what, message, "")),
+        other => Some(Problem::new("kafka.properties", other.to_string(), "")),
+    }
+}
+
+#[cfg(not(feature = "kafka"))]
+fn clients(_settings: &Settings) -> Option<Problem> {
+    None
 }
 
 /// The key that `run` will want, read as `run` reads it. One that is not there may still come, as secrets do.

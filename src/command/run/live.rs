@@ -9,9 +9,9 @@ use super::{From, RunArgs};
 use crate::codec::output::OutputFormat;
 use crate::command::{Exit, Failure, Global, Outcome, assemble, observe};
 use crate::config::{self, Settings};
-use crate::http::{Board, Endpoints, Phase, Server, serve};
+use crate::http::{Board, Endpoints, Phase, Server, Trouble, serve};
 use crate::log::LogError;
-use crate::log::kafka::{KafkaSettings, StartFrom, topics};
+use crate::log::kafka::{KafkaSettings, Listener, StartFrom, Told, topics};
 use crate::model::record::Topic;
 use crate::model::slo::Slo;
 use crate::model::time::Moment;
@@ -19,6 +19,10 @@ use crate::telemetry;
 use crate::worker::{Figures, WorkerError};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long `/readyz` still answers once `run` has failed.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let settings = global.load()?.settings;
@@ -31,6 +35,11 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let outcome = Process::open(&settings, slos, Arc::clone(&board), signals, args.from).and_then(Process::run);
     board.set_phase(Phase::Stopping);
     if let Some(server) = server {
+        if let Err(failure) = &outcome {
+            // Whoever asks why this instance is not ready gets the answer before it is gone.
+            board.set_trouble(Trouble::Lasting(failure.to_string()));
+            super::recovery::wait(LAST_WORDS);
+        }
         server.shutdown();
     }
     outcome
@@ -120,6 +129,7 @@ impl Process {
             }
             let Some(pause) = recovery.after_now(&cause) else { return Err(anyhow::Error::from(cause).into()) };
             tracing::warn!("{cause}; going on from the checkpoint");
+            self.board.set_trouble(Trouble::Passing(cause.to_string()));
             self.tell(index, &Figures::default(), Some(false));
             self.repair(&cause)?;
             super::recovery::wait(pause);
@@ -178,12 +188,24 @@ impl Process {
             input_topics: self.settings.input.topics.clone(),
             prefix: self.settings.output.prefix.clone(),
             keyed_by_user: self.settings.input.keyed_by_user,
+            makes_topics: self.settings.topics.create,
+            listener: self.listener(),
             start_from: match self.from {
                 From::Earliest => StartFrom::Earliest,
                 From::Latest => StartFrom::Latest,
                 From::Time(ms) => StartFrom::Time(ms),
             },
         }
+    }
+
+    /// `/readyz` says what is wrong with the brokers, while it is.
+    fn listener(&self) -> Listener {
+        let board = Arc::clone(&self.board);
+        Listener::new(move |told| match told {
+            Told::Refused(why) => board.set_trouble(Trouble::Lasting(why.to_owned())),
+            Told::Unreachable(why) => board.set_trouble(Trouble::Passing(why.to_owned())),
+            Told::Well => board.clear_trouble(),
+        })
     }
 
     pub fn output_format(&self) -> OutputFormat {
@@ -207,6 +229,7 @@ impl Process {
                 tracing::info!("made the topics {}", made.join(", "));
             }
         }
+        admin.check_rights(&kafka)?;
         for plan in &plans {
             self.compare(&admin, plan)?;
         }
@@ -221,16 +244,8 @@ impl Process {
             admin.add_partitions(plan)?;
             tracing::info!("{} has {} partitions now, one for each of the input", plan.name, plan.partitions);
         }
-        let differences = match admin.inspect(std::slice::from_ref(plan)) {
-            Ok(states) => states.into_iter().flat_map(topics::TopicState::differences).collect::<Vec<_>>(),
-            // Who may not look at settings may write all the same.
-            Err(LogError::Refused { what, message }) => {
-                tracing::warn!("{what}: {message}; whether it is as planned is not known");
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        for difference in differences {
+        let states = admin.inspect(std::slice::from_ref(plan))?;
+        for difference in states.into_iter().flat_map(topics::TopicState::differences) {
             if difference.breaks_promise {
                 let message = format!("{difference}. `tailburn topics` shows what it should be");
                 return Err(LogError::Refused { what: plan.name.clone(), message });

@@ -2,68 +2,32 @@
 
 use super::table::kafka_settings;
 use crate::command::{Exit, Global, Outcome, Printer};
-use crate::config::Settings;
-use crate::log::kafka::topics::{PartitionCounts, plan};
-use crate::model::record::Topic;
+use crate::log::kafka::rights::{self, Resource, Right};
 use std::io::Write as _;
-
-/// What may be done with something.
-#[derive(Debug, PartialEq, Eq)]
-struct Right {
-    /// The options that name it.
-    resource: String,
-    operations: Vec<&'static str>,
-}
 
 pub fn run(global: &Global, principal: &str) -> Outcome {
     let settings = global.load()?.settings;
     let servers = settings.kafka.properties.get("bootstrap.servers").map_or("localhost:9092", String::as_str);
     let mut out = Printer::stdout();
-    for right in rights(&settings) {
-        let operations: String = right.operations.iter().map(|name| format!(" --operation {name}")).collect();
-        out.line(&format!(
-            "kafka-acls.sh --bootstrap-server {} --add --allow-principal {} {}{operations}",
-            quoted(servers),
-            quoted(principal),
-            right.resource
-        ))?;
+    for right in rights::needed(&kafka_settings(&settings)) {
+        out.line(&command(servers, principal, &right))?;
     }
     out.flush()?;
     Ok(Exit::Done.into())
 }
 
-fn rights(settings: &Settings) -> Vec<Right> {
-    let kafka = kafka_settings(settings);
-    let topic = |name: &str| format!("--topic {}", quoted(name));
-    let inputs =
-        kafka.input_topics.iter().map(|name| Right { resource: topic(name), operations: vec!["Read", "Describe"] });
-    // The partition counts name nothing.
-    let counts = PartitionCounts { input: 1, users: 1, rollup: 1 };
-    let ours = plan(&kafka, counts).into_iter().map(|plan| {
-        let mut operations = vec!["Write", "Describe", "DescribeConfigs"];
-        if plan.ours.is_some_and(|topic| Topic::INTERNAL.contains(&topic)) {
-            // What was read of them is deleted.
-            operations.extend(["Read", "Delete"]);
+fn command(servers: &str, principal: &str, right: &Right) -> String {
+    let resource = match &right.resource {
+        Resource::Topic(name) => format!("--topic {}", quoted(name)),
+        Resource::Group(name) => format!("--group {}", quoted(name)),
+        Resource::TransactionalIds(prefix) => {
+            format!("--transactional-id {} --resource-pattern-type prefixed", quoted(prefix))
         }
-        if settings.topics.create {
-            operations.push("Create");
-        }
-        if settings.topics.create && plan.ours == Some(Topic::DeadLetters) {
-            // It gets a partition for each that an input gets.
-            operations.push("Alter");
-        }
-        Right { resource: topic(&plan.name), operations }
-    });
-    let group =
-        Right { resource: format!("--group {}", quoted(&kafka.group_id)), operations: vec!["Read", "Describe"] };
-    let transactions = Right {
-        resource: format!(
-            "--transactional-id {} --resource-pattern-type prefixed",
-            quoted(&format!("{}-", settings.application_id))
-        ),
-        operations: vec!["Write", "Describe"],
     };
-    inputs.chain(ours).chain([group, transactions]).collect()
+    let operations = right.operations.iter().map(|operation| format!(" --operation {}", operation.name()));
+    let (servers, principal) = (quoted(servers), quoted(principal));
+    let operations: String = operations.collect();
+    format!("kafka-acls.sh --bootstrap-server {servers} --add --allow-principal {principal} {resource}{operations}")
 }
 
 /// For a shell.

@@ -5,7 +5,7 @@ use crate::command::{Exit, Failure, Global, Outcome, Printer};
 use crate::config::Settings;
 use crate::log::LogError;
 use crate::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, TopicState, plan};
-use crate::log::kafka::{KafkaSettings, StartFrom};
+use crate::log::kafka::{KafkaSettings, Listener, StartFrom};
 use crate::model::duration;
 use serde::Serialize;
 use std::io::{self, Write as _};
@@ -53,7 +53,7 @@ fn failure(error: LogError) -> Failure {
 }
 
 /// The administrator joins no group and opens no transaction: the ids are there for completeness.
-pub(super) fn kafka_settings(settings: &Settings) -> KafkaSettings {
+pub fn kafka_settings(settings: &Settings) -> KafkaSettings {
     KafkaSettings {
         properties: settings.kafka.properties.clone(),
         group_id: settings.application_id.clone(),
@@ -62,6 +62,8 @@ pub(super) fn kafka_settings(settings: &Settings) -> KafkaSettings {
         prefix: settings.output.prefix.clone(),
         start_from: StartFrom::Earliest,
         keyed_by_user: settings.input.keyed_by_user,
+        makes_topics: settings.topics.create,
+        listener: Listener::default(),
     }
 }
 

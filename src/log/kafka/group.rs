@@ -4,6 +4,8 @@
 //! unassign). The callback here only notes the report: the worker first hears of it, may commit
 //! what it is about to give up, and the answer is given at its next poll.
 
+use super::KafkaSettings;
+use super::trouble::Trouble;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
@@ -28,9 +30,14 @@ pub enum Report {
 #[derive(Default)]
 pub struct GroupContext {
     reports: Mutex<Vec<Report>>,
+    trouble: Trouble,
 }
 
 impl GroupContext {
+    pub fn new(settings: &KafkaSettings) -> GroupContext {
+        GroupContext { reports: Mutex::default(), trouble: Trouble::new(settings) }
+    }
+
     /// The reports since the last call, oldest first.
     pub fn take(&self) -> Vec<Report> {
         std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner))
@@ -43,6 +50,7 @@ impl ClientContext for GroupContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble.note(&error, reason);
         tracing::warn!(target: "tailburn::kafka", %error, reason, "the consumer reports");
     }
 }

@@ -164,7 +164,7 @@ pub fn fault(code: RDKafkaRespErr, message: &Message<'_>, lost: &str) -> Option<
             message: format!("{why}: the topic was deleted. Where it is made anew: {BEGIN_ANEW}"),
         }),
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
-            Some(super::refusal::of_topic(message.topic(), code.into()))
+            Some(super::rights::unreadable(message.topic()))
         }
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {
             Some(LogError::Refused { what, message: why })

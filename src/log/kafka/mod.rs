@@ -7,24 +7,31 @@
 //! It neither decodes a record nor decides when to commit.
 #![expect(clippy::disallowed_methods, reason = "requests to brokers have deadlines, and waits between tries")]
 
+mod ask;
 mod feed;
 mod fetch;
 mod group;
 mod handed;
 pub mod peek;
+mod principal;
 mod publish;
 mod purge;
 mod reader;
 mod refusal;
+pub mod rights;
+mod said;
 mod settings;
 mod streams;
 mod topic_ids;
 pub mod topics;
+mod trouble;
 mod watch;
 
 pub use feed::Feed;
+pub use publish::try_transactions;
 pub use settings::{KafkaSettings, StartFrom};
 pub use streams::Streams;
+pub use trouble::{Listener, Told};
 
 use super::{
     Assignment, BEGIN_ANEW, Changelog, CommitOutcome, Committed, Log, LogError, LogEvent, NextOffset, Stream, TopicId,
@@ -93,12 +100,15 @@ impl KafkaLog {
     /// Connects, ends what an earlier holder of the transactional id left open, and joins the group.
     pub fn open(settings: &KafkaSettings) -> Result<KafkaLog, LogError> {
         settings.validate()?;
-        let streams = topics::TopicAdmin::open(settings)?.streams(settings)?;
+        let admin = topics::TopicAdmin::open(settings)?;
+        let streams = admin.streams(settings)?;
+        admin.check_rights(settings)?;
+        drop(admin);
         let publisher = Publisher::open(settings)?;
         let watch = Watch::begin(settings, streams.ids().clone())?;
         let consumer: BaseConsumer<GroupContext> = settings
             .consumer()
-            .create_with_context(GroupContext::default())
+            .create_with_context(GroupContext::new(settings))
             .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
         let (sources, _) = streams.source(Stream::Sources).unwrap_or_default();
         let sources = SourcesReader::open(settings, sources)?;
@@ -336,7 +346,7 @@ impl KafkaLog {
             }
             Described::There { id, .. } => Ok((name, id)),
             Described::Absent => Err(gone(&name)),
-            Described::Refused(code) => Err(refusal::of_topic(&name, code)),
+            Described::Refused(code) => Err(refusal::of_topic(&self.settings, &name, code)),
         };
         found.into_iter().map(is_opened).collect()
     }

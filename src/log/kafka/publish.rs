@@ -5,8 +5,9 @@
 //! producer is replaced: a request that is still under way could end a later transaction.
 
 use super::group::log_line;
-use super::refusal::{self, Trouble, is_incurable};
+use super::refusal::{self, is_incurable};
 use super::settings::{KafkaSettings, TRANSACTION_TIMEOUT};
+use super::trouble::Trouble;
 use crate::log::{CommitOutcome, LogError};
 use crate::model::record::{RecordOut, Topic};
 use rdkafka::bindings as sys;
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 const CALL_BOUND: Duration = TRANSACTION_TIMEOUT;
 /// The first contact: a new cluster creates its transaction log, a dead predecessor times out.
 const INIT_BOUND: Duration = Duration::from_secs(60);
+/// The same, for who only asks.
+const TRY_BOUND: Duration = Duration::from_secs(20);
 /// One wait for deliveries, between two looks at the reports.
 const SLICE: Duration = Duration::from_millis(50);
 /// Events of the client that are served in one go.
@@ -45,7 +48,6 @@ pub struct Publisher {
 }
 
 /// Sees what the producer is told outside of any call.
-#[derive(Default)]
 struct PublishContext {
     disturbed: AtomicBool,
     trouble: Trouble,
@@ -54,6 +56,10 @@ struct PublishContext {
 }
 
 impl PublishContext {
+    fn new(settings: &KafkaSettings) -> PublishContext {
+        PublishContext { disturbed: AtomicBool::default(), trouble: Trouble::new(settings), failed: Mutex::default() }
+    }
+
     fn failed(&self) -> MutexGuard<'_, Option<(String, RDKafkaErrorCode)>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,7 +100,7 @@ impl Publisher {
         let config = settings.producer();
         let names = Topic::OUTPUTS.into_iter().chain(Topic::INTERNAL);
         Ok(Publisher {
-            producer: connect(settings, &config)?,
+            producer: connect(settings, &config, INIT_BOUND)?,
             config,
             names: names.map(|topic| (topic, settings.topic_name(topic))).collect(),
             open: None,
@@ -277,7 +283,7 @@ impl Publisher {
     /// A new producer with the same id: its epoch shuts out whatever the old one left under way.
     fn renew(&mut self, why: &str) -> Result<(), LogError> {
         tracing::info!(target: "tailburn::kafka", why, "replacing the producer");
-        self.producer = connect(&self.settings, &self.config)?;
+        self.producer = connect(&self.settings, &self.config, INIT_BOUND)?;
         Ok(())
     }
 
@@ -297,12 +303,28 @@ impl Publisher {
     }
 }
 
-fn connect(settings: &KafkaSettings, config: &ClientConfig) -> Result<BaseProducer<PublishContext>, LogError> {
+/// Whether we may have transactions, tried with an id that no worker has: a worker's own would be shut out by it. Nothing
+/// is published; the brokers forget the id after `transactional.id.expiration.ms`.
+pub fn try_transactions(settings: &KafkaSettings) -> Result<(), LogError> {
+    let transactional_id = format!("{}check", settings.transactional_prefix());
+    let config = KafkaSettings { transactional_id, ..settings.clone() }.producer();
+    match connect(settings, &config, TRY_BOUND) {
+        // Somebody else checks, too.
+        Ok(_) | Err(LogError::Fenced(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn connect(
+    settings: &KafkaSettings,
+    config: &ClientConfig,
+    bound: Duration,
+) -> Result<BaseProducer<PublishContext>, LogError> {
     let refused =
         |error: KafkaError| LogError::Refused { what: "kafka.properties".to_owned(), message: error.to_string() };
     let producer: BaseProducer<PublishContext> =
-        config.create_with_context(PublishContext::default()).map_err(refused)?;
-    let deadline = Instant::now() + INIT_BOUND;
+        config.create_with_context(PublishContext::new(settings)).map_err(refused)?;
+    let deadline = Instant::now() + bound;
     loop {
         match producer.init_transactions(Duration::from_secs(5)) {
             Ok(()) => return Ok(producer),

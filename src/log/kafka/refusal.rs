@@ -1,59 +1,15 @@
 //! What brokers refuse for a reason that waiting does not cure, in words that say what to change.
 
+use super::rights::{self, Operation, Operations, Resource, Right};
 use super::settings::KafkaSettings;
+use super::topic_ids::Described;
 use super::topics::TopicAdmin;
 use crate::log::{BEGIN_ANEW, LogError};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a client hears of its credentials outside of any call: librdkafka goes on trying, and calls only say that
-/// nobody answers.
-#[derive(Default)]
-pub struct Trouble {
-    said: Mutex<Option<String>>,
-}
-
-impl Trouble {
-    pub fn note(&self, error: &KafkaError, reason: &str) {
-        let kind = match error.rdkafka_error_code() {
-            Some(Code::Authentication | Code::SaslAuthenticationFailed) => "the password or user is refused",
-            Some(Code::SSL) => "the TLS connection fails",
-            _ => return,
-        };
-        *self.lock() = Some(format!("{kind}: {reason}{}", advice(reason)));
-    }
-
-    /// It went well since.
-    pub fn clear(&self) {
-        *self.lock() = None;
-    }
-
-    pub fn cause(&self) -> Option<LogError> {
-        self.lock().as_ref().map(|text| credentials(text))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn credentials(text: &str) -> LogError {
-    LogError::Refused { what: "kafka.properties".to_owned(), message: text.to_owned() }
-}
-
-fn advice(reason: &str) -> &'static str {
-    if reason.contains("certificate verify failed") || reason.contains("broker certificate could not be verified") {
-        " (ssl.ca.location names the CA that signed the brokers' certificate)"
-    } else if reason.contains("uthentication failed") || reason.contains("Invalid username or password") {
-        " (sasl.username, sasl.password, sasl.mechanism)"
-    } else {
-        ""
-    }
-}
-
-/// A right that is missing, in the words of Kafka's own tools; `None`: it is something else.
-pub fn of_right(settings: &KafkaSettings, code: Code) -> Option<LogError> {
+/// Whether a right is missing, whichever.
+pub fn is_of_right(code: Code) -> bool {
     matches!(
         code,
         Code::GroupAuthorizationFailed
@@ -61,20 +17,31 @@ pub fn of_right(settings: &KafkaSettings, code: Code) -> Option<LogError> {
             | Code::ClusterAuthorizationFailed
             | Code::TransactionalIdAuthorizationFailed
     )
-    .then(|| of_transaction(settings, "use it", code))
 }
 
-/// A topic that this principal may not look at, or read.
-pub fn of_topic(topic: &str, code: Code) -> LogError {
-    let message = match code {
-        Code::TopicAuthorizationFailed => {
-            "this principal may not use it: grant it the operations Read and Describe on an input, Write and Describe on \
-             an output, all three on an internal topic (`tailburn topics --acls` prints the commands)"
-                .to_owned()
-        }
-        other => format!("cannot be looked at: {other}"),
-    };
-    LogError::Refused { what: topic.to_owned(), message }
+/// A right that is missing, in the words of Kafka's own tools; `None`: it is something else.
+pub fn of_right(settings: &KafkaSettings, code: Code) -> Option<LogError> {
+    is_of_right(code).then(|| of_transaction(settings, "use it", code))
+}
+
+/// What is missing of all that is needed, as far as the brokers say. Only for who was refused already.
+fn missing_now(settings: &KafkaSettings) -> Option<LogError> {
+    let missing = TopicAdmin::open(settings).and_then(|admin| admin.missing_rights(settings)).unwrap_or_default();
+    rights::refused(&missing)
+}
+
+fn lacks(resource: Resource, operation: Operation) -> Option<LogError> {
+    rights::refused(&[Right { resource, operations: vec![operation] }])
+}
+
+/// A topic that cannot be looked at.
+pub fn of_topic(settings: &KafkaSettings, topic: &str, code: Code) -> LogError {
+    let found = BTreeMap::from([(topic.to_owned(), Described::Refused(code))]);
+    let missing = rights::missing_on_topics(&rights::needed(settings), &found, || Operations::UNKNOWN);
+    rights::refused(&missing).unwrap_or_else(|| LogError::Refused {
+        what: topic.to_owned(),
+        message: format!("cannot be looked at: {code}"),
+    })
 }
 
 /// Whether the same request is refused tomorrow too, unless a person changes something.
@@ -101,6 +68,9 @@ pub fn is_incurable(code: Code) -> bool {
 
 /// A record for `topic` was refused.
 pub fn of_record(settings: &KafkaSettings, topic: &str, code: Code) -> LogError {
+    if code == Code::TopicAuthorizationFailed {
+        return rights::unwritable(topic);
+    }
     // What the limits are now: best effort, the refusal itself stands.
     let found = TopicAdmin::open(settings).and_then(|admin| admin.configured(topic)).unwrap_or_default();
     LogError::Refused { what: topic.to_owned(), message: in_words(code, topic, &found) }
@@ -127,11 +97,6 @@ fn in_words(code: Code, topic: &str, found: &BTreeMap<String, String>) -> String
             limit("segment.bytes"),
             alter(&format!("max.message.bytes={}", super::settings::LARGEST_BYTES))
         ),
-        Code::TopicAuthorizationFailed => {
-            "this principal may not write to it: grant it the operations Write and Describe on this topic (`tailburn topics \
-             --acls` prints the commands)"
-                .to_owned()
-        }
         Code::UnknownTopic | Code::UnknownPartition => format!(
             "it was deleted, or lacks a partition: `tailburn topics` shows what it should be. Where an internal topic was \
              deleted: {BEGIN_ANEW}"
@@ -147,47 +112,31 @@ fn in_words(code: Code, topic: &str, found: &BTreeMap<String, String>) -> String
 
 /// The offsets, or the transaction as such, were refused.
 pub fn of_transaction(settings: &KafkaSettings, what: &str, code: Code) -> LogError {
-    let (what, message) = match code {
-        Code::GroupAuthorizationFailed => (
-            format!("group {}", settings.group_id),
-            "this principal may not use it: grant it the operations Read and Describe on this group (`tailburn topics \
-             --acls` prints the commands)"
-                .to_owned(),
-        ),
-        Code::TransactionalIdAuthorizationFailed => (
-            format!("transactional id {}", settings.transactional_id),
-            "this principal may not use it: grant it the operations Write and Describe on the transactional ids that begin \
-             with the application id (`tailburn topics --acls` prints the commands)"
-                .to_owned(),
-        ),
-        Code::TopicAuthorizationFailed => (
-            "a topic".to_owned(),
-            format!("this principal may not do this: {what} (Read on the inputs, Write on the outputs)"),
-        ),
-        Code::OffsetMetadataTooLarge => (
-            "offset.metadata.max.bytes".to_owned(),
-            "is less than the note beside an offset needs: set it to its default of 4096 on the brokers".to_owned(),
-        ),
-        other => (what.to_owned(), format!("{other} ({other:?})")),
+    let right = match code {
+        Code::GroupAuthorizationFailed => lacks(Resource::Group(settings.group_id.clone()), Operation::Read),
+        Code::TransactionalIdAuthorizationFailed => {
+            lacks(Resource::TransactionalIds(settings.transactional_prefix()), Operation::Write)
+        }
+        Code::TopicAuthorizationFailed => missing_now(settings),
+        _ => None,
     };
-    LogError::Refused { what, message }
+    right.unwrap_or_else(|| match code {
+        Code::OffsetMetadataTooLarge => LogError::Refused {
+            what: "offset.metadata.max.bytes".to_owned(),
+            message: "is less than the note beside an offset needs: set it to its default of 4096 on the brokers"
+                .to_owned(),
+        },
+        Code::TopicAuthorizationFailed => LogError::Refused {
+            what: "a topic".to_owned(),
+            message: format!("this principal may not do this: {what} (`tailburn topics --acls` prints what it needs)"),
+        },
+        other => LogError::Refused { what: what.to_owned(), message: format!("{other} ({other:?})") },
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credentials_are_named_and_other_trouble_passes() {
-        let trouble = Trouble::default();
-        trouble.note(&KafkaError::Global(Code::BrokerTransportFailure), "connection refused");
-        assert!(trouble.cause().is_none());
-        trouble.note(&KafkaError::Global(Code::Authentication), "SASL PLAIN authentication failed");
-        let text = trouble.cause().map(|error| error.to_string()).unwrap_or_default();
-        assert!(text.contains("password or user is refused") && text.contains("sasl.password"), "{text}");
-        trouble.clear();
-        assert!(trouble.cause().is_none());
-    }
 
     #[test]
     fn a_refusal_names_the_limit_and_the_setting() {

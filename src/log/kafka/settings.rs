@@ -4,13 +4,17 @@
 //! with the reason: with another value outputs and offsets would no longer be one, or nobody could
 //! tell who owns a partition.
 
+use super::peek::Onlooker;
+use super::trouble::Listener;
 use crate::log::LogError;
 use crate::model::properties::{self, FIXED};
 use crate::model::record::Topic;
 use crate::model::time::Ms;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::BaseConsumer;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::time::Duration;
 
 /// Where reading begins in a partition for which the group has no offset yet.
@@ -38,6 +42,10 @@ pub struct KafkaSettings {
     pub start_from: StartFrom,
     /// The inputs are keyed by user: nothing is repartitioned, and there is no topic for it.
     pub keyed_by_user: bool,
+    /// Topics of ours that are missing are made, so we have to be allowed to.
+    pub makes_topics: bool,
+    /// Who hears of trouble with the brokers.
+    pub listener: Listener,
 }
 
 /// What our own topics take. A record of somebody else that is larger, and a dead letter, is cut.
@@ -95,16 +103,49 @@ const PRODUCER: [(&str, &str); 8] = [
     ("batch.size", "1000000"),
 ];
 
+/// Properties that name a file (or a directory of files).
+const FILES: [&str; 6] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.crl.location",
+    "https.ca.location",
+];
+
 impl KafkaSettings {
     /// Refuses properties with which the promise of this log would not hold.
     pub fn validate(&self) -> Result<(), LogError> {
-        for (name, value) in &self.properties {
-            if let Some(message) = properties::refusal(name, value) {
-                return Err(refused(name, message));
-            }
+        if let Some((name, message)) = properties::refusals(&self.properties).into_iter().next() {
+            return Err(refused(name, message));
         }
         if !self.properties.contains_key("bootstrap.servers") && !self.properties.contains_key("metadata.broker.list") {
             return Err(refused("bootstrap.servers", "is missing: name at least one broker as host:port".to_owned()));
+        }
+        self.open_files()
+    }
+
+    /// librdkafka says of a file that cannot be opened only that something failed.
+    fn open_files(&self) -> Result<(), LogError> {
+        let is_named = |value: &str| !value.is_empty() && value != "probe";
+        let named = FILES.iter().filter_map(|name| Some((*name, self.properties.get(*name)?)));
+        for (name, path) in named.filter(|(_, path)| is_named(path)) {
+            File::open(path).map_err(|e| refused(name, format!("{path} cannot be opened: {e}")))?;
+        }
+        Ok(())
+    }
+
+    /// Makes each kind of client as a log does, and connects to nobody: librdkafka then reads every property, and the
+    /// files that are named in them. `Err`: what `run` would say.
+    pub fn try_clients(&self) -> Result<(), LogError> {
+        self.validate()?;
+        for mut config in [self.admin(), self.consumer(), self.producer()] {
+            config.remove("bootstrap.servers");
+            config.remove("metadata.broker.list");
+            // It would ask for a token at once.
+            config.remove("sasl.oauthbearer.method");
+            let made: Result<BaseConsumer<Onlooker>, _> = config.create_with_context(Onlooker);
+            made.map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
         }
         Ok(())
     }
@@ -116,6 +157,18 @@ impl KafkaSettings {
             Some(name) => format!("{}internal.{}.{name}", self.prefix, self.group_id),
             None => format!("{}{}", self.prefix, topic.name()),
         }
+    }
+
+    /// How the transactional ids of all workers of the application begin.
+    pub fn transactional_prefix(&self) -> String {
+        format!("{}-", self.group_id)
+    }
+
+    /// Where tokens come from, where we log in with one.
+    pub(super) fn token_url(&self) -> Option<&str> {
+        let of = |name: &str| self.properties.get(name).map(String::as_str);
+        let mechanism = of("sasl.mechanism").or_else(|| of("sasl.mechanisms"));
+        of("sasl.oauthbearer.token.endpoint.url").filter(|_| mechanism == Some("OAUTHBEARER"))
     }
 
     pub(super) fn consumer(&self) -> ClientConfig {
@@ -148,7 +201,8 @@ impl KafkaSettings {
 
     /// Neither a member of the group nor a writer: looks at topics and creates them.
     pub(super) fn admin(&self) -> ClientConfig {
-        self.client(&[])
+        // It meets the brokers first: who hangs up tells why our settings are wrong.
+        self.client(&[("log.connection.close", "true")])
     }
 
     fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
@@ -156,6 +210,10 @@ impl KafkaSettings {
         config.set_log_level(RDKafkaLogLevel::Info);
         for (name, value) in BOTH.iter().chain(defaults) {
             config.set(*name, *value);
+        }
+        if self.token_url().is_some() {
+            // The library that fetches tokens is built in, and knows no place of this system's authorities.
+            config.set("https.ca.location", "probe");
         }
         for (name, value) in &self.properties {
             config.set(name, value);
@@ -183,6 +241,8 @@ mod tests {
             prefix: "tailburn.".into(),
             start_from: StartFrom::Earliest,
             keyed_by_user: false,
+            makes_topics: true,
+            listener: Listener::default(),
         }
     }
 

@@ -3,22 +3,31 @@
 //! It never changes or deletes a topic that is there: a difference is named, for a person to decide.
 
 use super::group::log_line;
-use super::refusal::{self, Trouble};
+use super::principal::{self, Cluster};
+use super::refusal;
+use super::rights::{self, Operations, Resource, Right};
+use super::said::{self, Said};
 use super::settings::{KafkaSettings, LARGEST_BYTES};
 use super::streams::Streams;
 use super::topic_ids::{self, Described};
+use super::trouble::{self, Told, Trouble};
 use crate::log::{BEGIN_ANEW, LogError, TopicId};
 use crate::model::record::Topic;
 use crate::model::time::{DAY_MS, Ms};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 const REQUEST: Duration = Duration::from_secs(15);
+/// One try. In between one hears why nobody answers.
+const TRY: Duration = Duration::from_secs(3);
+/// The brokers refuse us for so long: they mean it.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// What becomes of old records. How old a record is, is counted from when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,23 +134,26 @@ fn cleanup(topic: Topic) -> Cleanup {
 
 /// Looks at topics and makes them. Outside of every group and transaction.
 pub struct TopicAdmin {
-    client: AdminClient<Quiet>,
+    client: ManuallyDrop<AdminClient<Quiet>>,
     runtime: tokio::runtime::Runtime,
     brokers: String,
+    settings: KafkaSettings,
 }
 
 /// Sends librdkafka's words to our log.
-#[derive(Default)]
 struct Quiet {
     trouble: Trouble,
 }
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if matches!(facility, "FAIL" | "OIDC") {
+            self.trouble.note_line(message);
+        }
         log_line(level, facility, message);
     }
 
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         self.trouble.note(&error, reason);
         tracing::warn!(target: "tailburn::kafka", %error, reason, "the administrator reports");
     }
@@ -153,25 +165,24 @@ impl TopicAdmin {
         let config = settings.admin();
         let brokers = config.get("bootstrap.servers").unwrap_or("(metadata.broker.list)").to_owned();
         let client = config
-            .create_with_context(Quiet::default())
+            .create_with_context(Quiet { trouble: Trouble::new(settings) })
             .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
         // The client answers through futures; this thread waits for them, and for nothing else.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .map_err(|e| LogError::Broken(format!("no runtime for the topic administration: {e}")))?;
-        Ok(TopicAdmin { client, runtime, brokers })
+        Ok(TopicAdmin { client: ManuallyDrop::new(client), runtime, brokers, settings: settings.clone() })
     }
 
     /// How many partitions a topic has; `None` where there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
-        let metadata = self.client.inner().fetch_metadata(Some(topic), REQUEST);
-        let metadata = metadata.map_err(|e| self.unreachable(&e.to_string()))?;
+        let metadata = self.answered(|| self.client.inner().fetch_metadata(Some(topic), TRY))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error() {
             None => Ok(u32::try_from(found.partitions().len()).ok().filter(|count| *count > 0)),
             Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
-            Some(code) => Err(refusal::of_topic(topic, code.into())),
+            Some(code) => Err(refusal::of_topic(&self.settings, topic, code.into())),
         }
     }
 
@@ -187,10 +198,41 @@ impl TopicAdmin {
         }
     }
 
-    /// What is wrong with our credentials, where somebody said so since all was well.
-    pub(super) fn refused_credentials(&self) -> Option<LogError> {
+    /// Asks until there is an answer, or it is plain that there will be none.
+    fn answered<T, E: std::fmt::Display>(&self, request: impl Fn() -> Result<T, E>) -> Result<T, LogError> {
+        let deadline = Instant::now() + REQUEST;
+        loop {
+            match request() {
+                Ok(answer) => {
+                    self.is_well();
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    let refused = self.refused_credentials(REFUSED);
+                    self.tell_of_tokens();
+                    if refused.is_some() || Instant::now() >= deadline {
+                        return Err(refused.unwrap_or_else(|| self.unreachable(&error.to_string())));
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+        }
+    }
+
+    /// librdkafka says nothing while it waits for a token.
+    fn tell_of_tokens(&self) {
+        let context = self.client.inner().context();
+        if let (None, Some(url)) = (context.trouble.passing(), self.settings.token_url())
+            && context.trouble.cause().is_none()
+        {
+            self.settings.listener.tell(Told::Unreachable(&trouble::no_token(url).to_string()));
+        }
+    }
+
+    /// What is wrong with our credentials, where somebody has said so for so long.
+    pub(super) fn refused_credentials(&self, at_least: Duration) -> Option<LogError> {
         self.hear();
-        self.client.inner().context().trouble.cause()
+        self.client.inner().context().trouble.lasting(at_least)
     }
 
     pub(super) fn is_well(&self) {
@@ -202,16 +244,26 @@ impl TopicAdmin {
     #[expect(unsafe_code, reason = "the client library does not poll for it")]
     fn hear(&self) {
         // SAFETY: the client is alive as long as we are, and the client library serves a queue of its own.
-        let said = unsafe { topic_ids::errors(self.client.inner().native_ptr()) };
-        for (code, reason) in said.unwrap_or_default() {
-            self.client.inner().context().error(rdkafka::error::KafkaError::Global(code), &reason);
+        let all = unsafe { said::since_last(self.client.inner().native_ptr()) };
+        let context = self.client.inner().context();
+        for said in all.unwrap_or_default() {
+            match said {
+                Said::Error(code, reason) => context.error(KafkaError::Global(code), &reason),
+                Said::Line { level, facility, text } => context.log(level, &facility, &text),
+            }
         }
     }
 
     /// Nobody answers: because of what was said of our credentials, where something was.
     fn unreachable(&self, why: &str) -> LogError {
-        self.refused_credentials()
-            .unwrap_or_else(|| LogError::Broken(format!("the brokers at {}: {why}", self.brokers)))
+        if let Some(refused) = self.refused_credentials(Duration::ZERO) {
+            return refused;
+        }
+        match (self.client.inner().context().trouble.passing(), self.settings.token_url()) {
+            (None, Some(url)) => trouble::no_token(url),
+            (None, None) => LogError::Broken(format!("the brokers at {}: {why}", self.brokers)),
+            (Some(heard), _) => LogError::Broken(format!("the brokers at {}: {why} ({heard})", self.brokers)),
+        }
     }
 
     /// What these names stand for now.
@@ -221,17 +273,67 @@ impl TopicAdmin {
         unsafe { topic_ids::describe(self.client.inner().native_ptr(), names, wait) }
     }
 
+    #[expect(unsafe_code, reason = "the client library has no call for it")]
+    pub fn cluster(&self) -> Result<Cluster, LogError> {
+        // SAFETY: the client is alive as long as we are.
+        self.answered(|| unsafe { principal::of_cluster(self.client.inner().native_ptr(), TRY) })
+    }
+
+    /// What `run` needs and may not do, as far as the brokers say and the topics are there. (Nobody tells of
+    /// transactional ids: who uses one hears of it.)
+    pub fn missing_rights(&self, settings: &KafkaSettings) -> Result<Vec<Right>, LogError> {
+        let needed = rights::needed(settings);
+        let found = self.answered(|| self.describe(&rights::topics(&needed), TRY))?;
+        let mut missing = self.missing_on_topics(&needed, &found);
+        missing.extend(self.missing_on_group(&needed, REQUEST)?);
+        Ok(missing)
+    }
+
+    pub(super) fn missing_on_topics(&self, needed: &[Right], found: &BTreeMap<String, Described>) -> Vec<Right> {
+        let on_cluster = || self.cluster().map_or(Operations::UNKNOWN, |cluster| cluster.operations);
+        rights::missing_on_topics(needed, found, on_cluster)
+    }
+
+    /// A coordinator that does not answer yet forbids nothing.
+    #[expect(unsafe_code, reason = "the client library has no call for it")]
+    pub(super) fn missing_on_group(&self, needed: &[Right], wait: Duration) -> Result<Option<Right>, LogError> {
+        let is_group = |right: &&Right| matches!(right.resource, Resource::Group(_));
+        let Some(Right { resource: Resource::Group(group), operations }) = needed.iter().find(is_group) else {
+            return Ok(None);
+        };
+        // SAFETY: the client is alive as long as we are.
+        let found = unsafe { principal::of_group(self.client.inner().native_ptr(), group, wait) }?;
+        let is_missing = match found {
+            Ok(found) => operations.iter().any(|operation| !found.allow(*operation)),
+            Err(code) => refusal::is_of_right(code),
+        };
+        Ok(is_missing.then(|| Right { resource: Resource::Group(group.clone()), operations: operations.clone() }))
+    }
+
+    /// Ends with what is missing, before anything is read or written.
+    pub fn check_rights(&self, settings: &KafkaSettings) -> Result<(), LogError> {
+        let missing = match self.missing_rights(settings) {
+            Ok(missing) => missing,
+            Err(error @ LogError::Refused { .. }) => return Err(error),
+            // Who is refused later hears of it then.
+            Err(error) => {
+                tracing::warn!(target: "tailburn::kafka", %error, "the rights cannot be asked for");
+                return Ok(());
+            }
+        };
+        rights::refused(&missing).map_or(Ok(()), Err)
+    }
+
     /// The topics that a log reads, as they are now.
     fn identify(&self, settings: &KafkaSettings) -> Result<BTreeMap<String, (TopicId, u32)>, LogError> {
         let internal = Topic::INTERNAL.into_iter();
         let internal = internal.filter(|topic| *topic != Topic::Repartition || !settings.keyed_by_user);
         let names = settings.input_topics.iter().cloned().chain(internal.map(|topic| settings.topic_name(topic)));
         let names: Vec<String> = names.collect();
-        let found = self.describe(&names, REQUEST);
-        let found = found.map_err(|e| self.unreachable(&e.to_string()))?;
+        let found = self.answered(|| self.describe(&names, TRY))?;
         let identified = |name: String| match found.get(&name) {
-            Some(Described::There { id, partitions }) => Ok((name, (*id, *partitions))),
-            Some(Described::Refused(code)) => Err(refusal::of_topic(&name, *code)),
+            Some(Described::There { id, partitions, .. }) => Ok((name, (*id, *partitions))),
+            Some(Described::Refused(code)) => Err(refusal::of_topic(settings, &name, *code)),
             Some(Described::Absent) | None => Err(self.absent(&name)),
         };
         names.into_iter().map(identified).collect()
@@ -296,14 +398,26 @@ impl TopicAdmin {
             match outcome {
                 // Another instance may have been faster.
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => {
-                    return Err(LogError::Refused { what: name, message: format!("cannot be created: {code}") });
-                }
+                Err((name, code)) => return Err(not_created(&name, code)),
             }
         }
         let names: Vec<String> = missing.into_iter().map(|plan| plan.name.clone()).collect();
         self.await_visible(&names)?;
         Ok(names)
+    }
+
+    /// Asks the brokers whether a topic could be made; nothing is.
+    pub fn could_create(&self, plan: &TopicPlan, replication_factor: i32) -> Result<(), LogError> {
+        let settings = configuration(plan);
+        let wanted = new_topic(plan, &settings, replication_factor)?;
+        let options = AdminOptions::new().request_timeout(Some(REQUEST)).validate_only(true);
+        let asked = self.runtime.block_on(self.client.create_topics([&wanted], &options));
+        let asked =
+            asked.map_err(|e| LogError::Broken(format!("the brokers at {}: create topics: {e}", self.brokers)))?;
+        asked.into_iter().try_for_each(|outcome| match outcome {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
+            Err((name, code)) => Err(not_created(&name, code)),
+        })
     }
 
     /// Deletes the records before these offsets; says for which partitions that failed, and why.
@@ -370,7 +484,14 @@ impl TopicAdmin {
             .block_on(self.client.describe_configs([&ResourceSpecifier::Topic(topic)], &options))
             .map_err(|e| refused(e.to_string()))?;
         let resource = described.into_iter().next().ok_or_else(|| refused("no answer".to_owned()))?;
-        let resource = resource.map_err(|code| refused(code.to_string()))?;
+        let resource = resource.map_err(|code| match refusal::is_of_right(code) {
+            true => rights::unexplained(topic),
+            false => refused(code.to_string()),
+        })?;
+        // The client library gives no error where the brokers do.
+        if resource.entries.is_empty() {
+            return Err(rights::unexplained(topic));
+        }
         Ok(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
@@ -384,9 +505,32 @@ impl TopicAdmin {
         };
         let added = self.runtime.block_on(self.client.create_partitions([&wanted], &options));
         for outcome in added.map_err(|e| refused(e.to_string()))? {
-            outcome.map_err(|(_, code)| refused(code.to_string()))?;
+            outcome.map_err(|(name, code)| match refusal::is_of_right(code) {
+                true => rights::unalterable(&name),
+                false => refused(code.to_string()),
+            })?;
         }
         Ok(())
+    }
+}
+
+fn not_created(name: &str, code: RDKafkaErrorCode) -> LogError {
+    if refusal::is_of_right(code) {
+        return rights::uncreatable(name);
+    }
+    LogError::Refused { what: name.to_owned(), message: format!("cannot be created: {code}") }
+}
+
+impl Drop for TopicAdmin {
+    #[expect(unsafe_code, reason = "whether a client is given back is decided here")]
+    fn drop(&mut self) {
+        // Where no token came, giving the client back waits until the last pause between two tries is over, which is
+        // up to 20 s, and the process is about to end.
+        if self.settings.token_url().is_some() && !self.client.inner().context().trouble.was_well() {
+            return;
+        }
+        // SAFETY: nobody uses it any more.
+        unsafe { ManuallyDrop::drop(&mut self.client) };
     }
 }
 
@@ -450,6 +594,8 @@ mod tests {
             prefix: "p.".to_owned(),
             start_from: StartFrom::Earliest,
             keyed_by_user,
+            makes_topics: true,
+            listener: super::super::Listener::default(),
         }
     }
 

@@ -6,7 +6,7 @@
 //! poll and before every commit.
 
 use super::KafkaSettings;
-use super::refusal;
+use super::rights::{self, Right};
 use super::topic_ids::Described;
 use super::topics::TopicAdmin;
 use crate::log::{LogError, TopicId};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A topic that was made anew is to be noticed within 10 s, also where a broker is slow.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -47,6 +47,10 @@ pub enum Change {
 
 /// Credentials may be changed on both sides, one after the other.
 const UNTIL_REFUSED: Duration = Duration::from_secs(10);
+/// Rights are taken back and granted again while they are put in order: missing so often in a row they are missing.
+const TIMES_MISSING: u32 = 2;
+/// Each how many looks the group is asked about.
+const GROUP_EVERY: u32 = 3;
 
 /// The log's end. The thread ends with it.
 pub struct Watch {
@@ -63,12 +67,13 @@ struct Shared {
 impl Watch {
     pub fn begin(settings: &KafkaSettings, expected: Expected) -> Result<Watch, LogError> {
         let admin = TopicAdmin::open(settings)?;
+        let needed = rights::needed(settings);
         let (ends, ended) = channel();
         let shared = Arc::new(Shared::default());
         let thread = thread::Builder::new().name("tailburn-topics".to_owned());
         let told = Arc::clone(&shared);
         thread
-            .spawn(move || serve(&admin, &expected, &told, &ended))
+            .spawn(move || serve(&admin, &expected, &needed, &told, &ended))
             .map_err(|e| LogError::Broken(format!("no thread to watch the topics with: {e}")))?;
         Ok(Watch { shared, _ends: ends })
     }
@@ -83,20 +88,19 @@ impl Watch {
     }
 }
 
-fn serve(admin: &TopicAdmin, expected: &Expected, shared: &Shared, ended: &Receiver<()>) {
-    let names: Vec<String> = expected.keys().cloned().collect();
-    let mut silent_since = None;
+fn serve(admin: &TopicAdmin, expected: &Expected, needed: &[Right], shared: &Shared, ended: &Receiver<()>) {
+    let mut names = rights::topics(needed);
+    names.extend(expected.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    let mut rights = Rights::default();
     while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
         let change = match admin.describe(&names, QUESTION) {
             Ok(found) => {
-                silent_since = None;
                 admin.is_well();
-                change(expected, &found)
+                change(expected, &found).or_else(|| rights.look(admin, needed, &found))
             }
             Err(error) => {
                 tracing::debug!(target: "tailburn::kafka", %error, "the topics' ids cannot be asked for");
-                let since = *silent_since.get_or_insert_with(Instant::now);
-                admin.refused_credentials().filter(|_| since.elapsed() > UNTIL_REFUSED).and_then(refused)
+                admin.refused_credentials(UNTIL_REFUSED).and_then(refused)
             }
         };
         if let Some(change) = change {
@@ -104,6 +108,35 @@ fn serve(admin: &TopicAdmin, expected: &Expected, shared: &Shared, ended: &Recei
             shared.has_changed.store(true, Ordering::Release);
             return;
         }
+    }
+}
+
+/// What was missing when one looked last.
+#[derive(Default)]
+struct Rights {
+    looks: u32,
+    times_missing: u32,
+    of_group: Option<Right>,
+}
+
+impl Rights {
+    fn look(&mut self, admin: &TopicAdmin, needed: &[Right], found: &BTreeMap<String, Described>) -> Option<Change> {
+        let mut missing = admin.missing_on_topics(needed, found);
+        if self.looks.is_multiple_of(GROUP_EVERY) || self.of_group.is_some() {
+            // Who does not answer forbids nothing.
+            self.of_group = admin.missing_on_group(needed, QUESTION).unwrap_or_default();
+        }
+        self.looks = self.looks.wrapping_add(1);
+        missing.extend(self.of_group.clone());
+        self.decide(&missing)
+    }
+
+    fn decide(&mut self, missing: &[Right]) -> Option<Change> {
+        self.times_missing = if missing.is_empty() { 0 } else { self.times_missing + 1 };
+        if self.times_missing < TIMES_MISSING {
+            return None;
+        }
+        rights::refused(missing).and_then(refused)
     }
 }
 
@@ -131,17 +164,12 @@ pub fn change(expected: &Expected, found: &BTreeMap<String, Described>) -> Optio
             _ => None,
         })
     };
-    let withdrawn = || {
-        all().find_map(|(name, _, now)| match now {
-            Described::Refused(code) => refused(refusal::of_topic(name, *code)),
-            _ => None,
-        })
-    };
-    made_anew.or_else(grown).or_else(withdrawn)
+    made_anew.or_else(grown)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::rights::{Operation, Operations, Resource};
     use super::*;
     use rdkafka::error::RDKafkaErrorCode;
 
@@ -149,8 +177,8 @@ mod tests {
     const NEW: TopicId = TopicId([2; 16]);
 
     fn found(id: TopicId, partitions: u32) -> BTreeMap<String, Described> {
-        let other = Described::There { id: OLD, partitions: 1 };
-        BTreeMap::from([("a".to_owned(), other), ("b".to_owned(), Described::There { id, partitions })])
+        let there = |id, partitions| Described::There { id, partitions, operations: Operations::UNKNOWN };
+        BTreeMap::from([("a".to_owned(), there(OLD, 1)), ("b".to_owned(), there(id, partitions))])
     }
 
     #[test]
@@ -162,9 +190,22 @@ mod tests {
         let made_anew = Change::MadeAnew { topic: "b".to_owned(), was: OLD, now: NEW };
         assert_eq!(change(&expected, &found(NEW, 4)), Some(made_anew));
         let refused = Described::Refused(RDKafkaErrorCode::TopicAuthorizationFailed);
-        let withdrawn = change(&expected, &BTreeMap::from([("b".to_owned(), refused)]));
-        assert!(matches!(&withdrawn, Some(Change::Refused { what, .. }) if what == "b"), "{withdrawn:?}");
+        assert_eq!(change(&expected, &BTreeMap::from([("b".to_owned(), refused)])), None, "a right is looked at apart");
         let grown = Change::Grown { topic: "b".to_owned(), was: 3, now: 4 };
         assert_eq!(change(&expected, &found(OLD, 4)), Some(grown));
+    }
+
+    #[test]
+    fn a_right_that_is_granted_again_at_once_ends_nothing() {
+        let missing = [Right { resource: Resource::Topic("a".to_owned()), operations: vec![Operation::Write] }];
+        let mut rights = Rights::default();
+        assert_eq!(rights.decide(&missing), None);
+        assert_eq!(rights.decide(&[]), None);
+        assert_eq!(rights.decide(&missing), None, "it was there in between");
+        let withdrawn = rights.decide(&missing);
+        assert!(
+            matches!(&withdrawn, Some(Change::Refused { what, message }) if what == "a" && message.contains("Write")),
+            "{withdrawn:?}"
+        );
     }
 }
