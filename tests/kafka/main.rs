@@ -14,6 +14,7 @@ mod made_anew;
 mod oidc;
 mod peek;
 mod pipeline;
+mod readiness;
 mod reading;
 mod recovery;
 mod refusals;
