@@ -209,7 +209,11 @@ pub fn in_words(missing: &Right) -> (String, String) {
 }
 
 fn names(right: &Right) -> String {
-    right.operations.iter().map(|operation| operation.name()).collect::<Vec<_>>().join(" and ")
+    let names: Vec<&str> = right.operations.iter().map(|operation| operation.name()).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 fn about(right: &Right) -> String {
@@ -282,6 +286,8 @@ mod tests {
         assert_eq!(refused[0].operations, [Write], "whoever may write may look at it");
         let text = super::refused(&refused).map(|error| error.to_string()).unwrap_or_default();
         assert!(text.starts_with("p.slo-status: this principal lacks the right Write"), "{text}");
+        let text = names(&Right { operations: vec![Write, Create, DescribeConfigs], ..refused[0].clone() });
+        assert_eq!(text, "Write, Create and DescribeConfigs");
     }
 
     #[test]

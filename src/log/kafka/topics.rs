@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 const REQUEST: Duration = Duration::from_secs(15);
 /// One try. In between one hears why nobody answers.
 const TRY: Duration = Duration::from_secs(3);
+/// The group's coordinator may be on its way: a start does not wait long for it.
+const GROUP: Duration = Duration::from_secs(5);
 /// The brokers refuse us for so long: they mean it.
 const REFUSED: Duration = Duration::from_secs(5);
 
@@ -285,7 +287,7 @@ impl TopicAdmin {
         let needed = rights::needed(settings);
         let found = self.answered(|| self.describe(&rights::topics(&needed), TRY))?;
         let mut missing = self.missing_on_topics(&needed, &found);
-        missing.extend(self.missing_on_group(&needed, REQUEST)?);
+        missing.extend(self.missing_on_group(&needed, GROUP)?);
         Ok(missing)
     }
 
