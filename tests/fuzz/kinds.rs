@@ -1,6 +1,7 @@
 //! The kinds of input, each with good examples to begin from and with what has to hold.
 
 use super::chance::Chance;
+use super::packed::{archives, containers, front_of};
 use std::io::{Cursor, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
@@ -192,25 +193,25 @@ pub struct Bench {
     slos: Arc<Vec<Slo>>,
     file: PathBuf,
     server: Option<Server>,
-    container: Vec<u8>,
-    /// The length of its header.
-    front: usize,
-    archives: Vec<Vec<u8>>,
+    /// Of its kind: containers or archives.
+    files: Vec<Vec<u8>>,
 }
 
 impl Bench {
     pub fn new(kind: &'static str, dir: &std::path::Path) -> Bench {
         let slos = definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]).expect("a definition").slos;
         let endpoints = || Endpoints { board: Arc::new(Board::new(100)), metrics: Arc::new(String::new) };
-        let container = if kind == "avro" { container() } else { Vec::new() };
+        let files = match kind {
+            "avro" => containers(),
+            "archive" => archives(JSON.join("\n").repeat(4).as_bytes()),
+            _ => Vec::new(),
+        };
         Bench {
             kind,
             slos: Arc::new(slos),
             file: dir.join("tailburn.yaml"),
             server: (kind == "http").then(|| serve("127.0.0.1:0", endpoints()).expect("a free port")),
-            front: front_of(&container),
-            container,
-            archives: if kind == "archive" { archives() } else { Vec::new() },
+            files,
         }
     }
 
@@ -222,14 +223,12 @@ impl Bench {
             "cel" => (chance.pick(&CEL).into(), &CEL_WORDS),
             "json" => (lines(chance, &JSON), &JSON_WORDS),
             "access-log" => (lines(chance, &LOG), &LOG_WORDS),
-            "avro" => (self.container.clone(), &["\u{0}", "\u{1}", "\"", "{", "[", "long", "\u{7f}\u{7f}\u{7f}\u{7f}"]),
-            "archive" => {
-                (self.archives[chance.below(self.archives.len())].clone(), &["\u{0}", "\u{1f}", "PK\u{3}\u{4}", "BZh9"])
-            }
+            "avro" => (self.file(chance), &["\u{0}", "\u{1}", "\"", "{", "[", "long", "\u{7f}\u{7f}\u{7f}\u{7f}"]),
+            "archive" => (self.file(chance), &["\u{0}", "\u{1f}", "PK\u{3}\u{4}", "BZh9", "\u{7f}\u{7f}\u{7f}"]),
             _ => (chance.pick(&HTTP).into(), &HTTP_WORDS),
         };
         // What comes first in a packed file decides whether anything is read at all.
-        let front = if self.kind == "avro" { self.front } else { 12.min(bytes.len()) };
+        let front = if self.kind == "avro" { front_of(&bytes) } else { 12.min(bytes.len()) };
         let spares_front = matches!(self.kind, "avro" | "archive") && !chance.one_in(4);
         let mut back = bytes.split_off(if spares_front { front } else { 0 });
         if !chance.one_in(50) {
@@ -237,6 +236,10 @@ impl Bench {
         }
         bytes.append(&mut back);
         bytes
+    }
+
+    fn file(&self, chance: &mut Chance) -> Vec<u8> {
+        self.files[chance.below(self.files.len())].clone()
     }
 
     pub fn judge(&self, bytes: &[u8], closes: bool) -> Came {
@@ -343,59 +346,4 @@ fn tailburn_record<'a>(line: &tailburn::codec::files::FileRecord<'a>) -> RecordI
 fn lines(chance: &mut Chance, examples: &[&str]) -> Vec<u8> {
     let lines: Vec<&str> = (0..=chance.below(4)).map(|_| chance.pick(examples)).collect();
     lines.join("\n").into_bytes()
-}
-
-/// The header of a container ends with the first of the marks that its last 16 bytes are.
-fn front_of(container: &[u8]) -> usize {
-    let mark = &container[container.len().saturating_sub(16)..];
-    container.windows(16).position(|window| window == mark).map_or(0, |at| at + 16)
-}
-
-/// An Avro container of a few blocks.
-fn container() -> Vec<u8> {
-    let schema = r#"{"type":"record","name":"Outcome","fields":[{"name":"tenant","type":"string"},
-        {"name":"user","type":["null","string"]},{"name":"timestamp","type":{"type":"long","logicalType":"timestamp-millis"}},
-        {"name":"status","type":["null","int"]},{"name":"latency_ms","type":["null","double"]},
-        {"name":"attributes","type":{"type":"map","values":"string"}},
-        {"name":"cause","type":["null",{"type":"array","items":{"type":"enum","name":"E","symbols":["A","B"]}}]}]}"#;
-    let schema = apache_avro::Schema::parse_str(schema).expect("a schema");
-    let mut writer = apache_avro::Writer::new(&schema, Vec::new()).expect("a writer");
-    for i in 0..12i64 {
-        let mut record = apache_avro::types::Record::new(&schema).expect("a record");
-        record.put("tenant", format!("t{}", i % 3));
-        record.put("user", Some(format!("u{i}")));
-        record.put("timestamp", apache_avro::types::Value::TimestampMillis(1_780_000_000_000 + i * 1_000));
-        record.put("status", Some(200));
-        record.put("latency_ms", Some(1.5));
-        record.put("attributes", std::collections::HashMap::from([("region".to_owned(), "eu".to_owned())]));
-        record.put("cause", None::<String>);
-        writer.append_value(record).expect("appended");
-        if i % 5 == 4 {
-            writer.flush().expect("flushed");
-        }
-    }
-    writer.into_inner().expect("a container")
-}
-
-/// The same lines, packed in each way that std's writers know.
-fn archives() -> Vec<Vec<u8>> {
-    let lines = JSON.join("\n").repeat(4);
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(lines.as_bytes()).expect("packed");
-    let gzip = gzip.finish().expect("packed");
-    let zstd = zstd::encode_all(lines.as_bytes(), 1).expect("packed");
-    let twice = [gzip.clone(), gzip.clone()].concat();
-    let mut skippable = vec![0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
-    skippable.extend_from_slice(&zstd);
-    let fake = |magic: &[u8]| [magic, lines.as_bytes()].concat();
-    vec![
-        gzip,
-        zstd,
-        twice,
-        skippable,
-        fake(b"BZh9\x31\x41\x59\x26\x53\x59"),
-        fake(b"\xfd7zXZ\x00\x00\x04"),
-        fake(b"\xff\x06\x00\x00sNaPpY"),
-        fake(b"PK\x03\x04"),
-    ]
 }
