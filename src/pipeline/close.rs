@@ -4,6 +4,7 @@
 use super::checkpoint::CheckpointError;
 use super::intern::{NONE, tuple};
 use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, SloRows, UsersTask, Waiting};
+use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
 use crate::operator::classify::Verdict;
 use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial};
@@ -209,18 +210,12 @@ impl UsersTask {
 
     fn emit_groups(&mut self, slo: usize, pane: &Pane, boundary: &mut [BoundaryPartial]) {
         let groups = std::mem::take(&mut self.slos[slo].group_sums);
+        let mut examples =
+            if groups.is_empty() { BTreeMap::new() } else { self.slos[slo].examples_of_groups(slo as u32, pane) };
         for (group, gathered) in groups {
             let mut delta = self.delta(slo, KeyRef::Group(group), gathered);
-            let is_own = |code: u32| match group {
-                OTHER_GROUPS => code != NONE && !self.slos[slo].admitted.contains(&code),
-                group => code == group,
-            };
             for p in &mut delta.panes {
-                let of_group =
-                    pane.exemplars.range((slo as u32, 0, 0, Ms::MIN)..=(slo as u32, u32::MAX, u32::MAX, Ms::MAX));
-                for (_, more) in of_group.filter(|(k, _)| k.3 == p.start_ms && is_own(k.2)) {
-                    keep_smallest(&mut p.exemplars, more);
-                }
+                p.exemplars = examples.remove(&(group, p.start_ms)).unwrap_or_default();
             }
             self.push(slo, KeyRef::Group(group), delta, boundary);
         }
@@ -277,8 +272,8 @@ impl UsersTask {
     /// For every pane of the key that got bad events: the users with the most of them in it.
     fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<BadUser>)> {
         let rows = &self.slos[slo];
-        let touched = rows.touched_bad.iter().filter(|(_, k)| *k == key);
-        touched.filter_map(|of| rows.bad.get(of).map(|users| (of.0, self.most_bad(users)))).collect()
+        let touched = rows.touched_bad.range((key, Ms::MIN)..=(key, Ms::MAX)).map(|(key, pane_ms)| (*pane_ms, *key));
+        touched.filter_map(|of| rows.bad.get(&of).map(|users| (of.0, self.most_bad(users)))).collect()
     }
 
     fn most_bad(&self, users: &BTreeMap<u32, u64>) -> Vec<BadUser> {
@@ -422,8 +417,19 @@ impl SloRows {
         let group = (group != NONE).then_some(KeyRef::Group(group));
         for key in [Some(KeyRef::Aggregate), Some(KeyRef::Tenant(waiting.tenant)), group].into_iter().flatten() {
             *self.bad.entry((pane_ms, key)).or_default().entry(waiting.user).or_insert(0) += 1;
-            self.touched_bad.insert((pane_ms, key));
+            self.touched_bad.insert((key, pane_ms));
         }
+    }
+
+    /// The examples of a pane by group and pane of event time; those of groups without a key are of the rest.
+    fn examples_of_groups(&self, slo: u32, pane: &Pane) -> BTreeMap<(u32, Ms), Vec<(u64, Exemplar)>> {
+        let mut by_group: BTreeMap<(u32, Ms), Vec<(u64, Exemplar)>> = BTreeMap::new();
+        let of_slo = pane.exemplars.range((slo, 0, 0, Ms::MIN)..=(slo, u32::MAX, u32::MAX, Ms::MAX));
+        for ((_, _, code, start_ms), examples) in of_slo.filter(|((_, _, code, _), _)| *code != NONE) {
+            let group = if self.admitted.contains(code) { *code } else { OTHER_GROUPS };
+            keep_smallest(by_group.entry((group, *start_ms)).or_default(), examples);
+        }
+        by_group
     }
 
     /// Panes for which no late event may come any more need no names.

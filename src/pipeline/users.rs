@@ -152,7 +152,8 @@ pub(super) struct SloRows {
     pub group_sums: BTreeMap<u32, Gathered>,
     /// Users with bad events per pane and key, while late events may still come for the pane.
     pub bad: BTreeMap<(Ms, KeyRef), BTreeMap<u32, u64>>,
-    pub touched_bad: BTreeSet<(Ms, KeyRef)>,
+    /// Of these, what the boundary that closes adds to.
+    pub touched_bad: BTreeSet<(KeyRef, Ms)>,
     /// The rollup partition of each key.
     pub partitions: BTreeMap<KeyRef, u32>,
     /// By key group: users whose rows changed since the group was written.
