@@ -95,10 +95,11 @@ impl Tier {
         }
     }
 
-    /// Adds what became visible of a slice.
-    pub fn add(&mut self, number: i64, pane: &PaneDelta) {
+    /// Adds what became visible of a slice; its examples only where somebody asks for them.
+    pub fn add(&mut self, number: i64, pane: &PaneDelta, keeps_exemplars: bool) {
+        let more = More { pane, exemplars: if keeps_exemplars { &pane.exemplars } else { &[] } };
         if self.bytes.is_empty() || number > self.last_number {
-            return self.append(number, &payload_of(None, pane));
+            return self.append(number, &payload_of(None, more));
         }
         let (at, before) = self.place_of(number);
         let behind = self.bytes.split_off(at);
@@ -108,9 +109,9 @@ impl Tier {
         let next_number = before + rest.i64();
         let next = rest.bytes();
         if next_number == number {
-            self.append(number, &payload_of(Some(next), pane));
+            self.append(number, &payload_of(Some(next), more));
         } else {
-            self.append(number, &payload_of(None, pane));
+            self.append(number, &payload_of(None, more));
             self.append(next_number, next);
         }
         // What stands behind counts from a slice that is still there.
@@ -172,9 +173,16 @@ fn header_of(step: i64, len: usize) -> Vec<u8> {
     header
 }
 
+/// What a pane adds to a slice.
+#[derive(Clone, Copy)]
+struct More<'a> {
+    pane: &'a PaneDelta,
+    exemplars: &'a [(u64, Exemplar)],
+}
+
 /// What a slice holds, with a pane added.
-fn payload_of(slice: Option<&[u8]>, pane: &PaneDelta) -> Vec<u8> {
-    let Some(slice) = slice else { return encode(&pane.counts, &pane.latency, &pane.exemplars) };
+fn payload_of(slice: Option<&[u8]>, More { pane, exemplars: more }: More<'_>) -> Vec<u8> {
+    let Some(slice) = slice else { return encode(&pane.counts, &pane.latency, more) };
     let mut payload = Packed(slice);
     let (flags, mut counts) = counts_of(&mut payload);
     let mut bins = Vec::new();
@@ -183,7 +191,7 @@ fn payload_of(slice: Option<&[u8]>, pane: &PaneDelta) -> Vec<u8> {
     let mut exemplars = payload.exemplars(flags);
     counts.add(&pane.counts);
     latency.add(&pane.latency);
-    keep_smallest(&mut exemplars, &pane.exemplars);
+    keep_smallest(&mut exemplars, more);
     encode(&counts, &latency, &exemplars)
 }
 
@@ -422,7 +430,7 @@ mod tests {
         for hour in 0..72 {
             let one = Counts { events: 1, good: ONE.into(), ..Counts::default() };
             let latency = Sketch::from_unsorted(vec![(bin_of(12.5), ONE)]);
-            tier.add(490_000 + hour, &PaneDelta { counts: one, latency, ..PaneDelta::default() });
+            tier.add(490_000 + hour, &PaneDelta { counts: one, latency, ..PaneDelta::default() }, true);
         }
         assert!(tier.bytes.len() <= 72 * 10 + 4, "{}", tier.bytes.len());
         assert!(tier.bytes.capacity() <= tier.bytes.len() + 16, "{}", tier.bytes.capacity());
@@ -440,7 +448,7 @@ mod tests {
             for (i, (number, events, bad, weight, latencies, drop_before)) in steps.into_iter().enumerate() {
                 let number = 17_000_000 + i as i64 / 2 + number;
                 let pane = pane(events, bad, weight, &latencies);
-                tier.add(number, &pane);
+                tier.add(number, &pane, true);
                 plain.add(number, &pane);
                 if let Some(before) = drop_before {
                     let before = 17_000_000 + before;

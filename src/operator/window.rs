@@ -30,6 +30,8 @@ pub struct Layout {
     tiers_ms: Vec<Ms>,
     /// The longest window of each tier: its slices are kept that long.
     tier_keeps_ms: Vec<Ms>,
+    /// The tiers whose slices keep examples: an alert shows those of the long window of a rule.
+    tier_has_exemplars: Vec<bool>,
     /// The tier of each window.
     tier_of: Vec<usize>,
 }
@@ -52,7 +54,10 @@ impl Layout {
         let tier_keeps_ms = (0..tiers_ms.len()).map(|tier| keeps(tier).unwrap_or(0)).collect();
         let index = |ms: Ms| windows_ms.iter().position(|w| *w == ms).unwrap_or(0);
         let (compliance, hour) = (index(slo.compliance_window_ms), index(HOUR_MS));
-        Layout { windows_ms, compliance, hour, tiers_ms, tier_keeps_ms, tier_of }
+        let has_exemplars =
+            |slice: &Ms| *slice == slice_ms(HOUR_MS) || slo.rules.iter().any(|r| slice_ms(r.long_ms) == *slice);
+        let tier_has_exemplars = tiers_ms.iter().map(has_exemplars).collect();
+        Layout { windows_ms, compliance, hour, tiers_ms, tier_keeps_ms, tier_has_exemplars, tier_of }
     }
 
     /// The tier of a window, and the length of its slices.
@@ -130,7 +135,8 @@ impl Windows {
     pub fn add(&mut self, layout: &Layout, starts: &Starts, pane: &PaneDelta) {
         for (index, tier) in self.tiers.iter_mut().enumerate() {
             if pane.start_ms >= starts.tiers_ms[index] {
-                tier.add(pane.start_ms.div_euclid(layout.tiers_ms[index]), pane);
+                let number = pane.start_ms.div_euclid(layout.tiers_ms[index]);
+                tier.add(number, pane, layout.tier_has_exemplars[index]);
             }
         }
         self.sums.iter_mut().filter(|s| pane.start_ms >= s.start_ms).for_each(|sum| sum.counts.add(&pane.counts));
@@ -160,7 +166,7 @@ impl Windows {
         all.into_sketch()
     }
 
-    /// The bad events with the smallest hash in a window.
+    /// The bad events with the smallest hash in the long window of a rule.
     pub fn exemplars(&self, layout: &Layout, window: usize) -> Vec<Exemplar> {
         let mut kept = Vec::new();
         self.window_slices(layout, window).for_each(|slice| keep_smallest(&mut kept, &slice.exemplars()));
