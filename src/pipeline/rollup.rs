@@ -1,5 +1,8 @@
-//! The rollup task: merges what the users tasks closed, evaluates every key at every boundary, and
-//! says what leaves. It is the only writer of its output partition.
+//! The rollup task: merges what the users tasks closed, evaluates the keys at every boundary, and says
+//! what leaves. It is the only writer of its output partition.
+//!
+//! A boundary costs what happens at it: keys of which something is said, and those that are due. It may
+//! be taken in pieces, key by key, so that what leaves need not be in memory all at once.
 
 use super::checkpoint::filters_of;
 use super::key_slot::KeySlot;
@@ -84,16 +87,26 @@ struct Waiting {
 
 /// What was said of one key at one boundary.
 #[derive(Default)]
-struct Said<'a> {
-    deltas: Vec<&'a KeyDelta>,
-    steps: Vec<&'a KeyStep>,
+struct Said {
+    deltas: Vec<KeyDelta>,
+    steps: Vec<KeyStep>,
+}
+
+/// A boundary whose keys have begun to take their steps.
+struct Begun {
+    now: At,
+    said: BTreeMap<Arc<str>, Said>,
+    /// The keys that have not taken theirs, the next one last.
+    left: Vec<Arc<str>>,
 }
 
 /// One rollup task.
 pub struct RollupTask {
     pub(super) settings: RollupSettings,
     pub(super) definitions: Vec<Definition>,
-    pub(super) keys: BTreeMap<String, KeySlot>,
+    pub(super) keys: BTreeMap<Arc<str>, KeySlot>,
+    /// When something happens to each key of which nothing is said.
+    pub(super) due: BTreeSet<(Ms, Arc<str>)>,
     /// By boundary, what users tasks said of it.
     waiting: BTreeMap<Ms, Waiting>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
@@ -102,14 +115,13 @@ pub struct RollupTask {
     pub(super) at_ms: Option<Ms>,
     /// What is read again is in the keys up to this boundary.
     pub(super) loaded_ms: Option<Ms>,
-    /// The first boundary at which something happens to a key of which nothing is said.
-    pub(super) due_ms: Option<Ms>,
+    begun: Option<Begun>,
     /// The last T of a bounded input, once it is known.
     ends_ms: Option<Ms>,
     /// The boundary that each group's keys were brought back at: until then they stay as they are.
     pub(super) groups_at_ms: Vec<Option<Ms>>,
     /// By group: keys that changed since it was saved, and rows that are to go from the store.
-    pub(super) dirty: Vec<BTreeSet<String>>,
+    pub(super) dirty: Vec<BTreeSet<Arc<str>>>,
     pub(super) gone: Vec<BTreeSet<Vec<u8>>>,
     /// Evaluates every boundary of every key, as a measure of what skipping them must come to.
     #[cfg(test)]
@@ -131,12 +143,13 @@ impl RollupTask {
         RollupTask {
             definitions: slos.iter().zip(slo_ids(slos)).map(define).collect(),
             keys: BTreeMap::new(),
+            due: BTreeSet::new(),
             waiting: BTreeMap::new(),
             up_to_ms: vec![None; settings.users_tasks as usize],
             has_heard_all: true,
             at_ms: None,
             loaded_ms: None,
-            due_ms: None,
+            begun: None,
             ends_ms: None,
             groups_at_ms: vec![None; groups],
             dirty: vec![BTreeSet::new(); groups],
@@ -246,66 +259,95 @@ impl RollupTask {
             return Ok(());
         };
         while let Some(at_ms) = self.next_boundary().filter(|next| *next <= to_ms) {
-            self.boundary(at_ms, out)?;
-            self.at_ms = Some(at_ms);
+            self.begin_boundary(at_ms);
+            while self.step_next(out)? {}
         }
         // Without keys T has not begun.
         self.at_ms = self.at_ms.map(|at_ms| at_ms.max(to_ms));
         Ok(())
     }
 
+    /// The key that takes the next step at the boundary of [`RollupTask::next_ms`]; `None`: all have.
+    pub fn next_key(&mut self) -> Option<&Arc<str>> {
+        self.begin_boundary(self.next_ms()?);
+        self.begun.as_ref()?.left.last()
+    }
+
     fn next_boundary(&self) -> Option<Ms> {
+        if let Some(begun) = &self.begun {
+            return Some(begun.now.at_ms);
+        }
         let said_ms = self.waiting.first_key_value().map(|(at_ms, _)| *at_ms);
         #[cfg(test)]
         if let (true, false, Some(at_ms)) = (self.skips_nothing, self.keys.is_empty(), self.at_ms) {
             return Some(at_ms + PANE_MS);
         }
+        let due_ms = self.due.first().map(|(due_ms, _)| *due_ms);
         let last_ms = self.ends_ms.filter(|ends_ms| Some(*ends_ms) > self.at_ms && !self.keys.is_empty());
-        said_ms.into_iter().chain(self.due_ms).chain(last_ms).min()
+        said_ms.into_iter().chain(due_ms).chain(last_ms).min()
     }
 
-    fn boundary(&mut self, at_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
+    fn begin_boundary(&mut self, at_ms: Ms) {
+        if self.begun.is_some() {
+            return;
+        }
         for definition in &mut self.definitions {
             definition.starts = definition.layout.starts_at(at_ms);
         }
-        let said = self.waiting.remove(&at_ms).unwrap_or_default().said;
-        let is_incomplete = said.iter().any(|boundary| boundary.is_incomplete);
-        for slo in said.iter().flat_map(|boundary| &boundary.groups_overflow) {
+        let heard = self.waiting.remove(&at_ms).unwrap_or_default().said;
+        let is_incomplete = heard.iter().any(|boundary| boundary.is_incomplete);
+        for slo in heard.iter().flat_map(|boundary| &boundary.groups_overflow) {
             self.definitions[*slo as usize].groups_overflow = true;
         }
-        let by_key = self.sort_by_key(at_ms, &said);
-        let is_last = self.ends_ms == Some(at_ms);
-        let nothing = Said::default();
-        let mut gone = Vec::new();
-        let mut due_ms: Option<Ms> = None;
-        for (text, slot) in &mut self.keys {
-            let said = by_key.get(text).unwrap_or(&nothing);
-            #[cfg(test)]
-            if self.skips_nothing {
-                slot.due_ms = slot.due_ms.min(at_ms);
-            }
-            if slot.due_ms <= at_ms || is_last || !std::ptr::eq(said, &nothing) {
-                let now = At { at_ms, is_incomplete, is_last };
-                let key = slot.live(&self.definitions);
-                let stepped = key.step(&self.definitions[key.slo], now, &self.settings, said, out)?;
-                let (group, due_ms) = (key.group, key.due_ms);
-                slot.due_ms = due_ms;
-                match stepped {
-                    Stepped::AsBefore => slot.rest(at_ms),
-                    Stepped::Changed => {
-                        self.dirty[usize::from(group)].insert(text.clone());
-                    }
-                    Stepped::Gone => {
-                        gone.push(text.clone());
-                        continue;
-                    }
-                }
-            }
-            due_ms = Some(due_ms.map_or(slot.due_ms, |due_ms| due_ms.min(slot.due_ms)));
+        let now = At { at_ms, is_incomplete, is_last: self.ends_ms == Some(at_ms) };
+        let said = self.sort_by_key(at_ms, heard);
+        let left = self.keys_with_a_step(now, &said);
+        self.begun = Some(Begun { now, said, left });
+    }
+
+    /// The keys to which something happens at a boundary, in descending order.
+    fn keys_with_a_step(&self, now: At, said: &BTreeMap<Arc<str>, Said>) -> Vec<Arc<str>> {
+        #[cfg(test)]
+        let now = At { is_last: now.is_last || self.skips_nothing, ..now };
+        if now.is_last {
+            return self.keys.keys().rev().cloned().collect();
         }
-        self.due_ms = due_ms;
-        gone.iter().for_each(|text| self.forget(text));
-        Ok(())
+        let told = said.keys().filter(|text| self.keys.contains_key(&***text));
+        let due = self.due.iter().take_while(|(due_ms, _)| *due_ms <= now.at_ms).map(|(_, text)| text);
+        let mut keys: Vec<Arc<str>> = told.chain(due).cloned().collect();
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        keys.dedup();
+        keys
+    }
+
+    /// Lets the next key of the boundary that has begun take its step. `false`: all have, and it ends.
+    pub fn step_next(&mut self, out: &mut Vec<RecordOut>) -> Result<bool, EncodeError> {
+        let Some(begun) = &mut self.begun else { return Ok(false) };
+        let now = begun.now;
+        let Some(text) = begun.left.pop() else {
+            self.begun = None;
+            self.at_ms = Some(now.at_ms);
+            return Ok(false);
+        };
+        let said = begun.said.remove(&text).unwrap_or_default();
+        let Some(slot) = self.keys.get_mut(&text) else { return Ok(true) };
+        self.due.remove(&(slot.due_ms, Arc::clone(&text)));
+        let key = slot.live(&self.definitions);
+        let stepped = key.step(&self.definitions[key.slo], now, &self.settings, &said, out)?;
+        let group = usize::from(key.group);
+        slot.due_ms = key.due_ms;
+        match stepped {
+            Stepped::AsBefore => slot.rest(now.at_ms),
+            Stepped::Changed => {
+                self.dirty[group].insert(Arc::clone(&text));
+            }
+            Stepped::Gone => {
+                self.forget(&text);
+                return Ok(true);
+            }
+        }
+        self.due.insert((slot.due_ms, text));
+        Ok(true)
     }
 
     fn forget(&mut self, text: &str) {
@@ -319,32 +361,40 @@ impl RollupTask {
 
     /// Groups what was said by key; keys that are new begin to exist. What the keys of a group that was
     /// saved later than this boundary know already is left out.
-    fn sort_by_key<'a>(&mut self, at_ms: Ms, said: &'a [BoundaryPartial]) -> BTreeMap<String, Said<'a>> {
-        let mut by_key: BTreeMap<String, Said<'a>> = BTreeMap::new();
-        for delta in said.iter().flat_map(|b| &b.deltas) {
-            let text = key_text(&self.definitions[delta.slo as usize].slo.name, &delta.scope);
-            let group = key_group(&text);
-            if !self.knows(group, at_ms) {
-                self.begin(&text, group, delta.slo as usize, &delta.scope);
-                by_key.entry(text).or_default().deltas.push(delta);
+    fn sort_by_key(&mut self, at_ms: Ms, heard: Vec<BoundaryPartial>) -> BTreeMap<Arc<str>, Said> {
+        let mut by_key: BTreeMap<Arc<str>, Said> = BTreeMap::new();
+        for BoundaryPartial { deltas, steps, .. } in heard {
+            for delta in deltas {
+                let text = key_text(&self.definitions[delta.slo as usize].slo.name, &delta.scope);
+                let group = key_group(&text);
+                if !self.knows(group, at_ms) {
+                    let text = self.begin(text, group, delta.slo as usize, &delta.scope);
+                    by_key.entry(text).or_default().deltas.push(delta);
+                }
             }
-        }
-        for step in said.iter().flat_map(|b| &b.steps) {
-            let text = key_text(&self.definitions[step.slo as usize].slo.name, &step.scope);
-            if !self.knows(key_group(&text), at_ms) {
-                by_key.entry(text).or_default().steps.push(step);
+            for step in steps {
+                let text = key_text(&self.definitions[step.slo as usize].slo.name, &step.scope);
+                if !self.knows(key_group(&text), at_ms) {
+                    by_key.entry(self.shared(text)).or_default().steps.push(step);
+                }
             }
         }
         by_key
+    }
+
+    /// The text of a key, where it exists the one that it is kept under.
+    fn shared(&self, text: String) -> Arc<str> {
+        self.keys.get_key_value(&*text).map_or_else(|| text.into(), |(text, _)| Arc::clone(text))
     }
 
     fn knows(&self, group: u16, at_ms: Ms) -> bool {
         Some(at_ms) <= self.groups_at_ms[usize::from(group)]
     }
 
-    fn begin(&mut self, text: &str, group: u16, slo: usize, scope: &Scope) {
-        if self.keys.contains_key(text) {
-            return;
+    fn begin(&mut self, text: String, group: u16, slo: usize, scope: &Scope) -> Arc<str> {
+        let text = self.shared(text);
+        if self.keys.contains_key(&text) {
+            return text;
         }
         let definition = &self.definitions[slo];
         let key = Key {
@@ -356,7 +406,8 @@ impl RollupTask {
             at_ms: 0,
             due_ms: 0,
         };
-        self.keys.insert(text.to_owned(), KeySlot::new(key));
+        self.keys.insert(Arc::clone(&text), KeySlot::new(key));
+        text
     }
 }
 
@@ -384,7 +435,7 @@ impl Key {
         definition: &Definition,
         At { at_ms, is_incomplete, is_last }: At,
         settings: &RollupSettings,
-        said: &Said<'_>,
+        said: &Said,
         out: &mut Vec<RecordOut>,
     ) -> Result<Stepped, EncodeError> {
         let facts = self.identity.facts(&definition.slo, &definition.layout);
@@ -401,17 +452,18 @@ impl Key {
             is_last,
             groups_overflow: definition.groups_overflow,
         };
+        let (deltas, steps): (Vec<_>, Vec<_>) = (said.deltas.iter().collect(), said.steps.iter().collect());
         let (undertow, left) = (self.state.undertow(), out.len());
         if self.at_ms < at_ms - PANE_MS {
             self.state.catch_up(at_ms - PANE_MS);
         }
         self.at_ms = at_ms;
         self.state.advance(&facts, &now);
-        self.state.apply(&facts, &now, &said.deltas);
+        self.state.apply(&facts, &now, &deltas);
         let mut output = KeyOutput::default();
         if self.state.exists() {
-            self.state.apply_steps(&facts, &now, &said.steps);
-            self.state.evaluate(&facts, &now, &said.steps, &mut output);
+            self.state.apply_steps(&facts, &now, &steps);
+            self.state.evaluate(&facts, &now, &steps, &mut output);
         }
         let writer = Writer { settings, at_ms, key: &self.identity.key_text };
         writer.write(&output, out)?;
@@ -419,19 +471,16 @@ impl Key {
             && at_ms % slice_ms(WORST_USERS_WINDOW_MS) == 0
             && definition.slo.user_windows_ms.contains(&WORST_USERS_WINDOW_MS)
         {
-            let worst = worst_of(&said.steps);
+            let worst = worst_of(&steps);
             writer.write_users(&definition.slo.name, tenant, &worst, &mut self.listed_users, out)?;
         }
         if output.is_gone || (!self.state.exists() && self.state.unclassified_hour.sum == 0) {
             return Ok(Stepped::Gone);
         }
-        let is_silent = said.deltas.is_empty() && said.steps.is_empty() && out.len() == left;
-        if is_silent && self.state.undertow() == undertow {
-            self.due_ms = self.state.quiet_until_ms(&facts, &now);
-            return Ok(Stepped::AsBefore);
-        }
-        self.due_ms = at_ms + PANE_MS;
-        Ok(Stepped::Changed)
+        // The figures of its users alone change nothing that is looked at before their next step.
+        let is_calm = deltas.is_empty() && out.len() == left && self.state.undertow() == undertow;
+        self.due_ms = if is_calm { self.state.quiet_until_ms(&facts, &now) } else { at_ms + PANE_MS };
+        Ok(if is_calm && steps.is_empty() { Stepped::AsBefore } else { Stepped::Changed })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How far a rollup task is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +119,7 @@ impl RollupTask {
             })?;
             found.into_iter().for_each(|(row, slo, stored)| self.adopt(group, row, slo, stored));
         }
-        self.due_ms = self.keys.values().map(|slot| slot.due_ms).min();
+        self.due = self.keys.iter().map(|(text, slot)| (slot.due_ms, Arc::clone(text))).collect();
         Ok(())
     }
 
@@ -136,7 +137,7 @@ impl RollupTask {
             state.redefine(&definition.slo);
         }
         debug_assert_eq!(group, key_group(&identity.key_text), "a key is in the group it was saved in");
-        let text = identity.key_text.clone();
+        let text = Arc::from(&*identity.key_text);
         // It catches up with its group when it is evaluated: at the next boundary that the group has not seen.
         let (listed_users, due_ms) = (stored.listed_users, at_ms + PANE_MS);
         let key = RollupKey { slo, group, identity, state, listed_users, at_ms: 0, due_ms };

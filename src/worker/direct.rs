@@ -7,6 +7,7 @@
 use super::{Figures, MAX_SKEW_MS, Observer, TaskId, Turn, WorkerError, parts};
 use crate::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut};
+use crate::model::time::Ms;
 use crate::operator::partial::Partial;
 use crate::pipeline::clients::Clients;
 use crate::pipeline::rollup::RollupTask;
@@ -15,6 +16,7 @@ use crate::pipeline::seen::Seen;
 use crate::pipeline::users::UsersTask;
 use crate::state::MemoryStore;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where one partition has read nothing yet, the others may bring so many verdicts to wait.
@@ -122,18 +124,21 @@ impl<L: Log> DirectWorker<L> {
         Ok(())
     }
 
-    /// Evaluates boundary by boundary, all tasks together: what leaves is sorted by T over all of them.
-    /// `false`: there is more, and what was decided is to be written first.
+    /// Evaluates boundary by boundary, and at each key by key, all tasks together: what leaves is sorted by
+    /// T and key over all of them. `false`: there is more, and what was decided is to be written first.
     fn evaluate(&mut self) -> Result<bool, WorkerError> {
         let mut bytes = 0;
         while let Some(at_ms) = self.rollups.iter().filter_map(RollupTask::next_ms).min() {
-            let before = self.outputs.len();
+            while let Some(rollup) = next_of(&mut self.rollups, at_ms) {
+                let before = self.outputs.len();
+                rollup.step_next(&mut self.outputs)?;
+                bytes += self.outputs[before..].iter().filter_map(|r| r.value.as_ref()).map(Vec::len).sum::<usize>();
+                if bytes > OUTPUT_BYTES_MAX {
+                    return Ok(false);
+                }
+            }
             for rollup in &mut self.rollups {
                 rollup.advance_until(at_ms, &mut self.outputs)?;
-            }
-            bytes += self.outputs[before..].iter().filter_map(|r| r.value.as_ref()).map(Vec::len).sum::<usize>();
-            if bytes > OUTPUT_BYTES_MAX {
-                return Ok(false);
             }
         }
         for rollup in &mut self.rollups {
@@ -228,6 +233,19 @@ impl<L: Log> DirectWorker<L> {
     }
 }
 
+/// The task whose key comes first of those that have not taken their step at a boundary.
+fn next_of(rollups: &mut [RollupTask], at_ms: Ms) -> Option<&mut RollupTask> {
+    let mut first: Option<(Arc<str>, usize)> = None;
+    for (i, rollup) in rollups.iter_mut().enumerate().filter(|(_, rollup)| rollup.next_ms() == Some(at_ms)) {
+        if let Some(key) = rollup.next_key()
+            && first.as_ref().is_none_or(|(first, _)| key < first)
+        {
+            first = Some((Arc::clone(key), i));
+        }
+    }
+    rollups.get_mut(first?.1)
+}
+
 fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
     let partial = parts::read(record.value)?;
     if let Some(rollup) = rollups.get_mut(partition as usize) {
@@ -236,3 +254,6 @@ fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

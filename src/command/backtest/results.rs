@@ -79,6 +79,9 @@ pub(super) struct Results {
     parts: Vec<Part>,
     /// By partition behind the first.
     dead_letters: Vec<Option<Part>>,
+    /// Users of the last T. Theirs is another order than that of the keys they come with, so they wait for
+    /// the rest of it.
+    users: Vec<RecordOut>,
     /// What could not be written, and why.
     failed: Option<String>,
 }
@@ -90,7 +93,7 @@ impl Results {
         let open = |topic| Part::open(part_path(dir, topic));
         let parts = FILES.into_iter().map(open).collect::<anyhow::Result<_>>()?;
         let dead_letters = (1..partitions).map(|_| None).collect();
-        Ok(Results { dir: dir.to_owned(), parts, dead_letters, failed: None })
+        Ok(Results { dir: dir.to_owned(), parts, dead_letters, users: Vec::new(), failed: None })
     }
 
     /// Why a result could not be written, if one could not.
@@ -123,8 +126,30 @@ impl Results {
         }
     }
 
+    /// Writes the users of all T before this one.
+    fn write_users_before(&mut self, at_ms: Ms) -> io::Result<()> {
+        let last = self.users.partition_point(|record| record.timestamp_ms < at_ms);
+        let before: Vec<RecordOut> = self.users.drain(..last).collect();
+        before.iter().try_for_each(|record| self.write(record))
+    }
+
+    fn write_all(&mut self, mut records: Vec<RecordOut>) -> io::Result<()> {
+        // Every rollup task decided in its own order; a file has one. Dead letters keep theirs: the sort
+        // is stable, and they have no key.
+        records.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+        let at_ms = records.last().filter(|record| record.key.is_some()).map(|record| record.timestamp_ms);
+        let (users, records): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| r.topic == Topic::UserStatus);
+        if !users.is_empty() {
+            self.users.extend(users);
+            self.users.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+        }
+        at_ms.map_or(Ok(()), |at_ms| self.write_users_before(at_ms))?;
+        records.iter().try_for_each(|record| self.write(record))
+    }
+
     /// Writes out what is in memory, and the dead letters of all partitions into one file.
     fn flush(&mut self) -> anyhow::Result<()> {
+        self.write_users_before(Ms::MAX).with_context(|| self.dir.display().to_string())?;
         for part in &mut self.parts {
             part.file.flush().with_context(|| part.path.display().to_string())?;
         }
@@ -200,18 +225,12 @@ impl Results {
 pub(super) struct Unwritten(String);
 
 impl Sink for Results {
-    fn commit(&mut self, mut records: Vec<RecordOut>) -> Result<(), LogError> {
-        // Every rollup task decided in its own order; a file has one. Dead letters keep theirs: the sort
-        // is stable, and they have no key.
-        records.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
-        for record in &records {
-            if let Err(e) = self.write(record) {
-                let what = format!("{}: {e}", self.dir.display());
-                self.failed = Some(what.clone());
-                return Err(LogError::Broken(what));
-            }
-        }
-        Ok(())
+    fn commit(&mut self, records: Vec<RecordOut>) -> Result<(), LogError> {
+        self.write_all(records).map_err(|e| {
+            let what = format!("{}: {e}", self.dir.display());
+            self.failed = Some(what.clone());
+            LogError::Broken(what)
+        })
     }
 }
 

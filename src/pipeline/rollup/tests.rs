@@ -1,6 +1,9 @@
 //! However many users tasks there are, whatever is passed over and wherever a task is torn away: the
 //! same records leave.
 
+mod heap;
+mod size;
+
 use super::*;
 use crate::codec::output::OutputFormat;
 use crate::model::outcome::{Outcome, Pairs, WEIGHT_ONE};
@@ -597,40 +600,4 @@ fn what_three_days_of_silence_cost() {
         task.advance(&mut out).expect("evaluated");
         println!("{} keys, {} records, {skips_nothing}: {:?}", task.keys(), out.len(), begin.elapsed());
     }
-}
-
-/// A tenant with an event an hour for two days, then silence: its key is packed once nothing happens to
-/// it, wakes at every full hour, and is packed again.
-#[test]
-fn a_quiet_key_is_packed_and_takes_less_than_a_kilobyte() {
-    let slos = slos(&[SPEED]);
-    let settings =
-        UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, tenants_max: 50_000, rollup_partitions: 1 };
-    let mut users = UsersTask::new(Arc::clone(&slos), 1, settings);
-    let event = |hour: i64, tenant: u64| Event {
-        time_ms: START_MS + hour * HOUR_MS,
-        tenant,
-        user: Some(tenant),
-        status: Some(200),
-        latency_ms: 2.0 * (hour + 1) as f64,
-        region: 0,
-        tier: 0,
-        weight: WEIGHT_ONE,
-        any: 0,
-    };
-    let hourly = (0..48).map(|hour| event(hour, 1));
-    for (offset, event) in (0..).zip(std::iter::once(event(0, 0)).chain(hourly).chain([event(60, 2)])) {
-        users.apply(0, offset, &event.outcome());
-    }
-    let mut partials = vec![Partial::default()];
-    users.close_until(users.end_ms().expect("events"), &mut partials, &MemoryStore::default()).expect("closed");
-    let mut task = rollup(&slos, 0, 1);
-    task.apply(0, partials.remove(0)).expect("in turn");
-    let mut out = Vec::new();
-    task.advance(&mut out).expect("evaluated");
-    let bytes = |key: &str| task.keys[key].packed_bytes();
-    let (one_event, hourly) = (bytes("speed|tenant|t0"), bytes("speed|tenant|t1"));
-    assert!(one_event.is_some_and(|bytes| bytes <= 600), "{one_event:?}");
-    assert!(hourly.is_some_and(|bytes| bytes <= 1_500), "{hourly:?}");
-    assert_eq!(bytes("speed|tenant|t2"), None, "its event is in a window of a step a minute");
 }
