@@ -477,10 +477,13 @@ impl Key {
         if output.is_gone || (!self.state.exists() && self.state.unclassified_hour.sum == 0) {
             return Ok(Stepped::Gone);
         }
-        // The figures of its users alone change nothing that is looked at before their next step.
-        let is_calm = deltas.is_empty() && out.len() == left && self.state.undertow() == undertow;
-        self.due_ms = if is_calm { self.state.quiet_until_ms(&facts, &now) } else { at_ms + PANE_MS };
-        Ok(if is_calm && steps.is_empty() { Stepped::AsBefore } else { Stepped::Changed })
+        let is_silent = deltas.is_empty() && steps.is_empty() && out.len() == left;
+        if is_silent && self.state.undertow() == undertow {
+            self.due_ms = self.state.quiet_until_ms(&facts, &now);
+            return Ok(Stepped::AsBefore);
+        }
+        self.due_ms = at_ms + PANE_MS;
+        Ok(Stepped::Changed)
     }
 }
 

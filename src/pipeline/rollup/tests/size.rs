@@ -137,6 +137,7 @@ fn a_boundary_is_a_step_of_the_keys_to_which_something_happens() {
         task.step_next(&mut out).expect("evaluated");
     }
     assert_eq!(steps, ["speed|tenant|t000007", "speed|tenant|t000008", "speed|tenant|t000009"]);
+    task.advance(&mut out).expect("evaluated");
     assert_eq!(task.next_boundary(), Some(START_MS + 4 * PANE_MS), "they are looked at once more");
     assert_eq!(task.due.len(), 1_000, "each is due once");
 }
