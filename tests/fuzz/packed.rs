@@ -1,5 +1,6 @@
 //! Files as writers pack them: archives of lines, and Avro containers with each codec.
 
+use apache_avro::writer::datum::GenericDatumWriter;
 use std::io::Write;
 
 type Pack = fn(&[u8]) -> Vec<u8>;
@@ -125,7 +126,7 @@ fn record(schema: &apache_avro::Schema, i: i64) -> Vec<u8> {
     record.put("latency_ms", Some(1.5));
     record.put("attributes", std::collections::HashMap::from([("region".to_owned(), "eu".to_owned())]));
     record.put("cause", None::<String>);
-    apache_avro::to_avro_datum(schema, record).expect("encoded")
+    GenericDatumWriter::builder(schema).build().expect("a writer").write_value_to_vec(record).expect("encoded")
 }
 
 fn long(value: usize, to: &mut Vec<u8>) {
