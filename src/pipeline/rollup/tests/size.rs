@@ -1,28 +1,8 @@
-//! What a key takes in memory: one to which something happens every hour, and one that is left alone.
+//! What a key takes in memory where it is left alone, and what a boundary costs.
 
 use super::heap::bytes_of;
 use super::*;
 use crate::operator::partial::{Counts, PaneDelta};
-
-/// The default windows and rules.
-const PLAIN: &str = "
-apiVersion: openslo/v1
-kind: SLO
-metadata: {name: plain}
-spec:
-  service: checkout
-  description: answers that are no errors
-  indicator:
-    metadata: {name: ok}
-    spec:
-      ratioMetric:
-        counter: true
-        good: {metricSource: {type: tailburn, spec: {filter: 'status < 500'}}}
-        total: {metricSource: {type: tailburn, spec: {filter: \"operation != 'ghost'\"}}}
-  timeWindow: [{duration: 28d, isRolling: true}]
-  budgetingMethod: Occurrences
-  objectives: [{displayName: standard, target: 0.999}]
-";
 
 /// A tenant with an event an hour, each hour with another latency, the sixth failing.
 fn hourly(tenant: u64, hours: std::ops::Range<i64>) -> impl Iterator<Item = Event> {
@@ -69,14 +49,6 @@ fn bytes(task: &mut RollupTask, key: &str) -> i64 {
     task.due.retain(|(_, due)| **due != *text);
     task.dirty.iter_mut().for_each(|dirty| dirty.retain(|dirty| **dirty != *text));
     bytes_of((text, slot)) + (size_of::<Arc<str>>() + size_of::<KeySlot>()) as i64
-}
-
-#[test]
-fn a_key_with_an_event_an_hour_takes_less_than_four_kilobytes() {
-    let mut task = after(&slos(&[PLAIN]), hourly(1, 0..28 * 24));
-    assert_eq!(task.keys["plain|tenant|t1"].packed_bytes(), None, "its last event is in a window of a step a minute");
-    let busy = bytes(&mut task, "plain|tenant|t1");
-    assert!(busy <= 4_096, "{busy}");
 }
 
 /// A tenant with an event an hour for two days, then silence: its key is packed once nothing happens to
