@@ -507,10 +507,20 @@ impl TopicAdmin {
         };
         let added = self.runtime.block_on(self.client.create_partitions([&wanted], &options));
         for outcome in added.map_err(|e| refused(e.to_string()))? {
-            outcome.map_err(|(name, code)| match refusal::is_of_right(code) {
-                true => rights::unalterable(&name),
-                false => refused(code.to_string()),
-            })?;
+            match outcome {
+                // Where it has them, another instance was faster.
+                Ok(_) | Err((_, RDKafkaErrorCode::InvalidPartitions)) => {}
+                Err((name, code)) if refusal::is_of_right(code) => return Err(rights::unalterable(&name)),
+                Err((_, code)) => return Err(refused(code.to_string())),
+            }
+        }
+        // A broker learns of them a moment after the controller made them.
+        let deadline = Instant::now() + REQUEST;
+        while self.partitions(&plan.name)? < Some(plan.partitions) {
+            if Instant::now() >= deadline {
+                return Err(refused(format!("they were asked for, and {} does not know them", self.brokers)));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
