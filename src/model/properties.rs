@@ -40,7 +40,20 @@ const OIDC: [&str; 3] =
 /// Every property that cannot be set so, or is missing, with the reason and a remedy.
 pub fn refusals(all: &BTreeMap<String, String>) -> Vec<(&str, String)> {
     let each = all.iter().filter_map(|(name, value)| Some((name.as_str(), refusal(name, value)?)));
-    each.chain(token(all)).collect()
+    each.chain(token(all)).chain(ticket(all)).collect()
+}
+
+/// librdkafka gets tickets of Kerberos by `kinit`, with a keytab, unless it is told that somebody else does.
+fn ticket(all: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
+    let value = |name: &str| all.get(name).map(String::as_str);
+    let mechanism = value("sasl.mechanism").or_else(|| value("sasl.mechanisms"));
+    let is_got_elsewhere = value("sasl.kerberos.min.time.before.relogin") == Some("0");
+    if mechanism != Some("GSSAPI") || is_got_elsewhere || value("sasl.kerberos.kinit.cmd").is_some() {
+        return None;
+    }
+    let message = "is missing: name the keytab of sasl.kerberos.principal; where something else gets the tickets, set \
+                   sasl.kerberos.min.time.before.relogin to 0";
+    value("sasl.kerberos.keytab").is_none().then(|| ("sasl.kerberos.keytab", message.to_owned()))
 }
 
 /// OAUTHBEARER needs somebody who issues tokens: librdkafka asks an OpenID provider where it is told to.
@@ -118,6 +131,19 @@ mod tests {
             assert!(text.contains(says), "{name}={value}: {text}");
         }
         assert_eq!(refusal("sasl.mechanisms", "GSSAPI").is_none(), cfg!(feature = "gssapi"));
+    }
+
+    #[test]
+    fn kerberos_needs_a_keytab_or_somebody_who_gets_tickets() {
+        let mut all = BTreeMap::from([("sasl.mechanism".to_owned(), "GSSAPI".to_owned())]);
+        let names =
+            |all: &BTreeMap<String, String>| refusals(all).iter().any(|(name, _)| *name == "sasl.kerberos.keytab");
+        assert!(names(&all));
+        all.insert("sasl.kerberos.min.time.before.relogin".to_owned(), "0".to_owned());
+        assert!(!names(&all));
+        all.remove("sasl.kerberos.min.time.before.relogin");
+        all.insert("sasl.kerberos.keytab".to_owned(), "/etc/kafka/tailburn.keytab".to_owned());
+        assert!(!names(&all));
     }
 
     #[test]

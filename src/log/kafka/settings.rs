@@ -104,13 +104,14 @@ const PRODUCER: [(&str, &str); 8] = [
 ];
 
 /// Properties that name a file (or a directory of files).
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "ssl.ca.location",
     "ssl.certificate.location",
     "ssl.key.location",
     "ssl.keystore.location",
     "ssl.crl.location",
     "https.ca.location",
+    "sasl.kerberos.keytab",
 ];
 
 impl KafkaSettings {
@@ -144,6 +145,10 @@ impl KafkaSettings {
             config.remove("metadata.broker.list");
             // It would ask for a token at once.
             config.remove("sasl.oauthbearer.method");
+            if cfg!(feature = "gssapi") {
+                // It would get a ticket at once.
+                config.set("sasl.kerberos.min.time.before.relogin", "0");
+            }
             let made: Result<BaseConsumer<Onlooker>, _> = config.create_with_context(Onlooker);
             made.map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
         }
