@@ -27,7 +27,14 @@ fn filters(slo: &Slo) -> Value {
             json!({"value": value.source(), "op": op_name(*op), "threshold": threshold})
         }
     };
-    json!({"total": total, "criterion": criterion, "group_by": slo.group_by})
+    json!({"total": total, "criterion": criterion})
+}
+
+/// What a definition's keys are made from.
+fn keys(slo: &Slo) -> Value {
+    let mut keys = filters(slo);
+    keys["group_by"] = json!(slo.group_by);
+    keys
 }
 
 fn definition(slo: &Slo) -> Value {
@@ -47,7 +54,7 @@ fn definition(slo: &Slo) -> Value {
         "runbook": d.runbook,
         "dashboard": d.dashboard,
         "indicator": slo.indicator.name,
-        "filters": filters(slo),
+        "filters": keys(slo),
         "objective": fraction(slo.objective),
         "tenant_objectives": slo.tenant_objectives.iter().map(|(t, o)| (t, fraction(*o))).collect::<BTreeMap<_, _>>(),
         "compliance_window_ms": slo.compliance_window_ms,

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 /// A non-negative fraction `num / den`, `den > 0`, in lowest terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Ratio {
     pub num: u64,
     pub den: u64,

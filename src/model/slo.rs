@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub const USER_WINDOWS_MAX: usize = 16;
 
 /// How severe an alert is; also the cap of alerts in scope `tenant`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Severity {
     Info,
     Ticket,
@@ -76,7 +76,7 @@ pub struct Indicator {
 }
 
 /// A burn-rate rule. `short_ms` is `None` for a rule with a single window.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rule {
     pub long_ms: Ms,
     pub short_ms: Option<Ms>,
@@ -106,14 +106,14 @@ impl Rule {
 }
 
 /// Severity cap of alerts in scope `tenant`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TenantAlerts {
     Off,
     UpTo(Severity),
 }
 
 /// Documentation that travels with an SLO and its alerts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Documentation {
     pub description: Option<String>,
     pub owner: Option<String>,
@@ -176,6 +176,11 @@ impl Slo {
             super::key::Scope::Tenant(t) => self.tenant_objectives.get(t).copied().unwrap_or(self.objective),
             _ => self.objective,
         }
+    }
+
+    /// Users are counted by the slice of their last event, in slices of this length.
+    pub fn seen_slice_ms(&self) -> Ms {
+        self.rules.iter().map(|rule| slice_ms(rule.long_ms)).min().unwrap_or(MINUTE_MS)
     }
 
     /// How long the condition must have been false, on evidence, before a rule resolves.

@@ -8,7 +8,7 @@ use super::significance::poisson_at_least;
 use super::window::{Layout, Windows};
 use crate::model::ratio::{Ratio, Threshold};
 use crate::model::slo::{Rule, Severity, Slo, TenantAlerts};
-use crate::model::time::Ms;
+use crate::model::time::{Ms, floor_to};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -264,11 +264,25 @@ impl LastSeen {
         if slice_ms < self.from_ms {
             return;
         }
+        // Who was added in longer slices leaves the one that holds the time: no other begins in it.
+        let slice_ms = match self.slices.range(..=slice_ms).next_back() {
+            Some((held_ms, _)) if change < 0 => *held_ms,
+            _ => slice_ms,
+        };
         let users = self.slices.entry(slice_ms).or_insert(0);
         *users += change;
         if *users == 0 {
             self.slices.remove(&slice_ms);
         }
+    }
+
+    /// From now on slices are so long: shorter ones are added up.
+    pub fn reslice(&mut self, slice_ms: Ms) {
+        let mut slices = BTreeMap::new();
+        for (start_ms, users) in std::mem::take(&mut self.slices) {
+            *slices.entry(floor_to(start_ms, slice_ms)).or_insert(0) += users;
+        }
+        self.slices = slices;
     }
 
     /// Distinct users since `start_ms`.

@@ -75,11 +75,23 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: 
     key.leading_cohort = key.cohorts.leading(events_window_ms.is_some());
 }
 
-/// Ends every episode of a key that is forgotten.
-pub fn close_all(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, out: &mut KeyOutput) {
-    key.cohorts.tracked.iter_mut().for_each(|t| t.misses = CLOSES_AFTER_STEPS);
-    tell(key, facts, now, None, out);
-    key.leading_cohort = None;
+/// Ends the episodes of windows that are no longer looked at: of all, where a key is forgotten.
+pub fn close_where(
+    key: &mut KeyState,
+    facts: &KeyFacts<'_>,
+    now: &Moments<'_>,
+    ends: &dyn Fn(Ms) -> bool,
+    out: &mut KeyOutput,
+) {
+    let mut ended = false;
+    for tracked in key.cohorts.tracked.iter_mut().filter(|tracked| ends(tracked.window_ms)) {
+        tracked.misses = CLOSES_AFTER_STEPS;
+        ended = true;
+    }
+    if ended {
+        tell(key, facts, now, None, out);
+        key.leading_cohort = None;
+    }
 }
 
 /// All cohorts of one key.

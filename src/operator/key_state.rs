@@ -118,7 +118,6 @@ pub struct KeyState {
     /// Of an aggregate: more tenants were seen than may have keys.
     pub tenants_overflow: bool,
     state_before: Option<State>,
-    was_redefined: bool,
 }
 
 /// The last step of a user window. A key keeps its figures packed: there are as many as keys, and few are
@@ -195,12 +194,38 @@ impl KeyState {
         self.since_ms.unwrap_or(0)
     }
 
-    /// A changed definition keeps the counts; its rules begin anew, and its alerts end at the next
-    /// boundary.
-    pub fn redefine(&mut self, slo: &Slo) {
-        self.rules = vec![RuleState::default(); slo.rules.len()];
-        self.users = vec![None; slo.user_windows_ms.len()];
-        self.was_redefined = true;
+    /// Goes over to another definition with the same filters, at a boundary up to which everything was
+    /// added: counts stay, the windows are filled from the slices at hand, rules begin anew. Alerts and
+    /// cohorts were ended, see [`KeyState::end`].
+    pub fn redefine(&mut self, from: &KeyFacts<'_>, to: &KeyFacts<'_>, at_ms: Ms) {
+        self.windows = self.windows.relaid(from.layout, to.layout, at_ms);
+        self.rules = vec![RuleState::default(); to.slo.rules.len()];
+        let mut kept: Vec<KeptUsers> = std::mem::take(&mut self.users).into_iter().flatten().collect();
+        if from.objective != to.objective {
+            // They say who is below the objective of before.
+            kept.clear();
+        }
+        let of_window = |window_ms: &Ms| kept.iter().position(|users| users.window_ms == *window_ms);
+        let users = to.slo.user_windows_ms.iter().map(|w| of_window(w).map(|at| kept[at].clone()));
+        self.users = users.collect();
+        let slice_ms = to.slo.seen_slice_ms();
+        self.seen.reslice(slice_ms);
+        self.bad_seen.reslice(slice_ms);
+    }
+
+    /// Ends every alert of the definition that holds no more, and the cohorts that the next one, if there
+    /// is one, does not look for.
+    pub fn end(
+        &mut self,
+        facts: &KeyFacts<'_>,
+        now: &Moments<'_>,
+        why: Resolved,
+        next: Option<&Slo>,
+        out: &mut KeyOutput,
+    ) {
+        alert::close_all(self, facts, now, why, &mut out.alerts);
+        let goes_on = |window_ms: Ms| next.is_some_and(|n| n.cohorts && n.user_windows_ms.contains(&window_ms));
+        cohort_episode::close_where(self, facts, now, &|window_ms| !goes_on(window_ms), out);
     }
 
     /// Makes up for boundaries up to this one that were passed in one step: in user windows in which
@@ -276,12 +301,9 @@ impl KeyState {
         let is_aggregate = matches!(facts.scope, Scope::Aggregate);
         if !is_aggregate && self.windows.sum(facts.layout.compliance).counts.events == 0 {
             alert::close_all(self, facts, now, Resolved::NoData, &mut out.alerts);
-            cohort_episode::close_all(self, facts, now, out);
+            cohort_episode::close_where(self, facts, now, &|_| true, out);
             out.is_gone = true;
             return;
-        }
-        if std::mem::take(&mut self.was_redefined) {
-            alert::close_all(self, facts, now, Resolved::DefinitionChanged, &mut out.alerts);
         }
         self.step_rules(facts, now);
         cohort_episode::step(self, facts, now, steps, out);

@@ -17,7 +17,7 @@ use super::partial::{Counts, PaneDelta};
 use super::sketch::{Gathering, Sketch};
 use super::window::keep_smallest;
 use crate::model::output::Exemplar;
-use crate::model::time::Moment;
+use crate::model::time::{Moment, Ms};
 use crate::model::wire::Writer;
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +148,15 @@ impl Tier {
 impl SliceRef<'_> {
     pub fn counts(&self) -> Counts {
         counts_of(&mut Packed(self.payload)).1
+    }
+
+    /// All that it holds, as what became visible at a time.
+    pub fn to_pane(&self, start_ms: Ms) -> PaneDelta {
+        let mut payload = Packed(self.payload);
+        let (flags, counts) = counts_of(&mut payload);
+        let mut bins = Vec::new();
+        payload.bins(flags, |bin, weight| bins.push((bin, weight)));
+        PaneDelta { start_ms, counts, latency: Sketch::from_sorted(bins), exemplars: payload.exemplars(flags) }
     }
 
     /// Hands over its latency bins.

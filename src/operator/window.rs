@@ -9,7 +9,7 @@ use super::sketch::{Gathering, Sketch};
 use super::tier::{SliceRef, Tier};
 use crate::model::output::Exemplar;
 use crate::model::slo::Slo;
-use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to, slice_ms, window_start};
+use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, ceil_to, floor_to, slice_ms, window_start};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -152,6 +152,58 @@ impl Windows {
             Some(floor_to(oldest_ms + layout.windows_ms[window], PANE_MS) + PANE_MS)
         };
         self.sums.iter().enumerate().filter_map(of_window).min()
+    }
+
+    /// The same events in the windows of another layout, as far as the slices at hand reach. Both stand at
+    /// the boundary `at_ms`.
+    pub fn relaid(&self, from: &Layout, to: &Layout, at_ms: Ms) -> Windows {
+        let starts = to.starts_at(at_ms);
+        let tiers: Vec<Tier> = to.tiers_ms.iter().map(|slice_ms| self.retiered(from, *slice_ms, at_ms)).collect();
+        let sum = |(window, start_ms): (usize, &Ms)| {
+            let (tier, slice_ms) = to.tier(window);
+            let mut sum = WindowSum { start_ms: *start_ms, ..WindowSum::default() };
+            tiers[tier].slices_from(start_ms.div_euclid(slice_ms)).for_each(|slice| sum.counts.add(&slice.counts()));
+            sum
+        };
+        let sums = starts.windows_ms.iter().enumerate().map(sum).collect();
+        Windows { tiers, sums }
+    }
+
+    /// The events at hand in slices of a length. Each stretch of time is taken from one tier: from finer
+    /// ones or the same as far as they reach, before that from coarser ones, whose slices go to where they
+    /// begin (so what is in them leaves a window up to a coarser slice too early, never too late).
+    fn retiered(&self, from: &Layout, slice_ms: Ms, at_ms: Ms) -> Tier {
+        // Tiers are in ascending order, and the longer their slices the further back they reach.
+        let (finer, coarser): (Vec<usize>, Vec<usize>) =
+            (0..from.tiers_ms.len()).partition(|tier| from.tiers_ms[*tier] <= slice_ms);
+        let mut until_ms = Ms::MAX;
+        let mut stretches: Vec<(usize, Ms, Ms)> = Vec::new();
+        for tier in finer.into_iter().rev() {
+            let reach_ms = ceil_to(window_start(at_ms, from.tier_keeps_ms[tier]), slice_ms);
+            if reach_ms < until_ms {
+                stretches.push((tier, reach_ms, until_ms));
+                until_ms = reach_ms;
+            }
+        }
+        for tier in coarser {
+            let reach_ms = window_start(at_ms, from.tier_keeps_ms[tier]);
+            if reach_ms < until_ms {
+                let turn_ms = if until_ms == Ms::MAX { until_ms } else { ceil_to(until_ms, from.tiers_ms[tier]) };
+                stretches.iter_mut().for_each(|(_, from_ms, _)| *from_ms = turn_ms.max(*from_ms));
+                stretches.push((tier, reach_ms, turn_ms));
+                until_ms = reach_ms;
+            }
+        }
+        let mut made = Tier::default();
+        for (tier, from_ms, until_ms) in stretches.into_iter().rev() {
+            let of_ms = from.tiers_ms[tier];
+            let slices = self.tiers[tier].slices_from(from_ms.div_euclid(of_ms));
+            for slice in slices.take_while(|slice| slice.number.saturating_mul(of_ms) < until_ms) {
+                let start_ms = slice.number * of_ms;
+                made.add(start_ms.div_euclid(slice_ms), &slice.to_pane(start_ms));
+            }
+        }
+        made
     }
 
     fn window_slices(&self, layout: &Layout, window: usize) -> impl Iterator<Item = SliceRef<'_>> {

@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// The version of the values written here.
-const VERSION: u8 = 3;
+/// The version of the values written here, and the only one that is read: none was ever released before.
+const VERSION: u8 = 4;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,8 @@ pub enum CheckpointError {
     Value(#[from] ValueError),
     #[error("a row of the state cannot be {what}: {source}")]
     Row { what: &'static str, source: postcard::Error },
+    #[error("the state has a key of {slo} that was evaluated by a definition which its checkpoint lacks")]
+    Definition { slo: String },
     #[error("the state has a row with a key that this build does not know; move the directory away to have it rebuilt")]
     Key,
 }
@@ -50,16 +52,16 @@ pub struct UsersMark {
     /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
     /// of each pair and up to the second. What said so may lie before what is read again.
     incomplete: Vec<Vec<(Ms, Ms)>>,
-    /// By SLO: groups that have a key of their own.
-    admitted: BTreeMap<String, Vec<Vec<u8>>>,
-    /// By SLO: groups that are remembered without a key of their own.
-    kept: BTreeMap<String, Vec<Vec<u8>>>,
-    /// By SLO: tenants that have keys. Where they are far fewer than may have, their users' rows say it.
-    tenants: BTreeMap<String, Vec<String>>,
-    /// SLOs that have more groups than are remembered, and those that have more tenants than may have keys.
-    overflowing: (Vec<String>, Vec<String>),
-    /// An event was visible: the aggregate keys were told of.
-    has_begun: bool,
+    /// By filters and `group-by` ([`groups_of`]): groups that have a key of their own.
+    admitted: BTreeMap<u64, Vec<Vec<u8>>>,
+    /// By the same: groups that are remembered without a key of their own.
+    kept: BTreeMap<u64, Vec<Vec<u8>>>,
+    /// By filters: tenants that have keys. Where they are far fewer than may have, their users' rows say it.
+    tenants: BTreeMap<u64, Vec<String>>,
+    /// By the same: those with more groups than are remembered, and those with more tenants than may have keys.
+    overflowing: (Vec<u64>, Vec<u64>),
+    /// An event was visible: the aggregate keys of these filters were told of.
+    begun: Vec<u64>,
 }
 
 /// What a checkpoint says of a key group: groups are written in turn, so each has its own boundary.
@@ -107,12 +109,20 @@ impl Mark {
         if store.get(&key, &mut value)? { Ok(Some(get(&key, &value)?)) } else { Ok(None) }
     }
 
+    /// As the changelog has it: a version and the mark.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
-        postcard::to_stdvec(self).map_err(|source| CheckpointError::Row { what: "written", source })
+        postcard::to_extend(self, vec![VERSION]).map_err(|source| CheckpointError::Row { what: "written", source })
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Mark, CheckpointError> {
-        postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
+        match bytes.split_first() {
+            Some((&VERSION, mark)) => {
+                postcard::from_bytes(mark).map_err(|source| CheckpointError::Row { what: "read", source })
+            }
+            // The marks of the builds before had no version: they began with the length of a text.
+            Some((found, _)) if *found < VERSION || *found >= 0x10 => Err(ValueError::older("the checkpoint").into()),
+            _ => Err(ValueError::newer("the checkpoint").into()),
+        }
     }
 
     /// The boundary that all rows are true of, at least.
@@ -133,7 +143,7 @@ pub(super) fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Re
 }
 
 pub(super) fn get<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, CheckpointError> {
-    let mut row = open(key, VERSION, value)?;
+    let mut row = open(key, VERSION..=VERSION, value)?;
     let bytes = row.payload.bytes().map_err(|source| ValueError::unreadable(key, row.version, source))?;
     postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
 }
@@ -143,11 +153,18 @@ pub(super) fn filters_of(slo: &crate::model::slo::Slo) -> FiltersId {
     FiltersId::of(&format!("{}\0{}", slo.name, slo.filters_hash))
 }
 
+/// Groups belong to the filters and to `group-by`.
+pub(super) fn groups_of(slo: &crate::model::slo::Slo) -> u64 {
+    FiltersId::of(&format!("{}\0{}\0{}", slo.name, slo.filters_hash, slo.group_by.join("\0"))).0
+}
+
 /// The rows of one (SLO, user).
 #[derive(Serialize, Deserialize)]
 struct StoredUser<'a> {
     #[serde(borrow)]
     row: StoredRow<'a>,
+    /// What the groups are of, see [`groups_of`]; 0 where there are none.
+    groups_of: u64,
     /// By the group's text.
     groups: Vec<(Cow<'a, [u8]>, StoredRow<'a>)>,
 }
@@ -160,7 +177,10 @@ struct StoredRow<'a> {
 
 impl UsersTask {
     /// Writes the rows of a key group that changed since it was written last.
-    pub fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
+    pub fn save_group(&mut self, group: u16, store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError> {
+        if std::mem::take(&mut self.has_strays[usize::from(group)]) {
+            self.clear_strays(group, store, batch)?;
+        }
         for slo in 0..self.slos.len() {
             let filters = self.slos[slo].filters;
             let rows = &mut self.slos[slo];
@@ -181,11 +201,51 @@ impl UsersTask {
         Ok(())
     }
 
+    /// Deletes what a store has of filters that are gone, and of groups by another `group-by`: should the
+    /// definition come back, it must not find what it was when it went.
+    fn clear_strays(&mut self, group: u16, store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError> {
+        let by_filters = self.by_filters();
+        let mut stripped = Vec::new();
+        scan(store, Prefix::Users { group }, &mut |key, value| {
+            let Ok(Key::User { tenant, user, filters, .. }) = Key::decode(key) else {
+                return Err(CheckpointError::Key);
+            };
+            match by_filters.get(&filters) {
+                None => batch.delete(key),
+                Some(slo) => {
+                    let stored = StoredUser::read(key, value)?;
+                    if stored.has_strays(self.slos[*slo].groups_of) {
+                        stripped.push((*slo, tenant.into_owned(), user.into_owned()));
+                        put(batch, &Key::decode(key).map_err(|_| CheckpointError::Key)?, &stored.stripped())?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        // Those in memory are written as they are there.
+        for (slo, tenant, name) in stripped {
+            let tenant = self.tenants.find(tenant.as_bytes());
+            let user = tenant.and_then(|tenant| self.users.find(tenant, &name));
+            if let Some(user) = user.filter(|user| self.has_row(slo, *user)) {
+                self.slos[slo].dirty[usize::from(group)].push(user);
+            }
+        }
+        Ok(())
+    }
+
+    fn by_filters(&self) -> BTreeMap<FiltersId, usize> {
+        self.slos.iter().enumerate().map(|(i, rows)| (rows.filters, i)).collect()
+    }
+
+    fn has_row(&self, slo: usize, user: u32) -> bool {
+        self.slos[slo].row_of.get(user as usize).is_some_and(|index| *index != super::intern::NONE)
+    }
+
     /// What a checkpoint says beside the rows.
     pub fn mark(&self) -> UsersMark {
         let admitted = self.slos.iter().filter(|rows| !rows.admitted.is_empty()).map(|rows| {
             let texts = rows.admitted.iter().map(|g| rows.groups.get(*g).to_vec()).collect();
-            (rows.slo.name.clone(), texts)
+            (rows.groups_of, texts)
         });
         UsersMark {
             sources: self.sources.iter().map(|s| s.watermark).collect(),
@@ -194,51 +254,50 @@ impl UsersTask {
             admitted: admitted.collect(),
             kept: self.kept_groups(),
             tenants: self.tenants_to_note(),
-            overflowing: (self.names_of(|rows| rows.groups_overflow), self.names_of(|rows| rows.tenants_overflow)),
-            has_begun: self.has_begun,
+            overflowing: (
+                self.slos.iter().filter(|rows| rows.groups_overflow).map(|rows| rows.groups_of).collect(),
+                self.slos.iter().filter(|rows| rows.tenants_overflow).map(|rows| rows.filters.0).collect(),
+            ),
+            begun: self.slos.iter().filter(|_| self.has_begun).map(|rows| rows.filters.0).collect(),
         }
     }
 
-    fn kept_groups(&self) -> BTreeMap<String, Vec<Vec<u8>>> {
+    fn kept_groups(&self) -> BTreeMap<u64, Vec<Vec<u8>>> {
         let has_some = self.slos.iter().filter(|rows| rows.groups.len() > rows.admitted.len());
         let of = has_some.map(|rows| {
             let kept = (0..rows.groups.len() as u32).filter(|group| !rows.admitted.contains(group));
-            (rows.slo.name.clone(), kept.map(|group| rows.groups.get(group).to_vec()).collect())
+            (rows.groups_of, kept.map(|group| rows.groups.get(group).to_vec()).collect())
         });
         of.collect()
     }
 
-    fn tenants_to_note(&self) -> BTreeMap<String, Vec<String>> {
+    fn tenants_to_note(&self) -> BTreeMap<u64, Vec<String>> {
         if self.tenants.len() <= self.settings.tenants_max / 2 {
             return BTreeMap::new();
         }
         let text = |tenant: u32| self.tenants.text(tenant).to_owned();
-        let of = self.slos.iter().map(|s| (s.slo.name.clone(), s.tenants_with_keys.all().map(text).collect()));
+        let of = self.slos.iter().map(|s| (s.filters.0, s.tenants_with_keys.all().map(text).collect()));
         of.collect()
-    }
-
-    fn names_of(&self, is_one: impl Fn(&super::users::SloRows) -> bool) -> Vec<String> {
-        self.slos.iter().filter(|rows| is_one(rows)).map(|rows| rows.slo.name.clone()).collect()
     }
 
     /// Brings back which groups and tenants have keys.
     fn load_admitted(&mut self, mark: &UsersMark) {
         for rows in &mut self.slos {
-            let name = &rows.slo.name;
-            for text in mark.admitted.get(name).into_iter().flatten() {
+            let (groups, filters) = (rows.groups_of, rows.filters.0);
+            for text in mark.admitted.get(&groups).into_iter().flatten() {
                 let group = rows.groups.intern(text);
                 rows.admitted.insert(group);
             }
-            for text in mark.kept.get(name).into_iter().flatten() {
+            for text in mark.kept.get(&groups).into_iter().flatten() {
                 rows.groups.intern(text);
             }
-            for tenant in mark.tenants.get(name).into_iter().flatten() {
+            for tenant in mark.tenants.get(&filters).into_iter().flatten() {
                 let tenant = self.tenants.intern(tenant.as_bytes());
                 rows.tenants_with_keys.add(tenant);
             }
-            rows.groups_overflow = mark.overflowing.0.contains(name);
+            rows.groups_overflow = mark.overflowing.0.contains(&groups);
             rows.has_told_overflow = rows.groups_overflow;
-            rows.tenants_overflow = mark.overflowing.1.contains(name);
+            rows.tenants_overflow = mark.overflowing.1.contains(&filters);
         }
     }
 
@@ -272,7 +331,9 @@ impl UsersTask {
             .group_row_of
             .range((user, 0)..=(user, u32::MAX))
             .map(|((_, group), index)| (Cow::Borrowed(rows.groups.get(*group)), stored(&rows.rows[*index as usize])));
-        let value = StoredUser { row: stored(&rows.rows[*index as usize]), groups: groups.collect() };
+        let groups: Vec<_> = groups.collect();
+        let groups_of = if groups.is_empty() { 0 } else { rows.groups_of };
+        let value = StoredUser { row: stored(&rows.rows[*index as usize]), groups_of, groups };
         let entry = self.users.get(user);
         put(batch, &user_key(group, filters, self.tenants.text(entry.tenant), entry.name()), &value)
     }
@@ -291,21 +352,27 @@ impl UsersTask {
         self.loaded_ms = self.closed_ms;
         self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
         self.has_heard_all = false;
-        self.has_begun = mark.has_begun;
+        // Aggregate keys of filters that are new exist from the next boundary at which something is visible.
+        self.has_begun = self.slos.iter().all(|rows| mark.begun.contains(&rows.filters.0));
         self.load_admitted(mark);
-        let by_filters: BTreeMap<FiltersId, usize> =
-            self.slos.iter().enumerate().map(|(i, rows)| (rows.filters, i)).collect();
+        let by_filters = self.by_filters();
         let (mut seen, mut is_full) = (0u32, false);
         scan(store, Prefix::Kind(Kind::User), &mut |key, value| {
-            let Ok(Key::User { tenant, user, filters, .. }) = Key::decode(key) else {
+            let Ok(Key::User { group, tenant, user, filters, .. }) = Key::decode(key) else {
                 return Err(CheckpointError::Key);
             };
-            // Rows of filters that are no longer there are of no use; they go with their definition.
-            let Some(slo) = by_filters.get(&filters).copied() else { return Ok(()) };
+            // Rows of filters that are no longer there are of no use; they go when their group is written.
+            let Some(slo) = by_filters.get(&filters).copied() else {
+                self.has_strays[usize::from(group)] = true;
+                return Ok(());
+            };
             seen += 1;
             is_full |= seen.is_multiple_of(10_000) && self.memory_bytes() > limit_bytes;
             if is_full {
-                let last_ms = read_stored(key, value)?.iter().map(|(_, row, _)| row.last_ms).max();
+                let stored = StoredUser::read(key, value)?;
+                self.has_strays[usize::from(group)] |= stored.has_strays(self.slos[slo].groups_of);
+                let last_ms = stored.groups.iter().map(|(_, stored)| stored.row.last_ms).max();
+                let last_ms = last_ms.max(Some(stored.row.row.last_ms));
                 let tenant = self.tenants.intern(tenant.as_bytes());
                 self.note_tenant(slo, tenant);
                 self.slos[slo].cold.add(last_ms.unwrap_or(0));
@@ -351,11 +418,15 @@ impl UsersTask {
         key: &[u8],
         value: &[u8],
     ) -> Result<(), CheckpointError> {
-        let stored = read_stored(key, value)?;
+        let stored = StoredUser::read(key, value)?;
         let tenant = self.tenants.intern(tenant.as_bytes());
         self.note_tenant(slo, tenant);
         let user = self.user(tenant, user);
-        for (text, row, tuple) in stored {
+        let groups_of = self.slos[slo].groups_of;
+        if stored.has_strays(groups_of) {
+            self.has_strays[usize::from(self.users.get(user).group)] = true;
+        }
+        for (text, row, tuple) in stored.into_rows(groups_of) {
             let group = self.group_code(slo, text.as_deref());
             self.load_row(slo, user, group, row, &tuple);
         }
@@ -398,15 +469,33 @@ impl UsersTask {
 /// A stored row: its group's text (`None`: the row of all events), the row, its tuple's bytes.
 pub(super) type Stored = (Option<Vec<u8>>, UserRow, Vec<u8>);
 
-/// The rows of a (SLO, user) as the store has them.
-pub(super) fn read_stored(key: &[u8], value: &[u8]) -> Result<Vec<Stored>, CheckpointError> {
-    let mut sealed = open(key, VERSION, value)?;
-    let bytes = sealed.payload.bytes().map_err(|source| ValueError::unreadable(key, sealed.version, source))?;
-    let user: StoredUser<'_> =
-        postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })?;
-    let of_all = (None, user.row.row, user.row.tuple.into_owned());
-    let of_groups = user.groups.into_iter().map(|(text, r)| (Some(text.into_owned()), r.row, r.tuple.into_owned()));
-    Ok(std::iter::once(of_all).chain(of_groups).collect())
+/// The rows of a (SLO, user) as the store has them, without those of another `group-by`.
+pub(super) fn read_stored(key: &[u8], value: &[u8], groups_of: u64) -> Result<Vec<Stored>, CheckpointError> {
+    Ok(StoredUser::read(key, value)?.into_rows(groups_of))
+}
+
+impl<'a> StoredUser<'a> {
+    fn read(key: &[u8], value: &'a [u8]) -> Result<StoredUser<'a>, CheckpointError> {
+        let sealed = open(key, VERSION..=VERSION, value)?;
+        let (version, mut payload) = (sealed.version, sealed.payload);
+        let bytes = payload.bytes().map_err(|source| ValueError::unreadable(key, version, source))?;
+        postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
+    }
+
+    fn has_strays(&self, groups_of: u64) -> bool {
+        !self.groups.is_empty() && self.groups_of != groups_of
+    }
+
+    fn stripped(self) -> StoredUser<'a> {
+        StoredUser { groups_of: 0, groups: Vec::new(), ..self }
+    }
+
+    fn into_rows(self, groups_of: u64) -> Vec<Stored> {
+        let user = if self.has_strays(groups_of) { self.stripped() } else { self };
+        let of_all = (None, user.row.row, user.row.tuple.into_owned());
+        let of_groups = user.groups.into_iter().map(|(text, r)| (Some(text.into_owned()), r.row, r.tuple.into_owned()));
+        std::iter::once(of_all).chain(of_groups).collect()
+    }
 }
 
 pub(super) fn user_key<'a>(group: u16, filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {

@@ -197,7 +197,7 @@ impl UsersTask {
         value: &[u8],
     ) -> Result<Vec<ColdRow>, CheckpointError> {
         let tenant = self.tenants.intern(tenant.as_bytes());
-        let stored = read_stored(key, value)?;
+        let stored = read_stored(key, value, self.slos[slo].groups_of)?;
         let mut rows = Vec::with_capacity(1 + stored.len());
         for (text, mut row, tuple) in stored {
             let group = self.group_code(slo, text.as_deref());
@@ -278,7 +278,7 @@ spec:
 
         fn checkpoint(&mut self) {
             let mut batch = Batch::default();
-            (0..KEY_GROUPS).for_each(|group| self.task.save_group(group, &mut batch).expect("saved"));
+            (0..KEY_GROUPS).for_each(|group| self.task.save_group(group, &self.store, &mut batch).expect("saved"));
             self.store.write(&mut batch).expect("written");
             self.task.evict(self.limit_bytes);
         }

@@ -105,6 +105,8 @@ fn unpack(bytes: &[u8], due_ms: Ms, definitions: &[Definition]) -> Key {
     let definition = &definitions[packed.slo];
     Key {
         slo: packed.slo,
+        // It took a step by its present definition before it was packed.
+        former: None,
         group: packed.group,
         identity: KeyIdentity::of(&definition.slo, &definition.layout, packed.scope.into_owned()),
         state: packed.state.into_owned(),

@@ -11,6 +11,7 @@ pub mod clients;
 pub mod close;
 mod cold;
 pub mod delays;
+mod former;
 mod grouping;
 pub mod input_stats;
 pub mod intake;

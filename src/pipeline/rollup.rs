@@ -15,6 +15,7 @@ use crate::model::output::{SloStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Moment, Ms, PANE_MS, slice_ms};
+use crate::operator::alert::Resolved;
 use crate::operator::cohort_episode::CohortRecord;
 use crate::operator::key_state::{KeyIdentity, KeyOutput, KeyState, Moments};
 use crate::operator::partial::{BoundaryPartial, KeyDelta, KeyStep, Partial, SampleUser, WorstUser, worst_of};
@@ -42,9 +43,9 @@ pub struct RollupSettings {
 pub(super) struct Definition {
     pub slo: Slo,
     /// What partials call it.
-    id: u64,
+    pub id: u64,
     pub layout: Layout,
-    starts: Starts,
+    pub starts: Starts,
     /// It has more groups than are remembered.
     pub groups_overflow: bool,
 }
@@ -52,7 +53,10 @@ pub(super) struct Definition {
 /// A key with everything that is known of it.
 #[derive(Clone)]
 pub(super) struct Key {
+    /// Its definition.
     pub slo: usize,
+    /// The definition that it was evaluated by so far, until its first boundary under the present one.
+    pub former: Option<usize>,
     pub group: u16,
     pub identity: KeyIdentity,
     pub state: KeyState,
@@ -87,15 +91,17 @@ struct Waiting {
 
 /// What was said of one key at one boundary.
 #[derive(Default)]
-struct Said {
-    deltas: Vec<KeyDelta>,
-    steps: Vec<KeyStep>,
+pub(super) struct Said {
+    pub deltas: Vec<KeyDelta>,
+    pub steps: Vec<KeyStep>,
 }
 
 /// A boundary whose keys have begun to take their steps.
 struct Begun {
     now: At,
     said: BTreeMap<Arc<str>, Said>,
+    /// The keys that end at it and have not, the next one last.
+    ending: Vec<Key>,
     /// The keys that have not taken theirs, the next one last.
     left: Vec<Arc<str>>,
 }
@@ -103,7 +109,12 @@ struct Begun {
 /// One rollup task.
 pub struct RollupTask {
     pub(super) settings: RollupSettings,
+    /// Those that hold, then those that do not any more and that keys were evaluated by so far.
     pub(super) definitions: Vec<Definition>,
+    /// So many of them hold.
+    pub(super) present: usize,
+    /// Keys that end at the next boundary, by their text: no definition that holds has them.
+    pub(super) ending: Vec<Key>,
     pub(super) keys: BTreeMap<Arc<str>, KeySlot>,
     /// When something happens to each key of which nothing is said.
     pub(super) due: BTreeSet<(Ms, Arc<str>)>,
@@ -141,6 +152,8 @@ impl RollupTask {
         };
         let groups = usize::from(KEY_GROUPS);
         RollupTask {
+            present: slos.len(),
+            ending: Vec::new(),
             definitions: slos.iter().zip(slo_ids(slos)).map(define).collect(),
             keys: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -214,8 +227,9 @@ impl RollupTask {
                 continue;
             }
             let renamed = |slo: &mut u32| own.get(*slo as usize).copied().flatten().map(|of| *slo = of).is_some();
-            boundary.deltas.retain_mut(|delta| renamed(&mut delta.slo));
-            boundary.steps.retain_mut(|step| renamed(&mut step.slo));
+            let has = |slo: u32, scope: &Scope| self.definitions[slo as usize].has_scope(scope);
+            boundary.deltas.retain_mut(|delta| renamed(&mut delta.slo) && has(delta.slo, &delta.scope));
+            boundary.steps.retain_mut(|step| renamed(&mut step.slo) && has(step.slo, &step.scope));
             boundary.groups_overflow.retain_mut(renamed);
             let new = || Waiting { offset, said: Vec::new() };
             self.waiting.entry(boundary.at_ms).or_insert_with(new).said.push(boundary);
@@ -228,7 +242,7 @@ impl RollupTask {
 
     /// By the sender's index of a definition ours, where we have it.
     fn own_slos(&self, slos: &[u64]) -> Vec<Option<u32>> {
-        let ours = 0..self.definitions.len() as u32;
+        let ours = 0..self.present as u32;
         if slos.is_empty() {
             return ours.map(Some).collect();
         }
@@ -283,8 +297,9 @@ impl RollupTask {
             return Some(at_ms + PANE_MS);
         }
         let due_ms = self.due.first().map(|(due_ms, _)| *due_ms);
+        let ending_ms = self.ending.iter().map(|key| key.due_ms).min();
         let last_ms = self.ends_ms.filter(|ends_ms| Some(*ends_ms) > self.at_ms && !self.keys.is_empty());
-        said_ms.into_iter().chain(due_ms).chain(last_ms).min()
+        said_ms.into_iter().chain(due_ms).chain(ending_ms).chain(last_ms).min()
     }
 
     fn begin_boundary(&mut self, at_ms: Ms) {
@@ -302,7 +317,8 @@ impl RollupTask {
         let now = At { at_ms, is_incomplete, is_last: self.ends_ms == Some(at_ms) };
         let said = self.sort_by_key(at_ms, heard);
         let left = self.keys_with_a_step(now, &said);
-        self.begun = Some(Begun { now, said, left });
+        let ending = self.ends_at(at_ms);
+        self.begun = Some(Begun { now, said, ending, left });
     }
 
     /// The keys to which something happens at a boundary, in descending order.
@@ -324,6 +340,11 @@ impl RollupTask {
     pub fn step_next(&mut self, out: &mut Vec<RecordOut>) -> Result<bool, EncodeError> {
         let Some(begun) = &mut self.begun else { return Ok(false) };
         let now = begun.now;
+        let is_first = |key: &mut Key| begun.left.last().is_none_or(|next| *key.identity.key_text <= **next);
+        if let Some(key) = begun.ending.pop_if(is_first) {
+            end(key, &self.definitions, self.present, now, &self.settings, out)?;
+            return Ok(true);
+        }
         let Some(text) = begun.left.pop() else {
             self.begun = None;
             self.at_ms = Some(now.at_ms);
@@ -333,7 +354,8 @@ impl RollupTask {
         let Some(slot) = self.keys.get_mut(&text) else { return Ok(true) };
         self.due.remove(&(slot.due_ms, Arc::clone(&text)));
         let key = slot.live(&self.definitions);
-        let stepped = key.step(&self.definitions[key.slo], now, &self.settings, &said, out)?;
+        let former = key.former.take().map(|former| &self.definitions[former]);
+        let stepped = key.step(&self.definitions[key.slo], former, now, &self.settings, &said, out)?;
         let group = usize::from(key.group);
         slot.due_ms = key.due_ms;
         match stepped {
@@ -348,6 +370,19 @@ impl RollupTask {
         }
         self.due.insert((slot.due_ms, text));
         Ok(true)
+    }
+
+    /// The keys that end at this boundary, in descending order; their rows go with them.
+    fn ends_at(&mut self, at_ms: Ms) -> Vec<Key> {
+        let (mut now, later): (Vec<Key>, Vec<Key>) =
+            std::mem::take(&mut self.ending).into_iter().partition(|key| key.due_ms <= at_ms);
+        self.ending = later;
+        for key in &now {
+            let row = self.row_key(key.slo, key.group, &key.identity.scope).to_bytes();
+            self.gone[usize::from(key.group)].insert(row);
+        }
+        now.sort_by(|a, b| b.identity.key_text.cmp(&a.identity.key_text));
+        now
     }
 
     fn forget(&mut self, text: &str) {
@@ -399,6 +434,7 @@ impl RollupTask {
         let definition = &self.definitions[slo];
         let key = Key {
             slo,
+            former: None,
             group,
             identity: KeyIdentity::of(&definition.slo, &definition.layout, scope.clone()),
             state: KeyState::new(&definition.slo, &definition.layout),
@@ -411,12 +447,47 @@ impl RollupTask {
     }
 }
 
+/// Ends a key that no definition has which holds.
+fn end(
+    key: Key,
+    definitions: &[Definition],
+    present: usize,
+    now: At,
+    settings: &RollupSettings,
+    out: &mut Vec<RecordOut>,
+) -> Result<(), EncodeError> {
+    let definition = &definitions[key.slo];
+    let has_name = |present: &Definition| present.slo.name == definition.slo.name;
+    let is_there = definitions[..present].iter().any(has_name);
+    let why = if is_there { Resolved::DefinitionChanged } else { Resolved::Removed };
+    key.end(definition, why, now, settings, out)
+}
+
 /// A boundary, as all keys of the task see it.
 #[derive(Clone, Copy)]
-struct At {
-    at_ms: Ms,
+pub(super) struct At {
+    pub at_ms: Ms,
     is_incomplete: bool,
     is_last: bool,
+}
+
+impl At {
+    /// The boundary, as a key sees it.
+    pub fn moments<'a>(&self, scope: &Scope, definition: &'a Definition, settings: &RollupSettings) -> Moments<'a> {
+        let is_tenant = matches!(scope, Scope::Tenant(_));
+        Moments {
+            at_ms: self.at_ms,
+            starts: &definition.starts,
+            status_interval_ms: if is_tenant {
+                settings.tenant_status_interval_ms
+            } else {
+                settings.status_interval_ms
+            },
+            is_incomplete: self.is_incomplete,
+            is_last: self.is_last,
+            groups_overflow: definition.groups_overflow,
+        }
+    }
 }
 
 /// What a boundary did to a key.
@@ -429,38 +500,33 @@ enum Stepped {
 }
 
 impl Key {
-    /// One boundary of the key.
+    /// One boundary of the key. `former`: the definition that held before it, where that is another.
     fn step(
         &mut self,
         definition: &Definition,
-        At { at_ms, is_incomplete, is_last }: At,
+        former: Option<&Definition>,
+        at: At,
         settings: &RollupSettings,
         said: &Said,
         out: &mut Vec<RecordOut>,
     ) -> Result<Stepped, EncodeError> {
-        let facts = self.identity.facts(&definition.slo, &definition.layout);
-        let is_tenant = matches!(self.identity.scope, Scope::Tenant(_));
-        let now = Moments {
-            at_ms,
-            starts: &definition.starts,
-            status_interval_ms: if is_tenant {
-                settings.tenant_status_interval_ms
-            } else {
-                settings.status_interval_ms
-            },
-            is_incomplete,
-            is_last,
-            groups_overflow: definition.groups_overflow,
-        };
+        let at_ms = at.at_ms;
         let (deltas, steps): (Vec<_>, Vec<_>) = (said.deltas.iter().collect(), said.steps.iter().collect());
         let (undertow, left) = (self.state.undertow(), out.len());
         if self.at_ms < at_ms - PANE_MS {
             self.state.catch_up(at_ms - PANE_MS);
         }
         self.at_ms = at_ms;
-        self.state.advance(&facts, &now);
-        self.state.apply(&facts, &now, &deltas);
         let mut output = KeyOutput::default();
+        if let Some(former) = former {
+            self.go_over(former, definition, at, settings, said, &mut output);
+        }
+        let facts = self.identity.facts(&definition.slo, &definition.layout);
+        let now = at.moments(&self.identity.scope, definition, settings);
+        if former.is_none() {
+            self.state.advance(&facts, &now);
+            self.state.apply(&facts, &now, &deltas);
+        }
         if self.state.exists() {
             self.state.apply_steps(&facts, &now, &steps);
             self.state.evaluate(&facts, &now, &steps, &mut output);
@@ -473,11 +539,13 @@ impl Key {
         {
             let worst = worst_of(&steps);
             writer.write_users(&definition.slo.name, tenant, &worst, &mut self.listed_users, out)?;
+        } else if former.is_some() && !definition.slo.user_windows_ms.contains(&WORST_USERS_WINDOW_MS) {
+            writer.forget_users(&mut self.listed_users, out);
         }
         if output.is_gone || (!self.state.exists() && self.state.unclassified_hour.sum == 0) {
             return Ok(Stepped::Gone);
         }
-        let is_silent = deltas.is_empty() && steps.is_empty() && out.len() == left;
+        let is_silent = former.is_none() && deltas.is_empty() && steps.is_empty() && out.len() == left;
         if is_silent && self.state.undertow() == undertow {
             self.due_ms = self.state.quiet_until_ms(&facts, &now);
             return Ok(Stepped::AsBefore);
@@ -488,10 +556,10 @@ impl Key {
 }
 
 /// Writes what a key publishes at one boundary.
-struct Writer<'a> {
-    settings: &'a RollupSettings,
-    at_ms: Ms,
-    key: &'a str,
+pub(super) struct Writer<'a> {
+    pub settings: &'a RollupSettings,
+    pub at_ms: Ms,
+    pub key: &'a str,
 }
 
 impl Writer<'_> {
@@ -506,7 +574,7 @@ impl Writer<'_> {
         }
     }
 
-    fn write(&self, output: &KeyOutput, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
+    pub fn write(&self, output: &KeyOutput, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
         if let Some(status) = &output.status {
             self.write_status(status, out)?;
         }
@@ -536,6 +604,11 @@ impl Writer<'_> {
         let value = self.settings.encoder.encode(status)?;
         out.push(self.record(Topic::SloStatus, self.key, Some(value)));
         Ok(())
+    }
+
+    /// Tombstones for all who are listed.
+    pub fn forget_users(&self, listed: &mut Vec<Box<str>>, out: &mut Vec<RecordOut>) {
+        out.extend(std::mem::take(listed).iter().map(|key| self.record(Topic::UserStatus, key, None)));
     }
 
     /// The worst-served users of the step, and tombstones for those who are no longer among them.

@@ -5,17 +5,16 @@
 //! groups that have not seen it: keys know nothing of one another, so each comes to what it was.
 
 use super::checkpoint::{CheckpointError, get, put, scan};
+use super::former::StoredDefinition;
 use super::key_slot::KeySlot;
-use super::rollup::{KEY_GROUPS, Key as RollupKey, RollupTask, key_group};
+use super::rollup::{Definition, KEY_GROUPS, Key as RollupKey, RollupTask, key_group};
 use crate::model::key::Scope;
-use crate::model::slo::Slo;
 use crate::model::time::{Ms, PANE_MS};
 use crate::operator::key_state::{KeyIdentity, KeyState};
 use crate::state::keys::{FiltersId, Key, PeriodKind, Prefix, ScopeKind, subject};
 use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How far a rollup task is.
@@ -27,13 +26,15 @@ pub struct RollupMark {
     pub up_to_ms: Vec<Option<Ms>>,
     /// SLOs that have more groups than are remembered.
     groups_overflow: Vec<String>,
+    /// The definitions that the keys were evaluated by.
+    definitions: Vec<StoredDefinition>,
 }
 
 /// A key of a rollup task.
 #[derive(Serialize, Deserialize)]
 struct StoredKey {
+    /// Of one of the mark's definitions.
     definition_hash: String,
-    windows_ms: Vec<Ms>,
     scope: Scope,
     state: KeyState,
     listed_users: Vec<Box<str>>,
@@ -43,7 +44,8 @@ impl RollupTask {
     pub fn mark(&self) -> RollupMark {
         let overflowing = self.definitions.iter().filter(|definition| definition.groups_overflow);
         let groups_overflow = overflowing.map(|definition| definition.slo.name.clone()).collect();
-        RollupMark { at_ms: self.at_ms, up_to_ms: self.up_to_ms.clone(), groups_overflow }
+        let definitions = self.definitions.iter().map(|definition| StoredDefinition::of(&definition.slo)).collect();
+        RollupMark { at_ms: self.at_ms, up_to_ms: self.up_to_ms.clone(), groups_overflow, definitions }
     }
 
     /// Writes the keys of a group that changed since it was last saved, as they are at [`Self::at_ms`].
@@ -62,10 +64,9 @@ impl RollupTask {
     }
 
     fn save_key(&self, key: &RollupKey, batch: &mut Batch) -> Result<(), CheckpointError> {
-        let definition = &self.definitions[key.slo];
+        let definition = &self.definitions[key.former.unwrap_or(key.slo)];
         let row = StoredKey {
             definition_hash: definition.slo.definition_hash.clone(),
-            windows_ms: definition.layout.windows_ms.clone(),
             scope: key.identity.scope.clone(),
             state: key.state.clone(),
             listed_users: key.listed_users.clone(),
@@ -88,60 +89,75 @@ impl RollupTask {
     }
 
     /// Brings back the keys of a store; `groups_at_ms` are the boundaries that the rows of each group
-    /// are true of (`None`: it was never saved). Evaluation begins again behind the smallest of them,
-    /// with the partials that are then read again.
+    /// are true of (`None`: it was never saved), `former` the definitions that they were evaluated by.
+    /// Evaluation begins again behind the smallest of the boundaries, with the partials that are then
+    /// read again.
     ///
     /// A row may be older than its group: where nothing but time went on, it was not written again.
-    pub fn load(&mut self, groups_at_ms: &[Option<Ms>], store: &dyn Store) -> Result<(), CheckpointError> {
+    pub fn load(
+        &mut self,
+        groups_at_ms: &[Option<Ms>],
+        mark: &RollupMark,
+        store: &dyn Store,
+    ) -> Result<(), CheckpointError> {
         let at = |group: u16| groups_at_ms.get(usize::from(group)).copied().flatten();
         self.groups_at_ms = (0..KEY_GROUPS).map(at).collect();
         self.at_ms = self.groups_at_ms.iter().copied().min().flatten();
         self.loaded_ms = self.at_ms;
         self.up_to_ms.fill(None);
         self.has_heard_all = false;
-        let name = |slo: &Slo| (slo.name.clone(), FiltersId::of(&slo.filters_hash));
-        let by_name: BTreeMap<(String, FiltersId), usize> =
-            self.definitions.iter().enumerate().map(|(i, d)| (name(&d.slo), i)).collect();
         for group in 0..KEY_GROUPS {
             let mut found = Vec::new();
             scan(store, Prefix::Keys { group }, &mut |key, value| {
-                let Ok(Key::Key { slo, filters, .. }) = Key::decode(key) else {
+                let Ok(Key::Key { slo, .. }) = Key::decode(key) else {
                     return Err(CheckpointError::Key);
                 };
-                match by_name.get(&(slo.into_owned(), filters)) {
-                    Some(index) => found.push((key.to_vec(), *index, get::<StoredKey>(key, value)?)),
-                    // Should its definition come back, it must not find what it was when it went.
-                    None => {
-                        self.gone[usize::from(group)].insert(key.to_vec());
-                    }
-                }
+                let stored = get::<StoredKey>(key, value)?;
+                let definition = self.definition_of(&slo, &stored.definition_hash, mark);
+                let definition = definition.ok_or_else(|| CheckpointError::Definition { slo: slo.into_owned() })?;
+                found.push((definition, stored));
                 Ok(())
             })?;
-            found.into_iter().for_each(|(row, slo, stored)| self.adopt(group, row, slo, stored));
+            found.into_iter().for_each(|(definition, stored)| self.adopt(group, definition, stored));
         }
         self.due = self.keys.iter().map(|(text, slot)| (slot.due_ms, Arc::clone(text))).collect();
         Ok(())
     }
 
-    /// Takes a stored key. One whose windows are no longer those of its definition starts anew.
-    fn adopt(&mut self, group: u16, row: Vec<u8>, slo: usize, stored: StoredKey) {
-        let definition = &self.definitions[slo];
-        let identity = KeyIdentity::of(&definition.slo, &definition.layout, stored.scope);
-        let at_ms = self.groups_at_ms[usize::from(group)];
-        let (Some(at_ms), true) = (at_ms, stored.windows_ms == definition.layout.windows_ms) else {
-            self.gone[usize::from(group)].insert(row);
-            return;
-        };
-        let mut state = stored.state;
-        if stored.definition_hash != definition.slo.definition_hash {
-            state.redefine(&definition.slo);
+    /// The definition of a stored key: one that holds, or one of the checkpoint.
+    fn definition_of(&mut self, name: &str, hash: &str, mark: &RollupMark) -> Option<usize> {
+        let is_it = |ours: &Definition| ours.slo.name == name && ours.slo.definition_hash == hash;
+        if let Some(known) = self.definitions.iter().position(is_it) {
+            return Some(known);
         }
+        let stored = mark.definitions.iter().find(|stored| stored.is(name, hash))?;
+        self.definitions.push(Definition::former(stored.clone().into_slo()));
+        Some(self.definitions.len() - 1)
+    }
+
+    /// Takes a stored key: as it is, or at its next boundary by another definition, or to end it there.
+    fn adopt(&mut self, group: u16, evaluated_by: usize, stored: StoredKey) {
+        let StoredKey { scope, state, listed_users, .. } = stored;
+        let former = &self.definitions[evaluated_by].slo;
+        let goes_on = |definition: &Definition| definition.goes_on_from(former, &scope);
+        let present = if evaluated_by < self.present {
+            Some(evaluated_by)
+        } else {
+            self.definitions[..self.present].iter().position(goes_on)
+        };
+        let slo = present.unwrap_or(evaluated_by);
+        let definition = &self.definitions[slo];
+        let identity = KeyIdentity::of(&definition.slo, &definition.layout, scope);
         debug_assert_eq!(group, key_group(&identity.key_text), "a key is in the group it was saved in");
-        let text = Arc::from(&*identity.key_text);
         // It catches up with its group when it is evaluated: at the next boundary that the group has not seen.
-        let (listed_users, due_ms) = (stored.listed_users, at_ms + PANE_MS);
-        let key = RollupKey { slo, group, identity, state, listed_users, at_ms: 0, due_ms };
-        self.keys.insert(text, KeySlot::new(key));
+        let due_ms = self.groups_at_ms[usize::from(group)].unwrap_or(0) + PANE_MS;
+        let former = (slo != evaluated_by).then_some(evaluated_by);
+        let key = RollupKey { slo, former, group, identity, state, listed_users, at_ms: 0, due_ms };
+        if present.is_none() {
+            self.ending.push(key);
+        } else {
+            self.keys.insert(Arc::from(&*key.identity.key_text), KeySlot::new(key));
+        }
     }
 
     /// Ends the reading again: users tasks whose last word was before that have closed what they had

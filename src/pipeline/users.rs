@@ -6,7 +6,7 @@
 
 use super::admit::TenantKeys;
 use super::block::Example;
-use super::checkpoint::filters_of;
+use super::checkpoint::{filters_of, groups_of};
 use super::cold::ColdRows;
 use super::delays::Delays;
 use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
@@ -17,7 +17,7 @@ use crate::model::outcome::Outcome;
 use crate::model::output::Exemplar;
 use crate::model::record::partition_of;
 use crate::model::slo::Slo;
-use crate::model::time::{MINUTE_MS, Moment, Ms, PANE_MS, boundary_behind, floor_to, slice_ms, visible_boundary};
+use crate::model::time::{Moment, Ms, PANE_MS, boundary_behind, floor_to, visible_boundary};
 use crate::operator::classify::{Verdict, classify};
 use crate::operator::partial::{Counts, EXEMPLARS};
 use crate::operator::sketch::{Gathering, Sketch, ZERO_BIN, bin_of};
@@ -124,6 +124,8 @@ pub(super) const fn is_local(group: u32) -> bool {
 pub(super) struct SloRows {
     pub slo: Slo,
     pub filters: FiltersId,
+    /// What its groups belong to.
+    pub groups_of: u64,
     /// Users with bad events are counted in slices of this length.
     pub seen_slice_ms: Ms,
     /// Rows are kept at least that long after their last event.
@@ -170,10 +172,11 @@ pub(super) struct SloRows {
 impl SloRows {
     fn new(slo: Slo) -> SloRows {
         let longs = slo.rules.iter().map(|r| r.long_ms);
-        let seen_slice_ms = longs.clone().map(slice_ms).min().unwrap_or(MINUTE_MS);
+        let seen_slice_ms = slo.seen_slice_ms();
         let keep_ms = longs.chain(slo.user_windows_ms.iter().copied()).max().unwrap_or(0);
         SloRows {
             filters: filters_of(&slo),
+            groups_of: groups_of(&slo),
             seen_slice_ms,
             keep_ms: keep_ms.max(slo.compliance_window_ms),
             row_of: Vec::new(),
@@ -364,6 +367,8 @@ pub struct UsersTask {
     allowed_lateness_ms: Ms,
     /// Of whom nothing was heard, nothing was sent: the stream is not being read again.
     pub(super) has_heard_all: bool,
+    /// By key group: the store has rows of filters, or groups, that no definition has any more.
+    pub(super) has_strays: Vec<bool>,
     /// What is read again is in the rows up to this boundary.
     pub(super) loaded_ms: Option<Ms>,
     /// While the log is read again: the boundary that the rows of each key group are true of.
@@ -395,6 +400,7 @@ impl UsersTask {
             first_ms: None,
             allowed_lateness_ms: slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0),
             has_heard_all: true,
+            has_strays: vec![false; usize::from(KEY_GROUPS)],
             loaded_ms: None,
             groups_at: None,
             least_allowed_ms: least_allowed_ms(slos.iter()),

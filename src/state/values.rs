@@ -8,6 +8,7 @@
 use super::keys::{Key, describe};
 use super::store::Batch;
 use crate::model::wire::{Reader, WireError, Writer};
+use std::ops::RangeInclusive;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What the envelope adds to a payload.
@@ -31,11 +32,32 @@ pub enum ValueError {
          build, or move the state directory away to have it rebuilt from the log"
     )]
     NewerVersion { key: String, found: u8, newest: u8 },
+    #[error(
+        "{what} was written by an earlier build, in a format that this one does not read; start that build again, or \
+         begin anew with another application_id and output.prefix"
+    )]
+    OlderVersion { what: String },
+    #[error("{what} was written by a newer build; start that one")]
+    NewerBuild { what: String },
     #[error("the value of {key} (version {version}) cannot be read: {source}")]
     Unreadable { key: String, version: u8, source: WireError },
 }
 
 impl ValueError {
+    pub fn older(what: &str) -> ValueError {
+        ValueError::OlderVersion { what: what.to_owned() }
+    }
+
+    pub fn newer(what: &str) -> ValueError {
+        ValueError::NewerBuild { what: what.to_owned() }
+    }
+
+    /// Whether another build can read it: nothing is damaged.
+    pub const fn is_of_another_build(&self) -> bool {
+        use ValueError::{NewerBuild, NewerVersion, OlderVersion};
+        matches!(self, NewerVersion { .. } | OlderVersion { .. } | NewerBuild { .. })
+    }
+
     /// For the payload's reader, which knows neither the key nor the version it reads.
     pub fn unreadable(key: &[u8], version: u8, source: WireError) -> ValueError {
         ValueError::Unreadable { key: describe(key), version, source }
@@ -51,16 +73,19 @@ pub fn seal(key: &[u8], version: u8, out: &mut Vec<u8>, payload: impl FnOnce(&mu
     out.extend_from_slice(&sum);
 }
 
-/// Checks the value of `key` and opens it. `newest` is the newest version the caller reads.
-pub fn open<'a>(key: &[u8], newest: u8, value: &'a [u8]) -> Result<Row<'a>, ValueError> {
+/// Checks the value of `key` and opens it. `versions` are those that the caller reads.
+pub fn open<'a>(key: &[u8], versions: RangeInclusive<u8>, value: &'a [u8]) -> Result<Row<'a>, ValueError> {
     let damaged = || ValueError::Damaged { key: describe(key), bytes: value.len() };
     let (sealed, sum) = value.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(damaged)?;
     let (&version, payload) = sealed.split_first().ok_or_else(damaged)?;
     if checksum(key, sealed) != *sum {
         return Err(damaged());
     }
-    if version > newest {
-        return Err(ValueError::NewerVersion { key: describe(key), found: version, newest });
+    if version > *versions.end() {
+        return Err(ValueError::NewerVersion { key: describe(key), found: version, newest: *versions.end() });
+    }
+    if version < *versions.start() {
+        return Err(ValueError::older(&format!("the value of {} (version {version})", describe(key))));
     }
     Ok(Row { version, payload: Reader::new(payload) })
 }
@@ -111,7 +136,7 @@ mod tests {
     fn values_of_version_1_open() {
         let value = [0x01, 0x03, b'a', b'b', b'c', 0xc4, 0x3b, 0xed, 0xbe];
         assert_eq!(sealed(b"abc"), value);
-        let mut row = open(&KEY.to_bytes(), 9, &value).unwrap();
+        let mut row = open(&KEY.to_bytes(), 1..=9, &value).unwrap();
         assert_eq!((row.version, row.payload.bytes()), (1, Ok(&b"abc"[..])));
         assert_eq!(row.payload.finish(), Ok(()));
     }
@@ -128,20 +153,26 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_with_the_remedy() {
-        let error = open(&KEY.to_bytes(), 0, &sealed(b"")).unwrap_err();
+        let error = open(&KEY.to_bytes(), 0..=0, &sealed(b"")).unwrap_err();
         assert_eq!(error, ValueError::NewerVersion { key: describe(&KEY.to_bytes()), found: 1, newest: 0 });
         assert!(error.to_string().contains("run the newer build"), "{error}");
     }
 
     #[test]
+    fn an_older_version_is_refused_with_the_remedy_and_nothing_of_it_is_read() {
+        let error = open(&KEY.to_bytes(), 2..=3, &sealed(b"")).unwrap_err();
+        assert!(error.is_of_another_build() && error.to_string().contains("start that build again"), "{error}");
+    }
+
+    #[test]
     fn a_value_under_another_key_is_damaged() {
         let other = Key::Dictionary { space: Space::Tenants, id: 1 }.to_bytes();
-        assert!(matches!(open(&other, 1, &sealed(b"abc")), Err(ValueError::Damaged { .. })));
+        assert!(matches!(open(&other, 1..=1, &sealed(b"abc")), Err(ValueError::Damaged { .. })));
     }
 
     #[test]
     fn errors_name_the_key() {
-        let error = open(&KEY.to_bytes(), 1, b"").unwrap_err();
+        let error = open(&KEY.to_bytes(), 1..=1, b"").unwrap_err();
         assert!(error.to_string().contains("Checkpoint"), "{error}");
         let source = WireError::NotUtf8 { at: 3 };
         let error = ValueError::unreadable(&KEY.to_bytes(), 1, source);
@@ -157,12 +188,12 @@ mod tests {
         ) {
             let key = KEY.to_bytes();
             let value = sealed(&payload);
-            prop_assert!(open(&key, 1, &value).is_ok());
+            prop_assert!(open(&key, 1..=1, &value).is_ok());
             let mut flipped = value.clone();
             flipped[at.index(value.len())] ^= 1 << bit;
-            let found = matches!(open(&key, 255, &flipped), Err(ValueError::Damaged { .. }));
+            let found = matches!(open(&key, 0..=255, &flipped), Err(ValueError::Damaged { .. }));
             prop_assert!(found);
-            prop_assert!(open(&key, 1, &value[..at.index(value.len())]).is_err());
+            prop_assert!(open(&key, 1..=1, &value[..at.index(value.len())]).is_err());
         }
     }
 }

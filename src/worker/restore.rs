@@ -194,7 +194,7 @@ impl Taking<'_> {
     }
 
     fn take_mark(&mut self, bytes: &[u8]) -> Result<(), WorkerError> {
-        let mark = Mark::from_bytes(bytes)?;
+        let mark = Mark::from_bytes(bytes).map_err(|e| super::unit::of(self.task, e))?;
         match mark.sequence.cmp(&self.target) {
             std::cmp::Ordering::Less => {}
             std::cmp::Ordering::Equal => *self.reached = Some(mark),

@@ -116,8 +116,8 @@ impl Task for Users {
         self.task.read_again(next)
     }
 
-    fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
-        self.task.save_group(group, batch)
+    fn save_group(&mut self, group: u16, store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError> {
+        self.task.save_group(group, store, batch)
     }
 
     fn mark(&self) -> TaskMark {
@@ -185,7 +185,7 @@ impl Task for Rollup {
         ReadAgain { offset: self.task.read_again(next), watermark: Watermark::default() }
     }
 
-    fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
+    fn save_group(&mut self, group: u16, _store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError> {
         self.task.save_group(group, batch)
     }
 
@@ -196,7 +196,7 @@ impl Task for Rollup {
     fn load(&mut self, mark: &Mark, store: &dyn Store, _limit_bytes: u64) -> Result<(), CheckpointError> {
         let groups_at: Vec<Option<Ms>> = mark.groups.iter().map(|group| group.at_ms).collect();
         match &mark.task {
-            TaskMark::Rollup(_) => self.task.load(&groups_at, store),
+            TaskMark::Rollup(of) => self.task.load(&groups_at, of, store),
             TaskMark::Users(_) => Ok(()),
         }
     }

@@ -23,7 +23,7 @@ pub trait Task {
     /// The last boundary that is closed, or evaluated.
     fn at_ms(&self) -> Option<Ms>;
     fn read_again(&self, next: i64) -> ReadAgain;
-    fn save_group(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError>;
+    fn save_group(&mut self, group: u16, store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError>;
     fn mark(&self) -> TaskMark;
     fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError>;
     /// Closes what can be closed. What comes of it is kept to be said, or dropped.
@@ -69,6 +69,8 @@ pub struct Unit<T> {
     replayed_from: i64,
     published_ms: Option<Ms>,
     mark: Option<Mark>,
+    /// Another build, or one with other definitions, wrote the checkpoint.
+    is_of_others: bool,
     /// Rows that go to the store once the commit succeeded.
     batch: Batch,
     /// What the last mark was made of: nothing is written where nothing moved.
@@ -131,6 +133,7 @@ impl<T: Task> Unit<T> {
             replayed_from: start,
             published_ms: ours.as_ref().and_then(|(_, memo)| memo.at_ms),
             mark: None,
+            is_of_others: false,
             batch: Batch::new(),
             marked: None,
             limit_bytes: making.limit_bytes,
@@ -267,6 +270,9 @@ impl<T: Task> Unit<T> {
                 mark.identity
             )));
         }
+        // All of it has to be written by this build, with these definitions, before anything is published by
+        // them: otherwise the next start would find boundaries that the checkpoint's writers did not publish.
+        self.is_of_others = self.mark.as_ref().is_some_and(|mark| mark.identity != identity);
         self.position = NextOffset(from);
         self.replayed_from = from;
         Ok(NextOffset(from))
@@ -317,7 +323,8 @@ impl<T: Task> Unit<T> {
                 found: self.task.at_ms(),
             });
         }
-        if self.task.begin_live(mark.as_ref()) {
+        let is_of_others = std::mem::take(&mut self.is_of_others);
+        if self.task.begin_live(mark.as_ref()) || is_of_others {
             self.ledger.hurry();
         }
         self.phase = Phase::Live;
@@ -369,7 +376,7 @@ impl<T: Task> Unit<T> {
         let again = self.task.read_again(self.position.0);
         for group in due {
             let mut rows = Batch::new();
-            self.task.save_group(group, &mut rows)?;
+            self.task.save_group(group, self.store.as_ref(), &mut rows)?;
             self.ledger
                 .write_group(group, &mut rows, &T::prefix(group), self.store.as_ref(), out)
                 .map_err(|e| damaged(self.id, e))?;
@@ -488,8 +495,11 @@ fn damaged(task: TaskId, error: WorkerError) -> WorkerError {
     }
 }
 
-fn of(task: TaskId, error: CheckpointError) -> WorkerError {
+pub(super) fn of(task: TaskId, error: CheckpointError) -> WorkerError {
     match error {
+        CheckpointError::Value(value) if value.is_of_another_build() => {
+            WorkerError::Refused(format!("{task}: {value}"))
+        }
         CheckpointError::Value(_) | CheckpointError::Row { .. } => {
             WorkerError::Useless { task, why: error.to_string() }
         }

@@ -43,7 +43,7 @@ impl KeyState {
     /// To be asked after a boundary at which only time went on.
     pub fn quiet_until_ms(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Ms {
         let next_ms = now.at_ms + PANE_MS;
-        if !self.exists() || self.was_redefined {
+        if !self.exists() {
             return next_ms;
         }
         let at_least = |ms: Ms| ceil_to(ms, PANE_MS);

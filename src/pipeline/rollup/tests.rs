@@ -1,6 +1,7 @@
 //! However many users tasks there are, whatever is passed over and wherever a task is torn away: the
 //! same records leave.
 
+mod changes;
 mod heap;
 mod size;
 
@@ -8,6 +9,7 @@ use super::*;
 use crate::codec::output::OutputFormat;
 use crate::model::outcome::{Outcome, Pairs, WEIGHT_ONE};
 use crate::model::time::{DAY_MS, MINUTE_MS, SECOND_MS};
+use crate::pipeline::rollup_state::RollupMark;
 use crate::pipeline::users::{UsersSettings, UsersTask};
 use crate::state::{Batch, MemoryStore, Store};
 use std::borrow::Cow;
@@ -404,7 +406,7 @@ impl Torn {
     fn die(&mut self, task: RollupTask, stream: &[Vec<u8>], dice: &mut Dice) {
         self.task = task;
         self.uncommitted.clear();
-        self.task.load(&self.groups_at_ms, &self.store).expect("loaded");
+        self.task.load(&self.groups_at_ms, &self.mark, &self.store).expect("loaded");
         assert!(self.task.up_to().iter().all(Option::is_none));
         let from = self.groups_again.iter().copied().min().unwrap_or(0) as usize;
         let mut dropped = Vec::new();
@@ -540,7 +542,7 @@ fn what_does_not_follow_from_what_was_heard_is_refused() {
     let mark = task.mark();
     let again = || {
         let mut task = rollup(&slos, 0, 1);
-        task.load(&[None; KEY_GROUPS as usize], &MemoryStore::default()).expect("loaded");
+        task.load(&[None; KEY_GROUPS as usize], &RollupMark::default(), &MemoryStore::default()).expect("loaded");
         task
     };
     let mut replaying = again();
