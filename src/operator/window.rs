@@ -226,9 +226,11 @@ impl Windows {
     }
 }
 
-/// What of an example is not in its hash.
-fn rest_of(exemplar: &Exemplar) -> (Option<i64>, &Option<String>) {
-    (exemplar.status, &exemplar.dependency)
+/// The order of examples whose hashes are equal, by all that they say: which of them is kept depends on
+/// nothing else.
+pub fn in_bytes(exemplar: &Exemplar) -> (Ms, Option<i64>, [Option<&str>; 3]) {
+    let texts = [&exemplar.trace_id, &exemplar.operation, &exemplar.dependency];
+    (exemplar.at.0, exemplar.status, texts.map(|text| text.as_deref()))
 }
 
 /// Merges exemplars, keeping those with the smallest hash.
@@ -238,7 +240,7 @@ pub fn keep_smallest(kept: &mut Vec<(u64, Exemplar)>, more: &[(u64, Exemplar)]) 
         let same = kept.get_mut(at).filter(|(h, _)| h == hash);
         if let Some((_, same)) = same {
             // Events that say the same of themselves: one stands for all, whichever came first.
-            if rest_of(exemplar) < rest_of(same) {
+            if in_bytes(exemplar) < in_bytes(same) {
                 same.clone_from(exemplar);
             }
         } else if at < EXEMPLARS {

@@ -23,6 +23,7 @@ use crate::operator::partial::{Counts, EXEMPLARS};
 use crate::operator::sketch::{Gathering, Sketch, ZERO_BIN, bin_of};
 use crate::operator::user_row::UserRow;
 use crate::operator::watermark::{Watermark, aligned_boundary};
+use crate::operator::window::in_bytes;
 use crate::state::keys::FiltersId;
 use rapidhash::v3::rapidhash_v3;
 use smallvec::SmallVec;
@@ -715,7 +716,7 @@ pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example
     let start_ms = floor_to(waiting.time_ms, PANE_MS);
     let kept = pane.exemplars.entry((waiting.slo, waiting.tenant, waiting.group, start_ms)).or_default();
     let at = kept.partition_point(|(h, _)| *h < example.hash);
-    if at >= EXEMPLARS || kept.get(at).is_some_and(|(h, _)| *h == example.hash) {
+    if at >= EXEMPLARS {
         return;
     }
     let exemplar = Exemplar {
@@ -725,8 +726,15 @@ pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example
         status: example.status,
         dependency: example.dependency.map(str::to_owned),
     };
-    kept.insert(at, (example.hash, exemplar));
-    kept.truncate(EXEMPLARS);
+    match kept.get_mut(at).filter(|(hash, _)| *hash == example.hash) {
+        // Partitions are read in any order: of two, the first one read is not the one to keep.
+        Some((_, same)) if in_bytes(&exemplar) < in_bytes(same) => *same = exemplar,
+        Some(_) => {}
+        None => {
+            kept.insert(at, (example.hash, exemplar));
+            kept.truncate(EXEMPLARS);
+        }
+    }
 }
 
 /// A hash of what identifies a bad event, so that which examples are kept depends on nothing else.

@@ -357,6 +357,11 @@ impl<L: Log> Worker<L> {
         self.tasks.flush()
     }
 
+    /// Transactions that were aborted since this was asked before, also those that were sent once more.
+    pub fn take_aborted(&mut self) -> u64 {
+        std::mem::take(&mut self.aborted)
+    }
+
     /// Publishes what the tasks have to say together with the offsets it comes from, and what is due of
     /// the checkpoint: `steady_ms`, of [`Now`], says what is; no figure depends on it.
     pub fn commit(&mut self, observer: &mut dyn Observer, steady_ms: Ms) -> Result<(), WorkerError> {
@@ -394,6 +399,7 @@ impl<L: Log> Worker<L> {
             // The group went on to another generation, or a record was not delivered. What we have to say
             // is as true as before, as long as the partitions are ours: the brokers look after that.
             fault::point(Place::Resending);
+            self.aborted += 1;
             tracing::info!("the transaction was aborted: sending it once more");
         }
         Err(WorkerError::Aborted(RESENDS + 1))

@@ -138,8 +138,11 @@ impl<'a> WorkerThread<'a> {
         if outcome.is_ok() {
             recovery.went_well();
         }
-        let word = if outcome.is_ok() { "committed" } else { "aborted" };
-        metrics::counter!(names::COMMITS, "outcome" => word).increment(1);
+        let aborted = worker.take_aborted();
+        metrics::counter!(names::COMMITS, "outcome" => "committed").increment(u64::from(outcome.is_ok()));
+        // One that failed for good was not counted where it was to be sent again.
+        let failed = u64::from(outcome.is_err() && aborted == 0);
+        metrics::counter!(names::COMMITS, "outcome" => "aborted").increment(aborted + failed);
         metrics::histogram!(names::COMMIT_DURATION).record(began.elapsed().as_secs_f64());
         outcome
     }
