@@ -105,6 +105,14 @@ impl Published {
 }
 
 impl Observer for Published {
+    fn restored(&mut self, record: &RecordOut) {
+        self.board.publish(self.update(record));
+    }
+
+    fn let_go(&mut self, is_gone: &dyn Fn(&str) -> bool) {
+        self.board.retain(|key| !is_gone(key));
+    }
+
     fn committed(&mut self, records: &[RecordOut]) {
         let updates: Vec<Update> = records.iter().filter_map(|record| self.update(record)).collect();
         self.board.publish(updates);

@@ -135,6 +135,16 @@ pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
 }
 
+/// The rollup task of a key, by its text: an SLO's groups are with its aggregate.
+pub fn rollup_partition(key: &str, partitions: u32) -> u32 {
+    match key.split_once('|') {
+        Some((slo, rest)) if rest.starts_with("group|") => {
+            partition_of(format!("{slo}|aggregate").as_bytes(), partitions)
+        }
+        _ => partition_of(key.as_bytes(), partitions),
+    }
+}
+
 /// Murmur2 as in `org.apache.kafka.common.utils.Utils` (seed `0x9747b28c`).
 fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
@@ -161,6 +171,17 @@ mod tests {
     use super::*;
 
     /// The vectors of Kafka's own `UtilsTest.testMurmur2`.
+    #[test]
+    fn groups_are_with_their_aggregate() {
+        for slo in ["checkout", "a%7Cb", "x:y"] {
+            let aggregate = partition_of(format!("{slo}|aggregate").as_bytes(), 7);
+            assert_eq!(rollup_partition(&format!("{slo}|group|region=eu"), 7), aggregate);
+            assert_eq!(rollup_partition(&format!("{slo}|aggregate"), 7), aggregate);
+            let tenant = format!("{slo}|tenant|group|x");
+            assert_eq!(rollup_partition(&tenant, 7), partition_of(tenant.as_bytes(), 7));
+        }
+    }
+
     #[test]
     fn murmur2_is_kafkas() {
         for (text, hash) in [

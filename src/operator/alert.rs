@@ -117,6 +117,19 @@ pub fn close_all(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, wh
     }
 }
 
+/// The open alerts of a key as their last records said them, with the figures of now: for those who look
+/// at a task that was brought back.
+pub fn standing(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Vec<BurnAlert> {
+    let of = |severity: Severity| {
+        let mut episode = key.episodes[slot_of(severity)].clone()?;
+        // Nothing is published: the record has the number of the last one.
+        episode.seq -= 1;
+        let state = if episode.seq == 0 { "firing" } else { "update" };
+        Some(write(key, facts, now, severity, &mut episode, state, None))
+    };
+    Severity::ORDER.into_iter().filter_map(of).collect()
+}
+
 /// The most severe alert that fires.
 pub struct Firing {
     pub id: String,

@@ -317,6 +317,17 @@ impl KeyState {
         }
     }
 
+    /// What was published of the key, with the figures of a boundary at which all is said: its status and
+    /// its open alerts.
+    pub fn published(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> KeyOutput {
+        let Some(state) = self.state_before else { return KeyOutput::default() };
+        KeyOutput {
+            status: Some(status::status_of(self, facts, now, state)),
+            alerts: alert::standing(self, facts, now),
+            ..KeyOutput::default()
+        }
+    }
+
     fn is_due(&self, now: &Moments<'_>) -> bool {
         let is_full_hour = now.at_ms % HOUR_MS == 0 && now.at_ms <= self.told_hourly_until_ms();
         now.is_last || is_full_hour || (self.has_news && now.at_ms % now.status_interval_ms == 0)

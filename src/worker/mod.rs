@@ -163,6 +163,17 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// What only grows: it stays when a worker ends.
+    pub fn counters(&self) -> Figures {
+        Figures {
+            counts: self.counts,
+            dead_letters: self.dead_letters,
+            unreadable: self.unreadable,
+            changelog_bytes: self.changelog_bytes,
+            ..Figures::default()
+        }
+    }
+
     /// The figures of another worker.
     pub fn add(&mut self, other: &Figures) {
         self.counts.add(&other.counts);
@@ -195,6 +206,12 @@ pub struct Turn {
 /// Sees what was committed: the HTTP board, the demo's screen, progress bars.
 pub trait Observer {
     fn committed(&mut self, records: &[RecordOut]);
+
+    /// A task was brought back, and this is what it had published of a key.
+    fn restored(&mut self, _record: &RecordOut) {}
+
+    /// Keys of which this holds are another worker's from now on.
+    fn let_go(&mut self, _is_gone: &dyn Fn(&str) -> bool) {}
 }
 
 /// An observer that looks away.
@@ -214,6 +231,8 @@ pub struct Worker<L> {
     purged_ms: Ms,
     /// The group said what is ours, were it nothing.
     has_joined: bool,
+    /// Transactions that were aborted since somebody asked.
+    aborted: u64,
 }
 
 /// Records that nobody will read again are let go this often.
@@ -221,7 +240,8 @@ const PURGE_INTERVAL_MS: Ms = 30_000;
 
 impl<L: Log> Worker<L> {
     pub fn new(log: L, tasks: Tasks) -> Worker<L> {
-        Worker { log, tasks, leaving: Vec::new(), paused: Vec::new(), purged_ms: 0, has_joined: false }
+        let (leaving, paused) = (Vec::new(), Vec::new());
+        Worker { log, tasks, leaving, paused, purged_ms: 0, has_joined: false, aborted: 0 }
     }
 
     /// Polls once and closes what can be closed. Nothing is visible before [`Worker::commit`], which has
@@ -229,7 +249,7 @@ impl<L: Log> Worker<L> {
     pub fn poll(&mut self, wait: Duration, now: Now) -> Result<Turn, WorkerError> {
         if self.is_leaving() {
             // Whoever did not commit gives up what it did not say.
-            self.let_go();
+            self.let_go(&mut Nobody);
         }
         let mut turn = Turn::default();
         let mut failed = None;
@@ -357,6 +377,11 @@ impl<L: Log> Worker<L> {
         self.tasks.flush()
     }
 
+    /// Tells what tasks that were brought back had published; before anything else of them is told.
+    pub fn tell_restored(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
+        self.tasks.restored(observer)
+    }
+
     /// Transactions that were aborted since this was asked before, also those that were sent once more.
     pub fn take_aborted(&mut self) -> u64 {
         std::mem::take(&mut self.aborted)
@@ -371,15 +396,16 @@ impl<L: Log> Worker<L> {
             self.tasks.checkpoint_of(&self.leaving);
         }
         if self.tasks.own_nothing() {
-            self.let_go();
+            self.let_go(observer);
             return Ok(());
         }
+        self.tell_restored(observer)?;
         let parcel = self.tasks.pack(steady_ms)?;
         self.publish(&parcel)?;
         fault::point(Place::AfterCommit);
         observer.committed(&parcel.records[..parcel.outputs]);
         self.tasks.committed(&mut self.log)?;
-        self.let_go();
+        self.let_go(observer);
         self.purge(steady_ms);
         Ok(())
     }
@@ -406,11 +432,12 @@ impl<L: Log> Worker<L> {
     }
 
     /// Closes what was revoked: the group gets its answer at the next poll.
-    fn let_go(&mut self) {
+    fn let_go(&mut self, observer: &mut dyn Observer) {
         if self.leaving.is_empty() {
             return;
         }
         let leaving = std::mem::take(&mut self.leaving);
+        observer.let_go(&self.tasks.is_of(&leaving));
         self.paused.retain(|stream| !leaving.contains(stream));
         self.tasks.let_go(&leaving);
         fault::point(Place::GivenUp);

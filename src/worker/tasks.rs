@@ -6,10 +6,10 @@ use super::memo::{self, Memo};
 use super::parts;
 use super::sources::{Patience, Sources};
 use super::unit::{Making, Phase, Task, Unit};
-use super::{Figures, Stores, TaskId, WorkerError};
+use super::{Figures, Observer, Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
 use crate::log::{Assignment, Log, NextOffset, Stream};
-use crate::model::record::{RecordIn, RecordOut};
+use crate::model::record::{RecordIn, RecordOut, rollup_partition};
 use crate::model::slo::Slo;
 use crate::model::time::{Ms, Now, boundary_behind};
 use crate::operator::partial::Partial;
@@ -18,10 +18,10 @@ use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
 use crate::pipeline::intake::{Intake, IntakeSource, Spread};
 use crate::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
 use crate::pipeline::route::Route;
-use crate::pipeline::users::{KEY_GROUPS, UsersSettings, UsersTask};
+use crate::pipeline::users::{KEY_GROUPS, UsersCounts, UsersSettings, UsersTask};
 use crate::state::keys::Prefix;
 use crate::state::{Batch, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a worker's tasks are made of. It is the same in all instances of an application id.
@@ -72,7 +72,12 @@ pub struct Users {
 pub struct Rollup {
     pub task: RollupTask,
     out: Vec<RecordOut>,
+    /// It was brought back, and nobody was told what it had published.
+    is_restored: bool,
 }
+
+/// Of so many keys the statuses are told when a task was brought back, as many as a board holds.
+const RESTORED_MAX: usize = 20_000;
 
 /// The tasks of a worker.
 pub struct Tasks {
@@ -87,6 +92,8 @@ pub struct Tasks {
     users: BTreeMap<u32, Unit<Users>>,
     rollups: BTreeMap<u32, Unit<Rollup>>,
     /// By input partition, in the order in which they were read.
+    /// Of users tasks that moved away.
+    counts_before: UsersCounts,
     dead_letters: Vec<(u32, RecordOut)>,
     changelog_bytes: u64,
 }
@@ -212,6 +219,7 @@ impl Task for Rollup {
     fn end_replay(&mut self, mark: Option<&Mark>) {
         if let Some(TaskMark::Rollup(of)) = mark.map(|mark| &mark.task) {
             self.task.end_replay(of);
+            self.is_restored = true;
         }
     }
 
@@ -233,6 +241,7 @@ impl Tasks {
             users: BTreeMap::new(),
             rollups: BTreeMap::new(),
             samples: Samples::default(),
+            counts_before: UsersCounts::default(),
             dead_letters: Vec::new(),
             changelog_bytes: 0,
         }
@@ -400,7 +409,7 @@ impl Tasks {
     ) -> Result<bool, WorkerError> {
         let setup = &self.setup;
         let settings = RollupSettings { partition: number, users_tasks: setup.users_tasks(), ..setup.rollup.clone() };
-        let task = Rollup { task: RollupTask::new(&setup.slos, settings), out: Vec::new() };
+        let task = Rollup { task: RollupTask::new(&setup.slos, settings), out: Vec::new(), is_restored: false };
         let making = Tasks::making(setup, TaskId::Rollup(number));
         let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
         self.rollups.insert(number, unit);
@@ -677,6 +686,23 @@ impl Tasks {
         self.rollups.values_mut().try_for_each(Unit::flush_now)
     }
 
+    /// Tells what tasks that were brought back had published.
+    pub fn restored(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
+        for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
+            if std::mem::take(&mut unit.task.is_restored) {
+                unit.task.task.published(RESTORED_MAX, &mut |record| observer.restored(&record))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a key belongs to the rollup tasks among these streams.
+    pub fn is_of(&self, streams: &[Stream]) -> impl Fn(&str) -> bool + use<> {
+        let gone = self.rollups.iter().filter(|(_, unit)| streams.contains(&unit.stream));
+        let (gone, of): (BTreeSet<u32>, u32) = (gone.map(|(number, _)| *number).collect(), self.setup.rollups);
+        move |key| gone.contains(&rollup_partition(key, of))
+    }
+
     /// Closes what belongs to streams that are given up.
     pub fn let_go(&mut self, streams: &[Stream]) {
         for stream in streams {
@@ -688,6 +714,8 @@ impl Tasks {
                 self.dead_letters.retain(|(of, _)| of != number);
             }
         }
+        let gone = self.users.values().filter(|unit| streams.contains(&unit.stream));
+        gone.for_each(|unit| self.counts_before.add(&unit.task.task.counts));
         self.users.retain(|_, unit| !streams.contains(&unit.stream));
         self.rollups.retain(|_, unit| !streams.contains(&unit.stream));
         self.share_memory();
@@ -702,6 +730,7 @@ impl Tasks {
     pub fn figures(&self) -> Figures {
         let mut counts = self.intake.as_ref().map(|intake| intake.counts).unwrap_or_default();
         if self.intake.is_none() {
+            counts.add(&self.counts_before);
             self.users.values().for_each(|unit| counts.add(&unit.task.task.counts));
         }
         let mut phases = [0; 3];

@@ -64,7 +64,15 @@ pub struct Process {
     pub state: StateDir,
     pub from: From,
     /// By worker: its figures, and whether it is live (`None`: it has not begun).
-    told: Mutex<Vec<(Figures, Option<bool>)>>,
+    told: Mutex<Vec<Told>>,
+}
+
+/// How a worker fares, and what those before it counted.
+#[derive(Clone, Default)]
+struct Told {
+    now: Figures,
+    before: Figures,
+    is_live: Option<bool>,
 }
 
 impl Process {
@@ -75,7 +83,7 @@ impl Process {
         signals: Signals,
         from: From,
     ) -> Result<Process, Failure> {
-        let told = vec![(Figures::default(), None); settings.workers as usize];
+        let told = vec![Told::default(); settings.workers as usize];
         let state = StateDir::open(settings)?;
         let process = Process { settings: settings.clone(), slos, board, signals, state, from, told: Mutex::new(told) };
         process.make_topics().map_err(|cause| match ended(cause.into()) {
@@ -157,15 +165,25 @@ impl Process {
         }
     }
 
+    /// A worker begins anew: what its predecessor counted stays counted.
+    pub fn begin(&self, index: u32) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = told.get_mut(index as usize) {
+            own.before.add(&std::mem::take(&mut own.now).counters());
+            own.is_live = None;
+        }
+    }
+
     /// Takes down how a worker fares. The figures of all of them.
     pub fn tell(&self, index: u32, figures: &Figures, is_live: Option<bool>) -> Figures {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = told.get_mut(index as usize) {
-            *own = (figures.clone(), is_live);
+            (own.now, own.is_live) = (figures.clone(), is_live);
         }
         let mut all = Figures::default();
-        told.iter().for_each(|(figures, _)| all.add(figures));
-        let phase = if told.iter().all(|(_, is_live)| *is_live == Some(true)) {
+        told.iter().for_each(|told| all.add(&told.now));
+        told.iter().for_each(|told| all.add(&told.before));
+        let phase = if told.iter().all(|told| told.is_live == Some(true)) {
             Phase::Live
         } else {
             match all.phases.iter().sum::<usize>() {

@@ -45,6 +45,7 @@ impl<'a> WorkerThread<'a> {
 
     /// Works until the process is told to stop.
     pub fn run(&self, recovery: &mut Recovery) -> Result<(), Ended> {
+        self.process.begin(self.index);
         let worker = self.open()?;
         self.turn(worker, recovery)
     }
@@ -88,6 +89,7 @@ impl<'a> WorkerThread<'a> {
                 (committed, read) = (Instant::now(), 0);
             }
             if told.elapsed() >= commit_every {
+                worker.tell_restored(&mut published).map_err(ended)?;
                 self.tell(&worker, &published);
                 told = Instant::now();
             }
