@@ -368,7 +368,9 @@ fn a_crash_behind_a_change_comes_to_the_same() {
 #[test]
 fn a_task_that_was_brought_back_tells_what_it_had_published() {
     let same = slos(&[CHECKOUT]);
-    let program = stopped_and_changed(&same, 0);
+    // Up to a full minute, at which statuses are due.
+    let mut program = stopped_and_changed(&same, 26);
+    program.restart(&same);
     let mut seen = Program::new(Arc::clone(&same));
     program.rollup.published(usize::MAX, &mut |record| seen.read(&record)).expect("encoded");
     assert!(seen.latest.keys().eq(program.latest.keys()));
