@@ -158,7 +158,7 @@ impl Windows {
     /// the boundary `at_ms`.
     pub fn relaid(&self, from: &Layout, to: &Layout, at_ms: Ms) -> Windows {
         let starts = to.starts_at(at_ms);
-        let tiers: Vec<Tier> = to.tiers_ms.iter().map(|slice_ms| self.retiered(from, *slice_ms, at_ms)).collect();
+        let tiers: Vec<Tier> = (0..to.tiers_ms.len()).map(|tier| self.retiered(from, to, tier, at_ms)).collect();
         let sum = |(window, start_ms): (usize, &Ms)| {
             let (tier, slice_ms) = to.tier(window);
             let mut sum = WindowSum { start_ms: *start_ms, ..WindowSum::default() };
@@ -172,7 +172,8 @@ impl Windows {
     /// The events at hand in slices of a length. Each stretch of time is taken from one tier: from finer
     /// ones or the same as far as they reach, before that from coarser ones, whose slices go to where they
     /// begin (so what is in them leaves a window up to a coarser slice too early, never too late).
-    fn retiered(&self, from: &Layout, slice_ms: Ms, at_ms: Ms) -> Tier {
+    fn retiered(&self, from: &Layout, to: &Layout, tier: usize, at_ms: Ms) -> Tier {
+        let (slice_ms, has_exemplars) = (to.tiers_ms[tier], to.tier_has_exemplars[tier]);
         // Tiers are in ascending order, and the longer their slices the further back they reach.
         let (finer, coarser): (Vec<usize>, Vec<usize>) =
             (0..from.tiers_ms.len()).partition(|tier| from.tiers_ms[*tier] <= slice_ms);
@@ -200,7 +201,7 @@ impl Windows {
             let slices = self.tiers[tier].slices_from(from_ms.div_euclid(of_ms));
             for slice in slices.take_while(|slice| slice.number.saturating_mul(of_ms) < until_ms) {
                 let start_ms = slice.number * of_ms;
-                made.add(start_ms.div_euclid(slice_ms), &slice.to_pane(start_ms));
+                made.add(start_ms.div_euclid(slice_ms), &slice.to_pane(start_ms), has_exemplars);
             }
         }
         made
