@@ -64,12 +64,12 @@ pub struct Process {
     pub state: StateDir,
     pub from: From,
     /// By worker: its figures, and whether it is live (`None`: it has not begun).
-    told: Mutex<Vec<Told>>,
+    told: Mutex<Vec<Fares>>,
 }
 
 /// How a worker fares, and what those before it counted.
 #[derive(Clone, Default)]
-struct Told {
+struct Fares {
     now: Figures,
     before: Figures,
     is_live: Option<bool>,
@@ -83,7 +83,7 @@ impl Process {
         signals: Signals,
         from: From,
     ) -> Result<Process, Failure> {
-        let told = vec![Told::default(); settings.workers as usize];
+        let told = vec![Fares::default(); settings.workers as usize];
         let state = StateDir::open(settings)?;
         let process = Process { settings: settings.clone(), slos, board, signals, state, from, told: Mutex::new(told) };
         process.make_topics().map_err(|cause| match ended(cause.into()) {
