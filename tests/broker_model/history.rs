@@ -173,6 +173,7 @@ impl History {
         let epoch = self.model.init(name);
         let real = self.real.init(name, if is_impatient { IMPATIENT_MS } else { PATIENT_MS });
         self.holders.push(Holder { name, epoch, real });
+        self.markers_are_written();
     }
 
     /// Mostly one whose id it is, now and then one who lost it.
@@ -278,6 +279,7 @@ impl History {
         let word = if is_commit { "commits" } else { "aborts" };
         if self.same(format!("{name} of epoch {epoch} {word}"), model, real).is_ok() {
             self.seen.count(word);
+            self.markers_are_written();
         }
     }
 
@@ -367,6 +369,15 @@ impl History {
                 self.differs(&format!("{what}: the model shows {model:?}, the broker {real:?}"));
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A broker answers before the markers of a transaction stand in its partitions: what is sent at once
+    /// may stand in front of them. (When it writes them is not what the model is about.)
+    fn markers_are_written(&self) {
+        for place in places() {
+            let end = self.model.partition(place).end();
+            self.until_same(&format!("the end of {place:?}"), &end, |real| real.end(place));
         }
     }
 

@@ -286,6 +286,12 @@ impl Real {
         }
     }
 
+    /// Where the partition ends, open transactions included.
+    pub fn end(&self, place: Place) -> i64 {
+        let (topic, partition) = self.at(place);
+        self.everything.fetch_watermarks(&topic, partition, PATIENCE).expect("ends").1
+    }
+
     pub fn view(&self, place: Place) -> View {
         let (topic, partition) = self.at(place);
         let ends = |consumer: &BaseConsumer| consumer.fetch_watermarks(&topic, partition, PATIENCE).expect("ends");
