@@ -6,14 +6,14 @@
 
 use super::rollup::{Definition, Key};
 use crate::model::key::Scope;
-use crate::model::time::{MINUTE_MS, Ms};
+use crate::model::time::{MINUTE_MS, Ms, PANE_MS};
 use crate::operator::key_state::{KeyIdentity, KeyState};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// A key to which nothing happens for so long is packed. Below that it would be packed and unpacked at
-/// every step of its users.
-const REST_MS: Ms = 5 * MINUTE_MS;
+/// A key to which nothing happens for so long is packed: one that waits for the next step of a user window
+/// of an hour, too. Below that it would be packed and unpacked at every other boundary.
+const REST_MS: Ms = MINUTE_MS - PANE_MS;
 
 pub(super) struct KeySlot {
     /// Nothing happens to the key before this boundary, unless something is said of it.

@@ -359,7 +359,7 @@ impl RollupTask {
         let group = usize::from(key.group);
         slot.due_ms = key.due_ms;
         match stepped {
-            Stepped::AsBefore => slot.rest(now.at_ms),
+            Stepped::AsBefore => {}
             Stepped::Changed => {
                 self.dirty[group].insert(Arc::clone(&text));
             }
@@ -368,6 +368,7 @@ impl RollupTask {
                 return Ok(true);
             }
         }
+        slot.rest(now.at_ms);
         self.due.insert((slot.due_ms, text));
         Ok(true)
     }
@@ -575,13 +576,11 @@ impl Key {
         if output.is_gone || (!self.state.exists() && self.state.unclassified_hour.sum == 0) {
             return Ok(Stepped::Gone);
         }
-        let is_silent = former.is_none() && deltas.is_empty() && steps.is_empty() && out.len() == left;
-        if is_silent && self.state.undertow() == undertow {
-            self.due_ms = self.state.quiet_until_ms(&facts, &now);
-            return Ok(Stepped::AsBefore);
-        }
-        self.due_ms = at_ms + PANE_MS;
-        Ok(Stepped::Changed)
+        // New figures of its users alone change nothing that is looked at before their next step.
+        let is_silent = former.is_none() && deltas.is_empty() && out.len() == left;
+        let is_calm = is_silent && self.state.undertow() == undertow;
+        self.due_ms = if is_calm { self.state.quiet_until_ms(&facts, &now) } else { at_ms + PANE_MS };
+        Ok(if is_calm && steps.is_empty() { Stepped::AsBefore } else { Stepped::Changed })
     }
 }
 

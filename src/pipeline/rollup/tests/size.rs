@@ -129,3 +129,33 @@ fn what_a_boundary_of_100_000_keys_costs() {
         println!("{} keys, 100 of them changed: {:?}", task.keys(), begin.elapsed());
     }
 }
+
+/// The default windows and rules.
+const PLAIN: &str = "
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: plain}
+spec:
+  service: checkout
+  description: answers that are no errors
+  indicator:
+    metadata: {name: ok}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: tailburn, spec: {filter: 'status < 500'}}}
+        total: {metricSource: {type: tailburn, spec: {filter: \"operation != 'ghost'\"}}}
+  timeWindow: [{duration: 28d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: standard, target: 0.999}]
+";
+
+#[test]
+fn a_key_with_an_event_an_hour_takes_less_than_four_kilobytes() {
+    let mut later = hourly(2, 0..1).next().expect("an event");
+    later.time_ms = START_MS + (28 * 24 - 1) * HOUR_MS + 2 * MINUTE_MS;
+    let mut task = after(&slos(&[PLAIN]), hourly(1, 0..28 * 24).chain([later]));
+    assert!(task.keys["plain|tenant|t1"].packed_bytes().is_some(), "it waits for the next minute");
+    let busy = bytes(&mut task, "plain|tenant|t1");
+    assert!(busy <= 4_096, "{busy}");
+}
