@@ -165,6 +165,9 @@ fn wrong_protocol(reason: &str) -> Option<(&'static str, &'static str)> {
     let says = |text: &str| reason.contains(text);
     if says("connecting to a PLAINTEXT broker listener") || says("wrong version number") {
         Some(("the brokers do not speak TLS at this port", "security.protocol, or the port in bootstrap.servers"))
+    } else if says("SSL connection closed by peer") {
+        let what = "the brokers hang up on TLS, as those do that do not speak TLS at this port";
+        Some((what, "security.protocol, or the port in bootstrap.servers"))
     } else if says("Disconnected") {
         Some(("the brokers hang up", "security.protocol: at this port they may want TLS, or a login"))
     } else {
@@ -208,6 +211,7 @@ mod tests {
                 "ssl.key",
             ),
             (Code::BrokerTransportFailure, "h:1: Disconnected: receive 0", "hang up", "security.protocol"),
+            (Code::BrokerTransportFailure, "Disconnected: SSL connection closed by peer", "not speak TLS", "the port"),
         ] {
             let text = cause(code, reason).unwrap_or_default();
             assert!(text.contains(kind) && text.contains(setting) && !text.contains("(after"), "{reason}: {text}");
