@@ -138,6 +138,7 @@ impl Process {
             let Some(pause) = recovery.after_now(&cause) else { return Err(anyhow::Error::from(cause).into()) };
             tracing::warn!("{cause}; going on from the checkpoint");
             self.board.set_trouble(Trouble::Passing(cause.to_string()));
+            self.keep_counts(index);
             self.tell(index, &Figures::default(), Some(false));
             self.repair(&cause)?;
             super::recovery::wait(pause);
@@ -165,12 +166,11 @@ impl Process {
         }
     }
 
-    /// A worker begins anew: what its predecessor counted stays counted.
-    pub fn begin(&self, index: u32) {
+    /// A worker ended, and another one begins in its place: what it counted stays counted.
+    fn keep_counts(&self, index: u32) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = told.get_mut(index as usize) {
-            own.before.add(&std::mem::take(&mut own.now).counters());
-            own.is_live = None;
+            own.before.add(&own.now.counters());
         }
     }
 

@@ -45,7 +45,6 @@ impl<'a> WorkerThread<'a> {
 
     /// Works until the process is told to stop.
     pub fn run(&self, recovery: &mut Recovery) -> Result<(), Ended> {
-        self.process.begin(self.index);
         let worker = self.open()?;
         self.turn(worker, recovery)
     }
