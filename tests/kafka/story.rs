@@ -331,20 +331,29 @@ impl Story {
     }
 
     /// Waits until the end of what the backtest wrote is visible, or what came after it, wherever brokers may have
-    /// compacted topics meanwhile; `true`: it is.
-    pub fn is_told_to_the_end(&self, within: Duration) -> bool {
+    /// compacted topics meanwhile. What is still missing then is named.
+    pub fn assert_told_to_the_end(&self, within: Duration) {
         let deadline = Instant::now() + within;
-        let is_there = |topic| {
-            let visible = self.visible(topic, ROLLUPS);
-            self.expected[topic].values().filter_map(|values| values.last()).all(|last| is_reached(&visible, last))
-        };
-        while !COMPARED.into_iter().all(is_there) {
-            if Instant::now() > deadline {
-                return false;
+        loop {
+            let missing = self.missing_at_the_end();
+            if missing.is_empty() {
+                return;
             }
+            let more = missing.len();
+            let first = missing.iter().take(5).cloned().collect::<Vec<_>>().join("\n");
+            assert!(Instant::now() < deadline, "{more} values are not there, such as\n{first}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(300));
         }
-        true
+    }
+
+    /// The last values of the backtest that are not visible, and nothing that came after them.
+    fn missing_at_the_end(&self) -> Vec<String> {
+        let of_topic = |topic: &&'static str| {
+            let visible = self.visible(topic, ROLLUPS);
+            let last = self.expected[topic].values().filter_map(|values| values.last());
+            last.filter(|last| !is_reached(&visible, last)).map(|last| format!("{topic}: {last}")).collect::<Vec<_>>()
+        };
+        COMPARED.iter().flat_map(of_topic).collect()
     }
 
     /// The same as [`Story::assert_same`] after the brokers compacted what is compacted: of that the latest of each key
@@ -481,13 +490,16 @@ fn is_reached(visible: &[Visible], value: &str) -> bool {
 /// The key that a value was published under. (No name of this traffic has anything to be encoded.)
 fn key(value: &str) -> String {
     let record: Value = serde_json::from_str(value).expect("JSON");
-    let text = |name: &str| record.get(name).and_then(Value::as_str);
-    let names = match (text("user"), text("tenant")) {
-        (Some(user), tenant) => vec![text("slo"), tenant, Some(user)],
-        (None, Some(tenant)) => vec![text("slo"), Some("tenant"), Some(tenant)],
-        (None, None) => vec![text("slo"), Some("aggregate")],
-    };
-    names.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join("|")
+    let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+    let of_group = |(name, value): (&String, &Value)| format!("{name}={}", value.as_str().unwrap_or_default());
+    let slo = text("slo");
+    let group = record.get("group").and_then(Value::as_object).filter(|group| !group.is_empty());
+    match (group, text("tenant"), text("user")) {
+        (Some(group), ..) => format!("{slo}|group|{}", group.iter().map(of_group).collect::<Vec<_>>().join(",")),
+        (None, "", _) => format!("{slo}|aggregate"),
+        (None, tenant, "") => format!("{slo}|tenant|{tenant}"),
+        (None, tenant, user) => format!("{slo}|{tenant}|{user}"),
+    }
 }
 
 /// Where a record stands among those of its identity: T, then id and number where it has them.
