@@ -19,7 +19,7 @@ pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
         && only.as_os_str() == "slos"
         && !only.exists()
     {
-        let message = "there is no `slos` here, and no configuration that names another place: `tailburn init` writes \
+        let message = "there is no `slos` directory here, and no configuration names another: `tailburn init` writes \
                        both, `--config FILE` takes them from elsewhere";
         return Err(Failure::Definition(message.to_owned()));
     }
@@ -36,7 +36,7 @@ pub fn parsed(sources: &[(String, String)]) -> Result<Definitions, Failure> {
     definition::parse(sources).map_err(|e| Failure::Definition(e.to_string()))
 }
 
-/// How user ids leave; `or` where the configuration does not say.
+/// How user ids are published; `or` is the default where the configuration is silent.
 pub fn user_ids(settings: &Settings, or: config::UserIds) -> Result<UserIds, Failure> {
     match settings.privacy.user_ids.unwrap_or(or) {
         config::UserIds::Plain => Ok(UserIds::Plain),
@@ -59,7 +59,7 @@ fn read_key(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(text.as_bytes().to_vec())
 }
 
-/// Settings that nothing reads, and that must not look as if they were in force: key, message, remedy.
+/// Settings that are not supported yet; refused, so that nobody thinks they work: key, message, remedy.
 pub fn unbuilt(settings: &Settings) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> + use<> {
     let unbuilt = [
         (
@@ -87,7 +87,7 @@ pub struct Tasks {
     pub rollups: Vec<RollupTask>,
 }
 
-/// What the tasks of a live worker are made of.
+/// What a live worker needs to build its tasks.
 pub fn setup(
     settings: &Settings,
     slos: &Arc<Vec<Slo>>,
@@ -143,7 +143,7 @@ fn rollup_settings(settings: &Settings, user_ids: UserIds, format: OutputFormat)
     })
 }
 
-/// Makes the tasks for so many input partitions.
+/// Builds the tasks for this number of input partitions.
 pub fn tasks(
     settings: &Settings,
     slos: &Arc<Vec<Slo>>,

@@ -1,4 +1,4 @@
-//! `backtest`: what the SLOs would have said about recorded traffic.
+//! `backtest`: evaluates the SLOs over recorded traffic.
 
 mod guard;
 mod limits;
@@ -54,8 +54,8 @@ impl FileFormat {
 
 /// Evaluate SLOs over recorded traffic, without Kafka
 ///
-/// The n-th --input is partition n; what is packed with gzip, zstd, bzip2, xz or snappy is read as
-/// it is, `-` is standard input. The result is what `run` would have published about the same partitions, byte for byte.
+/// The n-th --input is partition n. Files may be compressed (gzip, zstd, bzip2, xz, snappy); `-` is standard input. The
+/// result is what `run` would have published about the same partitions, byte for byte.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -79,7 +79,7 @@ pub struct BacktestArgs {
     #[arg(long, value_enum)]
     pub format: Option<FileFormat>,
 
-    /// The directory to write to; made where it is not there
+    /// The directory to write to; created if it does not exist
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -114,7 +114,7 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     backtest.run(&global.voice(), &about)
 }
 
-/// Nothing that is read may be written over.
+/// No file that is read may be overwritten.
 fn refuse_inputs(args: &BacktestArgs, loaded: &Loaded, slos: &[PathBuf]) -> Result<(), Failure> {
     let mut read = Read::default();
     args.inputs.iter().for_each(|path| read.add_input(path));
@@ -128,13 +128,13 @@ fn refuse_inputs(args: &BacktestArgs, loaded: &Loaded, slos: &[PathBuf]) -> Resu
 
 fn open_all(paths: &[PathBuf], format: InputFormat) -> Result<Vec<InputFile>, Failure> {
     if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
-        return Err(Failure::Usage("--input -: standard input can be read once only".to_owned()));
+        return Err(Failure::Usage("--input -: standard input can be read only once".to_owned()));
     }
     let open = |path: &PathBuf| {
         if path.is_dir() {
             let path = path.display();
             return Err(Failure::Usage(format!(
-                "--input {path}: this is a directory; name the files in it, --input for each (each is a partition)"
+                "--input {path}: this is a directory; name its files, each with its own --input (each is a partition)"
             )));
         }
         // Its message has the cause already.
@@ -143,13 +143,13 @@ fn open_all(paths: &[PathBuf], format: InputFormat) -> Result<Vec<InputFile>, Fa
     paths.iter().map(open).collect()
 }
 
-/// The file's name, as dead letters say it.
+/// The file's name as dead letters show it.
 fn source_name(path: &Path, partition: u32) -> SourceName {
     let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     SourceName { topic: name, partition }
 }
 
-/// What the summary says beside the figures.
+/// What the summary shows besides the figures.
 struct About<'a> {
     settings: &'a Settings,
     format: InputFormat,
@@ -174,7 +174,7 @@ impl Backtest<'_> {
         let summary = self.summary(about);
         let out = self.out.display();
         let results = self.worker.log.into_sink();
-        let before = format!("results of an earlier run in {out} are as they were");
+        let before = format!("results of an earlier run in {out} are unchanged");
         let kept = |results: Results| match results.keep() {
             Ok(true) => Ok(format!("what was evaluated up to {at} is kept in {out}/*.jsonl.part")),
             Ok(false) => Ok("nothing was evaluated".to_owned()),
@@ -204,8 +204,7 @@ impl Backtest<'_> {
         }
     }
 
-    /// Turns the worker until every file is read and everything that follows from it is written, or
-    /// until it is told to stop.
+    /// Runs the worker until every file is read and every result is written, or until a signal stops it.
     fn process(&mut self, voice: &Voice) -> Result<(), WorkerError> {
         let progress = progress(voice);
         loop {
@@ -245,7 +244,7 @@ fn failed(text: &str) -> Failure {
     anyhow::Error::msg(text.to_owned()).into()
 }
 
-/// On a terminal only.
+/// Shown on a terminal only.
 fn progress(voice: &Voice) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, at {msg}");
     let target = match voice.shows_progress() {

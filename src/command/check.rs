@@ -1,7 +1,7 @@
 //! `check`: configuration and SLOs in stages, and what a record becomes.
 //!
-//! Everything is said at once, not only the first mistake. It reads files and nothing else, unless it
-//! is given a topic to look at or is told to connect; nothing is written. [`seams`] is where the modules that read SLOs and records come in.
+//! It reports all mistakes, not only the first. It reads only files, unless the arguments name a topic or ask it to
+//! connect; it writes nothing. [`seams`] connects it to the modules that read SLOs and records.
 
 mod connect;
 mod print;
@@ -23,8 +23,8 @@ use std::path::PathBuf;
 
 /// Check the configuration and the SLOs, and show what records become
 ///
-/// With --input, each record is shown with its fields and, for each SLO, the verdict and the expression
-/// that decided it; or with the reason why it is a dead letter.
+/// With --input, it shows each record with its fields and, for each SLO, the verdict and the expression that decided
+/// it; or the reason why the record is a dead letter.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,7 +54,8 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 20, requires = "input")]
     pub limit: u64,
 
-    /// Ask the brokers too: connection, login, topics and every right that `run` needs; nothing is joined or published
+    /// Ask the brokers too: connection, login, topics and every right that `run` needs; joins no group, publishes
+    /// nothing
     #[arg(long)]
     pub connect: bool,
 
@@ -90,7 +91,7 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     Ok(exit(&report).into())
 }
 
-/// The configuration, with what the arguments say instead.
+/// The configuration, with the arguments on top.
 fn asked(mut loaded: Loaded, args: &CheckArgs) -> Asked {
     let settings = &mut loaded.settings;
     if !args.slos.is_empty() {
@@ -99,12 +100,12 @@ fn asked(mut loaded: Loaded, args: &CheckArgs) -> Asked {
     if let Some(format) = args.format {
         settings.input.format = format.input_format();
     }
-    // Without a configuration nobody is about to `run`; with SLOs named, they alone are asked about.
+    // Without a configuration there is nothing to `run`; with SLOs named, only they are checked.
     let is_for_run = loaded.file.is_some() && args.slos.is_empty();
     Asked { loaded, is_for_run }
 }
 
-/// Advice is no finding: what works as written does not fail a build.
+/// Advice is not a finding: a configuration that works must not fail a build.
 fn exit(report: &Report) -> Exit {
     let worst = report.findings().map(|f| f.level).max();
     let dead_letters =

@@ -1,4 +1,4 @@
-//! `completions`: a script that teaches a shell our command line.
+//! `completions`: prints a completion script for a shell.
 
 use super::{Exit, Outcome, Printer, definition};
 use clap::Args;
@@ -17,7 +17,7 @@ pub struct CompletionsArgs {
 }
 
 pub fn run(args: &CompletionsArgs) -> Outcome {
-    // The generator panics on a write that fails: so it writes to memory.
+    // The generator panics if a write fails, so it writes to memory.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut definition(), "tailburn", &mut script);
     if args.shell == Shell::Fish {
@@ -29,7 +29,7 @@ pub fn run(args: &CompletionsArgs) -> Outcome {
     Ok(Exit::Done.into())
 }
 
-/// The generator knows no values of positional arguments in fish, so we add ours.
+/// For fish the generator leaves out the values of positional arguments, so we add ours.
 fn names_for_fish() -> String {
     let names_of = |command: &clap::Command| -> Vec<String> {
         let positionals = command.get_positionals().flat_map(clap::Arg::get_possible_values);

@@ -1,4 +1,4 @@
-//! The codec's decoder as the configuration asks for it: the one place where the two meet.
+//! Builds the codec's decoder from the configuration; no other place connects the two.
 
 use super::Failure;
 use crate::codec::avro::SchemaError;
@@ -9,7 +9,7 @@ use crate::codec::{
 };
 use crate::config::{self, ConfigErrors, Input, InputFormat, Loaded, Problem};
 
-/// Why the input's settings make no decoder, and the key to blame.
+/// Why the input settings give no decoder, and the key that causes it.
 #[derive(Debug, thiserror::Error)]
 pub enum DecoderError {
     #[error("input.mapping: {0}")]
@@ -21,7 +21,7 @@ pub enum DecoderError {
 }
 
 impl DecoderError {
-    /// What is wrong, each with the key that it is about.
+    /// The mistakes, each with its key.
     pub fn problems(&self) -> Vec<Problem> {
         let one = |key: &str, text: String| {
             let bare = text.strip_prefix(key).map(|rest| rest.trim_start_matches([':', ' ']).to_owned());
@@ -52,7 +52,7 @@ impl From<DecoderError> for Failure {
     }
 }
 
-/// A mapping with a mistake is no configuration: said by every command that reads it, with file and line.
+/// A mistake in the mapping is a configuration error; every command reports it with file and line.
 pub fn check_mapping(loaded: &Loaded) -> Result<(), ConfigErrors> {
     let Err(error) = mapping(&loaded.settings.input) else { return Ok(()) };
     let problems = error.problems().into_iter().map(|problem| loaded.place(problem)).collect();
@@ -68,8 +68,8 @@ pub fn of_records(input: &Input) -> Result<Decoder, DecoderError> {
     decoder(input, input.format, Some(input.max_future_skew_ms))
 }
 
-/// A decoder for records of files: none of them is in the future. Container files bring their schemas;
-/// the n-th file is partition n.
+/// A decoder for records of files, which are never in the future. Container files contain their schemas; the n-th file
+/// is partition n.
 pub fn of_files(input: &Input, format: InputFormat, files: &[InputFile]) -> Result<Decoder, DecoderError> {
     let mut settings = settings(input, format, None)?;
     for (partition, file) in (0..).zip(files) {
@@ -102,7 +102,7 @@ fn settings(
     max_future_skew_ms: Option<i64>,
 ) -> Result<InputSettings, DecoderError> {
     let mapping = mapping(input)?;
-    // A file is the schema of raw records; a directory holds the schemas that framed records name.
+    // A file is the schema of raw records; a directory holds the schemas that records name.
     let avro_schemas = input.avro_schema.as_deref().map(AvroSchemas::open).transpose()?;
     Ok(InputSettings {
         format: codec_format(format),

@@ -1,8 +1,8 @@
-//! `demo`: the whole of tailburn on generated traffic, in one process, without Kafka.
+//! `demo`: all of tailburn on generated traffic, in one process, without Kafka.
 //!
-//! Weeks of history are fast-forwarded so that budgets are full; then traffic goes on live, faster
-//! than the clock, with an incident that the aggregate hides. What is shown is what was published:
-//! records are decoded from JSON on the way in, and read back from the output topics.
+//! It replays weeks of history first, so that the error budgets have a past; then traffic continues live, faster than
+//! the clock, with an incident that the aggregate hides. Input is decoded from JSON, and everything shown is read from
+//! the output topics.
 
 #![expect(clippy::disallowed_methods, reason = "the shell paces the traffic by the clock; no figure comes from it")]
 
@@ -32,15 +32,15 @@ use std::sync::Arc;
 use summary::Summary;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8720";
-/// What stands for no HTTP.
+/// The value that turns HTTP off.
 const NONE: &str = "none";
 const DEFAULT_SPEED: f64 = 60.0;
 
 /// Watch an incident from beginning to end: generated traffic, no Kafka, no configuration
 ///
-/// Replays 28 days quickly, so that the error budgets have a history; then goes on live until Ctrl-C.
-/// Prints the SLO in use, the address of the API and what to look at next. User ids are invented, and
-/// shown as they are. With -q it prints nothing.
+/// Replays 28 days quickly, so that the error budgets have a history, then continues live until Ctrl-C. Prints the SLO
+/// in use, the address of the API and what to look at next. User ids are invented and shown in plain. With -q it prints
+/// nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -53,8 +53,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// How many times faster than the clock; `max` does not wait for the clock
-    /// [default: 60, with --json max]
+    /// How many times faster than the clock; `max`: as fast as possible [default: 60, with --json max]
     #[arg(long, value_name = "FACTOR|max")]
     pub speed: Option<Speed>,
 
@@ -75,7 +74,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDR|none")]
     pub http: Option<String>,
 
-    /// Stop after so much live event time, as in 2h [default: at Ctrl-C]
+    /// Stop after this much live event time, as in 2h [default: at Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration_ms)]
     pub for_ms: Option<Ms>,
 
@@ -92,10 +91,10 @@ pub struct DemoArgs {
     pub history: Ms,
 }
 
-/// How fast event time goes.
+/// The speed of event time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Speed {
-    /// As fast as it is processed.
+    /// As fast as it can be processed.
     Max,
     Times(f64),
 }
@@ -158,12 +157,12 @@ pub fn run(global: &Global, args: &DemoArgs) -> Outcome {
     Ok(Exit::Done.into())
 }
 
-/// How the demo shows itself.
+/// How the demo shows its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Face {
-    /// A board that is drawn again and again.
+    /// A board that is redrawn in place.
     Board,
-    /// A line for each event worth telling.
+    /// One line for each notable event.
     Lines,
     Silent,
 }
@@ -176,7 +175,7 @@ fn face(args: &DemoArgs, quiet: bool) -> Face {
     }
 }
 
-/// The API. The default port may be taken, by another demo for one; then any port does.
+/// Starts the API. If the default port is taken, for example by another demo, any free port is used.
 fn server(args: &DemoArgs, shared: &Arc<Shared>) -> Result<Option<Server>, Failure> {
     let metrics: Option<Metrics> = match args.http.as_deref() {
         Some(NONE) => return Ok(None),
@@ -195,7 +194,7 @@ fn server(args: &DemoArgs, shared: &Arc<Shared>) -> Result<Option<Server>, Failu
     Ok(Some(served.map_err(|e| Failure::Other(anyhow::anyhow!("{e}")))?))
 }
 
-/// What a newcomer wants to know before anything happens.
+/// What a new user should know before the demo starts.
 fn introduce(args: &DemoArgs, server: Option<&Server>) -> io::Result<()> {
     let mut out = Printer::stdout();
     match &args.slo {
@@ -218,14 +217,14 @@ fn introduce(args: &DemoArgs, server: Option<&Server>) -> io::Result<()> {
     out.line("User ids are invented, and shown plain; `tailburn run` publishes pseudonyms.\n")
 }
 
-/// The command that a newcomer goes on with.
+/// The next command for a new user.
 const NEXT: &str = "tailburn init    (a configuration, an SLO and a key of your own)";
 
 fn curl(server: &Server) -> String {
     format!("curl -s 'http://{}/api/v1/status?scope=aggregate'", server.address())
 }
 
-/// Lets the traffic flow: it is made in one thread, processed in this one and shown in a third.
+/// Runs the demo: one thread generates traffic, this one processes it, a third shows the results.
 fn play(
     args: &DemoArgs,
     slos: Vec<crate::model::slo::Slo>,

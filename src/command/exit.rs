@@ -1,4 +1,4 @@
-//! How a command ends: the exit code, and what standard error says of a failure.
+//! How a command ends: its exit code, and the failure's text on standard error.
 
 use super::Voice;
 use crate::config::ConfigErrors;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Done,
-    /// Findings of `check`; a failure too, where no code says more.
+    /// Findings of `check`, or a failure that has no code of its own.
     Findings,
     Usage,
     /// `EX_CONFIG` of sysexits: service managers tell it from a crash, and do not restart.
@@ -38,10 +38,10 @@ impl From<Exit> for ExitCode {
 pub enum Failure {
     #[error("{0}")]
     Configuration(#[from] ConfigErrors),
-    /// An SLO, a key file: what the configuration names, in the words of who read it.
+    /// A mistake in a file that the configuration names (an SLO, a key file), in the reader's words.
     #[error("{0}")]
     Definition(String),
-    /// Arguments that the parser could not judge.
+    /// Wrong arguments that the parser could not detect.
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]
@@ -61,7 +61,7 @@ impl Failure {
         }
     }
 
-    /// Whether somebody closed the pipe we wrote to: `tailburn ... | head` is no failure.
+    /// Whether the reader closed our output pipe: `tailburn ... | head` is not a failure.
     fn is_broken_pipe(&self) -> bool {
         let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
         match self {
@@ -72,7 +72,7 @@ impl Failure {
     }
 }
 
-/// The exit code of an outcome; what failed is said on standard error, with its causes.
+/// The exit code of a result; prints a failure and its causes on standard error.
 pub fn reported(outcome: Outcome, voice: &Voice) -> ExitCode {
     match outcome {
         Ok(exit) => exit,
@@ -87,7 +87,7 @@ pub fn reported(outcome: Outcome, voice: &Voice) -> ExitCode {
     }
 }
 
-/// An error and its causes, each said once: many errors say their cause themselves.
+/// An error and its causes, each once: the text of many errors contains the cause already.
 fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {

@@ -34,7 +34,7 @@ impl Source for FileSource {
     }
 }
 
-/// A record of a file as one of the log.
+/// A file's record as a record of the log.
 pub fn of_file<'a>(record: &FileRecord<'a>, partition: u32) -> RecordIn<'a> {
     let headers: &dyn Headers = match record.damage {
         Some(damage) => damage,

@@ -1,7 +1,7 @@
 //! `tailburn generate`: seeded traffic with planted incidents, and the truth about it, to files.
 //!
-//! Data goes to standard output or to a directory, messages to standard error. No clock is read: the
-//! same options write the same bytes.
+//! Data goes to standard output or to a directory, messages to standard error. It reads no clock, so the same options
+//! write the same bytes.
 
 #[cfg(feature = "kafka")]
 mod live;
@@ -86,7 +86,7 @@ pub struct GenerateArgs {
     #[arg(long, default_value = "-", value_name = "DIR|-")]
     pub out: PathBuf,
 
-    /// Produce to Kafka instead, beginning now and as fast as the traffic's own time goes by
+    /// Produce to Kafka instead, starting now, in real time
     #[cfg(feature = "kafka")]
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["out", "from"], requires = "topic")]
     pub kafka: Option<String>,
@@ -108,7 +108,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE")]
     pub slo: Option<PathBuf>,
 
-    /// KIND@START+DURATION[:name=value,...], again and again; or `auto`: a plan from the seed
+    /// KIND@START+DURATION[:name=value,...], may be repeated; or `auto`: a plan from the seed
     #[arg(long = "incident", alias = "incidents", value_name = "INCIDENT", value_parser = parse_incident)]
     pub incidents: Vec<String>,
 
@@ -116,7 +116,7 @@ pub struct GenerateArgs {
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
 
-    /// Let the smallest tenant send to the end; without it, it stops after 70 % of the time
+    /// Let the smallest tenant send to the end; otherwise it stops after 70 % of the time
     #[arg(long)]
     pub no_silent_tenant: bool,
 
@@ -196,7 +196,7 @@ pub enum Compression {
     Zst,
 }
 
-/// Writes the traffic; a reader that goes away early (`| head`) is no error.
+/// Writes the traffic; a reader that stops early (`| head`) is not an error.
 pub fn run(global: &Global, args: &GenerateArgs) -> Outcome {
     Ok(generate(args, global.voice())?.into())
 }
@@ -295,7 +295,7 @@ const LONGEST_MS: Ms = 3_650 * DAY_MS;
 const FASTEST_PER_S: f64 = 1e7;
 const PROGRESS_STEP: u64 = 16_384;
 
-/// Progress in traffic time, which knows its end; hidden off a terminal.
+/// Progress in traffic time, because its end is known; hidden without a terminal.
 fn progress_bar(args: &GenerateArgs, voice: Voice) -> ProgressBar {
     if !voice.shows_progress() {
         return ProgressBar::hidden();
@@ -313,7 +313,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// What was written, and what was planted in it.
+/// What was written, and the planted incidents.
 fn summary(truth: &traffic::Truth) -> String {
     let totals = &truth.totals;
     let mut told = String::new();
@@ -366,7 +366,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is from 0 to 1".into()) }
 }
 
-/// Refuses what is not the text of an incident; its start is only known with the other options.
+/// Checks the syntax of an incident; its start time needs the other options.
 fn parse_incident(text: &str) -> Result<String, IncidentError> {
     if text != AUTO {
         Incident::parse(text, DEFAULT_FROM_MS)?;

@@ -1,7 +1,6 @@
 //! `init`: a commented configuration, an SLO and a key, ready to be edited.
 //!
-//! It never overwrites what is there unless told so, and a key never: with another key every user
-//! would look like a new one.
+//! It overwrites existing files only with `--force`, and a key never: with another key every user would look new.
 
 use super::{Exit, Failure, Outcome, Printer};
 use anyhow::Context as _;
@@ -35,7 +34,7 @@ pub struct InitArgs {
 }
 
 pub fn run(args: &InitArgs) -> Outcome {
-    // Said as people would: without a `./` in front.
+    // Shown without a leading `./`.
     let dir = args.dir.strip_prefix(".").unwrap_or(&args.dir);
     let configuration = dir.join("tailburn.yaml");
     let slo = dir.join("slos").join("example.yaml");
@@ -53,7 +52,10 @@ pub fn run(args: &InitArgs) -> Outcome {
     out.tick(&format!("{}: the configuration", configuration.display()))?;
     out.tick(&format!("{}: an SLO to start from", slo.display()))?;
     if made {
-        out.tick(&format!("{}: the key that user ids leave with; keep it secret, and keep it", key.display()))?;
+        out.tick(&format!(
+            "{}: the key for pseudonyms of user ids; keep it secret, and do not lose it",
+            key.display()
+        ))?;
     } else {
         out.notice(&format!("{} stays: with another key every user would look like a new one", key.display()))?;
     }
@@ -75,7 +77,7 @@ fn are(names: &[String]) -> String {
     format!("{} {verb}", names.join(", "))
 }
 
-/// Writes a new key, for its owner's eyes only; an existing one stays, and `false` says so.
+/// Writes a new key that only its owner can read. `false`: there was one already, and it stays.
 fn write_key(path: &Path) -> io::Result<bool> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,8 +1,7 @@
-//! The command line: what can be asked for, and the exit code of the answer.
+//! The command line: the subcommands and their exit codes.
 //!
-//! One file a subcommand, each with its `...Args` and a `run`. Data goes to standard output and
-//! messages to standard error; a reader that closes standard output ends the program quietly.
-//! Nothing here computes a figure.
+//! Each subcommand has one file with its `...Args` and a `run`. Data goes to standard output, messages to standard
+//! error; if the reader closes standard output, the program ends quietly. No command computes a figure itself.
 
 pub mod assemble;
 pub mod backtest;
@@ -93,7 +92,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "TAILBURN_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Set one key, over the file and the environment, as in --set state.dir=/var/lib/tailburn; may be repeated
+    /// Set one key; overrides file and environment, as in --set state.dir=/var/lib/tailburn; may be repeated
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
     pub sets: Vec<String>,
 
@@ -111,7 +110,7 @@ pub struct Global {
 }
 
 impl Global {
-    /// Reads the configuration that the options, the environment and the working directory name.
+    /// Reads the configuration from the options, the environment and the working directory.
     pub fn load(&self) -> Result<Loaded, Failure> {
         let loaded = config::load(&Sources::of_process(self.config.clone(), self.sets.clone()))?;
         decoder::check_mapping(&loaded)?;
@@ -152,7 +151,7 @@ impl Cli {
         Cli::try_parse().map_err(|error| {
             let voice = Voice::of_arguments(std::env::args_os().map(|a| a.to_string_lossy().into_owned()));
             match (error.use_stderr(), voice.speaks_plainly()) {
-                // A closed standard output is no reason to fail: the reader had enough.
+                // If standard output is closed, the reader has enough: not a failure.
                 (false, _) | (true, true) => _ = error.print(),
                 (true, false) => voice.error(error.to_string().trim_start_matches("error: ")),
             }
@@ -192,7 +191,7 @@ pub fn run(cli: Cli) -> ExitCode {
     exit::reported(outcome, &voice)
 }
 
-/// `tap` needs two things of the configuration: how to reach Kafka, and what topics are called.
+/// `tap` needs only two settings: how to reach Kafka, and the topic names.
 fn tap_with(global: &Global, args: &tap::TapArgs) -> Outcome {
     let settings = global.load()?.settings;
     tap::run(args, settings.kafka.properties, &settings.output.prefix, global.voice())

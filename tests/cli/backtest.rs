@@ -149,18 +149,18 @@ fn what_cannot_be_an_input_or_a_result_is_said_with_the_remedy() {
         program().with_file("in.jsonl", &good(0.0)).with_file("logs/a.jsonl", &good(0.0)).with_file("file", "");
     let run = |args: &[&str]| program.run(&[&["backtest", "--slos", "slo.yaml"], args].concat());
     let ran = run(&["--input", "logs", "--out", "out"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("logs: this is a directory; name the files"), "{}", ran.stderr);
+    assert!(ran.code == Some(2) && ran.stderr.contains("logs: this is a directory; name its files"), "{}", ran.stderr);
     let ran = run(&["--input", "missing.jsonl", "--out", "out"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.stderr.matches("No such file").count(), 1, "{}", ran.stderr);
     let ran = run(&["--input", "in.jsonl", "--out", "file"]);
     assert!(ran.code == Some(2) && ran.stderr.contains("this is a file; name a directory"), "{}", ran.stderr);
     let ran = run(&["--input", "-", "--input", "-", "--out", "out"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("read once only"), "{}", ran.stderr);
+    assert!(ran.code == Some(2) && ran.stderr.contains("read only once"), "{}", ran.stderr);
     assert!(!program.path().join("out").exists(), "nothing is made before the input is there");
     fs::create_dir_all(program.path().join("out/burn-alerts.jsonl")).expect("a directory");
     let ran = run(&["--input", "in.jsonl", "--out", "out"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("burn-alerts.jsonl is in the way"), "{}", ran.stderr);
+    assert!(ran.code == Some(2) && ran.stderr.contains("burn-alerts.jsonl is not a plain file"), "{}", ran.stderr);
 }
 
 #[test]

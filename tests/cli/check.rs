@@ -9,7 +9,7 @@ fn every_mistake_of_a_configuration_is_told_at_once() {
     for part in ["1 Configuration", "tailburn.yaml:1: wokers", ":3: input.format", ":4: partitions.users"] {
         assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
     }
-    assert!(ran.stdout.contains("SLOs: not looked at"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("SLOs: not checked"), "{}", ran.stdout);
 }
 
 #[test]

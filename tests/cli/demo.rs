@@ -59,7 +59,7 @@ fn an_slo_whose_filter_excludes_everything_shows_why_there_is_nothing() {
     let args = ["demo", "--slo", "slo.yaml", "--history", "1h", "--for", "1m", "--http", "none", "--speed", "max"];
     let ran = program.run(&args);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stdout.contains("total.filter `operation == 'chekout'` passes none of them"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("total.filter `operation == 'chekout'` matches none of them"), "{}", ran.stdout);
     assert!(!ran.stdout.contains("Aggregate:"), "{}", ran.stdout);
     let ran = program.run(&[&args[..], &["--json"]].concat());
     assert!(ran.json()["empty_because"].as_str().is_some_and(|why| why.contains("chekout")), "{}", ran.stdout);

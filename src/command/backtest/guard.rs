@@ -1,7 +1,7 @@
-//! What a backtest reads must not lie where it writes: inputs, SLOs, the configuration, keys.
+//! Keeps a backtest from overwriting a file that it reads: inputs, SLOs, the configuration, keys.
 //!
-//! Files are compared by device and inode, not by name: a link or another way to the same file is that
-//! file. This is asked before anything is opened for writing.
+//! Files are compared by device and inode, because a link is another name of the same file. The check runs before any
+//! file is opened for writing.
 
 use crate::command::Failure;
 use std::fs::{self, Metadata};
@@ -9,15 +9,15 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// So many files of a directory of SLOs are looked at.
+/// The most files of an SLO directory that are checked.
 const FILES_MAX: usize = 100_000;
 
-/// The files that are read, each with the words for what it is.
+/// The files that are read, each with a description for messages.
 #[derive(Default)]
 pub(super) struct Read(Vec<(u64, u64, String)>);
 
 impl Read {
-    /// A file, or all files of a directory. One that is not there is missed by whoever reads it.
+    /// A file, or all files of a directory. A missing file is skipped here: the code that reads it reports it.
     pub fn add(&mut self, what: &str, path: &Path) {
         let mut paths = vec![path.to_owned()];
         let mut left = FILES_MAX;
@@ -26,7 +26,7 @@ impl Read {
             match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => {
                     let inside = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
-                    // A link to a directory above it would be followed for ever.
+                    // A link to a parent directory would make this walk endless.
                     paths.extend(inside.filter(|path| !path.is_symlink() || path.is_file()));
                 }
                 Ok(found) => self.0.push((found.dev(), found.ino(), format!("{what} {}", path.display()))),
@@ -35,7 +35,7 @@ impl Read {
         }
     }
 
-    /// An input; `-` is whatever standard input is.
+    /// An input; `-` is the file behind standard input, if any.
     pub fn add_input(&mut self, path: &Path) {
         if path != Path::new("-") {
             return self.add("the input", path);
@@ -50,13 +50,11 @@ impl Read {
         self.0.iter().find(|(dev, ino, _)| (*dev, *ino) == (found.dev(), found.ino())).map(|(_, _, what)| what.as_str())
     }
 
-    /// Refuses a directory for results where one of the paths in it is a file that is read, or no file.
+    /// Refuses a result directory if a path in it is a file that is read, or is not a plain file.
     pub fn refuse(&self, out: &Path, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), Failure> {
         if out.exists() && !out.is_dir() {
             let out = out.display();
-            return Err(Failure::Usage(format!(
-                "--out {out}: this is a file; name a directory, it is made if need be"
-            )));
+            return Err(Failure::Usage(format!("--out {out}: this is a file; name a directory (it need not exist)")));
         }
         for path in paths {
             let Ok(found) = fs::metadata(&path) else { continue };
@@ -69,7 +67,7 @@ impl Read {
             }
             if !found.is_file() {
                 return Err(Failure::Usage(format!(
-                    "--out {out}: {path} is in the way, it is no plain file; move it or choose another directory"
+                    "--out {out}: {path} is not a plain file; move it or choose another directory"
                 )));
             }
         }

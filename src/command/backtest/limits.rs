@@ -1,4 +1,4 @@
-//! Limits that an input met, as the published statuses say it: with a flag, or with the group for the rest.
+//! Limits that were reached, as published statuses show them: by a flag, or by the group for the rest.
 
 use crate::model::key::{Scope, key_text};
 use crate::model::record::{RecordOut, Topic};
@@ -6,10 +6,10 @@ use memchr::memmem;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// SLOs that are named; the others are counted.
+/// SLOs that are named; further ones are only counted.
 const NAMED: usize = 5;
 
-/// A limit, how a status shows that it was met, and what follows.
+/// A limit, how a status shows that it was reached, and the consequence.
 struct Limit {
     key: &'static str,
     flag: &'static str,
@@ -39,7 +39,7 @@ struct Head {
 }
 
 impl LimitsMet {
-    /// Reads a status only where it may have something to say.
+    /// Parses a status only if it may show a limit.
     pub fn note(&mut self, record: &RecordOut) {
         let (Topic::SloStatus, Some(value)) = (record.topic, &record.value) else { return };
         let is_rest = record.key.as_deref().is_some_and(|key| key.ends_with(other_groups().as_bytes()));
@@ -70,7 +70,7 @@ impl LimitsMet {
     }
 }
 
-/// How the key of the rest ends, whatever the SLO.
+/// How the key of the group for the rest ends, for every SLO.
 fn other_groups() -> String {
     key_text("", &Scope::OtherGroups)
 }

@@ -1,9 +1,8 @@
-//! The files of a backtest: JSON lines, a file a topic, sorted over all partitions by T, then by key,
-//! then as decided.
+//! The files of a backtest: JSON lines, one file a topic. Records of all partitions are sorted by T, then by key, then
+//! in the order in which they were decided.
 //!
-//! They are written beside their final names, as `NAME.part`, and renamed once all of them are whole.
-//! So whatever ends a backtest early (a signal, a full disk, a broken input), under a final name stands
-//! what stood there before.
+//! They are written as `NAME.part` and renamed once all are complete. If a backtest ends early (a signal, a full disk,
+//! a broken input), the files under the final names are unchanged.
 
 use crate::command::Failure;
 use crate::log::LogError;
@@ -15,7 +14,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
-/// The topics that a backtest writes, a file each; dead letters are the last one.
+/// The topics that a backtest writes, one file each; dead letters come last.
 const FILES: [Topic; 5] =
     [Topic::SloStatus, Topic::BurnAlerts, Topic::TailCohorts, Topic::UserStatus, Topic::DeadLetters];
 
@@ -27,30 +26,30 @@ fn part_path(dir: &Path, topic: Topic) -> PathBuf {
     dir.join(format!("{}.jsonl.part", topic.name()))
 }
 
-/// The dead letters of a partition behind the first one, until the end: partitions are read in turns.
+/// Holds the dead letters of a partition after the first until the end, because partitions are read in turns.
 fn dead_letters_path(dir: &Path, partition: usize) -> PathBuf {
     dir.join(format!("dead-letters.{partition}.jsonl.part"))
 }
 
-/// Every path that a backtest of so many partitions writes to.
+/// Every path that a backtest of this many partitions writes to.
 pub(super) fn paths(dir: &Path, partitions: usize) -> impl Iterator<Item = PathBuf> {
     FILES.into_iter().map(|topic| final_path(dir, topic)).chain(unfinished(dir, partitions))
 }
 
-/// Those of them that go away with a backtest that does not end well.
+/// The paths to remove when a backtest fails.
 pub(super) fn unfinished(dir: &Path, partitions: usize) -> impl Iterator<Item = PathBuf> {
     let of_topics = FILES.into_iter().map(|topic| part_path(dir, topic));
     of_topics.chain((1..partitions).map(|partition| dead_letters_path(dir, partition)))
 }
 
-/// A file that is not whole yet.
+/// A file that is not complete yet.
 struct Part {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl Part {
-    /// Opens a file that nobody else writes to. One that an ended backtest left is used again.
+    /// Opens a file and locks it against other backtests. A file left by an earlier backtest is reused.
     fn open(path: PathBuf) -> anyhow::Result<Part> {
         let named = || path.display().to_string();
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
@@ -60,7 +59,7 @@ impl Part {
             Err(TryLockError::WouldBlock) => {
                 anyhow::bail!("{}: another backtest is writing there; choose another --out", named())
             }
-            // Not every file system has locks.
+            // Not every file system supports locks.
             Err(TryLockError::Error(_)) => file.set_len(0).with_context(named)?,
         }
         Ok(Part { file: BufWriter::with_capacity(1 << 16, file), path })
@@ -77,33 +76,33 @@ pub(super) struct Results {
     dir: PathBuf,
     /// In the order of [`FILES`].
     parts: Vec<Part>,
-    /// By partition behind the first.
+    /// By partition, without the first.
     dead_letters: Vec<Option<Part>>,
-    /// Users of the last T. Theirs is another order than that of the keys they come with, so they wait for
-    /// the rest of it.
+    /// User statuses of the last T. They are sorted differently from the keys they arrive with, so they wait until T is
+    /// complete.
     users: Vec<RecordOut>,
-    /// What could not be written, and why.
+    /// The write that failed, and why.
     failed: Option<String>,
 }
 
 impl Results {
-    /// Whoever calls it has made sure that none of the [`paths`] is one of a file that is read.
+    /// The caller has checked that none of the [`paths`] is a file that is read.
     pub fn create(dir: &Path, partitions: usize) -> Result<Results, Failure> {
-        fs::create_dir_all(dir).with_context(|| format!("--out {}: it cannot be made", dir.display()))?;
+        fs::create_dir_all(dir).with_context(|| format!("--out {}: cannot be created", dir.display()))?;
         let open = |topic| Part::open(part_path(dir, topic));
         let parts = FILES.into_iter().map(open).collect::<anyhow::Result<_>>()?;
         let dead_letters = (1..partitions).map(|_| None).collect();
         Ok(Results { dir: dir.to_owned(), parts, dead_letters, users: Vec::new(), failed: None })
     }
 
-    /// Why a result could not be written, if one could not.
+    /// Why a result could not be written, if that happened.
     pub fn failed(&self) -> Option<&str> {
         self.failed.as_deref()
     }
 
     fn write(&mut self, record: &RecordOut) -> io::Result<()> {
         let Some(value) = &record.value else {
-            // A tombstone takes the latest away; a file of all of them has no latest.
+            // A tombstone deletes the latest value of a key; a file that keeps all values needs none.
             return Ok(());
         };
         match FILES.iter().position(|topic| *topic == record.topic) {
@@ -134,8 +133,8 @@ impl Results {
     }
 
     fn write_all(&mut self, mut records: Vec<RecordOut>) -> io::Result<()> {
-        // Every rollup task decided in its own order; a file has one. Dead letters keep theirs: the sort
-        // is stable, and they have no key.
+        // Each rollup task has its own order; a file needs one for all. Dead letters keep theirs: they have no key, and
+        // the sort is stable.
         records.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         let at_ms = records.last().filter(|record| record.key.is_some()).map(|record| record.timestamp_ms);
         let (users, records): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| r.topic == Topic::UserStatus);
@@ -147,7 +146,7 @@ impl Results {
         records.iter().try_for_each(|record| self.write(record))
     }
 
-    /// Writes out what is in memory, and the dead letters of all partitions into one file.
+    /// Flushes the buffers and joins the dead letters of all partitions into one file.
     fn flush(&mut self) -> anyhow::Result<()> {
         self.write_users_before(Ms::MAX).with_context(|| self.dir.display().to_string())?;
         for part in &mut self.parts {
@@ -169,7 +168,7 @@ impl Results {
         all.file.flush().with_context(|| all.path.display().to_string())
     }
 
-    /// Puts all files under their final names.
+    /// Renames all files to their final names.
     pub fn finish(mut self) -> Result<(), Unwritten> {
         match self.put() {
             Ok(()) => Ok(()),
@@ -184,7 +183,7 @@ impl Results {
     fn put(&mut self) -> anyhow::Result<()> {
         self.flush()?;
         for part in &self.parts {
-            // A disk that is full may say so only now.
+            // A full disk may be reported only now.
             part.file.get_ref().sync_all().with_context(|| part.path.display().to_string())?;
         }
         for (part, topic) in self.parts.iter().zip(FILES) {
@@ -194,8 +193,8 @@ impl Results {
         Ok(())
     }
 
-    /// Leaves what was written so far, whole up to the last line, under the names that it has now.
-    /// `false`: that is nothing, and nothing is left.
+    /// Keeps what was written so far, up to the last complete line, under the `.part` names. `false`: nothing was
+    /// written, so no file is left.
     pub fn keep(mut self) -> Result<bool, Unwritten> {
         let is_empty = |part: &Part| part.file.get_ref().metadata().is_ok_and(|found| found.len() == 0);
         match self.flush() {
@@ -214,12 +213,12 @@ impl Results {
 
     /// Removes what was written so far.
     pub fn discard(self) {
-        // What cannot be removed is not under a final name either.
+        // A file that cannot be removed has no final name, so it does no harm.
         unfinished(&self.dir, self.dead_letters.len() + 1).for_each(|path| drop(fs::remove_file(path)));
     }
 }
 
-/// The results could not be written; their unfinished files are removed.
+/// The results could not be written; removes the unfinished files.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unwritten(String);

@@ -1,7 +1,7 @@
-//! Being stopped: by SIGINT (Ctrl-C) or SIGTERM at the next turn, and at once by a second one.
+//! Stops a backtest: the first SIGINT (Ctrl-C) or SIGTERM takes effect at the next turn, a second one at once.
 //!
-//! A backtest that waits for standard input has no next turn. So where nobody has heard the signal after
-//! a few seconds, the unfinished files are removed from here, and the process ends.
+//! A backtest that waits for standard input has no next turn. So if the signal is not handled within a few seconds,
+//! this module removes the unfinished files and ends the process.
 
 use crate::command::{Failure, Voice};
 use rustix::process::Signal;
@@ -12,23 +12,23 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 const RUNNING: u8 = 0;
-/// A signal came, and nobody has heard of it yet.
+/// A signal arrived and is not handled yet.
 const TOLD: u8 = 1;
-/// The results are being put in their places, or away: it ends by itself in a moment.
+/// The results are being renamed or removed: the process is about to end by itself.
 const ENDING: u8 = 2;
 const GRACE: Duration = Duration::from_secs(3);
-/// Exit code of a process that SIGINT ended; of others it is 128 and their number as well.
+/// Exit code after SIGINT; for every signal it is 128 plus its number.
 const KILLED: i32 = 130;
 
 pub(super) struct Stop(Arc<AtomicU8>);
 
 impl Stop {
-    /// Listens on a thread of its own, as long as the process lives. `unfinished` goes where nobody hears.
+    /// Listens on its own thread for the life of the process. Removes `unfinished` if nobody handles the signal.
     pub fn install(unfinished: Vec<PathBuf>, voice: Voice) -> Result<Stop, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (mut int, mut term, too_large) = {
             let _inside = runtime.enter();
-            // A file over the limit of `ulimit -f` is an error to be told of, not the end of the process.
+            // A file over `ulimit -f` shall be a reported error, not the end of the process.
             let too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, too_large)
         };
@@ -47,13 +47,13 @@ impl Stop {
                     if told.compare_exchange(TOLD, ENDING, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                         unfinished.iter().for_each(|path| drop(std::fs::remove_file(path)));
                         voice.error(
-                            "stopped by a signal; the unfinished results were removed, results of an earlier run are as \
-                             they were",
+                            "stopped by a signal; the unfinished results were removed, results of an earlier run are \
+                             unchanged",
                         );
                         std::process::exit(KILLED);
                     }
                 }
-                // It is ending; who asks once more does not want to wait.
+                // It is already ending; a second signal means: do not wait.
                 tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
                 std::process::exit(KILLED);
             });
@@ -61,17 +61,17 @@ impl Stop {
         Ok(Stop(state))
     }
 
-    /// Whether a signal came. From then on whoever asked ends the process.
+    /// Whether a signal arrived. If so, the caller must end the process.
     pub fn is_told(&self) -> bool {
         self.0.compare_exchange(TOLD, ENDING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// From now on a signal stops nothing, as it ends in a moment. `false`: one came before.
+    /// From now on signals are ignored, because the process is about to end. `false`: a signal came before.
     pub fn end(&self) -> bool {
         self.0.swap(ENDING, Ordering::SeqCst) == RUNNING
     }
 
-    /// The exit code of a process that was stopped.
+    /// The exit code after a signal.
     pub const fn exit_code() -> u8 {
         KILLED as u8
     }

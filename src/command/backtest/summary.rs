@@ -1,6 +1,6 @@
-//! The summary for people: what was read, what became of it, what was written, and what to do about it.
+//! The summary for people: what was read, how it was counted, what was written, and what to do about it.
 //!
-//! Counts stand here; what they mean is said by [`notices`], which has a list to add to.
+//! It shows counts; [`notices`] explain what they mean.
 
 use super::limits::LimitsMet;
 use crate::command::notices::{self, Facts};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-/// What was written.
+/// Counts of the records written.
 #[derive(Default)]
 pub(super) struct Tally {
     statuses: u64,
@@ -58,11 +58,11 @@ pub(super) struct Summary<'a> {
     pub plain: bool,
 }
 
-/// SLOs beyond these are counted, not shown.
+/// Further SLOs are only counted.
 const SLOS_MAX: usize = 30;
 
 impl Summary<'_> {
-    /// A line for each SLO.
+    /// One line an SLO.
     fn slos(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (slo, counts) in self.facts.users.slos().take(SLOS_MAX) {
             write!(f, "slo           {}: {} good, {} bad", slo.name, counts.good, counts.bad)?;

@@ -1,10 +1,10 @@
-//! `check --connect`: what the brokers say of the configuration. No group is joined and nothing is published: whoever
-//! runs with it does not notice.
+//! `check --connect`: tests the configuration against the brokers. It joins no group and publishes nothing, so it does
+//! not disturb a running instance.
 
 use super::report::{BrokersReport, Finding, Level};
 use crate::config::Settings;
 
-/// Without the feature `kafka` nobody can be asked.
+/// Without the feature `kafka` there is no client.
 #[cfg(not(feature = "kafka"))]
 pub fn ask(_settings: &Settings) -> BrokersReport {
     BrokersReport {
@@ -47,7 +47,7 @@ mod kafka {
         }
     }
 
-    /// An error where the brokers cannot be asked at all.
+    /// An error if the brokers cannot be reached at all.
     pub fn ask(settings: &Settings, report: &mut BrokersReport) -> Result<(), LogError> {
         let kafka = kafka_settings(settings);
         let admin = TopicAdmin::open(&kafka)?;
@@ -72,7 +72,7 @@ mod kafka {
         }
     }
 
-    /// How many partitions they have together, where all of them are there.
+    /// Their partitions together, if all of them exist.
     fn inputs(admin: &TopicAdmin, kafka: &KafkaSettings, report: &mut BrokersReport) -> Option<u32> {
         let mut all = Some(0);
         for topic in &kafka.input_topics {
@@ -83,7 +83,7 @@ mod kafka {
                 Ok(None) => {
                     report.findings.push(error(topic, "there is no such topic: create it, or correct its name"))
                 }
-                // What is missing is told with all other rights.
+                // A missing right is reported later, together with all others.
                 Err(LogError::Refused { .. }) => {}
                 Err(error) => report.findings.push(finding(error)),
             }
@@ -105,7 +105,7 @@ mod kafka {
             match admin.inspect(std::slice::from_ref(&plan)).map(|states| states.into_iter().next()) {
                 Ok(Some(TopicState::Missing)) => missing(admin, settings, &plan, report),
                 Ok(Some(TopicState::Differs(differences))) => {
-                    // Without the input nobody knows how many partitions there should be.
+                    // The expected number of partitions depends on the input.
                     let known = differences.iter().filter(|d| inputs.is_some() || !d.what.contains("partitions"));
                     report.findings.extend(known.map(|difference| {
                         let level = if difference.breaks_promise { Level::Error } else { Level::Warning };
@@ -121,12 +121,12 @@ mod kafka {
 
     fn missing(admin: &TopicAdmin, settings: &Settings, plan: &TopicPlan, report: &mut BrokersReport) {
         if !settings.topics.create {
-            let message = "is missing, and topics.create is false: `tailburn topics --create` makes it";
+            let message = "is missing, and topics.create is false: `tailburn topics --create` creates it";
             report.findings.push(error(&plan.name, message));
             return;
         }
         match admin.could_create(plan, settings.topics.replication_factor) {
-            Ok(()) => report.fine.push(format!("{}: is missing, `run` makes it", plan.name)),
+            Ok(()) => report.fine.push(format!("{}: is missing, `run` creates it", plan.name)),
             Err(error) => report.findings.push(finding(error)),
         }
     }
@@ -134,10 +134,9 @@ mod kafka {
     fn rights(admin: &TopicAdmin, kafka: &KafkaSettings, report: &mut BrokersReport) {
         match admin.missing_rights(kafka) {
             Ok(missing) if missing.is_empty() => {
-                report.fine.push(format!(
-                    "group {}, and all topics that are there: every right that `run` needs",
-                    kafka.group_id
-                ));
+                report
+                    .fine
+                    .push(format!("group {} and all existing topics: every right that `run` needs", kafka.group_id));
             }
             Ok(missing) => report.findings.extend(missing.iter().map(|right| {
                 let (what, message) = rights::in_words(right);

@@ -17,7 +17,7 @@ pub fn as_text(out: &mut Printer, report: &Report) -> io::Result<()> {
     configuration(out, report)?;
     match &report.slos {
         Some(findings) => slos(out, report, findings)?,
-        None => out.notice("SLOs: not looked at, before the configuration is right")?,
+        None => out.notice("SLOs: not checked until the configuration is right")?,
     }
     advice(out, report)?;
     if let Some(records) = &report.records {
@@ -55,7 +55,7 @@ fn slos(out: &mut Printer, report: &Report, findings: &[Finding]) -> io::Result<
     Ok(())
 }
 
-/// Errors and warnings of a stage; advice has a stage of its own.
+/// Errors and warnings of a stage; advice has its own stage.
 fn told(out: &mut Printer, findings: &[Finding]) -> io::Result<()> {
     for finding in findings {
         match finding.level {
@@ -117,7 +117,7 @@ fn records(out: &mut Printer, report: &RecordsReport) -> io::Result<()> {
     out.line(&format!("  {} records shown, {dead} of them dead letters", records.len()))
 }
 
-/// What is wrong with all records alike: their format, or their names.
+/// What is wrong with all records: their format, or their field names.
 fn hint(records: &[RecordReport]) -> Option<&'static str> {
     let all_are = |decoders: &[&str], reasons: &[&str]| {
         !records.is_empty()
@@ -129,12 +129,12 @@ fn hint(records: &[RecordReport]) -> Option<&'static str> {
     };
     if all_are(&["json", "avro"], &["no_tenant", "no_timestamp"]) {
         return Some(
-            "no record has our field names: `input.mapping` says which field of yours is which of ours,\n\
+            "no record has our field names: `input.mapping` maps your fields to ours,\n\
              as in `mapping: {tenant: org.id, timestamp: ts}`",
         );
     }
     all_are(&["json", "json, mapped"], &["not_decodable"]).then_some(
-        "no record can be read as JSON with a time of ours: if this is an access log, say --format clf; if it is an\n\
+        "no record can be read as JSON with a time that we know: if this is an access log, say --format clf; if it is an\n\
          Avro file, --format avro (or input.format in the configuration)",
     )
 }

@@ -1,6 +1,6 @@
-//! What each record of a file or a topic becomes: its fields and every SLO's verdict, or why it is a dead letter.
+//! Shows for each record of a file or topic its fields and every SLO's verdict, or why it is a dead letter.
 //!
-//! The verdict is the operator's own; only the reason is looked up here, so that the two cannot differ.
+//! The verdict comes from the operator that `run` uses, so the two cannot differ; only the reason is found here.
 
 use super::report::{Became, RecordReport, RecordsReport, Verdict};
 use crate::codec::Decoder;
@@ -29,11 +29,11 @@ pub fn of(settings: &Settings, slos: &[Slo], input: &Path, limit: u64) -> anyhow
     }
 }
 
-/// The topic that is meant, where it can be no file.
+/// The topic that is meant, if it cannot be a file.
 fn topic_of(input: &Path) -> Option<&str> {
     let name = input.to_str()?;
     let is_topic = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    // Records are kept in files with such names; nobody calls a topic so.
+    // Names with these endings are files; nobody names a topic like that.
     const FILES: [&str; 8] = ["json", "jsonl", "ndjson", "gz", "zst", "log", "avro", "txt"];
     let extension = input.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let is_file = name == "-" || input.exists() || FILES.contains(&extension);
@@ -76,7 +76,7 @@ fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::
     Ok(examiner.report(counted(format)))
 }
 
-/// Looks at records one by one, and at what they have in common.
+/// Judges records one by one, and collects what they have in common.
 struct Examiner<'a> {
     decoder: &'a Decoder,
     slos: &'a [Slo],
@@ -120,7 +120,7 @@ fn became(decoder: &Decoder, slos: &[Slo], record: &RecordIn<'_>) -> Became {
     }
 }
 
-/// The fields that are there, in the order of the contract.
+/// The fields that are present, in the order of the contract.
 fn fields(outcome: &Outcome<'_>) -> Map<String, Value> {
     let texts = [
         ("operation", &outcome.operation),
@@ -162,7 +162,7 @@ fn verdict(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
     Verdict { slo: slo.name.clone(), verdict, decided_by, because }
 }
 
-/// The part of the expressions that decided, and why it could not where it could not.
+/// The part of the expressions that decided, or why it could not decide.
 fn decision(slo: &Slo, outcome: &Outcome<'_>) -> (String, Option<String>) {
     if let Some(total) = &slo.indicator.total
         && total.eval(outcome) != Some(true)

@@ -6,43 +6,43 @@ use crate::pipeline::input_stats::Counted;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// How much a finding weighs; the last is the worst.
+/// How serious a finding is; the last is the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// It works as written; it could be better.
+    /// It works, but could be better.
     Advice,
-    /// Something has no effect, or will be refused later.
+    /// It has no effect, or will be refused later.
     Warning,
-    /// Nothing will run with it.
+    /// Nothing runs until it is corrected.
     Error,
 }
 
-/// One thing to know: where, which key, what, and what to do.
+/// One finding: where, which key, what is wrong, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub level: Level,
-    /// `slos/checkout.yaml:12`; empty where there is no place.
+    /// `slos/checkout.yaml:12`; empty if there is no place to name.
     pub place: String,
     pub key: String,
     pub message: String,
     pub remedy: Option<String>,
 }
 
-/// What the brokers say.
+/// What the brokers answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokersReport {
-    /// What is as it should be.
+    /// What is correct.
     pub fine: Vec<String>,
     pub findings: Vec<Finding>,
 }
 
-/// Some records, and what is to be said of all of them together.
+/// Some records, and findings about all of them together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordsReport {
     pub records: Vec<RecordReport>,
     pub notices: Vec<String>,
-    /// For people: programs have the number.
+    /// For people only: programs use the number.
     #[serde(skip)]
     pub counted: Counted,
 }
@@ -50,7 +50,7 @@ pub struct RecordsReport {
 /// What became of one record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordReport {
-    /// Of a topic; files have none.
+    /// For topics; files have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
     /// The number of the record in its file, from 0, or its offset.
@@ -64,10 +64,10 @@ pub struct RecordReport {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "became", rename_all = "snake_case")]
 pub enum Became {
-    /// An outcome: its fields, and what each SLO says of it.
+    /// An outcome: its fields, and each SLO's verdict.
     Outcome {
         fields: serde_json::Map<String, serde_json::Value>,
-        /// What is absent because its field could not take it.
+        /// Values that are treated as absent because their field cannot take them.
         unreadable: Vec<String>,
         verdicts: Vec<Verdict>,
     },
@@ -77,7 +77,7 @@ pub enum Became {
     },
 }
 
-/// What one SLO says of a record.
+/// One SLO's verdict on a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     pub slo: String,
@@ -85,7 +85,7 @@ pub struct Verdict {
     pub verdict: &'static str,
     /// The part of the SLO's expression that decided.
     pub decided_by: String,
-    /// Why it could not be decided, where it is unclassified.
+    /// Why no verdict was possible, if it is unclassified.
     pub because: Option<String>,
 }
 
@@ -95,14 +95,14 @@ pub struct Report {
     /// Keys that are not at their defaults.
     pub keys_set: usize,
     pub configuration: Vec<Finding>,
-    /// `None` where the configuration has errors: the SLOs were not looked at.
+    /// `None` if the configuration has errors: the SLOs were not checked.
     pub slos: Option<Vec<Finding>>,
-    /// What records can be judged with, where both stages passed.
+    /// What is needed to judge records, if both stages passed.
     pub ready: Option<(Settings, Vec<Slo>)>,
-    /// What they say together.
+    /// Findings that concern both.
     pub together: Vec<Finding>,
     pub records: Option<RecordsReport>,
-    /// `None`: they were not asked.
+    /// `None`: the brokers were not asked.
     pub brokers: Option<BrokersReport>,
 }
 

@@ -1,4 +1,4 @@
-//! Where `check` meets the modules that read SLOs and records.
+//! Connects `check` to the modules that read SLOs and records.
 
 use super::records;
 use super::report::{Finding, Level, RecordsReport};
@@ -7,7 +7,7 @@ use crate::definition::{self, DefinitionError, Notice, NoticeLevel};
 use crate::model::slo::Slo;
 use std::path::{Path, PathBuf};
 
-/// SLOs that are right, and what is to be said of them nevertheless.
+/// Valid SLOs, and the warnings about them.
 #[derive(Debug, Default)]
 pub struct SloStage {
     pub slos: Vec<Slo>,
@@ -37,7 +37,7 @@ fn load_slos(paths: &[PathBuf]) -> Result<SloStage, Vec<Finding>> {
     }
 }
 
-/// Definitions without an SLO evaluate nothing, and no other command accepts them.
+/// Files without an SLO evaluate nothing, and no other command accepts them.
 fn none(paths: &[PathBuf]) -> Finding {
     let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
     Finding {

@@ -8,14 +8,14 @@ use crate::model::duration;
 use crate::model::slo::Slo;
 use std::path::Path;
 
-/// What is to be checked.
+/// What to check.
 pub struct Asked {
     pub loaded: Loaded,
-    /// Whether `run` is to find everything that it needs.
+    /// Whether to check that `run` finds everything it needs.
     pub is_for_run: bool,
 }
 
-/// Later stages are not looked at where an earlier one has errors: what follows from a mistake is not another.
+/// A stage with errors ends the check: later errors would only follow from them.
 pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
     let Asked { loaded, is_for_run } = match asked {
         Ok(asked) => asked,
@@ -67,8 +67,8 @@ fn configuration_findings(loaded: &Loaded, is_for_run: bool) -> Vec<Finding> {
     findings
 }
 
-/// The clients of Kafka, made as `run` makes them: properties that the client library does not know or take, files that
-/// cannot be read.
+/// Creates the Kafka clients as `run` does: finds properties that the client library refuses and files that cannot be
+/// read.
 #[cfg(feature = "kafka")]
 fn clients(settings: &Settings) -> Option<Problem> {
     use crate::log::LogError;
@@ -83,14 +83,14 @@ fn clients(_settings: &Settings) -> Option<Problem> {
     None
 }
 
-/// The key that `run` will want, read as `run` reads it. One that is not there may still come, as secrets do.
+/// Reads the key file as `run` does. A missing one is no error: secrets are often mounted later.
 fn key_file(settings: &Settings) -> Option<(Level, Problem)> {
     let path = &settings.privacy.key_file;
     if settings.privacy.user_ids == Some(UserIds::Plain) {
         return None;
     }
     if !path.exists() {
-        let message = format!("{} is not there, and `run` needs it for user ids", path.display());
+        let message = format!("{} does not exist, and `run` needs it for user ids", path.display());
         return Some((Level::Warning, Problem::new("privacy.key_file", message, "`tailburn init` makes one.")));
     }
     let error = assemble::user_ids(settings, UserIds::Hmac).err()?.to_string();
@@ -98,7 +98,7 @@ fn key_file(settings: &Settings) -> Option<(Level, Problem)> {
     Some((Level::Error, Problem::new("privacy.key_file", message, "")))
 }
 
-/// What neither the configuration nor an SLO can know alone.
+/// Checks that need both the configuration and the SLOs.
 fn cross_findings(loaded: &Loaded, slos: &[Slo]) -> Vec<Finding> {
     let Some(horizon_ms) = loaded.settings.input.dedup_horizon_ms else { return Vec::new() };
     let too_short = slos.iter().filter(|s| s.allowed_lateness_ms < horizon_ms).map(|slo| {

@@ -1,4 +1,4 @@
-//! What the records that were shown say together, and none of them alone.
+//! Findings that only show in all the records together.
 
 use super::report::{Became, Finding, Level, RecordReport};
 use crate::command::notices;
@@ -13,7 +13,7 @@ pub(super) fn advice(settings: &Settings, records: &[RecordReport]) -> Vec<Findi
     if !is_access_log || clients.events == 0 {
         return Vec::new();
     }
-    // Users are shown as they came anyway.
+    // `check` shows user ids unchanged anyway.
     let mut messages = notices::of_clients(&clients, true);
     messages.push(
         "An access log does not say whether the client got the whole answer, or gave up while it waited: most servers log \

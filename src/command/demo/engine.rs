@@ -1,4 +1,4 @@
-//! The demo's worker: the pipeline as `run` has it, over the embedded log.
+//! The demo's worker: the same pipeline as in `run`, on the embedded log.
 
 use super::shared::Shared;
 use crate::codec::output::OutputFormat;
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// How long a turn waits for traffic.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// Nothing is kept of what leaves but what the observer keeps.
+/// Keeps no output: the observer keeps what the demo needs.
 struct Nowhere;
 
 impl Sink for Nowhere {
@@ -28,7 +28,7 @@ impl Sink for Nowhere {
     }
 }
 
-/// Processes what the partitions hold until they are closed.
+/// Processes the partitions' records until they are closed.
 pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Result<(), Failure> {
     let settings = Settings::default();
     let slos = Arc::new(slos);
@@ -55,7 +55,7 @@ pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Re
     }
 }
 
-/// Takes down what was published, for the API, the metrics and the screen.
+/// Records what was published, for the API, the metrics and the screen.
 struct Watcher<'a> {
     shared: &'a Shared,
     published: Published,

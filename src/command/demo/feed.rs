@@ -1,7 +1,7 @@
-//! The demo's producer: makes traffic and sends it as JSON into the partitions of the embedded log.
+//! The demo's producer: generates traffic and sends it as JSON to the partitions of the embedded log.
 //!
-//! History is sent as fast as it is taken; what is live is sent when its time has come. The clock
-//! decides when a record is sent, never what is in it.
+//! History is sent as fast as it is consumed, live records when they are due. The clock decides when a record is sent,
+//! never what it contains.
 
 #![expect(clippy::disallowed_methods, reason = "live traffic is paced by the clock")]
 
@@ -11,9 +11,9 @@ use crate::model::time::{HOUR_MS, Ms, PANE_MS};
 use crate::traffic::{Event, Traffic, Truth};
 use std::time::{Duration, Instant};
 
-/// Unread records that a partition holds before the producer waits.
+/// How many unread records a partition may hold before the producer waits.
 const CAPACITY: usize = 2_048;
-/// How often the clock is looked at.
+/// How often the clock is read.
 const TICK: Duration = Duration::from_millis(40);
 
 pub struct Feed {
@@ -21,12 +21,12 @@ pub struct Feed {
     producers: Vec<Producer>,
     live_from_ms: Ms,
     until_ms: Option<Ms>,
-    /// `None`: as fast as it is taken.
+    /// `None`: as fast as it is consumed.
     speed: Option<f64>,
     events: Vec<Event>,
 }
 
-/// The producer and the partitions that it feeds; live for `for_ms` of event time, or without an end.
+/// The producer and its partitions; live for `for_ms` of event time, or endless.
 pub fn new(traffic: Traffic, live_from_ms: Ms, for_ms: Option<Ms>, speed: Option<f64>) -> (Feed, Vec<QueueSource>) {
     let (producers, sources) = (0..traffic.settings().partitions).map(|p| queue(p, CAPACITY)).unzip();
     let until_ms = for_ms.map(|ms| live_from_ms.saturating_add(ms));
@@ -34,8 +34,7 @@ pub fn new(traffic: Traffic, live_from_ms: Ms, for_ms: Option<Ms>, speed: Option
 }
 
 impl Feed {
-    /// Sends until the end, until somebody stops it, or until nobody reads any more; returns what
-    /// was planted.
+    /// Sends until the end, until it is stopped, or until nobody reads any more; returns the planted incident.
     pub fn run(mut self, shared: &Shared) -> Truth {
         if self.send_history(shared) {
             shared.go_live();
@@ -48,7 +47,7 @@ impl Feed {
         self.traffic.truth()
     }
 
-    /// `false`: there is no going on.
+    /// `false`: stop here.
     fn send_history(&mut self, shared: &Shared) -> bool {
         let mut t_ms = self.traffic.settings().from_ms;
         while t_ms < self.live_from_ms {
@@ -89,8 +88,8 @@ impl Feed {
         self.events.iter().all(|event| {
             let mut json = Vec::with_capacity(320);
             event.write_json(self.traffic.population(), &mut json);
-            // Without a timestamp of the log: event time runs ahead of the clock, and no record is
-            // to be called one from the future.
+            // Records carry no log timestamp: event time runs ahead of the clock, and they would count as from the
+            // future.
             self.producers.get(event.partition as usize).is_some_and(|p| p.send(json, None))
         })
     }

@@ -1,13 +1,13 @@
-//! Figures as people read them, alike on the board, in the lines and in the summary.
+//! Formats figures, in the same way for the board, the lines and the summary.
 
 use crate::model::key::Scope;
 use crate::model::output::{AttributeValue, Labels};
 use crate::model::time::{Moment, Ms};
 
-/// What stands for no figure.
+/// Shown where there is no figure.
 pub const NONE: &str = "-";
 
-/// A share: never rounded up to a whole, for 99.9996 % is not all of them.
+/// A share in percent; never rounded up to 100 %, because 99.9996 % is not all.
 pub fn percent(share: Option<f64>) -> String {
     let Some(share) = share else { return NONE.to_owned() };
     let percent = share * 100.0;
@@ -24,12 +24,12 @@ pub fn objective(objective: f64) -> String {
     format!("{} %", (objective * 1e8).round() / 1e6)
 }
 
-/// A burn rate, 1 being as fast as the budget allows.
+/// A burn rate; 1 is as fast as the budget allows.
 pub fn burn(burn: Option<f64>) -> String {
     burn.map_or_else(|| NONE.to_owned(), |b| if b >= 10.0 { format!("{b:.0}x") } else { format!("{b:.2}x") })
 }
 
-/// With separators, as in 1,234.
+/// With thousands separators, as in 1,234.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + 3);

@@ -1,5 +1,5 @@
-//! What the output topics said so far: the latest of each key, every alert and cohort, the worst of
-//! the aggregate. The screen, the lines and the summary read it; no figure is computed here.
+//! What the output topics hold so far: the latest status of each key, every alert and cohort, the aggregate's worst
+//! figures. The screen, the lines and the summary read it; it computes no figure.
 
 use crate::model::key::{Scope, key_text};
 use crate::model::output::{BurnAlert, SloStatus, TailCohort, UserStatus};
@@ -12,17 +12,17 @@ use serde::de::DeserializeOwned;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// Alerts and cohorts that are kept, the latest ones.
+/// How many alerts and cohorts are kept: the latest ones.
 const KEPT: usize = 200;
 
-/// Something worth telling when it happens.
+/// A notable event, shown when it happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
     Alert(Box<BurnAlert>),
     Cohort(Box<TailCohort>),
 }
 
-/// What came of the traffic so far.
+/// The results so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub at_ms: Option<Ms>,
@@ -30,7 +30,7 @@ pub struct Progress {
     pub dead_letters: u64,
 }
 
-/// The aggregate and its users since the demo is live, at their worst.
+/// The worst figures of the aggregate and its users since the live part began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Worst {
     pub burn_1h: Option<f64>,
@@ -40,13 +40,13 @@ pub struct Worst {
 pub struct Ledger {
     live_from_ms: Ms,
     slo: String,
-    /// The filter that says which events count, where there is one.
+    /// The filter that selects the events that count, if there is one.
     total: Option<String>,
     /// The key of the SLO that the screen shows.
     aggregate: String,
-    /// The SLO as it begins the keys.
+    /// The SLO name as keys begin with it.
     prefix: String,
-    /// By key, as published.
+    /// By key.
     statuses: BTreeMap<String, Vec<u8>>,
     users: BTreeMap<String, Vec<u8>>,
     pub alerts: Vec<BurnAlert>,
@@ -57,7 +57,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Looks at the first SLO; the API has the others.
+    /// Shows the first SLO; the API has the others.
     pub fn new(slos: &[Slo], live_from_ms: Ms) -> Ledger {
         let aggregate = slos.first().map_or_else(String::new, |slo| key_text(&slo.name, &Scope::Aggregate));
         let prefix = aggregate.strip_suffix("aggregate").unwrap_or_default().to_owned();
@@ -78,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// Takes down a record that was published.
+    /// Notes a published record.
     pub fn take(&mut self, record: &RecordOut) {
         let Some(key) = record.key.as_ref().and_then(|k| std::str::from_utf8(k).ok()) else { return };
         if !key.starts_with(&self.prefix) {
@@ -130,7 +130,7 @@ impl Ledger {
             Progress { at_ms: users.closed_ms(), records: users.counts.outcomes + dead_letters, dead_letters };
     }
 
-    /// What happened since somebody asked the last time.
+    /// The events since the last call.
     pub fn news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
     }
@@ -140,7 +140,7 @@ impl Ledger {
         self.statuses.get(&self.aggregate).and_then(|json| read(json))
     }
 
-    /// Why there are no figures, where records came and none of them is good or bad.
+    /// Why there are no figures although records arrived: none of them is good or bad.
     pub fn emptiness(&self) -> Option<String> {
         let events = self.progress.records - self.progress.dead_letters;
         let counts = self.aggregate().map(|status| status.counts);
@@ -149,7 +149,7 @@ impl Ledger {
         }
         let events = super::format::count(events);
         let why = match (counts.map_or(0, |c| c.unclassified), &self.total) {
-            (0, Some(total)) => format!("total.filter `{total}` passes none of them: all are excluded"),
+            (0, Some(total)) => format!("total.filter `{total}` matches none of them: all are excluded"),
             (0, None) => "no status has been published yet".to_owned(),
             (n, _) => {
                 let n = super::format::count(n);
@@ -164,7 +164,7 @@ impl Ledger {
         self.statuses.iter().filter(|(key, _)| **key != self.aggregate).filter_map(|(_, json)| read(json)).collect()
     }
 
-    /// The worst-served users over all tenants, with something bad in their window.
+    /// The worst-served users over all tenants, among those with a bad event in their window.
     pub fn worst_users(&self, count: usize) -> Vec<UserStatus> {
         let current = |u: &UserStatus| self.progress.at_ms.is_none_or(|at_ms| u.at.0 > at_ms - DAY_MS);
         let mut users: Vec<UserStatus> = self
@@ -193,7 +193,7 @@ fn put(latest: &mut BTreeMap<String, Vec<u8>>, key: &str, value: Option<Vec<u8>>
     }
 }
 
-/// The latest record of an id takes the place of the one before.
+/// The latest record of an id replaces the one before.
 fn replace<T>(all: &mut Vec<T>, latest: T, is_same: impl Fn(&T, &T) -> bool) {
     match all.iter_mut().find(|known| is_same(known, &latest)) {
         Some(known) => *known = latest,

@@ -1,5 +1,4 @@
-//! The demo where standard output is no terminal: a line for each event worth telling, and one now and
-//! then that says how things are.
+//! The demo without a terminal: one line for each notable event, and a regular status line.
 
 use super::format::{self, burn, clock, count, percent};
 use super::ledger::News;
@@ -11,13 +10,13 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 const LOOK: Duration = Duration::from_millis(200);
-/// A line on how things are every so many looks: ten seconds.
+/// A status line after this many looks, that is every ten seconds.
 const STATUS_EVERY: u32 = 50;
 
 pub fn show(shared: &Shared) -> io::Result<()> {
     let shown = show_until_the_end(shared);
     if shown.is_err() {
-        // Nobody reads any more: there is nobody to go on for.
+        // Nobody reads the output any more, so the demo stops.
         shared.stop();
     }
     shown
@@ -51,7 +50,7 @@ fn show_until_the_end(shared: &Shared) -> io::Result<()> {
 }
 
 fn write_status(shared: &Shared, out: &mut impl io::Write) -> io::Result<()> {
-    // Not while printing: the worker wants the ledger, too.
+    // Unlock before printing: the worker needs the ledger, too.
     let (status, emptiness) = {
         let ledger = shared.ledger();
         (ledger.aggregate(), ledger.emptiness())

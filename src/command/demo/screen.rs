@@ -1,4 +1,4 @@
-//! Draws the board on a terminal, again and again in the same place.
+//! Redraws the board in place on a terminal.
 
 #![expect(clippy::disallowed_methods, reason = "the rate on the screen is per second of the clock")]
 
@@ -12,9 +12,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 const REDRAW: Duration = Duration::from_millis(250);
-/// The rate is the mean over so many drawings.
+/// The rate is the mean over this many redraws.
 const RATE_OVER: usize = 8;
-/// Room for the board: below, lines are cut; above, they would be hard to read.
+/// The width of the board: in a narrower terminal lines are cut, wider ones would be hard to read.
 const WIDTH: std::ops::RangeInclusive<usize> = 40..=110;
 
 pub fn show(shared: &Shared, about: &About) -> io::Result<()> {
@@ -61,7 +61,7 @@ fn draw_until_the_end(shared: &Shared, about: &About, term: &Term) -> io::Result
     }
 }
 
-/// Records per second over the last drawings.
+/// Records per second over the last redraws.
 #[derive(Default)]
 struct Rate(VecDeque<(Instant, u64)>);
 
@@ -80,18 +80,18 @@ impl Rate {
 
 struct Canvas<'a> {
     term: &'a Term,
-    /// Lines of the board that stand on the terminal.
+    /// Lines of the board that are on the terminal now.
     drawn: usize,
     width: usize,
 }
 
 impl Canvas<'_> {
-    /// Draws over what was drawn before, in one write so that nothing flickers.
+    /// Overwrites the last drawing, in one write so that nothing flickers.
     fn draw(&mut self, view: &View, about: &About) -> io::Result<()> {
         let (height, columns) = self.term.size();
         let width = usize::from(columns).saturating_sub(1).clamp(*WIDTH.start(), *WIDTH.end());
         if self.drawn > 0 && width != self.width {
-            // Lines may have been wrapped: nobody knows where the board stands now.
+            // Lines may have been wrapped, so the position of the board is unknown.
             self.term.clear_screen()?;
             self.drawn = 0;
         }

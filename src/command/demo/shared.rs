@@ -1,8 +1,8 @@
-//! What the demo's threads share: what was published so far, how far it is, and whether to stop.
+//! What the demo's threads share: the results so far, the progress, and whether to stop.
 //!
-//! Nobody holds a lock while waiting for anything else.
+//! No thread waits for anything while it holds a lock.
 
-#![expect(clippy::disallowed_methods, reason = "measures how long the shell took")]
+#![expect(clippy::disallowed_methods, reason = "measures how long the demo took")]
 
 use super::ledger::Ledger;
 use crate::http::{Board, Phase};
@@ -25,7 +25,7 @@ pub struct Shared {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
-    /// No more traffic is made.
+    /// No more traffic is generated.
     is_stopped: bool,
     /// Everything is processed.
     is_ended: bool,
@@ -48,7 +48,7 @@ impl Shared {
     }
 
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // A panic aborts the process, so nobody is left to see a poisoned lock.
+        // A panic aborts the process, so a lock is never seen poisoned.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,7 +76,7 @@ impl Shared {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// No more traffic; what was sent is still processed.
+    /// Stops the traffic; what was sent is still processed.
     pub fn stop(&self) {
         self.change(|s| s.is_stopped = true);
         self.board.set_phase(Phase::Stopping);
@@ -86,17 +86,17 @@ impl Shared {
         self.state().is_stopped
     }
 
-    /// Everything is processed; stops what still runs.
+    /// Everything is processed; stops the remaining threads.
     pub fn end(&self) {
         self.change(|s| (s.is_stopped, s.is_ended) = (true, true));
     }
 
-    /// Waits at most so long; `true`: no more traffic is to be made.
+    /// Waits up to this long; `true`: the traffic shall stop.
     pub fn wait_for_stop(&self, at_most: Duration) -> bool {
         self.wait(at_most, |s| s.is_stopped)
     }
 
-    /// Waits at most so long; `true`: everything is processed.
+    /// Waits up to this long; `true`: everything is processed.
     pub fn wait_for_end(&self, at_most: Duration) -> bool {
         self.wait(at_most, |s| s.is_ended)
     }
@@ -108,8 +108,8 @@ impl Shared {
     }
 }
 
-/// SIGINT and SIGTERM stop the traffic and let what was sent be processed; the second one ends the
-/// process at once.
+/// The first SIGINT or SIGTERM stops the traffic and lets the rest be processed; the second one ends the process at
+/// once.
 pub fn stop_on_signals(shared: &Arc<Shared>) -> io::Result<()> {
     let shared = Arc::clone(shared);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -118,7 +118,7 @@ pub fn stop_on_signals(shared: &Arc<Shared>) -> io::Result<()> {
             shared.stop();
         }
         if runtime.block_on(signalled()).is_ok() {
-            // The board hides the cursor; nobody else is left to show it again.
+            // The board hides the cursor; nothing else would show it again.
             let _ = Term::stdout().show_cursor();
             std::process::exit(130);
         }

@@ -1,4 +1,4 @@
-//! The end of a demo: what was planted, what was named, and how the aggregate looked meanwhile.
+//! The end of a demo: the planted incident, the cohorts found, and how the aggregate looked meanwhile.
 
 use super::format::{self, burn, count, percent};
 use super::shared::Shared;
@@ -17,20 +17,20 @@ pub struct Summary {
     /// The last boundary that was evaluated.
     at: Option<Moment>,
     planted: Option<PlantedIncident>,
-    /// Cohorts of the aggregate that were open at some time since the demo is live.
+    /// Cohorts of the aggregate that were open at some time in the live part.
     cohorts: Vec<NamedCohort>,
-    /// Those of single tenants and groups.
+    /// Cohorts of single tenants and groups.
     cohorts_elsewhere: Vec<NamedCohort>,
-    /// The cohorts of the aggregate are the planted one and no other; without an incident, none.
+    /// Whether the aggregate's cohorts are exactly the planted one; without an incident, none.
     is_exact: bool,
-    /// Why there are no figures, where there are none.
+    /// Why there are no figures, if so.
     empty_because: Option<String>,
     aggregate: Aggregate,
     users: Users,
     alerts: Vec<AlertCount>,
     records: u64,
     dead_letters: u64,
-    /// How long it took, in seconds of the clock.
+    /// How long it took in wall-clock seconds.
     fast_forward_s: Option<f64>,
     total_s: f64,
 }
@@ -139,7 +139,7 @@ impl NamedCohort {
 }
 
 fn is_exact(planted: Option<&PlantedIncident>, cohorts: &[NamedCohort]) -> bool {
-    // That the tail is worse than chance says nothing of who is in it.
+    // A tail worse than chance does not show who is in it.
     let named: BTreeSet<Labels> = cohorts.iter().map(|c| c.attributes.clone()).filter(|a| !a.is_empty()).collect();
     let labels = |p: &PlantedIncident| p.attributes.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
     named == planted.map(labels).into_iter().collect()

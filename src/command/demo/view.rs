@@ -1,21 +1,21 @@
 //! The board as lines of text: the aggregate on top, the users below, who is in the tail, alerts.
 //!
-//! A pure function of what was published and of the width; who draws it, and when, is not its business.
+//! A pure function of the published records and the width; other code draws it.
 
 use super::format::{self, bar, burn, clock, count, percent};
 use super::ledger::{Ledger, Progress};
 use crate::model::output::{BurnAlert, SloStatus, TailCohort, UserStatus, UserWindow};
 use console::{Style, StyledObject, measure_text_width, style, truncate_str};
 
-/// What does not change while the demo runs.
+/// Facts that do not change while the demo runs.
 pub struct About {
     pub seed: u64,
-    /// `None`: as fast as it goes.
+    /// `None`: as fast as possible.
     pub speed: Option<f64>,
     pub curl: Option<String>,
 }
 
-/// Everything on the board at one moment.
+/// All that the board shows at one moment.
 pub struct View {
     pub progress: Progress,
     /// Records per second of the clock.
@@ -28,7 +28,7 @@ pub struct View {
     tails: Vec<Tail>,
 }
 
-/// What helps to write a filter that fits.
+/// Helps to write a filter that fits.
 pub const SEE_RECORDS: &str = "`tailburn generate --events 3` prints such records";
 const WORST_USERS: usize = 5;
 const ALERTS: usize = 4;
@@ -49,7 +49,7 @@ impl View {
         }
     }
 
-    /// The board in so many columns; no line is longer.
+    /// The board for this width; no line is longer.
     pub fn lines(&self, about: &About, width: usize) -> Vec<String> {
         let mut lines = vec![self.header(about, width)];
         if let Some(why) = &self.emptiness {
@@ -134,7 +134,7 @@ impl View {
     }
 
     fn write_worst_users(&self, lines: &mut Vec<String>) {
-        // Who is above the objective is among the worst only where nobody is served badly.
+        // A user above the objective is shown among the worst only if no user is below it.
         let objective = self.aggregate.as_ref().map_or(1.0, |s| s.objective);
         let badly: Vec<&UserStatus> = self.worst_users.iter().filter(|u| u.sli < objective).collect();
         let Some(first) = badly.first() else { return };
@@ -157,14 +157,14 @@ impl View {
     }
 }
 
-/// The last few, those that are live before those that are over.
+/// The last few; live ones come first.
 fn last<T: Clone>(all: &[T], count: usize, is_live: impl Fn(&T) -> bool) -> Vec<T> {
     let (live, over): (Vec<&T>, Vec<&T>) = all.iter().rev().partition(|item| is_live(item));
     live.into_iter().chain(over).take(count).cloned().collect()
 }
 
 fn write_users(status: &SloStatus, lines: &mut Vec<String>) {
-    // The shortest window: what users feel now.
+    // The shortest window shows what users feel now.
     let Some(users) = status.users.first() else { return };
     lines.push(format!(
         "{}  {} with enough events in {}, {} with too few",
@@ -183,7 +183,7 @@ fn write_users(status: &SloStatus, lines: &mut Vec<String>) {
     ));
 }
 
-/// How many users are below the objective, and how many chance alone would put there.
+/// How many users are below the objective, and how many chance alone explains.
 fn below(users: &UserWindow) -> String {
     let expected = users.below_expected.unwrap_or(0.0);
     format!(
@@ -194,16 +194,16 @@ fn below(users: &UserWindow) -> String {
     )
 }
 
-/// A combination of attribute values, and everywhere it stands out.
+/// A combination of attribute values, and all scopes where it is over-represented.
 struct Tail {
-    /// The cohort of the widest scope: the aggregate where it stands out there.
+    /// The cohort of the widest scope: the aggregate if it is over-represented there.
     cohort: TailCohort,
-    /// Tenants and groups where the same combination stands out, too.
+    /// Tenants and groups where the same combination is over-represented.
     places: Vec<String>,
 }
 
-/// One entry per combination, however many tenants and groups have found it as well: those that are
-/// open before those that are over, wide scopes before narrow ones.
+/// One entry per combination, however many tenants and groups show it: open before over, wide scopes before narrow
+/// ones.
 fn tails(cohorts: &[TailCohort]) -> Vec<Tail> {
     let mut sorted: Vec<&TailCohort> = cohorts.iter().rev().collect();
     sorted.sort_by_key(|c| (c.state == "closed", c.scope != "aggregate"));
@@ -212,7 +212,7 @@ fn tails(cohorts: &[TailCohort]) -> Vec<Tail> {
         match tails.iter_mut().find(|t| t.cohort.cohort == cohort.cohort) {
             Some(tail) if cohort.state != "closed" => tail.places.push(place(cohort)),
             Some(_) => {}
-            // What is over in a tenant alone is no news any more.
+            // A finished cohort of a single tenant is left out: it is old news.
             None if cohort.state == "closed" && cohort.scope != "aggregate" => {}
             None => tails.push(Tail { cohort: cohort.clone(), places: Vec::new() }),
         }
@@ -248,7 +248,7 @@ impl Tail {
     }
 }
 
-/// What is known of a cohort, in one line.
+/// The facts about a cohort, in one line.
 pub fn facts(cohort: &TailCohort) -> String {
     let mut facts = Vec::new();
     if let Some(ratio) = cohort.risk_ratio {

@@ -1,5 +1,5 @@
-//! Generated traffic as it would come: to a Kafka topic, at the pace of the wall clock.
-#![expect(clippy::disallowed_methods, reason = "live traffic is of now, and comes as time goes by")]
+//! Sends generated traffic to a Kafka topic in real time.
+#![expect(clippy::disallowed_methods, reason = "live traffic follows the wall clock")]
 
 use super::{GenerateArgs, settings};
 use crate::command::{Exit, Failure};
@@ -8,7 +8,7 @@ use crate::model::time::Ms;
 use crate::traffic::Traffic;
 use std::time::Duration;
 
-/// How often what is due is sent.
+/// How often due records are sent.
 const BEAT: Duration = Duration::from_millis(100);
 
 /// Sends until the traffic ends.

@@ -1,6 +1,6 @@
-//! Where generated lines go: a file per partition or standard output, compressed if wished.
+//! Where generated lines go: one file a partition or standard output, compressed if asked for.
 //!
-//! Nothing here looks into a line.
+//! It does not look into the lines.
 
 use super::Compression;
 use anyhow::Context as _;

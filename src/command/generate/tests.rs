@@ -1,4 +1,4 @@
-//! The command as a person calls it: options in, files out.
+//! The command as a person uses it: options in, files out.
 
 use super::*;
 use clap::{CommandFactory as _, Parser};
@@ -10,7 +10,7 @@ struct Cli {
     generate: GenerateArgs,
 }
 
-/// What standard error would say of a refusal, by the parser or by the command.
+/// The message of a refusal, by the parser or by the command.
 fn generate(options: &[&str]) -> Result<Exit, String> {
     let cli = Cli::try_parse_from([&["generate"], options].concat()).map_err(|e| e.to_string())?;
     super::generate(&cli.generate, crate::command::Voice::new(1, crate::telemetry::LogFormat::Text))
