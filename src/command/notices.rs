@@ -1,21 +1,20 @@
-//! Notices: what a person must hear about an input, behind the counts of a summary.
+//! Notices: warnings about an input, with advice, shown after the counts of a summary.
 //!
-//! A count says what happened; a notice says what it means and what to do. `backtest` prints them at the
-//! end of its summary, in the order of the list below.
+//! A count says what happened; a notice says what it means and what to do. `backtest` prints notices at the end of its
+//! summary, in the order of the list below.
 //!
 //! # How to add one
 //!
-//! 1. Write `fn name(facts: &Facts<'_>) -> Vec<String>` in a file of its own under `src/command/notices/`.
-//!    It reads [`Facts`] and returns one text for each thing to be said, none where all is well. It does
-//!    no IO and keeps nothing.
+//! 1. Write `fn name(facts: &Facts<'_>) -> Vec<String>` in a file of its own under `src/command/notices/`. It reads
+//!    [`Facts`] and returns one text for each finding, none if all is well. It does no IO and keeps no state.
 //! 2. Add it to [`ALL`].
 //! 3. Test it there with facts that must bring the notice, and with facts that must not.
 //!
 //! A text is one or two plain sentences: what was seen, with figures and names, then the remedy (a setting,
 //! a filter, a command). It begins with a capital letter and ends with a full stop; the printer wraps it.
 //!
-//! What a notice needs to know and nobody counts yet is counted where the records pass (statistics of
-//! [`Route`], or of [`UsersTask`]), cheaply and within bounds: this is the hot path.
+//! If a notice needs a new count, add it where the records pass (statistics of [`Route`], or of [`UsersTask`]). Keep it
+//! cheap and bounded: this is the hot path.
 
 mod clients;
 mod delays;
@@ -37,22 +36,22 @@ use crate::pipeline::route::Route;
 use crate::pipeline::seen::Seen;
 use crate::pipeline::users::UsersTask;
 
-/// What is known of an input once it was read.
+/// The facts about an input that has been read.
 pub struct Facts<'a> {
     pub settings: &'a Settings,
     pub format: InputFormat,
-    /// What was read, by input partition, as the command line named it.
+    /// The inputs by partition, with their names on the command line.
     pub inputs: &'a [String],
-    /// What was noted of the files while they were read.
+    /// What the readers noted about the files.
     pub files: &'a [FileNotes],
     pub slos: &'a [Slo],
-    /// What became of the records on the way in.
+    /// Counts of the records on the way in.
     pub route: &'a Route,
-    /// What became of the outcomes.
+    /// Counts of the outcomes.
     pub users: &'a UsersTask,
-    /// What the outcomes look like: names, values, and what SLOs missed in them.
+    /// The outcomes' names and values, and fields that SLOs missed.
     pub seen: &'a Seen,
-    /// Who sent them; of access logs alone.
+    /// Who sent them; for access logs only.
     pub clients: Option<&'a Clients>,
 }
 
@@ -70,12 +69,12 @@ impl Facts<'_> {
     }
 }
 
-/// How records of files in this format are found again.
+/// How to find a record of a file in this format again.
 pub(super) fn counted(format: InputFormat) -> Counted {
     if format == InputFormat::Avro { Counted::Records } else { Counted::Lines }
 }
 
-/// Where a record stands, for people.
+/// The place of a record, for people.
 fn place(facts: &Facts<'_>, source: u32, offset: i64) -> String {
     format!("{} of {}", facts.counted().place(offset), facts.input(source))
 }
@@ -86,7 +85,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 type Notice = fn(&Facts<'_>) -> Vec<String>;
 
-/// All of them, in the order in which they are said.
+/// All notices, in their order of printing.
 const ALL: &[Notice] = &[
     unread::notices,
     files::notices,
@@ -98,7 +97,7 @@ const ALL: &[Notice] = &[
     clients::notices,
 ];
 
-/// What is to be said of an input.
+/// The notices about an input.
 pub fn about(facts: &Facts<'_>) -> Vec<String> {
     ALL.iter().flat_map(|notice| notice(facts)).collect()
 }

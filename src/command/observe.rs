@@ -1,5 +1,5 @@
-//! What was committed, for the HTTP board and the metrics: the published bytes themselves, so that
-//! every place shows the same figure.
+//! Passes what was committed to the HTTP board and the metrics, as the published bytes, so that all show the same
+//! figures.
 
 use super::Failure;
 use crate::codec::field::Field;
@@ -13,7 +13,7 @@ use crate::worker::{Figures, Observer};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What the board has to know of an alert or a cohort.
+/// What the board needs of an alert or a cohort.
 #[derive(Deserialize)]
 struct Head {
     id: String,
@@ -22,11 +22,11 @@ struct Head {
 
 pub struct Published {
     board: Arc<Board>,
-    /// Reads Avro back into JSON for the board; JSON goes there as it is.
+    /// Turns Avro back into JSON for the board; JSON is passed on unchanged.
     decoder: Option<Decoder>,
 }
 
-/// The metrics' text: what was counted, and the figures that were committed last.
+/// The metrics' text: the counters, and the figures of the last commit.
 pub fn metrics_text(metrics: &Metrics, board: &Board) -> String {
     let (aggregates, firing) = (board.aggregates(), board.firing());
     let figures = telemetry::figures(&Committed {
@@ -46,7 +46,7 @@ impl Published {
         Ok(Published { board, decoder })
     }
 
-    /// What a record means for the board; `None` where the board does not show its topic.
+    /// A record as an update of the board; `None` if the board does not show its topic.
     fn update(&self, record: &RecordOut) -> Option<Update> {
         if !matches!(record.topic, Topic::SloStatus | Topic::BurnAlerts | Topic::TailCohorts) {
             return None;
@@ -69,7 +69,7 @@ impl Published {
         })
     }
 
-    /// The figures of the tasks, once a commit. `now_ms` is the wall clock, where traffic goes by it.
+    /// Sets the tasks' metrics, once a commit. `now_ms` is the wall clock, if the traffic is live.
     pub fn tell(&self, figures: &Figures, now_ms: Option<Ms>) {
         let counts = &figures.counts;
         let verdicts = [

@@ -1,11 +1,11 @@
-//! Standard output for people: ticks and colour on a terminal, plain text elsewhere. And names that the
-//! help and the completions know.
+//! Standard output for people: ticks and colour on a terminal, plain text elsewhere. Also arguments whose known values
+//! show in help and completions.
 
 use crate::telemetry::allows_colour;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use std::io::{self, IsTerminal, Write};
 
-/// Writes lines to standard output. Errors are handed on, a closed pipe among them.
+/// Writes lines to standard output. It passes errors on, also a closed pipe.
 pub struct Printer {
     out: io::StdoutLock<'static>,
     colour: bool,
@@ -65,7 +65,7 @@ impl Write for Printer {
     }
 }
 
-/// Takes any text, and names those that are meant: in the help, and where a shell completes.
+/// Accepts any text, but lists the known values in the help and in shell completions.
 #[derive(Clone, Copy)]
 pub struct Names(pub fn() -> Vec<&'static str>);
 

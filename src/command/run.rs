@@ -45,9 +45,9 @@ impl FromStr for From {
 
 /// Read outcomes from Kafka and publish status, alerts and cohorts
 ///
-/// All instances of an application id share its work, each with a state directory of its own: start
-/// more of them, or raise `workers`. SIGTERM and SIGINT commit, checkpoint and leave; a second signal
-/// leaves at once.
+/// All instances with the same application id share the work; each needs its own state directory. To scale out, start
+/// more of them or raise `workers`. On SIGTERM or SIGINT it commits, writes a checkpoint and leaves; on a second signal
+/// it leaves at once.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -55,7 +55,7 @@ Examples:
   tailburn run --config /etc/tailburn/tailburn.yaml --from latest
   TAILBURN_KAFKA__PROPERTIES__BOOTSTRAP_SERVERS=broker:9092 tailburn run")]
 pub struct RunArgs {
-    /// Where to start: earliest, latest or a time (RFC 3339); counts where the group has no offset yet
+    /// Where to start: earliest, latest or a time (RFC 3339); applies only where the group has no offset yet
     #[arg(long, value_name = "earliest|latest|TIME", default_value = "earliest")]
     pub from: From,
 }

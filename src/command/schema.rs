@@ -1,6 +1,6 @@
 //! `tailburn schema`: lists the schemas of the records tailburn reads and writes, or prints one.
 //!
-//! What is printed is what the codecs of this build use; no file and no registry is asked.
+//! It prints what the codecs of this build use; it reads no file and asks no registry.
 
 mod json_schema;
 
@@ -15,7 +15,7 @@ use std::io::Write as _;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct SchemaArgs {
-    /// A topic or a file of schemas/, as in slo-status; without it all are listed
+    /// A topic or a file of schemas/, as in slo-status; without it, lists all
     #[arg(value_parser = Names(names))]
     pub name: Option<String>,
     /// Print JSON Schema (draft 2020-12) of the JSON form instead of Avro
@@ -23,7 +23,7 @@ pub struct SchemaArgs {
     pub json_schema: bool,
 }
 
-/// What has a schema: the name that people use, the file, and its text.
+/// A schema: its usual name, the file, and its text.
 #[derive(Clone, Copy, Debug)]
 struct Document {
     name: &'static str,
@@ -52,7 +52,7 @@ fn names() -> Vec<&'static str> {
     documents().map(|document| document.name).collect()
 }
 
-/// The schema of record of the input.
+/// tailburn's own input schema.
 const INPUT: Document = Document {
     name: "request-outcome",
     file: "request-outcome",

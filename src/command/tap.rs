@@ -1,7 +1,7 @@
 //! `tailburn tap`: the records of one of our topics, decoded, one JSON object per line.
 //!
-//! Standard output is data only; what could not be decoded, and tombstones, are told on standard
-//! error. It joins no consumer group, commits nothing and sees committed records only.
+//! Standard output has only data; tombstones and values that cannot be decoded are reported on standard error. It joins
+//! no consumer group, commits nothing and reads only committed records.
 
 mod file;
 #[cfg(feature = "kafka")]
@@ -22,12 +22,12 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 
-/// Where in a topic to begin.
+/// Where to start in a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum From {
-    /// Everything that the topic still holds
+    /// At the oldest record of the topic
     Earliest,
-    /// What comes from now on
+    /// At the records that come from now on
     Latest,
 }
 
@@ -39,7 +39,7 @@ pub struct TapArgs {
     /// Read a file of JSON lines (as `backtest` writes them; - is standard input) instead of Kafka
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Where to begin in Kafka
+    /// Where to start in Kafka
     #[arg(long, value_enum, default_value = "latest", conflicts_with = "file")]
     pub from: From,
     /// Print the newest N records of the topic, and stop
@@ -56,18 +56,18 @@ pub struct TapArgs {
     /// Print records over several lines
     #[arg(long)]
     pub pretty: bool,
-    /// Print {key, partition, offset, timestamp, value} instead of the value alone, tombstones too
+    /// Print {key, partition, offset, timestamp, value} instead of only the value; prints tombstones, too
     #[arg(long)]
     pub envelope: bool,
 }
 
-/// Prints until the limit, the end of the file, the end of the topic (where asked to stop there) or
-/// an interrupt. `properties` are librdkafka's, `prefix` is that of our topics.
+/// Prints until the limit, the end of the file, the end of the topic (if asked to stop there) or an interrupt.
+/// `properties` are librdkafka's, `prefix` is the prefix of our topics.
 pub fn run(args: &TapArgs, properties: BTreeMap<String, String>, prefix: &str, voice: Voice) -> Outcome {
     let topic = topic_of(&args.topic, prefix).ok_or_else(|| Failure::Usage(no_topic(&args.topic)))?;
     args.select.check(topic).map_err(Failure::Usage)?;
     let stdout = io::stdout().lock();
-    // A person wants each line at once; a pipe of many lines wants few writes.
+    // On a terminal each line appears at once; a pipe gets few large writes.
     let capacity = if stdout.is_terminal() || args.file.is_none() { 0 } else { 1 << 16 };
     let out = BufWriter::with_capacity(capacity, stdout);
     let mut printer = Printer::new(topic, args, out, Messages { voice, line: Vec::new() })?;
@@ -89,10 +89,10 @@ fn topics() -> Vec<&'static str> {
 fn no_topic(name: &str) -> String {
     let names = topics();
     let near = suggest::closest(name, names.iter().copied()).map(|near| format!(" Did you mean `{near}`?"));
-    format!("`{name}` is none of our topics; they are {}.{}", names.join(", "), near.unwrap_or_default())
+    format!("`{name}` is not one of our topics, which are {}.{}", names.join(", "), near.unwrap_or_default())
 }
 
-/// Lines of the printer, said as the command says everything.
+/// Prints the printer's notes like all messages of the command.
 struct Messages {
     voice: Voice,
     line: Vec<u8>,
@@ -116,7 +116,7 @@ impl Write for Messages {
     }
 }
 
-/// The topic that people mean, with or without the prefix.
+/// The topic of this name, with or without the prefix.
 fn topic_of(name: &str, prefix: &str) -> Option<Topic> {
     let bare = name.strip_prefix(prefix).unwrap_or(name);
     Topic::OUTPUTS.into_iter().find(|topic| topic.name() == bare)

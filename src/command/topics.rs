@@ -1,6 +1,6 @@
 //! `topics`: the topics that tailburn needs, and whether they are there.
 //!
-//! It creates what is missing where it is asked to; it changes and deletes nothing.
+//! It creates missing topics if asked to; it changes and deletes nothing.
 
 #[cfg(feature = "kafka")]
 mod acls;
@@ -17,8 +17,8 @@ use clap::Args;
 
 /// List the topics that tailburn reads and writes, and create those of its own that are missing
 ///
-/// Without --create nothing is changed: each topic is compared to what it should be (partitions,
-/// clean-up policy, retention).
+/// It compares each topic to what it should be (partitions, clean-up policy, retention). Without --create it changes
+/// nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,11 +35,11 @@ pub struct TopicsArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Print the rights that `run` needs, as commands of Kafka's own tool; nothing is asked or changed
+    /// Print the rights that `run` needs, as commands of Kafka's own tool; contacts no broker
     #[arg(long, conflicts_with_all = ["create", "json"])]
     pub acls: bool,
 
-    /// Whom --acls gives the rights to
+    /// Who gets the rights printed by --acls
     #[arg(long, value_name = "PRINCIPAL", default_value = "User:tailburn", requires = "acls")]
     pub principal: String,
 }

@@ -1,8 +1,7 @@
-//! What a command says on standard error: how much of it, and in which form.
+//! Messages on standard error: how many, and in which form.
 //!
-//! `-q` leaves errors, `-qq` leaves nothing. With `--log-format json` every line is an object, like the
-//! log lines, so that a machine can read all of standard error. What is printed on standard output is
-//! the answer of a command, and is not touched.
+//! `-q` leaves only errors, `-qq` nothing. With `--log-format json` every line is an object, like the log lines, so
+//! that a machine can read all of standard error. Standard output, the command's result, is not affected.
 
 use super::Global;
 use crate::telemetry::{LogFormat, stderr_line};
@@ -19,7 +18,7 @@ impl Voice {
         Voice { quiet, format }
     }
 
-    /// The voice that the arguments ask for, where the parser refused them.
+    /// The voice for arguments that the parser refused.
     pub fn of_arguments(arguments: impl IntoIterator<Item = String>) -> Voice {
         let mut voice = Voice::default();
         let mut arguments = arguments.into_iter().skip(1).peekable();
@@ -38,19 +37,19 @@ impl Voice {
         voice
     }
 
-    /// As people read it, and all of it.
+    /// Text, and all of it.
     pub fn speaks_plainly(&self) -> bool {
         self.format == LogFormat::Text && self.quiet < 2
     }
 
-    /// Something worth knowing, over one or more lines.
+    /// A note, of one or more lines.
     pub fn say(&self, text: &str) {
         if self.quiet == 0 {
             self.write("INFO", text);
         }
     }
 
-    /// Why the command does not do what it was asked.
+    /// Why the command failed.
     pub fn error(&self, text: &str) {
         if self.quiet < 2 {
             match self.format {
@@ -60,12 +59,12 @@ impl Voice {
         }
     }
 
-    /// Whether progress is shown: to a person who looks, and who did not ask for quiet.
+    /// Whether to show progress: on a terminal, and not with `-q`.
     pub fn shows_progress(&self) -> bool {
         self.quiet == 0 && self.format == LogFormat::Text && io::stderr().is_terminal()
     }
 
-    /// In JSON an error is one object, whatever its length; other texts are one a line.
+    /// In JSON an error is one object even over several lines; other texts are one object a line.
     fn write(&self, level: &str, text: &str) {
         let text = text.trim_end();
         let out = match self.format {
@@ -73,7 +72,7 @@ impl Voice {
             LogFormat::Json if level == "ERROR" => stderr_line(level, text),
             LogFormat::Json => text.lines().filter(|l| !l.is_empty()).map(|line| stderr_line(level, line)).collect(),
         };
-        // Where standard error is closed as well, the exit code has to do.
+        // If standard error is closed, too, only the exit code is left.
         let _ = io::stderr().write_all(out.as_bytes());
     }
 }

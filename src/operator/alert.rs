@@ -1,6 +1,6 @@
 //! Alerts: one per (key, severity), in episodes, each record numbered within its episode.
 //!
-//! What fires is decided in `burn_rate`; here it is only told.
+//! `burn_rate` decides what fires; this module only writes the records.
 
 use super::burn_rate::{RuleState, alerts_are_off};
 use super::key_state::{KeyFacts, KeyState, Moments};
@@ -13,15 +13,15 @@ use crate::model::time::{HOUR_MS, Moment, Ms};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A firing alert without any event of its key for so long resolves with reason `no_data`.
+/// A firing alert resolves with reason `no_data` after this long without an event of its key.
 pub const GIVE_UP_AFTER_MS: Ms = 24 * HOUR_MS;
 
-/// What an open alert remembers between its records.
+/// The state of an open alert between its records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     pub started_ms: Ms,
     seq: u64,
-    /// The rules it said last: (rule, since, lowered).
+    /// The rules in its last record: (rule, since, lowered).
     rules: Vec<FiringRule>,
     /// `affected_users` in its last record.
     affected_users: u64,
@@ -29,7 +29,7 @@ pub struct Episode {
     /// All bad events of the key when it started, in micro-weights.
     bad_at_start: u128,
     pub cohort: Option<AlertCohort>,
-    /// A record of it named a cohort.
+    /// One of its records named a cohort.
     knows_cohort: bool,
 }
 
@@ -68,7 +68,7 @@ pub fn short_hash(text: &str) -> String {
     digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
-/// Writes what changed about the alerts of a key at one boundary, most severe first.
+/// Writes the changes of a key's alerts at one boundary, most severe first.
 pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, out: &mut Vec<BurnAlert>) {
     let given_up = has_given_up(key, now);
     if given_up {
@@ -105,24 +105,23 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, out: &m
     }
 }
 
-/// Ends every open alert of a key, because its window ran empty or its definition went.
+/// Ends every open alert of a key, because its window ran empty or its definition is gone.
 pub fn close_all(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, why: Resolved, out: &mut Vec<BurnAlert>) {
     let is_stale = key.is_silent(now.at_ms, facts.slo.no_data_after_ms);
     for severity in Severity::ORDER {
         if let Some(mut episode) = key.episodes[slot_of(severity)].take() {
-            // Rules that the new definition no longer has cannot be told with their figures.
+            // Rules that the new definition lacks have no figures any more.
             episode.rules.retain(|r| r.rule < facts.specs.len());
             out.push(close(key, facts, now, severity, &mut episode, is_stale, why));
         }
     }
 }
 
-/// The open alerts of a key as their last records said them, with the figures of now: for those who look
-/// at a task that was brought back.
+/// The open alerts of a key as in their last records, with current figures: for the API after a task was restored.
 pub fn standing(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Vec<BurnAlert> {
     let of = |severity: Severity| {
         let mut episode = key.episodes[slot_of(severity)].clone()?;
-        // Nothing is published: the record has the number of the last one.
+        // Not published, so it keeps the number of the last record.
         episode.seq -= 1;
         let state = if episode.seq == 0 { "firing" } else { "update" };
         Some(write(key, facts, now, severity, &mut episode, state, None))
@@ -130,14 +129,14 @@ pub fn standing(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Vec<
     Severity::ORDER.into_iter().filter_map(of).collect()
 }
 
-/// The most severe alert that fires.
+/// The most severe firing alert.
 pub struct Firing {
     pub id: String,
     /// The smallest long window of its rules.
     pub window_ms: Ms,
 }
 
-/// The most severe alert that fires once the rules took their step, also if it starts right now.
+/// The most severe firing alert after the rules' step, including one that starts now.
 pub fn firing(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Option<Firing> {
     if has_given_up(key, now) {
         return None;
@@ -158,7 +157,7 @@ fn id_of(facts: &KeyFacts<'_>, severity: Severity, started_ms: Ms) -> String {
     short_hash(&format!("{}|{}|{started_ms}", facts.key_text, severity.as_str()))
 }
 
-/// Where an alert of a severity is kept.
+/// The index of an alert by its severity.
 pub const fn slot_of(severity: Severity) -> usize {
     severity as usize
 }
@@ -214,7 +213,7 @@ fn update(
     let affected = users_of(key, facts, now, episode).0.unwrap_or(0);
     let doubled = affected >= 2 * episode.affected_users.max(1);
     let turned_stale = is_stale && !episode.is_stale;
-    // The first cohort is told at once; another that leads later, in the next record.
+    // The first cohort is published at once; a later change of the leading cohort waits for the next record.
     let named = key.leading_cohort.is_some() && !episode.knows_cohort;
     episode.cohort.clone_from(&key.leading_cohort);
     if same_set && !doubled && !turned_stale && !named {
@@ -234,7 +233,7 @@ fn close(
     reason: Resolved,
 ) -> BurnAlert {
     episode.is_stale = is_stale;
-    // A rule that went on to page is told as it is now; one that ended, as it was.
+    // A rule that went on to page is shown as it is now; one that ended, as it was.
     for rule in episode.rules.iter_mut().filter(|r| key.rules[r.rule].firing_since_ms.is_some()) {
         rule.lowered = key.rules[rule.rule].lowered;
     }
@@ -328,7 +327,7 @@ fn rule_fields(key: &KeyState, facts: &KeyFacts<'_>, firing: &FiringRule) -> Ale
         short_window: rule.short_ms.map(duration::print),
         factor: rule.factor.as_f64(),
         burn_long: burn(spec.long),
-        // A rule with a single window has no short one, and no figure of it.
+        // A rule with a single window has no short one and no figure for it.
         burn_short: rule.short_ms.and_then(|_| burn(spec.short)),
         since: Moment(firing.since_ms),
         onset: None,
@@ -336,7 +335,7 @@ fn rule_fields(key: &KeyState, facts: &KeyFacts<'_>, firing: &FiringRule) -> Ale
     }
 }
 
-/// The share of the compliance window's budget that was spent since the alert started.
+/// The share of the compliance window's budget spent since the alert started.
 fn spent_since_start(key: &KeyState, facts: &KeyFacts<'_>, episode: &Episode) -> Option<f64> {
     let events = key.windows.sum(facts.layout.compliance).counts.total();
     let allowed = allowed_share(facts.objective) * events as f64;
@@ -402,8 +401,8 @@ fn summary(
     text.chars().take(SUMMARY_CHARS - 1).chain(std::iter::once('…')).collect()
 }
 
-/// The fastest burn, and what of its window was counted: that begins with a whole slice, so it is up to a
-/// slice shorter than its name.
+/// The fastest burn, and the span that was counted: a window begins with a whole slice, so it can be one slice shorter
+/// than its name.
 fn how_fast(now: &Moments<'_>, facts: &KeyFacts<'_>, episode: &Episode, alert: &BurnAlert) -> String {
     let burns = alert.rules.iter().zip(&episode.rules).filter_map(|(told, rule)| Some((told.burn_long?, rule)));
     let Some((burn, rule)) = burns.max_by(|a, b| a.0.total_cmp(&b.0)) else {

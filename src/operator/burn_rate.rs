@@ -1,4 +1,4 @@
-//! Burn-rate rules of one key: condition, warm-up, guards, and resolution on evidence alone.
+//! Burn-rate rules of one key: condition, warm-up, guards, and resolution only on evidence.
 //!
 //! Multi-window, multi-burn-rate alerting: Google, "The Site Reliability Workbook", chapter 5. The
 //! guards are tailburn's own (contract, section 6).
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// The level of the low-traffic guard: a page needs an event count that chance gives less often.
+/// The level of the low-traffic guard: a page needs an event count that chance alone reaches less often than this.
 const LOW_TRAFFIC_LEVEL: f64 = 1e-4;
 
 /// A rule with its windows looked up and its threshold for one objective.
@@ -22,7 +22,7 @@ pub struct RuleSpec {
     pub long: usize,
     /// The window whose evidence resolves the rule.
     pub short: usize,
-    /// It fires on the long window alone.
+    /// The rule has only a long window.
     is_single: bool,
     pub severity: Severity,
     /// `factor * (1 - objective)`: the condition is an error ratio above it.
@@ -56,7 +56,7 @@ impl RuleSpec {
 /// Why a rule does not fire although its condition holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldBack {
-    /// The key has not been there for long enough; the guards are not asked before that.
+    /// The key is too young; guards are not evaluated before it is warm.
     pub not_warm: bool,
     pub min_events: bool,
     pub low_traffic: bool,
@@ -79,21 +79,21 @@ impl HeldBack {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleState {
     pub firing_since_ms: Option<Ms>,
-    /// While it fires: the first boundary with evidence (the short window holds events, not both windows
-    /// burn) since both last burnt.
+    /// While it fires: the first boundary with evidence that it is over (the short window holds events, and not both
+    /// windows burn) since both last burnt.
     calm_since_ms: Option<Ms>,
     /// The single-user guard lowers it; never set again once it was cleared.
     pub lowered: bool,
     pub held_back: HeldBack,
 }
 
-/// What the rules of a key look at.
+/// The input of a key's rules.
 pub struct Evidence<'a> {
     pub at_ms: Ms,
-    /// `None`: the key had no event yet, and nothing is warm.
+    /// `None`: the key had no event yet, so nothing is warm.
     pub first_ms: Option<Ms>,
     pub windows: &'a Windows,
-    /// Distinct users within the longest window of the SLO's rules, each event without one a user of its own.
+    /// Distinct users within the longest window of the SLO's rules; each event without a user counts as one.
     pub users_active: u64,
     pub bad_users: &'a BadUsers,
     pub window_starts_ms: &'a [Ms],
@@ -103,7 +103,7 @@ pub struct Evidence<'a> {
 pub fn step_rules(rules: &mut [RuleState], slo: &Slo, objective: Ratio, specs: &[RuleSpec], evidence: &Evidence<'_>) {
     for (at, spec) in specs.iter().enumerate().take(rules.len()) {
         let pages = |other: usize| other != at && rules[other].pages(&specs[other]);
-        // Those before it have taken their step, those behind it not yet.
+        // The rules before it have taken their step, those after it have not.
         let another_pages = (0..specs.len()).any(pages);
         rules[at].step(slo, objective, spec, evidence, another_pages);
     }
@@ -133,7 +133,7 @@ impl RuleState {
         self.calm_down(spec, evidence, both_burn);
     }
 
-    /// A firing rule ends on evidence alone: an empty short window says nothing.
+    /// A firing rule ends only on evidence, and an empty short window is none.
     fn calm_down(&mut self, spec: &RuleSpec, evidence: &Evidence<'_>, both_burn: bool) {
         if both_burn {
             self.calm_since_ms = None;
@@ -152,7 +152,7 @@ impl RuleState {
         self.firing_since_ms.is_some() && spec.severity == Severity::Page && !self.lowered
     }
 
-    /// The moments from which on the rule may do something although nothing more is known.
+    /// The times at which the rule may change without new events.
     pub fn deadlines(&self, spec: &RuleSpec, first_ms: Option<Ms>) -> [Option<Ms>; 2] {
         let warm_ms = first_ms.map(|first_ms| first_ms + spec.warm_after_ms);
         [warm_ms, self.calm_since_ms.map(|since_ms| since_ms + spec.resolve_after_ms)]
@@ -173,7 +173,7 @@ pub fn severity_cap(slo: &Slo, is_tenant: bool) -> Option<Severity> {
     }
 }
 
-/// Whether a scope has no alerts at all: its rules still fire, as the status shows.
+/// Whether a scope has no alerts at all; its rules still fire in the status.
 pub fn alerts_are_off(slo: &Slo, is_tenant: bool) -> bool {
     is_tenant && slo.tenant_alerts == TenantAlerts::Off
 }
@@ -188,8 +188,8 @@ fn hold_back(slo: &Slo, objective: Ratio, long: &Counts) -> HeldBack {
     }
 }
 
-/// Whether a page is lowered to a ticket: one user of several has more than a quarter of the bad events,
-/// and without that user's the long window would not burn.
+/// Whether a page is lowered to a ticket: one user of several has more than a quarter of the bad events, and without
+/// them the long window would not burn.
 fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
     if spec.severity != Severity::Page || !slo.single_user_guard || evidence.users_active < 2 {
         return false;
@@ -204,16 +204,16 @@ fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
 /// Per pane of event time, the users with the most bad events in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadUsers {
-    /// Panes that more may be said of: with names, by which those to keep are chosen.
+    /// Panes that may still get events: with names, which decide the users to keep.
     open: BTreeMap<Ms, Vec<BadUser>>,
-    /// The others, by hash.
+    /// The closed panes, by hash.
     closed: BTreeMap<Ms, Vec<(u64, u64)>>,
 }
 
 impl BadUsers {
-    /// Adds what a users task says of a pane.
+    /// Adds a users task's part of a pane.
     pub fn add(&mut self, pane_ms: Ms, users: &[BadUser]) {
-        // Only a definition that allows more lateness than the one before opens a pane again.
+        // A closed pane opens again only if a new definition allows more lateness.
         let nameless = |(hash, bad_events)| BadUser { bad_events, hash, ..BadUser::default() };
         let closed = self.closed.remove(&pane_ms).unwrap_or_default();
         let kept = self.open.entry(pane_ms).or_default();
@@ -221,7 +221,7 @@ impl BadUsers {
         keep_most_bad(kept, users);
     }
 
-    /// Nothing more is said of panes before `end_ms`: their names are of no use.
+    /// Drops the names of panes before `end_ms`: they get no more events.
     pub fn close_before(&mut self, end_ms: Ms) {
         let open = self.open.split_off(&end_ms);
         let by_hash = |users: Vec<BadUser>| users.iter().map(|u| (u.hash, u.bad_events)).collect();
@@ -234,7 +234,7 @@ impl BadUsers {
         self.closed = self.closed.split_off(&start_ms);
     }
 
-    /// The bad events, since `start_ms`, of the user with the most of them.
+    /// The bad events since `start_ms` of the user who has most of them.
     fn most(&self, start_ms: Ms) -> u64 {
         let closed = self.closed.range(start_ms..).flat_map(|(_, users)| users.iter().copied());
         let open = self.open.range(start_ms..).flat_map(|(_, users)| users);
@@ -260,11 +260,11 @@ impl LastSeen {
     }
 
     pub fn add(&mut self, slice_ms: Ms, change: i64) {
-        // What lies before the longest window was forgotten, and so is a user who leaves it.
+        // Only the longest window is remembered, so a user who leaves it is forgotten.
         if slice_ms < self.from_ms {
             return;
         }
-        // Who was added in longer slices leaves the one that holds the time: no other begins in it.
+        // A user from a longer slice leaves the slice that contains the time, because no other begins inside it.
         let slice_ms = match self.slices.range(..=slice_ms).next_back() {
             Some((held_ms, _)) if change < 0 => *held_ms,
             _ => slice_ms,
@@ -276,7 +276,7 @@ impl LastSeen {
         }
     }
 
-    /// From now on slices are so long: shorter ones are added up.
+    /// Changes the slice length: shorter slices are added up.
     pub fn reslice(&mut self, slice_ms: Ms) {
         let mut slices = BTreeMap::new();
         for (start_ms, users) in std::mem::take(&mut self.slices) {

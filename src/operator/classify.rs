@@ -1,20 +1,20 @@
-//! Classify: what one outcome is for one SLO (contract, section 2).
+//! Classifies one outcome for one SLO (contract, section 2).
 
 use crate::model::outcome::Outcome;
 use crate::model::slo::{Criterion, Slo};
 
-/// What an event is for an SLO.
+/// An event's class for an SLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// `total.filter` does not let it count; nothing more is evaluated.
+    /// Excluded by `total.filter`; nothing more is evaluated.
     Excluded,
     Good,
     Bad,
-    /// An expression read an absent field: counted and seen, neither good nor bad.
+    /// An expression read an absent field: neither good nor bad, counted on its own.
     Unclassified,
 }
 
-/// Evaluates the SLO's expressions over the outcome.
+/// Evaluates the SLO's expressions on the outcome.
 #[inline]
 pub fn classify(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
     if let Some(total) = &slo.indicator.total {

@@ -1,10 +1,8 @@
-//! Which attribute values the badly served have in common: a scan over combinations of at most three
-//! of them, with deflation.
+//! Finds attribute values that badly served users have in common: scans combinations of up to three, with deflation.
 //!
-//! Each round takes the combination that explains the outliers best (by likelihood, among those that
-//! pass every filter), prefers the shortest description that says as much, and takes its users out;
-//! so a cohort is told once, and not again under every attribute that goes along with it. What is
-//! found is a description of who is affected. It says nothing about causes.
+//! Each round takes the combination that explains the outliers best (by likelihood, among those that pass every
+//! filter), prefers the shortest description that explains as much, and removes its users. So a cohort is reported
+//! once, and not again under every correlated attribute. A cohort describes who is affected, not why.
 
 pub mod lattice;
 pub mod risk;
@@ -15,27 +13,27 @@ use risk::{Risk, Tally, adjust, log_likelihood_ratio, p_value, risk_ratio};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A cohort has so many users below the objective.
+/// The least number of users below the objective in a cohort.
 pub const USERS_BELOW_MIN: u64 = 5;
-/// The lower 95 % bound of its risk ratio.
+/// The least lower 95 % bound of its risk ratio.
 const RISK_RATIO_LOW_MIN: f64 = 2.0;
-/// Its part of the excess.
+/// Its least share of the excess.
 const EXCESS_SHARE_MIN: f64 = 0.05;
-/// Once so little of the excess is left, the search ends.
+/// The search ends when the excess left is below this.
 const EXCESS_LEFT_MIN: f64 = 0.02;
-/// The false-discovery rate of a step. A key takes 1,440 steps a day, hence far below the usual 0.05.
+/// The false-discovery rate of a step. A key has 1,440 steps a day, so it is far below the usual 0.05.
 const P_ADJUSTED_MAX: f64 = 1e-3;
-/// Likelihood that a longer description must add beyond that of having so many to choose from.
+/// Likelihood that a longer description must add, beyond what the number of candidates gives by chance.
 const CHILD_MARGIN: f64 = 3.0;
-/// A remainder with a risk ratio below this is not affected.
+/// A remainder with a lower risk ratio is not affected.
 const REMAINDER_RISK_RATIO: f64 = 1.5;
-/// Users who fail no more often than others, and only ask more often, are not a cohort: the events of
-/// one are bad at least so much more often.
+/// Users who only send more requests, but do not fail more often, are not a cohort: its events must be bad this much
+/// more often.
 const EVENT_RISK_RATIO_MIN: f64 = 1.5;
-/// Cohorts per search.
+/// The most cohorts of a search.
 const COHORTS_MAX: usize = 5;
 
-/// What is counted.
+/// The unit that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// Bad events among the events.
@@ -64,7 +62,7 @@ pub struct Found {
     pub users: u64,
     pub tail_total: u64,
     pub users_total: u64,
-    /// Against those who are in no cohort that ranks before.
+    /// Compared with users in no higher-ranked cohort.
     pub risk: Risk,
     pub p_adjusted: f64,
     pub bad: u128,
@@ -85,8 +83,8 @@ struct Candidate {
 /// The attributes of a cohort, ascending by name.
 pub type Attributes = Vec<(String, String)>;
 
-/// Finds the cohorts of one population, best first. `known` are those that are told of already: where
-/// two descriptions say nearly the same, it stays with the one that is known.
+/// Finds the cohorts of one population, best first. `known` are already open: of two nearly equal descriptions it keeps
+/// the known one.
 pub fn search(leaves: &[Leaf], kind: Kind, known: &[&Attributes]) -> Vec<Found> {
     if leaves.iter().map(|l| l.users_below).sum::<u64>() < USERS_BELOW_MIN {
         return Vec::new();
@@ -102,11 +100,11 @@ pub fn search(leaves: &[Leaf], kind: Kind, known: &[&Attributes]) -> Vec<Found> 
     found
 }
 
-/// Adds up the leaves of several cubes, ascending by attributes; none where too few users are below.
+/// Adds up the leaves of several cubes, ascending by attributes; none if too few users are below.
 pub fn merge_leaves<'a>(leaves: impl Iterator<Item = &'a Leaf>) -> Vec<Leaf> {
     let mut merged: BTreeMap<&[(String, String)], Leaf> = BTreeMap::new();
     let leaves: Vec<&Leaf> = leaves.collect();
-    // Nothing is found in them: they need not be added up.
+    // Too few to find a cohort, so skip the work.
     if leaves.iter().map(|l| l.users_below).sum::<u64>() < USERS_BELOW_MIN {
         return Vec::new();
     }
@@ -126,7 +124,7 @@ struct Scan<'a> {
     kind: Kind,
     lattice: &'a Lattice,
     known: &'a [&'a Attributes],
-    /// Zero for the leaves that are explained.
+    /// Zero for leaves that are already explained.
     tallies: Vec<Tally>,
     below: Vec<u64>,
     events: Vec<Tally>,
@@ -157,7 +155,7 @@ impl<'a> Scan<'a> {
     /// The cohort of this round.
     fn best(&self) -> Option<Candidate> {
         let passing = self.passing();
-        // Of equals the first wins: it is the shortest, then the first by name.
+        // Of equals the first wins: the shortest, then the first by name.
         let likeliest = passing.iter().reduce(|a, b| if b.log_ratio > a.log_ratio { b } else { a })?;
         Some(self.described_best(*likeliest, &passing))
     }
@@ -167,7 +165,7 @@ impl<'a> Scan<'a> {
             (0..self.lattice.combinations.len()).filter_map(|c| self.candidate(c)).collect();
         candidates.sort_unstable_by(|a, b| a.p.total_cmp(&b.p).then(a.combination.cmp(&b.combination)));
         let mut adjusted: Vec<f64> = candidates.iter().map(|c| c.p).collect();
-        // Combinations that are no candidates were looked at too: they count as tests with p = 1.
+        // Combinations that are no candidates were examined, too: they count as tests with p = 1.
         adjust(&mut adjusted, self.lattice.combinations.len());
         candidates.iter_mut().zip(adjusted).for_each(|(c, p)| c.p = p);
         candidates.retain(|c| self.passes(c));
@@ -175,7 +173,7 @@ impl<'a> Scan<'a> {
         candidates
     }
 
-    /// A combination that is worth a test: with enough users, and a higher rate inside.
+    /// A combination worth testing: it has enough users, and a higher rate inside.
     fn candidate(&self, combination: usize) -> Option<Candidate> {
         let covered = self.lattice.leaves_of(&self.lattice.combinations[combination]);
         if covered.iter().map(|leaf| self.below[*leaf as usize]).sum::<u64>() < USERS_BELOW_MIN {
@@ -204,8 +202,8 @@ impl<'a> Scan<'a> {
         lattice.leaves_of(&lattice.combinations[candidate.combination])
     }
 
-    /// Whether users are below because their requests fail more often, not because they made more of
-    /// them: while all fail alike, whoever is awake is below first.
+    /// Whether users are below because their requests fail more often, and not because they made more: if all fail
+    /// alike, the active users fall below first.
     fn fails_more_often(&self, candidate: &Candidate) -> bool {
         let inside = sum(self.covered(candidate).iter().map(|leaf| &self.events[*leaf as usize]));
         let outside = self.all_events.without(inside);
@@ -216,8 +214,8 @@ impl<'a> Scan<'a> {
         tally.outliers - self.usual_rate * tally.units
     }
 
-    /// Events of one user are alike, so their number overstates what is known: the cohort must stand
-    /// without its largest user, and with its interval as wide as the leaves really scatter.
+    /// Events of one user are correlated, so their number overstates the evidence: the cohort must hold without its
+    /// largest user, and with an interval as wide as the leaves really scatter.
     fn is_of_many(&self, candidate: &Candidate) -> bool {
         let covered = self.covered(candidate);
         let samples = covered.iter().filter_map(|leaf| self.leaves[*leaf as usize].sample.first());
@@ -245,7 +243,7 @@ impl<'a> Scan<'a> {
         if leaves > 2.0 { (sum / (leaves - 2.0)).max(1.0) } else { 1.0 }
     }
 
-    /// The shortest description that explains as much, and no wider one than is affected.
+    /// The shortest description that explains as much, but not one that covers unaffected users.
     fn described_best(&self, likeliest: Candidate, passing: &[Candidate]) -> Candidate {
         let mut best = likeliest;
         for _ in 0..6 {
@@ -268,8 +266,8 @@ impl<'a> Scan<'a> {
         self.combination(child).is_child_of(self.combination(parent))
     }
 
-    /// Whether a child says enough more than its parent: as much as the best of all children would by
-    /// chance, and then some. One that is known has said it before.
+    /// Whether a child explains clearly more than its parent: more than the best of all children would by chance. A
+    /// known child has shown that before.
     fn adds_to(&self, child: &Candidate, parent: &Candidate) -> bool {
         let added = log_likelihood_ratio(child.tally, parent.tally);
         let (child, parent) = (self.combination(child), self.combination(parent));
@@ -283,7 +281,7 @@ impl<'a> Scan<'a> {
         &self.lattice.combinations[candidate.combination]
     }
 
-    /// A child stands for its parent where it explains it, and the others in the parent are not affected.
+    /// A child replaces its parent if it explains it, and the parent's other users are not affected.
     fn replaces(&self, child: &Candidate, parent: &Candidate) -> bool {
         if !self.adds_to(child, parent) {
             return false;
@@ -329,13 +327,13 @@ fn sum<'a>(tallies: impl Iterator<Item = &'a Tally>) -> Tally {
     })
 }
 
-/// The likelihood that the best of so many descriptions must add.
+/// The likelihood that the best of this many descriptions must add.
 fn margin_of(descriptions: usize) -> f64 {
     libm::log(descriptions.max(1) as f64) + CHILD_MARGIN
 }
 
-/// The rate of outliers of a leaf in the middle (by units): what a cohort's excess is measured from. A
-/// cohort of less than half the population does not move it.
+/// The outlier rate of the median leaf (by units): the base for a cohort's excess. A cohort of less than half the
+/// population does not change it.
 fn usual_rate(tallies: &[Tally], all: Tally) -> f64 {
     let mut by_rate: Vec<Tally> = tallies.iter().copied().filter(|t| t.units > 0.0).collect();
     by_rate.sort_by(|a, b| a.rate().total_cmp(&b.rate()));

@@ -1,9 +1,8 @@
-//! Cohorts of one key over time: each is an episode with numbered records, as alerts are.
+//! Cohorts of one key over time: each is an episode with numbered records, like an alert.
 //!
-//! An episode opens after 2 steps of its user window in a row that find the cohort, and closes after 3
-//! in a row that do not. A step without a cube (fewer than 5 users below) finds nothing. What counts as
-//! found is decided in `cohort`; here it is only told. `tail_degraded` is not told yet: the estimate it
-//! looks at is not there.
+//! An episode opens after 2 steps of its user window in a row that find the cohort, and closes after 3 in a row that do
+//! not. A step without a cube (fewer than 5 users below) finds nothing. `cohort` decides what counts as found; this
+//! module only writes the records. `tail_degraded` is not published yet: its estimate does not exist yet.
 
 use super::alert;
 use super::cohort::{Attributes, Found, Kind, merge_leaves, search};
@@ -24,9 +23,9 @@ const SUMMARY_CHARS: usize = 200;
 pub struct Tracked {
     kind: Kind,
     window_ms: Ms,
-    /// As the last step that found it saw it.
+    /// As seen by the last step that found it.
     found: Found,
-    /// Steps in a row that found it; steps in a row that did not.
+    /// Consecutive steps that found it; consecutive steps that did not.
     hits: u8,
     misses: u8,
     open: Option<Open>,
@@ -40,7 +39,7 @@ struct Open {
     told: Told,
 }
 
-/// What the last record of an episode said; another one follows where this changes materially.
+/// Content of an episode's last record; a material change brings the next one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Told {
     users_in_tail: u64,
@@ -48,15 +47,15 @@ struct Told {
     alert_id: Option<String>,
 }
 
-/// A record of an episode; its sample of users is added where ids are published.
+/// A record of an episode; the sample of users is added when ids are published.
 #[derive(Debug)]
 pub struct CohortRecord {
     pub record: TailCohort,
     pub sample: Vec<SampleUser>,
 }
 
-/// Looks for cohorts at the steps of this boundary, and tells what changed. Comes after the rules and
-/// before the alerts, so that an alert names the cohort that is known when it fires.
+/// Looks for cohorts at the steps of this boundary, and publishes changes. It runs after the rules and before the
+/// alerts, so that a new alert can name the cohort.
 pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep], out: &mut KeyOutput) {
     if !facts.slo.cohorts {
         return;
@@ -75,7 +74,7 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: 
     key.leading_cohort = key.cohorts.leading(events_window_ms.is_some());
 }
 
-/// Ends the episodes of windows that are no longer looked at: of all, where a key is forgotten.
+/// Ends the episodes of windows that are no longer examined; of all windows if the key is forgotten.
 pub fn close_where(
     key: &mut KeyState,
     facts: &KeyFacts<'_>,
@@ -101,7 +100,7 @@ pub struct Cohorts {
 }
 
 impl Cohorts {
-    /// Nothing was found, and nothing is told of.
+    /// No cohort was found, and none is open.
     pub fn is_empty(&self) -> bool {
         self.tracked.is_empty()
     }
@@ -113,7 +112,7 @@ impl Cohorts {
         self.see(kind, window_ms, found);
     }
 
-    /// Counts a step of one window: what it found, and what it did not find any more.
+    /// Counts a step of one window: the cohorts it found, and those it no longer found.
     fn see(&mut self, kind: Kind, window_ms: Ms, found: Vec<Found>) {
         for tracked in self.tracked.iter_mut().filter(|t| t.kind == kind && t.window_ms == window_ms) {
             tracked.hits = 0;
@@ -123,7 +122,7 @@ impl Cohorts {
             |t: &Tracked, f: &Found| t.kind == kind && t.window_ms == window_ms && t.found.attributes == f.attributes;
         for found in found {
             match self.tracked.iter_mut().find(|t| is_same(t, &found)) {
-                // The hits before this step are told by the misses: there was one step between.
+                // The number of misses shows the hits before this step: there was one step between.
                 Some(tracked) => {
                     tracked.hits = if tracked.misses == 1 { OPENS_AFTER_STEPS } else { 1 };
                     tracked.misses = 0;
@@ -132,12 +131,12 @@ impl Cohorts {
                 None => self.tracked.push(Tracked { kind, window_ms, found, hits: 1, misses: 0, open: None }),
             }
         }
-        // A cohort that was found once, and not again at the next step, was chance.
+        // A cohort that was found once, but not at the next step, was chance.
         self.tracked.retain(|t| t.open.is_some() || t.misses == 0);
     }
 
-    /// The open cohort to name first: while the budget burns by its events, else by its users; of the
-    /// smallest window, with the best rank.
+    /// The open cohort to name first: by events while the budget burns, else by users; from the smallest window, with
+    /// the best rank.
     fn leading(&self, burns: bool) -> Option<AlertCohort> {
         let open = self.tracked.iter().filter_map(|t| t.open.as_ref().map(|open| (t, open)));
         let kept = open.filter(|(t, _)| burns || t.kind == Kind::Users);
@@ -166,7 +165,7 @@ fn tell(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, alert_id: O
 }
 
 impl Tracked {
-    /// What there is to tell: `open`, `update`, `closed` or nothing.
+    /// The record that is due: `open`, `update`, `closed` or none.
     fn next_state(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, alert_id: Option<&str>) -> Option<&'static str> {
         match &self.open {
             None if self.hits >= OPENS_AFTER_STEPS => {
@@ -275,7 +274,7 @@ fn values_of(found: &Found) -> Vec<AttributeValue> {
     found.attributes.iter().map(pair).collect()
 }
 
-/// The cohort's part of what the users with enough events got that was bad.
+/// The cohort's share of the bad events of all users with enough events.
 fn bad_share(found: &Found) -> Option<f64> {
     (found.bad_total > 0).then(|| found.bad as f64 / found.bad_total as f64)
 }

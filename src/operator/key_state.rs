@@ -1,5 +1,5 @@
-//! All that is known of one key, and its step at a boundary: deltas in, then rules, alerts and the
-//! status, in this order and from the same sums.
+//! The state of one key, and its step at a boundary: adds the deltas, then evaluates rules, alerts and the status, in
+//! this order and from the same sums.
 
 mod due;
 
@@ -16,7 +16,7 @@ use crate::model::slo::{Severity, Slo};
 use crate::model::time::{DAY_MS, HOUR_MS, Moment, Ms, PANE_MS, floor_to, slice_ms};
 use serde::{Deserialize, Serialize};
 
-/// What does not change about a key while its definition stands.
+/// What stays the same about a key as long as its definition does.
 #[derive(Debug)]
 pub struct KeyFacts<'a> {
     pub slo: &'a Slo,
@@ -72,14 +72,14 @@ pub struct Moments<'a> {
     pub is_incomplete: bool,
     /// The last T of a bounded input.
     pub is_last: bool,
-    /// The SLO has more groups than are remembered.
+    /// The SLO has more groups than its limit.
     pub groups_overflow: bool,
 }
 
-/// As long as the history topic is kept.
+/// The retention of the history topic.
 const TOLD_HOURLY_FOR_MS: Ms = 400 * DAY_MS;
 
-/// How far the events of a key reach.
+/// The time range of a key's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Reach {
     /// The start of the pane of the smallest visible event time.
@@ -88,8 +88,8 @@ struct Reach {
     last_ms: Ms,
 }
 
-/// The state of one key. It exists once an event of it was visible, the aggregate once any event was;
-/// before that a key only knows of unclassified events.
+/// The state of one key. A key exists once one of its events was visible, the aggregate once any event was; before that
+/// it only counts unclassified events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyState {
     /// The first T.
@@ -101,7 +101,7 @@ pub struct KeyState {
     pub accepted: u64,
     pub unclassified: u64,
     pub late: u64,
-    /// Every bad event since the key began, in micro-weights.
+    /// All bad events since the key began, in micro-weights.
     pub all_bad: u128,
     pub rules: Vec<RuleState>,
     /// Boxed: most keys have none.
@@ -115,18 +115,18 @@ pub struct KeyState {
     pub leading_cohort: Option<AlertCohort>,
     /// An event became visible since the last status.
     has_news: bool,
-    /// Of an aggregate: more tenants were seen than may have keys.
+    /// For an aggregate: more tenants were seen than may have keys.
     pub tenants_overflow: bool,
     state_before: Option<State>,
 }
 
-/// The last step of a user window. A key keeps its figures packed: there are as many as keys, and few are
-/// published before the next step.
+/// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
+/// next step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct KeptUsers {
     window_ms: Ms,
     at_ms: Ms,
-    /// The window holds a user with events.
+    /// The window has a user with events.
     has_any: bool,
     figures: Box<[u8]>,
 }
@@ -153,7 +153,7 @@ pub struct KeyOutput {
     pub alerts: Vec<BurnAlert>,
     /// By id.
     pub cohorts: Vec<CohortRecord>,
-    /// The key is forgotten; its status gets a tombstone.
+    /// The key is dropped; its status gets a tombstone.
     pub is_gone: bool,
 }
 
@@ -184,25 +184,25 @@ impl KeyState {
         self.reach.map(|reach| reach.last_ms)
     }
 
-    /// Whether the key has had no event for longer than this, or none yet.
+    /// Whether the key had no event for longer than this, or never had one.
     pub fn is_silent(&self, at_ms: Ms, for_ms: Ms) -> bool {
         self.last_ms().is_none_or(|last_ms| at_ms - last_ms > for_ms)
     }
 
-    /// The first T; before it, nothing asks.
+    /// The first T; not used before it.
     pub fn since_ms(&self) -> Ms {
         self.since_ms.unwrap_or(0)
     }
 
-    /// Goes over to another definition with the same filters, at a boundary up to which everything was
-    /// added: counts stay, the windows are filled from the slices at hand, rules begin anew. Alerts and
-    /// cohorts were ended, see [`KeyState::end`].
+    /// Changes to another definition with the same filters, at a boundary up to which everything was added: counts
+    /// stay, windows are filled from the stored slices, rules start over. [`KeyState::end`] has ended alerts and
+    /// cohorts before.
     pub fn redefine(&mut self, from: &KeyFacts<'_>, to: &KeyFacts<'_>, at_ms: Ms) {
         self.windows = self.windows.relaid(from.layout, to.layout, at_ms);
         self.rules = vec![RuleState::default(); to.slo.rules.len()];
         let mut kept: Vec<KeptUsers> = std::mem::take(&mut self.users).into_iter().flatten().collect();
         if from.objective != to.objective {
-            // They say who is below the objective of before.
+            // They count users below the old objective.
             kept.clear();
         }
         let of_window = |window_ms: &Ms| kept.iter().position(|users| users.window_ms == *window_ms);
@@ -213,8 +213,7 @@ impl KeyState {
         self.bad_seen.reslice(slice_ms);
     }
 
-    /// Ends every alert of the definition that holds no more, and the cohorts that the next one, if there
-    /// is one, does not look for.
+    /// Ends every alert of the old definition, and the cohorts that the next one, if any, does not look for.
     pub fn end(
         &mut self,
         facts: &KeyFacts<'_>,
@@ -228,21 +227,21 @@ impl KeyState {
         cohort_episode::close_where(self, facts, now, &|window_ms| !goes_on(window_ms), out);
     }
 
-    /// Makes up for boundaries up to this one that were passed in one step: in user windows in which
-    /// nobody is active only the time of the last step goes on.
+    /// Catches up on boundaries that were skipped in one step: in user windows without active users only the time of
+    /// the last step moves.
     pub fn catch_up(&mut self, at_ms: Ms) {
         for users in self.users.iter_mut().flatten().filter(|users| !users.has_any) {
             users.at_ms = floor_to(at_ms, slice_ms(users.window_ms));
         }
     }
 
-    /// Moves the windows to the boundary, before anything is added at it.
+    /// Moves the windows to the boundary, before events are added at it.
     pub fn advance(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>) {
         self.windows.advance(facts.layout, now.starts);
         self.unclassified_hour.advance(now.at_ms);
     }
 
-    /// Adds what became visible at the boundary, by what each users task says of it.
+    /// Adds what became visible at the boundary, from each users task's partials.
     pub fn apply(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, deltas: &[&KeyDelta]) {
         if matches!(facts.scope, Scope::Aggregate) && !deltas.is_empty() {
             self.since_ms.get_or_insert(now.at_ms);
@@ -254,7 +253,7 @@ impl KeyState {
             self.all_bad += pane.counts.bad;
             self.has_news = true;
         }
-        // Whether the key exists is known only once all panes are in.
+        // Only with all panes added is it known whether the key exists.
         deltas.iter().for_each(|delta| self.apply_others(now, delta));
     }
 
@@ -279,8 +278,8 @@ impl KeyState {
         reach.last_ms = reach.last_ms.max(pane_ms);
     }
 
-    /// Takes the users' figures of this boundary's steps: every window whose step this is gets new
-    /// figures, those of no users where no users task said anything.
+    /// Takes the user figures of this boundary's steps: every window with a step gets new figures; without a partial
+    /// they are those of no users.
     pub fn apply_steps(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep]) {
         for (i, window_ms) in facts.slo.user_windows_ms.iter().enumerate() {
             if now.at_ms % slice_ms(*window_ms) != 0 {
@@ -293,7 +292,7 @@ impl KeyState {
         }
     }
 
-    /// Decides everything that is due at the boundary, `steps` being the users' figures of its steps.
+    /// Decides everything that is due at the boundary; `steps` are the user figures of its steps.
     pub fn evaluate(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep], out: &mut KeyOutput) {
         if !self.exists() {
             return;
@@ -309,7 +308,7 @@ impl KeyState {
         cohort_episode::step(self, facts, now, steps, out);
         alert::step(self, facts, now, &mut out.alerts);
         let state = status::state_of(self, facts, now);
-        // To begin to exist is no change of the state.
+        // A key that begins to exist does not change its state.
         let changed = self.state_before.replace(state).map_or(is_aggregate, |before| before != state);
         if changed || !out.alerts.is_empty() || self.is_due(now) {
             out.status = Some(status::status_of(self, facts, now, state));
@@ -317,8 +316,7 @@ impl KeyState {
         }
     }
 
-    /// What was published of the key, with the figures of a boundary at which all is said: its status and
-    /// its open alerts.
+    /// The key's status and open alerts with the figures of a complete boundary, for a restored task.
     pub fn published(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> KeyOutput {
         let Some(state) = self.state_before else { return KeyOutput::default() };
         KeyOutput {
@@ -333,8 +331,8 @@ impl KeyState {
         now.is_last || is_full_hour || (self.has_news && now.at_ms % now.status_interval_ms == 0)
     }
 
-    /// An aggregate key is never forgotten. One bounded record of the year 9999 must not make 70 million
-    /// statuses of nothing: as long as histories are kept, there is one at every full hour.
+    /// An aggregate key is never forgotten. But a single record of the year 9999 in a bounded input must not cause 70
+    /// million empty statuses: hourly statuses end when the history's retention is over.
     fn told_hourly_until_ms(&self) -> Ms {
         self.last_ms().unwrap_or(0).max(self.since_ms()) + TOLD_HOURLY_FOR_MS
     }
@@ -352,7 +350,7 @@ impl KeyState {
         burn_rate::step_rules(&mut self.rules, facts.slo, facts.objective, facts.specs, &evidence);
     }
 
-    /// Users within the longest window of the rules, each event without one a user of its own.
+    /// Users within the longest window of the rules; each event without a user counts as one.
     fn users_active(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> u64 {
         // Windows are numbered in ascending order of length.
         let longest = facts.specs.iter().map(|spec| spec.long).max();
@@ -375,7 +373,7 @@ impl KeyState {
         let pages = facts.specs.iter().filter(|s| s.severity == Severity::Page);
         let keep_from_ms = pages.map(|s| start_of(s.long)).min().unwrap_or(now.at_ms);
         self.bad_users.forget_before(keep_from_ms);
-        // The oldest event that may still become visible lies so far back, and a pane about it.
+        // How far back an event can lie that may still become visible, plus a pane.
         self.bad_users.close_before(now.at_ms - PANE_MS * 2 - facts.slo.allowed_lateness_ms);
     }
 }

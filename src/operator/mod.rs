@@ -1,5 +1,5 @@
-//! Operators decide. They read no clock, do no IO, and iterate no unordered map: the same events in
-//! give the same figures out, whatever machine, partitioning or crash lies between.
+//! Operators decide. They read no clock, do no IO, and iterate no unordered map: the same events give the same figures,
+//! on any machine, with any partitioning, and after any crash.
 
 pub mod alert;
 pub mod burn_rate;

@@ -1,10 +1,10 @@
-//! Tail probabilities, with `libm` alone: what is published must not depend on the platform's
-//! mathematics (contract, section 10), which rules out libraries that call it.
+//! Tail probabilities, with `libm` only: published figures must not depend on the platform's mathematics (contract,
+//! section 10), so libraries that call it are ruled out.
 
 /// `P[Poisson(mean) >= x]`, summed from `x` upwards so that small tails keep their digits.
 ///
-/// Knuth, "The Art of Computer Programming" 2, section 3.4.1, gives the density; the terms fall by
-/// `mean / k`, so the sum ends when they no longer count.
+/// Knuth, "The Art of Computer Programming" 2, section 3.4.1, gives the density; the terms fall by `mean / k`, so the
+/// sum ends when they no longer matter.
 pub fn poisson_at_least(x: u64, mean: f64) -> f64 {
     if x == 0 {
         return 1.0;
@@ -14,7 +14,7 @@ pub fn poisson_at_least(x: u64, mean: f64) -> f64 {
     }
     let k = x as f64;
     if k <= mean {
-        // The lower side is the short one.
+        // The lower side has fewer terms.
         return 1.0 - poisson_below(x, mean);
     }
     let mut term = libm::exp(k * libm::log(mean) - mean - libm::lgamma(k + 1.0));
@@ -65,7 +65,7 @@ pub fn binomial_at_least(x: u64, n: u64, p: f64) -> f64 {
     }
 }
 
-/// Adds up the binomial density from `from` upwards or downwards until the terms no longer count.
+/// Adds up the binomial density from `from` upwards or downwards until the terms no longer matter.
 fn binomial_sum(from: u64, n: u64, p: f64, upwards: bool) -> f64 {
     let (k, total) = (from as f64, n as f64);
     let log_choose = libm::lgamma(total + 1.0) - libm::lgamma(k + 1.0) - libm::lgamma(total - k + 1.0);
@@ -92,7 +92,7 @@ fn binomial_sum(from: u64, n: u64, p: f64, upwards: bool) -> f64 {
     sum
 }
 
-/// Wilson's lower 95 % bound of a share (Wilson 1927): what is shown for a single user.
+/// Wilson's lower 95 % bound of a share (Wilson 1927): shown for single users.
 pub fn wilson_low(good: f64, events: f64) -> f64 {
     if events <= 0.0 {
         return 0.0;

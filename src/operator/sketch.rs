@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 pub const RELATIVE_ACCURACY: f64 = 0.01;
 /// The bin of values that are zero or below.
 pub const ZERO_BIN: i16 = i16::MIN;
-/// Bins outside are clamped: about 1e-12 to 1e12 at 1 %, far beyond any latency in milliseconds.
+/// Bins outside this range are clamped: about 1e-12 to 1e12 at 1 %, far beyond any latency in milliseconds.
 const BIN_LIMIT: f64 = 1_400.0;
 
 struct Mapping {
@@ -52,7 +52,7 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Makes a sketch of bins in any order; equal bins are added up.
+    /// Builds a sketch from bins in any order; equal bins are added up.
     pub fn from_unsorted(mut bins: Vec<(i16, u64)>) -> Sketch {
         bins.sort_unstable_by_key(|(bin, _)| *bin);
         bins.dedup_by(|next, kept| {
@@ -65,7 +65,7 @@ impl Sketch {
         Sketch { bins }
     }
 
-    /// Makes a sketch of bins in ascending order, each once.
+    /// Builds a sketch from bins in ascending order, each once.
     pub fn from_sorted(bins: Vec<(i16, u64)>) -> Sketch {
         debug_assert!(bins.is_sorted_by(|a, b| a.0 < b.0), "bins ascend");
         Sketch { bins }
@@ -83,7 +83,7 @@ impl Sketch {
         self.combine(other, u64::saturating_add);
     }
 
-    /// Takes away what was added before.
+    /// Subtracts what was added before.
     #[cfg(test)]
     pub fn subtract(&mut self, other: &Sketch) {
         self.combine(other, u64::saturating_sub);
@@ -94,7 +94,7 @@ impl Sketch {
         let mut at = 0;
         let mut missing = 0;
         for &(bin, weight) in &other.bins {
-            // Mostly the next bin is the one: searching is for where it is not near.
+            // Mostly the wanted bin is the next one; only otherwise a search is needed.
             let near = self.bins[at..].iter().take(4).take_while(|(b, _)| *b < bin).count();
             at += near;
             if near == 4 {
@@ -145,12 +145,12 @@ impl Sketch {
     }
 }
 
-/// So many weights are gathered one by one before they get an array of bins.
+/// Up to this many weights are kept as a list; more get an array of bins.
 const GATHERED_SINGLY: usize = 512;
 /// The bins of [`bin_of`], that of zero first.
 const BINS: usize = 2 * BIN_LIMIT as usize + 2;
 
-/// Weights on their way into a sketch: a list while they are few, an array of all bins above.
+/// Weights collected for a sketch: a list while they are few, then an array of all bins.
 #[derive(Clone, Debug, Default)]
 pub struct Gathering {
     few: Vec<(i16, u64)>,

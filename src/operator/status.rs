@@ -1,4 +1,4 @@
-//! The status of a key: every published figure of an SLO, from the same sums that alerts look at.
+//! The status of a key: every published figure of an SLO, from the same sums that the alerts use.
 
 use super::burn_rate::{alerts_are_off, severity_cap};
 use super::distribution::latency_of;
@@ -16,7 +16,7 @@ pub fn weight_of(micros: u128) -> f64 {
     micros as f64 / 1e6
 }
 
-/// `good / (good + bad)`; null, never 1 and never 0, where there is nothing.
+/// `good / (good + bad)`; without events null, never 1 or 0.
 pub fn sli_of(counts: &Counts) -> Option<f64> {
     (counts.total() > 0).then(|| counts.good as f64 / counts.total() as f64)
 }
@@ -26,12 +26,12 @@ pub fn burn_of(counts: &Counts, objective: Ratio) -> Option<f64> {
     (counts.total() > 0).then(|| (counts.bad as f64 / counts.total() as f64) / allowed_share(objective))
 }
 
-/// `1 - objective`, from the decimal that was written: in doubles `1 - 0.99` is not `0.01`.
+/// `1 - objective`, from the decimal as written: in doubles `1 - 0.99` is not `0.01`.
 pub fn allowed_share(objective: Ratio) -> f64 {
     objective.complement().unwrap_or(Ratio::ZERO).as_f64()
 }
 
-/// How much of a window the key has been there for: nothing of it before its first event.
+/// The share of a window in which the key has existed; 0 before its first event.
 pub fn coverage_of(at_ms: Ms, first_ms: Option<Ms>, start_ms: Ms) -> f64 {
     first_ms.map_or(0.0, |first_ms| ((at_ms - first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0))
 }
@@ -56,7 +56,7 @@ impl State {
     }
 }
 
-/// How much of the period's budget is spent: the burn so far, for the time covered so far.
+/// The share of the period's budget that is spent: burn times coverage.
 fn spent_of_period(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> Option<f64> {
     let burn = burn_of(&key.windows.sum(facts.layout.compliance).counts, facts.objective)?;
     Some(burn * compliance_coverage(key, facts, at_ms))
@@ -80,7 +80,7 @@ fn has_spent(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms, share: Ratio) -> b
     allowed.compare_share(bad, all) != Ordering::Less
 }
 
-/// How much of the period's budget is spent, as far as a state depends on it.
+/// The level of spent budget, as far as a state depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     Little,
@@ -88,8 +88,8 @@ pub enum Spent {
     All,
 }
 
-/// The budget spent at a boundary, from the sums as they are now. While these stay, it only grows: the
-/// part of the period that is covered does.
+/// The budget spent at a boundary, from the sums as they are now. While the sums stay, it only grows, because coverage
+/// grows.
 pub fn spent_at(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> Spent {
     let spent = |num, den| has_spent(key, facts, at_ms, Ratio { num, den });
     match () {
@@ -113,7 +113,7 @@ pub fn state_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Stat
     }
 }
 
-/// Tenant and group as they stand in every record.
+/// Tenant and group as in every record.
 pub fn scope_fields(facts: &KeyFacts<'_>) -> (Option<String>, Labels) {
     match facts.scope {
         Scope::Aggregate => (None, Labels::new()),
@@ -188,7 +188,7 @@ pub fn status_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, state:
     }
 }
 
-/// What is kept of a status at a full hour.
+/// The history record of a status at a full hour.
 pub fn history_of(status: &SloStatus) -> SloHistory {
     let window = |name: &str| status.windows.iter().find(|w| w.window == name);
     let (hour, compliance) = (window("1h"), window(&status.compliance_window));

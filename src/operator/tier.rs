@@ -1,17 +1,17 @@
 //! The slices of one length of one key, packed: a slice with a handful of events takes about ten
 //! bytes, so a key with an event an hour keeps 28 days of them in two kilobytes.
 //!
-//! Slices lie one behind the other, oldest first. Almost every event goes to the last one, and the
-//! oldest leave from the front. Each is
+//! Slices are stored one after the other, oldest first. Almost every event goes to the last one, and the oldest leave
+//! at the front. Each is
 //!
 //! ```text
-//! varint   how many slices behind the one before it (the first one: its number)
+//! varint   how many slices after the previous one (the first one: its number)
 //! varint   length of the payload
-//! payload  flags, counts, latency bins, exemplars; what is zero or follows from the rest is left out
+//! payload  flags, counts, latency bins, exemplars; zeros and derivable values are left out
 //! ```
 //!
-//! Latencies are kept here alone: a status adds up the bins of its windows when it is due, instead of
-//! every event adding to every window.
+//! Latencies are kept only here: a due status adds up the bins of its windows, so that an event need not add to every
+//! window.
 
 use super::partial::{Counts, PaneDelta};
 use super::sketch::{Gathering, Sketch};
@@ -36,7 +36,7 @@ const IS_UNWEIGHTED: u8 = 1 << 4;
 pub struct Tier {
     #[serde(with = "as_bytes")]
     bytes: Vec<u8>,
-    /// Where the last slice stands, and its number; of no meaning while there is none.
+    /// Position and number of the last slice; without meaning if there is none.
     last_at: usize,
     last_number: i64,
 }
@@ -46,13 +46,13 @@ pub struct Tier {
 pub struct SliceRef<'a> {
     pub number: i64,
     payload: &'a [u8],
-    /// Where its payload starts and ends.
+    /// Start and end of its payload.
     from: usize,
     end: usize,
 }
 
 impl Tier {
-    /// From the oldest on.
+    /// Starts with the oldest.
     pub fn slices(&self) -> impl Iterator<Item = SliceRef<'_>> {
         let (mut at, mut number) = (0, 0);
         std::iter::from_fn(move || {
@@ -67,7 +67,7 @@ impl Tier {
         self.slices().skip_while(move |slice| slice.number < number)
     }
 
-    /// The slice that stands at `at`, behind the one with the number `before`.
+    /// The slice at position `at`; `before` is the number of the previous one.
     fn slice(&self, at: usize, before: i64) -> Option<SliceRef<'_>> {
         let mut rest = Packed(self.bytes.get(at..).filter(|rest| !rest.is_empty())?);
         let number = before + rest.i64();
@@ -76,7 +76,7 @@ impl Tier {
         Some(SliceRef { number, payload, from: end - payload.len(), end })
     }
 
-    /// Lets go of the slices before this number.
+    /// Drops the slices before this number.
     pub fn drop_before(&mut self, number: i64) {
         if self.slices().next().is_none_or(|first| first.number >= number) {
             return;
@@ -87,7 +87,7 @@ impl Tier {
         };
         let header = header_of(first.number, first.payload.len());
         let from = first.from;
-        // The last slice's header is replaced, too, where it is the only one left.
+        // If only the last slice is left, its header changes, too.
         self.last_at = if self.last_at < from { 0 } else { self.last_at + header.len() - from };
         self.bytes.splice(..from, header);
         if self.bytes.capacity() > 2 * self.bytes.len() + 64 {
@@ -95,7 +95,7 @@ impl Tier {
         }
     }
 
-    /// Adds what became visible of a slice; its examples only where somebody asks for them.
+    /// Adds what became visible in a slice; the exemplars only if they are needed.
     pub fn add(&mut self, number: i64, pane: &PaneDelta, keeps_exemplars: bool) {
         let more = More { pane, exemplars: if keeps_exemplars { &pane.exemplars } else { &[] } };
         if self.bytes.is_empty() || number > self.last_number {
@@ -114,7 +114,7 @@ impl Tier {
             self.append(number, &payload_of(None, more));
             self.append(next_number, next);
         }
-        // What stands behind counts from a slice that is still there.
+        // The next header counts from a slice that still exists.
         if !rest.0.is_empty() {
             let gone = at + behind.len() - rest.0.len();
             (self.last_at, self.last_number) = (self.bytes.len() + last_at - gone, last_number);
@@ -122,8 +122,8 @@ impl Tier {
         }
     }
 
-    /// Where the first slice stands that is not before this number, which is not behind the last one;
-    /// and the number of the slice before it, 0 where there is none.
+    /// The position of the first slice with at least this number, and the number of the slice before it, or 0. There
+    /// must be such a slice.
     fn place_of(&self, number: i64) -> (usize, i64) {
         if number == self.last_number {
             let step = Packed(&self.bytes[self.last_at..]).i64();
@@ -136,7 +136,7 @@ impl Tier {
         let before = if self.bytes.is_empty() { 0 } else { self.last_number };
         (self.last_at, self.last_number) = (self.bytes.len(), number);
         let header = header_of(number - before, payload.len());
-        // Most keys have few slices: no room for twice as many.
+        // Most keys have few slices, so do not reserve twice the room.
         if self.bytes.len() < 4_096 {
             self.bytes.reserve_exact(header.len() + payload.len());
         }
@@ -150,7 +150,7 @@ impl SliceRef<'_> {
         counts_of(&mut Packed(self.payload)).1
     }
 
-    /// All that it holds, as what became visible at a time.
+    /// Its whole content, as a delta that became visible at a time.
     pub fn to_pane(&self, start_ms: Ms) -> PaneDelta {
         let mut payload = Packed(self.payload);
         let (flags, counts) = counts_of(&mut payload);
@@ -159,7 +159,7 @@ impl SliceRef<'_> {
         PaneDelta { start_ms, counts, latency: Sketch::from_sorted(bins), exemplars: payload.exemplars(flags) }
     }
 
-    /// Hands over its latency bins.
+    /// Visits its latency bins.
     pub fn gather_latency(&self, into: &mut Gathering) {
         let mut payload = Packed(self.payload);
         let (flags, _) = counts_of(&mut payload);
@@ -182,14 +182,14 @@ fn header_of(step: i64, len: usize) -> Vec<u8> {
     header
 }
 
-/// What a pane adds to a slice.
+/// A pane's contribution to a slice.
 #[derive(Clone, Copy)]
 struct More<'a> {
     pane: &'a PaneDelta,
     exemplars: &'a [(u64, Exemplar)],
 }
 
-/// What a slice holds, with a pane added.
+/// A slice's content, with a pane added.
 fn payload_of(slice: Option<&[u8]>, More { pane, exemplars: more }: More<'_>) -> Vec<u8> {
     let Some(slice) = slice else { return encode(&pane.counts, &pane.latency, more) };
     let mut payload = Packed(slice);
@@ -236,7 +236,7 @@ fn encode(counts: &Counts, latency: &Sketch, exemplars: &[(u64, Exemplar)]) -> V
     payload
 }
 
-/// Bins by the step from one to the next; a weight that is a number of events as that number.
+/// Bins as steps from one to the next; a weight that is a whole number of events as that number.
 fn encode_bins(latency: &Sketch, out: &mut Writer<'_>) {
     out.u64(latency.bins().len() as u64);
     let mut before = i64::from(i16::MIN);
@@ -256,8 +256,7 @@ fn encode_exemplar(hash: u64, exemplar: &Exemplar, out: &mut Writer<'_>) {
     }
 }
 
-/// What is left of packed bytes. They are our own, and were checked when they came from a store: what
-/// cannot be read is a bug, and aborts.
+/// Reads packed bytes. They are our own and were checked when loaded, so unreadable ones are a bug, and abort.
 struct Packed<'a>(&'a [u8]);
 
 impl<'a> Packed<'a> {

@@ -1,5 +1,4 @@
-//! Watermarks: how far event time has come in one input partition, and in all of them (contract,
-//! section 3).
+//! Watermarks: the progress of event time in one input partition, and in all of them (contract, section 3).
 
 use crate::model::time::{Ms, PANE_MS, floor_to};
 
@@ -7,16 +6,16 @@ use crate::model::time::{Ms, PANE_MS, floor_to};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Watermark {
     largest_ms: Option<Ms>,
-    /// While a source is passed over (it ended or is idle) it holds nothing back, and its watermark
-    /// rises with T until its next record.
+    /// A source that is passed over (ended or idle) holds nothing back: its watermark rises with T until its next
+    /// record.
     passed_over: bool,
     raised_ms: Option<Ms>,
-    /// It was raised although records were there to be read: what it feeds is incomplete.
+    /// It was raised although unread records existed, so the output is incomplete.
     is_incomplete: bool,
 }
 
 impl Watermark {
-    /// The watermark as the next record of the source meets it; `None` before the first.
+    /// The watermark before the next record of the source; `None` before the first record.
     pub fn at_ms(&self, out_of_orderness_ms: Ms) -> Option<Ms> {
         let read = self.largest_ms.map(|t| t - out_of_orderness_ms);
         match (read, self.raised_ms) {
@@ -42,21 +41,21 @@ impl Watermark {
         self.passed_over
     }
 
-    /// T went on to `at_ms` without this source.
+    /// T advanced to `at_ms` without this source.
     pub fn raise(&mut self, at_ms: Ms) {
         if self.passed_over {
             self.raised_ms = Some(self.raised_ms.map_or(at_ms, |r| r.max(at_ms)));
         }
     }
 
-    /// T goes on to `at_ms` without this source, idle or not. `is_incomplete`: records of it are
-    /// there, and were not waited for any longer.
+    /// T advances to `at_ms` without this source, idle or not. `is_incomplete`: it has unread records, but the wait for
+    /// them is over.
     pub fn raise_to(&mut self, at_ms: Ms, is_incomplete: bool) {
         self.raised_ms = Some(self.raised_ms.map_or(at_ms, |r| r.max(at_ms)));
         self.is_incomplete = is_incomplete;
     }
 
-    /// Its records have been read as far as they go.
+    /// All its records have been read.
     pub fn caught_up(&mut self) {
         self.is_incomplete = false;
     }
@@ -65,19 +64,19 @@ impl Watermark {
         self.is_incomplete
     }
 
-    /// How far T went on without this source.
+    /// How far T advanced without this source.
     pub fn raised_ms(&self) -> Option<Ms> {
         self.raised_ms
     }
 
-    /// A record came again.
+    /// A new record arrived after a pause.
     pub fn take_up(&mut self) {
         self.passed_over = false;
     }
 }
 
-/// The last boundary that every source which is not passed over allows: the smallest watermark,
-/// rounded down. `None` where a source has read nothing yet, or where all are passed over.
+/// The smallest watermark, rounded down, of the sources that are not passed over. `None` if one of them has read
+/// nothing yet, or if all are passed over.
 pub fn aligned_boundary(sources: impl Iterator<Item = Watermark>, out_of_orderness_ms: Ms) -> Option<Ms> {
     let mut smallest: Option<Ms> = None;
     for source in sources.filter(|s| !s.is_passed_over()) {

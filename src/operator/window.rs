@@ -13,11 +13,11 @@ use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, ceil_to, floor
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The windows that every status has, beside those of the SLO's rules and its compliance window.
+/// The windows of every status, besides those of the SLO's rules and its compliance window.
 const STATUS_WINDOWS_MS: [Ms; 7] =
     [5 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS, DAY_MS, 3 * DAY_MS];
 
-/// Which windows the keys of an SLO have. One per SLO, shared by its keys.
+/// The windows of an SLO's keys. One per SLO, shared by its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Ascending, distinct.
@@ -30,7 +30,7 @@ pub struct Layout {
     tiers_ms: Vec<Ms>,
     /// The longest window of each tier: its slices are kept that long.
     tier_keeps_ms: Vec<Ms>,
-    /// The tiers whose slices keep examples: an alert shows those of the long window of a rule.
+    /// The tiers whose slices keep exemplars: an alert shows those of a rule's long window.
     tier_has_exemplars: Vec<bool>,
     /// The tier of each window.
     tier_of: Vec<usize>,
@@ -79,7 +79,7 @@ impl Layout {
     }
 }
 
-/// Where windows and tiers start at one boundary.
+/// The starts of windows and tiers at one boundary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Starts {
     pub windows_ms: Vec<Ms>,
@@ -131,7 +131,7 @@ impl Windows {
         }
     }
 
-    /// Adds what became visible in one pane of event time. The windows stand at the same boundary.
+    /// Adds what became visible in one pane of event time. The windows must be at the same boundary.
     pub fn add(&mut self, layout: &Layout, starts: &Starts, pane: &PaneDelta) {
         for (index, tier) in self.tiers.iter_mut().enumerate() {
             if pane.start_ms >= starts.tiers_ms[index] {
@@ -154,8 +154,8 @@ impl Windows {
         self.sums.iter().enumerate().filter_map(of_window).min()
     }
 
-    /// The same events in the windows of another layout, as far as the slices at hand reach. Both stand at
-    /// the boundary `at_ms`.
+    /// The same events in another window layout, as far back as the stored slices reach. Both are at the boundary
+    /// `at_ms`.
     pub fn relaid(&self, from: &Layout, to: &Layout, at_ms: Ms) -> Windows {
         let starts = to.starts_at(at_ms);
         let tiers: Vec<Tier> = (0..to.tiers_ms.len()).map(|tier| self.retiered(from, to, tier, at_ms)).collect();
@@ -169,12 +169,12 @@ impl Windows {
         Windows { tiers, sums }
     }
 
-    /// The events at hand in slices of a length. Each stretch of time is taken from one tier: from finer
-    /// ones or the same as far as they reach, before that from coarser ones, whose slices go to where they
-    /// begin (so what is in them leaves a window up to a coarser slice too early, never too late).
+    /// The stored events in slices of another length. Each span comes from one tier: from finer or equal slices as far
+    /// back as they reach, before that from coarser ones. A coarser slice counts at its start, so its events leave a
+    /// window up to one coarser slice too early, never too late.
     fn retiered(&self, from: &Layout, to: &Layout, tier: usize, at_ms: Ms) -> Tier {
         let (slice_ms, has_exemplars) = (to.tiers_ms[tier], to.tier_has_exemplars[tier]);
-        // Tiers are in ascending order, and the longer their slices the further back they reach.
+        // Tiers are in ascending order; longer slices reach further back.
         let (finer, coarser): (Vec<usize>, Vec<usize>) =
             (0..from.tiers_ms.len()).partition(|tier| from.tiers_ms[*tier] <= slice_ms);
         let mut until_ms = Ms::MAX;
@@ -227,8 +227,7 @@ impl Windows {
     }
 }
 
-/// The order of examples whose hashes are equal, by all that they say: which of them is kept depends on
-/// nothing else.
+/// Orders exemplars with equal hashes by their whole content, so that the choice depends on nothing else.
 pub fn in_bytes(exemplar: &Exemplar) -> (Ms, Option<i64>, [Option<&str>; 3]) {
     let texts = [&exemplar.trace_id, &exemplar.operation, &exemplar.dependency];
     (exemplar.at.0, exemplar.status, texts.map(|text| text.as_deref()))
@@ -240,7 +239,7 @@ pub fn keep_smallest(kept: &mut Vec<(u64, Exemplar)>, more: &[(u64, Exemplar)]) 
         let at = kept.partition_point(|(h, _)| h < hash);
         let same = kept.get_mut(at).filter(|(h, _)| h == hash);
         if let Some((_, same)) = same {
-            // Events that say the same of themselves: one stands for all, whichever came first.
+            // Exemplars with equal content are one.
             if in_bytes(exemplar) < in_bytes(same) {
                 same.clone_from(exemplar);
             }

@@ -1,10 +1,10 @@
-//! Access logs whose clients are no people: one proxy, nobody, connections without a request.
+//! Access logs whose clients are not people: one proxy, no client at all, connections without a request.
 
 use super::Facts;
 use crate::config::UserIds;
 use crate::pipeline::clients::Clients;
 
-/// With fewer events a majority says nothing.
+/// With fewer events, a majority means nothing.
 const EVENTS_MIN: u64 = 3;
 const REMEDY: &str = "Have the server log the client that the proxy names (nginx: `set_real_ip_from` and \
                       `real_ip_header X-Forwarded-For`; Apache: `RemoteIPHeader X-Forwarded-For` of mod_remoteip and \
@@ -15,7 +15,7 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     facts.clients.map_or_else(Vec::new, |clients| told(clients, is_plain))
 }
 
-/// What is to be said of the clients of an access log; `is_plain`: one of them may be named.
+/// Notices about the clients of an access log; `is_plain`: a client's address may be shown.
 pub(in crate::command) fn told(clients: &Clients, is_plain: bool) -> Vec<String> {
     let events = clients.events;
     if events < EVENTS_MIN {
@@ -25,14 +25,14 @@ pub(in crate::command) fn told(clients: &Clients, is_plain: bool) -> Vec<String>
     let proxy = clients.majority().map(|(client, sent)| {
         let who = if is_plain { format!("The client {client}") } else { "One client".to_owned() };
         format!(
-            "{who} sent at least {}: it looks like a proxy, or a load balancer, in front of the server, and all who come \
-             through it count as one user. {REMEDY}.",
+            "{who} sent at least {}: it looks like a proxy, or a load balancer, in front of the server, and everybody behind \
+             it counts as one user. {REMEDY}.",
             share(sent)
         )
     });
     let nobody = (clients.nobody * 2 > events).then(|| {
         format!(
-            "{} name no client, as behind a proxy on a unix socket: they count in the SLOs, and for no user. {REMEDY}.",
+            "{} name no client, as behind a proxy on a unix socket: they count in the SLOs, but for no user. {REMEDY}.",
             share(clients.nobody)
         )
     });

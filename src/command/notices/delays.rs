@@ -1,5 +1,5 @@
-//! Failures that come long after their time, while everything else comes at once: their time is that of
-//! a request's start.
+//! Detects failures that arrive long after their time while all else arrives at once: their time is the start of the
+//! request.
 
 use super::late::about;
 use super::{Facts, percent};
@@ -38,13 +38,13 @@ fn remedy(format: InputFormat, timestamp_is: TimestampIs) -> &'static str {
         }
         (TimestampIs::End, InputFormat::Clf) => {
             "The server seems to log the time of a request's start (Apache, HAProxy, Varnish and Jetty do), and writes \
-             the line at its end: failures that time out after more than a rule's short window never page by it. Have \
+             the line at its end: failures that time out after more than a rule's short window never make that rule page. Have \
              it log how long a request took, as the last field (Apache and Varnish: `%Dus`), and set \
              `input.timestamp_is: start`; or shorten its time-out."
         }
         (TimestampIs::End, InputFormat::Json | InputFormat::Avro) => {
             "Their `timestamp` seems to be that of a request's start: failures that time out after more than a rule's \
-             short window never page by it. Set `input.timestamp_is: start` where the records have `latency_ms`, or \
+             short window never make that rule page. Set `input.timestamp_is: start` where the records have `latency_ms`, or \
              write the time of the end."
         }
     }

@@ -1,5 +1,4 @@
-//! SLOs that cannot classify what fails, while they classify the rest: failures lack a field that
-//! everything else has, and are missing from the figures.
+//! SLOs that cannot classify failures: these lack a field that all other events have, and are missing from the figures.
 
 use super::slos::guard;
 use super::{Facts, percent, place};
@@ -7,7 +6,7 @@ use crate::model::slo::Slo;
 use crate::pipeline::seen::Gap;
 use crate::pipeline::users::VerdictCounts;
 
-/// So many of them are needed to say something.
+/// With fewer failures there is no notice.
 const UNCLASSIFIED_MIN: u64 = 3;
 
 pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
@@ -17,20 +16,20 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Whether a text of this kind says of the SLO what is to be said of its unclassified events: the field
-/// that failures lack is the one that most of them lack.
+/// Whether this notice already covers the SLO's unclassified events: failures and unclassified events lack the same
+/// field.
 pub(super) fn tells(facts: &Facts<'_>, index: usize, counts: &VerdictCounts) -> bool {
     let gaps = facts.seen.gaps(index);
     let most = gaps.first().and_then(|gap| gap.field.as_ref());
     is_of_the_failing(counts) && most.is_some() && most == of_the_failing(&gaps).and_then(|gap| gap.field.as_ref())
 }
 
-/// What most of the failures lack.
+/// The field that most failures lack.
 fn of_the_failing<'a>(gaps: &[&'a Gap]) -> Option<&'a Gap> {
     gaps.iter().copied().filter(|gap| gap.failing > 0).max_by_key(|gap| gap.failing)
 }
 
-/// Whether what fails is unclassified far more often than what does not.
+/// Whether failures are unclassified far more often than other events.
 fn is_of_the_failing(counts: &VerdictCounts) -> bool {
     let (failing, unclassified) = (counts.failing, counts.failing_unclassified);
     let (others, others_unclassified) = others(counts);
@@ -39,7 +38,7 @@ fn is_of_the_failing(counts: &VerdictCounts) -> bool {
         && u128::from(unclassified) * u128::from(others) > 5 * u128::from(others_unclassified) * u128::from(failing)
 }
 
-/// Events that do not fail, and of these the unclassified ones.
+/// Events that do not fail, and how many of them are unclassified.
 fn others(counts: &VerdictCounts) -> (u64, u64) {
     let asked = counts.good + counts.bad + counts.unclassified;
     (asked.saturating_sub(counts.failing), counts.unclassified.saturating_sub(counts.failing_unclassified))

@@ -1,4 +1,4 @@
-//! What was wrong with input files, beyond their records.
+//! Problems of input files, besides their records.
 
 use super::Facts;
 
@@ -7,13 +7,13 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     joined.chain(lost(facts.route.records_lost)).collect()
 }
 
-/// Records that share the dead letter of a damaged block.
+/// Records of damaged blocks: one dead letter stands for all of a block.
 fn lost(records: u64) -> Option<String> {
     (records > 0).then(|| {
         format!(
             "{records} more records are lost in damaged blocks: the dead letter of each block says in its headers which \
              block it is (`tailburn.block`), how many records it stands for (`tailburn.records`) and what is wrong \
-             (`tailburn.detail`). Write the file anew, or take it from where it was copied."
+             (`tailburn.detail`). Write the file again, or copy it again from its source."
         )
     })
 }

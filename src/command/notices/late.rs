@@ -1,11 +1,11 @@
-//! Records that came late: which record made them late, and what would have held them.
+//! Late records: which record made them late, and which setting would have kept them.
 
 use super::{Facts, percent, place};
 use crate::model::duration;
 use crate::model::time::{Moment, Ms};
 use crate::pipeline::lateness::{Lateness, Leap};
 
-/// Inputs beyond these are counted, not told of one by one.
+/// Further inputs are only counted.
 const INPUTS_MAX: usize = 5;
 
 pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
@@ -14,7 +14,7 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     if said.len() > INPUTS_MAX {
         let more = said.len() - INPUTS_MAX;
         said.truncate(INPUTS_MAX);
-        said.push(format!("{more} more such things are true of the other inputs."));
+        said.push(format!("The same holds for {more} more inputs."));
     }
     said
 }
@@ -34,7 +34,7 @@ fn of_input(facts: &Facts<'_>, source: u32, lateness: &Lateness) -> Vec<String> 
 fn dropped(facts: &Facts<'_>, source: u32, lateness: &Lateness) -> String {
     let allowed_ms = facts.slos.iter().map(|slo| slo.allowed_lateness_ms).min().unwrap_or(0);
     let seen = format!(
-        "{} of {} events of {} ({}) were dropped as too late: when they came, the input was at times more than \
+        "{} of {} events of {} ({}) were dropped as too late: when they arrived, the input's event time was more than \
          `allowed-lateness` ({}) ahead of theirs.",
         lateness.dropped,
         lateness.events,
@@ -54,7 +54,7 @@ fn dropped(facts: &Facts<'_>, source: u32, lateness: &Lateness) -> String {
         format!("The time furthest ahead is {}, in {}", Moment(latest.time_ms), place(facts, source, latest.offset));
     if lateness.is_reversed() {
         format!(
-            "{seen} {latest}: the input is sorted from the newest to the oldest. Turn it round (`tac FILE`) or sort it \
+            "{seen} {latest}: the input is sorted from the newest to the oldest. Reverse it (`tac FILE`) or sort it \
              by time; {remedy}."
         )
     } else {
@@ -78,13 +78,13 @@ fn late(facts: &Facts<'_>, source: u32, lateness: &Lateness) -> String {
     );
     let blamed = lateness.to_blame().map(|leap| format!(" {}", ahead(facts, source, leap))).unwrap_or_default();
     let held = duration::print(up_to_seconds(lateness.furthest_behind_ms));
-    format!("{seen}{blamed} `input.out_of_orderness: {held}` would have held them.")
+    format!("{seen}{blamed} `input.out_of_orderness: {held}` would have kept them in time.")
 }
 
-/// The record that went ahead, and by how much.
+/// The record that was ahead, and by how much.
 fn ahead(facts: &Facts<'_>, source: u32, leap: Leap) -> String {
     format!(
-        "The record that went furthest ahead is {}: its time {} is {} after all times before it.",
+        "The record furthest ahead is {}: its time {} is {} after all times before it.",
         place(facts, source, leap.offset),
         Moment(leap.time_ms),
         about(leap.length_ms())

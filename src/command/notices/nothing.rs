@@ -1,4 +1,4 @@
-//! Where nothing came of an input, the way to find out why.
+//! If an input gave no outcome: how to find out why.
 
 use super::Facts;
 
@@ -7,7 +7,7 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     let dead_letters: u64 = facts.route.stats.dead_letter_counts().iter().sum();
     if counts.outcomes == 0 && dead_letters > 0 {
         return vec![
-            "No record is an outcome: `tailburn check --input FILE --limit 5` says what each lacks.".to_owned(),
+            "No record is an outcome: `tailburn check --input FILE --limit 5` shows what each one lacks.".to_owned(),
         ];
     }
     if counts.outcomes == 0 && dead_letters == 0 {

@@ -1,5 +1,4 @@
-//! SLOs that count nothing, or much less than there is: which part of the expression it is, and what the
-//! input has instead.
+//! SLOs that count nothing, or far too little: which part of the expression causes it, and what the input has instead.
 
 use super::{Facts, failing, percent, place};
 use crate::model::expr::Filter;
@@ -8,9 +7,9 @@ use crate::model::suggest;
 use crate::pipeline::seen::{Gap, Seen};
 use crate::pipeline::users::VerdictCounts;
 
-/// SLOs beyond these are counted, not told of one by one.
+/// Further SLOs are only counted.
 const SLOS_MAX: usize = 10;
-/// Values that are shown of a field.
+/// How many values of a field are shown.
 const VALUES_SHOWN: usize = 8;
 
 pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
@@ -19,7 +18,7 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     if said.len() > SLOS_MAX {
         let more = said.len() - SLOS_MAX;
         said.truncate(SLOS_MAX);
-        said.push(format!("{more} more such things are true of the other SLOs."));
+        said.push(format!("The same holds for {more} more SLOs."));
     }
     said
 }
@@ -74,7 +73,7 @@ const fn side_of(slo: &Slo) -> &'static str {
     }
 }
 
-/// How to write an expression that decides without the field.
+/// How to write an expression that also decides without the field.
 pub(super) fn guard(slo: &Slo, gap: &Gap, field: &str) -> String {
     let (with, without) =
         (format!("`has({field}) && {}`", bracketed(&gap.part)), format!("`!has({field}) || {}`", bracketed(&gap.part)));
@@ -129,7 +128,7 @@ fn excluded(facts: &Facts<'_>, slo: &Slo, counts: &VerdictCounts) -> String {
     format!("{seen}{told}")
 }
 
-/// Names in the input that are like the one that is absent, as expressions read them.
+/// Names in the input that are similar to the absent one, as expressions write them.
 fn near_names(seen: &Seen, field: &str) -> Vec<String> {
     let wanted = last_part(field);
     let is_near = |name: &&str| *name != field && is_alike(wanted, last_part(name));
@@ -143,7 +142,7 @@ fn last_part(field: &str) -> &str {
     field.strip_prefix("attributes.").or_else(|| field.strip_prefix("measures.")).unwrap_or(field)
 }
 
-/// Alike but for case and signs, one within the other, or a typing mistake.
+/// Equal except for case and punctuation, one contained in the other, or a typing mistake.
 fn is_alike(wanted: &str, name: &str) -> bool {
     let bare =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();

@@ -1,7 +1,7 @@
-//! The JSON form of a record as JSON Schema, derived from its Avro schema: one source for both.
+//! Derives JSON Schema for the JSON form of a record from its Avro schema, so that both have one source.
 //!
-//! Unknown fields are allowed, since fields are added over time. It covers what our schemas are made
-//! of and refuses anything else.
+//! Unknown fields are allowed, because later versions add fields. It supports only the types in our schemas and refuses
+//! others.
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
@@ -10,12 +10,12 @@ pub(super) fn parse(avro: &str) -> anyhow::Result<Value> {
     serde_json::from_str(avro).context("an embedded schema is not JSON")
 }
 
-/// Which fields of a record must be there.
+/// Which fields a record must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Required {
-    /// Records that leave: what is absent is null.
+    /// Output records: all, as absent values are null.
     All,
-    /// Records that come in: what has a default may be left out.
+    /// Input records: those without a default.
     WithoutDefault,
 }
 
@@ -64,7 +64,7 @@ fn type_of(avro: &Value, required: Required) -> anyhow::Result<Value> {
         ("double", None) => json!({"type": "number"}),
         ("int" | "long", None) => json!({"type": "integer"}),
         ("long", Some("timestamp-micros")) => json!({"type": "string", "format": "date-time"}),
-        // Outcomes bring their time as an integer of epoch milliseconds or as RFC 3339.
+        // An outcome's time is an integer of epoch milliseconds, or RFC 3339 text.
         ("long", Some("timestamp-millis")) => json!({"type": ["integer", "string"]}),
         ("array", None) => json!({"type": "array", "items": type_of(&avro["items"], required)?}),
         ("map", None) => json!({"type": "object", "additionalProperties": type_of(&avro["values"], required)?}),

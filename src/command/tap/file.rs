@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-/// Hands each line of a file (`-`: of standard input) to the printer.
+/// Passes each line of a file (`-`: of standard input) to the printer.
 pub fn read(path: &Path, printer: &mut Printer<impl Write, impl Write>) -> anyhow::Result<()> {
     let name = path.display().to_string();
     if name == "-" {
@@ -48,7 +48,7 @@ mod tests {
     use super::super::printer::tests::{args, ran};
     use super::*;
 
-    /// A line of slo-status, as far as `tap` looks at it.
+    /// A line of slo-status, with the fields that `tap` reads.
     fn status(slo: &str) -> String {
         format!(r#"{{"slo":"{slo}","windows":[],"compliance_window":"28d"}}"#)
     }

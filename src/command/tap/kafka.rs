@@ -1,5 +1,5 @@
-//! A topic in Kafka, read from outside: every partition is assigned by hand, no group is joined, no
-//! offset is committed, and records of open or aborted transactions are not seen.
+//! Reads a topic in Kafka without disturbing anyone: it assigns the partitions itself, joins no group, commits no
+//! offset, and reads only committed records.
 
 use super::From;
 use super::printer::{Flow, Found, Place, Printer};
@@ -16,7 +16,7 @@ use std::time::Duration;
 const METADATA_WAIT: Duration = Duration::from_secs(15);
 const POLL_WAIT: Duration = Duration::from_millis(200);
 
-/// Hands each record of a topic to the printer, until it breaks off or (where asked) until the end.
+/// Passes each record of a topic to the printer, until the printer stops or (if asked) until the end.
 pub fn read(
     topic: &str,
     properties: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ pub fn read(
     printer: &mut Printer<impl Write, impl Write>,
 ) -> anyhow::Result<()> {
     let consumer =
-        onlooker(&properties, "tailburn-tap").context("the properties under `kafka.properties` make no consumer")?;
+        onlooker(&properties, "tailburn-tap").context("no consumer can be created with `kafka.properties`")?;
     let partitions = assign(&consumer, topic, from)?;
     let mut ended = BTreeSet::new();
     let mut is_explained = false;
@@ -56,7 +56,7 @@ pub fn read(
     Ok(())
 }
 
-/// Hands the newest records of a topic to the printer, the oldest first.
+/// Passes the newest records of a topic to the printer, the oldest of them first.
 pub fn newest(
     topic: &str,
     properties: &BTreeMap<String, String>,
@@ -86,7 +86,7 @@ pub fn newest(
     Ok(printer.explain()?)
 }
 
-/// Assigns all partitions of the topic and says how many there are.
+/// Assigns all partitions of the topic and returns their number.
 fn assign(consumer: &BaseConsumer<Onlooker>, topic: &str, from: From) -> anyhow::Result<usize> {
     let unreachable = || format!("the broker does not describe topic `{topic}`: is `bootstrap.servers` right?");
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_WAIT).with_context(unreachable)?;
@@ -122,7 +122,7 @@ fn take(message: &BorrowedMessage<'_>, printer: &mut Printer<impl Write, impl Wr
     Ok(printer.take(&found)?)
 }
 
-/// Errors that librdkafka gets over by itself.
+/// Errors from which librdkafka recovers by itself.
 fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -146,7 +146,7 @@ mod tests {
 
     const TOPIC: &str = "tailburn.slo-status";
 
-    /// Writes to a broker of librdkafka's own making and reads with the arguments given.
+    /// Writes to librdkafka's mock broker and reads with the given arguments.
     fn tapped(flags: &[&str], from: From) -> (String, String, u64) {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic(TOPIC, 2, 1).expect("a topic");

@@ -1,9 +1,9 @@
-//! Which topic a record is of, by the fields that no other one has: a file has no name that can be trusted.
+//! Finds a record's topic by the fields that only this topic has, because file names prove nothing.
 
 use crate::model::record::Topic;
 use serde_json::Value;
 
-/// Whether a record may be of a topic. Fields that a later or an earlier build lacks are not asked for.
+/// Whether a record may belong to a topic. Uses only fields that all builds have.
 pub fn fits(topic: Topic, value: &Value) -> bool {
     let has = |names: &[&str]| names.iter().all(|name| value.get(name).is_some());
     match topic {
@@ -18,9 +18,9 @@ pub fn fits(topic: Topic, value: &Value) -> bool {
     }
 }
 
-/// The topic that a record is of, where one is known by its fields.
+/// The topic that a record's fields show, if any.
 pub fn of(value: &Value) -> Option<Topic> {
-    // Histories have what alerts and statuses have, too.
+    // Histories also have fields of alerts and statuses.
     let by_fields = Topic::OUTPUTS.into_iter().filter(|topic| *topic != Topic::SloHistory);
     by_fields.chain([Topic::SloHistory]).find(|topic| fits(*topic, value))
 }

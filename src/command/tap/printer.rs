@@ -1,5 +1,4 @@
-//! Decodes one record after another, keeps those that are selected and prints them. It knows nothing
-//! of where they come from.
+//! Decodes records, selects and prints them, from any source.
 
 use super::seen::Seen;
 use super::select::{Select, key_of};
@@ -13,7 +12,7 @@ use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
 
-/// Where a record was found.
+/// The place of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     #[cfg_attr(not(any(feature = "kafka", test)), expect(dead_code, reason = "only the Kafka reader makes it"))]
@@ -37,7 +36,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A record as it was found. `value` is `None` for a tombstone.
+/// A record as read. `value` is `None` for a tombstone.
 #[derive(Clone, Debug)]
 pub struct Found<'a> {
     pub place: Place,
@@ -60,9 +59,9 @@ pub struct Printer<O, E> {
     messages: E,
     printed: u64,
     undecodable: u64,
-    /// What passed by while nothing was printed.
+    /// What was skipped as long as nothing was printed.
     seen: Seen,
-    /// Whether it was said that a file holds something else.
+    /// Whether the notice about records of another kind was given.
     is_odd_told: bool,
 }
 
@@ -84,7 +83,7 @@ impl<O: Write, E: Write> Printer<O, E> {
         })
     }
 
-    /// Takes the next record. It breaks off at the limit, and where nobody reads any more.
+    /// Takes the next record. Stops at the limit, and when nobody reads the output any more.
     pub fn take(&mut self, found: &Found<'_>) -> std::io::Result<Flow> {
         if self.printed >= self.limit {
             return Ok(Flow::Break(()));
@@ -102,12 +101,12 @@ impl<O: Write, E: Write> Printer<O, E> {
         }
     }
 
-    /// Something for people, on standard error.
+    /// A note for people, on standard error.
     pub fn tell(&mut self, message: &str) -> std::io::Result<()> {
         writeln!(self.messages, "tap: {message}")
     }
 
-    /// Says why nothing was printed, where the end was reached and there was something.
+    /// At the end, explains why none of the records was printed.
     pub fn explain(&mut self) -> std::io::Result<()> {
         match self.seen.explanation() {
             Some(why) if self.printed == 0 => self.tell(&why),
@@ -115,12 +114,12 @@ impl<O: Write, E: Write> Printer<O, E> {
         }
     }
 
-    /// How many records were decoded so far.
+    /// The number of records decoded so far.
     pub const fn records(&self) -> u64 {
         self.seen.records
     }
 
-    /// Ends the output and says how many records no decoder could read.
+    /// Ends the output and returns how many records could not be decoded.
     pub fn finish(mut self) -> std::io::Result<u64> {
         match self.out.flush() {
             Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
@@ -130,7 +129,7 @@ impl<O: Write, E: Write> Printer<O, E> {
 
     fn decode(&self, found: &Found<'_>, bytes: &[u8]) -> Result<Value, String> {
         match (self.topic, &found.place) {
-            // In Kafka a dead letter is the record itself, which no schema of ours describes.
+            // In Kafka a dead letter is the original record, which has no schema of ours.
             (Topic::DeadLetters, Place::Kafka { .. }) => Ok(dead_letter(found, bytes)),
             _ => self.decoder.decode(self.topic, bytes).map_err(|e| e.to_string()),
         }
@@ -161,7 +160,7 @@ impl<O: Write, E: Write> Printer<O, E> {
         }
         let asked = self.topic.name();
         match kind::of(value) {
-            // What is printed already was right: a file that mixes topics is read to its end.
+            // The lines printed before were right, so a file that mixes topics is read to its end.
             Some(other) if self.seen.records == 1 => {
                 let message = format!(
                     "{file}:{number} is a record of {0}, not of {asked}: `tailburn tap {0} --file {file}` prints it",
@@ -189,10 +188,10 @@ impl<O: Write, E: Write> Printer<O, E> {
     }
 
     fn print(&mut self, value: &Value) -> std::io::Result<Flow> {
-        // One write a record: what is printed through `Display` would be one a token.
+        // One write a record: printing through `Display` would write token by token.
         let text = if self.pretty { format!("{value:#}\n") } else { format!("{value}\n") };
         match self.out.write_all(text.as_bytes()) {
-            // A reader that has seen enough (`| head`) is no failure.
+            // A reader that stops early (`| head`) is not a failure.
             Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(Flow::Break(())),
             other => other?,
         }
@@ -214,7 +213,7 @@ fn enveloped(place: &Place, key: Option<String>, value: Value) -> Value {
     }
 }
 
-/// A dead letter of the topic in the file form, with the value as text beside it where it is text.
+/// A dead letter of the topic in the form that files have, with the value also as text if it is text.
 fn dead_letter(found: &Found<'_>, bytes: &[u8]) -> Value {
     const OURS: &str = "tailburn.";
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -237,7 +236,7 @@ fn dead_letter(found: &Found<'_>, bytes: &[u8]) -> Value {
     })
 }
 
-/// What is printed has a schema; a topic without one never reaches a printer.
+/// Only topics with a schema reach a printer.
 const _: () = {
     let mut i = 0;
     while i < Topic::OUTPUTS.len() {

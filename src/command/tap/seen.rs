@@ -1,4 +1,4 @@
-//! What passed by while nothing was printed: it says why, and what there is instead.
+//! Notes the skipped records as long as nothing is printed, to explain why and what there is instead.
 
 use super::select::Select;
 use crate::model::record::Topic;
@@ -6,10 +6,10 @@ use crate::model::suggest;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Names that are kept of each kind.
+/// How many names of each kind are kept.
 const KEPT: usize = 20;
 
-/// One condition of the command line, and the values that records have there.
+/// One condition of the command line, and the values that the records have.
 struct Condition {
     name: &'static str,
     wanted: String,
@@ -39,7 +39,7 @@ impl Seen {
         Seen { records: 0, conditions: all.into_iter().flatten().collect() }
     }
 
-    /// Takes a record down that was not printed.
+    /// Notes a record that was not printed.
     pub fn note(&mut self, topic: Topic, key: Option<&str>, value: &Value) {
         for condition in &mut self.conditions {
             let found = match condition.name {
@@ -53,7 +53,7 @@ impl Seen {
         }
     }
 
-    /// Why nothing was printed, where there was something.
+    /// Why nothing was printed although there were records.
     pub fn explanation(&self) -> Option<String> {
         if self.records == 0 || self.conditions.is_empty() {
             return None;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Select {
-    /// Only keys that begin so, as in `checkout|tenant|acme`
+    /// Only keys that begin with this, as in `checkout|tenant|acme`
     #[arg(long, value_name = "PREFIX")]
     pub key: Option<String>,
     /// Only this tenant
@@ -22,7 +22,7 @@ pub struct Select {
 }
 
 impl Select {
-    /// Whether a decoded record passes. `key` is that of the message.
+    /// Whether a decoded record passes. `key` is the message key.
     pub fn passes(&self, topic: Topic, key: Option<&str>, value: &Value) -> bool {
         self.key_passes(key)
             && is(&self.tenant, &value["tenant"])
@@ -34,17 +34,17 @@ impl Select {
         if topic == Topic::CanaryVerdicts { "verdict" } else { "state" }
     }
 
-    /// Refuses conditions that no record of a topic can meet.
+    /// Refuses conditions that no record of the topic can meet.
     pub fn check(&self, topic: Topic) -> Result<(), String> {
         if topic == Topic::DeadLetters && (self.slo.is_some() || self.tenant.is_some()) {
-            let why = "dead letters belong to no slo and no tenant: they could not become events";
+            let why = "dead letters have no slo and no tenant: they could not become events";
             return Err(format!("{why}. Without --slo and --tenant all of them are printed"));
         }
         let Some(state) = &self.state else { return Ok(()) };
         match states(topic) {
             [] => Err(format!("records of {} have no state: leave --state out", topic.name())),
             known if known.contains(&state.as_str()) => Ok(()),
-            known => Err(format!("`{state}` is no state of {}: there are {}", topic.name(), known.join(", "))),
+            known => Err(format!("`{state}` is not a state of {}; the states are {}", topic.name(), known.join(", "))),
         }
     }
 
@@ -73,8 +73,8 @@ fn is(wanted: &Option<String>, found: &Value) -> bool {
     wanted.as_deref().is_none_or(|wanted| found.as_str() == Some(wanted))
 }
 
-/// The message key of a record that came from a file, where keys are not written. The attributes of
-/// a group stand sorted by name in it, which in Kafka is the order of `group-by`.
+/// The message key of a record from a file, which has no keys. A group's attributes are sorted by name here, while
+/// Kafka has them in the order of `group-by`.
 pub fn key_of(topic: Topic, value: &Value) -> Option<String> {
     let text = |field: &str| value[field].as_str();
     match topic {

@@ -1,4 +1,4 @@
-//! The rights that `run` needs, as `kafka-acls` commands with the names in force.
+//! The rights that `run` needs, as `kafka-acls` commands with the configured names.
 
 use super::table::kafka_settings;
 use crate::command::{Exit, Global, Outcome, Printer};
@@ -30,7 +30,7 @@ fn command(servers: &str, principal: &str, right: &Right) -> String {
     format!("kafka-acls.sh --bootstrap-server {servers} --add --allow-principal {principal} {resource}{operations}")
 }
 
-/// For a shell.
+/// Quotes a text for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:,/".contains(c);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }

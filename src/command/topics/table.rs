@@ -1,4 +1,4 @@
-//! Looks at the topics, makes the missing ones, and prints what is there.
+//! Compares the topics, creates missing ones, and prints the result.
 
 use super::TopicsArgs;
 use crate::command::{Exit, Failure, Global, Outcome, Printer};
@@ -10,15 +10,15 @@ use crate::model::duration;
 use serde::Serialize;
 use std::io::{self, Write as _};
 
-/// One line of the answer.
+/// One line of the table.
 #[derive(Debug, Serialize)]
 struct Row {
     topic: String,
-    /// `input`, or `output` where tailburn writes it.
+    /// `input`, or `output` if tailburn writes it.
     role: &'static str,
     exists: bool,
     created: bool,
-    /// Those it has; those it will have where it does not exist.
+    /// The partitions it has, or will have if it does not exist yet.
     partitions: Option<u32>,
     cleanup: Option<String>,
     differences: Vec<String>,
@@ -52,7 +52,7 @@ fn failure(error: LogError) -> Failure {
     }
 }
 
-/// The administrator joins no group and opens no transaction: the ids are there for completeness.
+/// The ids are not used: the admin client joins no group and opens no transaction.
 pub fn kafka_settings(settings: &Settings) -> KafkaSettings {
     KafkaSettings {
         properties: settings.kafka.properties.clone(),
@@ -74,7 +74,7 @@ fn rows(settings: &Settings, kafka: &KafkaSettings, create: bool) -> Result<Vec<
         rows.push(input_row(topic, admin.partitions(topic)?));
     }
     let inputs = rows.iter().map(|row| row.partitions).sum::<Option<u32>>();
-    // Dead letters have as many partitions as the inputs: without those nobody knows how many.
+    // Dead letters have as many partitions as the inputs, so the inputs must exist first.
     let counts = PartitionCounts {
         input: inputs.unwrap_or(1),
         users: settings.partitions.users,
@@ -136,7 +136,9 @@ fn print(out: &mut Printer, rows: &[Row], create: bool) -> io::Result<()> {
         let about: Vec<&str> = about.into_iter().filter(|text| !text.is_empty()).collect();
         let line = format!("{:<width$}  {}", row.topic, about.join(", "));
         match (row.exists, row.created) {
-            (false, _) if row.role == "input" => out.cross(&format!("{line}: is missing; create it, it is yours"))?,
+            (false, _) if row.role == "input" => {
+                out.cross(&format!("{line}: is missing; create it, tailburn does not create input topics"))?
+            }
             (false, _) => out.cross(&format!("{line}: is missing"))?,
             (true, true) => out.tick(&format!("{line}: created"))?,
             (true, false) if row.differences.is_empty() => out.tick(&line)?,

@@ -1,5 +1,4 @@
-//! When something may happen to a key of which nothing is said: the boundaries before that need not be
-//! evaluated (contract, section 3).
+//! When a key may change without new events: earlier boundaries need not be evaluated (contract, section 3).
 //!
 //! A boundary too many costs time, one too few changes what is published; the tests of
 //! `pipeline::rollup` compare with evaluating every one.
@@ -12,21 +11,21 @@ use crate::operator::burn_rate::RuleState;
 use crate::operator::cohort_episode::Cohorts;
 use crate::operator::status::spent_at;
 
-/// Behind the end of the year 9999.
+/// After the end of the year 9999.
 const NEVER_MS: Ms = 1_000_000_000 * HOUR_MS;
 
-/// What of a key may change although nothing is said of it and nothing leaves.
+/// The parts of a key that may change without new events and without output.
 #[derive(PartialEq)]
 pub struct Undertow {
     rules: Vec<RuleState>,
     cohorts: Cohorts,
     leading_cohort: Option<AlertCohort>,
-    /// Per user window two bits: whether it had its first step, and whether that found users.
+    /// Two bits a user window: whether it had its first step, and whether that step found users.
     users: u32,
 }
 
 impl KeyState {
-    /// To be compared from boundary to boundary: where it stays, and nothing left, only time went on.
+    /// Compared from boundary to boundary: if it is equal and there was no output, only time passed.
     pub fn undertow(&self) -> Undertow {
         let (rules, cohorts) = (self.rules.clone(), self.cohorts.clone());
         let bits =
@@ -39,8 +38,8 @@ impl KeyState {
         self.users[window].as_ref().is_some_and(|users| users.has_any)
     }
 
-    /// The next boundary at which something may happen, unless something is said of the key before.
-    /// To be asked after a boundary at which only time went on.
+    /// The next boundary at which the key may change, unless it gets events before. Only valid after a boundary at
+    /// which only time passed.
     pub fn quiet_until_ms(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Ms {
         let next_ms = now.at_ms + PANE_MS;
         if !self.exists() {
@@ -75,8 +74,8 @@ impl KeyState {
         self.spends_before_ms(facts, now.at_ms, until_ms)
     }
 
-    /// The first boundary before `until_ms` at which the state sees more of the budget spent than at
-    /// `at_ms`, or `until_ms`.
+    /// The first boundary before `until_ms` at which more of the budget counts as spent than at `at_ms`, or else
+    /// `until_ms`.
     fn spends_before_ms(&self, facts: &KeyFacts<'_>, at_ms: Ms, until_ms: Ms) -> Ms {
         let now = spent_at(self, facts, at_ms);
         let (mut same_ms, mut more_ms) = (at_ms, until_ms);

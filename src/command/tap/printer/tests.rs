@@ -11,8 +11,7 @@ pub fn args(topic: &str, flags: &[&str]) -> TapArgs {
     Cli::try_parse_from(["tap", topic].iter().chain(flags)).expect("valid arguments").tap
 }
 
-/// Runs a reader over a printer and gives back what was printed, what was told and how many values
-/// were not decodable.
+/// Runs a reader with a printer and returns the output, the notes and how many values were not decodable.
 pub fn ran(
     args: TapArgs,
     read: impl FnOnce(&mut Printer<&mut Vec<u8>, &mut Vec<u8>>) -> anyhow::Result<()>,
