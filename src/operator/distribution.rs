@@ -71,7 +71,7 @@ const COUNTED_BY_INDEX: u64 = 256;
 pub struct Gathering {
     counts: Distribution,
     by_few_events: Vec<u64>,
-    many_events: Vec<u64>,
+    by_many_events: BTreeMap<u64, u64>,
     /// Users without a bad event: nearly all of them, nearly always.
     perfect: u64,
     /// The SLIs of the others, as bits.
@@ -79,6 +79,18 @@ pub struct Gathering {
 }
 
 impl Gathering {
+    /// Begins with users who had no bad event: those with too few events, and the others by their numbers of events.
+    pub fn of_perfect(users_too_few: u64, events: u64, by_events: impl Iterator<Item = (u64, u64)>) -> Gathering {
+        let mut all = Gathering::default();
+        (all.counts.users_too_few, all.counts.events) = (users_too_few, events);
+        for (events, users) in by_events.filter(|(_, users)| *users > 0) {
+            all.perfect += users;
+            all.counts_of(events, users);
+        }
+        all.counts.users = all.perfect;
+        all
+    }
+
     /// A user who had events in the window.
     #[inline]
     pub fn add(&mut self, sums: &UserSums, min_events: u64, objective: Ratio) {
@@ -89,7 +101,7 @@ impl Gathering {
         self.counts.users += 1;
         self.counts.events += sums.events;
         self.counts.bad_events += sums.bad_events;
-        self.count_events(sums.events);
+        self.counts_of(sums.events, 1);
         if sums.bad == 0 {
             self.perfect += 1;
         } else {
@@ -99,21 +111,21 @@ impl Gathering {
     }
 
     #[inline]
-    fn count_events(&mut self, events: u64) {
+    fn counts_of(&mut self, events: u64, users: u64) {
         if events >= COUNTED_BY_INDEX {
-            self.many_events.push(events);
+            *self.by_many_events.entry(events).or_insert(0) += users;
             return;
         }
         if self.by_few_events.len() <= events as usize {
             self.by_few_events.resize(events as usize + 1, 0);
         }
-        self.by_few_events[events as usize] += 1;
+        self.by_few_events[events as usize] += users;
     }
 
     pub fn finish(mut self) -> Distribution {
         let few = self.by_few_events.iter().enumerate().filter(|(_, users)| **users > 0);
         let few = few.map(|(events, users)| (events as u64, *users));
-        self.counts.by_events = few.chain(runs(&mut self.many_events)).collect();
+        self.counts.by_events = few.chain(self.by_many_events).collect();
         let perfect = (1f64.to_bits(), self.perfect);
         for (bits, users) in runs(&mut self.slis).into_iter().chain((self.perfect > 0).then_some(perfect)) {
             self.counts.slis.add(f64::from_bits(bits), users);

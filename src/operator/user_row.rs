@@ -1,8 +1,8 @@
 //! A user's row: sparse slices of integer sums, newest last.
 //!
 //! There is one row per (SLO, user), and one per (SLO, user, group) where the SLO has groups. A row
-//! keeps no running sums and no timers: at each step of a user window one sequential pass adds up the
-//! slices that are in it. Slices get coarser as they leave the shorter windows, so a row stays small.
+//! keeps no running sums and no timers: whoever asks for a window adds up the slices that are in it.
+//! Slices get coarser as they leave the shorter windows, so a row stays small.
 
 use super::distribution::UserSums;
 use crate::model::slo::USER_WINDOWS_MAX;
@@ -166,6 +166,22 @@ impl UserRow {
             sums.bad += u128::from(slice.bad);
         }
         sums
+    }
+
+    /// Where the oldest slice since `start_ms` begins.
+    pub fn first_since(&self, start_ms: Ms) -> Option<Ms> {
+        let start_pane = pane_of(start_ms.max(0));
+        let at = self.slices.partition_point(|s| s.start_pane < start_pane);
+        self.slices.get(at).map(|slice| ms_of(slice.start_pane))
+    }
+
+    /// A window that began at `from_ms` begins at `to_ms`: how many events left it, and where the oldest slice in it
+    /// begins now.
+    pub fn leaving(&self, from_ms: Ms, to_ms: Ms) -> (u64, Option<Ms>) {
+        let (from, to) = (pane_of(from_ms.max(0)), pane_of(to_ms.max(0)));
+        let at = self.slices.partition_point(|s| s.start_pane < to);
+        let gone = self.slices[..at].iter().rev().take_while(|s| s.start_pane >= from);
+        (gone.map(|s| u64::from(s.events)).sum(), self.slices.get(at).map(|slice| ms_of(slice.start_pane)))
     }
 
     /// The panes of the first and the last bad event since `start_ms` (no further back than a day).

@@ -358,13 +358,21 @@ impl SloRows {
     pub(super) fn adopt(&mut self, mut row: UserRow, users: &mut super::intern::UserTable) {
         let (user, group) = (row.user, row.group);
         let index = if group == NO_GROUP { self.row(user, users) } else { self.group_row(user, group, users) };
-        row.listed = (0..self.listed.len()).fold(0, |all, window| all | 1 << window);
+        row.listed = self.walked;
         self.rows[index as usize] = row;
-        self.listed.iter_mut().for_each(|list| list.push(index));
+        for (window, list) in self.listed.iter_mut().enumerate() {
+            if self.walked & (1 << window) != 0 {
+                list.push(index);
+            }
+        }
+        for tally in &mut self.tallies {
+            tally.end(index);
+            tally.begin(index);
+        }
     }
 
     fn new_row(&mut self, row: UserRow) -> u32 {
-        match self.free.pop() {
+        let index = match self.free.pop() {
             Some(slot) => {
                 self.rows[slot as usize] = row;
                 slot
@@ -373,7 +381,14 @@ impl SloRows {
                 self.rows.push(row);
                 (self.rows.len() - 1) as u32
             }
-        }
+        };
+        self.tallies.iter_mut().for_each(|tally| tally.begin(index));
+        index
+    }
+
+    /// A row goes, from memory at least.
+    pub(super) fn leave_tallies(&mut self, index: u32) {
+        self.tallies.iter_mut().for_each(|tally| tally.end(index));
     }
 
     fn add_to_row(
@@ -397,11 +412,15 @@ impl SloRows {
         {
             (row.tuple_ms, row.tuple) = newer;
         }
-        for (window, listed) in self.listed.iter_mut().enumerate() {
-            if row.listed & (1 << window) == 0 {
-                row.listed |= 1 << window;
-                listed.push(index);
-            }
+        if row.listed != self.walked {
+            let missing = self.walked & !row.listed;
+            let lists = self.listed.iter_mut().enumerate().filter(|(window, _)| missing & (1 << window) != 0);
+            lists.for_each(|(_, listed)| listed.push(index));
+            row.listed = self.walked;
+        }
+        let key = if row.group == NO_GROUP { KeyRef::Tenant(waiting.tenant) } else { KeyRef::Group(row.group) };
+        for tally in &mut self.tallies {
+            tally.note(index, key, row.tuple, waiting.time_ms, is_bad);
         }
         // The row of all events is touched with each of a group: one mark a user is enough.
         if row.group == NO_GROUP && !row.dirty {

@@ -3,6 +3,7 @@
 
 use super::checkpoint::{CheckpointError, read_stored, scan, user_key};
 use super::intern::NONE;
+use super::tally::Tally;
 use super::users::UsersTask;
 use crate::model::time::{MINUTE_MS, Ms};
 use crate::operator::user_row::{NEVER, UserRow};
@@ -55,7 +56,8 @@ impl UsersTask {
         let rows: usize = rows.map(|row| size_of::<UserRow>() + row.heap_bytes()).sum();
         // An entry, its name, its places in the index and in each SLO's list of rows.
         let users = self.users.len() * (96 + 4 * self.slos.len());
-        (rows + users) as u64
+        let tallies: usize = self.slos.iter().flat_map(|s| &s.tallies).map(Tally::bytes).sum();
+        (rows + users + tallies) as u64
     }
 
     /// Users whose rows are in the store alone.
@@ -117,6 +119,7 @@ impl UsersTask {
                 rows.group_row_of.range((user, 0)..=(user, u32::MAX)).map(|(k, _)| *k).collect();
             let of_groups: Vec<u32> = groups.iter().filter_map(|key| rows.group_row_of.remove(key)).collect();
             for dropped in std::iter::once(index).chain(of_groups) {
+                rows.leave_tallies(dropped);
                 rows.rows[dropped as usize] = UserRow::new(NONE, 0);
                 rows.dropped.push(dropped);
                 self.users.get_mut(user).rows -= 1;

@@ -25,6 +25,7 @@ pub mod route;
 pub mod sample;
 pub mod seen;
 pub mod step;
+mod tally;
 pub mod turn;
 mod unpack;
 pub mod users;

@@ -1,5 +1,8 @@
-//! A step of a user window: one sequential pass over the rows that are active in it gives the
-//! distribution of every key, the leaf cube and the worst-served users.
+//! A step of a user window gives the distribution of every key, the leaf cube and the worst-served users.
+//!
+//! Of a short window, whose steps are frequent, users without a bad event are counted already
+//! ([`super::tally`]), and only rows with one are read. Of a long window all active rows are read, in one
+//! sequential pass.
 
 use super::checkpoint::CheckpointError;
 use super::close::{attributes_of, is_step};
@@ -33,6 +36,14 @@ struct Member {
     who: Who,
 }
 
+/// Everybody with events in the window.
+struct Users {
+    /// Those of whom the rows were read.
+    members: Vec<Member>,
+    /// Where the others are counted.
+    tally: Option<usize>,
+}
+
 /// Where the row of a member is.
 enum Who {
     Row(u32),
@@ -50,9 +61,18 @@ impl UsersTask {
         for slo in 0..self.slos.len() {
             for window in 0..self.slos[slo].slo.user_windows_ms.len() {
                 let window_ms = self.slos[slo].slo.user_windows_ms[window];
-                if is_step(at_ms, window_ms) {
-                    let members = self.members(slo, window, at_ms, store)?;
-                    self.emit_steps(slo, window_ms, at_ms, &members, boundary);
+                if !is_step(at_ms, window_ms) {
+                    continue;
+                }
+                let tally = self.slos[slo].tallies.iter().position(|tally| tally.window == window);
+                let members = match tally {
+                    Some(tally) => self.members_with_bad_events(slo, tally, at_ms, store)?,
+                    None => self.members(slo, window, at_ms, store)?,
+                };
+                self.emit_steps(slo, window_ms, at_ms, &Users { members, tally }, boundary);
+                if let Some(tally) = tally {
+                    let rows = &mut self.slos[slo];
+                    rows.tallies[tally].after_step(at_ms, &rows.rows);
                 }
             }
             self.slos[slo].forget_bad_before(at_ms);
@@ -96,12 +116,50 @@ impl UsersTask {
         });
         rows.listed[window] = listed;
         retired.into_iter().for_each(|index| self.retire(slo, index, at_ms));
+        self.add_cold(slo, start_ms, at_ms, &mut members, store)?;
+        Ok(members)
+    }
+
+    /// The rows with a bad event in a window whose other rows are counted.
+    fn members_with_bad_events(
+        &mut self,
+        slo: usize,
+        tally: usize,
+        at_ms: Ms,
+        store: &dyn Store,
+    ) -> Result<Vec<Member>, CheckpointError> {
+        let (users, rows) = (&self.users, &mut self.slos[slo]);
+        let key_of = |row: &UserRow| match row.group {
+            NO_GROUP => KeyRef::Tenant(users.get(row.user).tenant),
+            group => KeyRef::Group(group),
+        };
+        let with_bad = rows.tallies[tally].at_step(at_ms, &rows.rows, key_of);
+        let start_ms = window_start(at_ms, rows.slo.user_windows_ms[rows.tallies[tally].window]);
+        let member = |index: u32| {
+            let row = &rows.rows[index as usize];
+            let (tenant, sums) = (users.get(row.user).tenant, row.sums_since(start_ms));
+            Member { tenant, group: row.group, tuple: row.tuple, sums, who: Who::Row(index) }
+        };
+        let mut members: Vec<Member> = with_bad.into_iter().map(member).collect();
+        self.add_cold(slo, start_ms, at_ms, &mut members, store)?;
+        Ok(members)
+    }
+
+    fn add_cold(
+        &mut self,
+        slo: usize,
+        start_ms: Ms,
+        at_ms: Ms,
+        members: &mut Vec<Member>,
+        store: &dyn Store,
+    ) -> Result<(), CheckpointError> {
+        let retire_before_ms = window_start(at_ms, self.slos[slo].keep_ms);
         for cold in self.cold_rows(slo, start_ms, retire_before_ms, store)? {
             let (tenant, group, tuple) = (cold.tenant, cold.group, cold.row.tuple);
             let sums = cold.row.sums_since(start_ms);
             members.push(Member { tenant, group, tuple, sums, who: Who::Cold(Box::new(cold)) });
         }
-        Ok(members)
+        Ok(())
     }
 
     fn row_of<'a>(&'a self, slo: usize, member: &'a Member) -> &'a UserRow {
@@ -127,6 +185,7 @@ impl UsersTask {
             rows.group_row_of.remove(&(user, group));
         }
         rows.free.push(index);
+        rows.leave_tallies(index);
         if group == NO_GROUP {
             let entry = self.users.get(user);
             rows.gone.insert((entry.group, self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned()));
@@ -140,13 +199,13 @@ impl UsersTask {
         slo: usize,
         window_ms: Ms,
         at_ms: Ms,
-        members: &[Member],
+        users: &Users,
         boundary: &mut [BoundaryPartial],
     ) {
-        let distributions = self.distributions(slo, members);
-        let mut cubes = self.cubes(slo, members);
-        let mut worst =
-            if window_ms == WORST_USERS_WINDOW_MS { self.worst(slo, members, at_ms) } else { BTreeMap::new() };
+        let distributions = self.distributions(slo, users);
+        let mut cubes = self.cubes(slo, users);
+        let is_shown = window_ms == WORST_USERS_WINDOW_MS;
+        let mut worst = if is_shown { self.worst(slo, &users.members, at_ms) } else { BTreeMap::new() };
         let told = |key: &KeyRef| self.slos[slo].has_key(*key);
         let told: Vec<(KeyRef, Distribution)> = distributions.into_iter().filter(|(key, _)| told(key)).collect();
         for (key, distribution) in told {
@@ -163,20 +222,28 @@ impl UsersTask {
         }
     }
 
-    fn distributions(&self, slo: usize, members: &[Member]) -> BTreeMap<KeyRef, Distribution> {
+    fn distributions(&self, slo: usize, users: &Users) -> BTreeMap<KeyRef, Distribution> {
         let rows = &self.slos[slo];
         let (min_events, objective) = (rows.slo.min_user_events, rows.slo.objective);
         let mut tenants: Vec<Option<(Ratio, Gathering)>> = Vec::new();
         tenants.resize_with(self.tenants.len(), || None);
         let mut groups: BTreeMap<u32, Gathering> = BTreeMap::new();
+        let objective_of = |tenant: u32| self.objective_of(slo, KeyRef::Tenant(tenant));
+        for (key, gathering) in users.tally.into_iter().flat_map(|tally| rows.tallies[tally].distributions()) {
+            match key {
+                KeyRef::Tenant(tenant) => tenants[tenant as usize] = Some((objective_of(tenant), gathering)),
+                KeyRef::Group(group) => drop(groups.insert(group, gathering)),
+                KeyRef::Aggregate => {}
+            }
+        }
         let mut below = 0;
-        for member in members {
+        for member in &users.members {
             if member.group != NO_GROUP {
                 groups.entry(member.group).or_default().add(&member.sums, min_events, objective);
                 continue;
             }
             let tenant = member.tenant;
-            let new = || (self.objective_of(slo, KeyRef::Tenant(tenant)), Gathering::default());
+            let new = || (objective_of(tenant), Gathering::default());
             let (own, gathering) = tenants[tenant as usize].get_or_insert_with(new);
             gathering.add(&member.sums, min_events, *own);
             below += u64::from(is_below(member, min_events, objective));
@@ -198,23 +265,34 @@ impl UsersTask {
 
     /// The leaf cubes of all keys. They are sent also where few users are below: of the users that other
     /// tasks have, nothing is known here.
-    fn cubes(&self, slo: usize, members: &[Member]) -> BTreeMap<KeyRef, Vec<Leaf>> {
+    fn cubes(&self, slo: usize, users: &Users) -> BTreeMap<KeyRef, Vec<Leaf>> {
         let rows = &self.slos[slo];
         let of_tenant = |tenant: usize| self.objective_of(slo, KeyRef::Tenant(tenant as u32));
         let of_tenants: Vec<Ratio> = (0..self.tenants.len()).map(of_tenant).collect();
         let mut leaves: Vec<(KeyRef, u32, Leaf)> = Vec::new();
         let mut leaf_of: HashMap<(KeyRef, u32), usize> = HashMap::new();
-        for member in members.iter().filter(|m| m.sums.events >= rows.slo.min_user_events) {
+        let mut leaf_at = |leaves: &mut Vec<(KeyRef, u32, Leaf)>, key: KeyRef, tuple: u32| {
+            *leaf_of.entry((key, tuple)).or_insert_with(|| {
+                leaves.push((key, tuple, Leaf::default()));
+                leaves.len() - 1
+            })
+        };
+        for perfect in users.tally.into_iter().flat_map(|tally| rows.tallies[tally].cells()) {
+            let is_of_tenant = matches!(perfect.key, KeyRef::Tenant(_));
+            for key in is_of_tenant.then_some(KeyRef::Aggregate).into_iter().chain([perfect.key]) {
+                let leaf = leaf_at(&mut leaves, key, perfect.tuple);
+                leaves[leaf].2.users += perfect.users;
+                leaves[leaf].2.events += perfect.events;
+            }
+        }
+        for member in users.members.iter().filter(|m| m.sums.events >= rows.slo.min_user_events) {
             let all = (KeyRef::Aggregate, rows.slo.objective);
             let (own, all) = match member.group {
                 NO_GROUP => ((KeyRef::Tenant(member.tenant), of_tenants[member.tenant as usize]), Some(all)),
                 group => ((KeyRef::Group(group), rows.slo.objective), None),
             };
             for (key, objective) in all.into_iter().chain([own]) {
-                let leaf = *leaf_of.entry((key, member.tuple)).or_insert_with(|| {
-                    leaves.push((key, member.tuple, Leaf::default()));
-                    leaves.len() - 1
-                });
+                let leaf = leaf_at(&mut leaves, key, member.tuple);
                 let is_below = is_below(member, 0, objective);
                 self.add_to_leaf(&mut leaves[leaf].2, member, || self.name_of(slo, member), is_below);
             }

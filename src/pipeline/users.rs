@@ -12,6 +12,7 @@ use super::delays::Delays;
 use super::intern::{Dictionary, NONE, Shapes, UserTable, tuple};
 use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
+use super::tally::Tally;
 use crate::model::key::{ABSENT, Scope, key_text};
 use crate::model::outcome::Outcome;
 use crate::model::output::Exemplar;
@@ -137,8 +138,12 @@ pub(super) struct SloRows {
     pub group_row_of: BTreeMap<(u32, u32), u32>,
     pub rows: Vec<UserRow>,
     pub free: Vec<u32>,
-    /// Per user window: the rows that may have events in it.
+    /// Per user window that is walked at its steps: the rows that may have events in it.
     pub listed: Vec<Vec<u32>>,
+    /// The other user windows.
+    pub tallies: Vec<Tally>,
+    /// Bit `i`: the i-th user window is walked.
+    pub walked: u16,
     /// Groups that are remembered: the values of what `group-by` names, each length-prefixed.
     pub groups: Dictionary,
     /// Groups that have a key of their own.
@@ -174,6 +179,7 @@ impl SloRows {
     fn new(slo: Slo) -> SloRows {
         let longs = slo.rules.iter().map(|r| r.long_ms);
         let seen_slice_ms = slo.seen_slice_ms();
+        let tallies = Tally::all_of(&slo);
         let keep_ms = longs.chain(slo.user_windows_ms.iter().copied()).max().unwrap_or(0);
         SloRows {
             filters: filters_of(&slo),
@@ -185,6 +191,10 @@ impl SloRows {
             rows: Vec::new(),
             free: Vec::new(),
             listed: vec![Vec::new(); slo.user_windows_ms.len()],
+            walked: (0..slo.user_windows_ms.len())
+                .filter(|window| tallies.iter().all(|tally| tally.window != *window))
+                .fold(0, |all, window| all | 1 << window),
+            tallies,
             groups: Dictionary::default(),
             admitted: BTreeSet::new(),
             groups_overflow: false,
