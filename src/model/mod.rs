@@ -14,5 +14,6 @@ pub mod record;
 pub mod slo;
 pub mod suggest;
 pub mod time;
+pub mod tuple;
 pub mod wire;
 pub mod yaml_fault;

@@ -8,6 +8,7 @@ pub mod lattice;
 pub mod risk;
 
 use super::partial::{Leaf, SampleUser, keep_worst};
+use crate::model::tuple::Tuple;
 use lattice::{Combination, Lattice};
 use risk::{Risk, Tally, adjust, log_likelihood_ratio, p_value, risk_ratio};
 use serde::{Deserialize, Serialize};
@@ -100,18 +101,18 @@ pub fn search(leaves: &[Leaf], kind: Kind, known: &[&Attributes]) -> Vec<Found> 
     found
 }
 
-/// Adds up the leaves of several cubes, ascending by attributes; none if too few users are below.
+/// Adds up the leaves of several cubes, ascending by tuple; none if too few users are below.
 pub fn merge_leaves<'a>(leaves: impl Iterator<Item = &'a Leaf>) -> Vec<Leaf> {
-    let mut merged: BTreeMap<&[(String, String)], Leaf> = BTreeMap::new();
+    let mut merged: BTreeMap<&Tuple, Leaf> = BTreeMap::new();
     let leaves: Vec<&Leaf> = leaves.collect();
     // Too few to find a cohort, so skip the work.
     if leaves.iter().map(|l| l.users_below).sum::<u64>() < USERS_BELOW_MIN {
         return Vec::new();
     }
     for leaf in leaves {
-        match merged.get_mut(leaf.attributes.as_slice()) {
+        match merged.get_mut(&leaf.tuple) {
             None => {
-                merged.insert(&leaf.attributes, leaf.clone());
+                merged.insert(&leaf.tuple, leaf.clone());
             }
             Some(sum) => sum.add(leaf),
         }

@@ -7,6 +7,7 @@ use super::sketch::Sketch;
 use crate::model::key::{OTHER, Scope};
 use crate::model::output::Exemplar;
 use crate::model::time::Ms;
+use crate::model::tuple::Tuple;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -170,8 +171,8 @@ pub struct KeyStep {
 /// One leaf of the cube: the users who share an attribute tuple.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
-    /// Ascending by attribute.
-    pub attributes: Vec<(String, String)>,
+    /// The attributes.
+    pub tuple: Tuple,
     /// Users with enough events.
     pub users: u64,
     pub users_below: u64,
@@ -185,7 +186,7 @@ pub struct Leaf {
 impl Leaf {
     /// Whether it holds the users whose attributes are not told apart.
     fn is_other(&self) -> bool {
-        !self.attributes.is_empty() && self.attributes.iter().all(|(_, value)| value == OTHER)
+        !self.tuple.is_empty() && self.tuple.pairs().all(|(_, value)| value == OTHER)
     }
 
     /// One leaf for those that are over a limit, with the names of the attributes of the others.
@@ -194,9 +195,8 @@ impl Leaf {
             all.add(&leaf);
             all
         })?;
-        let names = leaves.iter().flat_map(|leaf| &leaf.attributes).map(|(name, _)| name);
-        let names: BTreeSet<&String> = names.collect();
-        other.attributes = names.into_iter().map(|name| (name.clone(), OTHER.to_owned())).collect();
+        let names: BTreeSet<&str> = leaves.iter().flat_map(|leaf| leaf.tuple.pairs()).map(|(name, _)| name).collect();
+        other.tuple = Tuple::of(names.into_iter().map(|name| (name, OTHER)));
         Some(other)
     }
 
@@ -227,17 +227,17 @@ pub const SAMPLE_USERS: usize = 5;
 /// Leaves of a cube beyond these go into `__other__`.
 pub const LEAVES: usize = 1_024;
 
-/// Sorts leaves by attributes, and puts what is over the limit into one: the largest by users stay, ties
+/// Sorts leaves by tuple, and puts what is over the limit into one: the largest by users stay, ties
 /// by bytes. One that holds what was over a limit before is no leaf like others.
 pub fn cap_leaves(leaves: &mut Vec<Leaf>, limit: usize) {
     if leaves.len() > limit {
         let size = |leaf: &Leaf| (leaf.is_other(), std::cmp::Reverse(leaf.users));
-        leaves.sort_unstable_by(|a, b| size(a).cmp(&size(b)).then_with(|| a.attributes.cmp(&b.attributes)));
+        leaves.sort_unstable_by(|a, b| size(a).cmp(&size(b)).then_with(|| a.tuple.cmp(&b.tuple)));
         let over = leaves.split_off(limit - 1);
         let other = Leaf::other(leaves, over.iter());
         leaves.extend(other);
     }
-    leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
+    leaves.sort_unstable_by(|a, b| a.tuple.cmp(&b.tuple));
 }
 
 /// Keeps the users with the most bad events, ties by hash.
@@ -325,7 +325,7 @@ mod tests {
             users in prop::collection::vec((0u32..40, 0u64..5), 1..200), limit in 2usize..30,
         ) {
             let leaf = |(name, tasks): &(u32, u64)| Leaf {
-                attributes: vec![("a".into(), format!("v{name:02}"))],
+                tuple: Tuple::of([("a", format!("v{name:02}").as_str())].into_iter()),
                 users: 1 + tasks,
                 events: 10,
                 ..Leaf::default()
@@ -333,7 +333,7 @@ mod tests {
             let cube = |leaves: Vec<Leaf>| {
                 let mut by_name = std::collections::BTreeMap::<_, Leaf>::new();
                 for leaf in leaves {
-                    by_name.entry(leaf.attributes.clone()).and_modify(|sum| sum.add(&leaf)).or_insert(leaf);
+                    by_name.entry(leaf.tuple.clone()).and_modify(|sum| sum.add(&leaf)).or_insert(leaf);
                 }
                 by_name.into_values().collect::<Vec<_>>()
             };
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn what_was_over_a_limit_before_stays_in_the_leaf_of_all_others() {
         let leaf =
-            |value: &str, users: u64| Leaf { attributes: vec![("a".into(), value.into())], users, ..Leaf::default() };
+            |value: &str, users: u64| Leaf { tuple: Tuple::of([("a", value)].into_iter()), users, ..Leaf::default() };
         let mut leaves = vec![leaf(OTHER, 100), leaf("x", 3), leaf("y", 2), leaf("z", 1)];
         cap_leaves(&mut leaves, 3);
         assert_eq!(leaves, [leaf(OTHER, 101), leaf("x", 3), leaf("y", 2)]);

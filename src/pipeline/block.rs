@@ -37,7 +37,7 @@ pub struct Head<'a> {
     pub slos: Vec<u64>,
     #[serde(borrow)]
     pub tenants: Vec<&'a str>,
-    /// Attribute tuples as [`super::intern::tuple`] writes them, with the fields that make groups in front
+    /// Attribute tuples as [`crate::model::tuple`] writes them, with the fields that make groups in front
     /// (`grouping`).
     #[serde(borrow)]
     pub tuples: Vec<&'a [u8]>,

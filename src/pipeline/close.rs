@@ -2,7 +2,7 @@
 //! one partial per rollup partition.
 
 use super::checkpoint::CheckpointError;
-use super::intern::{NONE, tuple};
+use super::intern::NONE;
 use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, SloRows, UsersTask, Waiting};
 use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
@@ -549,11 +549,6 @@ fn merge(all: &mut KeyDelta, more: &KeyDelta) {
     }
     all.unclassified.extend_from_slice(&more.unclassified);
     all.unclassified = summed(std::mem::take(&mut all.unclassified));
-}
-
-/// The attribute pairs of a tuple index.
-pub(super) fn attributes_of(task: &UsersTask, index: u32) -> Vec<(String, String)> {
-    tuple::decode(task.tuples.get(index))
 }
 
 /// Whether a boundary is a step of a user window.

@@ -6,13 +6,14 @@
 
 use super::block::{Arriving, BlockError, BlockWriter, Codes, Example, Sealing};
 use super::grouping;
-use super::intern::{Dictionary, Shapes, tuple};
+use super::intern::{Dictionary, Shapes};
 use super::rollup::slo_ids;
 use super::users::{UsersCounts, latency_bin, least_allowed_ms};
 use crate::model::outcome::Outcome;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
 use crate::model::time::{Ms, visible_boundary};
+use crate::model::tuple;
 use crate::operator::classify::{Verdict, classify};
 use crate::operator::watermark::Watermark;
 use std::sync::Arc;

@@ -245,50 +245,6 @@ fn hash_words(words: &[u64]) -> u64 {
     chunks.remainder().iter().fold(hash, |hash, word| fold(hash, *word, hash))
 }
 
-/// Attribute tuples as canonical bytes: names ascending, each text length-prefixed.
-pub mod tuple {
-    use smallvec::SmallVec;
-
-    /// Writes the canonical bytes of attributes in any order.
-    pub fn encode<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, into: &mut Vec<u8>) {
-        let mut sorted: SmallVec<[(&str, &str); 8]> = SmallVec::new();
-        for (name, value) in pairs {
-            // A name that comes twice counts with its last value.
-            match sorted.binary_search_by(|(n, _)| (*n).cmp(name)) {
-                Ok(at) => sorted[at].1 = value,
-                Err(at) => sorted.insert(at, (name, value)),
-            }
-        }
-        into.clear();
-        for (name, value) in sorted {
-            for text in [name, value] {
-                // Decoders let nothing pass that is longer (`codec::FieldLimits`).
-                debug_assert!(text.len() <= usize::from(u16::MAX));
-                into.extend_from_slice(&(text.len() as u16).to_be_bytes());
-                into.extend_from_slice(text.as_bytes());
-            }
-        }
-    }
-
-    /// The pairs, ascending by name.
-    pub fn decode(bytes: &[u8]) -> Vec<(String, String)> {
-        let mut texts = Vec::new();
-        let mut rest = bytes;
-        while let Some((head, tail)) = rest.split_first_chunk::<2>() {
-            let length = usize::from(u16::from_be_bytes(*head)).min(tail.len());
-            let (text, after) = tail.split_at(length);
-            texts.push(String::from_utf8_lossy(text).into_owned());
-            rest = after;
-        }
-        let mut pairs = Vec::with_capacity(texts.len() / 2);
-        let mut texts = texts.into_iter();
-        while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
-            pairs.push((name, value));
-        }
-        pairs
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,14 +300,5 @@ mod tests {
         }
         assert_eq!(shapes.known.len(), 9);
         assert_eq!(shapes.tuple([("n", "1")].into_iter(), || 1), 1);
-    }
-
-    #[test]
-    fn tuples_are_the_same_in_any_order_and_the_last_value_counts() {
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        tuple::encode([("tier", "x"), ("region", "eu"), ("tier", "pro")].into_iter(), &mut a);
-        tuple::encode([("region", "eu"), ("tier", "pro")].into_iter(), &mut b);
-        assert_eq!(a, b);
-        assert_eq!(tuple::decode(&a), [("region".into(), "eu".into()), ("tier".into(), "pro".into())]);
     }
 }

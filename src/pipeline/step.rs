@@ -5,12 +5,13 @@
 //! sequential pass.
 
 use super::checkpoint::CheckpointError;
-use super::close::{attributes_of, is_step};
+use super::close::is_step;
 use super::cold::ColdRow;
 use super::intern::NONE;
 use super::users::{KeyRef, UsersTask};
 use crate::model::ratio::Ratio;
 use crate::model::time::{DAY_MS, Ms, window_start};
+use crate::model::tuple::{Pairs, Tuple};
 use crate::operator::distribution::{Distribution, Gathering, UserSums};
 use crate::operator::partial::{
     BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WORST_USERS, WorstUser, keep_worst,
@@ -194,14 +195,7 @@ impl UsersTask {
         self.users.forget_if_unused(user, at_ms);
     }
 
-    fn emit_steps(
-        &mut self,
-        slo: usize,
-        window_ms: Ms,
-        at_ms: Ms,
-        users: &Users,
-        boundary: &mut [BoundaryPartial],
-    ) {
+    fn emit_steps(&mut self, slo: usize, window_ms: Ms, at_ms: Ms, users: &Users, boundary: &mut [BoundaryPartial]) {
         let distributions = self.distributions(slo, users);
         let mut cubes = self.cubes(slo, users);
         let is_shown = window_ms == WORST_USERS_WINDOW_MS;
@@ -312,10 +306,10 @@ impl UsersTask {
             leaves.sort_unstable_by(|a, b| b.1.users.cmp(&a.1.users).then_with(|| tuple(a).cmp(tuple(b))));
             over = leaves.split_off(LEAVES_SENT - 1);
         }
-        let named = |(tuple, leaf): (u32, Leaf)| Leaf { attributes: attributes_of(self, tuple), ..leaf };
+        let named = |(tuple, leaf): (u32, Leaf)| Leaf { tuple: Tuple::of_bytes(self.tuples.get(tuple)), ..leaf };
         let mut leaves: Vec<Leaf> = leaves.into_iter().map(named).collect();
         leaves.extend(Leaf::other(&leaves, over.iter().map(|(_, leaf)| leaf)));
-        leaves.sort_unstable_by(|a, b| a.attributes.cmp(&b.attributes));
+        leaves.sort_unstable_by(|a, b| a.tuple.cmp(&b.tuple));
         leaves
     }
 
@@ -388,7 +382,7 @@ impl UsersTask {
             bad: member.sums.bad,
             first_bad_ms,
             last_bad_ms,
-            attributes: attributes_of(self, member.tuple),
+            attributes: Pairs::of(self.tuples.get(member.tuple)).to_vec(),
         }
     }
 }

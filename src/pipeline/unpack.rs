@@ -2,10 +2,11 @@
 
 use super::block::{self, BlockError, Event, Head};
 use super::grouping;
-use super::intern::{NONE, tuple};
+use super::intern::NONE;
 use super::turn::{self, OutOfTurn};
 use super::users::{UsersTask, Waiting, is_local, keep_example};
 use crate::model::time::Ms;
+use crate::model::tuple::Pairs;
 use crate::operator::classify::Verdict;
 
 /// The texts and SLOs of a block as the task numbers them.
@@ -107,8 +108,7 @@ impl UsersTask {
             return *group;
         }
         let (fields, attributes) = grouping::taken_apart(head.tuples.get(tuple).copied().unwrap_or_default());
-        let pairs = tuple::decode(attributes);
-        let attribute = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let attribute = |name: &str| Pairs::of(attributes).find(|(n, _)| *n == name).map(|(_, value)| value);
         let value = |name: &str| grouping::field(&fields, name).unwrap_or_else(|| attribute(name));
         self.slos[slo].group_text(&mut self.scratch, value);
         let group = self.code_of_text(slo, event.boundary_ms);

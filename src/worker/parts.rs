@@ -8,7 +8,7 @@ use crate::operator::partial::{BoundaryPartial, Partial};
 /// A partial larger than this is sent in parts.
 const PART_BYTES: usize = 512 * 1_024;
 /// The version of the layout, the first byte of every part.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Whether a partial has something to say where its users task has closed so much.
 pub fn is_news(partial: &Partial, closed_ms: Ms) -> bool {

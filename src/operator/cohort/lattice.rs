@@ -90,11 +90,14 @@ impl Lattice {
 
     /// Per attribute the number of the leaf's value from 1; 0 where it has none that can be named.
     fn numbers(&self, leaf: &Leaf) -> Vec<u16> {
+        // Both are ascending by name.
+        let mut pairs = leaf.tuple.pairs().peekable();
         let number = |(name, values): (&String, &Vec<String>)| {
-            let value = leaf.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v)?;
-            values.binary_search(value).ok().map(|at| at as u16 + 1)
+            while pairs.next_if(|(n, _)| *n < name.as_str()).is_some() {}
+            let (_, value) = pairs.next_if(|(n, _)| n == name)?;
+            values.binary_search_by(|known| known.as_str().cmp(value)).ok().map(|at| at as u16 + 1)
         };
-        self.names.iter().zip(&self.values).map(|pair| number(pair).unwrap_or(0)).collect()
+        self.names.iter().zip(&self.values).map(number).map(|number| number.unwrap_or(0)).collect()
     }
 
     /// Adds the combinations of one group of attributes; `false`: there would be too many.
@@ -131,7 +134,7 @@ impl Lattice {
 /// Names and values of the attributes that tell users apart.
 fn attributes(leaves: &[Leaf]) -> (Vec<String>, Vec<Vec<String>>) {
     let mut all: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (name, value) in leaves.iter().flat_map(|leaf| &leaf.attributes) {
+    for (name, value) in leaves.iter().flat_map(|leaf| leaf.tuple.pairs()) {
         if value != OTHER {
             all.entry(name).or_default().insert(value);
         }
@@ -162,10 +165,11 @@ fn groups(names: usize) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::tuple::Tuple;
 
     fn leaf(attributes: &[(&str, &str)], users: u64) -> Leaf {
-        let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Leaf { attributes, users, users_below: 0, events: 0, bad_events: 0, bad: 0, sample: Vec::new() }
+        let tuple = Tuple::of(attributes.iter().copied());
+        Leaf { tuple, users, users_below: 0, events: 0, bad_events: 0, bad: 0, sample: Vec::new() }
     }
 
     fn texts(lattice: &Lattice) -> Vec<String> {
@@ -220,7 +224,7 @@ mod tests {
                 let value = |k: u64| (i.wrapping_mul(k * 2_654_435_761) >> 7 & 63).to_string();
                 let names: Vec<(String, String)> = (1..9).map(|k| (format!("n{k}"), value(k))).collect();
                 let mut leaf = leaf(&[], 5);
-                leaf.attributes = names;
+                leaf.tuple = Tuple::of(names.iter().map(|(name, value)| (name.as_str(), value.as_str())));
                 leaf
             })
             .collect();

@@ -30,6 +30,10 @@ fn draw_attributes(random: &mut Random) -> Attributes {
     NAMES.iter().map(|(name, n)| ((*name).to_owned(), format!("v{}", value(random, *n)))).collect()
 }
 
+fn tuple(attributes: &Attributes) -> Tuple {
+    Tuple::of(attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
 /// A user's events, and whether that is below a 99 % objective.
 fn leaf_of(attributes: Attributes, events: u64, error_rate: f64, random: &mut Random, id: u64) -> Leaf {
     let bad = (0..events).filter(|_| random.unit() < error_rate).count() as u64;
@@ -37,7 +41,7 @@ fn leaf_of(attributes: Attributes, events: u64, error_rate: f64, random: &mut Ra
     let user = SampleUser { bad_events: bad, hash: id, tenant: "t".into(), user: format!("u{id}") };
     let sample = if below { vec![user] } else { Vec::new() };
     Leaf {
-        attributes,
+        tuple: tuple(&attributes),
         users: 1,
         users_below: u64::from(below),
         events,
@@ -145,7 +149,7 @@ fn an_attribute_that_goes_along_with_the_cohort_is_not_told_as_well() {
 
 fn leaf(text: &str, users: u64, below: u64) -> Leaf {
     Leaf {
-        attributes: pairs(text),
+        tuple: tuple(&pairs(text)),
         users,
         users_below: below,
         events: users * 100,
