@@ -1,6 +1,8 @@
 //! `run`: Kafka in, Kafka out.
 
 #[cfg(feature = "kafka")]
+mod identity;
+#[cfg(feature = "kafka")]
 mod live;
 #[cfg(feature = "kafka")]
 mod recovery;

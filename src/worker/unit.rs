@@ -264,9 +264,9 @@ impl<T: Task> Unit<T> {
             && mark.at_ms() < self.published_ms
         {
             return Err(self.refused(&format!(
-                "the checkpoint was written by another build or with other definitions ({}), and boundaries behind it were \
-                 published by them: start that build with those definitions once more and stop it gracefully (SIGTERM), \
-                 which checkpoints, then start this one",
+                "the checkpoint was written by another build, with other definitions or other settings (build, definitions \
+                 and settings were {}, and are {identity}), and boundaries behind it were published by them: start that \
+                 build with those once more and stop it gracefully (SIGTERM), which checkpoints, then start this one",
                 mark.identity
             )));
         }

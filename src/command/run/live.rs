@@ -17,7 +17,6 @@ use crate::model::slo::Slo;
 use crate::model::time::Moment;
 use crate::telemetry;
 use crate::worker::{Figures, WorkerError};
-use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -271,16 +270,6 @@ impl Process {
             tracing::warn!("{}: {difference}", plan.name);
         }
         Ok(())
-    }
-
-    /// What a checkpoint was written by: with another build or other definitions state may differ.
-    pub fn identity(&self) -> String {
-        let mut hash = Sha256::new();
-        for slo in self.slos.iter() {
-            hash.update(slo.definition_hash.as_bytes());
-        }
-        let digest: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-        format!("{} {digest}", env!("CARGO_PKG_VERSION"))
     }
 
     fn say_where_it_starts(&self) {

@@ -1,6 +1,7 @@
 //! One worker and its thread: opens its view of the log, and turns until it is told to stop.
 #![expect(clippy::disallowed_methods, reason = "when to commit is the shell's decision, and no figure depends on it")]
 
+use super::identity::identity;
 use super::live::Process;
 use super::recovery::{Ended, Recovery, ended};
 use crate::command::observe::Published;
@@ -59,7 +60,8 @@ impl<'a> WorkerThread<'a> {
         let decoder = decoder::of_records(&settings.input).map_err(Failure::from)?;
         let route = Route::new(decoder, names, DeadLetterForm::Record { partitions: inputs });
         let ids = assemble::user_ids(settings, config::UserIds::Hmac)?;
-        let setup = assemble::setup(settings, &process.slos, inputs, ids, process.output_format(), process.identity())?;
+        let identity = identity(&process.slos, settings)?;
+        let setup = assemble::setup(settings, &process.slos, inputs, ids, process.output_format(), identity)?;
         agree("partitions.users", setup.users_tasks(), log.streams().users_partitions())?;
         agree("partitions.rollup", setup.rollups, log.streams().partials_partitions())?;
         Ok(Worker::new(log, Tasks::new(setup, Box::new(process.state.stores()), route)))
