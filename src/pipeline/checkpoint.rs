@@ -4,12 +4,13 @@
 //! the checkpoint says from which offset each source is to be read again, and the records before
 //! that boundary are recognised and skipped.
 
+use super::intern::virtual_group;
 use super::rollup_state::RollupMark;
-use super::users::{KeyRef, UsersTask};
+use super::users::{KEY_GROUPS, KeyRef, UsersTask};
 use crate::model::time::{Ms, PANE_MS};
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::operator::watermark::Watermark;
-use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind};
+use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind, groups_of_range, range_of};
 use crate::state::values::{ValueError, open};
 use crate::state::{Batch, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The version of the values written here, and the only one that is read: none was ever released before.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +189,7 @@ impl UsersTask {
             let behind = (group + 1, String::new(), String::new());
             let gone: Vec<_> = rows.gone.range(first..behind).cloned().collect();
             for who in gone {
-                batch.delete_row(&user_key(group, filters, &who.1, &who.2));
+                batch.delete_row(&user_key(filters, &who.1, &who.2));
                 rows.gone.remove(&who);
             }
             let mut dirty = std::mem::take(&mut rows.dirty[usize::from(group)]);
@@ -206,7 +207,8 @@ impl UsersTask {
     fn clear_strays(&mut self, group: u16, store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError> {
         let by_filters = self.by_filters();
         let mut stripped = Vec::new();
-        scan(store, Prefix::Users { group }, &mut |key, value| {
+        let prefixes = groups_of_range(group, KEY_GROUPS).map(|group| Prefix::Users { group });
+        scan_each(store, prefixes, &mut |key, value| {
             let Ok(Key::User { tenant, user, filters, .. }) = Key::decode(key) else {
                 return Err(CheckpointError::Key);
             };
@@ -325,7 +327,6 @@ impl UsersTask {
             return Ok(());
         };
         rows.rows[*index as usize].dirty = false;
-        let group = self.users.get(user).group;
         let stored = |row: &UserRow| StoredRow { row: row.clone(), tuple: Cow::Borrowed(self.tuples.get(row.tuple)) };
         let groups = rows
             .group_row_of
@@ -335,7 +336,7 @@ impl UsersTask {
         let groups_of = if groups.is_empty() { 0 } else { rows.groups_of };
         let value = StoredUser { row: stored(&rows.rows[*index as usize]), groups_of, groups };
         let entry = self.users.get(user);
-        put(batch, &user_key(group, filters, self.tenants.text(entry.tenant), entry.name()), &value)
+        put(batch, &user_key(filters, self.tenants.text(entry.tenant), entry.name()), &value)
     }
 
     /// Brings back the rows of a checkpoint; those that do not fit into `limit_bytes` stay in the store.
@@ -363,14 +364,15 @@ impl UsersTask {
             };
             // Rows of filters that are no longer there are of no use; they go when their group is written.
             let Some(slo) = by_filters.get(&filters).copied() else {
-                self.has_strays[usize::from(group)] = true;
+                self.has_strays[usize::from(range_of(group, KEY_GROUPS))] = true;
                 return Ok(());
             };
             seen += 1;
             is_full |= seen.is_multiple_of(10_000) && self.memory_bytes() > limit_bytes;
             if is_full {
                 let stored = StoredUser::read(key, value)?;
-                self.has_strays[usize::from(group)] |= stored.has_strays(self.slos[slo].groups_of);
+                self.has_strays[usize::from(range_of(group, KEY_GROUPS))] |=
+                    stored.has_strays(self.slos[slo].groups_of);
                 let last_ms = stored.groups.iter().map(|(_, stored)| stored.row.last_ms).max();
                 let last_ms = last_ms.max(Some(stored.row.row.last_ms));
                 let tenant = self.tenants.intern(tenant.as_bytes());
@@ -498,9 +500,9 @@ impl<'a> StoredUser<'a> {
     }
 }
 
-pub(super) fn user_key<'a>(group: u16, filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {
+pub(super) fn user_key<'a>(filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {
     Key::User {
-        group,
+        group: virtual_group(user),
         tenant: Cow::Borrowed(tenant),
         user: Cow::Borrowed(user),
         filters,
@@ -512,6 +514,15 @@ pub(super) fn user_key<'a>(group: u16, filters: FiltersId, tenant: &'a str, user
 
 /// What takes a row's key and value.
 type TakeRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), CheckpointError> + 'a;
+
+/// All rows with one of these prefixes.
+pub(super) fn scan_each<'a>(
+    store: &dyn Store,
+    mut prefixes: impl Iterator<Item = Prefix<'a>>,
+    each: &mut TakeRow<'_>,
+) -> Result<(), CheckpointError> {
+    prefixes.try_for_each(|prefix| scan(store, prefix, each))
+}
 
 /// All rows with a prefix; the first failure ends the scan.
 pub(super) fn scan(store: &dyn Store, prefix: Prefix<'_>, each: &mut TakeRow<'_>) -> Result<(), CheckpointError> {

@@ -4,11 +4,11 @@
 use super::checkpoint::{CheckpointError, read_stored, scan, user_key};
 use super::intern::NONE;
 use super::tally::Tally;
-use super::users::UsersTask;
+use super::users::{KEY_GROUPS, UsersTask};
 use crate::model::time::{MINUTE_MS, Ms};
 use crate::operator::user_row::{NEVER, UserRow};
 use crate::state::Store;
-use crate::state::keys::{Key, Kind, Prefix};
+use crate::state::keys::{Key, Kind, Prefix, range_of};
 
 /// A user is left alone for so long after the last event, beyond what may still come late.
 const RESTING_MS: Ms = 10 * MINUTE_MS;
@@ -139,8 +139,8 @@ impl UsersTask {
         if self.slos[slo].gone.contains(&who) {
             return Ok(());
         }
-        let (group, tenant, name) = who;
-        let key = user_key(group, self.slos[slo].filters, &tenant, &name).to_bytes();
+        let (_, tenant, name) = who;
+        let key = user_key(self.slos[slo].filters, &tenant, &name).to_bytes();
         let mut value = Vec::new();
         if store.get(&key, &mut value)? {
             self.load_user(slo, &tenant, &name, &key, &value)?;
@@ -169,7 +169,7 @@ impl UsersTask {
             if filters != ours || self.is_warm(slo, &tenant, &user) {
                 return Ok(());
             }
-            let who = (group, tenant.into_owned(), user.into_owned());
+            let who = (range_of(group, KEY_GROUPS), tenant.into_owned(), user.into_owned());
             // Retired, and in the store only until the next checkpoint.
             if self.slos[slo].gone.contains(&who) {
                 return Ok(());
@@ -218,7 +218,7 @@ mod tests {
     use crate::model::outcome::{Outcome, WEIGHT_ONE};
     use crate::model::time::MINUTE_MS;
     use crate::operator::partial::Partial;
-    use crate::pipeline::users::{KEY_GROUPS, UsersSettings};
+    use crate::pipeline::users::UsersSettings;
     use crate::state::{Batch, MemoryStore};
     use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use super::users::KEY_GROUPS;
 use crate::model::time::Ms;
+use crate::state::keys;
 use hashbrown::HashTable;
 use rapidhash::v3::rapidhash_v3;
 use smallvec::SmallVec;
@@ -57,7 +58,7 @@ impl Dictionary {
 pub struct UserEntry {
     hash: u64,
     pub tenant: u32,
-    /// The key group, by tenant and name: the same in every process.
+    /// What it is checkpointed with, by its name: the same in every process.
     pub group: u16,
     /// Short ids lie in the entry itself: one cache miss less an event.
     name: SmallVec<[u8; 16]>,
@@ -90,9 +91,14 @@ fn hash_user(tenant: u32, name: &str) -> u64 {
     rapidhash_v3(name.as_bytes()) ^ u64::from(tenant).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The key group of a user. (The lower half of the hash chose the users partition.)
+/// The virtual key group of a user. (The lower half of the hash chose the users partition.)
+pub fn virtual_group(name: &str) -> u16 {
+    ((xxh3_64(name.as_bytes()) >> 32) % u64::from(keys::KEY_GROUPS)) as u16
+}
+
+/// The range of key groups that a user is checkpointed with.
 pub fn key_group(name: &str) -> u16 {
-    ((xxh3_64(name.as_bytes()) >> 32) % u64::from(KEY_GROUPS)) as u16
+    keys::range_of(virtual_group(name), KEY_GROUPS)
 }
 
 impl UserTable {

@@ -12,7 +12,7 @@ use super::turn::{self, OutOfTurn};
 use crate::codec::output::{EncodeError, Encoder};
 use crate::model::key::{Scope, encode_into, key_text};
 use crate::model::output::{SloStatus, TailCohort, UserStatus};
-use crate::model::record::{RecordOut, Topic};
+use crate::model::record::{RecordOut, Topic, partition_of};
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Moment, Ms, PANE_MS, slice_ms};
 use crate::operator::alert::Resolved;
@@ -22,9 +22,9 @@ use crate::operator::partial::{BoundaryPartial, KeyDelta, KeyStep, Partial, Samp
 use crate::operator::significance::wilson_low;
 use crate::operator::status::{history_of, weight_of};
 use crate::operator::window::{Layout, Starts};
+use crate::state::keys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// What the configuration says about outputs.
 #[derive(Clone)]
@@ -68,12 +68,23 @@ pub(super) struct Key {
     pub due_ms: Ms,
 }
 
-/// How many groups the keys of a task are in. A group is what is checkpointed at a time.
+/// Keys are checkpointed in so many ranges of virtual key groups.
 pub const KEY_GROUPS: u16 = 16;
 
-/// The group of a key.
+/// The virtual key group of a key. It follows from what chose the key's partition, as a key goes with its partition:
+/// the groups of an SLO are where its aggregate is.
+pub fn virtual_group(key_text: &str) -> u16 {
+    let mut parts = key_text.split('|');
+    let aggregate = match (parts.next(), parts.next()) {
+        (Some(slo), Some("group")) => Some(self::key_text(slo, &Scope::Aggregate)),
+        _ => None,
+    };
+    partition_of(aggregate.as_deref().unwrap_or(key_text).as_bytes(), u32::from(keys::KEY_GROUPS)) as u16
+}
+
+/// The range of key groups that a key is checkpointed with.
 pub fn key_group(key_text: &str) -> u16 {
-    (xxh3_64(key_text.as_bytes()) % u64::from(KEY_GROUPS)) as u16
+    keys::range_of(virtual_group(key_text), KEY_GROUPS)
 }
 
 /// What a list of definitions is called in partials: window state belongs to name and filters.
@@ -379,7 +390,7 @@ impl RollupTask {
             std::mem::take(&mut self.ending).into_iter().partition(|key| key.due_ms <= at_ms);
         self.ending = later;
         for key in &now {
-            let row = self.row_key(key.slo, key.group, &key.identity.scope).to_bytes();
+            let row = self.row_key(key.slo, &key.identity).to_bytes();
             self.gone[usize::from(key.group)].insert(row);
         }
         now.sort_by(|a, b| b.identity.key_text.cmp(&a.identity.key_text));
@@ -389,7 +400,7 @@ impl RollupTask {
     fn forget(&mut self, text: &str) {
         if let Some(slot) = self.keys.remove(text) {
             let key = slot.into_key(&self.definitions);
-            let row = self.row_key(key.slo, key.group, &key.identity.scope).to_bytes();
+            let row = self.row_key(key.slo, &key.identity).to_bytes();
             self.gone[usize::from(key.group)].insert(row);
             self.dirty[usize::from(key.group)].remove(text);
         }

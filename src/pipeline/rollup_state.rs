@@ -4,14 +4,14 @@
 //! boundaries. The partials are read again from the smallest of them on, and every boundary is for the
 //! groups that have not seen it: keys know nothing of one another, so each comes to what it was.
 
-use super::checkpoint::{CheckpointError, get, put, scan};
+use super::checkpoint::{CheckpointError, get, put, scan_each};
 use super::former::StoredDefinition;
 use super::key_slot::KeySlot;
-use super::rollup::{Definition, KEY_GROUPS, Key as RollupKey, RollupTask, key_group};
+use super::rollup::{Definition, KEY_GROUPS, Key as RollupKey, RollupTask, key_group, virtual_group};
 use crate::model::key::Scope;
 use crate::model::time::{Ms, PANE_MS};
 use crate::operator::key_state::{KeyIdentity, KeyState};
-use crate::state::keys::{FiltersId, Key, PeriodKind, Prefix, ScopeKind, subject};
+use crate::state::keys::{FiltersId, Key, PeriodKind, Prefix, ScopeKind, groups_of_range, subject};
 use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -71,13 +71,13 @@ impl RollupTask {
             state: key.state.clone(),
             listed_users: key.listed_users.clone(),
         };
-        put(batch, &self.row_key(key.slo, key.group, &key.identity.scope), &row)
+        put(batch, &self.row_key(key.slo, &key.identity), &row)
     }
 
-    pub(super) fn row_key<'a>(&'a self, slo: usize, group: u16, scope: &'a Scope) -> Key<'a> {
-        let slo = &self.definitions[slo].slo;
+    pub(super) fn row_key<'a>(&'a self, slo: usize, key: &'a KeyIdentity) -> Key<'a> {
+        let (slo, scope) = (&self.definitions[slo].slo, &key.scope);
         Key::Key {
-            group,
+            group: virtual_group(&key.key_text),
             slo: Cow::Borrowed(&slo.name),
             filters: FiltersId::of(&slo.filters_hash),
             scope: ScopeKind::of(scope),
@@ -108,16 +108,20 @@ impl RollupTask {
         self.has_heard_all = false;
         for group in 0..KEY_GROUPS {
             let mut found = Vec::new();
-            scan(store, Prefix::Keys { group }, &mut |key, value| {
-                let Ok(Key::Key { slo, .. }) = Key::decode(key) else {
-                    return Err(CheckpointError::Key);
-                };
-                let stored = get::<StoredKey>(key, value)?;
-                let definition = self.definition_of(&slo, &stored.definition_hash, mark);
-                let definition = definition.ok_or_else(|| CheckpointError::Definition { slo: slo.into_owned() })?;
-                found.push((definition, stored));
-                Ok(())
-            })?;
+            scan_each(
+                store,
+                groups_of_range(group, KEY_GROUPS).map(|group| Prefix::Keys { group }),
+                &mut |key, value| {
+                    let Ok(Key::Key { slo, .. }) = Key::decode(key) else {
+                        return Err(CheckpointError::Key);
+                    };
+                    let stored = get::<StoredKey>(key, value)?;
+                    let definition = self.definition_of(&slo, &stored.definition_hash, mark);
+                    let definition = definition.ok_or_else(|| CheckpointError::Definition { slo: slo.into_owned() })?;
+                    found.push((definition, stored));
+                    Ok(())
+                },
+            )?;
             found.into_iter().for_each(|(definition, stored)| self.adopt(group, definition, stored));
         }
         self.due = self.keys.iter().map(|(text, slot)| (slot.due_ms, Arc::clone(text))).collect();

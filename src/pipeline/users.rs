@@ -32,7 +32,7 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Users lie in so many groups, by their names: the unit of checkpoint and restore.
+/// Users are checkpointed in so many ranges of virtual key groups.
 pub const KEY_GROUPS: u16 = 64;
 
 /// No latency on the event.

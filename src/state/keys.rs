@@ -14,6 +14,22 @@ use bytes::{Fields, put_i64, put_text};
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Every row of a user or of a key is in one of so many virtual key groups, whatever the number of tasks, and says so
+/// in front of its key: whoever has another number of tasks one day moves groups, and reads no input again. What a
+/// task checkpoints at a time is a range of them.
+pub const KEY_GROUPS: u16 = 1_024;
+
+/// The virtual key groups of one of so many ranges.
+pub fn groups_of_range(range: u16, ranges: u16) -> std::ops::Range<u16> {
+    let each = KEY_GROUPS / ranges;
+    range * each..(range + 1) * each
+}
+
+/// Which of so many ranges a virtual key group is in.
+pub const fn range_of(group: u16, ranges: u16) -> u16 {
+    group / (KEY_GROUPS / ranges)
+}
+
 /// The first byte of every key.
 pub const FORMAT: u8 = 1;
 
@@ -92,11 +108,11 @@ pub enum Meta {
     Identity,
     /// The record of the last checkpoint.
     Checkpoint,
-    /// The offset that a key group is current to.
+    /// The offset that a range of key groups is current to.
     Offset { group: u16, stream: StreamKind, partition: u32 },
 }
 
-/// A key. `group` is the key group: the unit of checkpoint and restore, 0 where a task has only one.
+/// A key. `group` is the virtual key group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key<'a> {
     Meta(Meta),

@@ -104,12 +104,12 @@ impl Ledger {
         done..all
     }
 
-    /// Writes what changed of a group; `prefix` is that of its rows in the store.
+    /// Writes what changed of a group; `prefixes` are those of its rows in the store.
     pub fn write_group(
         &mut self,
         group: u16,
         rows: &mut Batch,
-        prefix: &[u8],
+        prefixes: &[Vec<u8>],
         store: &dyn Store,
         out: &mut Vec<RecordOut>,
     ) -> Result<(), WorkerError> {
@@ -121,7 +121,7 @@ impl Ledger {
         let first = if mark.generation == 0 || outweighs || self.is_rewriting {
             let old = (mark.generation, std::mem::take(&mut mark.blocks));
             mark.generation += 1;
-            let blocks = image(rows, prefix, store)?;
+            let blocks = image(rows, prefixes, store)?;
             (mark.image_bytes, mark.delta_bytes) = (blocks.iter().map(|b| b.len() as u64).sum(), 0);
             let tombstones = (0..old.1).map(|n| record(self.partition, block_key(group, old.0, n), None));
             out.extend(tombstones);
@@ -160,14 +160,16 @@ fn block_key(group: u16, generation: u32, number: u32) -> Vec<u8> {
 }
 
 /// All rows of a group as they will be once `changed` is written.
-fn image(changed: &mut Batch, prefix: &[u8], store: &dyn Store) -> Result<Vec<Vec<u8>>, WorkerError> {
+fn image(changed: &mut Batch, prefixes: &[Vec<u8>], store: &dyn Store) -> Result<Vec<Vec<u8>>, WorkerError> {
     let mut all = Batch::new();
-    store
-        .scan(prefix, &mut |key, value| {
-            all.put(key, value);
-            ControlFlow::Continue(())
-        })
-        .map_err(CheckpointError::from)?;
+    for prefix in prefixes {
+        store
+            .scan(prefix, &mut |key, value| {
+                all.put(key, value);
+                ControlFlow::Continue(())
+            })
+            .map_err(CheckpointError::from)?;
+    }
     changed.sorted().for_each(|(key, value)| all.set(key, value));
     // An image without rows is one block all the same: it says that there are none.
     let mut blocks = packed(all.sorted().filter(|(_, value)| value.is_some()));
@@ -299,7 +301,7 @@ mod tests {
         for value in ["small", &large, &large] {
             let mut out = Vec::new();
             let mut batch = rows(&[("p/a", Some(value)), ("p/gone", None)]);
-            ledger.write_group(1, &mut batch, b"p/", &store, &mut out).expect("written");
+            ledger.write_group(1, &mut batch, &[b"p/".to_vec()], &store, &mut out).expect("written");
             store.write(&mut batch).expect("stored");
             ledger.sequence += 1;
             keys.extend(out.into_iter().map(|r| (r.key.unwrap_or_default(), r.value.is_some())));
@@ -313,7 +315,7 @@ mod tests {
         let store = MemoryStore::default();
         let (mut ledger, mut out) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), Vec::new());
         let mut batch = rows(&[("p/a", Some("1")), ("p/b", Some(""))]);
-        ledger.write_group(1, &mut batch, b"p/", &store, &mut out).expect("written");
+        ledger.write_group(1, &mut batch, &[b"p/".to_vec()], &store, &mut out).expect("written");
         let (key, value) = (out[0].key.clone().unwrap_or_default(), out[0].value.clone().unwrap_or_default());
         let Some(Entry::Block { group: 1, generation: 1, number: 0, sequence: 1, rows }) = read(&key, &value) else {
             panic!("not a block")

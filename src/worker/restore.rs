@@ -104,12 +104,12 @@ impl Restore {
     pub fn go_on(
         &mut self,
         store: &mut dyn Store,
-        prefix: &dyn Fn(u16) -> Vec<u8>,
+        prefixes: &dyn Fn(u16) -> Vec<Vec<u8>>,
         steady_ms: Ms,
     ) -> Result<Option<Mark>, WorkerError> {
         let mut failed = None;
         let Restore { reader, task, target, had, reached, applied, .. } = self;
-        let mut taking = Taking { task: *task, target: *target, had, reached, applied, prefix, store };
+        let mut taking = Taking { task: *task, target: *target, had, reached, applied, prefixes, store };
         let is_at_end = reader.read(Duration::from_millis(5), &mut |record| {
             if failed.is_none() {
                 failed = taking.take(record).err();
@@ -171,7 +171,7 @@ struct Taking<'a> {
     had: &'a Option<Mark>,
     reached: &'a mut Option<Mark>,
     applied: &'a mut BTreeMap<u16, (u32, u32)>,
-    prefix: &'a dyn Fn(u16) -> Vec<u8>,
+    prefixes: &'a dyn Fn(u16) -> Vec<Vec<u8>>,
     store: &'a mut dyn Store,
 }
 
@@ -218,10 +218,12 @@ impl Taking<'_> {
         }
         let mut batch = Batch::new();
         if current != Some(generation) {
-            self.store.scan(&(self.prefix)(group), &mut |key, _| {
-                batch.delete(key);
-                ControlFlow::Continue(())
-            })?;
+            for prefix in (self.prefixes)(group) {
+                self.store.scan(&prefix, &mut |key, _| {
+                    batch.delete(key);
+                    ControlFlow::Continue(())
+                })?;
+            }
         }
         if !ledger::unpack(rows, &mut batch) {
             return Err(self.useless("a block of it is cut off".to_owned()));

@@ -19,7 +19,7 @@ use crate::pipeline::intake::{Intake, IntakeSource, Spread};
 use crate::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
 use crate::pipeline::route::Route;
 use crate::pipeline::users::{KEY_GROUPS, UsersCounts, UsersSettings, UsersTask};
-use crate::state::keys::Prefix;
+use crate::state::keys::{Prefix, groups_of_range};
 use crate::state::{Batch, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -111,8 +111,8 @@ pub struct Parcel {
 impl Task for Users {
     const GROUPS: u16 = KEY_GROUPS;
 
-    fn prefix(group: u16) -> Vec<u8> {
-        Prefix::Users { group }.to_bytes()
+    fn prefixes(group: u16) -> Vec<Vec<u8>> {
+        groups_of_range(group, Self::GROUPS).map(|group| Prefix::Users { group }.to_bytes()).collect()
     }
 
     fn at_ms(&self) -> Option<Ms> {
@@ -180,8 +180,8 @@ impl Task for Users {
 impl Task for Rollup {
     const GROUPS: u16 = RollupTask::KEY_GROUPS;
 
-    fn prefix(group: u16) -> Vec<u8> {
-        Prefix::Keys { group }.to_bytes()
+    fn prefixes(group: u16) -> Vec<Vec<u8>> {
+        groups_of_range(group, Self::GROUPS).map(|group| Prefix::Keys { group }.to_bytes()).collect()
     }
 
     fn at_ms(&self) -> Option<Ms> {

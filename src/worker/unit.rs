@@ -18,8 +18,8 @@ use crate::state::{Batch, Store};
 pub trait Task {
     const GROUPS: u16;
 
-    /// The prefix of a key group's rows in the store.
-    fn prefix(group: u16) -> Vec<u8>;
+    /// The prefixes of a group's rows in the store.
+    fn prefixes(group: u16) -> Vec<Vec<u8>>;
     /// The last boundary that is closed, or evaluated.
     fn at_ms(&self) -> Option<Ms>;
     fn read_again(&self, next: i64) -> ReadAgain;
@@ -220,7 +220,7 @@ impl<T: Task> Unit<T> {
     /// Goes on restoring. The offset to read from, once that is done.
     pub fn go_on_restoring(&mut self, identity: &str, steady_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
         let Phase::Restoring(restore) = &mut self.phase else { return Ok(None) };
-        let restored = restore.go_on(self.store.as_mut(), &T::prefix, steady_ms).map_err(|e| damaged(self.id, e))?;
+        let restored = restore.go_on(self.store.as_mut(), &T::prefixes, steady_ms).map_err(|e| damaged(self.id, e))?;
         let Some(mark) = restored else { return Ok(None) };
         let next = self.position;
         self.phase = Phase::Replaying(next);
@@ -378,7 +378,7 @@ impl<T: Task> Unit<T> {
             let mut rows = Batch::new();
             self.task.save_group(group, self.store.as_ref(), &mut rows)?;
             self.ledger
-                .write_group(group, &mut rows, &T::prefix(group), self.store.as_ref(), out)
+                .write_group(group, &mut rows, &T::prefixes(group), self.store.as_ref(), out)
                 .map_err(|e| damaged(self.id, e))?;
             rows.sorted().for_each(|(key, value)| self.batch.set(key, value));
             if let Some(mark) = self.ledger.groups.get_mut(usize::from(group)) {

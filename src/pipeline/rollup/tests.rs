@@ -13,6 +13,7 @@ use crate::pipeline::rollup_state::RollupMark;
 use crate::pipeline::users::{UsersSettings, UsersTask};
 use crate::state::{Batch, MemoryStore, Store};
 use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
 
 const ROLLUPS: u32 = 2;
 const START_MS: Ms = 1_780_000_000_000;
