@@ -13,48 +13,90 @@ use smallvec::SmallVec;
 /// No group: the row of all the user's events.
 pub const NO_GROUP: u32 = u32::MAX;
 
-/// A slice of a user's events. Sums of micro-weights saturate at 1.8e13 weighted events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A slice of a user's events, good and bad ones. Sums of micro-weights saturate at 1.8e13 weighted events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct UserSlice {
-    start_pane: u64,
+    /// The pane that it begins with; see [`UserRow::pane`].
+    low: u32,
     events: u32,
-    bad_events: u32,
     good: u64,
+}
+
+/// The bad events of a slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct BadSlice {
+    low: u32,
+    events: u32,
     bad: u64,
 }
 
-impl UserSlice {
+/// What is kept of a slice: both kinds are looked for, added up and made coarser alike.
+trait Slice: Copy {
+    fn low(&self) -> u32;
+    fn at(self, low: u32) -> Self;
+    fn add(&mut self, other: &Self);
+}
+
+impl Slice for UserSlice {
+    fn low(&self) -> u32 {
+        self.low
+    }
+
+    fn at(self, low: u32) -> UserSlice {
+        UserSlice { low, ..self }
+    }
+
     fn add(&mut self, other: &UserSlice) {
         self.events = self.events.saturating_add(other.events);
-        self.bad_events = self.bad_events.saturating_add(other.bad_events);
         self.good = self.good.saturating_add(other.good);
+    }
+}
+
+impl Slice for BadSlice {
+    fn low(&self) -> u32 {
+        self.low
+    }
+
+    fn at(self, low: u32) -> BadSlice {
+        BadSlice { low, ..self }
+    }
+
+    fn add(&mut self, other: &BadSlice) {
+        self.events = self.events.saturating_add(other.events);
         self.bad = self.bad.saturating_add(other.bad);
     }
 }
 
+/// What only users with a bad event have: few, nearly always.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bad {
+    last_ms: Ms,
+    slices: Vec<BadSlice>,
+    /// Panes with bad events, ascending, for at least a day: first and last bad, and later their minutes.
+    panes: Vec<(u64, u32)>,
+}
+
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "stored::Row", into = "stored::Row")]
 pub struct UserRow {
     /// Indices into the task's tables: they mean something in this process only.
-    #[serde(skip)]
     pub user: u32,
-    #[serde(skip)]
     pub tuple: u32,
     pub group: u32,
     /// Bit `i`: listed among the rows active in the SLO's i-th user window.
-    #[serde(skip)]
     pub listed: u16,
     /// Changed since the last checkpoint.
-    #[serde(skip)]
     pub dirty: bool,
     pub last_ms: Ms,
-    pub last_bad_ms: Ms,
     /// The time of the event that `tuple` is from.
     pub tuple_ms: Ms,
     slices: SmallVec<[UserSlice; 1]>,
-    /// Panes with bad events, ascending, for at least a day: first and last bad, and later their minutes.
-    bad_panes: Vec<(u64, u32)>,
+    bad: Option<Box<Bad>>,
 }
+
+// A quiet user costs little more than its row.
+const _: () = assert!(size_of::<UserRow>() <= 64);
 
 // One bit of `UserRow::listed` each.
 const _: () = assert!(USER_WINDOWS_MAX <= u16::BITS as usize);
@@ -73,6 +115,9 @@ pub struct UserEvent {
     pub is_bad: bool,
 }
 
+/// Panes may be that far from a row's last event: 340 years. What is older leaves a row before an event that is.
+const REACH_PANES: u64 = 1 << 30;
+
 impl UserRow {
     pub fn new(user: u32, group: u32) -> UserRow {
         UserRow {
@@ -82,28 +127,35 @@ impl UserRow {
             listed: 0,
             dirty: false,
             last_ms: NEVER,
-            last_bad_ms: NEVER,
             tuple_ms: NEVER,
             slices: SmallVec::new(),
-            bad_panes: Vec::new(),
+            bad: None,
         }
+    }
+
+    /// The time of the last bad event.
+    pub fn last_bad_ms(&self) -> Ms {
+        self.bad.as_ref().map_or(NEVER, |bad| bad.last_ms)
     }
 
     /// Adds an event; `windows_ms` (ascending) are the SLO's user windows, `at_ms` the boundary.
     pub fn add(&mut self, event: &UserEvent, windows_ms: &[Ms], at_ms: Ms) {
         let finest_ms = windows_ms.first().map_or(PANE_MS, |w| slice_ms(*w));
-        let start_pane = pane_of(floor_to(event.time_ms, finest_ms));
-        let (good, bad) = if event.is_bad { (0, event.weight_micros) } else { (event.weight_micros, 0) };
-        let bad_events = u32::from(event.is_bad);
-        let one = UserSlice { start_pane, events: 1, bad_events, good, bad };
-        match self.slices.last_mut() {
-            Some(last) if last.start_pane == start_pane => last.add(&one),
-            _ => self.insert(one, windows_ms, at_ms),
+        let pane = pane_of(floor_to(event.time_ms, finest_ms));
+        let is_far = self.last_ms != NEVER && pane > self.last_pane().saturating_add(REACH_PANES);
+        // Good and bad events of a slice are made coarser together, so that both have the same slices.
+        if is_far || event.is_bad && self.bad.as_ref().is_some_and(|bad| bad.slices.len() == bad.slices.capacity()) {
+            self.coarsen(windows_ms, at_ms);
         }
         self.last_ms = self.last_ms.max(event.time_ms);
+        let good = if event.is_bad { 0 } else { event.weight_micros };
+        let one = UserSlice { low: pane as u32, events: 1, good };
+        match self.slices.last_mut() {
+            Some(last) if last.low == one.low => last.add(&one),
+            _ => self.insert(one, windows_ms, at_ms),
+        }
         if event.is_bad {
-            self.last_bad_ms = self.last_bad_ms.max(event.time_ms);
-            self.note_bad_pane(pane_of(event.time_ms), at_ms);
+            self.add_bad(event, pane, at_ms);
         }
     }
 
@@ -112,57 +164,99 @@ impl UserRow {
         if self.slices.len() == self.slices.capacity() {
             self.coarsen(windows_ms, at_ms);
         }
-        let at = self.slices.partition_point(|s| s.start_pane < slice.start_pane);
-        match self.slices.get_mut(at) {
-            Some(same) if same.start_pane == slice.start_pane => same.add(&slice),
-            _ => self.slices.insert(at, slice),
+        match self.find(&self.slices, self.place(slice.low)) {
+            Ok(at) => self.slices[at].add(&slice),
+            Err(at) => self.slices.insert(at, slice),
         }
     }
 
-    fn note_bad_pane(&mut self, pane: u64, at_ms: Ms) {
-        let keep_from = pane_of((at_ms - BAD_PANES_KEPT_MS).max(0)).saturating_sub(360);
-        if self.bad_panes.len() == self.bad_panes.capacity() {
-            self.bad_panes.retain(|(p, _)| *p >= keep_from);
+    #[cold]
+    fn add_bad(&mut self, event: &UserEvent, pane: u64, at_ms: Ms) {
+        let new = || Box::new(Bad { last_ms: NEVER, slices: Vec::with_capacity(1), panes: Vec::with_capacity(1) });
+        let mut bad = self.bad.take().unwrap_or_else(new);
+        bad.last_ms = bad.last_ms.max(event.time_ms);
+        bad.note_pane(pane_of(event.time_ms), at_ms);
+        let one = BadSlice { low: pane as u32, events: 1, bad: event.weight_micros };
+        match self.find(&bad.slices, self.place(one.low)) {
+            Ok(at) => bad.slices[at].add(&one),
+            Err(at) => bad.slices.insert(at, one),
         }
-        let at = self.bad_panes.partition_point(|(p, _)| *p < pane);
-        match self.bad_panes.get_mut(at) {
-            Some(entry) if entry.0 == pane => entry.1 = entry.1.saturating_add(1),
-            _ => self.bad_panes.insert(at, (pane, 1)),
-        }
+        self.bad = Some(bad);
+    }
+
+    fn last_pane(&self) -> u64 {
+        pane_of(self.last_ms)
+    }
+
+    /// Where a pane, of which the low bits are kept, lies behind the pane of the row's last event.
+    fn place(&self, low: u32) -> i32 {
+        low.wrapping_sub(self.last_pane() as u32) as i32
+    }
+
+    /// The pane of which the low bits are kept.
+    fn pane(&self, low: u32) -> u64 {
+        self.last_pane().saturating_add_signed(i64::from(self.place(low)))
+    }
+
+    /// The place of a pane that may be anywhere.
+    fn place_of(&self, pane: u64) -> i32 {
+        let place = pane as i64 - self.last_pane() as i64;
+        i32::try_from(place).unwrap_or(if place < 0 { i32::MIN } else { i32::MAX })
+    }
+
+    fn find<S: Slice>(&self, slices: &[S], place: i32) -> Result<usize, usize> {
+        slices.binary_search_by_key(&place, |slice| self.place(slice.low()))
+    }
+
+    /// Slices in front of a pane.
+    fn before<S: Slice>(&self, slices: &[S], pane: u64) -> usize {
+        let place = self.place_of(pane);
+        slices.partition_point(|slice| self.place(slice.low()) < place)
     }
 
     /// Merges the slices that have left a shorter window into those of the next longer one, and drops
     /// those that have left all. No window's sum changes: starts are multiples of the coarser slice.
     fn coarsen(&mut self, windows_ms: &[Ms], at_ms: Ms) {
-        let mut kept: SmallVec<[UserSlice; 1]> = SmallVec::new();
-        for slice in &self.slices {
-            let time_ms = ms_of(slice.start_pane);
+        self.slices = self.coarser(&self.slices, windows_ms, at_ms).collect();
+        if let Some(mut bad) = self.bad.take() {
+            bad.slices = self.coarser(&bad.slices, windows_ms, at_ms).collect();
+            self.bad = Some(bad);
+        }
+    }
+
+    fn coarser<S: Slice>(&self, slices: &[S], windows_ms: &[Ms], at_ms: Ms) -> std::vec::IntoIter<S> {
+        let mut kept: Vec<S> = Vec::new();
+        for slice in slices {
+            let time_ms = ms_of(self.pane(slice.low()));
             let Some(window_ms) = windows_ms.iter().find(|w| time_ms >= window_start(at_ms, **w)) else {
                 continue;
             };
-            let start_pane = pane_of(floor_to(time_ms, slice_ms(*window_ms)));
+            let low = pane_of(floor_to(time_ms, slice_ms(*window_ms))) as u32;
             match kept.last_mut() {
-                Some(last) if last.start_pane == start_pane => last.add(slice),
-                _ => kept.push(UserSlice { start_pane, ..*slice }),
+                Some(last) if last.low() == low => last.add(slice),
+                _ => kept.push(slice.at(low)),
             }
         }
-        self.slices = kept;
+        kept.into_iter()
     }
 
     /// Reads what an event will change, and says nothing of use: it brings the row into the caches.
     #[inline]
     pub fn touch(&self) -> u64 {
-        self.slices.last().map_or(0, |last| last.start_pane) ^ self.last_ms as u64
+        self.slices.last().map_or(0, |last| u64::from(last.low)) ^ self.last_ms as u64
     }
 
     /// The sums over the events since `start_ms` (the start of one of the user windows).
     pub fn sums_since(&self, start_ms: Ms) -> UserSums {
-        let start_pane = pane_of(start_ms.max(0));
+        let start = self.place_of(pane_of(start_ms.max(0)));
         let mut sums = UserSums::default();
-        for slice in self.slices.iter().rev().take_while(|s| s.start_pane >= start_pane) {
+        for slice in self.slices.iter().rev().take_while(|s| self.place(s.low) >= start) {
             sums.events += u64::from(slice.events);
-            sums.bad_events += u64::from(slice.bad_events);
             sums.good += u128::from(slice.good);
+        }
+        for slice in self.bad.iter().flat_map(|bad| bad.slices.iter().rev()).take_while(|s| self.place(s.low) >= start)
+        {
+            sums.bad_events += u64::from(slice.events);
             sums.bad += u128::from(slice.bad);
         }
         sums
@@ -170,37 +264,122 @@ impl UserRow {
 
     /// Where the oldest slice since `start_ms` begins.
     pub fn first_since(&self, start_ms: Ms) -> Option<Ms> {
-        let start_pane = pane_of(start_ms.max(0));
-        let at = self.slices.partition_point(|s| s.start_pane < start_pane);
-        self.slices.get(at).map(|slice| ms_of(slice.start_pane))
+        let at = self.before(&self.slices, pane_of(start_ms.max(0)));
+        self.slices.get(at).map(|slice| ms_of(self.pane(slice.low)))
     }
 
     /// A window that began at `from_ms` begins at `to_ms`: how many events left it, and where the oldest slice in it
     /// begins now.
     pub fn leaving(&self, from_ms: Ms, to_ms: Ms) -> (u64, Option<Ms>) {
-        let (from, to) = (pane_of(from_ms.max(0)), pane_of(to_ms.max(0)));
-        let at = self.slices.partition_point(|s| s.start_pane < to);
-        let gone = self.slices[..at].iter().rev().take_while(|s| s.start_pane >= from);
-        (gone.map(|s| u64::from(s.events)).sum(), self.slices.get(at).map(|slice| ms_of(slice.start_pane)))
+        let from = self.place_of(pane_of(from_ms.max(0)));
+        let at = self.before(&self.slices, pane_of(to_ms.max(0)));
+        let gone = self.slices[..at].iter().rev().take_while(|s| self.place(s.low) >= from);
+        let next = self.slices.get(at).map(|slice| ms_of(self.pane(slice.low)));
+        (gone.map(|s| u64::from(s.events)).sum(), next)
+    }
+
+    fn bad_panes(&self) -> &[(u64, u32)] {
+        self.bad.as_ref().map_or(&[], |bad| &bad.panes)
     }
 
     /// The panes of the first and the last bad event since `start_ms` (no further back than a day).
     pub fn first_and_last_bad(&self, start_ms: Ms) -> (Option<Ms>, Option<Ms>) {
-        let from = self.bad_panes.partition_point(|(p, _)| ms_of(*p) < start_ms);
-        let first = self.bad_panes.get(from).map(|(p, _)| ms_of(*p));
-        (first, first.and(self.bad_panes.last().map(|(p, _)| ms_of(*p))))
+        let panes = self.bad_panes();
+        let first = panes.iter().find(|(p, _)| ms_of(*p) >= start_ms).map(|(p, _)| ms_of(*p));
+        (first, first.and(panes.last().map(|(p, _)| ms_of(*p))))
     }
 
     /// Panes with bad events since `start_ms`, and how many.
     pub fn bad_panes_since(&self, start_ms: Ms) -> Vec<(Ms, u64)> {
-        let from = self.bad_panes.partition_point(|(p, _)| ms_of(*p) < start_ms);
-        self.bad_panes[from..].iter().map(|(p, bad)| (ms_of(*p), u64::from(*bad))).collect()
+        let since = self.bad_panes().iter().filter(|(p, _)| ms_of(*p) >= start_ms);
+        since.map(|(p, bad)| (ms_of(*p), u64::from(*bad))).collect()
     }
 
     /// Heap bytes beside the row itself, for the memory limit.
     pub fn heap_bytes(&self) -> usize {
         let spilled = if self.slices.spilled() { self.slices.capacity() * size_of::<UserSlice>() } else { 0 };
-        spilled + self.bad_panes.capacity() * size_of::<(u64, u32)>()
+        let bad = self.bad.as_ref().map_or(0, |bad| {
+            let panes = bad.panes.capacity() * size_of::<(u64, u32)>();
+            size_of::<Bad>() + bad.slices.capacity() * size_of::<BadSlice>() + panes
+        });
+        spilled + bad
+    }
+}
+
+impl Bad {
+    fn note_pane(&mut self, pane: u64, at_ms: Ms) {
+        let keep_from = pane_of((at_ms - BAD_PANES_KEPT_MS).max(0)).saturating_sub(360);
+        if self.panes.len() == self.panes.capacity() {
+            self.panes.retain(|(p, _)| *p >= keep_from);
+        }
+        let at = self.panes.partition_point(|(p, _)| *p < pane);
+        match self.panes.get_mut(at) {
+            Some(entry) if entry.0 == pane => entry.1 = entry.1.saturating_add(1),
+            _ => self.panes.insert(at, (pane, 1)),
+        }
+    }
+}
+
+/// A row as checkpoints have it: apart from the row in memory, so that one may change and the other stays.
+mod stored {
+    use super::{Bad, BadSlice, NEVER, UserRow, UserSlice};
+    use crate::model::time::Ms;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    pub(super) struct Row {
+        group: u32,
+        last_ms: Ms,
+        last_bad_ms: Ms,
+        tuple_ms: Ms,
+        slices: Vec<Slice>,
+        bad_panes: Vec<(u64, u32)>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Slice {
+        start_pane: u64,
+        events: u32,
+        bad_events: u32,
+        good: u64,
+        bad: u64,
+    }
+
+    impl From<UserRow> for Row {
+        fn from(row: UserRow) -> Row {
+            let mut bad = row.bad.iter().flat_map(|bad| &bad.slices).peekable();
+            let slice = |of: &UserSlice| {
+                let bad = bad.next_if(|bad| bad.low == of.low).copied().unwrap_or_default();
+                let (start_pane, good) = (row.pane(of.low), of.good);
+                Slice { start_pane, events: of.events, bad_events: bad.events, good, bad: bad.bad }
+            };
+            Row {
+                group: row.group,
+                last_ms: row.last_ms,
+                last_bad_ms: row.last_bad_ms(),
+                tuple_ms: row.tuple_ms,
+                slices: row.slices.iter().map(slice).collect(),
+                bad_panes: row.bad_panes().to_vec(),
+            }
+        }
+    }
+
+    impl From<Row> for UserRow {
+        fn from(row: Row) -> UserRow {
+            let of = |s: &Slice| UserSlice { low: s.start_pane as u32, events: s.events, good: s.good };
+            let of_bad = |s: &Slice| BadSlice { low: s.start_pane as u32, events: s.bad_events, bad: s.bad };
+            let slices = row.slices.iter().map(of).collect();
+            let bad_slices = row.slices.iter().filter(|s| s.bad_events > 0).map(of_bad).collect();
+            let has_bad = row.last_bad_ms != NEVER;
+            let bad = has_bad.then(|| Bad { last_ms: row.last_bad_ms, slices: bad_slices, panes: row.bad_panes });
+            UserRow {
+                last_ms: row.last_ms,
+                tuple_ms: row.tuple_ms,
+                slices,
+                bad: bad.map(Box::new),
+                ..UserRow::new(u32::MAX, row.group)
+            }
+        }
     }
 }
 
@@ -250,8 +429,37 @@ mod tests {
                         *(if *bad { &mut expected.bad } else { &mut expected.good }) += u128::from(*weight);
                     }
                     prop_assert_eq!(row.sums_since(start_ms), expected);
+                    prop_assert_eq!(restored(&row).sums_since(start_ms), expected);
                 }
             }
+        }
+    }
+
+    /// The row behind a checkpoint.
+    fn restored(row: &UserRow) -> UserRow {
+        let bytes = postcard::to_stdvec(row).expect("bytes");
+        let restored: UserRow = postcard::from_bytes(&bytes).expect("a row");
+        assert_eq!(restored.last_bad_ms(), row.last_bad_ms());
+        assert_eq!(restored.bad_panes(), row.bad_panes());
+        restored
+    }
+
+    /// Times of files may be of any year; what is kept of a time are the low bits of its pane.
+    #[test]
+    fn an_event_of_another_age_leaves_nothing_of_the_one_before() {
+        let mut row = UserRow::new(0, NO_GROUP);
+        let add = |row: &mut UserRow, time_ms: Ms| {
+            row.add(&UserEvent { time_ms, weight_micros: 1, is_bad: true }, &WINDOWS, time_ms + PANE_MS);
+        };
+        add(&mut row, NOW);
+        let wraps_ms = (1i64 << 32) * PANE_MS;
+        for time_ms in [NOW + wraps_ms, NOW + wraps_ms + MINUTE_MS, NOW + 3 * wraps_ms] {
+            add(&mut row, time_ms);
+            let events = if time_ms % wraps_ms == (NOW + MINUTE_MS) % wraps_ms { 2 } else { 1 };
+            let sums = row.sums_since(time_ms - HOUR_MS);
+            assert_eq!((sums.events, sums.bad_events, sums.bad), (events, events, u128::from(events)));
+            assert_eq!(restored(&row).sums_since(time_ms - HOUR_MS), sums);
+            assert_eq!(row.first_since(0), Some(floor_to(time_ms - (events as Ms - 1) * MINUTE_MS, MINUTE_MS)));
         }
     }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The version of the values written here, and the only one that is read: none was ever released before.
-const VERSION: u8 = 5;
+pub(super) const VERSION: u8 = 5;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]

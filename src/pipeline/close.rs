@@ -400,7 +400,7 @@ impl SloRows {
         tuples: &super::intern::Dictionary,
     ) -> Moved {
         let row = &mut self.rows[index as usize];
-        let (last_ms, last_bad_ms) = (row.last_ms, row.last_bad_ms);
+        let (last_ms, last_bad_ms) = (row.last_ms, row.last_bad_ms());
         let is_bad = waiting.verdict == Verdict::Bad;
         let event = UserEvent { time_ms: waiting.time_ms, weight_micros: waiting.weight_micros, is_bad };
         row.add(&event, &self.slo.user_windows_ms, at_ms);
@@ -428,7 +428,7 @@ impl SloRows {
             self.dirty[usize::from(key_group)].push(waiting.user);
         }
         let slice = self.seen_slice_ms;
-        Moved { seen: moved(last_ms, row.last_ms, slice), bad_seen: moved(last_bad_ms, row.last_bad_ms, slice) }
+        Moved { seen: moved(last_ms, row.last_ms, slice), bad_seen: moved(last_bad_ms, row.last_bad_ms(), slice) }
     }
 
     fn note_bad(&mut self, waiting: &Waiting, group: u32) {

@@ -2,6 +2,7 @@
 //! same records leave.
 
 mod changes;
+mod frozen;
 mod heap;
 mod size;
 

@@ -3,32 +3,32 @@
 
 use super::*;
 use crate::model::output::{BurnAlert, SloStatus};
-use crate::pipeline::checkpoint::{GroupMark, ReadAgain, UsersMark};
+use crate::pipeline::checkpoint::{CheckpointError, GroupMark, ReadAgain, UsersMark};
 use crate::pipeline::users::KEY_GROUPS as USER_GROUPS;
 use crate::state::keys::{Key as RowKey, Kind, Prefix};
 use std::ops::ControlFlow;
 
 /// Input, users task and rollup task of one process, with what it left in its stores.
-struct Program {
-    slos: Arc<Vec<Slo>>,
-    input: Vec<Event>,
-    users: UsersTask,
-    rollup: RollupTask,
-    stores: [MemoryStore; 2],
+pub(super) struct Program {
+    pub slos: Arc<Vec<Slo>>,
+    pub input: Vec<Event>,
+    pub users: UsersTask,
+    pub rollup: RollupTask,
+    pub stores: [MemoryStore; 2],
     /// Partials so far.
     offset: i64,
     /// The latest status of each key, as the compacted topic has it.
-    latest: BTreeMap<String, SloStatus>,
+    pub latest: BTreeMap<String, SloStatus>,
     /// Users that are listed.
     listed: BTreeSet<String>,
-    alerts: Vec<BurnAlert>,
+    pub alerts: Vec<BurnAlert>,
 }
 
-const SETTINGS: UsersSettings =
+pub(super) const SETTINGS: UsersSettings =
     UsersSettings { out_of_orderness_ms: 5_000, groups_max: 1_000, tenants_max: 50_000, rollup_partitions: 1 };
 
 impl Program {
-    fn new(slos: Arc<Vec<Slo>>) -> Program {
+    pub fn new(slos: Arc<Vec<Slo>>) -> Program {
         Program {
             users: UsersTask::new(Arc::clone(&slos), 1, SETTINGS),
             rollup: rollup(&slos, 0, 1),
@@ -42,7 +42,7 @@ impl Program {
         }
     }
 
-    fn feed(&mut self, events: &[Event]) {
+    pub fn feed(&mut self, events: &[Event]) {
         for event in events {
             self.users.apply(0, self.input.len() as i64, &event.outcome());
             self.input.push(event.clone());
@@ -76,9 +76,7 @@ impl Program {
 
     /// Stops as a program does that is asked to, and starts with these definitions.
     fn restart(&mut self, slos: &Arc<Vec<Slo>>) {
-        let mut batch = Batch::default();
-        (0..USER_GROUPS).for_each(|g| self.users.save_group(g, &self.stores[0], &mut batch).expect("saved"));
-        self.stores[0].write(&mut batch).expect("written");
+        self.save_users();
         self.save_keys();
         let (users, mark) = (self.users.mark(), self.rollup.mark());
         let again = self.users.read_again(self.input.len() as i64);
@@ -88,30 +86,50 @@ impl Program {
         self.load_users(&users, at_ms, again);
     }
 
-    fn save_keys(&mut self) {
+    pub fn save_users(&mut self) {
+        let mut batch = Batch::default();
+        (0..USER_GROUPS).for_each(|g| self.users.save_group(g, &self.stores[0], &mut batch).expect("saved"));
+        self.stores[0].write(&mut batch).expect("written");
+    }
+
+    pub fn save_keys(&mut self) {
         let mut batch = Batch::default();
         (0..KEY_GROUPS).for_each(|group| self.rollup.save_group(group, &mut batch).expect("saved"));
         self.stores[1].write(&mut batch).expect("written");
     }
 
     fn loaded(&self, mark: &RollupMark) -> RollupTask {
+        self.try_loaded(mark).expect("loaded")
+    }
+
+    pub fn try_loaded(&self, mark: &RollupMark) -> Result<RollupTask, CheckpointError> {
         let mut task = rollup(&self.slos, 0, 1);
         let groups = vec![mark.at_ms; usize::from(KEY_GROUPS)];
-        task.load(&groups, mark, &self.stores[1]).expect("loaded");
+        task.load(&groups, mark, &self.stores[1])?;
         task.end_replay(mark);
-        task
+        Ok(task)
     }
 
     fn load_users(&mut self, mark: &UsersMark, at_ms: Option<Ms>, again: ReadAgain) {
+        self.try_load_users(mark, at_ms, again).expect("loaded");
+    }
+
+    pub fn try_load_users(
+        &mut self,
+        mark: &UsersMark,
+        at_ms: Option<Ms>,
+        again: ReadAgain,
+    ) -> Result<(), CheckpointError> {
         self.users = UsersTask::new(Arc::clone(&self.slos), 1, SETTINGS);
         let group = GroupMark { at_ms, again, generation: 0, blocks: 0, image_bytes: 0, delta_bytes: 0 };
         let groups = vec![group; usize::from(USER_GROUPS)];
-        self.users.load(&groups, mark, &self.stores[0], u64::MAX).expect("loaded");
+        self.users.load(&groups, mark, &self.stores[0], u64::MAX)?;
         self.users.begin_replay(again.watermark);
         for (offset, event) in (0..).zip(&self.input).skip(again.offset as usize) {
             self.users.apply(0, offset, &event.outcome());
         }
         self.users.end_replay(Some(mark));
+        Ok(())
     }
 
     /// Good and bad in the compliance window.
@@ -145,7 +163,7 @@ impl Program {
 }
 
 /// An event a second of 60 users; everything fails behind the first hour and a half.
-fn outage(from: i64, seconds: i64) -> Vec<Event> {
+pub(super) fn outage(from: i64, seconds: i64) -> Vec<Event> {
     let event = |second: i64| {
         let status = if second > 90 * 60 { 503 } else { 200 };
         Event {
@@ -164,7 +182,7 @@ fn changed(from: &str, to: &str) -> Arc<Vec<Slo>> {
 }
 
 const RULES: &str = "'10m/2m/2/page, 1h/5m/1/ticket, 30m/1/info'";
-const STOP_S: i64 = 2 * 3_600;
+pub(super) const STOP_S: i64 = 2 * 3_600;
 
 /// Runs into the outage, stops, and goes on with other definitions for so many seconds.
 fn stopped_and_changed(to: &Arc<Vec<Slo>>, more_s: i64) -> Program {
