@@ -1,11 +1,17 @@
 //! Arguments -> telemetry -> command (which reads the configuration, if it needs one) -> exit code.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "hash tables get another seed in every process, and no figure depends on it"
+)]
 
 use std::process::ExitCode;
 use tailburn::command::{self, Cli};
+use tailburn::pipeline::intern;
 use tailburn::telemetry;
 
 fn main() -> ExitCode {
     telemetry::abort_on_panic();
+    intern::seed_tables(uuid::Uuid::new_v4().as_u64_pair().0);
     match Cli::from_process() {
         Ok(cli) => {
             telemetry::init_logging(cli.log_options());

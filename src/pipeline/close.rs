@@ -70,6 +70,9 @@ impl UsersTask {
                 break;
             }
         }
+        if self.tuples.wants_sweep() {
+            self.sweep_tuples();
+        }
         if let Some(closed) = self.closed_ms {
             self.raise_sources(closed);
             partials.iter_mut().for_each(|p| p.up_to_ms = closed);

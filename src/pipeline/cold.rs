@@ -50,14 +50,14 @@ pub(super) struct ColdRow {
 }
 
 impl UsersTask {
-    /// Bytes of rows and users in memory.
+    /// Bytes that the task takes.
     pub fn memory_bytes(&self) -> u64 {
         let rows = self.slos.iter().flat_map(|s| &s.rows);
         let rows: usize = rows.map(|row| size_of::<UserRow>() + row.heap_bytes()).sum();
         // An entry, its name, its places in the index and in each SLO's list of rows.
-        let users = self.users.len() * (96 + 4 * self.slos.len());
+        let users = self.users.len() * (72 + 4 * self.slos.len());
         let tallies: usize = self.slos.iter().flat_map(|s| &s.tallies).map(Tally::bytes).sum();
-        (rows + users + tallies) as u64
+        (rows + users + tallies + self.waiting_bytes()) as u64
     }
 
     /// Users whose rows are in the store alone.

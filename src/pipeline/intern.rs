@@ -4,36 +4,105 @@ use super::users::KEY_GROUPS;
 use crate::model::time::Ms;
 use crate::state::keys;
 use hashbrown::HashTable;
-use rapidhash::v3::rapidhash_v3;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use smallvec::SmallVec;
+use std::sync::OnceLock;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// No index: no user, no group, no tuple.
 pub const NONE: u32 = u32::MAX;
 
-/// Texts that never go away while the task lives: tenants, groups, attribute tuples.
+/// What the tables hash ids from outside with: whoever chooses ids must not know which of them collide.
+static SECRETS: OnceLock<RapidSecrets> = OnceLock::new();
+
+/// To be called once, with a random number, before the first table is made. No figure depends on it: no table is
+/// walked through.
+pub fn seed_tables(seed: u64) {
+    SECRETS.get_or_init(|| RapidSecrets::seed(seed));
+}
+
+/// Where nobody called [`seed_tables`]: in tests.
+static UNSEEDED: RapidSecrets = RapidSecrets::seed(0);
+
+fn secrets() -> &'static RapidSecrets {
+    SECRETS.get().unwrap_or(&UNSEEDED)
+}
+
+#[inline]
+fn hash_of(text: &[u8]) -> u64 {
+    rapidhash_v3_seeded(text, secrets())
+}
+
+/// Texts by number: tenants, groups, attribute tuples. Numbers are used again once nothing refers to them.
 #[derive(Debug, Default)]
 pub struct Dictionary {
     index: HashTable<u32>,
     texts: Vec<Box<[u8]>>,
+    free: Vec<u32>,
+    /// How many texts the last sweep left.
+    kept: usize,
+    bytes: usize,
 }
+
+/// A dictionary is swept when it has grown to twice what the last sweep left, and by so many texts.
+const SWEPT_FROM: usize = 4_096;
 
 impl Dictionary {
     pub fn intern(&mut self, text: &[u8]) -> u32 {
-        let hash = rapidhash_v3(text);
+        let hash = hash_of(text);
         let texts = &self.texts;
         if let Some(found) = self.index.find(hash, |i| *texts[*i as usize] == *text) {
             return *found;
         }
-        let new = self.texts.len() as u32;
-        self.texts.push(text.into());
+        self.bytes += text.len();
+        let new = match self.free.pop() {
+            Some(free) => {
+                self.texts[free as usize] = text.into();
+                free
+            }
+            None => {
+                self.texts.push(text.into());
+                (self.texts.len() - 1) as u32
+            }
+        };
         let texts = &self.texts;
-        self.index.insert_unique(hash, new, |i| rapidhash_v3(&texts[*i as usize]));
+        self.index.insert_unique(hash, new, |i| hash_of(&texts[*i as usize]));
         new
     }
 
+    /// Whether it is worth looking for texts that nothing refers to any more.
+    pub fn wants_sweep(&self) -> bool {
+        self.len() >= 2 * self.kept + SWEPT_FROM
+    }
+
+    /// Forgets all texts but those that `is_used` says, by number.
+    pub fn sweep(&mut self, is_used: &[bool]) {
+        let texts = &mut self.texts;
+        let unused = (0..texts.len() as u32).filter(|i| !is_used.get(*i as usize).copied().unwrap_or(false));
+        for number in unused.collect::<Vec<u32>>() {
+            let hash = hash_of(&texts[number as usize]);
+            if let Ok(found) = self.index.find_entry(hash, |i| *i == number) {
+                found.remove();
+                self.bytes -= texts[number as usize].len();
+                texts[number as usize] = Box::default();
+                self.free.push(number);
+            }
+        }
+        self.kept = self.len();
+    }
+
+    /// Bytes that it takes: a text, its place, and that in the index.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes + self.texts.len() * 32
+    }
+
+    /// One more than the largest number in use.
+    pub fn capacity(&self) -> usize {
+        self.texts.len()
+    }
+
     pub fn find(&self, text: &[u8]) -> Option<u32> {
-        self.index.find(rapidhash_v3(text), |i| *self.texts[*i as usize] == *text).copied()
+        self.index.find(hash_of(text), |i| *self.texts[*i as usize] == *text).copied()
     }
 
     pub fn get(&self, index: u32) -> &[u8] {
@@ -45,11 +114,11 @@ impl Dictionary {
     }
 
     pub fn len(&self) -> usize {
-        self.texts.len()
+        self.index.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
+        self.index.is_empty()
     }
 }
 
@@ -88,7 +157,7 @@ pub struct UserTable {
 }
 
 fn hash_user(tenant: u32, name: &str) -> u64 {
-    rapidhash_v3(name.as_bytes()) ^ u64::from(tenant).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    hash_of(name.as_bytes()) ^ u64::from(tenant).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The virtual key group of a user. (The lower half of the hash chose the users partition.)
@@ -247,7 +316,9 @@ fn hash_words(words: &[u64]) -> u64 {
         (product as u64) ^ (product >> 64) as u64
     };
     let mut chunks = words.chunks_exact(2);
-    let hash = chunks.by_ref().fold(words.len() as u64, |hash, chunk| fold(hash, chunk[0], chunk[1]).rotate_left(29));
+    let hash = chunks
+        .by_ref()
+        .fold(words.len() as u64 ^ secrets().seed, |hash, chunk| fold(hash, chunk[0], chunk[1]).rotate_left(29));
     chunks.remainder().iter().fold(hash, |hash, word| fold(hash, *word, hash))
 }
 
@@ -263,6 +334,26 @@ mod tests {
         assert_eq!((users.intern(0, "u"), users.find(1, "u"), users.find(2, "u")), (a, Some(b), None));
         assert!(users.forget_if_unused(a, 0));
         assert_eq!((users.find(0, "u"), users.intern(7, "v"), users.len()), (None, a, 2));
+    }
+
+    #[test]
+    fn texts_that_nothing_refers_to_go_and_their_numbers_are_used_again() {
+        let mut texts = Dictionary::default();
+        let number = |texts: &mut Dictionary, i: usize| texts.intern(format!("text {i}").as_bytes());
+        for i in 0..SWEPT_FROM {
+            assert!(!texts.wants_sweep());
+            number(&mut texts, i);
+        }
+        assert!(texts.wants_sweep());
+        let before = texts.memory_bytes();
+        let used: Vec<bool> = (0..texts.capacity()).map(|i| i % 8 == 3).collect();
+        texts.sweep(&used);
+        assert_eq!((texts.len(), texts.wants_sweep()), (SWEPT_FROM / 8, false));
+        assert_eq!((texts.find(b"text 3"), texts.find(b"text 4"), texts.get(4)), (Some(3), None, &b""[..]));
+        let again: Vec<u32> = (0..10).map(|i| number(&mut texts, SWEPT_FROM + i)).collect();
+        assert!(again.iter().all(|i| (*i as usize) < SWEPT_FROM && !used[*i as usize]));
+        assert_eq!(texts.text(again[9]), format!("text {}", SWEPT_FROM + 9));
+        assert!(texts.memory_bytes() < before && texts.capacity() == SWEPT_FROM);
     }
 
     #[test]

@@ -649,6 +649,31 @@ impl UsersTask {
         self.closed_ms
     }
 
+    /// Forgets the attribute tuples that no user has any more.
+    pub(super) fn sweep_tuples(&mut self) {
+        let mut is_used = vec![false; self.tuples.capacity()];
+        let of_rows = self.slos.iter().flat_map(|s| &s.rows).map(|row| row.tuple);
+        let pending = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
+        let of_events = pending.flat_map(|pane| &pane.verdicts).map(|waiting| waiting.tuple);
+        for tuple in of_rows.chain(of_events) {
+            if let Some(is_used) = is_used.get_mut(tuple as usize) {
+                *is_used = true;
+            }
+        }
+        self.tuples.sweep(&is_used);
+        self.shapes = Shapes::default();
+    }
+
+    /// Bytes of what waits for its boundary, of names, and of users with bad events by pane.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        let panes = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
+        let verdicts: usize = panes.map(|pane| pane.verdicts.capacity() * size_of::<Waiting>()).sum();
+        let names = [&self.tenants, &self.tuples].into_iter().chain(self.slos.iter().map(|s| &s.groups));
+        // A user in a map of few: its entry and its part of the node.
+        let bad = self.slos.iter().flat_map(|s| s.bad.values()).map(|users| 64 + users.len() * 24);
+        verdicts + names.map(Dictionary::memory_bytes).sum::<usize>() + bad.sum::<usize>()
+    }
+
     /// Verdicts that wait for their boundary.
     pub fn waiting(&self) -> usize {
         let hot = self.hot.as_ref().map_or(0, |(_, p)| p.verdicts.len());
