@@ -24,9 +24,10 @@
 //!   one task.)
 //! - **Users** ([`pipeline::users`]) lets verdicts wait for their boundary. When the watermarks of all
 //!   sources let a boundary close ([`pipeline::close`]), what waited is added to rows and keys, and only
-//!   what changed leaves, as a [`Partial`](operator::partial::Partial). At each step of a user window one
-//!   pass over the active rows ([`pipeline::step`]) gives the distribution over users, the leaf cube and
-//!   the worst served.
+//!   what changed leaves, as a [`Partial`](operator::partial::Partial). At each step of a user window
+//!   ([`pipeline::step`]) the distribution over users, the leaf cube and the worst served leave too. In a
+//!   short window, users without a bad event are counted as their events come and go (`pipeline::tally`);
+//!   only the others' rows are read.
 //! - **Rollup** ([`pipeline::rollup`]) merges the partials of a boundary once all users tasks have
 //!   closed it, lets every key take its step ([`operator::key_state`]) and encodes what leaves. A key
 //!   belongs to one rollup task, which is the only writer of its output partition.
@@ -81,8 +82,8 @@
 //!    process with a message ([`telemetry::abort_on_panic`]) before it can commit.
 //! 7. *Memory is bounded by configuration.* Rows above the limit live in the store alone
 //!    (`pipeline::cold`); groups, leaves and cohorts have caps, and what is over goes to `__other__`.
-//!    Not bounded yet: the names of tenants, groups and attribute tuples, each kept once while a task
-//!    lives.
+//!    Attribute tuples go when no user has them. Not bounded yet: the names of tenants, each kept once
+//!    while a task lives.
 //! 8. *No data is neither ok nor bad, and resolves nothing.* Empty windows have null figures
 //!    ([`operator::status`]); a rule resolves on evidence alone ([`operator::burn_rate`]).
 //! 9. *One number, one code path.* Status and alerts read the same sums of a key; the API and the
@@ -97,7 +98,7 @@
 //!
 //! # Deliberately absent
 //!
-//! - No timers per user and no incremental histograms: one sequential pass per step is cheaper.
+//! - No timers per user. Long windows have rare steps: one sequential pass over their rows is cheap enough.
 //! - No locks and no sharing on the way of an event: a worker is one thread with its own log and state.
 //! - No write-ahead log: the changelog is one. What a crash takes from the store is read again.
 //! - No hand-over between tasks but through the log, and no decision that is not its owner's: whoever

@@ -353,7 +353,7 @@ mod tests {
             |value: &str, users: u64| Leaf { tuple: Tuple::of([("a", value)].into_iter()), users, ..Leaf::default() };
         let mut leaves = vec![leaf(OTHER, 100), leaf("x", 3), leaf("y", 2), leaf("z", 1)];
         cap_leaves(&mut leaves, 3);
-        assert_eq!(leaves, [leaf(OTHER, 101), leaf("x", 3), leaf("y", 2)]);
+        assert_eq!(leaves, [leaf("x", 3), leaf("y", 2), leaf(OTHER, 101)]);
     }
 
     #[test]
