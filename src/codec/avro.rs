@@ -1,10 +1,9 @@
 //! Avro records: a decoder compiled from the writer's schema, with texts borrowed.
 //!
-//! A record is resolved to the outcome by the names of its fields and the rules of the outcome's
-//! types, so that any writer's schema reads that has the names: a union is its branch, an enum its
-//! symbol, bytes and a uuid a text, a decimal a number, an array of keys and values a map. Local times
-//! and dates are no field's type. A declared length or count never allocates more than the record's
-//! own bytes can fill, and what nobody reads is not looked into ([`walk`]).
+//! A record is read by its field names and the types of the outcome, so any writer's schema with these names will do: a
+//! union is read as its branch, an enum as its symbol, bytes and uuids as text, a decimal as a number, an array of keys
+//! and values as a map. No field takes local times and dates. A declared length or count never allocates more than the
+//! record's own bytes can fill, and unused values are skipped without a look inside ([`walk`]).
 
 mod compile;
 mod compression;
@@ -30,10 +29,10 @@ use plan::Plan;
 use reader::Malformed;
 use walk::Walk;
 
-/// The schema of record, which raw records are written with where nothing else is configured.
+/// tailburn's own schema of an outcome: raw records are read with it unless another one is configured.
 pub const SCHEMA_OF_RECORD: &str = include_str!("../../schemas/request-outcome.avsc");
 
-/// Reads a record whose fields have their own names.
+/// Reads a record with our own field names.
 pub(super) fn gather<'a>(
     record: &RecordIn<'a>,
     schemas: &'a AvroSchemas,
@@ -49,7 +48,7 @@ pub(super) fn gather<'a>(
     }
 }
 
-/// Reads a record as a tree, for a mapping to find its way in.
+/// Reads a record as a tree, for a mapping.
 pub(super) fn parse_tree<'a>(record: &RecordIn<'a>, schemas: &'a AvroSchemas) -> Result<Node<'a>, Rejected> {
     let (plan, datum) = schemas.of_record(record)?;
     let mut walk = Walk::new(plan, datum);
@@ -57,7 +56,7 @@ pub(super) fn parse_tree<'a>(record: &RecordIn<'a>, schemas: &'a AvroSchemas) ->
     node.map_err(|e| reject(plan, &walk, e))
 }
 
-/// Adds to the detail of a record that is none what it looks like.
+/// Adds to the detail of an unreadable record what it looks like.
 #[cold]
 pub(super) fn explain(record: &RecordIn<'_>, schemas: &AvroSchemas, mut rejected: Rejected) -> Rejected {
     if let Some(hint) = schemas.hint(record) {
@@ -73,7 +72,7 @@ fn reject(plan: &Plan, walk: &Walk<'_>, error: Malformed) -> Rejected {
     Rejected::new(Rejection::NotDecodable, detail)
 }
 
-/// How long the first datum of `bytes` is; otherwise what is wrong with it, and at which byte.
+/// The length of the first datum of `bytes`, or what is wrong with it and at which byte.
 fn datum_len(plan: &Plan, bytes: &[u8]) -> Result<usize, (Malformed, usize)> {
     let mut walk = Walk::new(plan, bytes);
     walk.skip(plan.root()).map(|()| walk.at()).map_err(|e| (e, walk.at()))

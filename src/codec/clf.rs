@@ -1,9 +1,9 @@
 //! Access logs in common and in combined format (contract, section 9).
 //!
-//! Client = user, method = operation, size = `measures.bytes`; the request's path, the referer, the
-//! user agent and the authenticated user are attributes. [`mod@line`] takes a line apart, [`client`],
-//! [`time`] and [`request`] say what its parts mean, and [`foreign`] names the shape of a line that does
-//! not fit, with what to do about it. A line is bytes: what is not UTF-8 in a text becomes U+FFFD.
+//! Client = user, method = operation, size = `measures.bytes`; the request's path, the referer, the user agent and the
+//! authenticated user are attributes. [`mod@line`] splits a line, [`client`], [`time`] and [`request`] read its parts,
+//! and [`foreign`] names the format of a line that does not fit, with a remedy. A line is bytes: invalid UTF-8 in a
+//! text becomes U+FFFD.
 
 mod client;
 mod foreign;
@@ -20,10 +20,10 @@ use line::Line;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// The tenant of an access log where the configuration names none.
+/// The tenant of an access log if the configuration names none.
 pub(super) const TENANT: &str = "default";
 
-/// What stands in front of the time.
+/// The fields before the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClfShape {
@@ -41,8 +41,7 @@ pub(super) fn gather<'a>(bytes: &'a [u8], shape: ClfShape, limits: &FieldLimits)
     Ok(assemble(&line, limits))
 }
 
-/// A server that crashed leaves a hole of zeros in front of its next line; a file may begin with a byte
-/// order mark.
+/// After a crash a server may leave zero bytes before its next line; a file may begin with a byte order mark.
 #[inline]
 fn without_padding(bytes: &[u8]) -> &[u8] {
     let ended = bytes.trim_ascii_end();
@@ -90,7 +89,7 @@ fn is_nobody(user: &[u8]) -> bool {
     matches!(user, b"" | b"-" | b"\"\"" | b"\"-\"")
 }
 
-/// `-` stands for a header that was not sent: the empty text, so that a filter can read it.
+/// `-` means that the header was not sent; it becomes the empty text, so that a filter can read it.
 fn sent(header: &[u8]) -> &[u8] {
     if header == b"-" { b"" } else { header }
 }
@@ -102,7 +101,7 @@ fn attribute<'a>(name: &'static str, value: Option<&'a [u8]>, out: &mut Gathered
     }
 }
 
-/// Borrowed where it is UTF-8; what is not becomes U+FFFD.
+/// Borrowed if it is UTF-8; invalid bytes become U+FFFD.
 #[inline]
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {

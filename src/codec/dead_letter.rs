@@ -1,7 +1,7 @@
-//! Dead letters: what leaves for a record that is no outcome (contract, sections 1 and 8).
+//! Dead letters: the output for a record that is not an outcome (contract, sections 1 and 8).
 //!
-//! In Kafka the record itself leaves, with its key, value and headers and four more headers that say
-//! why and from where. A file gets one object per record.
+//! In Kafka the original record is published with its key, value and headers, plus four headers with the reason and the
+//! origin. A file gets one object per record.
 
 use super::Rejected;
 use crate::model::output::{DeadLetter, Labels};
@@ -14,16 +14,16 @@ pub const REASON: &str = "tailburn.reason";
 pub const TOPIC: &str = "tailburn.topic";
 pub const PARTITION: &str = "tailburn.partition";
 pub const OFFSET: &str = "tailburn.offset";
-/// How long the value was, where it is not all there.
+/// The full length of a value that was cut.
 pub const CUT: &str = Damage::CUT_FROM_BYTES;
 
-/// A value is cut to this: a record that no topic takes would hold everything up.
+/// Values are cut to this length: a record too large for the topic would block everything.
 const VALUE_MAX_BYTES: usize = 12 << 20;
 
-/// The record as it came, with the reason. `partition` is the one of the dead-letter topic;
-/// `timestamp_ms` stands in where the record has no timestamp of its own.
+/// The original record, with the reason. `partition` is that of the dead-letter topic; `timestamp_ms` is used if the
+/// record has no timestamp.
 ///
-/// Headers of ours that the record brought along (a dead letter read again) are replaced.
+/// Headers of ours that the record already has (it was a dead letter before) are replaced.
 pub fn for_kafka(
     record: &RecordIn<'_>,
     topic: &str,
@@ -61,8 +61,8 @@ pub fn for_kafka(
 
 /// The line of `dead-letters.jsonl`: `topic` is the file's name, the offset the number of the line.
 ///
-/// Headers say what is damaged where that is why ([`Damage`]), else there are none. Keys and headers
-/// that are not UTF-8 are written with replacement characters: files have neither.
+/// There are headers only for damaged input ([`Damage`]). Keys and headers that are not UTF-8 get replacement
+/// characters; records of files have neither.
 pub fn for_file(record: &RecordIn<'_>, topic: &str, rejected: &Rejected) -> DeadLetter {
     let mut headers = Labels::new();
     record.headers.for_each(&mut |name, value| {
@@ -70,7 +70,7 @@ pub fn for_file(record: &RecordIn<'_>, topic: &str, rejected: &Rejected) -> Dead
     });
     let kept = &record.value[..record.value.len().min(VALUE_MAX_BYTES)];
     if kept.len() < record.value.len() {
-        // Where the value was cut before, it says so from what.
+        // If the value was cut before, the original length is given.
         headers.entry(CUT.to_owned()).or_insert_with(|| record.value.len().to_string());
     }
     DeadLetter {
@@ -162,7 +162,7 @@ mod tests {
         let cut = of(&large, &damage);
         assert_eq!(STANDARD.decode(&cut.value_base64).map(|kept| kept.len()), Ok(VALUE_MAX_BYTES));
         assert_eq!(cut.headers.get(CUT), Some(&large.len().to_string()));
-        // What was cut before says how long it was in all.
+        // A value that was cut before keeps its original length.
         let cut_before = Damage { cut_from_bytes: Some(99_000_000), block: None, ..damage };
         assert_eq!(of(&large, &cut_before).headers.get(CUT).map(String::as_str), Some("99000000"));
     }

@@ -1,20 +1,20 @@
-//! What of a record a field could not take. The event stays without it (contract, section 1); it is
-//! counted by field, and the first of each is told to people.
+//! Values that a field could not take. The event stays without them (contract, section 1); they are counted by field,
+//! and the first of each is reported.
 //!
-//! A fault keeps the value as it was met. It becomes text only where somebody asks for an example.
+//! A fault keeps the raw value; it becomes text only for an example.
 
 use super::field::{Field, Scalar};
 use std::borrow::Cow;
 use std::fmt;
 
-/// So many characters of a value are shown.
+/// How many characters of a value are shown.
 const SHOWN_CHARS: usize = 60;
 
-/// One value that is absent from the outcome because its field could not take it.
+/// One value that is missing in the outcome because its field could not take it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault<'a> {
     pub(super) field: Field,
-    /// Of an attribute or a measure.
+    /// Name of an attribute or a measure.
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) problem: Problem<'a>,
 }
@@ -35,9 +35,9 @@ pub(super) enum Problem<'a> {
     TooMany {
         limit: usize,
     },
-    /// The status of a request that nobody answered.
+    /// The status of a request without an answer.
     Unanswered(Cow<'a, str>),
-    /// A value that is gone: its text.
+    /// The text of a value whose record is gone.
     Told(String),
 }
 
@@ -91,14 +91,17 @@ impl fmt::Display for Problem<'_> {
             Problem::NameTooLong { bytes, limit } => write!(f, "has a name of {bytes} bytes, and {limit} are allowed"),
             Problem::Unanswered(status) => {
                 let status = shortened(status);
-                write!(f, "is {status:?}, which no server sends: nobody answered, so whether it is good is not known")
+                write!(
+                    f,
+                    "is {status:?}, which no server sends: there was no answer, so the event cannot be classified"
+                )
             }
             Problem::TooMany { limit } => write!(f, "has more than {limit} names, and the first {limit} are kept"),
         }
     }
 }
 
-/// A value as people see it: a text in quotes, shortened.
+/// A value for people: quoted and shortened.
 pub(super) fn shown(value: &Scalar<'_>) -> String {
     match value {
         Scalar::Null => "null".to_owned(),

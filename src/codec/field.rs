@@ -1,7 +1,7 @@
 //! The fields of an outcome by name, and the values any format can give them.
 //!
-//! Every decoder reduces what it reads to a [`Scalar`]; what a field makes of it is decided once,
-//! in [`super::gather`]. Nothing here knows a format.
+//! Every decoder turns what it reads into a [`Scalar`], and only [`super::gather`] decides what a field takes. This
+//! file knows no format.
 
 use super::json::Number;
 use crate::model::time::Ms;
@@ -88,7 +88,7 @@ impl Field {
         }
     }
 
-    /// What the field takes, for people.
+    /// The values that the field takes, for people.
     pub(super) const fn expects(self) -> &'static str {
         match self {
             Field::Timestamp => "a time: epoch milliseconds as an integer, or RFC 3339 text",
@@ -106,22 +106,22 @@ impl Field {
     }
 }
 
-/// One value as a record holds it, whatever the format.
+/// One value of a record, in any format.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar<'a> {
     Null,
     Bool(bool),
-    /// A number as the record writes it.
+    /// A number as written in the record.
     Number(Number<'a>),
     /// A binary integer.
     Long(i64),
     /// A binary floating-point number.
     Double(f64),
     Text(Cow<'a, str>),
-    /// A time the format itself knows as one.
+    /// A value that the format itself marks as a time.
     Time(Ms),
-    /// What the format calls by this name, and what is no moment: a local time, a date; in its own unit.
+    /// A value of this type that is no point in time (a local time, a date), in its own unit.
     NoMoment(&'static str, i64),
-    /// An object, an array, bytes: what no field but `attributes` and `measures` takes.
+    /// An object, an array or bytes; only `attributes` and `measures` take these.
     Other,
 }

@@ -1,8 +1,8 @@
 //! Records of input files and of standard input: lines, or the data of Avro container files; packed
 //! or plain.
 //!
-//! A file is read as a stream, whatever its size. Which decompressor is needed is read from the first
-//! bytes, not from the name ([`unpack`]); what cannot be read is named with what to do ([`sniff`]).
+//! A file of any size is read as a stream. The first bytes, not the name, decide the decompressor ([`unpack`]); for
+//! unreadable files there is advice ([`sniff`]).
 
 mod lines;
 mod peek;
@@ -19,7 +19,7 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-/// Why an input cannot be read (on).
+/// Why an input cannot be read, or not any further.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {name}: {problem}")]
 pub struct FileError {
@@ -32,7 +32,7 @@ pub struct FileError {
 pub struct FileRecord<'a> {
     pub number: i64,
     pub bytes: &'a [u8],
-    /// Why the bytes are no record: they are what is left of one, or of several.
+    /// Set if the bytes are the remains of one or several damaged records.
     pub damage: Option<&'a Damage>,
 }
 
@@ -70,7 +70,7 @@ impl InputFile {
         Ok(InputFile(Records::Container { name, container: Box::new(container), read: 0 }))
     }
 
-    /// The schema that a container file brings along, for [`super::AvroSchemas::add_file`].
+    /// The schema inside a container file, for [`super::AvroSchemas::add_file`].
     pub fn schema(&self) -> Option<&FileSchema> {
         match &self.0 {
             Records::Lines(_) => None,
@@ -78,7 +78,7 @@ impl InputFile {
         }
     }
 
-    /// What a person should know about the file and no record says: to be asked once it was read.
+    /// A notice about the file that no record shows; complete once the file is read.
     pub fn notes(&self) -> FileNotes {
         match &self.0 {
             Records::Lines(_) => FileNotes::default(),
@@ -103,7 +103,7 @@ impl InputFile {
     }
 }
 
-/// What is noted of a file while it is read.
+/// Notes about a file, made while it is read.
 #[derive(Clone, Debug, Default)]
 pub struct FileNotes {
     name: String,
@@ -111,13 +111,13 @@ pub struct FileNotes {
 }
 
 impl FileNotes {
-    /// What is to be said.
+    /// The notice, if any.
     pub fn notice(&self) -> Option<String> {
         self.joined.as_ref()?.notice().map(|notice| format!("{}: {notice}", self.name))
     }
 }
 
-/// An error in the middle of a file, with what was read until there.
+/// An error in the middle of a file, with the number of records read before.
 fn behind(error: &io::Error, read: u64, what: &str) -> String {
     format!("{error} ({read} {what} were read before this)")
 }

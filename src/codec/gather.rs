@@ -1,12 +1,12 @@
-//! What becomes of the values: type rules, the last of several values, size limits, and the eight
-//! reasons for a dead letter in their order (contract, section 1).
+//! Builds an outcome from values: type rules, the last of several values, size limits, and the eight reasons for a dead
+//! letter in their order (contract, section 1).
 //!
-//! A decoder hands over values in the record's order and reads nothing back; the verdict falls once,
-//! in [`Gathered::finish`], because a later value of the same name replaces an earlier one, faults
-//! included, and because the first reason in the contract's order wins, not the first one met.
+//! A decoder passes values in the record's order. The verdict comes only at the end, in [`Gathered::finish`], because a
+//! later value of the same name replaces an earlier one and its fault, and because the first reason in the contract's
+//! order wins, not the first one met.
 //!
-//! Only the tenant, the time, the weight and the size of the user's id can make a dead letter here.
-//! Any other value that a field cannot take is a [`Fault`]: absent, counted, and the event stays.
+//! Only the tenant, the time, the weight and the size of the user id can cause a dead letter here. Any other value that
+//! a field cannot take is a [`Fault`]: absent and counted, and the event stays.
 
 use super::fault::{Fault, Problem};
 use super::field::{Field, Scalar};
@@ -22,15 +22,15 @@ const YEAR_2000_MS: Ms = 946_684_800_000;
 const LAST_TIME_MS: Ms = 253_402_300_799_999;
 const WEIGHT_MIN: f64 = 1e-6;
 const WEIGHT_MAX: f64 = 1e6;
-/// So many faults of single names are kept of a record, whatever it holds.
+/// The most faults of single names that are kept per record.
 const NAMED_FAULTS_MAX: usize = 16;
 
-/// What a verdict needs beside the record's own fields.
+/// What a verdict needs besides the record's fields.
 pub(super) struct Rules<'a> {
     pub limits: &'a FieldLimits,
-    /// Fills in an absent or empty tenant; not empty itself.
+    /// Used for an absent or empty tenant; not empty itself.
     pub default_tenant: Option<&'a str>,
-    /// The largest acceptable event time; `None` where no record can be in the future.
+    /// The largest acceptable event time; `None` if no record can be in the future.
     pub not_after_ms: Option<Ms>,
     pub timestamp_is: TimestampIs,
 }
@@ -41,9 +41,9 @@ pub(super) struct Gathered<'a> {
     outcome: Outcome<'a>,
     timestamp_ms: Option<Ms>,
     weight: Option<f64>,
-    /// What no field could take. Empty unless something is odd, so that asking costs nothing.
+    /// Values that their fields could not take. Normally empty, so the check is free.
     faults: Vec<Fault<'a>>,
-    /// Which rules of a mapping found something, where there is one.
+    /// Which rules of the mapping found a value, if there is a mapping.
     pub(super) found: Option<Found>,
 }
 
@@ -55,8 +55,8 @@ impl<'a> Gathered<'a> {
         new
     }
 
-    /// Takes a field's value, or notes that it cannot; either replaces what was there before.
-    /// `measures` and `attributes` come name by name ([`Self::begin`]).
+    /// Sets a field's value, or notes a fault; either replaces what was there before. `measures` and `attributes` come
+    /// name by name ([`Self::begin`]).
     #[inline]
     pub fn set(&mut self, field: Field, value: Scalar<'a>) {
         if !self.faults.is_empty() {
@@ -78,7 +78,7 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// The same, borrowing nothing of the record.
+    /// The same, without borrowing from the record.
     #[cold]
     pub fn into_owned<'b>(self) -> Gathered<'b> {
         Gathered {
@@ -102,13 +102,13 @@ impl<'a> Gathered<'a> {
         self.outcome
     }
 
-    /// What is absent because its field could not take it, once the outcome is finished.
+    /// The values that their fields could not take, once the outcome is finished.
     #[inline]
     pub fn take_faults(&mut self) -> Vec<Fault<'a>> {
         std::mem::take(&mut self.faults)
     }
 
-    /// Starts `measures` or `attributes` anew: a second object of that name replaces the first.
+    /// Clears `measures` or `attributes`: a second object of that name replaces the first.
     #[inline]
     pub fn begin(&mut self, field: Field) {
         if !self.faults.is_empty() {
@@ -162,8 +162,8 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// The outcome, or the first reason in the contract's order why it is none. It stays in place: an
-    /// outcome is near a kilobyte, and moving it costs as much as reading it.
+    /// The outcome, or the first reason for a dead letter in the contract's order. It is not moved: an outcome takes
+    /// nearly a kilobyte, and moving it costs as much as reading it.
     #[inline]
     pub fn finish(&mut self, rules: &Rules<'a>) -> Result<&Outcome<'a>, Rejected> {
         if !self.faults.is_empty() {
@@ -180,7 +180,7 @@ impl<'a> Gathered<'a> {
         Ok(&self.outcome)
     }
 
-    /// Puts what was found of a value in its place; the value itself comes back where it is of no use.
+    /// Stores the value that was read; gives the raw value back if it was unreadable.
     #[inline]
     fn taken<T>(place: &mut Option<T>, found: Option<Option<T>>, value: Scalar<'a>) -> Result<(), Scalar<'a>> {
         let readable = found.is_some();
@@ -192,7 +192,7 @@ impl<'a> Gathered<'a> {
     fn set_timestamp(&mut self, value: Scalar<'a>) -> Result<(), Scalar<'a>> {
         let found = match &value {
             Scalar::Null => Some(None),
-            // An integer past 64 bits is a time all the same: one far away.
+            // An integer past 64 bits is still a time, one far away.
             Scalar::Number(n) => n.as_integer_saturating().map(Some),
             Scalar::Long(n) | Scalar::Time(n) => Some(Some(*n)),
             Scalar::Text(text) => rfc3339::parse(text).map(Some),
@@ -213,7 +213,7 @@ impl<'a> Gathered<'a> {
         let o = &mut self.outcome;
         match field {
             Field::Tenant => o.tenant = text.unwrap_or_default(),
-            // An empty id names nobody: all who send it would be one user.
+            // An empty id is no user: all clients that send it would count as one.
             Field::User => o.user = text.filter(|id| !id.is_empty()),
             Field::Operation => o.operation = text,
             Field::Dependency => o.dependency = text,
@@ -222,7 +222,7 @@ impl<'a> Gathered<'a> {
             Field::EventId => o.event_id = text,
             Field::Journey => o.journey = text,
             Field::Step => o.step = text,
-            // Set by others.
+            // Set by other functions.
             Field::Timestamp
             | Field::Status
             | Field::LatencyMs
@@ -233,7 +233,7 @@ impl<'a> Gathered<'a> {
         taken
     }
 
-    /// Notes that the status stands for no answer at all: it is absent.
+    /// Notes a status that means that there was no answer; it is absent.
     #[cold]
     pub fn unanswered(&mut self, status: Cow<'a, str>) {
         self.fault(Field::Status, None, Problem::Unanswered(status));
@@ -244,7 +244,7 @@ impl<'a> Gathered<'a> {
         self.faults.push(Fault { field, name, problem });
     }
 
-    /// One fault is enough to count a field; the list is bounded whatever the record holds.
+    /// One fault is enough to count a field, so the list can be bounded.
     #[cold]
     fn name_fault(&mut self, field: Field, name: Cow<'a, str>, problem: Problem<'a>) {
         self.leave_out(field, &name);
@@ -253,7 +253,7 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// Removes an attribute or a measure: its last value is none.
+    /// Removes an attribute or a measure, because its last value is unusable.
     fn leave_out(&mut self, field: Field, name: &str) {
         self.forgive_name(field, name);
         match field {
@@ -262,7 +262,7 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// A new value of a field replaces the old one, with what was wrong with it.
+    /// A new value of a field replaces the old one and its fault.
     #[cold]
     fn forgive(&mut self, field: Field) {
         self.faults.retain(|fault| fault.field != field);
@@ -304,15 +304,15 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// From the start of a request to its end. A latency below 0 says nothing.
+    /// Moves the time from a request's start to its end. A negative latency is ignored.
     fn add_latency(&mut self) {
         let latency_ms = self.outcome.latency_ms.map_or(0.0, |ms| ms.max(0.0).floor());
-        // Saturates: a latency of ages is a time far away.
+        // Saturates, so a huge latency gives a time far away.
         self.timestamp_ms = self.timestamp_ms.map(|start| start.saturating_add(latency_ms as Ms));
     }
 
-    /// A time past the year 9999 cannot be written by our outputs, so it is not readable as one,
-    /// unless the contract has a better word for it: further ahead than the log's own clock.
+    /// A time past the year 9999 cannot be written by our outputs, so it is `not_decodable`, unless it is also too far
+    /// ahead of the log's own clock: that reason is more precise.
     #[inline]
     fn check_writable_time(&self, rules: &Rules<'a>) -> Result<(), Rejected> {
         match self.timestamp_ms {
@@ -372,7 +372,7 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    /// A tenant or a user that is cut would be another one; any other text that is too long is absent.
+    /// A tenant or user cannot be cut, as it would become another one; any other text that is too long is absent.
     #[inline]
     fn check_sizes(&mut self, limits: &FieldLimits) -> Result<(), Rejected> {
         let user_bytes = self.outcome.user.as_ref().map_or(0, |user| user.len());
@@ -420,7 +420,7 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// Sets or replaces a name. False where the limit leaves no room for it.
+/// Sets or replaces a name. False if the limit leaves no room for it.
 #[inline]
 fn put<'a, T>(pairs: &mut Pairs<'a, T>, name: Cow<'a, str>, value: T, limit: usize) -> bool {
     match pairs.iter().position(|(n, _)| *n == name) {

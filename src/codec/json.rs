@@ -1,9 +1,9 @@
-//! JSON records: one pass over the bytes, texts borrowed, nothing built that is not kept.
+//! JSON records: one pass over the bytes, with borrowed texts and no intermediate tree.
 //!
-//! The known fields are set as they are met; what is unknown is checked and skipped. RFC 8259: no
-//! comments, no `NaN`, no second value behind the first. Texts are taken as they come: bytes that are
-//! not UTF-8 and halves of surrogate pairs become U+FFFD, because who cuts a message cuts emoji too. What
-//! is skipped may be nested to any depth; nothing recurses there, so no record can exhaust the stack.
+//! Known fields are set as they are met; unknown ones are checked and skipped. RFC 8259: no comments, no `NaN`, no
+//! second value after the first. Texts are tolerant: invalid UTF-8 and half surrogate pairs become U+FFFD, because
+//! programs that truncate messages also cut emoji in half. Skipped values may have any depth: skipping does not
+//! recurse, so no record can exhaust the stack.
 
 mod cursor;
 mod foreign;
@@ -17,11 +17,11 @@ use super::tree::Node;
 use super::{FieldLimits, Mapping, Rejected};
 use cursor::{Cursor, Syntax};
 
-/// Objects and arrays within one another that a mapping finds its way in, the record itself included.
-/// What is nested deeper is no field's value.
+/// The depth of objects and arrays that a mapping can read, including the record itself. Deeper values are no field's
+/// value.
 pub(super) const DEPTH_MAX: usize = 128;
 
-/// Reads a record whose fields have their own names.
+/// Reads a record with our own field names.
 #[inline]
 pub(super) fn gather<'a>(value: &'a [u8], out: &mut Gathered<'a>, limits: &FieldLimits) -> Result<(), Rejected> {
     match std::str::from_utf8(value) {
@@ -33,7 +33,7 @@ pub(super) fn gather<'a>(value: &'a [u8], out: &mut Gathered<'a>, limits: &Field
     }
 }
 
-/// Reads a record that a mapping finds its way in.
+/// Reads a record through a mapping.
 pub(super) fn gather_mapped<'a>(
     value: &'a [u8],
     mapping: &'a Mapping,
@@ -48,7 +48,7 @@ pub(super) fn gather_mapped<'a>(
     }
 }
 
-/// What [`Mapping::near`] says of a record.
+/// The result of [`Mapping::near`] for a record.
 #[cold]
 pub(super) fn near_paths(value: &[u8], mapping: &Mapping) -> Vec<Option<String>> {
     parse_tree(&String::from_utf8_lossy(value)).map(|tree| mapping.near(&tree)).unwrap_or_default()
@@ -115,7 +115,7 @@ fn read_names<'a>(
     Ok(())
 }
 
-/// A value as a field takes it; an object or an array is checked and passed over.
+/// A value in the form for a field; an object or array is checked and skipped.
 #[inline]
 fn read_scalar<'a>(cursor: &mut Cursor<'a>) -> Result<Scalar<'a>, Syntax> {
     Ok(match cursor.peek() {

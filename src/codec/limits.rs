@@ -1,11 +1,11 @@
-//! Size limits of an outcome's fields: what is over one is a dead letter (`too_long`), never cut.
+//! Size limits of an outcome's fields. A longer tenant or user makes a dead letter (`too_long`), any other longer text
+//! is absent; nothing is cut.
 //!
-//! Limits are in bytes of UTF-8. They bound what a row, a group or an output record can cost; they
-//! are generous to what people log and far below what would hurt.
+//! Limits are in bytes of UTF-8. They bound the size of rows, groups and output records, well above what people log.
 
 use serde::Deserialize;
 
-/// The table of limits. Everything not named here is a number.
+/// The table of limits. All fields not named here are numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FieldLimits {
@@ -16,7 +16,7 @@ pub struct FieldLimits {
     /// Names of attributes and measures.
     pub name_bytes: usize,
     pub attribute_value_bytes: usize,
-    /// Attributes of one record, distinct names, absent (null) ones not counted.
+    /// Attributes per record: distinct names, without absent (null) ones.
     pub attributes: usize,
     pub measures: usize,
 }

@@ -1,13 +1,13 @@
-//! The mapping of the configuration: takes any other record to the outcome's fields.
+//! The configured mapping: fills the outcome's fields from records with other names.
 //!
-//! A target is a field, `attributes.NAME` or `measures.NAME`; its source is a path, a constant or a
-//! bucket. A mapped field is read from its source alone, and is absent where the path leads nowhere.
-//! What is not mapped stays where its own name says: `attributes.tier` adds to the record's own
-//! `attributes`, and a mapping of `attributes` as a whole replaces them first.
+//! A target is a field, `attributes.NAME` or `measures.NAME`; its source is a path, a constant or a bucket. A mapped
+//! field is read only from its source, and is absent if the path leads nowhere. Unmapped fields are read by their own
+//! names: `attributes.tier` adds to the record's own `attributes`, while a mapping of `attributes` as a whole replaces
+//! them first.
 
 //!
-//! Each rule says whether it found something, because a path with a slip of the pen is no error: it finds
-//! nothing in any record, and somebody has to hear of it.
+//! Each rule notes whether it found a value: a misspelt path is not an error, but it finds nothing in any record, and
+//! the user must be warned.
 
 mod bucket;
 mod near;
@@ -31,13 +31,13 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{target}: {problem}")]
 pub struct MappingError {
-    /// The field that the entry is for, as it was written.
+    /// The entry's field, as written.
     pub target: String,
     pub problem: String,
     pub remedy: Option<String>,
 }
 
-/// Everything that is wrong with a mapping.
+/// All mistakes in a mapping.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct MappingErrors(pub Vec<MappingError>);
 
@@ -52,17 +52,17 @@ impl fmt::Display for MappingErrors {
     }
 }
 
-/// All rules, in the order of their targets' names; empty where records have the fields' own names.
+/// All rules, ordered by the names of their targets; empty if records have our own field names.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct Mapping {
     rules: Vec<(Target, Source)>,
-    /// Fields that are not read under their own name ([`Field::bit`]).
+    /// Fields that are not read by their own name ([`Field::bit`]).
     mapped: u32,
 }
 
-/// Which rules found something in a record, a bit each in the order of [`Mapping::sources`]. Rules past the
-/// 128th are not told apart, and count as found.
+/// Which rules found a value in a record, one bit each in the order of [`Mapping::sources`]. Rules past the 128th
+/// always count as found.
 pub type Found = u128;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,7 @@ impl Mapping {
         self.rules.is_empty()
     }
 
-    /// The targets and the paths that their values come from; none for constants.
+    /// The targets and their paths; constants have none.
     pub fn sources(&self) -> impl Iterator<Item = (String, Option<&Path>)> {
         self.rules.iter().map(|(target, source)| (target.to_string(), source.path()))
     }
@@ -113,7 +113,7 @@ impl Mapping {
         out
     }
 
-    /// For each rule whose path leads nowhere in a record, a path that is there and may be meant.
+    /// For each rule whose path leads nowhere in a record, an existing path that may be meant.
     #[cold]
     pub(super) fn near(&self, root: &Node<'_>) -> Vec<Option<String>> {
         let there = near::paths(root);
@@ -149,7 +149,7 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Mapping {
         for (target, _) in &mapping.rules {
             mapping.mapped |= if let Target::Field(field) = target { field.bit() } else { 0 };
         }
-        // A whole map before the names that add to it.
+        // A whole map comes before the names that add to it.
         mapping.rules.sort_by_key(|(target, _)| !matches!(target, Target::Field(_)));
         Ok(mapping)
     }
@@ -183,7 +183,7 @@ impl Target {
         }
     }
 
-    /// Whether this is a time: what else has a unit is not known.
+    /// Whether this is a time; for other values a unit makes no sense.
     fn takes_unit(&self) -> bool {
         match self {
             Target::Field(field) => matches!(field, Field::Timestamp | Field::LatencyMs),
@@ -192,7 +192,7 @@ impl Target {
         }
     }
 
-    /// A constant of the wrong type would be absent from every record: said once, at the start.
+    /// A constant of the wrong type would be absent in every record, so it is refused at the start.
     fn check_constant(&self, value: Scalar<'_>) -> Result<(), Wrong> {
         let (fits, expects) = match self {
             Target::Field(field) => (Gathered::takes(*field, value), field.expects()),
@@ -213,7 +213,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// The target that a name may stand for.
+/// The target that a misspelt name may mean.
 fn meant(name: &str) -> String {
     let fields = Field::ALL.map(Field::name);
     if let Some((map, rest)) = name.split_once('.').filter(|(_, rest)| !rest.is_empty()) {

@@ -1,9 +1,9 @@
-//! Bytes to outcomes (contract, section 1) and the way out of what is none: dead letters.
+//! Turns bytes into outcomes or dead letters (contract, section 1).
 //!
-//! A [`Decoder`] is made once from the input's settings and then reads record after record: bytes ->
-//! fields ([`json`], [`avro`], [`clf`], through a [`mapping`] where one is configured) -> one verdict
-//! ([`gather`]). It borrows texts from the record, keeps nothing between records, reads no clock and
-//! never panics on what it is given. [`files`] hands over records of files; nothing else here does IO.
+//! A [`Decoder`] is made once from the input's settings and then reads record after record: bytes -> fields ([`json`],
+//! [`avro`], [`clf`], through a [`mapping`] where one is configured) -> one verdict ([`gather`]). It borrows texts from
+//! the record, keeps nothing between records, reads no clock and never panics on its input. [`files`] reads records
+//! from files; nothing else here does IO.
 
 pub mod avro;
 mod clf;
@@ -34,10 +34,10 @@ use field::Field;
 use gather::{Gathered, Rules};
 use serde::Deserialize;
 
-/// How far past its own timestamp a Kafka record's event may lie, by default.
+/// By default, how far an event may lie after the timestamp of its Kafka record.
 pub const MAX_FUTURE_SKEW_MS: Ms = 30 * SECOND_MS;
 
-/// How records are written.
+/// The format of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -48,32 +48,32 @@ pub enum Format {
     Clf,
 }
 
-/// What a decoder is made from.
+/// The settings of a decoder.
 #[derive(Debug, Default)]
 pub struct InputSettings {
     pub format: Format,
-    /// Of access logs.
+    /// For access logs.
     pub clf_shape: ClfShape,
-    /// The writers' schemas of Avro; `None`: raw records of the schema of record.
+    /// The writers' schemas of Avro; `None`: raw records of our own schema.
     pub avro_schemas: Option<AvroSchemas>,
-    /// Fills in a tenant that is absent or empty.
+    /// Used for an absent or empty tenant.
     pub default_tenant: Option<String>,
     pub mapping: Mapping,
     pub limits: FieldLimits,
-    /// `None`: no record is in the future (files). A record without a timestamp of the log never is.
+    /// `None`: no record is in the future (files). A record without a log timestamp never is.
     pub max_future_skew_ms: Option<Ms>,
-    /// What the time of a record is that of.
+    /// Whether a record's time is that of the request's start or end.
     pub timestamp_is: TimestampIs,
 }
 
-/// Servers write a record at the end of a request, and not all of them its end into it.
+/// Servers write a record at the end of a request, but some put the start time into it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampIs {
-    /// The end of a request, or whatever it is: taken as it comes.
+    /// The end of a request; used unchanged.
     #[default]
     End,
-    /// The start: the latency, where there is one, is added.
+    /// The start: the latency, if there is one, is added.
     Start,
 }
 
@@ -90,13 +90,13 @@ pub enum CodecError {
     SchemaOfRecord(SchemaError),
 }
 
-/// Why a record is no outcome.
+/// Why a record is not an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     pub reason: Rejection,
-    /// For people: what and where.
+    /// What is wrong and where, for people.
     pub detail: String,
-    /// What a record of another shape looks like, where that is known; it is counted by.
+    /// What a record of another format looks like, if known; records are counted by it.
     pub looks_like: Option<&'static str>,
 }
 
@@ -107,13 +107,13 @@ impl Rejected {
     }
 }
 
-/// What was read of a record.
+/// The result of reading a record.
 #[derive(Debug)]
 pub struct Read<'a> {
     pub became: Result<(), Rejected>,
-    /// What the fields of an outcome could not take.
+    /// Values that the outcome's fields could not take.
     pub faults: Vec<Fault<'a>>,
-    /// Which rules of the mapping found something, where there is one and the record could be looked into.
+    /// Which rules of the mapping found a value, if there is a mapping and the record could be parsed.
     pub found: Option<mapping::Found>,
 }
 
@@ -128,7 +128,7 @@ pub struct Decoder {
     timestamp_is: TimestampIs,
 }
 
-/// A format and what it needs.
+/// A format with its settings.
 #[derive(Debug)]
 enum Source {
     Json,
@@ -167,12 +167,12 @@ impl Decoder {
         }
     }
 
-    /// The outcome that a record holds, or the first reason why it holds none.
+    /// The record's outcome, or the first reason why there is none.
     pub fn decode<'a>(&'a self, record: &RecordIn<'a>) -> Result<Outcome<'a>, Rejected> {
         self.examine(record).map(|(outcome, _)| outcome)
     }
 
-    /// The outcome, and what its fields could not take.
+    /// The outcome, and the values that its fields could not take.
     pub fn examine<'a>(&'a self, record: &RecordIn<'a>) -> Result<(Outcome<'a>, Vec<Fault<'a>>), Rejected> {
         let mut gathered = Gathered::new();
         self.take(record, &mut gathered)?;
@@ -180,7 +180,7 @@ impl Decoder {
         Ok((gathered.into_outcome(), faults))
     }
 
-    /// Hands over the outcome that a record holds without moving it, and says what was odd about it.
+    /// Passes the record's outcome without moving it, together with its faults.
     #[inline]
     pub fn read<'a>(&'a self, record: &RecordIn<'a>, take: impl FnOnce(&Outcome<'_>)) -> Read<'a> {
         let mut gathered = Gathered::new();
@@ -189,7 +189,7 @@ impl Decoder {
         Read { became, faults, found: gathered.found }
     }
 
-    /// The mapping that records go through; empty where they have the fields' own names.
+    /// The mapping of records; empty if they have our own field names.
     pub fn mapping(&self) -> &Mapping {
         &self.mapping
     }
@@ -206,7 +206,7 @@ impl Decoder {
         }
     }
 
-    /// What a mapped record lacks is not under the field's own name.
+    /// In a mapped record the missing value has another name, so the message gives its path.
     #[cold]
     fn mapped(&self, mut rejected: Rejected) -> Rejected {
         let field = match rejected.reason {
@@ -237,7 +237,7 @@ impl Decoder {
         taken.map_err(|rejected| self.explain(record, self.mapped(rejected)))
     }
 
-    /// Says what a record looks like that is no outcome.
+    /// Describes what an unreadable record looks like.
     #[cold]
     fn explain(&self, record: &RecordIn<'_>, rejected: Rejected) -> Rejected {
         match &self.source {

@@ -1,11 +1,11 @@
-//! What a number's field makes of a value, whatever the format: numbers in text are numbers, and `-` or
-//! an empty text is none, as proxies write where nobody answered.
+//! Reads the value of a number field, in any format: numbers in text are numbers; `-` or an empty text is absent,
+//! because proxies write these when there was no answer.
 //!
-//! `Some(None)`: absent. `None`: something else, which the field cannot take.
+//! `Some(None)`: absent. `None`: the field cannot take the value.
 
 use super::field::Scalar;
 
-/// The number, or its absence; it may be infinite or NaN.
+/// The number, if any; it may be infinite or NaN.
 #[inline]
 pub(super) fn double(value: &Scalar<'_>) -> Option<Option<f64>> {
     match value {
@@ -24,7 +24,7 @@ pub(super) fn finite(value: &Scalar<'_>) -> Option<Option<f64>> {
     double(value).filter(|number| number.is_none_or(f64::is_finite))
 }
 
-/// A number without a fraction, however it is written: `500`, `500.0`, `"500"`.
+/// A number without a fraction, in any notation: `500`, `500.0`, `"500"`.
 #[inline]
 pub(super) fn integer(value: &Scalar<'_>) -> Option<Option<i64>> {
     match value {
@@ -49,7 +49,7 @@ fn integral(number: Option<f64>) -> Option<Option<i64>> {
     }
 }
 
-/// A number in decimal digits, with a sign, a fraction and an exponent or without.
+/// A number in decimal digits, with optional sign, fraction and exponent.
 fn in_text(text: &str) -> Option<Option<f64>> {
     match text.trim_ascii() {
         "" | "-" => Some(None),
@@ -89,7 +89,7 @@ mod tests {
         ] {
             assert_eq!(finite(&text(written)), number, "{written}");
         }
-        assert_eq!(double(&text("Infinity")), Some(Some(f64::INFINITY)), "a weight says `not_finite`");
+        assert_eq!(double(&text("Infinity")), Some(Some(f64::INFINITY)), "a weight reports `not_finite`");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! What is said of a time that is of no use: the value, and what to do about it.
+//! Messages about unusable times: the value, and what to do about it.
 
 use super::fault::{Fault, Problem};
 use super::field::{Field, Scalar};
 use super::rfc3339;
 use crate::model::time::{Moment, Ms};
 
-/// Of a time or a weight that cannot be read.
+/// For a time or a weight that cannot be read.
 #[cold]
 pub(super) fn unreadable(fault: &Fault<'_>) -> String {
     let told = fault.to_string();
@@ -35,7 +35,7 @@ pub(super) fn in_the_future(t: Ms, limit: Ms) -> String {
     )
 }
 
-/// What to do about a value that is no time.
+/// What to do about a value that is not a time.
 pub(super) fn remedy(value: &Scalar<'_>) -> Option<String> {
     match value {
         Scalar::Text(text) => match text.trim_ascii().parse::<f64>() {
@@ -62,13 +62,13 @@ fn of_unit(number: f64) -> Option<String> {
     Some(format!("; it looks like {name} since 1970: write `timestamp: {{path: ..., unit: {unit}}}` in input.mapping"))
 }
 
-/// A time without a zone is a moment where somebody knows that it is UTC.
+/// A time without a zone can be used if the user knows that it is UTC.
 fn of_local(name: &str) -> Option<String> {
     let units = [("millis", "ms"), ("micros", "us"), ("nanos", "ns")];
     let of = name.strip_prefix("local-timestamp-")?;
     let (_, unit) = units.into_iter().find(|(written, _)| *written == of)?;
     Some(format!(
-        "; it is a time without a zone: where it is UTC, write `timestamp: {{path: ..., unit: {unit}}}` in input.mapping"
+        "; it is a time without a zone: if it is UTC, write `timestamp: {{path: ..., unit: {unit}}}` in input.mapping"
     ))
 }
 

@@ -1,8 +1,8 @@
 //! Output records to bytes and back: JSON, or Avro by the schemas of `schemas/`.
 //!
-//! Which schema describes a record is part of its type, so no record can leave under another's.
-//! The same record always becomes the same bytes. Keys, headers, topics and the framing of a schema
-//! registry are no concern of this module: [`Encoder::encode_into`] appends, so a frame goes first.
+//! A record's type determines its schema, so the two cannot be confused. Equal records become equal bytes. Keys,
+//! headers, topics and schema registry framing are handled elsewhere: [`Encoder::encode_into`] appends, so a frame can
+//! be written first.
 
 mod avro;
 mod decode;
@@ -16,7 +16,7 @@ use crate::model::output::{BurnAlert, CanaryVerdict, DeadLetter, SloHistory, Slo
 use schema::ParsedSchemas;
 use serde::{Deserialize, Serialize};
 
-/// How values of output records are written.
+/// The format of output values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutputFormat {
     #[default]
@@ -27,7 +27,7 @@ pub enum OutputFormat {
     AvroRaw,
 }
 
-/// A record that leaves, and the schema that describes it.
+/// An output record, and its schema.
 pub trait OutputRecord: Serialize {
     const SCHEMA: OutputSchema;
 }
@@ -60,7 +60,7 @@ impl OutputRecord for DeadLetter {
     const SCHEMA: OutputSchema = OutputSchema::DeadLetter;
 }
 
-/// Why a record cannot be written. Each of these is a bug: records are built to their schema.
+/// Why a record cannot be written. Each of these is a bug, because records are built to fit their schema.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     #[error("a record of schemas/{schema}.avsc cannot be written as JSON: {source}")]
@@ -90,7 +90,7 @@ impl Encoder {
         Ok(out)
     }
 
-    /// Appends the record to `out`. After an error `out` holds a part of it and is of no use.
+    /// Appends the record to `out`. After an error `out` contains a part of it and must be dropped.
     pub fn encode_into<R: OutputRecord>(&self, record: &R, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let schema = R::SCHEMA.name();
         match self.format {

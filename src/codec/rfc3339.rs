@@ -1,14 +1,13 @@
-//! RFC 3339 times to milliseconds since the epoch, floored, and what programs print that is near it.
+//! RFC 3339 times, and similar ones that programs print, to milliseconds since the epoch (floored).
 //!
-//! Read too, as there is one meaning: a time without its seconds (java.time leaves out `:00`), an offset
-//! without its colon or its minutes, a comma before the fraction, and suffixes in brackets behind the
-//! offset (RFC 9557: a zone, a calendar; the offset decides). A date alone, a missing offset, hour 24 or
-//! a week date is no time here. Any number of fraction digits is read; what is below a millisecond is
-//! floored, before 1970 too. A leap second reads as the second after it.
+//! Also accepted, because they are unambiguous: a time without seconds (java.time leaves out `:00`), an offset without
+//! colon or minutes, a comma before the fraction, and suffixes in brackets after the offset (RFC 9557: a zone, a
+//! calendar; the offset decides). Refused: only a date, a missing offset, hour 24, a week date. Any number of fraction
+//! digits is read and floored to milliseconds, also before 1970. A leap second is read as the second after it.
 
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
 
-/// Parses `2026-05-29T17:00:48.581Z`; `None` where the text is no such time.
+/// Parses `2026-05-29T17:00:48.581Z`; `None` if the text is not such a time.
 pub fn parse(text: &str) -> Option<Ms> {
     let bytes = text.as_bytes();
     let (head, rest) = bytes.split_at_checked(16)?;
@@ -26,7 +25,7 @@ pub fn parse(text: &str) -> Option<Ms> {
     Some(day_ms + clock_ms - offset_ms(without_suffixes(rest)?)?)
 }
 
-/// What is missing from a text that is nearly a time, and what to do about it.
+/// What a text lacks that is nearly a time, and what to do about it.
 #[cold]
 pub fn why_not(text: &str) -> Option<String> {
     let trimmed = text.trim_ascii();
@@ -46,7 +45,7 @@ pub fn why_not(text: &str) -> Option<String> {
     is_time(format!("{day}00{behind}")).then(|| "; there is no hour 24: the day ends at 00:00 of the next".to_owned())
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` where there is no such date.
+/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` if there is no such date.
 pub(super) fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -86,7 +85,7 @@ pub(super) fn offset_part_ms(hours: &[u8], minutes: &[u8]) -> Option<Ms> {
     Some(hour * HOUR_MS + minute * MINUTE_MS)
 }
 
-/// A run of decimal digits; `None` where any byte is something else.
+/// A run of decimal digits; `None` if any byte is something else.
 pub(super) fn digits(bytes: &[u8]) -> Option<i64> {
     let mut n = 0;
     for &b in bytes {
@@ -98,8 +97,8 @@ pub(super) fn digits(bytes: &[u8]) -> Option<i64> {
     Some(n)
 }
 
-/// The milliseconds of `.581999`, and what follows them. Dropping digits is flooring: a fraction
-/// counts forward from its second on both sides of the epoch.
+/// The milliseconds of `.581999`, and the rest. Dropping digits is flooring: a fraction counts forward from its second
+/// on both sides of the epoch.
 fn fraction(rest: &[u8]) -> Option<(Ms, &[u8])> {
     let [b'.' | b',', rest @ ..] = rest else { return Some((0, rest)) };
     let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -110,7 +109,7 @@ fn fraction(rest: &[u8]) -> Option<(Ms, &[u8])> {
     Some((kept * [100, 10, 1][len.min(3) - 1], &rest[len..]))
 }
 
-/// Takes suffixes like `[Europe/Berlin]` or `[u-ca=hebrew]` off the end; `None` where brackets do not match.
+/// Removes suffixes like `[Europe/Berlin]` or `[u-ca=hebrew]`; `None` if brackets do not match.
 fn without_suffixes(offset: &[u8]) -> Option<&[u8]> {
     let mut rest = offset;
     while let [inside @ .., b']'] = rest {
@@ -156,7 +155,7 @@ mod tests {
             ("2000-02-29T00:00:00-00:00", 951_782_400_000),
             ("0000-01-01T00:00:00Z", -62_167_219_200_000),
             ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
-            // What java.time prints at a full minute, and jiff, Temporal and java.time of a zone.
+            // What java.time prints at a full minute, and jiff, Temporal and java.time with a zone.
             ("2026-05-29T17:00Z", 1_780_074_000_000),
             ("2026-05-29T13:00-04:00", 1_780_074_000_000),
             ("2026-05-29T13:00-04:00[America/New_York]", 1_780_074_000_000),
@@ -166,7 +165,7 @@ mod tests {
             ("2026-05-29T19:00:48+02:00[!Europe/Berlin]", 1_780_074_048_000),
             ("2026-05-29T19:00:48+02:00[Europe/Berlin][u-ca=hebrew]", 1_780_074_048_000),
             ("2026-05-29T19:00:48+02:00[!Europe/Berlin][!u-ca=gregory][_x=y-z]", 1_780_074_048_000),
-            // The offset decides, also where the zone knows better.
+            // The offset decides, even if the zone has another one.
             ("2026-05-29T17:00:48+00:00[Europe/Berlin]", 1_780_074_048_000),
             ("2026-05-29T19:00:48+02:00[+02:00]", 1_780_074_048_000),
             // Python, Ruby, date(1), log4j and PostgreSQL.

@@ -14,7 +14,7 @@ fn record(value: &[u8]) -> RecordIn<'_> {
     RecordIn { partition: 0, offset: 0, key: None, value, timestamp_ms: None, headers: &NoHeaders }
 }
 
-/// A record with a tenant and a time; `more` is further members.
+/// A record with a tenant and a time; `more` has further members.
 fn with(more: &str) -> String {
     format!(r#"{{"tenant":"acme","timestamp":{T},{more}}}"#)
 }
@@ -23,8 +23,7 @@ fn rejection(decoder: &Decoder, value: &str) -> Option<Rejection> {
     decoder.decode(&record(value.as_bytes())).err().map(|r| r.reason)
 }
 
-/// Decodes JSON with default settings and shows one thing of the outcome and the fields that could not be
-/// read, or the reason.
+/// Decodes JSON with default settings and shows one part of the outcome and the unreadable fields, or the reason.
 fn shown(value: &str, show: impl Fn(&Outcome<'_>) -> String) -> String {
     let decoder = decoder(InputSettings::default());
     match decoder.examine(&record(value.as_bytes())) {
@@ -189,7 +188,7 @@ fn bytes_that_are_no_text_become_replacement_characters_wherever_they_stand() {
             assert_eq!(faults, []);
         }
     }
-    // What is wrong with such a record is told all the same.
+    // The message is complete for such a record, too.
     let value = [with(r#""status":"O\ud800K""#).trim_end_matches('}').as_bytes(), b",\"a\":\"\xff\"}"].concat();
     let (_, faults) = decoders[0].examine(&record(&value)).unwrap();
     assert_eq!(faults[0].to_string(), "`status` must be an integer, and is \"O\u{fffd}K\"");
@@ -243,7 +242,7 @@ fn each_reason_holds_where_the_contract_says() {
 #[test]
 fn the_first_reason_in_the_contracts_order_wins() {
     use Rejection::*;
-    // Each row mends what the row above was rejected for.
+    // Each row corrects the mistake of the row above.
     let long = "x".repeat(2_000);
     let rest = |w: &str| format!(r#""status":"x","weight":{w},"user":"{long}""#);
     for (text, reason) in [
@@ -359,7 +358,7 @@ fn an_optional_value_that_cannot_be_taken_is_absent_and_counted_and_the_event_st
         (r#""status":9223372036854775808"#.to_owned(), " status"),
         (r#""status":"-""#.to_owned(), ""),
         (r#""status":"""#.to_owned(), ""),
-        // Numbers take numeric text, and nothing as proxies write it.
+        // Numbers take numeric text, and the ways in which proxies write nothing.
         (r#""latency_ms":"0.004""#.to_owned(), "0.004"),
         (r#""latency_ms":"-""#.to_owned(), ""),
         (r#""latency_ms":"""#.to_owned(), ""),
@@ -447,7 +446,7 @@ fn a_rejection_says_what_and_where() {
     }
 }
 
-/// What `latency_ms` makes of a time that is a request's start, in every format.
+/// `latency_ms` is added to a time that is a request's start, in every format.
 #[test]
 fn the_latency_is_added_to_the_start_of_a_request() {
     let decoder = |settings| Decoder::new(InputSettings { timestamp_is: TimestampIs::Start, ..settings }).unwrap();
@@ -473,12 +472,12 @@ fn the_latency_is_added_to_the_start_of_a_request() {
     let clf = decoder(InputSettings { format: Format::Clf, ..InputSettings::default() });
     let line = br#"h - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 504 0 "-" "-" 300.004"#;
     assert_eq!(clf.decode(&record(line)).unwrap().timestamp_ms, 1_431_857_103_000 + 300_004);
-    // Far ahead of everything is no time that can be written.
+    // A time far in the future cannot be written.
     let ages = format!(r#"{{"tenant":"a","timestamp":{start_ms},"latency_ms":1e300}}"#);
     assert_eq!(json.decode(&record(ages.as_bytes())).unwrap_err().reason, Rejection::NotDecodable);
 }
 
-/// The end of a request is what must not lie ahead of the record.
+/// The end of a request must not lie after the record's time.
 #[test]
 fn the_end_of_a_request_may_be_in_the_future() {
     let settings = InputSettings {

@@ -1,6 +1,6 @@
-//! A record as a tree of borrowed values: what a mapping walks in.
+//! A record as a tree of borrowed values, for a mapping.
 //!
-//! Only mapped input pays for it. Depth is bounded where a tree is built, so dropping one is too.
+//! Only mapped input pays for it. The depth is bounded when a tree is built, so dropping it is safe.
 
 use super::FieldLimits;
 use super::field::{Field, Scalar};
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 pub(super) enum Node<'a> {
     Scalar(Scalar<'a>),
     Array(Vec<Node<'a>>),
-    /// In the record's order; the last of several members of one name counts.
+    /// In the record's order; of several members with one name the last counts.
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
 }
 
@@ -30,7 +30,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The value as a field takes it. Texts of the record stay borrowed.
+    /// The value in the form for a field. Texts stay borrowed.
     pub fn scalar(&self) -> Scalar<'a> {
         match self {
             Node::Scalar(value) => value.clone(),
@@ -38,7 +38,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Hands the value to a field, member by member where the field is a map.
+    /// Passes the value to a field; to a map member by member.
     pub fn give(&self, field: Field, out: &mut Gathered<'a>, limits: &FieldLimits) {
         match (field, self) {
             (Field::Measures, Node::Object(members)) => {

@@ -57,7 +57,7 @@ fn no_status_is_told_of() {
     }
     let said = summary(&program("true", &log), &[]);
     assert!(said.contains("`status` could not be read in 3 records"), "{said}");
-    assert!(said.contains("\"-1\", which no server sends: nobody answered"), "{said}");
+    assert!(said.contains("\"-1\", which no server sends: there was no answer"), "{said}");
     assert!(said.contains("3 of 103 events (2.9 %) are unclassified"), "{said}");
     assert!(!summary(&program("true", &clients(100)), &[]).contains("could not be read"));
 }

@@ -1,9 +1,8 @@
 //! From a schema's JSON to a [`Plan`].
 //!
-//! Names are taken as they are: the specification allows fewer than writers write and than Java reads
-//! (dots, dashes, a digit in front, `$`, nothing at all), and a name decides nothing but which type is
-//! meant. A name may be used before its type is defined. A logical type that does not fit its type is
-//! no logical type, as the specification has it.
+//! Names are accepted as they are: writers use, and Java reads, more names than the specification allows (dots, dashes,
+//! a leading digit, `$`, an empty name), and a name only identifies a type. A name may be used before its type is
+//! defined. A logical type that does not fit its type is ignored, as the specification says.
 
 use super::fingerprint::{self, Fingerprints};
 use super::plan::{Kind, Plan, RecordField, TypeId};
@@ -11,14 +10,14 @@ use super::schemas::SchemaError;
 use hashbrown::HashMap;
 use serde_json::{Map, Value as Json};
 
-/// A schema that records can be read with, and what names it.
+/// A schema for reading records, and its fingerprints.
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub plan: Plan,
     pub fingerprints: Fingerprints,
 }
 
-/// Reads a schema as text.
+/// Reads a schema from its text.
 pub(super) fn parse(schema: &str) -> Result<Compiled, SchemaError> {
     let schema = schema.trim_start_matches('\u{feff}');
     let json: Json = serde_json::from_str(schema).map_err(|e| SchemaError::NoJson(e.to_string()))?;
@@ -39,13 +38,13 @@ struct Compiler {
     kinds: Vec<Kind>,
     /// Only looked up, never iterated.
     named: HashMap<String, TypeId>,
-    /// Types that stand for a name that was not defined yet, in order.
+    /// Placeholders for names that were not defined yet, in order.
     awaited: Vec<Awaited>,
 }
 
 struct Awaited {
     id: TypeId,
-    /// In its namespace, and as it is written.
+    /// The name with its namespace, and as written.
     full: String,
     bare: String,
 }
@@ -55,7 +54,7 @@ pub(super) fn full_name(name: &str, namespace: &str) -> String {
     if namespace.is_empty() || name.contains('.') { name.to_owned() } else { format!("{namespace}.{name}") }
 }
 
-/// The namespace of what stands inside a type that may have a name.
+/// The namespace inside a type that may have a name.
 pub(super) fn inner_namespace(of: &Map<String, Json>, outer: &str) -> String {
     let written = of.get("namespace").and_then(Json::as_str);
     match of.get("name").and_then(Json::as_str).and_then(|name| name.rsplit_once('.')) {
@@ -84,7 +83,7 @@ impl Compiler {
         }
     }
 
-    /// A type's number is taken before the inside is compiled, which may refer to it.
+    /// A type gets its number before its inside is compiled, because the inside may refer to it.
     fn reserve(&mut self) -> TypeId {
         self.kinds.push(Kind::Null);
         self.kinds.len() - 1
@@ -128,7 +127,7 @@ impl Compiler {
             let name = name.ok_or_else(|| wrong(place, &format!("has a field without a name (number {})", i + 1)))?;
             let place = format!("the type of `{name}`");
             let of = field.get("type").ok_or_else(|| wrong(&place, "is missing"))?;
-            // Some write what belongs into the type beside it.
+            // Some writers put the type's properties beside the type.
             let kind = match (of, field) {
                 (Json::String(of), Json::Object(all)) if all.contains_key("items") || all.contains_key("values") => {
                     self.typed(of, all, namespace, &place)?
@@ -155,7 +154,7 @@ impl Compiler {
         id
     }
 
-    /// Puts what was defined in the place of each name that was used before.
+    /// Replaces each name that was used early by its definition.
     fn link(&mut self, root: TypeId) -> Result<TypeId, SchemaError> {
         let mut means: Vec<TypeId> = (0..self.kinds.len()).collect();
         for awaited in &self.awaited {
@@ -168,7 +167,7 @@ impl Compiler {
         Ok(means[root])
     }
 
-    /// Finds the arrays that stand for maps.
+    /// Finds the arrays that represent maps.
     fn find_maps(&mut self) {
         let is_entry = |kind: &Kind| match kind {
             Kind::Record(fields) => {
@@ -219,7 +218,7 @@ fn primitive(of: &str, object: &Map<String, Json>) -> Option<Kind> {
     })
 }
 
-/// The scale of a decimal; `None` where it is none.
+/// The scale of a decimal; `None` if it is not a valid decimal.
 fn scale(object: &Map<String, Json>) -> Option<u32> {
     const SCALE_MAX: u64 = 1_000;
     let scale = object.get("scale").map_or(Some(0), Json::as_u64)?;

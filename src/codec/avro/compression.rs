@@ -1,8 +1,8 @@
-//! How the blocks of a container file are packed.
+//! The compression of a container file's blocks.
 
 use std::io::{self, Read};
 
-/// The largest block, as it stands in the file and unpacked.
+/// The largest block, both compressed and uncompressed.
 pub(super) const BLOCK_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// By the name that a file's header has.
+    /// By the name in a file's header.
     pub fn by_name(name: &str) -> Option<Compression> {
         Some(match name {
             "null" => Compression::Null,
@@ -29,7 +29,7 @@ impl Compression {
         })
     }
 
-    /// The data of a block; where it cannot be unpacked, the block as it is, and why.
+    /// The data of a block; if it cannot be decompressed, the raw block and the reason.
     pub fn unpack(self, packed: Vec<u8>) -> Result<Vec<u8>, (Vec<u8>, String)> {
         let bytes = packed.as_slice();
         let unpacked = match self {
@@ -54,7 +54,7 @@ fn read_all(decoder: io::Result<impl Read>) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Snappy without frames, and the CRC-32 of the data behind it.
+/// Snappy without frames, followed by the CRC-32 of the data.
 fn snappy(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let broken = || "it does not unpack".to_owned();
     let (packed, crc) = bytes.split_last_chunk::<4>().ok_or_else(broken)?;

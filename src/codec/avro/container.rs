@@ -1,10 +1,9 @@
 //! Avro's object container files: the writer's schema, then blocks of data, compressed or not.
 //!
-//! Blocks are cut into data along the writer's schema, and nothing is built from them: a datum is
-//! handed over in Avro's single-object encoding, which names its schema, so that it is decoded (or
-//! becomes a dead letter) like a record of any other source. A datum that cannot be read hides where
-//! the next one begins: the rest of its block is handed over as one, with the number of records in it.
-//! Files that were joined are read one behind the other.
+//! Blocks are only cut into data along the writer's schema. A datum is passed on in Avro's single-object encoding,
+//! which names its schema, so that it is decoded (or becomes a dead letter) like a record of any other source. After an
+//! unreadable datum the start of the next one is unknown, so the rest of the block is passed on as one piece, with its
+//! number of records. Concatenated files are read one after the other.
 
 use super::compression::{BLOCK_BYTES_MAX, Compression};
 use super::datum_len;
@@ -15,20 +14,20 @@ use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(in crate::codec) const MAGIC: [u8; 4] = *b"Obj\x01";
-/// Of a damaged block so much is handed over: more than a dead letter takes.
+/// The most bytes of a damaged block that are passed on: more than a dead letter takes.
 const DAMAGED_BYTES_MAX: usize = 16 << 20;
 const CUT_OFF: &str = "; the file was cut off, or is still being written";
-/// A header holds a schema; one of this size is none.
+/// A header contains a schema; a longer one is not a header.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
 
-/// A container file behind its magic bytes.
+/// A container file after its magic bytes.
 pub(in crate::codec) struct Container {
     input: Rewind,
     header: Header,
-    /// Blocks that were begun.
+    /// Number of blocks begun so far.
     blocks: u64,
     block: Block,
-    /// The single-object header, and the datum that is handed over.
+    /// The single-object header, and the datum that is passed on.
     record: Vec<u8>,
     damage: Option<Damage>,
     next_number: i64,
@@ -45,17 +44,16 @@ struct Header {
 #[derive(Default)]
 struct Block {
     bytes: Vec<u8>,
-    /// How many they were, where only the first are kept.
+    /// Their full length, if only the first ones are kept.
     whole_bytes: u64,
     at: usize,
     data: u64,
     data_left: u64,
-    /// Why its bytes are no data.
+    /// Why its bytes cannot be read as data.
     broken: Option<String>,
 }
 
-/// Files that turned out to be joined to the first, with where the second begins: read by whoever asked
-/// before, while the file itself is read elsewhere.
+/// Files found joined to the first one, and where the second begins. Shared, because the file is read elsewhere.
 #[derive(Clone, Debug, Default)]
 pub(in crate::codec) struct Joined(Arc<Mutex<(u64, String)>>);
 
@@ -68,7 +66,7 @@ impl Joined {
         joined.0 += 1;
     }
 
-    /// For people; `None` where nothing was joined so far.
+    /// For people; `None` if no joined file was found so far.
     pub fn notice(&self) -> Option<String> {
         let joined = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (more, second) = &*joined;
@@ -89,12 +87,12 @@ impl Container {
         Ok(Container { input, header, blocks: 0, block, record, damage, next_number: 0, joined })
     }
 
-    /// The writer's schema, which [`super::AvroSchemas`] has to know.
+    /// The writer's schema, for [`super::AvroSchemas`].
     pub fn schema(&self) -> &FileSchema {
         &self.header.schema
     }
 
-    /// What will be known of files that were joined, whoever reads this one.
+    /// A shared view of the joined files, filled while this file is read.
     pub fn joined(&self) -> Joined {
         self.joined.clone()
     }
@@ -134,7 +132,7 @@ impl Container {
         loop {
             match self.input.fill_buf()?.first().copied() {
                 None => return Ok(false),
-                // No block begins so: its number of records would be negative.
+                // A block cannot begin like this: its number of records would be negative.
                 Some(b'O') if self.read_joined_file(&mut begun)? => begun.clear(),
                 _ => break,
             }
@@ -152,8 +150,8 @@ impl Container {
         Ok(true)
     }
 
-    /// Reads a block up to its marker: its number of records and its bytes, or why it is none. Then
-    /// `begun` holds all that was read of it.
+    /// Reads a block up to its marker: its number of records and its bytes, or why it is not a block. In the latter
+    /// case `begun` has all bytes read.
     fn read_whole(&mut self, begun: &mut Vec<u8>) -> io::Result<Result<i64, NoBlock>> {
         let none = |data, problem: String| Ok(Err(NoBlock { data, problem }));
         let mut long = || read_long_into(&mut self.input, begun);
@@ -194,7 +192,7 @@ impl Container {
         Ok(Ok(data))
     }
 
-    /// Goes on behind the next marker. What is in front of it is one piece of damage.
+    /// Continues after the next marker. Everything before it is one piece of damage.
     fn skip(&mut self, mut begun: Vec<u8>, NoBlock { data, problem }: NoBlock) -> io::Result<Block> {
         let Some(whole_bytes) = self.input.skip_behind(&self.header.sync, &mut begun, DAMAGED_BYTES_MAX)? else {
             return Err(self.broken(&problem));
@@ -206,8 +204,7 @@ impl Container {
         Ok(Block { bytes: begun, whole_bytes, at: 0, data, data_left: data, broken })
     }
 
-    /// Reads the header of a file that was joined to this one behind the last block; false, with what was
-    /// read, where no file begins there.
+    /// Reads the header of a joined file after the last block; false, with the bytes read, if no file begins there.
     fn read_joined_file(&mut self, begun: &mut Vec<u8>) -> io::Result<bool> {
         self.input.by_ref().take(MAGIC.len() as u64).read_to_end(begun)?;
         if *begun != MAGIC {
@@ -232,9 +229,9 @@ impl Container {
     }
 }
 
-/// Why what follows is no block.
+/// Why no block follows.
 struct NoBlock {
-    /// How many records it says that it has.
+    /// The number of records in its header.
     data: i64,
     problem: String,
 }
@@ -259,15 +256,15 @@ fn unpacked(header: &Header, data: i64, bytes: Vec<u8>) -> Block {
     }
 }
 
-/// How long the next datum of a block is, or why the rest of the block cannot be read.
+/// The length of the next datum of a block, or why the rest of the block cannot be read.
 fn cut(schema: &FileSchema, block: &Block, rest: &[u8]) -> Result<usize, String> {
     if let Some(problem) = &block.broken {
         return Err(problem.clone());
     }
     match datum_len(&schema.plan, rest) {
-        // A datum of no bytes could be repeated without end; no outcome is one.
+        // An empty datum could be repeated without end, and no outcome is empty.
         Ok(0) => Err("its records have no bytes".to_owned()),
-        // The count is what the writer knew: where bytes are left, a length before was wrong.
+        // The writer's count is right, so if bytes are left, a length before was wrong.
         Ok(len) if block.data_left == 1 && len < rest.len() => {
             Err(format!("{} bytes are left behind its last record", rest.len() - len))
         }
@@ -329,7 +326,7 @@ fn read_long(input: &mut impl Read) -> io::Result<i64> {
     read_long_into(input, &mut Vec::new())
 }
 
-/// The same; its bytes are added to those that were read before.
+/// The same; appends its bytes to those read before.
 fn read_long_into(input: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<i64> {
     let mut n = 0u64;
     for shift in (0..64).step_by(7) {

@@ -1,25 +1,25 @@
-//! The CRC-64-AVRO fingerprints that a schema is known by.
+//! The CRC-64-AVRO fingerprints of a schema.
 //!
-//! Single-object encoding names a schema by the fingerprint of its canonical form. The specification
-//! leaves logical types out of that form, and not every library does: for a schema that has them each
-//! form is kept, the right one first, so that a record is known whoever wrote it.
+//! Single-object encoding names a schema by the fingerprint of its canonical form. The specification leaves logical
+//! types out of that form, but some libraries do not. For a schema with logical types every variant is kept, the right
+//! one first, so that records of all these libraries are recognized.
 
 use super::compile::{full_name, inner_namespace};
 use serde_json::{Map, Value as Json};
 
 pub(super) type Fingerprint = [u8; 8];
 
-/// The right one, then those of other libraries where they differ.
+/// The right one, then those of other libraries that differ.
 pub(super) type Fingerprints = Vec<Fingerprint>;
 
-/// What becomes of a primitive type that is written as an object.
+/// How a library writes a primitive type that is an object.
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
-    /// Its name alone.
+    /// Only its name.
     Specification,
-    /// `{"type":"long"}` where there was a logical type (PyPI avro, apache-avro).
+    /// `{"type":"long"}` if there was a logical type (PyPI avro, apache-avro).
     ObjectIfLogical,
-    /// `{"type":"long"}` where there was anything beside (goavro).
+    /// `{"type":"long"}` if there was any other property (goavro).
     ObjectIfAnything,
     /// The logical type stays (hamba).
     Logical,
@@ -39,7 +39,7 @@ pub(super) fn of(schema: &Json, is_defined: &dyn Fn(&str) -> bool) -> Fingerprin
     all
 }
 
-/// Writes the canonical form. Its input compiled, so what is missing here cannot be.
+/// Writes the canonical form. The schema compiled before, so nothing can be missing.
 struct Writer<'a> {
     form: Form,
     is_defined: &'a dyn Fn(&str) -> bool,
@@ -168,7 +168,7 @@ impl Writer<'_> {
     }
 }
 
-/// CRC-64-AVRO as the specification has it, in the order in which a record carries it.
+/// CRC-64-AVRO of the specification, in the byte order of a record.
 fn crc_64(bytes: &[u8]) -> Fingerprint {
     const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
     let step = |crc: u64| (crc >> 1) ^ (EMPTY & (crc & 1).wrapping_neg());

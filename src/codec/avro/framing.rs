@@ -1,6 +1,6 @@
-//! How a record names the schema it was written with: in a header, or in front of its datum.
+//! How a record names its writer's schema: in a header, or in front of its datum.
 //!
-//! Serializers of schema registries do one or the other. What each writes:
+//! Serializers of schema registries do one or the other:
 //!
 //! | who | where | what |
 //! |---|---|---|
@@ -16,7 +16,7 @@ use std::fmt;
 
 pub(super) const SINGLE_OBJECT: [u8; 2] = [0xc3, 0x01];
 
-/// A schema, as a record names it.
+/// A schema reference in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SchemaId {
     Number(u64),
@@ -29,17 +29,17 @@ pub(super) enum SchemaId {
 pub(super) enum Place {
     /// In this header.
     Header(&'static str),
-    /// In front of the datum, as this serializer does.
+    /// In front of the datum, in this serializer's form.
     Front(&'static str),
 }
 
-/// What a record says of its schema.
+/// A record's schema reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Named<'a> {
     pub id: SchemaId,
     pub place: Place,
     pub datum: &'a [u8],
-    /// Why the datum cannot be read, whatever its schema.
+    /// Why the datum cannot be read with any schema.
     pub unreadable: Option<&'static str>,
 }
 
@@ -47,12 +47,12 @@ const CONFLUENT: &str = "__value_schema_id";
 const GLOBAL_ID: &str = "apicurio.value.globalId";
 const CONTENT_ID: &str = "apicurio.value.contentId";
 const ENCODING: &str = "apicurio.value.encoding";
-/// Longer fingers than these no registry has: what is over is no number of a schema.
+/// No registry has numbers above this: a larger one is not a schema number.
 const LIKELY_NUMBER_MAX: u64 = 1 << 28;
 
-/// The schema that headers name. It wins over what stands in front, which is then part of the datum.
+/// The schema that headers name. It wins over bytes in front, which are then part of the datum.
 ///
-/// `Err`: a header that is there to name a schema, and does not.
+/// `Err`: a header that should name a schema but does not.
 pub(super) fn in_headers<'a>(headers: &dyn Headers, value: &'a [u8]) -> Result<Option<Named<'a>>, String> {
     let (mut named, mut wrong, mut is_json) = (None, None, false);
     headers.for_each(&mut |name, bytes| {
@@ -84,7 +84,7 @@ pub(super) fn in_headers<'a>(headers: &dyn Headers, value: &'a [u8]) -> Result<O
     }))
 }
 
-/// The schemas that what stands in front of a datum may name, the likeliest first.
+/// The schemas that the bytes in front of a datum may name, the likeliest first.
 pub(super) fn in_front(value: &[u8]) -> impl Iterator<Item = Named<'_>> {
     let named = |id, who, datum| Named { id, place: Place::Front(who), datum, unreadable: None };
     let (short, long) = match value {
@@ -93,7 +93,7 @@ pub(super) fn in_front(value: &[u8]) -> impl Iterator<Item = Named<'_>> {
     };
     let short = short.map(|(n, datum)| named(SchemaId::Number(u32::from_be_bytes(*n).into()), "Confluent", datum));
     let long = long.map(|(n, datum)| named(SchemaId::Number(u64::from_be_bytes(*n)), "Apicurio (8 bytes)", datum));
-    // Numbers begin at 1: four bytes of nothing are the first half of eight.
+    // Numbers begin at 1: four zero bytes are the first half of eight bytes.
     let (first, second) =
         if short.is_some_and(|n| n.id == SchemaId::Number(0)) { (long, short) } else { (short, long) };
     let third = match value {
@@ -114,7 +114,7 @@ pub(super) fn in_front(value: &[u8]) -> impl Iterator<Item = Named<'_>> {
 }
 
 impl Named<'_> {
-    /// Whether this is more than chance: a datum may begin with the same bytes.
+    /// Whether this cannot be chance: a datum may begin with the same bytes.
     pub fn is_likely(&self) -> bool {
         match self.id {
             SchemaId::Number(n) => (1..=LIKELY_NUMBER_MAX).contains(&n),
@@ -136,14 +136,14 @@ fn number(bytes: &[u8]) -> Option<SchemaId> {
 }
 
 impl SchemaId {
-    /// The name of the file that has this schema, without `.avsc`.
+    /// The file name of this schema, without `.avsc`.
     pub fn of_file(stem: &str) -> Option<SchemaId> {
         let number = || stem.parse().ok().map(SchemaId::Number);
         let guid = || uuid::Uuid::try_parse(stem).ok().map(|uuid| SchemaId::Guid(uuid.into_bytes()));
         number().or_else(guid)
     }
 
-    /// What to write into the configuration for records that name their schema so.
+    /// The configuration for records that name their schema like this.
     pub fn remedy(&self) -> String {
         match self {
             SchemaId::Number(_) | SchemaId::Guid(_) => {
@@ -157,7 +157,7 @@ impl SchemaId {
         }
     }
 
-    /// For people: what it is.
+    /// Its kind, for people.
     pub fn kind(&self) -> &'static str {
         match self {
             SchemaId::Number(_) => "number",

@@ -1,7 +1,6 @@
 //! A writer's schema, compiled: types by number, names already looked up.
 //!
-//! Types that hold themselves are numbers that point back, so compiling ends and reading one is as
-//! cheap as reading any other.
+//! A recursive type refers back by its number, so compiling ends and reading it costs no more than any other type.
 
 use super::super::field::Field;
 use super::schemas::SchemaError;
@@ -18,13 +17,13 @@ pub(super) enum Kind {
     Long,
     Float,
     Double,
-    /// Bytes, which a text field takes as text.
+    /// Bytes; text fields take them as text.
     Bytes,
     Text,
     Fixed(usize),
     /// A uuid on a fixed of 16 bytes.
     Uuid,
-    /// An unscaled number, on bytes or on a fixed of this size, and its digits behind the point.
+    /// An unscaled number, on bytes or on a fixed of this size, and its digits after the point.
     Decimal {
         size: Option<usize>,
         scale: u32,
@@ -33,11 +32,11 @@ pub(super) enum Kind {
     TimeMillis,
     TimeMicros,
     TimeNanos,
-    /// A whole number that Avro calls so, and that is no moment: a date, a local time.
+    /// A whole number of this logical type that is no point in time: a date, a local time.
     NoMoment(&'static str),
     Array {
         of: TypeId,
-        /// The items are records of `key` and `value`: a map, as writers without maps have it.
+        /// The items are records of `key` and `value`: how writers without maps write a map.
         is_map: bool,
     },
     Map(TypeId),
@@ -48,7 +47,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RecordField {
     pub name: String,
-    /// The outcome's field of that name, where this is the outermost record.
+    /// The outcome's field of this name, in the outermost record.
     pub known: Option<Field>,
     pub kind: TypeId,
 }
@@ -84,7 +83,7 @@ impl Plan {
         if any { Ok(Plan { name, kinds, root }) } else { Err(SchemaError::NoRecord) }
     }
 
-    /// Whether every datum means the same under both.
+    /// Whether every datum has the same meaning under both.
     pub(super) fn reads_alike(&self, other: &Plan) -> bool {
         (&self.kinds, self.root) == (&other.kinds, other.root)
     }
@@ -110,7 +109,7 @@ impl Plan {
 }
 
 impl Kind {
-    /// What a writer would call it.
+    /// Its name in Avro.
     pub fn describe(&self) -> String {
         match self {
             Kind::Null => "null".to_owned(),
@@ -136,7 +135,7 @@ impl Kind {
         }
     }
 
-    /// Whether `timestamp` takes it: what else it takes is a matter of the value.
+    /// Whether `timestamp` takes this type; other types depend on the value.
     #[inline]
     pub fn is_time(&self) -> bool {
         match self {
@@ -147,7 +146,7 @@ impl Kind {
         }
     }
 
-    /// Why this is no time, and what to write; `None` where it is one.
+    /// Why this is not a time, and what to write; `None` if it is one.
     pub fn no_time(&self) -> Option<String> {
         let why = match self {
             _ if self.is_time() => return None,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What is wrong with a datum, at the place where the reader stopped.
+/// What is wrong with a datum at the reader's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub &'static str);
 
@@ -86,14 +86,14 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
-    /// A text; what is not UTF-8 in it becomes U+FFFD.
+    /// A text; invalid UTF-8 becomes U+FFFD.
     #[inline]
     pub fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let bytes = self.bytes()?;
         Ok(std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed))
     }
 
-    /// A symbol of an enum; `None` where there is none of that number.
+    /// A symbol of an enum; `None` if there is none with this number.
     pub fn symbol<'s>(&mut self, symbols: &'s [String]) -> Result<Option<&'s str>, Malformed> {
         let at = usize::try_from(self.long()?).ok();
         Ok(at.and_then(|at| symbols.get(at)).map(String::as_str))
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
     pub fn block_count(&mut self) -> Result<usize, Malformed> {
         let count = self.long()?;
         if count < 0 {
-            // The block says its size in bytes too, which only a reader that skips it needs.
+            // The size in bytes follows; only a reader that skips the block needs it.
             self.long()?;
         }
         usize::try_from(count.unsigned_abs()).map_err(|_| Malformed("more items than bytes"))

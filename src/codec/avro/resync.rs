@@ -1,7 +1,7 @@
-//! Behind a damaged block of a container file: the next marker shows where reading can go on.
+//! Finds the next marker after a damaged block of a container file, where reading can continue.
 //!
-//! Each block ends with the 16 random bytes of the file's header (Avro specification, "Object Container
-//! Files": they are there so that readers find the next block behind damage).
+//! Each block ends with the 16 random bytes of the file's header (Avro specification, "Object Container Files": they
+//! let readers find the next block after damage).
 
 use memchr::memmem::Finder;
 use std::io::{self, BufRead, Read};
@@ -9,16 +9,16 @@ use std::io::{self, BufRead, Read};
 pub(super) const SYNC_BYTES: usize = 16;
 pub(super) type Marker = [u8; SYNC_BYTES];
 
-/// Bits in which a damaged marker may differ. Two random ones differ in 64 of 128, give or take 6.
+/// Bits in which a damaged marker may differ. Random ones differ in about 64 (+-6) of 128 bits.
 const DAMAGED_BITS_MAX: u32 = 16;
 
-/// Whether this is the marker, or was before some of its bits flipped: what is in front of it is whole.
+/// Whether this is the marker, perhaps with a few flipped bits: then the block before it is complete.
 pub(super) fn is_marker(found: &Marker, marker: &Marker) -> bool {
     let differing: u32 = found.iter().zip(marker).map(|(a, b)| (a ^ b).count_ones()).sum();
     differing <= DAMAGED_BITS_MAX
 }
 
-/// A file whose bytes can be given back, to be read again.
+/// A file to which bytes can be returned, to be read again.
 pub(super) struct Rewind {
     again: Vec<u8>,
     at: usize,
@@ -35,12 +35,11 @@ impl Rewind {
         self.at = 0;
     }
 
-    /// Goes on behind the next marker. `begun` has been read already; what stands in front of the marker is
-    /// left in it, as far as `kept_max` allows, and its whole length is returned. `None` where no marker
-    /// follows.
+    /// Continues after the next marker. `begun` has been read already; it receives the bytes before the marker, up to
+    /// `kept_max`, and their full length is returned. `None` if no marker follows.
     pub fn skip_behind(&mut self, marker: &Marker, begun: &mut Vec<u8>, kept_max: usize) -> io::Result<Option<u64>> {
         let finder = Finder::new(marker);
-        // The bytes that are searched begin so many bytes behind the block's first.
+        // Offset of the searched bytes from the start of the block.
         let (mut window, mut skipped) = (std::mem::take(begun), 0u64);
         loop {
             if let Some(at) = finder.find(&window) {
@@ -90,7 +89,7 @@ impl BufRead for Rewind {
         }
         self.at += len;
         if self.at == self.again.len() {
-            // Whatever its size was, it is not needed any more.
+            // Its size is not needed any more.
             (self.again, self.at) = (Vec::new(), 0);
         }
     }
@@ -103,7 +102,7 @@ mod tests {
 
     const MARKER: Marker = *b"0123456789abcdef";
 
-    /// What is in front of the marker, its length, and what is read behind it.
+    /// The bytes before the marker, their length, and what is read after it.
     fn skipped(bytes: &[u8], read_before: usize, buffer: usize, kept_max: usize) -> (Vec<u8>, Option<u64>, Vec<u8>) {
         let rest: Box<dyn BufRead + Send> =
             Box::new(BufReader::with_capacity(buffer, io::Cursor::new(bytes[read_before..].to_vec())));

@@ -1,10 +1,9 @@
 //! Which schema a record was written with.
 //!
-//! A header that names a schema decides, then what stands in front of the datum ([`framing`]), where a
-//! directory of schemas is configured or the fingerprint is known. Everything else is a raw datum of
-//! the configured schema, or of the schema of record. Records of a container file come with the
-//! fingerprint of the file's schema, and the file decides what that means: two files may have schemas
-//! of one fingerprint that differ in the unit of a time.
+//! A header that names a schema decides; otherwise the bytes in front of the datum ([`framing`]), if a directory of
+//! schemas is configured or the fingerprint is known. Everything else is a raw datum of the configured schema, or of
+//! our own. Records of a container file carry the fingerprint of the file's schema, which is looked up per file: two
+//! files may have schemas of one fingerprint that differ in the unit of a time.
 
 use super::super::Rejected;
 use super::compile::{self, Compiled};
@@ -37,7 +36,7 @@ pub enum SchemaError {
     File { path: PathBuf, problem: Box<SchemaError> },
 }
 
-/// The schema of a container file, and how its records name it.
+/// The schema of a container file, and its fingerprint.
 #[derive(Clone, Debug)]
 pub struct FileSchema {
     pub(super) plan: Arc<Plan>,
@@ -60,20 +59,20 @@ impl FileSchema {
     }
 }
 
-/// The schemas that an input's records may be written with.
+/// The writers' schemas of an input.
 #[derive(Debug)]
 pub struct AvroSchemas {
     /// The schema of records that name none.
     raw: Known,
-    /// By number or GUID; `None` where no directory of schemas is configured.
+    /// By number or GUID; `None` if no directory of schemas is configured.
     by_id: Option<BTreeMap<SchemaId, Known>>,
-    /// Schemas of one fingerprint that read differently stand side by side.
+    /// Several schemas may share a fingerprint and still read differently.
     by_fingerprint: BTreeMap<Fingerprint, Vec<Known>>,
     /// The schemas of container files, by partition.
     files: Vec<Option<FileSchema>>,
 }
 
-/// A schema, and where it is from.
+/// A schema and its origin.
 #[derive(Clone, Debug)]
 struct Known {
     from: String,
@@ -100,8 +99,8 @@ impl AvroSchemas {
         Ok(schemas)
     }
 
-    /// Raw records of the schema in a file; or, in a directory, the schemas that records name: by number
-    /// or GUID where a file is named so (`7.avsc`), by fingerprint in any case.
+    /// From a file: the schema of raw records. From a directory: the schemas that records name, by number or GUID if a
+    /// file is named like that (`7.avsc`), and always by fingerprint.
     pub fn open(path: &Path) -> Result<Self, SchemaError> {
         if !path.is_dir() {
             return in_file(path, |schema| AvroSchemas::of_raw(schema, path.display().to_string()));
@@ -213,13 +212,13 @@ impl AvroSchemas {
         }
     }
 
-    /// What a record that could not be read looks like, where it was taken for a raw one: it may begin
-    /// with the name of a schema that nobody configured.
+    /// What an unreadable record looks like that was taken for a raw one: it may begin with the name of a schema that
+    /// is not configured.
     #[cold]
     pub(super) fn hint(&self, record: &RecordIn<'_>) -> Option<String> {
         let is_of_file = self.files.get(record.partition as usize).is_some_and(Option::is_some);
         let (plan, datum) = self.of_record(record).ok()?;
-        // What is whole to its last byte is what it was taken for; something else is wrong with it.
+        // A record that reads to its last byte was a raw one; something else is wrong with it.
         let is_whole = datum_len(plan, datum) == Ok(datum.len());
         if is_of_file || is_whole || datum.len() != record.value.len() {
             return None;

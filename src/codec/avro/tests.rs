@@ -56,7 +56,7 @@ pub(super) fn long(n: i64) -> Vec<u8> {
     bytes
 }
 
-/// Bytes or a text behind their length.
+/// Bytes or a text, after their length.
 pub(super) fn sized(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     [long(bytes.as_ref().len() as i64), bytes.as_ref().to_vec()].concat()
 }

@@ -1,4 +1,4 @@
-//! Values of Avro that are more than they are written as: uuids, decimals, maps made of entries.
+//! Avro values with a logical meaning: uuids, decimals, maps written as entries.
 
 use super::super::field::Scalar;
 use super::super::tree::Node;
@@ -13,9 +13,8 @@ pub(super) fn uuid<'a>(bytes: &[u8]) -> Scalar<'a> {
     }
 }
 
-/// A decimal number as text, all its digits kept: what takes numbers takes numeric text. It is written
-/// as a whole number of units of its last digit, the largest byte first, negative ones in two's
-/// complement. More than 38 digits are no number that anybody counts in.
+/// A decimal number as text with all its digits; number fields take numeric text. It is stored as a whole number of
+/// units of its last digit, big-endian, in two's complement. More than 38 digits are refused.
 pub(super) fn decimal<'a>(unscaled: &[u8], scale: u32) -> Scalar<'a> {
     let is_negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
     let filler = if is_negative { 0xff } else { 0 };
@@ -36,7 +35,7 @@ pub(super) fn decimal<'a>(unscaled: &[u8], scale: u32) -> Scalar<'a> {
     Scalar::Text(Cow::Owned(format!("{sign}{whole}.{fraction}")))
 }
 
-/// The name of an entry. A map may have whole numbers for names; anything else is named by what it is not.
+/// The name of an entry: text, or a whole number as text.
 pub(super) fn name(key: Scalar<'_>) -> Cow<'_, str> {
     match key {
         Scalar::Text(text) => text,
@@ -46,7 +45,7 @@ pub(super) fn name(key: Scalar<'_>) -> Cow<'_, str> {
     }
 }
 
-/// The map that entries of `key` and `value` make.
+/// A map from entries of `key` and `value`.
 pub(super) fn map_of_entries<'a>(entries: Vec<Node<'a>>) -> Node<'a> {
     let member = |entry| {
         let (mut key, mut value) = (Scalar::Null, Node::Scalar(Scalar::Null));
@@ -94,7 +93,7 @@ mod tests {
         let wide = |filler: u8, end: &[u8]| [vec![filler; 30], end.to_vec()].concat();
         assert_eq!(text_of(&wide(0, &[0x04, 0xd2]), 2).as_deref(), Some("12.34"));
         assert_eq!(text_of(&wide(0xff, &[0xfb, 0x2e]), 2).as_deref(), Some("-12.34"));
-        // 2^127 and -2^127 - 1 are over.
+        // 2^127 and -2^127 - 1 are out of range.
         let one_more = [vec![0, 0x80], vec![0; 15]].concat();
         assert_eq!(text_of(&one_more, 0), None);
         let one_less = [vec![0xff, 0x7f], vec![0xff; 15]].concat();

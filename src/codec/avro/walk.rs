@@ -1,7 +1,7 @@
-//! One pass over a datum along its plan: fields, a tree for a mapping, or nothing but its length.
+//! One pass over a datum along its plan: fills fields, builds a tree for a mapping, or only measures its length.
 //!
-//! What nobody reads is passed over without a look inside: its texts may be any bytes, and it may be
-//! nested as deep as its bytes allow, because skipping keeps its own stack.
+//! Unused values are skipped without a look inside: their texts may be any bytes, and they may be nested as deep as
+//! their bytes allow, because skipping keeps its own stack.
 
 use super::super::FieldLimits;
 use super::super::field::{Field, Scalar};
@@ -14,29 +14,29 @@ use super::value;
 use crate::model::time::Ms;
 use std::borrow::Cow;
 
-/// Types within one another that a mapping's tree is built of; what is deeper, no path needs.
+/// The depth of a mapping's tree; paths do not go deeper.
 const TREE_DEPTH_MAX: usize = 64;
-/// Values within one another that are skipped: enough for any record, and 24 MB at most.
+/// The nesting that skipping allows: enough for any record, and 24 MB at most.
 const OPEN_MAX: usize = 1 << 20;
-/// Values that a byte may stand for: a record of records of one boolean is several values.
+/// How many values one byte may hold: a record of records of one boolean is several values.
 const VALUES_A_BYTE: usize = 16;
 
 pub(super) struct Walk<'a> {
     plan: &'a Plan,
     reader: Reader<'a>,
-    /// Values that may still be read. Values of no bytes (null, records of nothing) would otherwise
-    /// make a short record an endless one.
+    /// How many values may still be read. Without a limit, values of no bytes (null, empty records) could make a short
+    /// record endless.
     values_left: usize,
-    /// Values that are being skipped, from the outermost on.
+    /// The values being skipped, the outermost first.
     open: Vec<Open>,
-    /// The type and the value of a `timestamp` that is no time.
+    /// The type and the value of a `timestamp` that is not a time.
     no_time: Option<(TypeId, Scalar<'a>)>,
 }
 
-/// A value whose inside is being skipped.
+/// An open value while its inside is skipped.
 struct Open {
     of: TypeId,
-    /// The next field of a record; of an array or map how many items its block still has.
+    /// The next field of a record, or the items left in the block of an array or map.
     at: usize,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Walk<'a> {
         Walk { plan, reader: Reader::new(datum), values_left, open: Vec::new(), no_time: None }
     }
 
-    /// How many bytes were read.
+    /// The number of bytes read.
     pub fn at(&self) -> usize {
         self.reader.at()
     }
@@ -55,7 +55,7 @@ impl<'a> Walk<'a> {
         if self.reader.is_at_end() { Ok(()) } else { Err(Malformed("something follows the record")) }
     }
 
-    /// Why a `timestamp` that was read is no time, and what to do.
+    /// Why a `timestamp` is not a time, and what to do.
     pub fn no_time(&self) -> Option<String> {
         let (id, value) = self.no_time.as_ref()?;
         let problem = self.plan.kind(*id).no_time()?;
@@ -121,7 +121,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A value as a field takes it; what no field takes is passed over.
+    /// A value in the form for a field; values that no field takes are skipped.
     fn scalar(&mut self, id: TypeId) -> Result<Scalar<'a>, Malformed> {
         let id = self.branch(id)?;
         let plan = self.plan;
@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// An entry of a map that is written as an array of records.
+    /// An entry of a map written as an array of records.
     fn entry(&mut self, id: TypeId) -> Result<(Cow<'a, str>, Scalar<'a>), Malformed> {
         let (mut key, mut value) = (Scalar::Null, Scalar::Null);
         if let Kind::Record(fields) = self.plan.kind(id) {
@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
         Ok((value::name(key), value))
     }
 
-    /// The type of a value, read from it where the schema leaves it open.
+    /// The type of a value; for a union, read from the value.
     #[inline]
     fn branch(&mut self, mut id: TypeId) -> Result<TypeId, Malformed> {
         while let Kind::Union(branches) = self.plan.kind(id) {
@@ -191,7 +191,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Refuses what is too much of nothing.
+    /// Refuses too many values without bytes.
     #[inline]
     fn spend(&mut self) -> Result<(), Malformed> {
         self.values_left = self.values_left.checked_sub(1).ok_or(Malformed("more values than bytes"))?;
@@ -207,7 +207,7 @@ impl<'a> Walk<'a> {
                 Kind::Record(fields) => {
                     let kind = fields.get(open.at).map(|field| field.kind);
                     open.at += 1;
-                    // The last field takes the place of its record: a list costs no more than its length.
+                    // The last field replaces its record on the stack, so a linked list does not grow it.
                     if open.at >= fields.len() {
                         self.open.pop();
                     }
@@ -225,7 +225,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Whether the innermost array or map has one more item. The key of a map's is read.
+    /// Whether the innermost array or map has one more item. Reads the item's key in a map.
     fn next_item(&mut self, has_key: bool) -> Result<bool, Malformed> {
         let Some(open) = self.open.last_mut() else { return Ok(false) };
         if open.at == 0 {
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
         Ok(true)
     }
 
-    /// Steps over a value, or opens it where it has values inside.
+    /// Skips a value, or opens it if it has values inside.
     fn step_over(&mut self, id: TypeId) -> Result<(), Malformed> {
         self.spend()?;
         let id = self.branch(id)?;
@@ -258,7 +258,7 @@ impl<'a> Walk<'a> {
             Kind::Uuid => r.take(16).map(drop),
             Kind::Record(fields) if fields.is_empty() => Ok(()),
             Kind::Record(_) | Kind::Array { .. } | Kind::Map(_) => self.open(id),
-            // A value's branch is no union.
+            // A union's branch is not a union itself.
             Kind::Union(_) => Ok(()),
         }
     }

@@ -1,8 +1,7 @@
-//! Who the client is: a line's first field as a user's id.
+//! The client: a line's first field as a user id.
 //!
-//! One peer is one user, however its server writes it: a port is cut off, an address is written as
-//! RFC 5952 has it, an IPv4 address inside IPv6 as IPv4. What names no peer is nobody: behind a unix
-//! socket every server has a word of its own for that.
+//! One peer is one user in all notations: the port is cut off, addresses are written as in RFC 5952, IPv4 inside IPv6
+//! as IPv4. A value that names no peer gives no user: for a unix socket every server writes something else.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub(super) enum Client<'a> {
     Nobody,
     Peer(Cow<'a, str>),
-    /// No host at all: the line has another shape.
+    /// Not a host: the line has another format.
     Foreign,
 }
 
@@ -21,7 +20,7 @@ pub(super) fn read(host: &[u8]) -> Client<'_> {
     // An IPv4 address or a name: nearly all lines have one.
     if !host.is_empty() && host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')) {
         return match host {
-            // Varnish writes the address of nobody for a peer on a unix socket.
+            // Varnish writes this address for a peer on a unix socket.
             b"-" | b"unix" | b"None" | b"0.0.0.0" => Client::Nobody,
             _ => Client::Peer(super::text(host)),
         };
@@ -61,7 +60,7 @@ fn address(host: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether an address stands there in its one form, found without a text of its own.
+/// Whether the text is an address in its canonical form, checked without allocating.
 fn is_written(address: &Ipv6Addr, text: &str) -> bool {
     struct Rest<'a>(&'a str);
     impl std::fmt::Write for Rest<'_> {
@@ -78,12 +77,12 @@ fn is_written(address: &Ipv6Addr, text: &str) -> bool {
 pub(super) fn without_port(host: &[u8]) -> &[u8] {
     let Some(colon) = memchr::memrchr(b':', host) else { return host };
     let port = &host[colon + 1..];
-    // Python writes the port of a peer that is none as it writes the peer.
+    // Python writes `None` also as the port of a missing peer.
     let is_port = port == b"None" || (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
     if is_port { &host[..colon] } else { host }
 }
 
-/// Whether a word is an address of a peer, with a port or a comma behind it or not.
+/// Whether a word is a peer's address, perhaps followed by a port or a comma.
 pub(super) fn is_address(word: &[u8]) -> bool {
     let word = word.strip_suffix(b",").unwrap_or(word);
     let is_v4 = |w: &[u8]| std::str::from_utf8(w).is_ok_and(|t| t.parse::<Ipv4Addr>().is_ok());

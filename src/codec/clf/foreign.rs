@@ -1,7 +1,7 @@
-//! Lines of other shapes: what they look like, and what to do about it.
+//! Lines of other formats: what they look like, and what to do about it.
 //!
-//! Nothing here decides whether a line is read. It looks at a line that was refused and says what its
-//! writer most likely is; where several things are wrong, the one that explains most.
+//! It only explains lines that were refused already: it names their likely writer or, if several things are wrong, the
+//! one that explains most.
 
 use super::super::Rejected;
 use super::client::is_address;
@@ -10,12 +10,12 @@ use super::time::{self, Stamp};
 use super::{ClfShape, months};
 use crate::model::outcome::Rejection;
 
-/// A shape and its remedy.
+/// A format and its remedy.
 type Named = (&'static str, &'static str);
 
 const FORMAT: &str = "log `%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-agent}i\"`";
 
-/// So much of a line is looked at.
+/// How much of a line is examined.
 const LOOKED_AT_BYTES: usize = 2_048;
 
 #[cold]
@@ -52,7 +52,7 @@ fn name(line: &[u8], shape: ClfShape, misfit: Misfit) -> Named {
     }
 }
 
-/// What the beginning of a line alone says.
+/// Formats that the beginning of a line shows.
 fn whole(line: &[u8]) -> Option<Named> {
     let first = *line.first()?;
     let second = line.get(1).copied().unwrap_or(b' ');
@@ -76,7 +76,7 @@ fn bad_time(line: &[u8]) -> Named {
     match minutes {
         Some(b"00" | b"15" | b"30" | b"45") => (
             "a line with a date or an offset that does not exist",
-            "mend the clock of its writer, or the format of its time",
+            "correct the clock of its writer, or the format of its time",
         ),
         _ => (
             "a line whose offset from UTC no place has (it is no multiple of 15 minutes)",
@@ -103,7 +103,7 @@ fn without_time(line: &[u8]) -> Named {
     ))
 }
 
-/// What stands in the place of a time.
+/// What is written in place of the time.
 fn odd_time(inside: &[u8]) -> Option<Named> {
     let is = |pattern: &str| matches_digits(inside, pattern);
     if is("0000-00-00") || is("00000000T") {
@@ -168,7 +168,7 @@ fn other_log(line: &[u8]) -> Option<Named> {
     if matches!(word(0), b"http" | b"https" | b"h2" | b"ws" | b"wss" | b"grpcs")
         && matches_digits(word(1), "0000-00-00T")
     {
-        return Some(("a line of a load balancer of AWS", MAPPED));
+        return Some(("a line of an AWS load balancer", MAPPED));
     }
     if is_level(word(0)) && line.windows(2).any(|two| two == b" \"") {
         return Some((
@@ -180,7 +180,7 @@ fn other_log(line: &[u8]) -> Option<Named> {
     (pairs >= 3).then_some(("a line of key=value pairs (logfmt)", MAPPED))
 }
 
-/// What stands in front of the time is not host, ident and user.
+/// The fields before the time are not host, ident and user.
 fn front(line: &[u8], shape: ClfShape) -> Named {
     let at = brackets(line)
         .find(|inside| matches!(time::read(inside), Stamp::At(..)))
@@ -263,7 +263,7 @@ fn is_weekday(text: &[u8]) -> bool {
     ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().any(|day| text.starts_with(day.as_bytes()))
 }
 
-/// Whether a text begins as the pattern, in which 0 is any digit.
+/// Whether a text begins with the pattern, in which 0 means any digit.
 fn matches_digits(text: &[u8], pattern: &str) -> bool {
     text.len() >= pattern.len()
         && pattern.bytes().zip(text).all(|(p, t)| if p == b'0' { t.is_ascii_digit() } else { p == *t })

@@ -1,8 +1,8 @@
-//! A line taken apart: `host ident user [time] "request" status size "referer" "user agent"`.
+//! Splits a line: `host ident user [time] "request" status size "referer" "user agent"`.
 //!
-//! A user's name may hold spaces and brackets, so the time is looked for and the rest follows from where
-//! it stands. What stands in front of it must be host, ident and user and nothing else: a virtual host,
-//! a list of addresses or a logger's prefix read as a host would make pages of nobody.
+//! A user's name may contain spaces and brackets, so the parser finds the time first. Before it there must be host,
+//! ident and user and nothing else: if it took a virtual host, a list of addresses or a logger's prefix for a host, all
+//! figures per user would be wrong.
 
 use super::super::rfc3339::digits;
 use super::client::{self, Client};
@@ -13,7 +13,7 @@ use crate::model::time::Ms;
 /// The parts of a line, as they are written.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
-    /// Its name, without a port; `None` where the shape has none or nobody knows it.
+    /// Its name, without a port; `None` if the format has none or it is unknown.
     pub vhost: Option<&'a [u8]>,
     pub host: &'a [u8],
     pub user: &'a [u8],
@@ -24,18 +24,18 @@ pub(super) struct Line<'a> {
     /// `None`: a line in common format.
     pub referer: Option<&'a [u8]>,
     pub user_agent: Option<&'a [u8]>,
-    /// How long the server took, where it says so at the end.
+    /// The server's duration, if it is at the end of the line.
     pub latency_ms: Option<f64>,
 }
 
-/// Where a line stops fitting.
+/// The first part of a line that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Misfit {
     /// No ` [` with a day, month, year, time and offset.
     NoTime,
-    /// One that is no time: the 31st of February, an offset that no place has.
+    /// An impossible time: the 31st of February, an offset that no place has.
     BadTime,
-    /// Other fields in front of the time than host, ident and user.
+    /// Other fields before the time than host, ident and user.
     Front,
     /// Something between the time and the request.
     Between,
@@ -70,7 +70,7 @@ pub(super) fn split(bytes: &[u8], shape: ClfShape) -> Result<Line<'_>, Misfit> {
     })
 }
 
-/// The first ` [` that a time follows: what stands in front of it, the time, and what stands behind it.
+/// Splits at the first ` [` before a time: the text before it, the time, and the text after it.
 #[inline]
 fn find_time(bytes: &[u8]) -> Result<(&[u8], Ms, &[u8]), Misfit> {
     let mut from = 0;
@@ -88,7 +88,7 @@ fn find_time(bytes: &[u8]) -> Result<(&[u8], Ms, &[u8]), Misfit> {
     Err(Misfit::NoTime)
 }
 
-/// What stands in front of the time.
+/// The fields before the time.
 struct Front<'a> {
     vhost: Option<&'a [u8]>,
     host: &'a [u8],
@@ -103,7 +103,7 @@ fn split_front(bytes: &[u8], shape: ClfShape) -> Option<Front<'_>> {
     let (host, rest) = cut(bytes)?;
     let (ident, user) = cut(rest)?;
     if host.is_empty() && ident != b"-" {
-        // A line that is indented; a server on a unix socket writes nothing as host, and then `-`.
+        // A leading space: an indented line, or a server on a unix socket, which writes an empty host and then `-`.
         return bytes.starts_with(b" ").then(|| split_front(bytes.trim_ascii_start(), shape)).flatten();
     }
     let fits =
@@ -111,8 +111,7 @@ fn split_front(bytes: &[u8], shape: ClfShape) -> Option<Front<'_>> {
     fits.then_some(Front { vhost: None, host, user })
 }
 
-/// Nobody asks for an ident any more: where the line has a virtual host, `-` as ident tells the two
-/// shapes apart.
+/// The ident is always `-` today, so its position shows whether the line has a virtual host.
 fn behind_vhost(bytes: &[u8]) -> Option<Front<'_>> {
     let (vhost, rest) = cut(bytes)?;
     let (host, after) = cut(rest)?;
@@ -135,7 +134,7 @@ fn fit(ident: &[u8], user: &[u8]) -> bool {
     if user.starts_with(b"- ") || user.ends_with(b" -") {
         return false;
     }
-    // `192.0.2.9 - joe` as a name: what stands in front of it is no host.
+    // `192.0.2.9 - joe` as a user's name: then the field before it is not the host.
     let mut was_address = false;
     user.split(|b| *b == b' ').all(|word| {
         let is_dash = word == b"-";
@@ -145,22 +144,22 @@ fn fit(ident: &[u8], user: &[u8]) -> bool {
     })
 }
 
-/// Up to the next space, and what follows it.
+/// Splits at the next space.
 #[inline]
 fn cut(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(b' ', bytes)?;
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
-/// The next word; empty where there is none.
+/// The next word, or empty.
 #[inline]
 fn word(bytes: &[u8]) -> (&[u8], &[u8]) {
     let bytes = bytes.trim_ascii_start();
     cut(bytes).unwrap_or((bytes, b""))
 }
 
-/// The next text in quotes, as the server wrote it: a quote inside it is `\"` and stays so. Without a
-/// closing quote the line was cut there, and nothing is known.
+/// The next quoted text as the server wrote it: an escaped quote stays `\"`. Without a closing quote the line was cut,
+/// so there is no text.
 #[inline]
 fn quoted(bytes: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let Some(inside) = bytes.trim_ascii_start().strip_prefix(b"\"") else { return (None, bytes) };
@@ -171,7 +170,7 @@ fn quoted(bytes: &[u8]) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
-/// Where the quotes stand that no backslash escapes.
+/// The positions of the unescaped quotes.
 pub(super) fn quotes(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -186,9 +185,8 @@ pub(super) fn quotes(bytes: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// How long the server took, where it says so last on the line, alone behind the quoted texts: seconds as
-/// nginx (`0.123`) or gunicorn (`0.123456`) print them, or a number with its unit (`123ms`, `123456us`,
-/// `1.5s`). With two numbers nobody knows which is which.
+/// The server's duration, if it is the only field after the quoted texts: seconds as nginx (`0.123`) or gunicorn
+/// (`0.123456`) print them, or a number with its unit (`123ms`, `123456us`, `1.5s`). Two numbers would be ambiguous.
 #[inline]
 fn latency_ms(rest: &[u8]) -> Option<f64> {
     let mut rest = rest.trim_ascii_start();

@@ -1,14 +1,14 @@
-//! Names of months that a server prints in its machine's language.
+//! Month names as servers print them in their locale's language.
 //!
-//! Only names that mean one month in all of these languages: German, French, Spanish, Italian,
-//! Portuguese, Catalan, Dutch, Danish, Norwegian, Swedish, Finnish, Estonian, Latvian, Lithuanian, Polish,
-//! Czech, Slovak, Slovene, Croatian, Hungarian, Romanian, Turkish, Russian, Ukrainian, Bulgarian, Greek,
-//! Chinese, Japanese, Korean. (`lip` is June in Zagreb and July in Warsaw, `srp` July and August.)
+//! Only names that mean the same month in all of these languages: German, French, Spanish, Italian, Portuguese,
+//! Catalan, Dutch, Danish, Norwegian, Swedish, Finnish, Estonian, Latvian, Lithuanian, Polish, Czech, Slovak, Slovene,
+//! Croatian, Hungarian, Romanian, Turkish, Russian, Ukrainian, Bulgarian, Greek, Chinese, Japanese, Korean. (`lip` is
+//! June in Zagreb and July in Warsaw, `srp` July and August.)
 
-/// The most bytes of a name, with a dot behind it.
+/// The longest name in bytes, with a dot.
 pub(super) const LONGEST: usize = 20;
 
-/// In small letters, without the dot that some languages put behind an abbreviation.
+/// In small letters, without the dot that some languages put after an abbreviation.
 const NAMES: [&[&str]; 12] = [
     &[
         "jan", "janv", "jän", "ene", "gen", "ian", "jaan", "led", "oca", "saus", "sij", "sty", "tammi", "ιαν", "січ",
@@ -89,7 +89,7 @@ const NAMES: [&[&str]; 12] = [
     ],
 ];
 
-/// 1 for January; `None` where the name is not known or means several months.
+/// 1 for January; `None` if the name is unknown or means several months.
 pub(super) fn number(name: &[u8]) -> Option<i64> {
     let name = std::str::from_utf8(name).ok()?;
     let small = name.strip_suffix('.').unwrap_or(name).to_lowercase();

@@ -4,15 +4,15 @@ use super::super::field::Scalar;
 use super::super::rfc3339::digits;
 use super::line::quotes;
 
-/// What a request line says; a port scan, a cut request or `-` says nothing.
+/// The parts of a request line; a port scan, a cut request or `-` has none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Request<'a> {
     pub method: Option<&'a [u8]>,
     pub path: Option<&'a [u8]>,
 }
 
-/// The request and what follows its closing quote. Servers that do not escape a quote inside it are
-/// told by the status: it is what follows the last one.
+/// The request and the text after its closing quote. Some servers do not escape quotes inside, so the closing quote is
+/// the last one that a status follows.
 #[inline]
 pub(super) fn quoted_request(inside: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = quotes(inside).next();
@@ -47,10 +47,10 @@ pub(super) fn read(request: &[u8]) -> Request<'_> {
     Request { method: Some(method), path: path(method, without_protocol(rest)) }
 }
 
-/// A target may hold spaces (a client that does not encode them): the protocol is the last word.
+/// A target may contain unencoded spaces, so the protocol is the last word.
 fn without_protocol(rest: &[u8]) -> &[u8] {
     let at = memchr::memrchr(b' ', rest).map_or(0, |space| space + 1);
-    // hypercorn leaves the name out.
+    // hypercorn leaves out the name.
     let is_protocol =
         rest[at..].starts_with(b"HTTP/") || at > 0 && matches!(&rest[at..], b"1.0" | b"1.1" | b"2" | b"3");
     if is_protocol { rest[..at].trim_ascii_end() } else { rest }
@@ -75,7 +75,7 @@ fn path<'a>(method: &[u8], target: &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// Whatever is no number from 100 to 599 says that nobody answered.
+/// Anything but a number from 100 to 599 means that there was no answer.
 #[inline]
 pub(super) fn status(word: &[u8]) -> Option<i64> {
     match word {

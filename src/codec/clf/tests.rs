@@ -4,7 +4,7 @@ use crate::model::outcome::{Outcome, Rejection};
 use crate::model::record::{NoHeaders, RecordIn};
 
 const GOOD: &str = r#"192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 1 "-" "b""#;
-/// What [`GOOD`] says of its request and its headers.
+/// The request and headers of [`GOOD`].
 const GOOD_ATTRIBUTES: &str = "path=/a referer= user_agent=b";
 
 fn decoder(clf_shape: ClfShape) -> Decoder {
@@ -197,7 +197,7 @@ fn the_request_gives_method_and_path() {
     }
 }
 
-/// morgan and others write a quote as it came.
+/// morgan and others write quotes unescaped.
 #[test]
 fn a_quote_that_is_not_escaped_does_not_move_the_status() {
     for request in [r#"GET /a"b HTTP/1.1"#, r#"GET /a" b HTTP/1.1"#, r#"GET /a\"b HTTP/1.1"#, r#"GET /a b\"#, r#"" "#] {
@@ -247,7 +247,7 @@ fn a_duration_at_the_end_is_the_latency() {
         assert_eq!(read(&format!("{GOOD}{end}")).latency_ms, latency_ms, "{end}");
     }
     assert_eq!(read(r#"h - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5 1.250"#).latency_ms, Some(1_250.0));
-    // 15.622 between time and request belongs to another shape, and the size is no latency.
+    // 15.622 between time and request belongs to another format, and the size is not a latency.
     assert_eq!(read(r#"h - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5"#).latency_ms, None);
 }
 
@@ -373,7 +373,7 @@ proptest::proptest! {
         }
     }
 
-    /// Whatever is cut from a line or put into it, it is an outcome or a dead letter.
+    /// Whatever is cut from a line or inserted, it becomes an outcome or a dead letter.
     #[test]
     fn never_panics_at_a_mutated_line(at in 0usize..78, bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..6), cut in 0usize..20) {
         let mut line = GOOD.as_bytes().to_vec();

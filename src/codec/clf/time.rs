@@ -1,8 +1,8 @@
 //! The time of a line: `17/May/2015:10:05:03 +0200]`.
 //!
-//! What servers write almost always is read without a detour. A month of another language, a fraction
-//! of a second and an offset with a colon have one meaning and are read too; an offset that no place
-//! has (its quarters of an hour do not add up) is a program's mistake and nobody knows the time.
+//! The usual form takes a fast path. A month in another language, a fraction of a second and an offset with a colon are
+//! unambiguous, so they are read, too. An offset that no place has (not a multiple of 15 minutes) is a program's
+//! mistake, and the true time is unknown.
 
 use super::super::rfc3339::{clock_ms, days_since_epoch, digits};
 use super::months;
@@ -10,11 +10,11 @@ use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
-    /// Something else stands there.
+    /// Not a time at all.
     None,
-    /// It has the form of a time and is none.
+    /// It has the form of a time but is impossible.
     Unreadable,
-    /// The time, and how many bytes it takes with its closing bracket.
+    /// The time, and its length with the closing bracket.
     At(Ms, usize),
 }
 
@@ -44,7 +44,7 @@ fn time_ms(year: &[u8], month: i64, day: &[u8], clock: &[u8], fraction_ms: Ms, o
     Some(day * DAY_MS + clock_ms(clock)? + fraction_ms - offset_ms)
 }
 
-/// Hours and minutes ahead of UTC; `None` where no place is.
+/// Hours and minutes ahead of UTC; `None` if no place has this offset.
 fn offset_ms(sign: u8, hours: &[u8], minutes: &[u8]) -> Option<Ms> {
     let (hours, minutes) = (digits(hours)?, digits(minutes)?);
     if hours > 23 || minutes > 59 || minutes % 15 != 0 {
@@ -58,7 +58,7 @@ fn offset_ms(sign: u8, hours: &[u8], minutes: &[u8]) -> Option<Ms> {
     }
 }
 
-/// What a time is made of, before anybody asks whether there is such a time.
+/// The parts of a time, not yet checked.
 struct Parts<'a> {
     year: &'a [u8],
     month: i64,
@@ -108,7 +108,7 @@ fn parts(inside: &[u8]) -> Option<Parts<'_>> {
     })
 }
 
-/// The milliseconds of `.123`, and what follows them.
+/// The milliseconds of `.123`, and the rest.
 fn fraction(rest: &[u8]) -> Option<(Ms, &[u8])> {
     let Some(rest) = rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b",")) else { return Some((0, rest)) };
     let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();

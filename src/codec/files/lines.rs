@@ -1,7 +1,7 @@
 //! The lines of a file.
 //!
-//! A line is held up to a limit. What is longer is handed over as far as it was held, marked as cut: it
-//! becomes a dead letter, not the end of the memory.
+//! A line is kept up to a limit. A longer one is cut and marked, so that it becomes a dead letter and does not exhaust
+//! memory.
 
 use super::{FileError, FileRecord, behind, failed, open, unpack};
 use crate::model::record::Damage;
@@ -9,9 +9,9 @@ use std::io::{self, BufRead};
 use std::ops::Range;
 use std::path::Path;
 
-/// The longest line that is read whole.
+/// The longest line that is kept whole.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
-/// A mark that some programs put in front of UTF-8; files that were joined have it in the middle.
+/// The byte order mark that some programs write first; joined files have it in the middle.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The lines of one input, blank ones skipped.
@@ -19,7 +19,7 @@ pub struct Lines {
     name: String,
     input: Box<dyn BufRead + Send>,
     line: Vec<u8>,
-    /// How long the line is, held or not.
+    /// The full length of the line.
     line_bytes: u64,
     cut: Option<Damage>,
     next_number: i64,
@@ -98,8 +98,7 @@ impl Lines {
     }
 }
 
-/// Where the text of a line is: between the mark in front and the rest of the line's end; `None` where
-/// it is blank.
+/// The range of a line's text, without byte order mark and line end; `None` if it is blank.
 fn text(line: &[u8]) -> Option<Range<usize>> {
     let from = if line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let to = line.len() - usize::from(line.ends_with(b"\r"));

@@ -1,4 +1,4 @@
-//! A buffered reader that can look ahead: what a stream is has to be known before it is read.
+//! A buffered reader that can look ahead, because the kind of a stream must be known before it is read.
 
 use std::io::{self, BufRead, Read};
 
@@ -7,7 +7,7 @@ pub(super) struct Peek<R> {
     buffer: Box<[u8]>,
     from: usize,
     to: usize,
-    /// An error that was met in looking ahead: what came before it is read first.
+    /// An error met while looking ahead; the bytes before it are read first.
     failed: Option<io::Error>,
 }
 
@@ -16,8 +16,8 @@ impl<R: Read> Peek<R> {
         Peek { input, buffer: vec![0; capacity].into_boxed_slice(), from: 0, to: 0, failed: None }
     }
 
-    /// What comes next, which is not read by that: at least so many bytes, but for the end of the stream.
-    /// It waits for no more than these, because a pipe may have nothing else to say for a while.
+    /// The next bytes without consuming them: at least this many, unless the stream ends. It does not wait for more,
+    /// because a pipe may send nothing else for a while.
     pub fn peek(&mut self, least: usize) -> io::Result<&[u8]> {
         let least = least.min(self.buffer.len());
         if self.to - self.from < least {

@@ -1,12 +1,12 @@
-//! What a file is, by its first bytes, where it is not what it was taken for.
+//! Guesses by the first bytes what a file is that cannot be read.
 
 use super::super::Format;
 use super::super::avro::CONTAINER_MAGIC;
 
-/// So many first bytes tell how a stream is packed; what else is there to be seen is looked at too.
+/// This many first bytes show the compression of a stream; more are examined if they are there.
 pub(super) const BYTES: usize = 10;
 
-/// What is packed in a way that is not read here, and how to read it.
+/// Archive formats that are not supported, and how to unpack them.
 pub(super) fn not_read(begin: &[u8]) -> Option<String> {
     const KINDS: [(&[u8], &str, &str); 6] = [
         (b"PK\x03\x04", "a zip archive", "unzip -p FILE"),
@@ -26,7 +26,7 @@ pub(super) fn not_read(begin: &[u8]) -> Option<String> {
     Some(format!("it is {what}, which is not read as it is: {command} | tailburn .. --input -"))
 }
 
-/// Why a file is none of the format; where it looks like one of another, which.
+/// Why a file is not of the format, and of which one it looks.
 pub(super) fn mistaken(begin: &[u8], format: Format) -> Option<String> {
     let is_container = begin.starts_with(&CONTAINER_MAGIC);
     let other = if begin.get(257..262) == Some(b"ustar") {

@@ -1,4 +1,4 @@
-//! Lines, archives, and files that are not what they were taken for.
+//! Lines, archives, and files of another kind than expected.
 
 use super::*;
 use std::io::Write as _;
@@ -152,7 +152,7 @@ fn ends_of(bytes: Vec<u8>, format: Format) -> (usize, String) {
 
 #[test]
 fn an_archive_that_was_cut_off_says_what_was_read_of_it() {
-    // Long enough that something is unpacked before the end is missed, and not the same line over and over.
+    // Long and varied enough that something is unpacked before the missing end is noticed.
     let lines: String = (0..200_000u64).map(|i| format!("{:x}\n", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     for name in PACKINGS {
         let mut packed = pack(name, lines.as_bytes());
@@ -208,7 +208,7 @@ fn a_byte_order_mark_in_front_of_a_line_is_no_part_of_it() {
     assert_eq!(records_of(bytes), owned(&[(0, "a"), (2, "b"), (3, "c\u{feff}")]));
 }
 
-/// A pipe that says one line, and then nothing: whoever asks for more would wait for ever.
+/// A pipe with one line and then nothing: reading more would block for ever.
 struct OneLine(Option<&'static [u8]>);
 
 impl Read for OneLine {

@@ -1,21 +1,21 @@
-//! The plain bytes of a stream that may be packed.
+//! The plain bytes of a stream that may be compressed.
 //!
-//! gzip, zstd, bzip2, xz and framed snappy are read, by their first bytes. Archives may be several
-//! ones, one behind the other; zero bytes behind one (tapes and block devices pad) end nothing.
+//! gzip, zstd, bzip2, xz and framed snappy are recognized by their first bytes. Several archives may follow one
+//! another; zero bytes after one (padding of tapes and block devices) are skipped.
 
 use super::peek::Peek;
 use super::sniff;
 use std::io::{self, BufRead, ErrorKind, Read};
 
 const BUFFER_BYTES: usize = 1 << 18;
-/// What an xz archive may ask for to be unpacked; `xz -9` takes 65 MiB.
+/// The memory that unpacking an xz archive may use; `xz -9` takes 65 MiB.
 const XZ_MEMORY_MAX_BYTES: u64 = 256 << 20;
 
 type Packed = Peek<Box<dyn Read + Send>>;
-/// A stream of plain bytes that can be looked at first.
+/// A stream of plain bytes with look-ahead.
 pub(super) type Plain = Peek<Box<dyn Read + Send>>;
 
-/// How a stream is packed.
+/// The compression of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Packing {
     Gzip,
@@ -35,7 +35,7 @@ impl Packing {
     ];
 
     fn of(begin: &[u8]) -> Option<Packing> {
-        // A frame of zstd that is to be skipped.
+        // A skippable zstd frame.
         if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = begin {
             return Some(Packing::Zstd);
         }
@@ -53,7 +53,7 @@ impl Packing {
     }
 }
 
-/// The plain bytes of a stream. What is packed in a way that is not read here is an error with a remedy.
+/// The plain bytes of a stream. An unsupported compression is an error with a remedy.
 pub(super) fn unpack(input: Box<dyn Read + Send>) -> io::Result<Plain> {
     let mut whole = Peek::new(input, BUFFER_BYTES);
     let begin = whole.peek(sniff::BYTES)?;
@@ -70,7 +70,7 @@ pub(super) fn unpack(input: Box<dyn Read + Send>) -> io::Result<Plain> {
     })
 }
 
-/// Archives one behind the other.
+/// Concatenated archives.
 struct Members {
     member: Member,
     packing: Packing,
@@ -83,7 +83,7 @@ enum Member {
     Zstd(Box<zstd::stream::read::Decoder<'static, Packed>>),
     Bzip2(Box<bzip2::bufread::BzDecoder<Packed>>),
     Xz(Box<liblzma::bufread::XzDecoder<Packed>>),
-    /// Reads on through what was joined by itself.
+    /// A decoder that reads concatenated archives by itself.
     Snappy(Box<snap::read::FrameDecoder<Packed>>),
     End,
 }
@@ -110,7 +110,7 @@ impl Member {
         }
     }
 
-    /// What stands behind the archive; `None` where it was the last.
+    /// What follows the archive; `None` after the last one.
     fn into_rest(self) -> Option<Packed> {
         match self {
             Member::Gzip(decoder) => Some(decoder.into_inner()),
@@ -135,7 +135,7 @@ impl Read for Members {
 }
 
 impl Members {
-    /// Goes on to the next archive; false where there is none.
+    /// Continues with the next archive; false if there is none.
     fn next_member(&mut self) -> io::Result<bool> {
         let Some(mut rest) = std::mem::replace(&mut self.member, Member::End).into_rest() else { return Ok(false) };
         if !skip_zeros(&mut rest)? {
@@ -191,7 +191,7 @@ fn skip_zeros(input: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// Reads one xz archive, in bounded memory whatever it asks for.
+/// Reads one xz archive in bounded memory.
 pub(in crate::codec) fn xz_decoder<R: BufRead>(input: R) -> io::Result<liblzma::bufread::XzDecoder<R>> {
     let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_MAX_BYTES, 0)?;
     Ok(liblzma::bufread::XzDecoder::new_stream(input, stream))

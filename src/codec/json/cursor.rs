@@ -1,12 +1,12 @@
-//! A place in a JSON text and the steps from there: the grammar, and nothing of an outcome.
+//! A position in a JSON text and the steps from there: the grammar only, without the outcome.
 //!
-//! The text is known to be UTF-8, and every stop is at an ASCII byte, so slices of it are texts.
+//! The text is valid UTF-8, and every stop is at an ASCII byte, so slices of it are valid texts.
 
 use super::Number;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
-/// What is wrong with the text, at the place where the cursor stopped.
+/// What is wrong with the text at the cursor's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Syntax(pub &'static str);
 
@@ -50,8 +50,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Goes to where the record begins: behind space, and behind the byte order mark that some write in
-    /// front of a file.
+    /// Goes to the start of the record: after spaces and a byte order mark.
     #[inline]
     pub fn begin(&mut self) {
         self.skip_space();
@@ -61,32 +60,32 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Behind the record there is nothing but space.
+    /// Checks that only spaces follow the record.
     pub fn end(&mut self) -> Result<(), Syntax> {
         self.skip_space();
         if self.at == self.bytes.len() { Ok(()) } else { Err(Syntax("something follows the record")) }
     }
 
-    /// Behind a `{`: whether a member follows.
+    /// After a `{`: whether a member follows.
     #[inline]
     pub fn object_opened(&mut self) -> Result<bool, Syntax> {
         self.skip_space();
         Ok(!self.take(b'}'))
     }
 
-    /// Behind a member: whether another one follows.
+    /// After a member: whether another one follows.
     #[inline]
     pub fn object_goes_on(&mut self) -> Result<bool, Syntax> {
         self.goes_on(b'}', "expected `,` or `}`")
     }
 
-    /// Behind a `[`: whether an item follows.
+    /// After a `[`: whether an item follows.
     pub fn array_opened(&mut self) -> Result<bool, Syntax> {
         self.skip_space();
         Ok(!self.take(b']'))
     }
 
-    /// Behind an item: whether another one follows.
+    /// After an item: whether another one follows.
     pub fn array_goes_on(&mut self) -> Result<bool, Syntax> {
         self.goes_on(b']', "expected `,` or `]`")
     }
@@ -172,7 +171,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The character of an escape, behind its backslash.
+    /// The character of an escape, after its backslash.
     fn escape(&mut self) -> Result<char, Syntax> {
         let byte = self.peek().ok_or(Syntax("a text that does not end"))?;
         self.at += 1;
@@ -188,7 +187,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Half of a surrogate pair without its other half is U+FFFD.
+    /// Half of a surrogate pair alone becomes U+FFFD.
     fn unicode_escape(&mut self) -> Result<char, Syntax> {
         let unit = self.hex4()?;
         if let Some(char) = char::from_u32(unit) {
@@ -202,7 +201,7 @@ impl<'a> Cursor<'a> {
                 return Ok(char.unwrap_or(char::REPLACEMENT_CHARACTER));
             }
         }
-        // What follows is a character of its own.
+        // The next escape is a separate character.
         self.at = behind;
         Ok(char::REPLACEMENT_CHARACTER)
     }
@@ -217,7 +216,7 @@ impl<'a> Cursor<'a> {
         Ok(n)
     }
 
-    /// Checks a value of any shape and steps over it.
+    /// Checks any value and skips it.
     #[inline]
     pub fn skip_value(&mut self) -> Result<(), Syntax> {
         match self.peek() {
@@ -237,10 +236,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over an object or an array of any depth, without recursion. Memory is bounded by the length
-    /// of the record.
+    /// Skips an object or array of any depth, without recursion. Memory is bounded by the length of the record.
     fn skip_nested(&mut self) -> Result<(), Syntax> {
-        // What is open: true for an object, false for an array.
+        // The open containers: true for an object, false for an array.
         let mut open: SmallVec<[bool; 32]> = SmallVec::new();
         loop {
             let is_inside = match self.peek() {
@@ -263,7 +261,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Behind a value: whether another one follows in what is open.
+    /// After a value: whether another one follows in the open container.
     fn inside_goes_on(&mut self, open: &[bool]) -> Result<bool, Syntax> {
         match open.last() {
             Some(true) => self.object_goes_on(),
@@ -272,7 +270,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Behind a `}` or `]`: leaves all that ends here. False where nothing is open any more.
+    /// After a `}` or `]`: leaves all containers that end here. False if none is open any more.
     fn close(&mut self, open: &mut SmallVec<[bool; 32]>) -> Result<bool, Syntax> {
         loop {
             open.pop();
@@ -286,8 +284,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Where the next quote, backslash or control character is; the end of the text where there is none.
-/// Eight bytes at a time: texts are most of a record.
+/// The position of the next quote, backslash or control character, or the end of the text. Reads eight bytes at a time,
+/// because most of a record is text.
 #[inline]
 fn special(bytes: &[u8], from: usize) -> usize {
     let mut at = from;

@@ -1,4 +1,4 @@
-//! What a record looks like that is no JSON object, and what to do about it. On the cold path alone.
+//! What a record looks like that is not a JSON object, and what to do about it. Only on the cold path.
 
 use super::super::Rejected;
 use super::cursor::Syntax;
@@ -29,7 +29,7 @@ fn of_bytes(bytes: &[u8]) -> Option<&'static str> {
         [b'O', b'b', b'j', 1, ..] => Some("it looks like an Avro container file; read it with format avro"),
         [b'P', b'A', b'R', b'1', ..] => Some("it looks like a Parquet file; write it as JSON, one object a line"),
         [b'{' | b'[', 0, ..] | [0, b'{' | b'[' | b' ' | b'\r' | b'\n', ..] => Some(UTF_16),
-        // Its byte order mark is no UTF-8.
+        // Its byte order mark is not UTF-8.
         _ if bytes.starts_with("\u{fffd}\u{fffd}".as_bytes()) && bytes.contains(&0) => Some(UTF_16),
         [0, _, _, _, _, b'{', ..] => Some(
             "the number of a schema (5 bytes) stands in front of the JSON; write it with a serializer without a registry",
@@ -39,7 +39,7 @@ fn of_bytes(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Text of another shape.
+/// Text in another format.
 fn of_line(line: &str) -> Option<&'static str> {
     let is_member = |line: &str| {
         let name = line.strip_prefix('"').and_then(|rest| rest.split_once('"'));
@@ -59,7 +59,7 @@ fn of_line(line: &str) -> Option<&'static str> {
     }
 }
 
-/// What stands where reading stopped.
+/// Advice by the text at which reading stopped.
 fn of_place(text: &str, at: usize) -> Option<&'static str> {
     let rest = text.get(at..)?;
     let before = text.get(..at)?.trim_ascii_end();

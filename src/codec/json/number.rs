@@ -1,4 +1,4 @@
-//! Numbers as a JSON record writes them: the grammar, and the nearest double.
+//! Numbers in JSON: the grammar, and the nearest double.
 
 /// Powers of ten that a double holds exactly.
 const EXACT_POWERS: [f64; 23] = [
@@ -8,18 +8,18 @@ const EXACT_POWERS: [f64; 23] = [
 /// Integers up to here are doubles exactly.
 const EXACT_INTEGER: u64 = 1 << 53;
 
-/// A number: its text, and what one pass over it found.
+/// A number: its text, and what one pass over it showed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Number<'a> {
     pub text: &'a str,
-    /// All digits as one integer, where there are at most 18 and no exponent.
+    /// All digits as one integer, if there are at most 18 and no exponent.
     digits: Option<u64>,
     fraction_digits: u32,
     is_integer: bool,
 }
 
 impl<'a> Number<'a> {
-    /// The number that `text` begins with; `None` where it begins with none.
+    /// The number at the start of `text`, if there is one.
     #[inline]
     pub fn scan(text: &'a str) -> Option<Number<'a>> {
         let bytes = text.as_bytes();
@@ -52,7 +52,7 @@ impl<'a> Number<'a> {
         Some(Number { text: &text[..at], digits, fraction_digits: fraction_digits as u32, is_integer })
     }
 
-    /// The nearest double; infinite where the number is too large for one.
+    /// The nearest double; infinite if the number is too large.
     #[inline]
     pub fn as_f64(&self) -> f64 {
         match self.digits {
@@ -65,7 +65,7 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// The integer, where the number is written as one and fits.
+    /// The integer, if the number is written as one and fits.
     #[inline]
     pub fn as_i64(&self) -> Option<i64> {
         match self.digits {
@@ -81,7 +81,7 @@ impl<'a> Number<'a> {
         self.is_integer
     }
 
-    /// The integer, or the nearest one of 64 bits; `None` where it is not written as an integer.
+    /// The integer, or the nearest one of 64 bits; `None` if it is not written as an integer.
     #[inline]
     pub fn as_integer_saturating(&self) -> Option<i64> {
         let nearest = if self.is_negative() { i64::MIN } else { i64::MAX };
@@ -100,7 +100,7 @@ impl<'a> Number<'a> {
 
     #[cold]
     fn slow_f64(&self) -> f64 {
-        // Every JSON number is one that Rust reads; a text past the largest double reads as infinite.
+        // Rust can parse every JSON number; one past the largest double becomes infinite.
         self.text.parse().unwrap_or(f64::NAN)
     }
 }
@@ -109,7 +109,7 @@ impl<'a> Number<'a> {
 fn scan_digits(bytes: &[u8], from: usize, digits: &mut u64) -> usize {
     let mut at = from;
     while let Some(d @ 0..=9) = bytes.get(at).map(|b| b.wrapping_sub(b'0')) {
-        // Wraps past 19 digits, where the result is not used.
+        // Wraps past 19 digits, but then the result is not used.
         *digits = digits.wrapping_mul(10).wrapping_add(u64::from(d));
         at += 1;
     }

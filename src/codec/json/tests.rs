@@ -15,7 +15,7 @@ fn decoder() -> Decoder {
     Decoder::new(InputSettings::default()).unwrap()
 }
 
-/// The tree as serde_json would have read it.
+/// The tree as serde_json would read it.
 fn as_value(node: &Node<'_>) -> Value {
     match node {
         Node::Object(members) => {
@@ -34,8 +34,7 @@ fn as_value(node: &Node<'_>) -> Value {
     }
 }
 
-/// What serde_json says of a text: `None` where only its range of numbers or half a surrogate pair speaks
-/// against it.
+/// serde_json's verdict on a text; `None` if it objects only to a number's range or to half a surrogate pair.
 fn oracle(text: &str) -> Option<Result<Value, ()>> {
     match serde_json::from_str::<Value>(text) {
         Ok(value @ Value::Object(_)) => Some(Ok(value)),
@@ -74,7 +73,7 @@ fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![6 => known, 1 => any::<String>(), 1 => "[a-z_]{1,8}"]
 }
 
-/// Records most of which are nearly outcomes.
+/// Records, most of them nearly outcomes.
 fn any_record() -> impl Strategy<Value = Value> {
     prop::collection::vec((any_name(), any_value()), 0..8).prop_map(|members| {
         let mut record = Map::new();
@@ -85,7 +84,7 @@ fn any_record() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What is read of a value: the value, nothing, or what its field cannot take.
+/// The result for a value: the value, nothing, or a fault.
 type Read<T> = Result<Option<T>, ()>;
 
 fn text_of(value: &Value) -> Read<String> {
@@ -146,8 +145,7 @@ fn time_of(value: &Value) -> Read<i64> {
     }
 }
 
-/// What the contract makes of a record, read from serde_json's tree, with the fields that could not be
-/// read: as slow and plain as can be.
+/// The outcome by the contract, from serde_json's tree, with the unreadable fields: deliberately slow and simple.
 fn expected<'a>(record: &Value) -> Result<(Outcome<'a>, Vec<Field>), Rejection> {
     let get = |field: Field| record.get(field.name()).unwrap_or(&Value::Null);
     let timestamp_ms = time_of(get(Field::Timestamp)).map_err(|()| Rejection::NotDecodable)?;

@@ -1,5 +1,5 @@
-//! Buckets: a time by its month, a number by edges. They turn a value of many into a label of few,
-//! which an attribute has to be (`signup: 2026-05`, `seats: 10..100`).
+//! Buckets: a time by its month, a number by edges. They turn a value with many possibilities into one of few labels,
+//! as attributes need (`signup: 2026-05`, `seats: 10..100`).
 
 use super::super::field::Scalar;
 use super::super::{numeric, rfc3339};
@@ -29,7 +29,7 @@ impl Bucket {
         Ok(Bucket::Edges { edges, labels })
     }
 
-    /// The label of a value: text; null for null; [`Scalar::Other`] where the value has no bucket.
+    /// The label of a value: text; null for null; [`Scalar::Other`] if the value has no bucket.
     pub fn label<'a>(&'a self, value: &Scalar<'a>) -> Scalar<'a> {
         if *value == Scalar::Null {
             return Scalar::Null;
@@ -46,7 +46,7 @@ impl Bucket {
     }
 }
 
-/// A time as `timestamp` takes it, or a date alone.
+/// A time as `timestamp` takes it, or only a date.
 fn time(value: &Scalar<'_>) -> Option<Ms> {
     match value {
         Scalar::Time(t) | Scalar::Long(t) => Some(*t),

@@ -1,10 +1,10 @@
-//! Which path of a record may be meant by one that leads nowhere. On the cold path alone.
+//! Suggests an existing path for one that leads nowhere. Only on the cold path.
 
 use super::super::tree::Node;
 use super::Path;
 use crate::model::suggest::closest;
 
-/// So many paths of a record are looked at.
+/// How many paths of a record are examined.
 const PATHS_MAX: usize = 500;
 
 /// The paths to the values of a record.
@@ -14,7 +14,7 @@ pub(super) fn paths(root: &Node<'_>) -> Vec<Path> {
     found
 }
 
-/// Recursion is bounded as the tree is.
+/// The bounded depth of the tree bounds the recursion.
 fn walk(node: &Node<'_>, at: &Path, found: &mut Vec<Path>) {
     if found.len() >= PATHS_MAX {
         return;
@@ -26,8 +26,7 @@ fn walk(node: &Node<'_>, at: &Path, found: &mut Vec<Path>) {
     }
 }
 
-/// A name with a dot in it that has to stand in quotes, then the same last name elsewhere, then a slip of the
-/// pen.
+/// Tries a name with a dot that needs quotes, then the same last name elsewhere, then a misspelling.
 pub(super) fn nearest(path: &Path, there: &[Path]) -> Option<String> {
     let (text, last) = (path.bare(), path.last());
     let same = there.iter().find(|other| other.bare() == text);

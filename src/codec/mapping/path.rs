@@ -14,8 +14,8 @@ enum Step {
 }
 
 impl Path {
-    /// Names are separated by dots; `[0]` takes an item of an array; a name that holds a dot, a
-    /// bracket or a quote stands in double or single quotes.
+    /// Names are separated by dots; `[0]` takes an item of an array; a name with a dot, a bracket or a quote needs
+    /// double or single quotes.
     pub fn parse(text: &str) -> Result<Path, String> {
         let fail = |why: &str| Err(format!("`{text}` is not a path: {why}"));
         let mut steps = Vec::new();
@@ -47,7 +47,7 @@ impl Path {
         }
     }
 
-    /// Where a path begins.
+    /// The start of a path.
     pub(super) fn root() -> Path {
         Path(Vec::new())
     }
@@ -68,7 +68,7 @@ impl Path {
         })
     }
 
-    /// As it prints, without quotes.
+    /// As printed, without quotes.
     pub(super) fn bare(&self) -> String {
         self.to_string().replace(['"', '\''], "")
     }

@@ -1,4 +1,4 @@
-//! Where a mapped field's value comes from.
+//! The source of a mapped field's value.
 
 use super::super::field::{Field, Scalar};
 use super::super::gather::Gathered;
@@ -17,7 +17,7 @@ pub(super) enum Constant {
     Text(String),
 }
 
-/// What an epoch time or a duration counts in.
+/// The unit of an epoch time or a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     S,
@@ -38,7 +38,7 @@ impl Source {
         matches!(self, Source::Path(_, Some(_)))
     }
 
-    /// The path of a value that is looked for.
+    /// The path of the value.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Source::Path(path, _) | Source::Bucket(path, _) => Some(path),
@@ -53,7 +53,7 @@ impl Source {
         }
     }
 
-    /// The value, absent (null) where the path leads nowhere.
+    /// The value; absent (null) if the path leads nowhere.
     pub fn scalar<'a>(&'a self, root: &Node<'a>) -> Scalar<'a> {
         match self {
             Source::Constant(value) => value.scalar(),
@@ -62,7 +62,7 @@ impl Source {
         }
     }
 
-    /// The value of a measure, in milliseconds where it has a unit.
+    /// The value of a measure, in milliseconds if it has a unit.
     pub fn measure<'a>(&'a self, root: &Node<'a>) -> Scalar<'a> {
         let value = self.scalar(root);
         match self {
@@ -71,7 +71,7 @@ impl Source {
         }
     }
 
-    /// Gives a field its value; false where nothing was found.
+    /// Sets a field's value; false if nothing was found.
     pub fn give<'a>(&'a self, root: &Node<'a>, field: Field, out: &mut Gathered<'a>, limits: &FieldLimits) -> bool {
         if let Source::Path(path, None) = self {
             let Some(node) = path.find(root) else {
@@ -117,14 +117,13 @@ impl Unit {
         }
     }
 
-    /// An epoch time in this unit, floored to milliseconds. Whole numbers, decimals and texts of
-    /// either are read exactly, as 64-bit nanoseconds are often written as text. Any other text has no
-    /// unit: it says itself what it is.
+    /// An epoch time in this unit, floored to milliseconds. Whole numbers, decimals and texts of either are read
+    /// exactly, as 64-bit nanoseconds are often written as text. Any other text needs no unit: it is a complete time.
     fn time<'a>(self, value: Scalar<'a>) -> Scalar<'a> {
         match &value {
             Scalar::Number(n) => self.time_of(n.text),
             Scalar::Text(text) if Number::scan(text).is_some_and(|n| n.text.len() == text.len()) => self.time_of(text),
-            // Who names the unit of a local time knows that it is UTC.
+            // A unit on a local time means that the user knows it is UTC.
             Scalar::Long(n) | Scalar::NoMoment(_, n) => self.time_of(&n.to_string()),
             Scalar::Double(n) => self.time_of(&format!("{n:?}")),
             Scalar::Null | Scalar::Time(_) | Scalar::Text(_) => return value,
@@ -136,7 +135,7 @@ impl Unit {
     fn time_of(self, decimal: &str) -> Option<Ms> {
         let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
         if fraction.contains(['e', 'E']) || whole.contains(['e', 'E']) {
-            // A double is exact enough for what is written with an exponent.
+            // For numbers with an exponent a double is exact enough.
             let ms = decimal.parse::<f64>().ok()? * libm::pow(10.0, 3.0 - f64::from(self.digits()));
             return ms.is_finite().then(|| ms.floor() as Ms);
         }

@@ -1,5 +1,4 @@
-//! How the configuration writes where a value comes from: a path, or one of `path` (with `unit`), `const`
-//! and `bucket`.
+//! Parses a source in the configuration: a path, or one of `path` (with `unit`), `const` and `bucket`.
 
 use super::bucket::Bucket;
 use super::source::{Constant, Source, Unit};
@@ -32,8 +31,10 @@ fn from_object(entry: &Map<String, Value>) -> Result<Source, Wrong> {
             known(bucket, &BUCKET_KEYS)?;
             bucket_of(bucket)
         }
-        (None, None, None, None) => Err(("says not where the value comes from".to_owned(), Some(SHAPES.to_owned()))),
-        _ => Err(("says more than one thing".to_owned(), Some(SHAPES.to_owned()))),
+        (None, None, None, None) => {
+            Err(("does not say where the value comes from".to_owned(), Some(SHAPES.to_owned())))
+        }
+        _ => Err(("has more than one source".to_owned(), Some(SHAPES.to_owned()))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The mapping as the configuration writes it and as records meet it.
+//! The mapping: its configuration, and its effect on records.
 
 use super::*;
 use crate::codec::{Decoder, InputSettings};
@@ -12,7 +12,7 @@ fn mapping(yaml: &str) -> Result<Mapping, String> {
     Mapping::try_from(entries).map_err(|e| e.to_string())
 }
 
-/// Decodes one record through a mapping and shows one thing of the outcome, or the reason.
+/// Decodes one record through a mapping and shows one part of the outcome, or the reason.
 fn shown(yaml: &str, json: &str, show: impl Fn(&Outcome<'_>) -> String) -> String {
     let mapping = mapping(yaml).unwrap();
     let decoder = Decoder::new(InputSettings { mapping, ..InputSettings::default() }).unwrap();
@@ -197,10 +197,10 @@ fn mistakes_in_the_configuration_are_named() {
         ("user: a[1", "`[` without `]`"),
         ("user: '\"a'", "a quote without its end"),
         ("user: '\"a\"b'", "behind a quoted name or an index stands a dot"),
-        ("user: {path: a, const: b}", "user: says more than one thing; write a path, or one of"),
-        ("user: {const: b, unit: s}", "user: says more than one thing"),
-        ("user: {}", "user: says not where the value comes from; write a path, or one of"),
-        ("user: {path: null}", "user: says not where the value comes from"),
+        ("user: {path: a, const: b}", "user: has more than one source; write a path, or one of"),
+        ("user: {const: b, unit: s}", "user: has more than one source"),
+        ("user: {}", "user: does not say where the value comes from; write a path, or one of"),
+        ("user: {path: null}", "user: does not say where the value comes from"),
         ("user: {pth: a}", "user: unknown key `pth`; did you mean `path`?"),
         ("user: {field: a}", "user: unknown key `field`; use path, unit, const, bucket"),
         ("user: {path: 5}", "user: 5 is no path; write names with dots between them"),

@@ -1,15 +1,15 @@
 //! A record as a bare Avro datum, written while walking its schema.
 //!
-//! The library's own serializers do not fit: they write an unsigned 64-bit count as a `fixed` of
-//! eight bytes, and its generic values hold maps in hash order, so that equal records would become
-//! different bytes. This walk keeps the order of the record's maps. It serves output records only:
-//! a record whose field names, order or types differ from the schema is refused, not adapted.
+//! The library's own serializers do not fit: they write an unsigned 64-bit count as a `fixed` of eight bytes, and its
+//! generic values hold maps in hash order, so that equal records would become different bytes. This walk keeps the
+//! order of the record's maps. It is only for output records: it refuses a record whose field names, order or types
+//! differ from the schema.
 
 use apache_avro::Schema;
 use apache_avro::schema::{RecordField, SchemaKind};
 use serde::ser::{self, Impossible, Serialize};
 
-/// Why a record and its schema do not fit.
+/// Why a record does not fit its schema.
 #[derive(Debug, thiserror::Error)]
 pub enum AvroError {
     #[error("field `{field}`: {source}")]
@@ -55,7 +55,7 @@ fn write_long(out: &mut Vec<u8>, value: i64) {
     out.push(rest as u8);
 }
 
-/// One value that is to be written as one schema.
+/// One value to be written with one schema.
 struct Datum<'s, 'o> {
     schema: &'s Schema,
     out: &'o mut Vec<u8>,
@@ -77,7 +77,7 @@ impl Datum<'_, '_> {
     }
 }
 
-/// Rust types that no output record has. Refusing them keeps the walk small and its result plain.
+/// Rust types that no output record has. Refusing them keeps the walk small.
 macro_rules! unsupported {
     ($($method:ident($($argument:ty),*) -> $result:ty, $what:literal;)*) => {
         $(fn $method(self, $(_: $argument),*) -> Result<$result, AvroError> {
@@ -97,7 +97,7 @@ impl<'s, 'o> ser::Serializer for Datum<'s, 'o> {
     type SerializeTupleVariant = Impossible<(), AvroError>;
     type SerializeStructVariant = Impossible<(), AvroError>;
 
-    /// Moments are integers here, not text.
+    /// Times are integers here, not text.
     fn is_human_readable(&self) -> bool {
         false
     }
@@ -224,7 +224,7 @@ impl<'s, 'o> ser::Serializer for Datum<'s, 'o> {
     }
 }
 
-/// The one block of an array or a map: how many, each of them, and the zero that ends it.
+/// An array or map in one block: the count, the items, and the final zero.
 struct Block<'s, 'o> {
     items: &'s Schema,
     out: &'o mut Vec<u8>,
@@ -280,7 +280,7 @@ impl ser::SerializeMap for Block<'_, '_> {
     }
 }
 
-/// The fields of a record, which come in the schema's order or are refused.
+/// The fields of a record; they must come in the schema's order.
 struct Fields<'s, 'o> {
     rest: std::slice::Iter<'s, RecordField>,
     out: &'o mut Vec<u8>,

@@ -1,8 +1,8 @@
-//! Values of our topics as JSON, whatever they were written as: what `tap` prints.
+//! Turns values of our topics, in any format, into JSON, for `tap`.
 //!
-//! The decoders are tried in turn, and a value that none of them reads is reported with the reason
-//! of each. Avro is read with the schemas of this build: a value that an older build wrote in another
-//! version of its schema is refused or looks wrong, because a bare datum does not name its schema.
+//! The decoders are tried in turn; if none can read a value, the error has the reason of each. Avro is read with the
+//! schemas of this build: a value written with another version of its schema is refused or looks wrong, because a bare
+//! datum does not name its schema.
 
 use super::schema::{OutputSchema, ParsedSchemas, SchemaError};
 use crate::model::record::Topic;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 
-/// A decoder that was tried, and why it did not read the value.
+/// A decoder, and why it could not read the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub decoder: &'static str,
@@ -44,7 +44,7 @@ impl fmt::Display for Attempts<'_> {
 
 type Reading<'a> = &'a dyn Fn() -> Result<Json, String>;
 
-/// Reads values of our topics. Schemas are parsed once, when it is made.
+/// Reads values of our topics. Schemas are parsed once, at creation.
 pub struct Decoder {
     schemas: ParsedSchemas,
 }
@@ -96,7 +96,7 @@ fn read_json(bytes: &[u8]) -> Result<Json, String> {
     }
 }
 
-/// The payload behind a schema registry's frame: a zero byte and a schema id of four.
+/// The payload after a schema registry's frame: a zero byte and a schema id of four bytes.
 fn unframe(bytes: &[u8]) -> Result<&[u8], String> {
     match bytes {
         [0, _, _, _, _, payload @ ..] => Ok(payload),
@@ -106,7 +106,7 @@ fn unframe(bytes: &[u8]) -> Result<&[u8], String> {
     }
 }
 
-/// The library reads some values that end too early as null; this notices that it read past the end.
+/// The library reads some truncated values as null; this detects that it read past the end.
 struct Input<'a> {
     rest: &'a [u8],
     overrun: bool,
@@ -125,14 +125,14 @@ fn json_of(value: Avro) -> Result<Json, String> {
         Avro::Boolean(v) => Ok(Json::Bool(v)),
         Avro::Int(v) => Ok(v.into()),
         Avro::Long(v) => Ok(v.into()),
-        // JSON has no number for what is not finite; `from` gives null.
+        // JSON has no NaN and infinity; `from` gives null.
         Avro::Double(v) => Ok(v.into()),
         Avro::String(v) => Ok(Json::String(v)),
         Avro::TimestampMicros(micros) => Ok(Json::String(Moment(micros.div_euclid(1_000)).to_string())),
         Avro::Union(_, inner) => json_of(*inner),
         Avro::Array(items) => items.into_iter().map(json_of).collect::<Result<_, _>>().map(Json::Array),
         Avro::Map(entries) => {
-            // Sorted, as everything is that leaves: the library's map is a hash map.
+            // Sorted, because the library's map is a hash map and output must be deterministic.
             let sorted: BTreeMap<String, Avro> = entries.into_iter().collect();
             object_of(sorted)
         }

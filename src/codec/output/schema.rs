@@ -1,7 +1,7 @@
 //! The schemas of the output records, as they are in `schemas/` at the time of the build.
 //!
-//! They are embedded so that encoder, decoder and `tailburn schema` cannot differ from one another.
-//! Nothing is read from disk, and no registry is asked.
+//! They are embedded so that encoder, decoder and `tailburn schema` cannot differ. No file is read and no registry is
+//! asked.
 
 use crate::model::record::Topic;
 use apache_avro::Schema;
@@ -18,7 +18,7 @@ pub enum OutputSchema {
     DeadLetter,
 }
 
-/// An embedded schema is broken: this build cannot write anything.
+/// An embedded schema is invalid, so this build cannot write anything.
 #[derive(Debug, thiserror::Error)]
 #[error("schemas/{name}.avsc, embedded in this build, is not a valid Avro schema: {message}")]
 pub struct SchemaError {
@@ -38,8 +38,8 @@ impl OutputSchema {
         OutputSchema::DeadLetter,
     ];
 
-    /// The schema of a topic's values. On `dead-letters` it is that of the file form: in Kafka the
-    /// record leaves as it came.
+    /// The schema of a topic's values. For `dead-letters` it is that of the file form, because in Kafka the original
+    /// record is published.
     pub const fn of(topic: Topic) -> Option<OutputSchema> {
         match topic {
             Topic::SloStatus => Some(OutputSchema::SloStatus),

@@ -36,14 +36,14 @@ fn file(codec: &str, blocks: &[(i64, Vec<u8>)]) -> Vec<u8> {
     [header(&schema(), codec), blocks.collect()].concat()
 }
 
-/// What became of a file: times of its outcomes by number, and its damage.
+/// The result of reading a file: times of its outcomes by number, and its damage.
 #[derive(Debug, Default, PartialEq)]
 struct Read {
     outcomes: Vec<(i64, i64)>,
     /// Number of the first record, block, records.
     damaged: Vec<(i64, u64, u64)>,
     details: Vec<String>,
-    /// What is handed over of what is damaged, behind the file's fingerprint.
+    /// The damaged bytes that are passed on, after the file's fingerprint.
     rests: Vec<Vec<u8>>,
     notice: Option<String>,
     error: Option<String>,
@@ -355,8 +355,8 @@ fn what_is_no_container_file_is_named() {
 }
 
 proptest! {
-    /// Whatever became of a file's bytes: it is read to an end, and every record that a block announces
-    /// is handed over or counted.
+    /// Whatever happens to a file's bytes, reading ends, and every record that a block announces is passed on or
+    /// counted.
     #[test]
     fn damaged_files_come_to_an_end(
         packing in 0..6usize,

@@ -1,4 +1,4 @@
-//! Records that name their schema: read where it is configured, else named with the setting.
+//! Records that name their schema: read if it is configured, else reported with the setting to use.
 
 use super::*;
 use crate::model::record::Headers;
@@ -110,7 +110,7 @@ fn what_is_not_in_the_directory_is_named() {
 
 #[test]
 fn where_no_directory_is_configured_the_framing_is_named_with_the_setting() {
-    // Tenant first, as in the schema of record: no framing reads as a record of that by chance.
+    // Tenant first, as in our own schema, so that no framing reads as a record of it by chance.
     let decoder = decoder(AvroSchemas::raw(&of(&format!("{TENANT},{TIME}"))).unwrap());
     for (value, header, what) in framed() {
         let problem = decoded(&decoder, &value, &header).unwrap_err();

@@ -1,4 +1,4 @@
-//! Names that writers write and Java reads, whatever the specification allows.
+//! Names that writers use and Java reads, also where the specification forbids them.
 
 use super::*;
 
@@ -48,9 +48,9 @@ fn references_are_found_in_their_namespace_and_without_one() {
         ("", r#""namespace":"a.b","#, "a.b.Inner"),
         (r#""namespace":"x.y","#, "", "Inner"),
         (r#""namespace":"x.y","#, "", "x.y.Inner"),
-        // As Java prints a type of no namespace inside one.
+        // How Java prints a type without namespace inside one.
         (r#""namespace":"x.y","#, r#""namespace":"","#, "Inner"),
-        // As avro-protobuf does.
+        // How avro-protobuf does it.
         (r#""namespace":"x.Outer$","#, "", "Inner"),
     ] {
         let define = format!(r#"{{"name":"one","type":{}}}"#, inner.replace(r#""NS""#, &format!("{defined}\"")));

@@ -1,4 +1,4 @@
-//! Values that are more than they are written as, and values that nobody reads.
+//! Logical types (uuids, decimals, entries), and values that are skipped.
 
 use super::*;
 
@@ -156,7 +156,7 @@ fn a_timestamp_that_is_no_time_says_what_it_is_and_what_to_do() {
                 Decoder::new(settings).unwrap().decode(&record(&datum)).map(|o| o.timestamp_ms)
             };
             assert_eq!(mapped(&format!(r#"{{"timestamp":{{"path":"timestamp","unit":"{unit}"}}}}"#)), Ok(ms), "{kind}");
-            // A unit has to be named: a local time without one is none here either.
+            // A local time without a unit in the mapping is not a time.
             let problem = mapped(r#"{"timestamp":"timestamp"}"#).unwrap_err();
             assert!(
                 problem.reason == Rejection::NotDecodable && problem.detail.contains("in input.mapping"),
@@ -199,7 +199,7 @@ fn what_nobody_reads_is_not_looked_into() {
 
 #[test]
 fn what_nobody_reads_may_be_nested_as_deep_as_its_bytes_allow() {
-    // Each cause is a union, a record and a text behind what is inside: nothing of it can be forgotten early.
+    // Each cause has a union, a record and a text after the nested one, so skipping has to remember every level.
     let causes = r#"{"name":"cause","type":["null",{"type":"record","name":"C","fields":[{"name":"why","type":["null","C"]},{"name":"text","type":"string"}]}]}"#;
     let lists = r#"{"name":"list","type":{"type":"record","name":"L","fields":[{"name":"l","type":{"type":"array","items":"L"}}]}}"#;
     for depth in [31, 64, 1_000, 200_000] {
