@@ -1,4 +1,4 @@
-//! The annotations `tailburn.dev/...` of an SLO document: the complete list, and nothing else.
+//! The annotations `tailburn.dev/...` of an SLO document; this is the complete list.
 
 use super::cursor::Cursor;
 use super::document::{ANNOTATION_PREFIX, Document};
@@ -43,8 +43,8 @@ const KEYS: [&str; 24] = [
 
 const ALLOWED_LATENESS_MAX_MS: Ms = 7 * DAY_MS;
 
-/// What the annotations say, defaults filled in. `None` is "not written" where the default depends
-/// on the rest of the SLO.
+/// The values of the annotations, with defaults. `None` means "not written", if the default depends on the rest of the
+/// SLO.
 pub(super) struct Settings<'d> {
     pub group_by: Vec<String>,
     pub tenant_alerts: TenantAlerts,
@@ -85,7 +85,7 @@ impl Default for Settings<'_> {
     }
 }
 
-/// Reads all of them; annotations of others are none of our business.
+/// Reads all of them; ignores annotations of other tools.
 pub(super) fn read<'d>(document: &Document<'d>, report: &mut Report) -> Settings<'d> {
     let mut settings = Settings::default();
     let mut unknown = 0;
@@ -105,15 +105,15 @@ pub(super) fn read<'d>(document: &Document<'d>, report: &mut Report) -> Settings
     }
     if let (true, Some((_, last))) = (unknown > UNKNOWN_MAX, document.annotations.last()) {
         let more = format!("{} more annotations that are not known", unknown - UNKNOWN_MAX);
-        last.error(report, more, "mend those above first");
+        last.error(report, more, "correct those above first");
     }
     settings
 }
 
-/// So many unknown annotations are told of, each with what it may mean.
+/// How many unknown annotations are reported, each with a suggestion.
 const UNKNOWN_MAX: usize = 20;
 
-/// `tailburn/owner` or `tailburn.dev.owner` would be ignored without a word.
+/// Without this check `tailburn/owner` or `tailburn.dev.owner` would be ignored silently.
 fn warn_of_a_slip(name: &str, at: &Cursor<'_>, report: &mut Report) {
     if name.starts_with("tailburn") {
         at.error(
@@ -124,7 +124,7 @@ fn warn_of_a_slip(name: &str, at: &Cursor<'_>, report: &mut Report) {
     }
 }
 
-/// `None` where the value was wrong, and reported.
+/// `None` if the value was wrong; it has been reported.
 fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut Report) -> Option<()> {
     match key {
         "group-by" => s.group_by = read_names(at, report)?,
@@ -158,7 +158,7 @@ fn read_documentation(key: &str, at: &Cursor<'_>, d: &mut Documentation, report:
         "review-by" => &mut d.review_by,
         "runbook" => &mut d.runbook,
         "dashboard" => &mut d.dashboard,
-        // What is in no list was told of before.
+        // Unknown names were reported before.
         _ => return None,
     };
     *slot = Some(at.text(report)?.to_owned());
@@ -173,7 +173,7 @@ fn report_unknown(key: &str, at: &Cursor<'_>, report: &mut Report) {
     at.error(report, format!("there is no annotation `{ANNOTATION_PREFIX}{key}`"), remedy);
 }
 
-/// The parts of a list `a, b`; an empty part is a slip. YAML's own lists are taken too.
+/// The parts of a list `a, b`; an empty part is a mistake. YAML lists are accepted, too.
 fn parts<'d>(at: &Cursor<'d>, report: &mut Report) -> Option<Vec<&'d str>> {
     let parts: Vec<&str> = if matches!(at.node.value, Value::List(_)) {
         at.list(report).iter().map(|item| item.text(report)).collect::<Option<_>>()?
@@ -188,10 +188,10 @@ fn parts<'d>(at: &Cursor<'d>, report: &mut Report) -> Option<Vec<&'d str>> {
     Some(parts)
 }
 
-/// How many attributes make a group.
+/// The most attributes in a group.
 const GROUP_BY_MAX: usize = 16;
 
-/// The names of `group-by`, ascending: a group has one name, whatever the order in which they are written.
+/// The names of `group-by`, ascending, so that a group's name does not depend on their order.
 fn read_names(at: &Cursor<'_>, report: &mut Report) -> Option<Vec<String>> {
     let parts = parts(at, report)?;
     if parts.len() > GROUP_BY_MAX {
@@ -258,7 +258,7 @@ fn read_tenant_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<TenantAler
     cap
 }
 
-/// The rules about tails are not there yet: who asks for them is told, who switches them off has them off.
+/// The rules about tails are not implemented yet: asking for them is reported, switching them off is fine.
 fn check_tail_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<()> {
     if read_tenant_alerts(at, report)? != TenantAlerts::Off {
         let message = "the rules `tail-1h` and `tail-1d` are not there yet: no alert comes of this annotation";

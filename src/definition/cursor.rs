@@ -1,7 +1,7 @@
-//! Reads values out of a YAML tree and knows, at every step, which key of which file it stands on.
+//! Reads values from a YAML tree and always knows the current file and key.
 //!
-//! A value of the wrong kind is reported and read as absent: the rest of the document is still
-//! checked. Nothing is converted behind the author's back but scalars that are meant as text.
+//! A value of the wrong kind is reported and read as absent, so the rest of the document is still checked. Only scalars
+//! are converted silently, to text.
 
 use super::error::{DefinitionError, Notice, NoticeLevel, Report};
 use super::yaml::{Entry, Node, Place, Value};
@@ -12,7 +12,7 @@ use crate::model::suggest::{closest, one_of};
 pub(super) struct Cursor<'d> {
     pub file: &'d str,
     pub key: String,
-    /// Of the key, where there is one; else of the value.
+    /// Position of the key, if there is one; else of the value.
     pub place: Place,
     pub node: &'d Node,
 }
@@ -44,7 +44,7 @@ impl<'d> Cursor<'d> {
         });
     }
 
-    /// Says what was written, and how what is wanted is written.
+    /// Reports what was written, and how to write what is expected.
     fn wrong_kind(&self, report: &mut Report, wanted: &str) {
         let written = match &self.node.value {
             Value::Bool(_, text) | Value::Number(_, text) | Value::Text(text) => format!(" (`{}`)", shortened(text)),
@@ -61,7 +61,7 @@ impl<'d> Cursor<'d> {
         self.error(report, format!("{wanted} is wanted here, not {}{written}", self.node.value.kind()), remedy);
     }
 
-    /// A text; a number or a boolean is taken as it was written.
+    /// A text; a number or boolean becomes its text as written.
     pub fn text(&self, report: &mut Report) -> Option<&'d str> {
         match &self.node.value {
             Value::Text(text) | Value::Bool(_, text) | Value::Number(_, text) => Some(text),
@@ -86,7 +86,7 @@ impl<'d> Cursor<'d> {
         Some(text)
     }
 
-    /// A number; in quotes it means the same.
+    /// A number, with or without quotes.
     pub fn number(&self, report: &mut Report) -> Option<f64> {
         match &self.node.value {
             Value::Number(n, _) if n.is_finite() => Some(*n),
@@ -159,12 +159,12 @@ impl<'d> Cursor<'d> {
         }
         if let Some(next) = unknown.get(UNKNOWN_MAX) {
             let more = format!("{} more keys that are not known", unknown.len() - UNKNOWN_MAX);
-            self.child(next).error(report, more, "mend those above first");
+            self.child(next).error(report, more, "correct those above first");
         }
         Some(Fields { at: self.clone(), entries, unknown })
     }
 
-    /// A key of a mapping, looked at before the mapping is checked.
+    /// A key of a mapping, read before the mapping is checked.
     pub fn child_named(&self, key: &str) -> Option<Cursor<'d>> {
         let Value::Map(entries) = &self.node.value else { return None };
         let entry = entries.iter().find(|entry| entry.key == key && !matches!(entry.node.value, Value::Null))?;
@@ -178,7 +178,7 @@ impl<'d> Cursor<'d> {
     }
 }
 
-/// As much of a value as an error shows.
+/// The part of a value that an error shows.
 pub(super) fn shortened(text: &str) -> String {
     let mut letters = text.trim().chars();
     let shown: String = letters.by_ref().take(60).collect();
@@ -198,7 +198,7 @@ fn number_remedy(text: &str) -> &'static str {
 /// Long enough for every name people give; a Kafka key that is built from it stays short.
 const MAX_NAME_BYTES: usize = 200;
 
-/// So many unknown keys of a mapping are told of, each with what it may mean.
+/// How many unknown keys of a mapping are reported, each with a suggestion.
 const UNKNOWN_MAX: usize = 20;
 
 /// A mapping whose keys were checked.
@@ -210,7 +210,7 @@ pub(super) struct Fields<'d> {
 }
 
 impl<'d> Fields<'d> {
-    /// The value of a key; a key without a value is as good as absent.
+    /// The value of a key; a key without a value counts as absent.
     pub fn get(&self, key: &str) -> Option<Cursor<'d>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         (!matches!(entry.node.value, Value::Null)).then(|| self.at.child(entry))
@@ -226,7 +226,7 @@ impl<'d> Fields<'d> {
         found
     }
 
-    /// Reports each of these keys that is there: OpenSLO knows it, tailburn does not do it yet.
+    /// Reports each of these keys if present: OpenSLO defines it, but tailburn does not support it yet.
     pub fn not_supported(&self, report: &mut Report, keys: &[(&str, &str)]) -> bool {
         let mut found = false;
         for (key, remedy) in keys {

@@ -45,7 +45,7 @@ impl Kind {
 /// The prefix of tailburn's own annotations.
 pub(super) const ANNOTATION_PREFIX: &str = "tailburn.dev/";
 
-/// One object, its metadata read and its `spec` still to be read.
+/// One object: its metadata is read, its `spec` not yet.
 pub(super) struct Document<'d> {
     pub at: Cursor<'d>,
     pub name: &'d str,
@@ -59,7 +59,7 @@ pub(super) struct Document<'d> {
 #[derive(Default)]
 pub(super) struct Catalog<'d> {
     documents: BTreeMap<Kind, BTreeMap<&'d str, Document<'d>>>,
-    /// What some SLO refers to, directly or not; noted while references are followed.
+    /// Objects that an SLO refers to, directly or indirectly; noted while references are followed.
     used: RefCell<BTreeSet<(Kind, &'d str)>>,
 }
 
@@ -93,7 +93,7 @@ impl<'d> Catalog<'d> {
         self.used.borrow().contains(&(kind, name))
     }
 
-    /// Follows a reference by name; a name that nothing has is reported where it stands.
+    /// Follows a reference by name; reports an unknown name at its place.
     pub fn resolve(&self, kind: Kind, reference: &Cursor<'d>, report: &mut Report) -> Option<&Document<'d>> {
         let name = reference.text(report)?;
         let found = self.find(kind, name);
@@ -134,7 +134,7 @@ fn read_document<'d>(root: &Cursor<'d>, report: &mut Report) -> Option<(Kind, Do
     Some((kind, document))
 }
 
-/// Before anything else is looked at: of another kind of file no key is ours to judge.
+/// Checked first: the keys of another kind of file cannot be judged.
 fn check_api_version(root: &Cursor<'_>, report: &mut Report) -> Option<()> {
     let remedy = "tailburn reads OpenSLO v1: write `apiVersion: openslo/v1`";
     let Some(at) = root.child_named("apiVersion") else {
@@ -145,7 +145,7 @@ fn check_api_version(root: &Cursor<'_>, report: &mut Report) -> Option<()> {
     match at.text(report)? {
         API_VERSION => Some(()),
         other => {
-            let elsewhere = "; move what is no OpenSLO out of this directory";
+            let elsewhere = "; move files that are not OpenSLO out of this directory";
             at.error(report, format!("`{other}` is not a version that tailburn reads"), format!("{remedy}{elsewhere}"));
             None
         }
@@ -195,11 +195,11 @@ fn read_labels(at: &Cursor<'_>, report: &mut Report) -> BTreeMap<String, String>
 
 fn refuse_annotations(document: &Document<'_>, report: &mut Report) {
     for (_, at) in document.annotations.iter().filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)) {
-        at.error(report, "this annotation has no effect here", "tailburn reads annotations of SLO documents alone");
+        at.error(report, "this annotation has no effect here", "tailburn reads annotations only of SLO documents");
     }
 }
 
-/// An object that stands inside another one: its name (where it has one) and its `spec`.
+/// An object inside another one: its name (if any) and its `spec`.
 pub(super) fn read_inline<'d>(
     at: &Cursor<'d>,
     kind: Kind,

@@ -1,4 +1,4 @@
-//! What is wrong with the definitions, and where. Everything is collected: one run tells all.
+//! Mistakes in the definitions, and where they are. All are collected, so that one run shows them all.
 
 use std::fmt::{Display, Formatter, Result};
 
@@ -6,7 +6,7 @@ use std::fmt::{Display, Formatter, Result};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct DefinitionError {
     pub file: String,
-    /// From 1; `None` where the file as a whole is meant.
+    /// From 1; `None` for the file as a whole.
     pub line: Option<u64>,
     pub column: Option<u64>,
     /// As in `spec.objectives[0].target`; empty for the document itself.
@@ -49,16 +49,16 @@ impl Display for DefinitionErrors {
     }
 }
 
-/// How much a notice wants to be heard.
+/// The importance of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoticeLevel {
     /// Something was left out or has no effect.
     Warning,
-    /// It works as written; this could be said better.
+    /// It works, but could be written better.
     Advice,
 }
 
-/// Something to know about a definition that is valid.
+/// A remark about a valid definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     pub level: NoticeLevel,
@@ -87,7 +87,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Takes what was found in something that has no effect: nothing of it is an error.
+    /// Adds findings about a part that has no effect, so none of them is an error.
     pub fn take_as_warnings(&mut self, found: Report) {
         self.notices.extend(found.notices);
         self.notices.extend(found.errors.into_iter().map(|e| {

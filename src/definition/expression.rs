@@ -1,12 +1,11 @@
-//! CEL text -> typed expression (`model::expr`). Types and names are settled here, so that a mistake
-//! is found when the SLO is loaded and not event by event.
+//! CEL text -> typed expression (`model::expr`). Types and names are resolved here, so that mistakes are found when the
+//! SLO is loaded and not event by event.
 //!
-//! The parser is our own: a library's recurses on input of any length, and says what is wrong in words
-//! of its grammar. cel-go is the reference for what an expression means; `tests/cel` holds us to its
-//! verdicts. What CEL would only refuse while it runs (mixed arithmetic, comparing a text with a
-//! number, an invalid regular expression) is refused here. Not taken over: comprehensions, conversions
-//! to text, time arithmetic. One spelling is added: `has(status)` asks for a field by its bare name,
-//! as `has(outcome.status)` does; CEL's own `has()` wants a selection.
+//! The parser is our own, because those of libraries recurse without bound and their errors speak of grammar rules.
+//! cel-go defines what an expression means; `tests/cel` compares our results with its. Mistakes that CEL finds only at
+//! run time (mixed arithmetic, comparing a text with a number, an invalid regular expression) are refused here. Not
+//! supported: comprehensions, conversions to text, time arithmetic. One form is added: `has(status)` with a bare field
+//! name means `has(outcome.status)`; CEL's own `has()` requires a selection.
 
 mod ast;
 mod lexer;
@@ -21,13 +20,13 @@ use crate::model::expr::{Condition, Double, Filter, Int, Map, NumberExpr, Text};
 use ast::{Expr, Kind, Literal};
 use names::{compile_name, element, literal_key, presence_in_outcome, reference};
 
-/// Why a text is no expression over outcomes.
+/// Why a text is not an expression over outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExpressionError {
     pub message: String,
     pub remedy: Option<String>,
-    /// The character of the expression, from 1.
+    /// The position in the expression in characters, from 1.
     pub character: Option<u32>,
 }
 
@@ -97,7 +96,7 @@ fn as_double(int: Int) -> Double {
     Double::FromInt { int: Box::new(int), written: false }
 }
 
-/// Compiles, and places an error that has no place yet at this expression.
+/// Compiles; an error without a position gets this expression's.
 fn compile(expr: &Expr) -> Compiled<Typed> {
     compile_inner(expr).map_err(|e| e.or_at(expr.at))
 }
@@ -110,7 +109,7 @@ fn compile_inner(expr: &Expr) -> Compiled<Typed> {
         Kind::Index(container, key) => compile_index(container, key),
         Kind::Call { target, name, args } => operator::compile_call(target.as_deref(), name, args),
         Kind::List(_) => {
-            Err(error("a list can only stand behind `in`").with_remedy("as in `operation in ['checkout', 'pay']`"))
+            Err(error("a list can only follow `in`").with_remedy("as in `operation in ['checkout', 'pay']`"))
         }
         Kind::In(sides) => compile_in(&sides.0, &sides.1),
         Kind::Not(operand) => operator::compile_not(operand),
@@ -156,7 +155,7 @@ fn compile_index(container: &Expr, key: &Expr) -> Compiled<Typed> {
 /// `item in container`.
 fn compile_in(item: &Expr, container: &Expr) -> Compiled<Typed> {
     if operator::negates_a_value(item) {
-        return Err(error("`!` holds for what stands right behind it, not for the whole test")
+        return Err(error("`!` applies to the next value only, not to the whole test")
             .with_remedy("write parentheses: !('tier' in attributes)")
             .or_at(item.at));
     }
@@ -166,7 +165,7 @@ fn compile_in(item: &Expr, container: &Expr) -> Compiled<Typed> {
     match compile(container)? {
         Typed::Map(map) => Ok(Typed::Bool(Condition::Has(reference(map, literal_key(item)?)))),
         Typed::Outcome => presence_in_outcome(literal_key(item)?),
-        other => Err(error(format!("`in` wants a list or a map behind it, not {}", other.kind()))
+        other => Err(error(format!("`in` must be followed by a list or a map, not {}", other.kind()))
             .with_remedy("as in `operation in ['checkout', 'pay']` or `'tier' in attributes`")),
     }
 }
@@ -174,11 +173,11 @@ fn compile_in(item: &Expr, container: &Expr) -> Compiled<Typed> {
 fn compile_in_list(item: &Expr, items: &[Expr]) -> Compiled<Typed> {
     let literals = items.iter().map(|item| match &item.kind {
         Kind::Literal(literal) => {
-            // What is no value at all says so itself.
+            // Parts that are no values have their own error.
             compile(item)?;
             Ok(literal)
         }
-        _ => Err(error("the list behind `in` must hold literals")
+        _ => Err(error("the list after `in` must contain only literals")
             .with_remedy("write `==` and `||` for anything else, as in status == 500 || status == int(attributes.code)")
             .or_at(item.at)),
     });

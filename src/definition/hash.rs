@@ -1,7 +1,7 @@
 //! The two hashes of an SLO, over canonical JSON: keys sorted, no spaces.
 //!
-//! `definition_hash` covers everything that is resolved, `filters_hash` what the counts depend on.
-//! The names in here are part of the state's identity: renaming one would drop every window.
+//! `definition_hash` covers the whole resolved SLO, `filters_hash` only what the counts depend on. The names here are
+//! part of the state's identity: renaming one would drop every window.
 
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Criterion, Slo, TenantAlerts, ThresholdOp};
@@ -30,7 +30,7 @@ fn filters(slo: &Slo) -> Value {
     json!({"total": total, "criterion": criterion})
 }
 
-/// What a definition's keys are made from.
+/// The values that determine an SLO's keys.
 fn keys(slo: &Slo) -> Value {
     let mut keys = filters(slo);
     keys["group_by"] = json!(slo.group_by);

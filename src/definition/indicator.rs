@@ -1,5 +1,5 @@
-//! SLI documents and inline indicators -> compiled filters. What an objective adds (the threshold of
-//! a threshold metric) comes later: one indicator may serve several objectives.
+//! SLI documents and inline indicators -> compiled filters. The threshold of a threshold metric belongs to the
+//! objective and is added later, because several objectives may share one indicator.
 
 use super::cursor::{Cursor, Fields};
 use super::document::{Catalog, Kind};
@@ -113,7 +113,7 @@ fn required_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
     filter
 }
 
-/// The filter of a metric; `Some(None)` where it has none, `None` where it is wrong.
+/// The filter of a metric; `Some(None)` if it has none, `None` if it is wrong.
 fn read_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Option<Filter>> {
     let Some(spec) = read_source(at, catalog, report)?.get("spec") else { return Some(None) };
     let Some(filter_at) = spec.fields(report, &["filter"])?.get("filter") else { return Some(None) };
@@ -131,7 +131,7 @@ fn read_source<'d>(metric: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
             let document = catalog.resolve(Kind::DataSource, &reference, report)?;
             if data_source_type(document.spec.as_ref()) != Some(SOURCE_TYPE) {
                 let message = format!("the DataSource `{}` is not of type {SOURCE_TYPE}", document.name);
-                reference.error(report, message, "tailburn reads outcomes alone, not other data sources");
+                reference.error(report, message, "tailburn reads only outcomes, no other data sources");
                 return None;
             }
             true
@@ -155,7 +155,7 @@ fn read_source<'d>(metric: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
     Some(fields)
 }
 
-/// Looked up without a report: the DataSource document itself is checked on its own.
+/// No report here, because the DataSource document is checked separately.
 fn data_source_type<'d>(spec: Option<&Cursor<'d>>) -> Option<&'d str> {
     let mut silent = Report::default();
     spec?.fields(&mut silent, &["type", "description", "connectionDetails"])?.get("type")?.text(&mut silent)
@@ -181,7 +181,7 @@ fn compile<T>(
     }
 }
 
-/// The expression, or what stands around the mistake in a long one.
+/// The expression, or for a long one the part around the mistake.
 fn excerpt(source: &str, character: Option<u32>) -> String {
     let source = source.trim();
     let length = source.chars().count();
@@ -198,7 +198,7 @@ fn excerpt(source: &str, character: Option<u32>) -> String {
 /// In characters.
 const EXCERPT_MAX: usize = 120;
 
-/// An event without the field is unclassified: that is allowed, and worth a word.
+/// Events without the field are unclassified, which is allowed but worth a notice.
 fn advise(at: &Cursor<'_>, reads: &[Reference], report: &mut Report) {
     if reads.is_empty() {
         return;

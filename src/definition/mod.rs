@@ -1,8 +1,8 @@
 //! OpenSLO v1 documents and `tailburn.dev/` annotations -> `model::slo::Slo`.
 //!
-//! Every mistake of every file is collected, with its line, its key and a remedy. A key that is not
-//! known is an error: what is silently ignored is what nobody finds. What OpenSLO knows and tailburn
-//! does not do yet is refused by name. Reading files is one small function; the rest is pure.
+//! All mistakes of all files are collected, each with line, key and remedy. An unknown key is an error, because nobody
+//! would notice that it is ignored. OpenSLO features that tailburn does not support yet are refused by name. One small
+//! function reads files; the rest is pure.
 
 mod annotations;
 mod cursor;
@@ -57,7 +57,7 @@ pub fn parse(sources: &[(String, String)]) -> Result<Definitions, DefinitionErro
     finish(slos, report)
 }
 
-/// How many SLOs one configuration may have: each keeps windows, users and rules of its own.
+/// The most SLOs of one configuration, because each has its own windows, users and rules.
 const SLOS_MAX: usize = 2_000;
 
 fn too_many_slos(at: &Cursor<'_>, report: &mut Report) {
@@ -65,7 +65,7 @@ fn too_many_slos(at: &Cursor<'_>, report: &mut Report) {
     at.error(report, message, "run several instances, each with an application_id and SLOs of its own");
 }
 
-/// Reads the SLOs, and checks every other object, those that nothing refers to as well.
+/// Reads the SLOs, and checks all other objects, also unused ones.
 fn read_catalog(catalog: &Catalog<'_>, report: &mut Report) -> Vec<Slo> {
     let indicators = catalog
         .of_kind(Kind::Sli)
@@ -106,7 +106,7 @@ fn check_others(catalog: &Catalog<'_>, report: &mut Report) {
     check_unused(catalog, report);
 }
 
-/// What no SLO refers to decides nothing: its mistakes are told of, and keep nothing from running.
+/// Mistakes in objects that no SLO uses are reported, but do not stop anything.
 fn check_unused(catalog: &Catalog<'_>, report: &mut Report) {
     let unused = |kind| {
         let named = move |document: &&document::Document<'_>| !catalog.is_used(kind, document.name);
@@ -129,10 +129,10 @@ fn check_unused(catalog: &Catalog<'_>, report: &mut Report) {
     }
 }
 
-/// So many mistakes are told of.
+/// How many mistakes are reported.
 const ERRORS_MAX: usize = 500;
 
-/// A shared object may have been read more than once: what it said is said once.
+/// A shared object may be read more than once, but its findings are reported once.
 fn finish(slos: Vec<Slo>, report: Report) -> Result<Definitions, DefinitionErrors> {
     let Report { mut errors, mut notices } = report;
     if errors.is_empty() {

@@ -1,5 +1,5 @@
-//! Burn-rate rules: the default ones, scaled to the SLO's period, and those that people write, as
-//! OpenSLO alert policies or in the annotation `alert-rules`.
+//! Burn-rate rules: the defaults, scaled to the SLO's period, and custom ones from OpenSLO alert policies or the
+//! annotation `alert-rules`.
 
 use super::cursor::Cursor;
 use super::document::{Catalog, Kind, read_inline};
@@ -10,7 +10,7 @@ use crate::model::slo::{Rule, Severity};
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
 use std::cmp::Ordering;
 
-/// A rule that someone wrote, and where.
+/// A custom rule and its place.
 #[derive(Clone)]
 pub(super) struct WrittenRule<'d> {
     pub rule: Rule,
@@ -25,12 +25,12 @@ const DEFAULTS: [(Severity, Ms, Ms, u64); 4] = [
     (Severity::Ticket, 3 * DAY_MS, 6 * HOUR_MS, 10),
 ];
 
-/// The period that the default windows are made for.
+/// The period for which the default windows are meant.
 const REFERENCE_PERIOD_MS: Ms = 28 * DAY_MS;
 const LONG_MIN_MS: Ms = 5 * MINUTE_MS;
 const SHORT_MIN_MS: Ms = MINUTE_MS;
 
-/// The default rules of an SLO; what is left out of them is said.
+/// The default rules of an SLO; rules that are left out are reported.
 pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, report: &mut Report) -> Vec<Rule> {
     let scale = |&(severity, long_ms, short_ms, percent): &(Severity, Ms, Ms, u64)| {
         let long_ms = scaled(long_ms, period_ms, LONG_MIN_MS);
@@ -59,7 +59,7 @@ pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, re
     kept
 }
 
-/// Why a default rule makes no sense for a period and an objective.
+/// Why a default rule makes no sense for this period and objective.
 fn why_left_out(rule: &Rule, objective: Ratio) -> Option<String> {
     let factor = rule.factor.as_f64();
     if !can_fire(rule, objective) {
@@ -89,7 +89,7 @@ fn scaled(window_ms: Ms, period_ms: Ms, min_ms: Ms) -> Ms {
     let exact = i128::from(window_ms) * i128::from(period_ms);
     let reference = i128::from(REFERENCE_PERIOD_MS);
     let up = (exact + reference - 1) / reference;
-    // A window of less than 28 d times a factor below 1 fits.
+    // The result fits: a window below 28 d times a factor below 1.
     let shrunk = ceil_to(Ms::try_from(up).unwrap_or(window_ms), MINUTE_MS).max(min_ms);
     ceil_to(shrunk, slice_ms(shrunk))
 }
@@ -104,7 +104,7 @@ pub(super) fn can_fire(rule: &Rule, objective: Ratio) -> bool {
     allowed.compare_share(u128::from(rule.factor.den), u128::from(rule.factor.num)) == Ordering::Greater
 }
 
-/// A rule that can never fire is an error where someone wrote it.
+/// A custom rule that can never fire is an error.
 pub(super) fn check_written(rules: &[WrittenRule<'_>], objective: Ratio, report: &mut Report) {
     for WrittenRule { rule, at } in rules.iter().filter(|written| !can_fire(&written.rule, objective)) {
         let highest = objective.complement().map_or(0.0, |allowed| 1.0 / allowed.as_f64());
@@ -155,7 +155,7 @@ pub(super) fn read_annotation<'d>(at: &Cursor<'d>, report: &mut Report) -> Vec<W
     rules.collect()
 }
 
-/// How many rules people write; each is asked at each boundary of each key.
+/// The most rules of an SLO, because each is evaluated at every boundary of every key.
 const RULES_MAX: usize = 32;
 
 fn written_rule<'d>(at: &Cursor<'d>, rule: Rule, report: &mut Report) -> Option<WrittenRule<'d>> {
@@ -188,9 +188,9 @@ fn read_severity(at: &Cursor<'_>, text: &str, report: &mut Report) -> Option<Sev
     let severity = Severity::parse(text);
     if severity.is_none() {
         let meant = match text.trim().to_ascii_lowercase().as_str() {
-            "page" | "critical" | "crit" | "high" | "urgent" | "p1" | "sev1" => "write page, as somebody is woken",
+            "page" | "critical" | "crit" | "high" | "urgent" | "p1" | "sev1" => "write page, which wakes somebody",
             "ticket" | "warning" | "warn" | "medium" | "major" | "minor" | "low" | "p2" | "p3" | "sev2" | "sev3" => {
-                "write ticket, as it waits for the morning"
+                "write ticket, which waits for the morning"
             }
             _ => "write page, ticket or info",
         };
@@ -199,8 +199,8 @@ fn read_severity(at: &Cursor<'_>, text: &str, report: &mut Report) -> Option<Sev
     severity
 }
 
-/// The rules of the entries of `alertPolicies`: a name, `{alertPolicyRef: name}`, or a policy. What
-/// stands there twice is one rule.
+/// The rules of the entries of `alertPolicies`: a name, `{alertPolicyRef: name}`, or a policy. A repeated rule counts
+/// once.
 pub(super) fn read_policies<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Vec<WrittenRule<'d>> {
     let mut rules: Vec<WrittenRule<'_>> = Vec::new();
     let items = at.list(report);
@@ -219,8 +219,7 @@ pub(super) fn read_policies<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: 
         match rules.iter().find(|known| known.rule == rule.rule) {
             Some(known) => {
                 let place = format!("{}:{}", known.at.file, known.at.place.line);
-                let message =
-                    format!("the rule {} stands there twice (see {place}): it is taken once", rule.rule.name());
+                let message = format!("the rule {} is there twice (see {place}): it counts once", rule.rule.name());
                 item.notice(report, NoticeLevel::Warning, message);
             }
             None => rules.push(rule),
@@ -243,7 +242,7 @@ fn reference_in<'d>(item: &Cursor<'d>, reference: &str, report: &mut Report) -> 
     }
 }
 
-/// Reads an `AlertPolicy`; what tailburn would do differently from what it says is an error.
+/// Reads an `AlertPolicy`; anything that tailburn would handle differently is an error.
 pub(super) fn read_policy<'d>(
     spec: &Cursor<'d>,
     catalog: &Catalog<'d>,
@@ -301,7 +300,7 @@ fn notice_operator(fields: &super::cursor::Fields<'_>, report: &mut Report) {
     }
 }
 
-/// Who is notified is said elsewhere; a name that nothing has is a slip all the same.
+/// tailburn notifies nobody, but an unknown target name is still a mistake.
 fn check_targets<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) {
     let mut names_some = false;
     for item in at.list(report) {
@@ -317,7 +316,7 @@ fn check_targets<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report
         }
     }
     if names_some {
-        let message = "tailburn notifies nobody by itself: whoever reads the topic of burn alerts does";
+        let message = "tailburn itself notifies nobody: consumers of the topic burn-alerts do";
         at.notice(report, NoticeLevel::Advice, message);
     }
 }

@@ -1,5 +1,4 @@
-//! One SLO document -> one `Slo` per objective: references followed, defaults filled in, what cannot
-//! be computed refused.
+//! One SLO document -> one `Slo` per objective: follows references, fills in defaults, refuses what cannot be computed.
 
 use super::annotations::{self, Settings};
 use super::cursor::{Cursor, Fields};
@@ -15,7 +14,7 @@ use crate::model::suggest::closest;
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
 
-/// The indicators of SLI documents; `None` for one that is wrong, and was reported once.
+/// The indicators of SLI documents; `None` for a wrong one, which is reported once.
 pub(super) type Indicators<'d> = BTreeMap<&'d str, Option<IndicatorSpec>>;
 
 const KEYS: [&str; 9] = [
@@ -42,8 +41,7 @@ const OBJECTIVE_KEYS: [&str; 10] = [
     "compositeWeight",
 ];
 
-/// The SLOs of a document and where each objective stands. Nothing where something is wrong: then
-/// the report says what.
+/// The SLOs of a document and the place of each objective; empty if there is a mistake, which is then in the report.
 pub(super) fn read_slo<'d>(
     document: &Document<'d>,
     catalog: &Catalog<'d>,
@@ -82,7 +80,7 @@ pub(super) fn read_slo<'d>(
         .collect()
 }
 
-/// What the objectives of a document share; `None` where it is missing or wrong.
+/// The shared part of a document's objectives; `None` if it is missing or wrong.
 struct Common<'d> {
     service: Option<&'d str>,
     description: Option<&'d str>,
@@ -94,7 +92,7 @@ struct Common<'d> {
 fn read_service<'d>(fields: &Fields<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<&'d str> {
     let at = fields.require(report, "service", "name the service that the SLO is about")?;
     let service = at.name(report)?;
-    // Documents of kind Service are optional: only a name that is nearly one of theirs is a slip.
+    // Documents of kind Service are optional; only a name that is nearly one of theirs is a mistake.
     if catalog.find(Kind::Service, service).is_none() {
         let near = closest(service, catalog.of_kind(Kind::Service).map(|document| document.name));
         if let Some(near) = near {
@@ -184,7 +182,7 @@ fn check_budgeting_method(fields: &Fields<'_>, report: &mut Report) {
     }
 }
 
-/// The rules that someone wrote; `None` where the default ones hold.
+/// The custom rules; `None` if the defaults apply.
 fn read_rules<'d>(
     fields: &Fields<'d>,
     settings: &Settings<'d>,
@@ -314,7 +312,7 @@ fn read_target(fields: &Fields<'_>, report: &mut Report) -> Option<Ratio> {
     ratio
 }
 
-/// What was probably meant.
+/// The value that was probably meant.
 fn target_remedy(number: f64, unit: u64, limit: &str) -> String {
     let share = Ratio::from_f64(number).and_then(|r| Ratio::new(r.num, r.den.checked_mul(100)?));
     match share.filter(|share| unit == 1 && number > 1.0 && share.num < share.den) {
@@ -369,7 +367,7 @@ fn parse_op(text: &str) -> Option<ThresholdOp> {
     })
 }
 
-/// Ascending, without repeats: those written, or 1 h, 1 d and the compliance window.
+/// Ascending, without repeats: the ones written, or 1 h, 1 d and the compliance window.
 fn user_windows(settings: &Settings<'_>, compliance_window_ms: Ms, report: &mut Report) -> Vec<Ms> {
     let mut windows = match &settings.user_windows {
         Some((written, at)) => {
@@ -394,7 +392,7 @@ fn user_windows(settings: &Settings<'_>, compliance_window_ms: Ms, report: &mut 
     windows
 }
 
-/// A tenant with a lower objective has fewer rules that can fire: that is no mistake, only to know.
+/// With a lower objective fewer rules of a tenant can fire; that is a notice, not a mistake.
 fn notice_tenants(slo: &Slo, settings: &Settings<'_>, report: &mut Report) {
     let Some((objectives, at)) = &settings.tenant_objectives else { return };
     for (tenant, objective) in objectives {

@@ -5,8 +5,8 @@ use super::{DefinitionError, DefinitionErrors, Definitions, parse};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Reads files and directories (in depth: their `.yaml`, `.yml` and `.json`, by name) and parses them
-/// together: a reference may cross files.
+/// Reads files and directories (recursively: `.yaml`, `.yml` and `.json`, by name) and parses them together, because
+/// references may cross files.
 pub fn load(paths: &[PathBuf]) -> Result<Definitions, DefinitionErrors> {
     let mut found = Found::default();
     for path in paths {
@@ -32,9 +32,9 @@ pub fn load(paths: &[PathBuf]) -> Result<Definitions, DefinitionErrors> {
     }
 }
 
-/// What a file of definitions may hold.
+/// The largest file of definitions.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// How deep directories are looked through: below that it is a loop, or a mistake.
+/// The depth limit of directories: more is a loop or a mistake.
 const DEPTH_MAX: usize = 32;
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -49,9 +49,9 @@ fn text_of(file: &Path) -> Result<String, Box<DefinitionError>> {
 
 #[derive(Default)]
 struct Found {
-    /// In the order in which they are named, directories by name.
+    /// In the given order; files of directories by name.
     files: Vec<PathBuf>,
-    /// Each file once, however often and by whatever links it is named.
+    /// Each file once, even if it is named several times or by links.
     known: BTreeSet<PathBuf>,
     errors: Vec<DefinitionError>,
     notices: Vec<Notice>,
@@ -97,7 +97,7 @@ impl Found {
         };
         let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
         paths.sort();
-        // A file beside its directory's files first, so that those above come before those below.
+        // Files before subdirectories, so that upper files come first.
         let (directories, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
         for file in files.iter().filter(|file| !is_hidden(file)) {
             if is_definition(file) {
@@ -106,13 +106,13 @@ impl Found {
                 self.notice_of_a_near_miss(file);
             }
         }
-        // Hidden ones hold what other programs keep: a repository, or the versions of a mounted volume.
+        // Hidden directories belong to other programs: a repository, or the versions of a mounted volume.
         for below in directories.iter().filter(|below| !is_hidden(below)) {
             self.walk(below, depth + 1);
         }
     }
 
-    /// `slo.yaml.bak` and `slo.yml~` look like definitions and are none: that is worth a word.
+    /// `slo.yaml.bak` and `slo.yml~` look like definitions but are not read, which is worth a notice.
     fn notice_of_a_near_miss(&mut self, file: &Path) {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
         if EXTENSIONS.iter().any(|extension| name.contains(&format!(".{extension}"))) {

@@ -55,7 +55,7 @@ fn errors(text: &str) -> Vec<String> {
     }
 }
 
-/// The one error of a document, as people see it.
+/// The only error of a document, as shown to people.
 #[track_caller]
 fn error(text: &str) -> String {
     let mut all = errors(text);
@@ -177,7 +177,7 @@ fn a_wrong_annotation_names_line_key_and_remedy() {
         ),
         ("tailburn.dev/alert-rules: 1h/page", "`1h/page` is not a rule"),
         ("tailburn.dev/alert-rules: 1h/5m/14.4", "write 1h/5m/14.4/page, 1h/5m/14.4/ticket or"),
-        ("tailburn.dev/alert-rules: 1h/5m/14.4/critical", "write page, as somebody is woken"),
+        ("tailburn.dev/alert-rules: 1h/5m/14.4/critical", "write page, which wakes somebody"),
         ("tailburn.dev/alert-rules: 1h/5m/0/page", "`0` is not a burn-rate factor"),
         ("tailburn.dev/alert-rules: 1h/5m/2/loud", "write page, ticket or info"),
         ("tailburn.dev/alert-rules: 5m/1h/2/page", "is not shorter than the long one"),
@@ -612,7 +612,7 @@ fn a_wrong_reference_or_policy_names_line_and_remedy() {
             "metadata: {name: burns}",
             "metadata: {name: burns, annotations: {tailburn.dev/owner: me}}",
             "slo.yaml:22:39: metadata.annotations.tailburn.dev/owner: ",
-            "SLO documents alone",
+            "only of SLO documents",
         ),
         (
             "kind: Service\nmetadata: {name: shop,",
@@ -714,7 +714,7 @@ fn reads_directories_in_depth_whatever_the_case_of_extensions() {
 fn links_add_nothing_twice_and_a_loop_ends() {
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name);
-    // As a mounted volume has it: versions in hidden directories, and links to the one in force.
+    // Like a mounted volume: versions in hidden directories, and links to the current one.
     std::fs::create_dir(at("..2026")).expect("a directory");
     std::fs::write(at("..2026/slo.yaml"), GOOD).expect("a file");
     std::os::unix::fs::symlink("..2026", at("..data")).expect("a link");
@@ -735,7 +735,7 @@ fn what_has_no_effect_in_a_policy_is_said() {
     let told = |words: &str| definitions.notices.iter().filter(|n| n.message.contains(words)).count();
     assert_eq!(told("the end of an alert is always published"), 1);
     assert_eq!(told("there is no AlertNotificationTarget `nobody`"), 1);
-    assert_eq!(told("the rule 1h stands there twice"), 1);
+    assert_eq!(told("the rule 1h is there twice"), 1);
     assert_eq!(told("`operator` has no effect"), 1);
     assert_eq!(told("it has no effect"), 0, "{:#?}", definitions.notices);
 }
@@ -766,7 +766,8 @@ fn documents_without_an_slo_are_read() {
 fn what_is_no_openslo_says_what_is_read() {
     let message = error("apiVersion: v1\nkind: ConfigMap\ndata: {a: b}\n");
     assert!(
-        message.contains("`v1` is not a version that tailburn reads") && message.contains("move what is no OpenSLO")
+        message.contains("`v1` is not a version that tailburn reads")
+            && message.contains("move files that are not OpenSLO")
     );
     assert!(errors("name: package\nversion: 1\n").iter().any(|m| m.contains("`apiVersion` is missing")));
 }

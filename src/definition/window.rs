@@ -1,14 +1,14 @@
-//! Which windows can be held: whole slices, and not longer than the history that is kept.
+//! Which windows are possible: whole slices, and not longer than the history's retention.
 
 use super::cursor::Cursor;
 use super::error::Report;
 use crate::model::duration;
 use crate::model::time::{DAY_MS, Ms, slice_ms};
 
-/// As long as the history topic is kept.
+/// The retention of the history topic.
 const LONGEST_MS: Ms = 400 * DAY_MS;
 
-/// The window, where it can be held; else the reason is reported.
+/// The window if it is possible; otherwise the reason is reported.
 pub(super) fn check(at: &Cursor<'_>, window_ms: Ms, report: &mut Report) -> Option<Ms> {
     let slice_ms = slice_ms(window_ms);
     if window_ms <= 0 {

@@ -1,14 +1,14 @@
 //! YAML text -> a tree in which every key and every value knows its line and column.
 //!
-//! A scalar keeps the text as it was written, beside its type: an annotation `off` or a label
-//! `1.10` is a text to us, whatever YAML makes of it.
+//! A scalar keeps its text as written besides its type: an annotation `off` or a label `1.10` is text for us, whatever
+//! YAML makes of it.
 
 use super::error::DefinitionError;
 use crate::model::yaml_fault::{self, YamlFault};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-/// Where a key or a value starts, both from 1.
+/// Line and column where a key or a value starts, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub line: u64,
@@ -51,8 +51,7 @@ impl Value {
     }
 }
 
-/// Every document of a file; empty ones are skipped. A list at the top is one document an item, as a
-/// JSON file has it.
+/// Every document of a file; empty ones are skipped. Each item of a top-level list is one document, as in a JSON file.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Node>, Box<DefinitionError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let documents: Vec<Spanned<Raw>> =

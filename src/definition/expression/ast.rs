@@ -1,20 +1,20 @@
-//! CEL as a tree, before names and types are settled. Every part knows the character it begins at.
+//! CEL as a tree, before names and types are resolved. Every node has the position of its first character.
 
 use crate::model::expr::{Arithmetic, Comparison};
 
-/// How deep a tree may go. A chain of operators or of members is as deep as it is long; only `&&` and
-/// `||` are flat. Everything that walks a tree recurses: on a thread of 2 MB, an unoptimized build needs
-/// less than half of the stack for this depth, and the program a part of that.
+/// The depth limit of a tree. A chain of operators or members is as deep as it is long; only `&&` and `||` are flat.
+/// All code that walks a tree recurses: with this depth, an unoptimized build needs less than half of a 2 MB stack, a
+/// release build far less.
 pub const MAX_DEPTH: u32 = 60;
 
-/// How many parts a tree may have.
+/// The most nodes of a tree.
 pub const MAX_PARTS: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Expr {
     /// From 0.
     pub at: u32,
-    /// Of the deepest part below it, from 1.
+    /// Depth of the deepest node below it, from 1.
     pub depth: u32,
     pub kind: Kind,
 }

@@ -1,9 +1,9 @@
-//! Text -> tokens, with CEL's rules for names, numbers and texts. What people type from other
-//! languages (`=`, `&`, `#`, curly quotes) is refused with what CEL writes instead.
+//! Text -> tokens, with CEL's rules for names, numbers and texts. Syntax of other languages (`=`, `&`, `#`, curly
+//! quotes) is refused with the CEL syntax to use instead.
 
 use super::{Compiled, ExpressionError, error};
 
-/// A token, and the character it begins at, from 0.
+/// A token and its position in characters, from 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     pub at: u32,
@@ -13,9 +13,9 @@ pub struct Token {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TokenKind {
     Name(String),
-    /// A name in backquotes; only a field can have one.
+    /// A name in backquotes; allowed only for fields.
     Quoted(String),
-    /// Not signed: the sign is a token of its own.
+    /// Unsigned: the sign is a separate token.
     Int(u64),
     Unsigned,
     Double(f64),
@@ -32,7 +32,7 @@ const SIGNS: [&str; 26] = [
     "<", ">", "=", "&",
 ];
 
-/// What stands in other languages, and what CEL writes.
+/// Syntax of other languages, and the CEL syntax for it.
 const FOREIGN: [(&str, &str); 14] = [
     ("===", "write `==`"),
     ("!==", "write `!=`"),
@@ -83,7 +83,7 @@ impl<'s> Lexer<'s> {
         Some(c)
     }
 
-    /// Takes a prefix that is known to stand here.
+    /// Consumes a prefix that is known to be here.
     fn advance(&mut self, text: &str) {
         self.rest = self.rest.strip_prefix(text).unwrap_or(self.rest);
         self.at += text.chars().count() as u32;
@@ -127,7 +127,7 @@ impl<'s> Lexer<'s> {
     fn sign(&mut self, first: char) -> Compiled<TokenKind> {
         let sign = SIGNS.into_iter().find(|sign| self.rest.starts_with(sign));
         let foreign = FOREIGN.iter().filter(|(written, _)| self.rest.starts_with(written));
-        // `!==` is no `!=`, and `<=` is no `=`: whichever is longer was meant.
+        // `!==` is not `!=`, and `<=` is not `=`: the longer one was meant.
         if let Some((written, remedy)) = foreign.max_by_key(|(written, _)| written.len())
             && sign.is_none_or(|sign| sign.len() <= written.len())
         {
@@ -184,7 +184,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    /// `e5`, `E+5`, `e-5`; nothing is taken where there is none.
+    /// `e5`, `E+5`, `e-5`; consumes nothing if there is no exponent.
     fn exponent(&mut self) -> bool {
         let unsigned = self.rest.strip_prefix(['e', 'E']).map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
         let Some(digits) = unsigned.filter(|digits| digits.starts_with(|c: char| c.is_ascii_digit())) else {
@@ -204,7 +204,7 @@ impl<'s> Lexer<'s> {
         self.no_unit(digits)?;
         match u64::from_str_radix(digits, radix) {
             Ok(number) if number <= 1 << 63 => Ok(TokenKind::Int(number)),
-            _ if digits.is_empty() => Err(error("digits are missing behind `0x`")),
+            _ if digits.is_empty() => Err(error("digits are missing after `0x`")),
             _ => Err(error(format!("`{digits}` is larger than a whole number can be")).with_remedy(LARGEST)),
         }
     }
@@ -216,10 +216,10 @@ impl<'s> Lexer<'s> {
         }
         let end = self.rest.find(|c| !is_name(c)).unwrap_or(self.rest.len());
         Err(error(format!("`{digits}{}` is no number", &self.rest[..end]))
-            .with_remedy("write digits alone, without a unit: latencies are in milliseconds, as in `latency_ms < 300`"))
+            .with_remedy("write only digits, without a unit: latencies are in milliseconds, as in `latency_ms < 300`"))
     }
 
-    /// The letters in front of a text that begins here, as in `r'...'`.
+    /// The prefix letters of a text, as in `r'...'`.
     fn text_prefix(&self) -> Option<&'s str> {
         let end = self.rest.find(|c: char| !matches!(c, 'r' | 'R' | 'b' | 'B'))?;
         let prefix = &self.rest[..end];
@@ -249,7 +249,7 @@ impl<'s> Lexer<'s> {
                         .with_remedy(format!("close it with {quote}"))
                         .or_at(start));
                 }
-                // As a line ends, whatever the file's ends of line.
+                // Line ends become `\n`, whatever the file uses.
                 Some('\r') => {
                     if self.peek() == Some('\n') {
                         self.take();
@@ -268,9 +268,9 @@ impl<'s> Lexer<'s> {
         Ok(if prefix.contains(['b', 'B']) { TokenKind::Bytes } else { TokenKind::Text(text) })
     }
 
-    /// What stands behind a backslash.
+    /// The escape after a backslash.
     fn escape(&mut self) -> Compiled<char> {
-        let Some(c) = self.take() else { return Err(error("the text ends behind a backslash")) };
+        let Some(c) = self.take() else { return Err(error("the text ends after a backslash")) };
         Ok(match c {
             'a' => '\u{7}',
             'b' => '\u{8}',
@@ -320,7 +320,7 @@ pub fn is_name(c: char) -> bool {
 }
 
 impl ExpressionError {
-    /// Places an error that has no place yet.
+    /// Gives a position to an error without one.
     pub(super) fn or_at(mut self, at: u32) -> Self {
         self.character = self.character.or(Some(at + 1));
         self

@@ -1,11 +1,11 @@
-//! What names stand for: fields, measures, attributes, and whether they are there.
+//! Resolves names: fields, measures, attributes, and `has()`.
 
 use super::ast::{Expr, Kind, Literal};
 use super::{Compiled, ExpressionError, Typed, error};
 use crate::model::expr::{Comparison, Condition, Double, Field, Int, Map, Name, Reference, Text};
 use crate::model::suggest::{closest, one_of};
 
-/// The variable that stands for the whole outcome.
+/// The variable for the whole outcome.
 const OUTCOME: &str = "outcome";
 const MAPS: [(&str, Map); 2] = [("measures", Map::Measures), ("attributes", Map::Attributes)];
 
@@ -29,7 +29,7 @@ pub(super) fn compile_name(name: &str) -> Compiled<Typed> {
     })
 }
 
-/// What other systems and other records call what we have.
+/// Names that other systems use for our fields.
 const SYNONYMS: [(&str, &str); 14] = [
     ("status_code", "status"),
     ("http_status", "status"),
@@ -77,7 +77,7 @@ fn presence_in(operand: &Expr, name: &str) -> Compiled<Typed> {
     }
 }
 
-/// A map is there where it holds something.
+/// A map counts as present if it is not empty.
 pub(super) fn presence_in_outcome(name: &str) -> Compiled<Typed> {
     if let Some(map) = map(name) {
         let holds_some = Condition::CompareInt(Comparison::Gt, Int::SizeOfMap(map), Int::Literal(0));

@@ -1,4 +1,4 @@
-//! Operators and functions: which types they take, and what they become.
+//! Operators and functions: their argument types and what they compile to.
 
 use super::ast::{Expr, Kind, Literal};
 use super::names::compile_has;
@@ -21,7 +21,7 @@ pub(super) fn compile_call(target: Option<&Expr>, name: &str, args: &[Expr]) -> 
     }
 }
 
-/// What CEL or its extensions have and outcomes do without, and how it is said instead.
+/// Functions of CEL or its extensions that are not supported, and what to write instead.
 const NOT_HERE: [(&str, &str); 22] = [
     ("string", "compare a number as a number, as in status == 500"),
     ("timestamp", "times are not supported in filters yet"),
@@ -94,7 +94,7 @@ pub(super) fn compile_not(operand: &Expr) -> Compiled<Typed> {
     Ok(Typed::Bool(Condition::Not(Box::new(condition(operand)?))))
 }
 
-/// Nested `&&` become one flat list: it is evaluated in a loop, and means the same.
+/// Nested `&&` become one flat list, which is evaluated in a loop with the same result.
 pub(super) fn compile_all(parts: &[Expr]) -> Compiled<Typed> {
     let mut all = Vec::with_capacity(parts.len());
     for part in parts {
@@ -178,7 +178,7 @@ fn compile_matches(a: &Expr, pattern: &Expr) -> Compiled<Typed> {
 
 pub(super) fn compile_comparison(op: Comparison, a: &Expr, b: &Expr) -> Compiled<Typed> {
     if negates_a_value(a) && compile(b).is_ok() {
-        return Err(error("`!` holds for what stands right behind it, not for the comparison")
+        return Err(error("`!` applies to the next value only, not to the comparison")
             .with_remedy("write parentheses, as in !(status == 500), or the opposite comparison")
             .or_at(a.at));
     }
@@ -197,8 +197,8 @@ pub(super) fn compile_comparison(op: Comparison, a: &Expr, b: &Expr) -> Compiled
     Ok(Typed::Bool(condition))
 }
 
-/// `!status`, `!'tier'`: whoever writes that means the comparison behind it. Only names are looked at,
-/// so that nothing deep is compiled twice.
+/// `!status`, `!'tier'`: the user means the comparison that follows. Only names are checked, so that nothing deep is
+/// compiled twice.
 pub(super) fn negates_a_value(expr: &Expr) -> bool {
     let Kind::Not(negated) = &expr.kind else { return false };
     matches!(&negated.kind, Kind::Literal(_) | Kind::Name(_) | Kind::Select(..) | Kind::Index(..))
@@ -218,13 +218,13 @@ fn incomparable(op: Comparison, a: &Typed, b: &Typed) -> ExpressionError {
         (Typed::Bool(_), Typed::Int(_) | Typed::Double(_)) => {
             e.with_remedy("a comparison has two sides: write 200 <= status && status < 300")
         }
-        (Typed::Bool(_), Typed::Bool(_)) => e.with_remedy("conditions are compared with `==` and `!=` alone"),
+        (Typed::Bool(_), Typed::Bool(_)) => e.with_remedy("conditions can only be compared with `==` and `!=`"),
         (Typed::Map(_), _) | (_, Typed::Map(_)) => e.with_remedy("name what is in it, as in attributes['tier']"),
         _ => e.with_remedy("name a field, as in `status < 500`"),
     }
 }
 
-/// A time is no number: it was one here once, and CEL's own kind of time is still to come.
+/// A time is not a number. Earlier versions treated it as one, and CEL's time type is not supported yet.
 fn no_times() -> ExpressionError {
     error("`timestamp` is a time, no number: it cannot be compared or calculated with in a filter").with_remedy(
         "leave it out; events of a stretch of time are chosen by the windows, or by an attribute of the record",

@@ -1,12 +1,12 @@
-//! Tokens -> a tree, by precedence climbing. Length, depth and the number of parts are bounded while
-//! the tree grows, so that no text makes this or anything that walks the tree run out of stack.
+//! Tokens -> a tree, by precedence climbing. Length, depth and the number of nodes are limited while the tree grows, so
+//! that no text can exhaust the stack, here or in code that walks the tree.
 
 use super::ast::{Expr, Kind, Literal, MAX_DEPTH, MAX_PARTS};
 use super::lexer::{self, Token, TokenKind};
 use super::{Compiled, ExpressionError, error};
 use crate::model::expr::{Arithmetic, Comparison};
 
-/// In bytes. The longest filters that people write are lists of paths behind `in`.
+/// In bytes. The longest filters in practice are lists of paths after `in`.
 pub const MAX_LENGTH: usize = 64 << 10;
 
 pub fn parse(source: &str) -> Compiled<Expr> {
@@ -25,7 +25,7 @@ pub fn parse(source: &str) -> Compiled<Expr> {
     }
 }
 
-/// Words that CEL keeps for itself: none can be a name.
+/// Reserved words of CEL: none can be a name.
 const RESERVED: [&str; 17] = [
     "as",
     "break",
@@ -46,10 +46,10 @@ const RESERVED: [&str; 17] = [
     "while",
 ];
 
-/// Words that have a meaning of their own: they cannot be fields either.
+/// Words with a meaning in CEL: they cannot be fields either.
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 
-/// The operators between two operands, by how tightly they bind, the loosest first.
+/// The binary operators by precedence, the loosest first.
 const OR: u8 = 0;
 const AND: u8 = 1;
 const RELATION: u8 = 2;
@@ -67,16 +67,16 @@ enum Infix {
 struct Parser {
     tokens: Vec<Token>,
     next: usize,
-    /// How many brackets and ternaries the parser is in.
+    /// The current depth of brackets and ternaries.
     nesting: u32,
     parts: usize,
-    /// The brackets that are open, and where.
+    /// The open brackets, and their positions.
     open: Vec<(&'static str, u32)>,
 }
 
 impl Parser {
     fn token(&self) -> &Token {
-        // The last token is the end, and nothing moves beyond it.
+        // The last token is the end marker; the parser never moves past it.
         &self.tokens[self.next.min(self.tokens.len() - 1)]
     }
 
@@ -104,7 +104,7 @@ impl Parser {
         found
     }
 
-    /// A part of the tree, as deep as its deepest part and one more.
+    /// A node; its depth is one more than that of its deepest child.
     fn part(&mut self, at: u32, below: u32, kind: Kind) -> Compiled<Expr> {
         self.parts += 1;
         if self.parts > MAX_PARTS {
@@ -137,13 +137,13 @@ impl Parser {
         }
         let yes = self.infix(OR)?;
         if self.is_sign("?") {
-            return Err(error("a second `?` stands in front of the `:` of the first")
+            return Err(error("a second `?` comes before the `:` of the first")
                 .with_remedy("put the inner choice in parentheses: a ? (b ? c : d) : e")
                 .or_at(self.at()));
         }
         if !self.take_sign(":") {
             let e = self.unexpected();
-            return Err(error(format!("`?` wants a `:` behind it: {}", e.message))
+            return Err(error(format!("`?` needs a `:` after it: {}", e.message))
                 .with_remedy("as in has(status) ? status < 500 : false")
                 .or_at(at));
         }
@@ -187,7 +187,7 @@ impl Parser {
         })
     }
 
-    /// `&&` and `||` among their own kind become one flat list: it means the same and adds no depth.
+    /// Chains of `&&` or of `||` become one flat list: the meaning is the same, and no depth is added.
     fn join(&mut self, at: u32, operator: Infix, left: Expr, right: Expr) -> Compiled<Expr> {
         let below = left.depth.max(right.depth);
         let flat = (left.depth - 1).max(right.depth);
@@ -214,7 +214,7 @@ impl Parser {
         self.part(at, below, kind)
     }
 
-    /// `!x`, `!!x`, `-x`, `--x`: an even number of them is none, as CEL has it.
+    /// `!x`, `!!x`, `-x`, `--x`: an even number of them cancels out, as in CEL.
     fn unary(&mut self) -> Compiled<Expr> {
         let at = self.at();
         let sign = match self.peek() {
@@ -223,7 +223,7 @@ impl Parser {
         };
         let mut count = 0u32;
         while self.is_sign(sign) {
-            // A minus in front of a number belongs to it.
+            // A minus before a number belongs to the number.
             if sign == "-" && count == 0 && self.number_follows() {
                 return self.member();
             }
@@ -246,7 +246,7 @@ impl Parser {
         )
     }
 
-    /// A value and what hangs on it: `.field`, `.function(...)`, `[key]`.
+    /// A value with its suffixes: `.field`, `.function(...)`, `[key]`.
     fn member(&mut self) -> Compiled<Expr> {
         let mut expr = self.primary()?;
         loop {
@@ -266,7 +266,7 @@ impl Parser {
         }
     }
 
-    /// Behind the dot.
+    /// After the dot.
     fn selection(&mut self, operand: Expr) -> Compiled<Expr> {
         if self.is_sign("?") {
             return Err(no_optionals(self.at()));
@@ -276,13 +276,13 @@ impl Parser {
             TokenKind::Name(name) => (name.clone(), false),
             TokenKind::Quoted(name) => (name.clone(), true),
             _ => {
-                return Err(error("a name is wanted behind the dot")
+                return Err(error("a name is expected after the dot")
                     .with_remedy("as in attributes.tier; any other name is written as attributes['...']")
                     .or_at(at));
             }
         };
         if !quoted && KEYWORDS.contains(&name.as_str()) {
-            return Err(error(format!("`{name}` is a word of CEL, and no name behind a dot"))
+            return Err(error(format!("`{name}` is a word of CEL, and cannot be a name after a dot"))
                 .with_remedy(format!("write attributes['{name}']"))
                 .or_at(at));
         }
@@ -312,7 +312,7 @@ impl Parser {
                 let below = items.iter().map(|item| item.depth).max().unwrap_or(0);
                 return self.part(at, below, Kind::List(items));
             }
-            // `.name` is the name in the outermost scope, and there is no other.
+            // `.name` is the name in the outermost scope; there are no others.
             TokenKind::Sign(".")
                 if matches!(self.tokens.get(self.next + 1), Some(Token { kind: TokenKind::Name(_), .. })) =>
             {
@@ -337,7 +337,7 @@ impl Parser {
         self.part(at, 0, Kind::Literal(literal))
     }
 
-    /// The number that stands here; it is not taken yet.
+    /// The number at this position; not consumed yet.
     fn number(&self, negative: bool) -> Compiled<Literal> {
         let sign = if negative { -1.0 } else { 1.0 };
         Ok(match self.peek() {
@@ -371,7 +371,7 @@ impl Parser {
             return self.part(at, 0, Kind::Literal(literal));
         }
         if RESERVED.contains(&name) {
-            return Err(error(format!("`{name}` is a word that CEL keeps for itself"))
+            return Err(error(format!("`{name}` is a reserved word of CEL"))
                 .with_remedy("a choice is written as condition ? value : other")
                 .or_at(at));
         }
@@ -384,7 +384,7 @@ impl Parser {
         self.part(at, below, Kind::Call { target: None, name: name.to_owned(), args })
     }
 
-    /// Behind `name(`.
+    /// After `name(`.
     fn arguments(&mut self, open: u32) -> Compiled<Vec<Expr>> {
         self.bracketed("(", ")", open, |parser| parser.items(")"))
     }
@@ -404,7 +404,7 @@ impl Parser {
         Ok(items)
     }
 
-    /// Reads what stands behind an opening bracket, and the closing one.
+    /// Reads the items after an opening bracket, and the closing one.
     fn bracketed<T>(
         &mut self,
         opening: &'static str,
@@ -421,7 +421,7 @@ impl Parser {
         Ok(inside)
     }
 
-    /// What stands here cannot stand here: why, in the words of somebody who knows what was meant.
+    /// The error for an unexpected token, with a guess at what was meant.
     fn unexpected(&self) -> ExpressionError {
         let at = self.at();
         let e = match self.peek() {
@@ -434,24 +434,23 @@ impl Parser {
                             _ => "]",
                         }
                     )),
-                None => error("the expression ends where a value is wanted").with_remedy("as in `status < 500`"),
+                None => error("the expression ends where a value is expected").with_remedy("as in `status < 500`"),
             },
             TokenKind::Name(word) => self.unexpected_word(word),
             TokenKind::Sign(sign @ (")" | "]")) if self.open.is_empty() => {
                 error(format!("nothing is open that this `{sign}` would close")).with_remedy("take it out")
             }
-            TokenKind::Sign("?") => error("a `?` stands where a value or an operator is wanted")
+            TokenKind::Sign("?") => error("a `?` is in place of a value or an operator")
                 .with_remedy("a choice is written as condition ? value : other"),
-            TokenKind::Sign(",") => error("a `,` cannot stand here")
+            TokenKind::Sign(",") => error("a `,` is not allowed here")
                 .with_remedy("a list is written in brackets, as in status in [500, 502]"),
             TokenKind::Sign("{") => error("maps and structures are not supported in an expression over outcomes")
                 .with_remedy("compare fields one by one, with `&&` between them"),
-            TokenKind::Sign(sign) => error(format!("a `{sign}` cannot stand here"))
-                .with_remedy("a value and an operator take turns, as in `status < 500 && latency_ms < 300`"),
-            _ if self.follows_value() => {
-                error("an operator is wanted between these two values").with_remedy("as in `&&`, `||`, `==`, `<`, `in`")
-            }
-            _ => error("this value cannot stand here").with_remedy("as in `status < 500`"),
+            TokenKind::Sign(sign) => error(format!("a `{sign}` is not allowed here"))
+                .with_remedy("values and operators alternate, as in `status < 500 && latency_ms < 300`"),
+            _ if self.follows_value() => error("an operator is missing between these two values")
+                .with_remedy("as in `&&`, `||`, `==`, `<`, `in`"),
+            _ => error("this value is not allowed here").with_remedy("as in `status < 500`"),
         };
         e.or_at(at)
     }
@@ -486,10 +485,10 @@ impl Parser {
             "contains" | "startswith" | "endswith" | "matches" => {
                 "call it on the text, as in operation.contains('...')"
             }
-            "in" => "it wants a value in front and a list or a map behind, as in status in [500, 502]",
+            "in" => "it needs a value before it and a list or a map after it, as in status in [500, 502]",
             _ => {
-                return error(format!("an operator is wanted in front of `{word}`"))
-                    .with_remedy("as in `&&`, `||`, `==`, `<`, `in`; a text stands in quotes");
+                return error(format!("an operator is missing before `{word}`"))
+                    .with_remedy("as in `&&`, `||`, `==`, `<`, `in`; texts need quotes");
             }
         };
         error(format!("`{word}` is no operator here")).with_remedy(remedy)

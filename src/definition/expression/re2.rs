@@ -1,9 +1,8 @@
-//! RE2's regular expressions, which CEL's `matches` speaks, in the dialect of the `regex` crate.
+//! Translates RE2's regular expressions, which CEL's `matches` uses, to the syntax of the `regex` crate.
 //!
-//! The two differ where it is not seen: in RE2 `\d`, `\w`, `\s` and `\b` are ASCII, a `{` that begins no
-//! repetition is a letter, and so are `[`, `&&`, `--` and `~~` inside of a class; `\Q..\E` and octal
-//! numbers mean something. A pattern is read here by RE2's rules, as Go's `regexp` has them, and written
-//! out in forms that both read alike. What RE2 refuses is refused.
+//! The two differ in details: in RE2 `\d`, `\w`, `\s` and `\b` are ASCII; a `{` that begins no repetition is a literal,
+//! and so are `[`, `&&`, `--` and `~~` inside a class; `\Q..\E` and octal numbers exist. A pattern is parsed by RE2's
+//! rules, as in Go's `regexp`, and written in forms that both read alike. What RE2 refuses is refused.
 
 mod class;
 mod escape;
@@ -14,16 +13,16 @@ use super::{Compiled, ExpressionError, error};
 use crate::model::expr::Pattern;
 use std::collections::BTreeSet;
 
-/// How deep groups may go.
+/// The depth limit of groups.
 const MAX_GROUPS: usize = 50;
 
-/// What the crate counts as nesting: a group, its alternatives, a sequence and a repetition each.
+/// The crate's nesting limit: it counts a group, its alternatives, a sequence and a repetition each.
 const NEST_LIMIT: u32 = 5 * MAX_GROUPS as u32;
 
-/// How often something may be repeated by number, nested repetitions multiplied. RE2's own limit.
+/// The largest repetition count, nested ones multiplied. RE2's own limit.
 const MAX_REPEAT: u32 = 1_000;
 
-/// What a pattern may need once it is compiled.
+/// The size limit of a compiled pattern.
 const SIZE_LIMIT_BYTES: usize = 4 << 20;
 
 pub(super) fn compile(source: &str) -> Compiled<Pattern> {
@@ -58,25 +57,25 @@ fn translate(source: &str) -> Compiled<String> {
     Ok(translator.out)
 }
 
-/// What a repetition would repeat.
+/// The item that a repetition would repeat.
 #[derive(Clone, Copy, PartialEq)]
 enum Last {
     Nothing,
-    /// Something that is repeated so often by number already.
+    /// An item that already has this repetition count.
     Atom(u32),
     Repeated,
 }
 
 struct Translator<'p> {
     rest: &'p str,
-    /// In characters, of what is read now.
+    /// The current position, in characters.
     at: usize,
     out: String,
-    /// For each open group, the largest repetition of what stands in front of it in its own group.
+    /// For each open group, the largest repetition count before it in the enclosing group.
     groups: Vec<u32>,
     names: BTreeSet<&'p str>,
     last: Last,
-    /// The largest repetition in the group that is open.
+    /// The largest repetition count in the current group.
     weight: u32,
 }
 
@@ -110,7 +109,7 @@ impl<'p> Translator<'p> {
         Err(error("a `(` is never closed").with_remedy("close it with `)`, or write `\\(` for the character"))
     }
 
-    /// Goes on by so many bytes.
+    /// Advances by this many bytes.
     fn skip(&mut self, bytes: usize) -> &'p str {
         let (read, rest) = self.rest.split_at(bytes);
         self.rest = rest;
@@ -118,7 +117,7 @@ impl<'p> Translator<'p> {
         read
     }
 
-    /// Takes over bytes that both dialects read alike.
+    /// Copies bytes that both dialects read alike.
     fn copy(&mut self, bytes: usize) {
         let read = self.skip(bytes);
         self.out.push_str(read);
@@ -159,7 +158,7 @@ impl<'p> Translator<'p> {
         self.last = Last::Nothing;
     }
 
-    /// Nothing asks for what a group matched, so that its name need not be kept.
+    /// Group matches are never read, so the name is dropped.
     fn named(&mut self, behind: &'p str) -> Compiled<()> {
         let end = behind.find('>').unwrap_or(behind.len());
         let name = &behind[..end];
@@ -208,7 +207,7 @@ impl<'p> Translator<'p> {
         Ok(())
     }
 
-    /// `{n}`, `{n,}`, `{n,m}`; any other brace is a letter.
+    /// `{n}`, `{n,}`, `{n,m}`; any other brace is a literal.
     fn braces(&mut self) -> Compiled<()> {
         let Some((length, least, most)) = counted(self.rest) else {
             self.letter('{');
@@ -236,8 +235,8 @@ impl<'p> Translator<'p> {
         let weight = match self.last {
             Last::Atom(weight) => weight,
             Last::Nothing => {
-                return Err(error("there is nothing in front of this that could be repeated")
-                    .with_remedy("write a backslash in front of it to mean the character itself"));
+                return Err(error("there is nothing before this that could be repeated")
+                    .with_remedy("write a backslash before it to mean the character itself"));
             }
             Last::Repeated => {
                 return Err(error("what is repeated already cannot be repeated again")
@@ -272,7 +271,7 @@ impl<'p> Translator<'p> {
         Ok(())
     }
 
-    /// `\Q...\E`: letters, whatever they are; without an end, all that follows.
+    /// `\Q...\E`: literal text; without an end, to the end of the pattern.
     fn quoted(&mut self) {
         self.skip(2);
         let end = self.rest.find("\\E").unwrap_or(self.rest.len());
@@ -283,7 +282,7 @@ impl<'p> Translator<'p> {
     }
 }
 
-/// The last that was said of a flag holds.
+/// The last setting of a flag counts.
 fn normal_flags(on: &str, off: &str) -> String {
     let known = |set: &dyn Fn(char) -> bool| "imsU".chars().filter(|flag| set(*flag)).collect::<String>();
     let off_flags = known(&|flag| off.contains(flag));
@@ -299,7 +298,7 @@ fn unknown_group(behind: &str) -> ExpressionError {
     error("this is no group of RE2").with_remedy("a group begins with `(`, `(?:`, `(?P<name>` or flags, as in `(?i)`")
 }
 
-/// The length of a repetition by number, and its numbers; an inner `None` is a number that is too large.
+/// The length of a repetition `{..}` and its numbers; an inner `None` is a number that is too large.
 fn counted(rest: &str) -> Option<(usize, Option<u32>, Option<Option<u32>>)> {
     let inside = rest.strip_prefix('{')?;
     let end = inside.find('}')?;
@@ -309,7 +308,7 @@ fn counted(rest: &str) -> Option<(usize, Option<u32>, Option<Option<u32>>)> {
     };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let value = |text: &str| text.parse::<u32>().ok().filter(|number| *number <= MAX_REPEAT);
-    // A number with a zero in front is none to RE2.
+    // RE2 does not accept a number with a leading zero.
     let is_count = |text: &str| is_number(text) && (text.len() == 1 || !text.starts_with('0'));
     if !is_count(least) {
         return None;

@@ -3,7 +3,7 @@ use crate::model::outcome::{Outcome, WEIGHT_ONE};
 use proptest::prelude::*;
 use std::borrow::Cow;
 
-/// What cel-go says of each expression over each event; `tests/cel/make` makes it.
+/// cel-go's result for each expression and event; made by `tests/cel/make`.
 const TABLE: &str = include_str!("../../../tests/cel/table.jsonl");
 const EVENTS: &str = include_str!("../../../tests/cel/events.jsonl");
 
@@ -11,7 +11,7 @@ const EVENTS: &str = include_str!("../../../tests/cel/events.jsonl");
 struct Row {
     filter: String,
     taken: bool,
-    /// The events at which the expression compares what is not a number.
+    /// The events for which the expression compares NaN.
     #[serde(default)]
     nan: Vec<usize>,
     #[serde(default)]
@@ -52,7 +52,7 @@ fn event(line: &serde_json::Value) -> Outcome<'static> {
     }
 }
 
-/// The verdict, which is the same once the filter was printed and read again.
+/// The verdict; it stays the same after the filter is printed and parsed again.
 #[track_caller]
 fn check_filter(source: &str, outcome: &Outcome<'_>) -> Option<bool> {
     let filter = compile_filter(source).unwrap_or_else(|e| panic!("{source}: {e} {:?}", e.character));
@@ -114,7 +114,7 @@ fn outcome() -> Outcome<'static> {
     }
 }
 
-/// What CEL spells otherwise: a field's bare name in has(), and whole maps.
+/// Our additions to CEL: bare field names in has(), and whole maps.
 #[test]
 fn asks_for_a_field_by_its_bare_name() {
     let (full, empty) = (outcome(), Outcome::default());
@@ -348,7 +348,7 @@ fn refuses_what_could_never_decide_and_says_where_and_why() {
         ("operation in ['a', 5]", 20, "write it in quotes"),
         ("attributes.a.b == 'x'", 14, "attributes['a.b']"),
         ("attributes[operation] == 'x'", 12, "quoted text"),
-        ("status <", 9, "the expression ends where a value is wanted"),
+        ("status <", 9, "the expression ends where a value is expected"),
         ("status == 1u", 11, "leave the `u` out"),
         ("[1, 2] == [1]", 1, "behind `in`"),
         ("status && true", 1, "a condition is wanted here"),
@@ -425,7 +425,7 @@ fn tells_which_optional_fields_are_read_unguarded() {
     );
 }
 
-/// A thread with the smallest stack that anything of ours runs on, and only half of it.
+/// A thread with half of the smallest stack that any of our threads has.
 fn on_a_small_stack(check: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(1 << 20).spawn_scoped(scope, check);

@@ -27,8 +27,7 @@ const POSIX: [(&str, &str); 14] = [
     ("xdigit", "0-9A-Fa-f"),
 ];
 
-/// What stands between the brackets, written so that both dialects read it alike, and how many bytes
-/// were read.
+/// The content of the brackets in a form that both dialects read alike, and the number of bytes read.
 pub fn bracketed(source: &str) -> Compiled<(String, usize)> {
     let never_closed =
         || error("a `[` is never closed").with_remedy("close it with `]`, or write `\\[` for the character");
@@ -75,7 +74,7 @@ pub fn bracketed(source: &str) -> Compiled<(String, usize)> {
     Ok((out, source.len() - rest.len() + 1))
 }
 
-/// By number, so that no character has a second meaning.
+/// As numbers, so that no character has a special meaning.
 fn push(out: &mut String, c: char) {
     if c.is_ascii_alphanumeric() {
         out.push(c);
@@ -109,7 +108,7 @@ fn negatable(ranges: &str, negated: bool) -> String {
     if negated { format!("[^{ranges}]") } else { ranges.to_owned() }
 }
 
-/// `\d`, `\W`, `\pL`, `\p{Greek}`: what it stands for inside of brackets.
+/// `\d`, `\W`, `\pL`, `\p{Greek}`: their form inside brackets.
 pub fn escaped(rest: &str) -> Compiled<Option<(String, usize)>> {
     let Some(c) = rest.strip_prefix('\\').and_then(|behind| behind.chars().next()) else { return Ok(None) };
     let ranges = match c.to_ascii_lowercase() {
@@ -127,11 +126,11 @@ fn unicode(rest: &str, negated: bool) -> Compiled<(String, usize)> {
     let behind = &rest[2..];
     let (name, length) = match behind.strip_prefix('{') {
         Some(inside) => {
-            let end = inside.find('}').ok_or_else(|| error("the name behind `\\p{` has no end"))?;
+            let end = inside.find('}').ok_or_else(|| error("the name after `\\p{` has no end"))?;
             (&inside[..end], end + 4)
         }
         None => {
-            let c = behind.chars().next().ok_or_else(|| error("a name is wanted behind `\\p`, as in `\\pL`"))?;
+            let c = behind.chars().next().ok_or_else(|| error("a name is missing after `\\p`, as in `\\pL`"))?;
             (&behind[..c.len_utf8()], 2 + c.len_utf8())
         }
     };

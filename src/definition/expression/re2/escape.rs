@@ -1,8 +1,8 @@
-//! A character behind a backslash.
+//! A character after a backslash.
 
 use super::super::{Compiled, error};
 
-/// The character that an escape names, and how many bytes it takes.
+/// The character of an escape, and its length in bytes.
 pub fn character(rest: &str) -> Compiled<(char, usize)> {
     let behind = &rest[1..];
     let c = behind
@@ -23,7 +23,7 @@ pub fn character(rest: &str) -> Compiled<(char, usize)> {
             return Err(error(format!("RE2 knows no reference back to a group, as `\\{c}` would be"))
                 .with_remedy("write the group once more"));
         }
-        // Whatever is no letter and no digit stands for itself.
+        // Anything but a letter or digit means itself.
         _ if c.is_ascii() && !c.is_ascii_alphanumeric() => c,
         _ => return Err(unknown(c)),
     };

@@ -5,7 +5,7 @@ fn is_match(pattern: &str, text: &str) -> bool {
     compile(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}")).is_match(text)
 }
 
-/// The table of cel-go's verdicts has the dialect's edges; this is what they come from.
+/// The edge cases behind the table of cel-go's results.
 #[test]
 fn says_in_the_crates_dialect_what_re2_means() {
     for (pattern, written) in [
@@ -33,7 +33,7 @@ fn a_mistake_is_named_with_its_place_in_the_pattern() {
         ("ab(", "at character 4: a `(` is never closed"),
         ("a)", "at character 2: a `)` closes nothing"),
         ("a**", "at character 3: what is repeated already"),
-        ("|*", "at character 2: there is nothing in front"),
+        ("|*", "at character 2: there is nothing before"),
         ("é[b-a]", "at character 2: the range `b-a` goes backwards"),
         ("x{1001}", "at character 2: a repetition by number goes to 1000"),
         ("(x{11}){100}", "at character 8: a repetition by number goes to 1000"),
@@ -106,7 +106,7 @@ fn pattern() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What is read as a pattern can be searched for: the translation is never refused by the crate.
+    /// The crate accepts the translation of every pattern that we accept.
     #[test]
     fn a_pattern_that_is_read_compiles(pattern in pattern()) {
         if let Ok(translated) = translate(&pattern) {
@@ -115,7 +115,7 @@ proptest! {
         }
     }
 
-    /// Quoted, any text finds itself and nothing else.
+    /// Quoted, any text matches only itself.
     #[test]
     fn a_quoted_text_finds_itself(text in "[a-c.*+?(){}\\[\\]|^$é-]{0,8}", other in "[a-c.*]{0,4}") {
         prop_assume!(!text.contains("\\E"));
