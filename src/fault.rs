@@ -1,8 +1,7 @@
-//! The places where a process can be made to die, so that a harness can kill it exactly there.
+//! Places where a test harness can kill the process.
 //!
-//! Nothing happens unless `TAILBURN_CRASH_AT` names a place when the process starts: `PLACE` or
-//! `PLACE:N`, the N-th passage. The process then kills itself with SIGKILL: no destructor runs,
-//! nothing is flushed, no answer is given to anybody.
+//! Nothing happens unless `TAILBURN_CRASH_AT` names a place when the process starts: `PLACE` or `PLACE:N`, the N-th
+//! passage. The process then kills itself with SIGKILL: no destructor runs, nothing is flushed, nobody gets an answer.
 #![expect(clippy::disallowed_methods, reason = "the environment says where to die, once")]
 
 use std::sync::OnceLock;
@@ -11,45 +10,45 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A place to die at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A stream was taken up; its state is not here yet.
+    /// A stream was assigned; its state is not restored yet.
     Assigned,
-    /// In the middle of reading the changelog back.
+    /// While the changelog is restored.
     Restoring,
-    /// In the middle of reading the log again.
+    /// While the log is replayed.
     Replaying,
-    /// The replay is over, nothing was committed since.
+    /// The replay is over, nothing has been committed since.
     Live,
-    /// Records were read, nothing of them was sent.
+    /// Records were read, but nothing was sent yet.
     BeforeSend,
     /// Outputs and partials were sent, the changelog and the offsets were not.
     BetweenSends,
-    /// Everything was sent, the commit was not asked for.
+    /// Everything was sent, the commit not yet requested.
     BeforeCommit,
-    /// The commit succeeded; the store does not know.
+    /// The commit succeeded; the store is not updated yet.
     AfterCommit,
     /// Some tasks' stores were written, others were not.
     BetweenStores,
     /// All stores were written, none was flushed.
     BeforeFlush,
-    /// A full image of a key group was sent, the commit was not asked for.
+    /// A full image of a key group was sent, the commit not yet requested.
     ImageSent,
-    /// A checkpoint of all that is dirty is under way because streams are given up, or on the way out.
+    /// During a checkpoint of all dirty rows, because streams are revoked or the process leaves.
     Leaving,
-    /// Streams were given up, and the group has no answer yet.
+    /// Streams were given up, and the group has not been answered yet.
     GivenUp,
-    /// The records below the checkpoints are let go.
+    /// Records below the checkpoints are deleted.
     Purging,
-    /// A transaction was aborted, and is about to be sent once more.
+    /// A transaction was aborted and is about to be sent again.
     Resending,
-    /// A partition is passed over for the first time: the decision is not recorded yet.
+    /// A partition is passed over for the first time; the decision is not recorded yet.
     PassingOver,
-    /// In the middle of closing boundaries.
+    /// While boundaries are closed.
     Closing,
-    /// Opening the state directory.
+    /// While the state directory is opened.
     Opening,
-    /// The transactional producer is made: the predecessor's transaction is ended.
+    /// The transactional producer exists: the predecessor's transaction has ended.
     Joining,
-    /// A dead letter is about to leave.
+    /// A dead letter is about to be sent.
     DeadLetter,
 }
 
@@ -85,7 +84,7 @@ struct Armed {
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
-/// Dies here, if this is the place and the time. Costs a load and a comparison otherwise.
+/// Dies here if this is the place and the time. Otherwise it costs a load and a comparison.
 #[inline]
 pub fn point(place: Place) {
     if let Some(armed) = ARMED.get_or_init(read)
@@ -96,7 +95,7 @@ pub fn point(place: Place) {
     }
 }
 
-/// `TAILBURN_CRASH_AT`; what it does not name is nowhere.
+/// Reads `TAILBURN_CRASH_AT`; an unknown place never happens.
 fn read() -> Option<Armed> {
     let text = std::env::var("TAILBURN_CRASH_AT").ok()?;
     let (name, count) = text.split_once(':').unwrap_or((&text, "1"));
@@ -108,7 +107,7 @@ fn read() -> Option<Armed> {
 fn die(place: Place) -> ! {
     tracing::warn!(?place, "TAILBURN_CRASH_AT: dying here");
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-    // The signal is on its way; nothing may happen in between.
+    // The signal is on its way; nothing may happen until it arrives.
     std::process::abort()
 }
 

@@ -1,5 +1,5 @@
-//! Durations as people write them (`10s`, `5m`, `1h30m`, `28d`, `4w`), and as tailburn prints them: windows
-//! and settings in their largest whole unit ([`print()`]), lengths of time in sentences in two ([`words`]).
+//! Durations as people write them (`10s`, `5m`, `1h30m`, `28d`, `4w`), and as tailburn prints them: windows and
+//! settings in their largest whole unit ([`print()`]), lengths of time in sentences in at most two units ([`words`]).
 
 use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
 
@@ -63,7 +63,7 @@ pub fn words(duration_ms: Ms) -> String {
     in_two_units(duration_ms, [(DAY_MS, " d"), (HOUR_MS, " h"), (MINUTE_MS, " min"), (SECOND_MS, " s")])
 }
 
-/// The same where space is short: `39m 10s`, `1h 30m`, `3d 2h`.
+/// The same, shorter: `39m 10s`, `1h 30m`, `3d 2h`.
 pub fn short_words(duration_ms: Ms) -> String {
     in_two_units(duration_ms, [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s")])
 }
@@ -73,7 +73,7 @@ fn in_two_units(duration_ms: Ms, units: [(Ms, &str); 4]) -> String {
     if length_ms < SECOND_MS {
         return format!("{length_ms} ms");
     }
-    // Rounded to the second unit, 59 min 59.6 s is 1 h: the units are those of what is printed.
+    // 59 min 59.6 s rounds to 1 h, so the units are chosen after rounding.
     let rounded_ms = units
         .windows(2)
         .find(|pair| length_ms >= pair[0].0)

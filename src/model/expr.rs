@@ -1,9 +1,9 @@
 //! Typed expressions over an outcome's fields, as compiled from CEL by `definition`.
 //!
-//! Types, field names and regular expressions are settled when an expression is compiled, so that
-//! evaluation neither allocates nor looks up a name it could have known. The semantics are CEL's:
-//! reading an absent field is an error, and `&&` and `||` absorb an error on either side where the
-//! other side decides alone. An error makes the event unclassified; it never panics.
+//! Types, field names and regular expressions are resolved when an expression is compiled, so that evaluation neither
+//! allocates nor looks up fixed names. The semantics are CEL's: reading an absent field is an error, and `&&` and `||`
+//! ignore an error on one side if the other side alone decides. An error makes the event unclassified; evaluation never
+//! panics.
 
 mod display;
 mod eval;
@@ -25,7 +25,7 @@ impl Filter {
         Filter { source: source.into(), condition }
     }
 
-    /// `None` where the expression reads an absent field (the event is unclassified).
+    /// `None` if the expression reads an absent field (the event is unclassified).
     #[inline]
     pub fn eval(&self, outcome: &Outcome<'_>) -> Option<bool> {
         self.condition.eval(outcome).ok()
@@ -36,8 +36,8 @@ impl Filter {
         self.condition.eval(outcome)
     }
 
-    /// The smallest part of the condition that settled the verdict on its own: the first false one
-    /// of a `&&`, the first true one of a `||`, the first one that failed.
+    /// The smallest part of the condition that decided the verdict: the first false operand of a `&&`, the first true
+    /// one of a `||`, the first one that failed.
     pub fn deciding(&self, outcome: &Outcome<'_>) -> &Condition {
         self.condition.deciding(outcome)
     }
@@ -64,15 +64,13 @@ impl NumberExpr {
         NumberExpr { source: source.into(), value }
     }
 
-    /// `None` where the expression reads an absent field or has no value (the event is
-    /// unclassified).
+    /// `None` if the expression reads an absent field or has no value (the event is unclassified).
     #[inline]
     pub fn eval(&self, outcome: &Outcome<'_>) -> Option<f64> {
         self.eval_explain(outcome).ok()
     }
 
-    /// As `eval`, and says why an event is unclassified. A NaN compares with nothing, in CEL an
-    /// error: it is one here too.
+    /// As `eval`, and says why an event is unclassified. Comparing a NaN is an error, as in CEL.
     pub fn eval_explain(&self, outcome: &Outcome<'_>) -> Result<f64, Fault<'_>> {
         let value = self.value.eval(outcome)?;
         if value.is_nan() { Err(Fault::NotComparable) } else { Ok(value) }
@@ -100,7 +98,7 @@ pub enum Fault<'e> {
     NotComparable,
 }
 
-/// A regular expression, as it was written and as it is searched for.
+/// A regular expression, as written and as compiled.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     source: Box<str>,
@@ -108,12 +106,12 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// `regex` is to find what `source` finds by the rules of RE2.
+    /// `regex` must match what `source` matches by RE2's rules.
     pub fn new(source: &str, regex: Regex) -> Pattern {
         Pattern { source: source.into(), regex }
     }
 
-    /// Anywhere in the text, unless the pattern is anchored.
+    /// Matches anywhere in the text, unless the pattern is anchored.
     #[inline]
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
@@ -128,7 +126,7 @@ impl Pattern {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(pub Box<str>);
 
-/// The fields of an outcome that have a name of their own.
+/// The named fields of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
     Tenant,
@@ -191,7 +189,7 @@ impl Field {
     }
 }
 
-/// A field, a measure or an attribute, as `has()` asks for it.
+/// A field, a measure or an attribute, as the argument of `has()`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reference {
     Field(Field),
@@ -238,12 +236,12 @@ pub enum Condition {
     Literal(bool),
     Has(Reference),
     Not(Box<Condition>),
-    /// `a && b && ...`: false where any is, else a fault where any has one.
+    /// `a && b && ...`: false if any is false, else a fault if any has one.
     All(Vec<Condition>),
-    /// `a || b || ...`: true where any is, else a fault where any has one.
+    /// `a || b || ...`: true if any is true, else a fault if any has one.
     Any(Vec<Condition>),
     If(Box<(Condition, Condition, Condition)>),
-    /// `a == b`, or `a != b` where `negated`, of two conditions.
+    /// `a == b`, or `a != b` if `negated`, of two conditions.
     Same {
         negated: bool,
         sides: Box<(Condition, Condition)>,
@@ -285,7 +283,7 @@ pub enum Double {
     If(Box<(Condition, Double, Double)>),
     FromInt {
         int: Box<Int>,
-        /// False where the expression merely compares an int with a double.
+        /// False if the expression only compares an int with a double.
         written: bool,
     },
     FromText(Text),

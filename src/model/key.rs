@@ -28,7 +28,7 @@ impl Scope {
     }
 }
 
-/// The key of a scope as it stands on the topics: `slo|tenant|acme`, `slo|group|region=eu,tier=pro`.
+/// The key of a scope on the topics: `slo|tenant|acme`, `slo|group|region=eu,tier=pro`.
 pub fn key_text(slo: &str, scope: &Scope) -> String {
     let mut key = String::with_capacity(slo.len() + 24);
     encode_into(&mut key, slo);
@@ -57,7 +57,7 @@ pub fn key_text(slo: &str, scope: &Scope) -> String {
     key
 }
 
-/// Percent-encodes the four characters that a key is built with.
+/// Percent-encodes the four characters with a meaning in keys.
 pub fn encode_into(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {

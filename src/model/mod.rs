@@ -1,7 +1,7 @@
-//! The vocabulary: event time, outcomes, SLOs, keys and the records that leave.
+//! The vocabulary: event time, outcomes, SLOs, keys and output records.
 //!
-//! Nothing here does IO, reads a clock or knows where a record came from. Every other module
-//! imports this one; this one imports none of them.
+//! Nothing here does IO, reads a clock or knows where a record came from. All other modules import this one; it imports
+//! none of them.
 
 pub mod duration;
 pub mod expr;

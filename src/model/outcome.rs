@@ -1,7 +1,7 @@
-//! One request outcome, as it is after decoding and mapping (contract, section 1).
+//! One request outcome after decoding and mapping (contract, section 1).
 //!
-//! Texts are borrowed from the record's bytes wherever the format allows it: the hot path decodes,
-//! classifies and forgets an outcome without allocating.
+//! Texts are borrowed from the record's bytes if the format allows it: the hot path decodes, classifies and drops an
+//! outcome without allocating.
 
 use super::time::Ms;
 use smallvec::SmallVec;
@@ -38,7 +38,7 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// The same, borrowing nothing of the record.
+    /// The same, without borrowing from the record.
     pub fn into_owned<'b>(self) -> Outcome<'b> {
         fn owned<'b>(text: Cow<'_, str>) -> Cow<'b, str> {
             Cow::Owned(text.into_owned())
@@ -66,13 +66,13 @@ impl Outcome<'_> {
         self.attributes.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_ref())
     }
 
-    /// Whether it failed by what is usual, whatever an SLO says: a server's error, or an error with a name.
+    /// Whether it failed by common rules, independent of any SLO: a server error, or an `error_type`.
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.status.is_some_and(|status| status >= 500) || self.error_type.is_some()
     }
 
-    /// The value that makes a group: of a field, or of an attribute.
+    /// A field's or attribute's value for grouping.
     #[inline]
     pub fn group_value(&self, name: &str) -> Option<&str> {
         match name {
@@ -88,7 +88,7 @@ impl Outcome<'_> {
     }
 }
 
-/// Why a record is a dead letter; where several hold, the first in this order (contract, section 1).
+/// Why a record is a dead letter; if several reasons apply, the first in this order (contract, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rejection {
     NotDecodable,
@@ -113,7 +113,7 @@ impl Rejection {
         Rejection::TooLong,
     ];
 
-    /// The reason as it stands in the dead letter and in the metrics.
+    /// The reason's name in the dead letter and in the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Rejection::NotDecodable => "not_decodable",

@@ -1,7 +1,7 @@
-//! The records that leave, field by field as in the contract (section 8), in its order.
+//! The output records, with the fields of the contract (section 8) in its order.
 //!
-//! Fields of later features are here from the first day and null until their feature is built.
-//! `schemas/*.avsc` describe the same records; a test holds the two together.
+//! Fields of later features exist already and are null until their feature is built. `schemas/*.avsc` describe the same
+//! records; a test keeps both equal.
 
 use super::time::Moment;
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,7 @@ pub struct Failure {
     pub share_period: Option<f64>,
 }
 
-/// `slo-history`: what of a status is worth keeping, one record a key at every full hour.
+/// `slo-history`: the part of a status that is kept, one record a key at every full hour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SloHistory {
     pub slo: String,
@@ -401,7 +401,7 @@ pub struct CanaryVerdict {
     pub at: Moment,
 }
 
-/// A dead letter in a file. In Kafka the record itself leaves, with headers.
+/// A dead letter in a file. In Kafka the original record is published, with headers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub topic: String,

@@ -1,12 +1,13 @@
-//! Properties of librdkafka: which of them a configuration may set. One rule, so that `run` starts with whatever
-//! `check` lets pass.
+//! Which properties of librdkafka a configuration may set. One rule for `check` and `run`, so that `run` accepts what
+//! `check` accepts.
 //!
-//! A user's `kafka.properties.*` reach librdkafka verbatim. With other values of the few that tailburn owns,
-//! outputs and offsets would no longer be one, or nobody could tell who owns a partition.
+//! A user's `kafka.properties.*` are passed to librdkafka unchanged. Other values of the few that tailburn controls
+//! would break the atomic commit of outputs and offsets, or the ownership of partitions.
 
 use std::collections::BTreeMap;
 
-/// Properties with the one value that exactly-once needs. The last field: our producer has it, else the consumer.
+/// Properties with the only value that exactly-once allows. The last field: true for the producer, false for the
+/// consumer.
 pub const FIXED: [(&str, &str, bool); 9] = [
     ("enable.auto.commit", "false", false),
     ("enable.auto.offset.store", "false", false),
@@ -19,14 +20,14 @@ pub const FIXED: [(&str, &str, bool); 9] = [
     ("delivery.report.only.error", "true", true),
 ];
 
-/// Properties that follow from the configuration, and where each is set instead.
+/// Properties that other settings determine, and these settings.
 const DERIVED: [(&str, &str); 3] = [
     ("group.id", "it is `application_id`"),
     ("transactional.id", "it is made of `application_id`, the state directory and the worker"),
     ("group.instance.id", "workers join and leave as dynamic members"),
 ];
 
-/// Ways to log in that every build has; what others need.
+/// Login mechanisms of every build, and what others need.
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 const OTHER_MECHANISMS: [(&str, bool, &str); 2] = [
     ("GSSAPI", cfg!(feature = "gssapi"), "build it with the cargo feature `gssapi` (Cyrus SASL has to be there)"),
@@ -37,13 +38,13 @@ const OTHER_MECHANISMS: [(&str, bool, &str); 2] = [
 const OIDC: [&str; 3] =
     ["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.token.endpoint.url"];
 
-/// Every property that cannot be set so, or is missing, with the reason and a remedy.
+/// Every property with a forbidden value, or missing, with the reason and a remedy.
 pub fn refusals(all: &BTreeMap<String, String>) -> Vec<(&str, String)> {
     let each = all.iter().filter_map(|(name, value)| Some((name.as_str(), refusal(name, value)?)));
     each.chain(token(all)).chain(ticket(all)).collect()
 }
 
-/// librdkafka gets tickets of Kerberos by `kinit`, with a keytab, unless it is told that somebody else does.
+/// librdkafka gets Kerberos tickets by `kinit` with a keytab, unless it is configured not to.
 fn ticket(all: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
     let value = |name: &str| all.get(name).map(String::as_str);
     let mechanism = value("sasl.mechanism").or_else(|| value("sasl.mechanisms"));
@@ -51,12 +52,12 @@ fn ticket(all: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
     if mechanism != Some("GSSAPI") || is_got_elsewhere || value("sasl.kerberos.kinit.cmd").is_some() {
         return None;
     }
-    let message = "is missing: name the keytab of sasl.kerberos.principal; where something else gets the tickets, set \
+    let message = "is missing: name the keytab of sasl.kerberos.principal; if something else gets the tickets, set \
                    sasl.kerberos.min.time.before.relogin to 0";
     value("sasl.kerberos.keytab").is_none().then(|| ("sasl.kerberos.keytab", message.to_owned()))
 }
 
-/// OAUTHBEARER needs somebody who issues tokens: librdkafka asks an OpenID provider where it is told to.
+/// OAUTHBEARER needs a source of tokens: librdkafka can ask an OpenID provider.
 fn token(all: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
     let value = |name: &str| all.get(name).map(String::as_str);
     let mechanism = value("sasl.mechanism").or_else(|| value("sasl.mechanisms"));
@@ -68,16 +69,16 @@ fn token(all: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
                        sasl.oauthbearer.client.secret and sasl.oauthbearer.token.endpoint.url";
         return Some(("sasl.oauthbearer.method", message.to_owned()));
     }
-    // With another way to prove who it is a client has no secret.
+    // With another kind of client authentication there is no secret.
     let has_secret = ["sasl.oauthbearer.grant.type", "sasl.oauthbearer.metadata.authentication.type"];
     if has_secret.iter().any(|name| value(name).is_some_and(|value| !matches!(value, "client_credentials" | "none"))) {
         return None;
     }
     let missing = OIDC.into_iter().find(|name| value(name).is_none())?;
-    Some((missing, "is missing: it is needed where sasl.oauthbearer.method is oidc".to_owned()))
+    Some((missing, "is missing: it is needed if sasl.oauthbearer.method is oidc".to_owned()))
 }
 
-/// Why a property cannot be set so, with a remedy; `None`: it can.
+/// Why this value is not allowed, with a remedy; `None`: it is allowed.
 pub fn refusal(name: &str, value: &str) -> Option<String> {
     if let Some((_, instead)) = DERIVED.iter().find(|(derived, _)| *derived == name) {
         return Some(format!("it cannot be set here: {instead}. Remove it."));

@@ -1,5 +1,5 @@
-//! Exact fractions: objectives and burn-rate factors are decimals that people wrote, and a rule's
-//! condition is compared in integers (contract, section 6).
+//! Exact fractions: objectives and burn-rate factors are written as decimals, and a rule's condition is compared in
+//! integers (contract, section 6).
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ pub struct Ratio {
 impl Ratio {
     pub const ZERO: Ratio = Ratio { num: 0, den: 1 };
 
-    /// `num / den` in lowest terms; `None` where `den` is 0.
+    /// `num / den` in lowest terms; `None` if `den` is 0.
     pub fn new(num: u64, den: u64) -> Option<Ratio> {
         if den == 0 {
             return None;
@@ -22,8 +22,8 @@ impl Ratio {
         Some(Ratio { num: num / d, den: den / d })
     }
 
-    /// Parses a plain decimal (`0.999`, `14.4`, `1e-4`) exactly. `None` for anything else, for
-    /// negative numbers, and for more digits than an exact fraction of 64 bits holds.
+    /// Parses a plain decimal (`0.999`, `14.4`, `1e-4`) exactly. `None` for anything else, for negative numbers, and
+    /// for more digits than a fraction of 64 bits can represent exactly.
     pub fn parse(text: &str) -> Option<Ratio> {
         let text = text.trim();
         let (mantissa, exponent) = match text.find(['e', 'E']) {
@@ -56,7 +56,7 @@ impl Ratio {
         self.num as f64 / self.den as f64
     }
 
-    /// `1 - self`; `None` where that is negative.
+    /// `1 - self`; `None` if that is negative.
     pub fn complement(self) -> Option<Ratio> {
         Ratio::new(self.den.checked_sub(self.num)?, self.den)
     }
@@ -74,8 +74,7 @@ impl Ratio {
     }
 }
 
-/// A product of two fractions, of which 64 bits may not hold the digits: what a rule's error ratio is
-/// compared with.
+/// A product of two fractions that may exceed 64 bits: the threshold of a rule's error ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threshold {
     num: u128,

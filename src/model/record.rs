@@ -1,12 +1,12 @@
-//! A record of the log as every implementation of the log hands it over.
+//! A log record, as every implementation of the log returns it.
 
 use super::time::Ms;
 
-/// Headers of a record, looked at only where they are needed (dead letters, schema ids).
+/// Headers of a record, read only if needed (dead letters, schema ids).
 pub trait Headers {
     fn for_each(&self, each: &mut dyn FnMut(&str, &[u8]));
 
-    /// Why the value is no record at all, where the reader of a file knows it.
+    /// Why the value is not a record at all, if the file reader knows.
     fn damage(&self) -> Option<&Damage> {
         None
     }
@@ -19,18 +19,18 @@ impl Headers for NoHeaders {
     fn for_each(&self, _each: &mut dyn FnMut(&str, &[u8])) {}
 }
 
-/// What the reader of a file could not hand over as records: the value is what is left of them.
+/// Damage found by a file reader: the value is the remains of one or more records.
 ///
-/// It takes the place of headers, so that the dead letter says the same.
+/// It is passed like headers, so that the dead letter shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// For people: what is wrong, and where.
     pub detail: String,
-    /// How many records the value stands for.
+    /// The number of records that the value represents.
     pub records: u64,
     /// The block of a container file, from 1.
     pub block: Option<u64>,
-    /// How long the whole was, where the value is only its beginning.
+    /// The full length, if the value is only the beginning.
     pub cut_from_bytes: Option<u64>,
 }
 
@@ -57,7 +57,7 @@ impl Headers for Damage {
     }
 }
 
-/// A record that was read: borrowed bytes, its partition, its offset and the log's own timestamp.
+/// A record read: borrowed bytes, partition, offset and the log's own timestamp.
 #[derive(Clone, Copy)]
 pub struct RecordIn<'a> {
     pub partition: u32,
@@ -69,7 +69,7 @@ pub struct RecordIn<'a> {
     pub headers: &'a dyn Headers,
 }
 
-/// Which of tailburn's topics a record leaves on. The prefix belongs to the configuration.
+/// tailburn's own topics. The prefix comes from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     SloStatus,
@@ -86,7 +86,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// The topics people read, in the order of the contract.
+    /// The topics for consumers, in the order of the contract.
     pub const OUTPUTS: [Topic; 7] = [
         Topic::SloStatus,
         Topic::SloHistory,
@@ -100,7 +100,7 @@ impl Topic {
     /// The topics between our own tasks.
     pub const INTERNAL: [Topic; 4] = [Topic::Repartition, Topic::Partials, Topic::Changelog, Topic::Sources];
 
-    /// The name behind the prefix.
+    /// The name after the prefix.
     pub const fn name(self) -> &'static str {
         match self {
             Topic::SloStatus => "slo-status",
@@ -118,7 +118,7 @@ impl Topic {
     }
 }
 
-/// A record that is to leave, decided by the core and written by the shell.
+/// An output record: the core decides it, the worker writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordOut {
     pub topic: Topic,
@@ -135,7 +135,7 @@ pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
 }
 
-/// The rollup task of a key, by its text: an SLO's groups are with its aggregate.
+/// The rollup task of a key, from its text: an SLO's groups are in the task of its aggregate.
 pub fn rollup_partition(key: &str, partitions: u32) -> u32 {
     match key.split_once('|') {
         Some((slo, rest)) if rest.starts_with("group|") => {

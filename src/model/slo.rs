@@ -7,7 +7,7 @@ use super::ratio::Ratio;
 use super::time::{MINUTE_MS, Ms, ceil_to, slice_ms};
 use std::collections::BTreeMap;
 
-/// The most user windows that an SLO can have.
+/// The most user windows of an SLO.
 pub const USER_WINDOWS_MAX: usize = 16;
 
 /// How severe an alert is; also the cap of alerts in scope `tenant`.
@@ -55,14 +55,14 @@ impl ThresholdOp {
     }
 }
 
-/// What decides whether a counted event is good.
+/// Decides whether a counted event is good.
 #[derive(Clone, Debug)]
 pub enum Criterion {
-    /// Good where the filter holds.
+    /// Good if the filter is true.
     Good(Filter),
-    /// Bad where the filter holds.
+    /// Bad if the filter is true.
     Bad(Filter),
-    /// Good where `value op threshold`.
+    /// Good if `value op threshold`.
     Threshold { value: NumberExpr, op: ThresholdOp, threshold: f64 },
 }
 
@@ -95,8 +95,8 @@ impl Rule {
         }
     }
 
-    /// The window whose evidence resolves the rule: the short one; of a rule with a single window a
-    /// twelfth of that, in whole slices and at least a minute.
+    /// The window whose evidence resolves the rule: the short one. For a rule with a single window, a twelfth of it, in
+    /// whole slices and at least a minute.
     pub fn evidence_ms(&self) -> Ms {
         self.short_ms.unwrap_or_else(|| {
             let twelfth_ms = ceil_to(self.long_ms, 12) / 12;
@@ -129,10 +129,10 @@ pub struct Documentation {
 /// One SLO (one objective of a document).
 #[derive(Clone, Debug)]
 pub struct Slo {
-    /// As on the outputs: `name`, or `name:displayName` where a document has several objectives.
+    /// The name in outputs: `name`, or `name:displayName` if a document has several objectives.
     pub name: String,
     pub display_name: String,
-    /// The objective's own name, where the document has several.
+    /// The objective's own name, if the document has several.
     pub objective_name: Option<String>,
     pub service: String,
     pub labels: BTreeMap<String, String>,
@@ -153,7 +153,7 @@ pub struct Slo {
     pub low_traffic_guard: bool,
     pub single_user_guard: bool,
     pub budget_rule: bool,
-    /// Whether cohorts are looked for.
+    /// Whether to look for cohorts.
     pub cohorts: bool,
     /// `None`: max(short window, 15 m), rule by rule.
     pub resolve_after_ms: Option<Ms>,
@@ -162,12 +162,12 @@ pub struct Slo {
     pub allowed_lateness_ms: Ms,
     /// SHA-256 (hex) of the canonical JSON of the SLO after references, defaults and overrides.
     pub definition_hash: String,
-    /// SHA-256 (hex) of the filters alone: window state belongs to it.
+    /// SHA-256 (hex) of the filters only: window state belongs to this hash.
     pub filters_hash: String,
 }
 
 impl Slo {
-    /// The fields of an outcome that `group_by` may name beside attributes.
+    /// The fields of an outcome that `group_by` may name besides attributes.
     pub const GROUP_FIELDS: [&'static str; 3] = ["dependency", "error_type", "operation"];
 
     /// The objective in a scope: a tenant may have its own.
@@ -178,7 +178,7 @@ impl Slo {
         }
     }
 
-    /// Users are counted by the slice of their last event, in slices of this length.
+    /// The slice length for counting users by the slice of their last event.
     pub fn seen_slice_ms(&self) -> Ms {
         self.rules.iter().map(|rule| slice_ms(rule.long_ms)).min().unwrap_or(MINUTE_MS)
     }

@@ -1,10 +1,9 @@
-//! "Did you mean": the known name that is closest to what was written.
+//! "Did you mean": finds the known name closest to a misspelt one.
 //!
-//! Configuration, definitions and the command line suggest alike. It only compares texts; whether a
-//! name is wrong is for the caller to say.
+//! Used by configuration, definitions and the command line. It only compares texts; the caller decides whether a name
+//! is wrong.
 
-/// The closest of the known names, where it is close enough to be meant: at most one edit in three
-/// characters, and at most three.
+/// The closest known name, if it is close enough: at most one edit per three characters, and at most three edits.
 pub fn closest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let near_enough = (written.chars().count() / 3).clamp(1, 3);
     let written = written.to_lowercase();
@@ -16,7 +15,7 @@ pub fn closest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> O
         .map(|(_, name)| name)
 }
 
-/// The known names, as they stand in a remedy.
+/// The known names, as a list for a remedy.
 pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>) -> String {
     Vec::from_iter(known).join(", ")
 }

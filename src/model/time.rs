@@ -1,4 +1,4 @@
-//! Event time: milliseconds since the Unix epoch, panes and the two roundings the contract uses.
+//! Event time: milliseconds since the Unix epoch, panes, and the contract's two roundings.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -12,12 +12,12 @@ pub const MINUTE_MS: Ms = 60_000;
 pub const HOUR_MS: Ms = 3_600_000;
 pub const DAY_MS: Ms = 86_400_000;
 
-/// What the clocks of the machine show, for those who are told and do not look.
+/// The readings of the machine's clocks, passed to code that must not read a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Of the day, since the Unix epoch. Somebody may set it: it measures nothing.
+    /// Wall clock, since the Unix epoch. It may be set, so it must not measure durations.
     pub wall_ms: Ms,
-    /// Since some moment of its own, and always forward: how long something took or has to wait.
+    /// Monotonic clock, for durations and waiting.
     pub steady_ms: Ms,
 }
 
@@ -56,7 +56,7 @@ pub const fn window_start(t: Ms, window_ms: Ms) -> Ms {
     ceil_to(t - window_ms, slice_ms(window_ms))
 }
 
-/// The first boundary behind a time.
+/// The first boundary after a time.
 pub fn boundary_behind(time_ms: Ms) -> Ms {
     floor_to(time_ms, PANE_MS) + PANE_MS
 }
@@ -68,8 +68,8 @@ pub fn visible_boundary(time_ms: Ms, watermark_ms: Option<Ms>) -> Ms {
     floor_to(at, PANE_MS) + PANE_MS
 }
 
-/// A moment that leaves tailburn: RFC 3339 UTC with milliseconds for people, an integer of
-/// microseconds (`timestamp-micros`) where the format is not human-readable.
+/// A time in an output: RFC 3339 UTC with milliseconds for people, an integer of microseconds (`timestamp-micros`)
+/// where the format is not human-readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub Ms);
 
@@ -87,8 +87,8 @@ const CYCLE_YEARS: i64 = 400;
 const CYCLE_MS: Ms = 146_097 * DAY_MS;
 
 impl Moment {
-    /// A moment that the library has no time for: from the last two hours of the year 9999 on. A year of
-    /// more than four digits has a sign and at least six, as in ISO 8601.
+    /// A time beyond the library's range: from the last two hours of the year 9999 on. A year with more than four
+    /// digits has a sign and at least six digits, as in ISO 8601.
     #[cold]
     fn write_beyond(self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let within = jiff::Timestamp::from_millisecond(self.0.rem_euclid(CYCLE_MS)).map_err(|_| std::fmt::Error)?;

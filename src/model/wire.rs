@@ -1,11 +1,10 @@
 //! Compact bytes for rows and partials: varints, zigzag, texts, ascending lists.
 //!
-//! [`Writer`] appends to a buffer and cannot fail. [`Reader`] trusts nothing: truncated or hostile
-//! bytes give a typed error with their position, never a panic and never an allocation larger than
-//! the input. Every value has exactly one encoding, so equal rows are equal bytes. No versions and
-//! no checksums here: those belong to the envelope around a row.
+//! [`Writer`] appends to a buffer and cannot fail. [`Reader`] trusts nothing: truncated or hostile bytes give a typed
+//! error with the position, never a panic and never an allocation larger than the input. Every value has exactly one
+//! encoding, so equal rows have equal bytes. Versions and checksums belong to the envelope around a row.
 
-/// Why bytes cannot be read. `at` is the position in the bytes the reader was made of.
+/// Why bytes cannot be read. `at` is the position in the reader's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     #[error("ends at byte {at} in the middle of {what}")]
@@ -95,15 +94,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The step from one number of an ascending sequence to the next. `previous` starts at any value
-    /// both sides agree on; a step down is a bug of the caller and wraps (the reader refuses it).
+    /// The difference between two numbers of an ascending sequence. `previous` starts at any value that both sides
+    /// agree on; a decreasing number is a bug of the caller and wraps (the reader refuses it).
     #[inline]
     pub fn step(&mut self, previous: &mut i64, next: i64) {
         self.u64(next.wrapping_sub(*previous) as u64);
         *previous = next;
     }
 
-    /// Numbers that never fall, as the first one and the steps between them.
+    /// Ascending numbers: the first one and the differences.
     pub fn ascending(&mut self, values: &[i64]) {
         debug_assert!(values.is_sorted(), "an ascending list must be sorted");
         self.u64(values.len() as u64);
@@ -137,7 +136,7 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
-    /// An error where bytes are left over: a row is read to its end or not at all.
+    /// An error if bytes are left over: a row is read completely or not at all.
     pub const fn finish(&self) -> Result<(), WireError> {
         match self.remaining() {
             0 => Ok(()),
@@ -168,7 +167,7 @@ impl<'a> Reader<'a> {
             return Ok(u64::from(byte));
         }
         let start = self.at;
-        // 64 bits fit in 128: what is over is told apart from what was cut off.
+        // 64 bits fit in 128, so an overflow can be distinguished from truncation.
         let value = self.varint(10)?;
         u64::try_from(value).map_err(|_| WireError::BadVarint { at: start, what: "a number" })
     }
@@ -234,8 +233,8 @@ impl<'a> Reader<'a> {
         if self.bool()? { some(self).map(Some) } else { Ok(None) }
     }
 
-    /// The length of a list whose items take at least `item_bytes_min` bytes each: a length that the
-    /// rest of the bytes cannot hold is refused before anything is allocated for it.
+    /// The length of a list whose items take at least `item_bytes_min` bytes each: a length that the remaining bytes
+    /// cannot contain is refused before any allocation.
     pub fn count(&mut self, item_bytes_min: usize) -> Result<usize, WireError> {
         let at = self.at;
         let count = self.u64()?;
@@ -300,7 +299,7 @@ mod tests {
         bytes.iter().map(|b| format!("{b:02x}")).collect()
     }
 
-    /// Rows on disk are made of these: the bytes never change.
+    /// Rows on disk use these encodings, so the bytes must never change.
     #[test]
     fn bytes_are_frozen() {
         let bytes = written(|w| {

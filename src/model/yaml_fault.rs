@@ -1,23 +1,23 @@
-//! What is wrong with a YAML text, in our own words: its parser speaks of events, nodes and budgets.
+//! Describes mistakes in YAML in our own words, because the parser's messages speak of events, nodes and budgets.
 
 use serde_saphyr::{Error, Options, budget::BudgetBreach};
 
 /// A mistake in a YAML text: where, what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlFault {
-    /// From 1; `None` where the text as a whole is meant.
+    /// From 1; `None` for the text as a whole.
     pub line: Option<u64>,
     pub column: Option<u64>,
     pub message: String,
     pub remedy: &'static str,
 }
 
-/// How much a text may hold: far more than people write, and read in a blink.
+/// Limits of a text: far more than people write, but still read quickly.
 const DOCUMENTS_MAX: usize = 20_000;
 const NODES_MAX: usize = 2_000_000;
 const BYTES_MAX: usize = 64 << 20;
 
-/// YAML 1.2: `y`, `no` and `on` are texts. A tenant may be called Norway.
+/// YAML 1.2: `y`, `no` and `on` are texts (a tenant may be called `no`, for Norway).
 pub fn options() -> Options {
     serde_saphyr::options! {
         strict_booleans: true,
@@ -87,7 +87,7 @@ fn too_much(breach: &BudgetBreach) -> (String, &'static str) {
     (message, "split it into several files, or write less of it")
 }
 
-/// What the parser's commonest complaints mean, by a part of their text.
+/// What the parser's most frequent errors mean, by a part of their text.
 const COMPLAINTS: [(&str, &str, &str); 13] = [
     ("tab", "a tab stands where blanks indent", "indent with blanks"),
     (

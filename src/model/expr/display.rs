@@ -1,4 +1,4 @@
-//! Prints expressions back as CEL, with parentheses only where they are needed to read it right.
+//! Prints expressions as CEL, with parentheses only where they are needed.
 
 use super::{
     Arithmetic, Comparison, Condition, Double, Fault, Field, Filter, Int, Map, Name, NumberExpr, Reference, Text,
@@ -6,7 +6,7 @@ use super::{
 };
 use std::fmt::{Display, Formatter, Result};
 
-/// How tightly an expression binds; a part that binds less than its place asks for is wrapped.
+/// The precedence of an expression; a part with a lower precedence than its place needs gets parentheses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Binding {
     Ternary,
@@ -300,7 +300,7 @@ impl Display for Fault<'_> {
             Fault::DivisionByZero => f.write_str("it divides by zero"),
             Fault::Overflow => f.write_str("a whole number is out of range"),
             Fault::NotANumber => f.write_str("a text is no number"),
-            Fault::NotComparable => f.write_str("a calculation has no number as its result, and compares with nothing"),
+            Fault::NotComparable => f.write_str("the result of a calculation is not a number, and cannot be compared"),
         }
     }
 }

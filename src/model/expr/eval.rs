@@ -36,10 +36,10 @@ impl Condition {
         }
     }
 
-    /// The smallest part that settles the value of the whole.
+    /// The smallest part that decides the value of the whole.
     pub fn deciding(&self, o: &Outcome<'_>) -> &Condition {
         match self {
-            // Whoever completes a part that has no value must see what is made of it.
+            // If a part has no value, the reader must see where it is used.
             Condition::Not(inner) if inner.eval(o).is_err() => self,
             Condition::Not(inner) => inner.deciding(o),
             Condition::All(parts) => settling(parts, o, false).map_or(self, |part| part.deciding(o)),
@@ -54,7 +54,7 @@ impl Condition {
     }
 }
 
-/// `&&` (decided by false) and `||` (decided by true): whoever decides wins over any fault.
+/// `&&` (decided by false) and `||` (decided by true): a deciding operand wins over any fault.
 #[inline]
 fn absorb<'e>(parts: &'e [Condition], o: &Outcome<'_>, decided_by: bool) -> Result<bool, Fault<'e>> {
     let mut fault = None;
@@ -146,7 +146,7 @@ impl Reference {
     }
 }
 
-/// `None` for a field that is absent, and for one that is no text.
+/// `None` for a field that is absent or not a text.
 #[inline]
 fn text_field<'o>(field: Field, o: &'o Outcome<'_>) -> Option<&'o str> {
     match field {
@@ -163,7 +163,7 @@ fn text_field<'o>(field: Field, o: &'o Outcome<'_>) -> Option<&'o str> {
     }
 }
 
-/// A name that comes twice counts once.
+/// A repeated name counts once.
 fn size_of(map: Map, o: &Outcome<'_>) -> i64 {
     fn distinct<T>(pairs: &[(std::borrow::Cow<'_, str>, T)]) -> i64 {
         let first_of_its_name = |i: &usize| !pairs[..*i].iter().any(|(name, _)| *name == pairs[*i].0);
@@ -189,24 +189,24 @@ impl Comparison {
     }
 }
 
-/// What is not a number is neither good nor bad, whatever it is compared with.
+/// A comparison with NaN is neither good nor bad.
 #[inline]
 fn compare_doubles<'e>(op: Comparison, a: f64, b: f64) -> Result<bool, Fault<'e>> {
     if a.is_nan() || b.is_nan() { Err(Fault::NotComparable) } else { Ok(op.of(&a, &b)) }
 }
 
-/// A text as CEL reads it: no blanks, and no number that is too large to be one.
+/// A number in text as CEL reads it: no blanks, and not out of range.
 fn number_of<'e>(text: &str) -> Result<f64, Fault<'e>> {
     let number = text.parse().ok().or_else(|| as_go_writes_it(text)).ok_or(Fault::NotANumber)?;
     let names_infinity = || text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
     if f64::is_infinite(number) && !names_infinity() { Err(Fault::NotANumber) } else { Ok(number) }
 }
 
-/// What Go's literals have and Rust's have not: `_` between digits, and hexadecimal digits with a `p`.
+/// Syntax of Go's literals that Rust lacks: `_` between digits, and hexadecimal digits with a `p`.
 fn as_go_writes_it(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let hexadecimal = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X"));
-    // Behind the prefix a `_` may stand, too.
+    // A `_` may also follow the prefix.
     let digits = hexadecimal.unwrap_or(unsigned);
     let is_digit = |b: u8| if hexadecimal.is_some() { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
     let mut before = hexadecimal.is_some();
@@ -228,7 +228,7 @@ fn as_go_writes_it(text: &str) -> Option<f64> {
     Some(if text.starts_with('-') { -value } else { value })
 }
 
-/// `1F.8p-3`: the exponent, of two, is never left out. At most 53 bits of digits are exact here.
+/// `1F.8p-3`: the exponent (of two) is mandatory. Up to 53 bits of digits are exact here.
 fn hexadecimal_double(text: &str) -> Option<f64> {
     let (mantissa, exponent) = text.split_once(['p', 'P'])?;
     let exponent: i32 = exponent.parse().ok()?;
@@ -285,7 +285,7 @@ impl TextTest {
 
 /// CEL converts within (-2^63, 2^63), both ends excluded, towards zero.
 fn double_to_int<'e>(value: f64) -> Result<i64, Fault<'e>> {
-    // 2^63, which i64 cannot hold and a double holds exactly.
+    // 2^63, which a double represents exactly but an i64 does not.
     let limit = -(i64::MIN as f64);
     if value > -limit && value < limit { Ok(value as i64) } else { Err(Fault::Overflow) }
 }

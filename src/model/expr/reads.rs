@@ -1,4 +1,4 @@
-//! Which optional fields an expression reads without asking first whether they are there.
+//! Finds the optional fields that an expression reads without a `has()` check.
 
 use super::{Condition, Double, Field, Filter, Int, NumberExpr, Reference, Text};
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ struct Reads {
 }
 
 impl Filter {
-    /// The optional fields whose absence may leave an event unclassified, in a fixed order. A field
-    /// that the filter asks for anywhere is taken as guarded.
+    /// The optional fields whose absence may leave an event unclassified, in a fixed order. A field with a `has()`
+    /// anywhere in the filter counts as guarded.
     pub fn unguarded_reads(&self) -> Vec<Reference> {
         let mut reads = Reads::default();
         reads.condition(&self.condition);

@@ -1,11 +1,11 @@
-//! Which values an expression compares a field with, for advice where no event has them.
+//! Finds the values that an expression compares fields with, for advice if no event has them.
 
 use super::{Comparison, Condition, Field, Filter, Text};
 use std::collections::BTreeMap;
 
 impl Filter {
-    /// By field, as an expression names it: the texts that it is to be equal to. What is asked for in
-    /// another way (`contains`, `matches`, `!=`) is left out.
+    /// By field, as named in an expression: the texts that it is compared with by `==` or `in`. Other tests
+    /// (`contains`, `matches`, `!=`) are left out.
     pub fn wanted_texts(&self) -> BTreeMap<String, Vec<String>> {
         let mut wanted = BTreeMap::new();
         gather(&self.condition, &mut wanted);
