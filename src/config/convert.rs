@@ -1,5 +1,5 @@
-//! A value of any layer as the type that its key wants. What does not convert says why, in words
-//! that fit behind the key's name.
+//! Converts a value of any layer to the type of its key. An error explains itself in words that can follow the key's
+//! name.
 
 use super::yaml;
 use crate::model::duration;
@@ -22,7 +22,7 @@ pub fn duration_of(kind: &ValueKind) -> Result<Ms, String> {
     duration::parse(&scalar(kind)?).map_err(|e| e.to_string())
 }
 
-/// A list, one text for a list of one, or `a,b` and `[a, b]` where the layer only has text.
+/// A list; a single text counts as a list of one, and text layers may write `a,b` or `[a, b]`.
 pub fn list(kind: &ValueKind) -> Result<Vec<String>, String> {
     match kind {
         ValueKind::Array(items) => items.iter().map(|i| scalar(&i.kind)).collect(),

@@ -1,9 +1,9 @@
-//! What is wrong with a configuration, and where each value came from.
+//! Mistakes in a configuration, and the origin of each value.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where a value came from. The text form travels through the `config` crate as a value's origin.
+/// The origin of a value. Its text form passes through the `config` crate as the value's origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     #[default]
@@ -53,7 +53,7 @@ impl Origin {
         }
     }
 
-    /// The layer's name, as `config show --json` gives it.
+    /// The layer's name in `config show --json`.
     pub const fn layer(&self) -> &'static str {
         match self {
             Origin::Default => "default",
@@ -64,10 +64,10 @@ impl Origin {
     }
 }
 
-/// One thing that is wrong: the key, where it was set, why, and what to do.
+/// One mistake: the key, where it was set, the reason, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Dotted, as in `--set`; empty where no key is to blame (a file that cannot be read).
+    /// Dotted, as in `--set`; empty if it concerns no key (a file that cannot be read).
     pub key: String,
     pub origin: Origin,
     pub message: String,
@@ -85,7 +85,7 @@ impl Problem {
     }
 }
 
-/// Everything that is wrong with a configuration. The program exits with 78.
+/// All mistakes of a configuration. The program exits with 78.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors {
     pub file: Option<PathBuf>,

@@ -1,30 +1,30 @@
 //! The three layers of a configuration as sources of the `config` crate, which merges them.
 //!
-//! The file's values keep their kinds. Values of the environment and of `--set` stay text: whoever
-//! reads the key knows what it wants, and no shell user has to know YAML's quoting.
+//! The file's values keep their types. Values of the environment and of `--set` stay text: the reader of a key knows
+//! its type, and shell users need not know YAML's quoting.
 
 use super::error::{Origin, Problem};
 use super::yaml::{self, Node, Placed};
 use config::{Map, Source, Value, ValueKind};
 use std::path::Path;
 
-/// All settings stand below one name, so that the crate never takes a dot in a key for a path.
+/// All settings are below one root name, so that the crate never reads a dot in a key as a path.
 const ROOT: &str = "settings";
 const ENV_PREFIX: &str = "TAILBURN_";
-/// Read by the command line itself, not settings.
+/// Variables that the command line reads; they are not settings.
 const ENV_RESERVED: [&str; 8] = [
     "TAILBURN_LOG",
     "TAILBURN_CONFIG",
-    // Of `fault`.
+    // For `fault`.
     "TAILBURN_CRASH_AT",
-    // Of the scripts in ops/ and of the tests.
+    // For the scripts in ops/ and the tests.
     "TAILBURN_REQUIRE_BROKER",
     "TAILBURN_NO_INSTALL",
     "TAILBURN_KAFKA_BACKEND",
     "TAILBURN_KAFKA_HEAP",
     "TAILBURN_KAFKA_PORT",
 ];
-/// Mappings whose keys belong to others and may hold dots.
+/// Mappings whose keys are not ours and may contain dots.
 const OPEN_MAPS: [&[&str]; 2] = [&["kafka", "properties"], &["input", "mapping"]];
 
 #[derive(Clone, Debug)]
@@ -67,13 +67,13 @@ impl FileLayer {
     }
 }
 
-/// A remedy of ours is a sentence.
+/// Our remedies are full sentences.
 fn sentence(remedy: &str) -> String {
     let mut letters = remedy.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
-/// A list's or a mapping's line is the line of its key: its own begins where its first item does.
+/// The line of a list or mapping is that of its key, because its own is the line of the first item.
 fn value_of(placed: &Placed, key_line: u64) -> Value {
     let kind = match &placed.node {
         Node::Null => ValueKind::Nil,
@@ -114,8 +114,8 @@ impl EnvLayer {
     }
 }
 
-/// Container platforms put variables of their own into the environment of a service named
-/// `tailburn` (`TAILBURN_SERVICE_HOST`, `TAILBURN_PORT_8720_TCP`): those are no settings.
+/// Container platforms set their own variables for a service named `tailburn` (`TAILBURN_SERVICE_HOST`,
+/// `TAILBURN_PORT_8720_TCP`); they are not settings.
 fn is_setting(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix(ENV_PREFIX) else { return false };
     let service_link = !rest.contains("__")
@@ -126,8 +126,8 @@ fn is_setting(name: &str, value: &str) -> bool {
     !ENV_RESERVED.contains(&name) && !service_link
 }
 
-/// `KAFKA__PROPERTIES__SASL_PASSWORD[_FILE]` as `kafka.properties.sasl.password`, and whether the
-/// value is a file to read it from. No property of librdkafka has an underscore or ends in `.file`.
+/// `KAFKA__PROPERTIES__SASL_PASSWORD[_FILE]` as `kafka.properties.sasl.password`, and whether the value is a file to
+/// read it from. This is unambiguous, because no property of librdkafka has an underscore or ends in `.file`.
 fn kafka_property(path: &[String]) -> Option<(Vec<String>, bool)> {
     let [kafka, properties, rest @ ..] = path else { return None };
     if kafka != "kafka" || properties != "properties" || rest.is_empty() {
@@ -159,7 +159,7 @@ impl SetLayer {
     }
 }
 
-/// The path of a dotted key; what stands below an open mapping is one name, dots and all.
+/// The path of a dotted key; below an open mapping the rest is one name, with its dots.
 fn path_of(key: &str) -> Vec<String> {
     let parts: Vec<&str> = key.split('.').collect();
     for open in OPEN_MAPS {
@@ -189,7 +189,7 @@ fn nested(layer: &Layer) -> Vec<Map<String, Value>> {
         .collect()
 }
 
-/// One value at a time, so that the crate's own merge decides what wins.
+/// One value at a time, so that the crate's merge decides which layer wins.
 #[derive(Clone, Debug)]
 struct One(Map<String, Value>);
 
@@ -203,10 +203,10 @@ impl Source for One {
     }
 }
 
-/// The merged tree below the root. An error of the merge is impossible with these sources, and
-/// would show as every key being absent; so it is handed on as what it is.
+/// The merged tree below the root. The merge cannot fail with these sources; if it did, all keys would seem absent, so
+/// the error is passed on.
 pub fn merge(file: FileLayer, env: EnvLayer, set: SetLayer) -> Result<Map<String, Value>, config::ConfigError> {
-    // The file is one source, however many keys it has: each source costs a walk through all that came before.
+    // The file is a single source, because each source costs a walk through all sources before it.
     let of_file: Map<String, Value> =
         file.0.into_iter().filter_map(|(path, value)| Some((path.into_iter().next()?, value))).collect();
     let whole = Map::from_iter([(ROOT.to_owned(), Value::new(None, of_file))]);

@@ -1,11 +1,10 @@
-//! Typed settings of the configuration, and where each value came from.
+//! Typed settings of the configuration, and the origin of each value.
 //!
-//! Three layers, the upper wins: the YAML file, environment variables (`TAILBURN_STATE__DIR=...`),
-//! `--set state.dir=...`. The `config` crate merges them; [`reader`] turns the merged tree into
-//! [`Settings`] in one pass that fills in defaults, records origins and collects every problem.
-//! Nothing is guessed: an unknown key, a property that belongs to tailburn, or a setting that would
-//! have no effect is an error that names the key, the place and the remedy. Nothing here connects
-//! anywhere or reads a key file; only secrets named in `*_FILE` variables are read.
+//! Three layers, a later one wins: the YAML file, environment variables (`TAILBURN_STATE__DIR=...`), `--set
+//! state.dir=...`. The `config` crate merges them; [`reader`] turns the merged tree into [`Settings`] in one pass that
+//! fills in defaults, records origins and collects all problems. Nothing is guessed: an unknown key, a property that
+//! belongs to tailburn, or a setting without effect is an error with key, place and remedy. This module connects to
+//! nothing and reads no key file; it only reads secrets named in `*_FILE` variables.
 
 mod convert;
 mod error;
@@ -30,11 +29,10 @@ use layers::{EnvLayer, FileLayer, SetLayer};
 use reader::Reader;
 use std::path::{Path, PathBuf};
 
-/// The file that is read where `--config` names none.
+/// The file that is read without `--config`.
 pub const DEFAULT_FILE: &str = "tailburn.yaml";
 
-/// Where a configuration is to be read from. The environment is handed in, so that nothing below
-/// depends on the process it runs in.
+/// The sources of a configuration. The environment is passed in, so that nothing depends on the process.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// `None`: no file; relative paths are then relative to the working directory.
@@ -45,11 +43,11 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The file named, else `tailburn.yaml` where it exists, under this process's environment.
+    /// The named file, else `tailburn.yaml` if it exists, with this process's environment.
     pub fn of_process(file: Option<PathBuf>, sets: Vec<String>) -> Sources {
         let default = PathBuf::from(DEFAULT_FILE);
         let file = file.or_else(|| default.is_file().then_some(default));
-        // A variable that is not UTF-8 cannot be one of ours: its name or value is no text.
+        // A variable that is not UTF-8 cannot be one of ours.
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -57,7 +55,7 @@ impl Sources {
     }
 }
 
-/// A configuration that holds, with the origin of every value.
+/// A valid configuration, with the origin of every value.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub settings: Settings,
@@ -67,7 +65,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Gives a problem the place that its key was set at, where it has none.
+    /// Adds the place where the key was set to a problem without one.
     pub fn place(&self, mut problem: Problem) -> Problem {
         let origin = self.entries.iter().find_map(|entry| entry.origin_of(&problem.key));
         if let (Origin::Default, Some(origin)) = (&problem.origin, origin) {
@@ -77,7 +75,7 @@ impl Loaded {
     }
 }
 
-/// Reads, merges and validates; every problem found is in the error, not only the first.
+/// Reads, merges and validates; the error has all problems, not only the first.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut problems = Vec::new();
     let base = base_directory(sources.file.as_deref());
@@ -89,7 +87,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut reader = Reader::new(tree, base, &sources.environment, problems);
     let settings = read::settings(&mut reader);
     let (entries, mut problems) = reader.finish();
-    // Values that could not be read stand at their defaults: to judge those would only confuse.
+    // Unreadable values have been replaced by defaults, and validating those would only confuse.
     if problems.is_empty() {
         problems = settings.validate();
     }

@@ -61,7 +61,7 @@ fn input(r: &mut Reader<'_>) -> Input {
 }
 
 fn output(r: &mut Reader<'_>) -> Output {
-    // Avro once there is a registry to hold its schemas, unless the file says otherwise.
+    // Avro if there is a schema registry, unless the format is configured.
     let format = if r.is_set("schema_registry.url") { OutputFormat::Avro } else { OutputFormat::Json };
     Output {
         prefix: r.text("output.prefix", "tailburn."),

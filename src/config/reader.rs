@@ -1,7 +1,6 @@
-//! Takes typed values out of the merged tree, one key at a time.
+//! Takes typed values from the merged tree, one key at a time.
 //!
-//! What is taken is known; what is left at the end is an unknown key. So the list of keys, their
-//! types and their defaults stand in one place (`read`), and nowhere else.
+//! Keys that are left at the end are unknown. So keys, types and defaults are listed only in one place (`read`).
 
 use super::convert::{chosen, described, duration_of, json_of, json_of_node, list, name_of, number_json, scalar};
 use super::error::{Origin, Problem};
@@ -15,14 +14,14 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// One key as `config show` prints it.
+/// One key for `config show`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub key: String,
-    /// As it is written in a file; secrets redacted.
+    /// As written in a file; secrets redacted.
     pub value: serde_json::Value,
     pub origin: Origin,
-    /// Of a mapping that others type: where each of its items was set.
+    /// For a mapping that other modules parse: where each item was set.
     pub items: Vec<(String, Origin)>,
 }
 
@@ -31,7 +30,7 @@ impl Entry {
         Entry { key: key.into(), value, origin, items: Vec::new() }
     }
 
-    /// Where a key was set: this one, or an item of its mapping.
+    /// Where this key, or an item of its mapping, was set.
     pub(super) fn origin_of(&self, key: &str) -> Option<&Origin> {
         let name = key.strip_prefix(&self.key)?;
         let item = name.strip_prefix('.').and_then(|name| self.items.iter().find(|(item, _)| item == name));
@@ -64,13 +63,13 @@ impl<'a> Reader<'a> {
         Reader { tree, base, environment, problems, entries: Vec::new() }
     }
 
-    /// The entries read and every problem found; keys that nobody asked for are problems.
+    /// The entries and all problems; unread keys are problems, too.
     pub fn finish(mut self) -> (Vec<Entry>, Vec<Problem>) {
         let mut left = Vec::new();
         leaves(&std::mem::take(&mut self.tree), "", &mut left);
-        // The crate's maps have no order; a reader of errors wants the file's.
+        // The crate's maps have no order; errors are shown in the file's order.
         left.sort_by_key(|l| (line_of(&l.origin), l.key.clone()));
-        // `http:` with nothing below it says nothing, and is no mistake.
+        // `http:` with nothing below it sets nothing, and is not a mistake.
         left.retain(|l| !(l.empty && self.is_section(&l.key)));
         let more = left.len().saturating_sub(UNKNOWN_MAX);
         for Left { key, origin, .. } in left.into_iter().take(UNKNOWN_MAX) {
@@ -79,7 +78,7 @@ impl<'a> Reader<'a> {
         }
         if more > 0 {
             let message = format!("{more} more keys are unknown");
-            self.problems.push(Problem::new("", message, "Mend those above first."));
+            self.problems.push(Problem::new("", message, "Correct those above first."));
         }
         (self.entries, self.problems)
     }
@@ -106,7 +105,7 @@ impl<'a> Reader<'a> {
         Problem::new(key, "unknown key", remedy)
     }
 
-    /// Whether a layer gives the key a value, before it is read.
+    /// Whether a layer has a value for the key; does not read it.
     pub fn is_set(&self, key: &str) -> bool {
         let mut at = &self.tree;
         let mut parts = key.split('.').peekable();
@@ -123,7 +122,7 @@ impl<'a> Reader<'a> {
         self.read(key, default.to_owned(), |v| json!(v), scalar)
     }
 
-    /// Null stands for `None`, in every layer.
+    /// Null means `None`, in every layer.
     pub fn nullable_text(&mut self, key: &str, default: Option<&str>) -> Option<String> {
         let shown = key.to_owned();
         let default = default.map(str::to_owned);
@@ -197,7 +196,7 @@ impl<'a> Reader<'a> {
         self.read(key, default, |v| json!(name_of(choices, v)), |kind| chosen(choices, kind))
     }
 
-    /// `shown` is what an unset key means to `config show`.
+    /// `shown` is the text of `config show` for an unset key.
     pub fn optional_choice<T: Copy + PartialEq>(&mut self, key: &str, choices: &[(&str, T)], shown: T) -> Option<T> {
         let show = |v: &Option<T>| json!(name_of(choices, &v.unwrap_or(shown)));
         self.nullable(key, None, show, |kind| chosen(choices, kind))
@@ -225,7 +224,7 @@ impl<'a> Reader<'a> {
         self.base.join(Path::new(text))
     }
 
-    /// A mapping that others type: its keys in order, its values as they came.
+    /// A mapping that other modules parse: its keys in order, its values unchanged.
     pub fn json_map(&mut self, key: &str) -> serde_json::Value {
         let items = self.items(key);
         let map = self.read(key, json!({}), Clone::clone, |kind| match kind {
@@ -243,7 +242,7 @@ impl<'a> Reader<'a> {
         map
     }
 
-    /// Where the items of a mapping were set, before it is read.
+    /// Where the items of a mapping were set; does not read it.
     fn items(&self, key: &str) -> Vec<(String, Origin)> {
         let mut at = &self.tree;
         for part in key.split('.') {
@@ -261,7 +260,7 @@ impl<'a> Reader<'a> {
             defaults.iter().map(|(k, v)| ((*k).to_owned(), ((*v).to_owned(), Origin::Default))).collect();
         match self.take(key) {
             Some(Value { kind: ValueKind::Table(table), .. }) => {
-                // In the order of names, so that problems are listed alike every time.
+                // In the order of names, so that problems always have the same order.
                 for (name, value) in BTreeMap::from_iter(table) {
                     self.property(key, name, &value, &mut properties);
                 }
@@ -288,7 +287,7 @@ impl<'a> Reader<'a> {
         let origin = Origin::decode(value.origin());
         match scalar(&value.kind) {
             Ok(text) => drop(into.insert(name, (text, origin))),
-            // Null takes a property away, a default too.
+            // Null removes a property, also a default.
             Err(_) if value.kind == ValueKind::Nil => drop(into.remove(&name)),
             Err(message) => {
                 let remedy = "Write a property's full name as one key, as in `sasl.mechanism: PLAIN`.";
@@ -297,7 +296,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value of the environment is what it is: references belong to the file and to `--set`.
+    /// Values of the environment are literal: `${..}` works in the file and in `--set`.
     fn expanded(&mut self, key: &str, written: &str, origin: &Origin) -> Option<String> {
         if matches!(origin, Origin::Env { .. }) {
             return Some(written.to_owned());
@@ -397,17 +396,17 @@ fn take(tree: &mut Map<String, Value>, key: &str) -> Option<Value> {
     }
 }
 
-/// So many unknown keys are told of, each with what it may mean.
+/// How many unknown keys are reported, each with a suggestion.
 const UNKNOWN_MAX: usize = 50;
 
-/// A key that nobody asked for.
+/// An unknown key.
 struct Left {
     key: String,
     origin: Origin,
     empty: bool,
 }
 
-/// What is left of the tree. A section without keys is no key.
+/// The keys left in the tree. An empty section is not a key.
 fn leaves(tree: &Map<String, Value>, prefix: &str, into: &mut Vec<Left>) {
     for (name, value) in BTreeMap::from_iter(tree) {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
@@ -434,7 +433,7 @@ fn below<'k>(section: &str, known: impl Iterator<Item = &'k str>) -> String {
     known.filter_map(|k| k.strip_prefix(&prefix)).collect::<Vec<_>>().join(", ")
 }
 
-/// Values of the environment and of `--set` are text: there `null` and nothing mean null.
+/// Values of the environment and of `--set` are text: there `null` and the empty text mean null.
 fn is_null(value: &Value) -> bool {
     match &value.kind {
         ValueKind::Nil => true,
@@ -446,7 +445,7 @@ fn is_null(value: &Value) -> bool {
     }
 }
 
-/// Where a value was set; the merge keeps no place of a mapping, so that is where its first item stands.
+/// Where a value was set; the merge loses the place of a mapping, so the first item's is used.
 fn origin_within(value: &Value) -> Origin {
     match (Origin::decode(value.origin()), &value.kind) {
         (Origin::Default, ValueKind::Table(inner)) => {

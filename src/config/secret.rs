@@ -1,6 +1,6 @@
 //! Secrets: `${ENV}` references are resolved when a value is read, and never shown.
 
-/// What stands in place of a secret.
+/// Shown in place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
 /// The name of the first variable in `text` that `lookup` does not know.
@@ -31,7 +31,7 @@ pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Str
 /// Whether a key's value is a secret by its name.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    // `ssl.key.pem` holds a private key in the text itself; the other names say what they are.
+    // `ssl.key.pem` contains the private key itself; the other names are obvious.
     [
         "password",
         "passphrase",
@@ -46,9 +46,9 @@ pub fn is_secret(key: &str) -> bool {
     .any(|s| key.contains(s))
 }
 
-/// A value as it may be shown: secrets by name are replaced, and the user info of an address.
+/// A value that may be shown: replaces secrets (by the key's name) and the user info of a URL.
 ///
-/// `written` is the text before `${ENV}` was resolved: a reference is no secret, what it stands for is.
+/// `written` is the text before `${ENV}` was resolved: the reference is not secret, its value is.
 pub fn redact(key: &str, written: &str) -> String {
     if is_secret(key) && !is_reference(written) {
         return REDACTED.to_owned();

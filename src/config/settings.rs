@@ -1,4 +1,4 @@
-//! The settings, typed. Field names are the keys of the file, with the unit where there is one.
+//! The typed settings. Field names are the keys of the file, plus the unit if there is one.
 
 use crate::model::time::Ms;
 use std::collections::BTreeMap;
@@ -37,14 +37,14 @@ pub enum InputFormat {
     Clf,
 }
 
-/// What stands in front of the time in a line of an access log.
+/// The fields before the time in a line of an access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClfShape {
     Combined,
     VhostCombined,
 }
 
-/// What the time of a record is that of.
+/// Whether a record's time is that of the request's start or end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampIs {
     End,
@@ -55,13 +55,13 @@ pub enum TimestampIs {
 pub struct Input {
     pub topics: Vec<String>,
     pub format: InputFormat,
-    /// Of access logs.
+    /// For access logs.
     pub clf_shape: ClfShape,
-    /// For raw Avro; `None`: the schema of record.
+    /// For raw Avro; `None`: our own schema.
     pub avro_schema: Option<PathBuf>,
     pub keyed_by_user: bool,
     pub default_tenant: Option<String>,
-    /// An object: field -> path, `{const: ..}`, `{bucket: ..}`; typed by the codec.
+    /// An object: field -> path, `{const: ..}`, `{bucket: ..}`; parsed by the codec.
     pub mapping: serde_json::Value,
     pub out_of_orderness_ms: Ms,
     pub max_future_skew_ms: Ms,
@@ -81,7 +81,7 @@ pub enum OutputFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     pub prefix: String,
-    /// As configured, else Avro where there is a schema registry, else JSON.
+    /// As configured, else Avro if there is a schema registry, else JSON.
     pub format: OutputFormat,
     pub status_interval_ms: Ms,
     pub tenant_status_interval_ms: Ms,
@@ -91,7 +91,7 @@ pub struct Output {
 pub struct Partitions {
     pub users: u32,
     pub rollup: u32,
-    /// A tenant's users are spread over so many users partitions; those of large tenants over all.
+    /// The number of users partitions over which a tenant's users are spread; large tenants use all.
     pub users_per_tenant: u32,
     pub large_tenants: Vec<String>,
 }
@@ -117,7 +117,7 @@ pub struct Http {
     pub listen: Option<String>,
 }
 
-/// How user ids leave.
+/// How user ids are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserIds {
     Hmac,
@@ -126,7 +126,7 @@ pub enum UserIds {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Privacy {
-    /// `None` where nobody chose: then `run` takes hmac, `demo` and `backtest` take plain and say so.
+    /// `None` if not configured: then `run` uses hmac; `demo` and `backtest` use plain and say so.
     pub user_ids: Option<UserIds>,
     pub key_file: PathBuf,
 }
@@ -140,12 +140,12 @@ pub struct Limits {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaRegistry {
-    /// May hold credentials. Not to be logged.
+    /// May contain credentials. Not to be logged.
     pub url: Option<String>,
 }
 
 impl Default for Settings {
-    /// What an empty file means, with paths relative to the working directory.
+    /// The settings of an empty file, with paths relative to the working directory.
     fn default() -> Settings {
         super::read::defaults()
     }

@@ -3,7 +3,7 @@ use crate::model::time::{HOUR_MS, MINUTE_MS};
 use serde_json::json;
 use std::fs;
 
-/// A configuration file with this text, in a directory of its own.
+/// A configuration file with this text, in its own directory.
 struct Case {
     dir: tempfile::TempDir,
     sources: Sources,

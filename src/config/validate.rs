@@ -1,5 +1,5 @@
-//! What the settings must hold, beyond the type of each: `validate` finds errors, `advice` what works
-//! and deserves a second look.
+//! Checks beyond the types of settings: `validate` finds errors, `advice` finds settings that work but deserve a second
+//! look.
 
 use super::error::Problem;
 use super::settings::{InputFormat, Settings, UserIds};
@@ -15,7 +15,7 @@ const WORKERS_MAX: u32 = 1_024;
 const MEMORY_MIN_BYTES: u64 = 1 << 20;
 
 impl Settings {
-    /// Every setting that cannot be, by key.
+    /// All invalid settings, by key.
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.validate_names(&mut problems);
@@ -70,7 +70,7 @@ impl Settings {
             if input.topics[..i].contains(topic) {
                 problems.push(Problem::new(
                     "input.topics",
-                    format!("`{topic}` stands there twice"),
+                    format!("`{topic}` is there twice"),
                     "Name each topic once.",
                 ));
             }
@@ -104,7 +104,7 @@ impl Settings {
                 problems.push(Problem::new(key, message, format!("Write at least {}.", duration::print(min_ms))));
             }
         }
-        // The allowed lateness of an SLO, which bounds it, is 7 d at most itself.
+        // It is bounded by the allowed lateness of SLOs, which is at most 7 d.
         if let Some(horizon) = self.input.dedup_horizon_ms.filter(|h| *h > 7 * DAY_MS) {
             let message = format!("{} is longer than any allowed lateness", duration::print(horizon));
             problems.push(Problem::new("input.dedup_horizon", message, "Write at most 7d."));
@@ -127,7 +127,7 @@ impl Settings {
         }
         let factor = self.topics.replication_factor;
         if factor != -1 && !(1..=i32::from(i16::MAX)).contains(&factor) {
-            let message = format!("{factor} is no replication factor");
+            let message = format!("{factor} is not a replication factor");
             problems.push(Problem::new(
                 "topics.replication_factor",
                 message,
@@ -152,7 +152,7 @@ impl Settings {
         }
     }
 
-    /// What works, and deserves a second look.
+    /// Settings that work but deserve a second look.
     pub fn advice(&self) -> Vec<Problem> {
         let mut advice = Vec::new();
         for (key, interval_ms) in [
@@ -161,7 +161,7 @@ impl Settings {
         ] {
             if interval_ms % PANE_MS != 0 {
                 let message = format!(
-                    "{} is no multiple of 10s: fewer boundaries meet it than it seems",
+                    "{} is not a multiple of 10s, so statuses are published less often than that",
                     duration::print(interval_ms)
                 );
                 advice.push(Problem::new(key, message, "Use a multiple of 10s."));
@@ -170,12 +170,16 @@ impl Settings {
         if let Some(listen) = &self.http.listen
             && !host_and_port(listen).is_some_and(|(host, _)| is_loopback(host))
         {
-            let message = "is open to other machines, and asks nobody who they are";
-            advice.push(Problem::new("http.listen", message, "Keep it behind a proxy that does, or on 127.0.0.1."));
+            let message = "is open to other machines, and has no authentication";
+            advice.push(Problem::new(
+                "http.listen",
+                message,
+                "Put a proxy with authentication in front of it, or listen on 127.0.0.1.",
+            ));
         }
         if self.privacy.user_ids == Some(UserIds::Plain) {
-            let message = "user ids leave as they came";
-            advice.push(Problem::new("privacy.user_ids", message, "`hmac` keeps them apart without naming anybody."));
+            let message = "user ids are published unchanged";
+            advice.push(Problem::new("privacy.user_ids", message, "`hmac` publishes pseudonyms instead."));
         }
         advice
     }

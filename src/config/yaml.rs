@@ -5,7 +5,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use std::fmt;
 
-/// A node of a YAML document. Numbers keep their kind; whatever wants text prints them.
+/// A node of a YAML document. Numbers keep their type; readers of text print them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     Null,
@@ -18,7 +18,7 @@ pub enum Node {
     Map(Vec<(String, u64, Placed)>),
 }
 
-/// A node and the line it stands on, counted from 1.
+/// A node and its line, counted from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
     pub node: Node,

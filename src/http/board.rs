@@ -1,23 +1,23 @@
-//! The latest record of each key, as the bytes that were published.
+//! The latest record of each key, as the published bytes.
 //!
-//! Bounded: above its capacity a new key is not held, but counted and said. Writers hold the lock for
-//! one commit's updates, readers for as long as it takes to clone pointers.
+//! Bounded: above its capacity a new key is only counted, and the answers say so. Writers hold the lock for one
+//! commit's updates, readers only while they clone pointers.
 
 use super::filter::{Filter, KeyParts};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How many keys, and how many alerts and cohorts, a board holds by default.
+/// The default number of keys, and of alerts and cohorts, on a board.
 pub const CAPACITY: usize = 20_000;
-/// Ended alerts and cohorts that are kept to look back at.
+/// Ended alerts and cohorts that are kept for looking back.
 const ENDED_KEPT: usize = 1_000;
 
-/// How far the instance is.
+/// The phase of the instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
     Starting,
-    /// Tasks that are live, of those assigned.
+    /// Live tasks, out of those assigned.
     Restoring {
         live: usize,
         assigned: usize,
@@ -27,12 +27,12 @@ pub enum Phase {
     Stopping,
 }
 
-/// What is wrong with the brokers, in words for a person.
+/// What is wrong with the brokers, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// A person has to do something: the instance is not ready, whatever its phase.
+    /// Somebody must act: the instance is not ready, whatever its phase.
     Lasting(String),
-    /// Told while the instance is not live: one that is gets over it.
+    /// Shown only while the instance is not live: a live one recovers by itself.
     Passing(String),
 }
 
@@ -43,7 +43,7 @@ pub enum Update {
         key: String,
         json: Vec<u8>,
     },
-    /// The key has a tombstone: it is forgotten.
+    /// The key got a tombstone: it is removed.
     Forget {
         key: String,
     },
@@ -61,7 +61,7 @@ pub enum Update {
     },
 }
 
-/// Which records are asked for.
+/// The filter of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shelf {
     Status,
@@ -73,9 +73,9 @@ pub enum Shelf {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     pub items: Vec<Arc<[u8]>>,
-    /// Where the next page begins, where there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<String>,
-    /// How many records pass the filter, on all pages.
+    /// The number of records that match, on all pages.
     pub total: usize,
     /// Records that the board could not hold.
     pub not_shown: usize,
@@ -99,13 +99,13 @@ struct Records {
     by_name: BTreeMap<String, Record>,
     /// Names of ended records, the oldest first.
     ended: VecDeque<String>,
-    /// Names of those that found no room. Bounded itself: above, they are counted as at least so many.
+    /// Names of records that found no room. Bounded, too: above the bound the count is a minimum.
     refused: BTreeSet<String>,
 }
 
 struct Record {
     parts: KeyParts,
-    /// Firing or open; a status always is.
+    /// Whether it is firing or open; a status always is.
     live: bool,
     json: Arc<[u8]>,
 }
@@ -128,7 +128,7 @@ impl Board {
         Board { capacity, inner: RwLock::new(inner) }
     }
 
-    /// Shows what a commit made visible; to be called after it succeeded, in the order of publication.
+    /// Shows what a commit made visible. Call it after the commit succeeded, in the order of publication.
     pub fn publish(&self, updates: impl IntoIterator<Item = Update>) {
         let mut inner = self.write();
         for update in updates {
@@ -150,7 +150,7 @@ impl Board {
         }
     }
 
-    /// Forgets every record whose key is no longer ours: another instance shows it now.
+    /// Removes every record whose key is no longer ours: another instance shows it now.
     pub fn retain(&self, ours: impl Fn(&str) -> bool) {
         let mut inner = self.write();
         let Inner { statuses, alerts, cohorts, .. } = &mut *inner;
@@ -167,7 +167,7 @@ impl Board {
         self.read().phase.clone()
     }
 
-    /// What lasts is not covered by what passes.
+    /// A lasting problem is not overwritten by a passing one.
     pub fn set_trouble(&self, trouble: Trouble) {
         let mut inner = self.write();
         if !matches!((&inner.trouble, &trouble), (Some(Trouble::Lasting(_)), Trouble::Passing(_))) {
@@ -176,7 +176,7 @@ impl Board {
     }
 
     pub fn clear_trouble(&self) {
-        // Asked each time that all is well.
+        // Called each time that all is well.
         if self.read().trouble.is_some() {
             self.write().trouble = None;
         }
@@ -197,13 +197,13 @@ impl Board {
         inner.statuses.by_name.values().filter(|r| r.parts.is_aggregate()).map(|r| Arc::clone(&r.json)).collect()
     }
 
-    /// The alerts that fire.
+    /// The firing alerts.
     pub fn firing(&self) -> Vec<Arc<[u8]>> {
         let inner = self.read();
         inner.alerts.by_name.values().filter(|r| r.live).map(|r| Arc::clone(&r.json)).collect()
     }
 
-    /// How many keys have a status, by SLO; those that found no room count, too.
+    /// The number of keys with a status, by SLO, including those that found no room.
     pub fn keys(&self) -> BTreeMap<String, usize> {
         let inner = self.read();
         let mut counts = BTreeMap::new();
@@ -225,7 +225,7 @@ impl Board {
         }
     }
 
-    // A panic aborts the process, so a poisoned lock cannot be met; its content would be whole anyway.
+    // A panic aborts the process, so the lock cannot be poisoned; its content would be consistent anyway.
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +235,7 @@ impl Board {
     }
 }
 
-/// Makes a text of the name only where it is new.
+/// Allocates the name only if it is new.
 fn count(counts: &mut BTreeMap<String, usize>, slo: &str) {
     match counts.get_mut(slo) {
         Some(count) => *count += 1,
@@ -263,10 +263,10 @@ impl Records {
         }
     }
 
-    /// Drops the oldest record that has ended, where there is one.
+    /// Drops the oldest ended record, if there is one.
     fn make_room(&mut self) -> bool {
         while let Some(name) = self.ended.pop_front() {
-            // A name that is live again, or gone, is only a leftover of the queue.
+            // A name that is live again, or gone, is only a leftover in the queue.
             if self.by_name.get(&name).is_some_and(|r| !r.live) && !self.ended.contains(&name) {
                 self.by_name.remove(&name);
                 return true;

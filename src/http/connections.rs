@@ -1,8 +1,8 @@
-//! Connections: how many at once, for how long, and which of them are kept for probes.
+//! Connections: how many at once, for how long, and which are reserved for probes.
 //!
-//! Each connection costs a descriptor, and the state store and the Kafka client need descriptors too.
-//! So there is a cap. Above it, a few more connections are accepted that answer probes alone: whoever
-//! watches the process still gets an answer when everything else is taken.
+//! Each connection costs a descriptor, and the state store and the Kafka client need descriptors too. So their number
+//! is limited. Above the limit a few more are accepted that only answer probes, so that monitoring still works when all
+//! others are taken.
 
 #![expect(clippy::disallowed_methods, reason = "a connection's life is measured by the clock; no figure comes from it")]
 
@@ -18,26 +18,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// How long requests under way may take once the server is to stop.
+/// How long running requests may take after the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a connection that is kept for probes may hold its place when another one wants it.
+/// How long a probe connection may keep its place when another one needs it.
 const PROBE_PLACE: Duration = Duration::from_millis(100);
-/// A pause after the system refused us a connection: it does so again at once.
+/// A pause after the system refused a connection, because it would refuse again at once.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
-/// More than any header of ours needs; hyper answers 431 above it.
+/// More than a client's headers need; hyper answers 431 above it.
 const HEADER_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections that may ask for anything.
+    /// Connections for all requests.
     pub open: usize,
-    /// Connections above these, which may ask for probes.
+    /// Additional connections, only for probes.
     pub probes: usize,
     /// How long a request's header may take, and how long a connection may wait for the next request.
     pub header: Duration,
-    /// The same, of a connection that is kept for probes.
+    /// The same, for a probe connection.
     pub probe_header: Duration,
-    /// How old a connection may grow: bounds how long a body may be sent and an answer be read.
+    /// The maximum age of a connection: bounds the time to send a body and to read an answer.
     pub life: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Limits {
     const OPEN: usize = 512;
     const PROBES: usize = 32;
 
-    /// For a process that may hold so many descriptors: at most a quarter of them is ours.
+    /// For a process with this many descriptors: connections use at most a quarter of them.
     pub fn of(descriptors: Option<u64>) -> Limits {
         let quarter = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 4).unwrap_or(usize::MAX));
         Limits {
@@ -65,14 +65,14 @@ impl Limits {
     }
 }
 
-/// What connections are answered with.
+/// The routes of connections.
 pub struct Answers {
     pub all: axum::Router,
-    /// For connections above the cap.
+    /// For connections above the limit.
     pub probes: axum::Router,
 }
 
-/// Accepts connections until it is told to stop; then lets requests under way end, for a while.
+/// Accepts connections until asked to stop; then gives running requests some time to end.
 pub async fn accept(listener: TcpListener, answers: Answers, limits: Limits, stopped: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(limits.open));
     let mut open = JoinSet::new();
@@ -107,16 +107,16 @@ pub async fn accept(listener: TcpListener, answers: Answers, limits: Limits, sto
                 kept.hold(open.spawn(served));
             }
         }
-        // Connections that were accepted before get their turn, however many more are waiting.
+        // Accepted connections get their turn even if many more are waiting.
         tokio::task::yield_now().await;
     }
     drop(listener);
-    // A client that reads slowly does not keep the whole instance from leaving.
+    // A slow client must not keep the instance from leaving.
     let _ = timeout(GRACE, async { while open.join_next().await.is_some() {} }).await;
 }
 
 pub async fn told(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which says the same.
+    // An error means that the sender is gone, which also means stop.
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
@@ -140,7 +140,7 @@ async fn serve(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     tokio::select! {
-        // Errors are the client's: it went away, was too slow, or spoke no HTTP.
+        // Errors are caused by clients: they left, were too slow, or did not speak HTTP.
         _ = connection.as_mut() => return,
         () = sleep(life) => {}
         () = told(stopped) => {}
@@ -149,14 +149,14 @@ async fn serve(
     let _ = timeout(GRACE, connection).await;
 }
 
-/// Connections that are kept for probes, the oldest first.
+/// Probe connections, the oldest first.
 struct Kept {
     held: VecDeque<(Instant, AbortHandle)>,
     limit: usize,
 }
 
 impl Kept {
-    /// Waits until there is a place for one more; the oldest connection gives its own up.
+    /// Waits for a free place; the oldest connection gives up its own.
     async fn make_place(&mut self) {
         self.held.retain(|(_, task)| !task.is_finished());
         if self.held.len() < self.limit {

@@ -1,4 +1,4 @@
-//! What a request asks for: `?slo=&tenant=&scope=&state=&limit=&after=`.
+//! The query of a request: `?slo=&tenant=&scope=&state=&limit=&after=`.
 
 use super::board::Shelf;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl KeyParts {
     }
 }
 
-/// Undoes the encoding of keys. Keys are ours: a `%` always begins two hex digits of one ASCII character.
+/// Decodes keys. We wrote them, so a `%` always starts two hex digits of one ASCII character.
 fn decoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -66,12 +66,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads a query; a parameter that means nothing here is an error, not ignored.
+    /// Reads a query; an unknown parameter is an error, not ignored.
     pub fn of(shelf: Shelf, parameters: Vec<(String, String)>) -> Result<Filter, String> {
         let mut query = BTreeMap::new();
         for (name, value) in parameters {
             if query.contains_key(&name) {
-                return Err(format!("`{name}` stands there twice: ask for one value"));
+                return Err(format!("`{name}` is there twice: ask for one value"));
             }
             query.insert(name, value);
         }
@@ -85,9 +85,7 @@ impl Filter {
         };
         match query.pop_first() {
             None => Ok(filter),
-            Some((name, _)) => {
-                Err(format!("unknown parameter `{name}`: there are slo, tenant, scope, state, limit, after"))
-            }
+            Some((name, _)) => Err(format!("unknown parameter `{name}`: use slo, tenant, scope, state, limit, after")),
         }
     }
 
@@ -106,7 +104,7 @@ fn scope(text: String) -> Result<String, String> {
     }
 }
 
-/// Alerts that fire and cohorts that are open, unless another state is asked for.
+/// Firing alerts and open cohorts, unless another state is given.
 fn live(shelf: Shelf, state: Option<&str>) -> Result<Option<bool>, String> {
     match (shelf, state) {
         (Shelf::Status, None) | (_, Some("all")) => Ok(None),

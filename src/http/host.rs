@@ -1,15 +1,15 @@
-//! Refuses requests that a web page sends to us under its own name (DNS rebinding).
+//! Refuses requests that a web page sends under its own host name (DNS rebinding).
 //!
-//! Such a request carries the page's host name. An address is no name, and `localhost` is ours. Where
-//! we listen for other machines, names are theirs to choose: a proxy or a service has one.
+//! Such a request has the page's host name, so only addresses and `localhost` are accepted. If we listen for other
+//! machines, all names are accepted: a proxy or a service has its own.
 
 use axum::extract::Request;
 use axum::http::{Version, header};
 use std::net::IpAddr;
 
-/// The one host that a request names, or what is wrong with it. HTTP/1.0 may name none.
+/// The host that a request names, or what is wrong with it. HTTP/1.0 requests may have none.
 ///
-/// Two headers, or a target and a header that differ, are refused: a proxy in front may have gone by the other.
+/// Two headers, or a different target and header, are refused: a proxy in front may have used the other one.
 pub fn of(request: &Request) -> Result<Option<&str>, &'static str> {
     let mut headers = request.headers().get_all(header::HOST).iter();
     let header = headers.next().map(|h| h.to_str().unwrap_or_default());
@@ -26,7 +26,7 @@ pub fn of(request: &Request) -> Result<Option<&str>, &'static str> {
     }
 }
 
-/// Whether a request with this `Host` is meant for us. HTTP/1.0 has none, and no browser speaks it.
+/// Whether a request with this `Host` is for us. HTTP/1.0 has none, but no browser uses it.
 pub fn is_ours(host: Option<&str>, listens_on_loopback: bool) -> bool {
     let Some(host) = host else { return true };
     if !listens_on_loopback {
@@ -36,7 +36,7 @@ pub fn is_ours(host: Option<&str>, listens_on_loopback: bool) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
-/// `::1` has colons of its own, and no port without brackets.
+/// `::1` contains colons, and has a port only in brackets.
 fn without_port(host: &str) -> &str {
     let Some((name, port)) = host.rsplit_once(':') else { return host };
     let bare_address = name.contains(':') && !name.ends_with(']');

@@ -1,8 +1,7 @@
-//! Health, metrics and the API, beside the workers: `/livez`, `/readyz`, `/metrics`, `/api/v1/...`.
+//! Health, metrics and the API: `/livez`, `/readyz`, `/metrics`, `/api/v1/...`.
 //!
-//! It reads the [`Board`], which workers update after a commit, and shows the records' own JSON: the
-//! API and the topics cannot disagree. It never waits for a worker, holds no figure of its own and
-//! takes no orders: every request is a GET.
+//! It reads the [`Board`], which workers update after a commit, and shows the records' own JSON, so the API and the
+//! topics cannot disagree. It never waits for a worker, computes no figure and changes nothing: every request is a GET.
 
 mod board;
 mod connections;

@@ -1,4 +1,4 @@
-//! Replies: JSON with its bytes as they were published, plain errors as JSON, text.
+//! Replies: JSON from the published bytes, errors as JSON, text.
 
 use super::board::Page;
 use axum::body::Body;
@@ -9,7 +9,7 @@ pub type Reply = Response<Body>;
 
 const JSON: &str = "application/json";
 pub const TEXT: &str = "text/plain; charset=utf-8";
-/// What Prometheus expects of its text format.
+/// The content type of Prometheus' text format.
 pub const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Reply {
@@ -26,7 +26,7 @@ pub fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
     with_body(status, JSON, format!("{value}\n"))
 }
 
-/// An error in the form that Prometheus' API has, too: a client finds `status` in whatever we answer.
+/// An error in the form of Prometheus' API, so that clients find `status` in every answer.
 pub fn error(status: StatusCode, message: &str) -> Reply {
     let kind = match status {
         StatusCode::BAD_REQUEST => "bad_data",
@@ -39,7 +39,7 @@ pub fn error(status: StatusCode, message: &str) -> Reply {
     json(status, &json!({ "status": "error", "errorType": kind, "error": message }))
 }
 
-/// A page around the records' own bytes: they are not read again, so they cannot change.
+/// A page around the records' own bytes, which are not parsed again and so cannot change.
 pub fn page(page: &Page) -> Reply {
     let mut body = b"{\"items\":[".to_vec();
     for (i, item) in page.items.iter().enumerate() {

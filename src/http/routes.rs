@@ -1,4 +1,4 @@
-//! What each path answers.
+//! The paths and their answers.
 
 use super::board::{Phase, Shelf, Trouble};
 use super::filter::Filter;
@@ -21,7 +21,7 @@ const ROOT: &str = concat!(
     "  /api/v1/alerts    burn-rate alerts                ?state=firing|resolved|all and the same\n",
     "  /api/v1/cohorts   over-represented cohorts        ?state=open|closed|all and the same\n",
     "  /metrics          for Prometheus\n",
-    "  /livez  /readyz   for whoever starts and stops us\n",
+    "  /livez  /readyz   for service managers\n",
 );
 
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -35,13 +35,13 @@ pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
         .route("/api/v1/status", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Status) }))
         .route("/api/v1/alerts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Alerts) }))
         .route("/api/v1/cohorts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Cohorts) }))
-        .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "nothing here: / says what there is") })
+        .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "no such path: / lists the paths") })
         .method_not_allowed_fallback(|| async { reply::error(StatusCode::METHOD_NOT_ALLOWED, "only GET") })
         .layer(middleware::from_fn(move |request, next| check_host(request, next, listens_on_loopback)))
         .with_state(endpoints)
 }
 
-/// For connections above the cap: `/livez` and `/readyz`, and the advice to come again.
+/// For connections above the limit: `/livez` and `/readyz`; anything else is told to try again.
 pub fn probes(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
     let busy = || async {
         let message = "too many connections are open: only /livez and /readyz are answered now, try again soon";
@@ -49,7 +49,7 @@ pub fn probes(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
         reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
         reply
     };
-    // One answer a connection: who asks next finds a place, or does not.
+    // Closes after one answer, to free the place.
     let closed = |mut reply: Reply| async {
         reply.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         reply
@@ -77,7 +77,7 @@ async fn alive() -> Reply {
     reply::with_body(StatusCode::OK, reply::TEXT, "ok\n")
 }
 
-/// Ready = assigned and restored, and no trouble that lasts.
+/// Ready = assigned and restored, and no lasting problem.
 async fn ready(State(endpoints): State<Endpoints>) -> Reply {
     let phase = endpoints.board.phase();
     let cause = match endpoints.board.trouble() {

@@ -1,4 +1,4 @@
-//! The server's thread: it binds before it returns, and stops when it is told to.
+//! The server's thread: starting it binds the port first; it stops when asked to.
 
 use super::board::Board;
 use super::connections::{self, Answers, Limits};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 
-/// What the routes read.
+/// The data that the routes read.
 #[derive(Clone)]
 pub struct Endpoints {
     pub board: Arc<Board>,
@@ -69,12 +69,12 @@ async fn answer(
 }
 
 impl Server {
-    /// Where it listens: with port 0, the port that was chosen.
+    /// The address it listens on; for port 0, with the chosen port.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers what is under way, then stops; bounded in time.
+    /// Answers running requests, then stops; bounded in time.
     pub fn shutdown(mut self) {
         self.stop();
     }

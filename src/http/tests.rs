@@ -31,7 +31,7 @@ impl Running {
         stream
     }
 
-    /// What is answered to these bytes, to the end of the connection.
+    /// The answer to these bytes, until the connection ends.
     fn answer(&self, request: &str) -> String {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).expect("sent");
@@ -226,7 +226,7 @@ fn quick(open: usize, probes: usize) -> Limits {
     Limits { open, probes, header, probe_header, life: Duration::from_millis(1_200) }
 }
 
-/// Waits until the server closes the connection; what it sent before.
+/// Waits until the server closes the connection; returns what it sent.
 fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
     let (mut all, mut buffer) = (Vec::new(), [0; 4_096]);
     loop {
@@ -241,7 +241,7 @@ fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
 
 #[test]
 fn idle_connections_never_keep_a_probe_from_its_answer() {
-    // As a process with 256 descriptors has it, and with the times of production.
+    // The limits of a process with 256 descriptors, with the times of production.
     let limits = Limits::of(Some(256));
     let running = Running::within(1, limits);
     running.board.set_phase(Phase::Live);
@@ -310,7 +310,7 @@ fn who_reads_too_slowly_gives_the_place_up() {
     let mut first = [0; 9];
     slow.read_exact(&mut first).expect("it answers");
     assert_eq!(running.get("/").0, 503);
-    // It is given up with all of its answer unread, of which the system holds a part.
+    // The client never reads its answer, part of which is in the system's buffers; the server gives up.
     #[expect(clippy::disallowed_methods, reason = "somebody who reads slowly waits")]
     std::thread::sleep(Duration::from_millis(1_200) + Duration::from_secs(3));
     assert_eq!(running.get("/").0, 200);

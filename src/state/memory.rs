@@ -1,7 +1,7 @@
 //! A store that lives and ends with the process: the demo, backtests, simulation and most tests.
 //!
-//! It keeps every promise of [`Store`] but durability: after a crash it is empty, which is a prefix
-//! of the batches too.
+//! It keeps all guarantees of [`Store`] except durability: after a crash it is empty, which is also a prefix of the
+//! batches.
 
 use super::store::{Batch, EachRow, Store, StoreError, Usage};
 use std::collections::BTreeMap;

@@ -1,9 +1,8 @@
 //! The durable tier: rows of bytes under frozen keys, written batch by batch.
 //!
-//! The operators keep their hot rows in memory; a [`Store`] keeps all of them, as of the last
-//! checkpoint, together with the offsets they are current to. This module knows how bytes are laid
-//! out ([`keys`], [`values`]) and where they are kept ([`memory`], `rocksdb`). It refuses to know
-//! what a row means, and to hold anything that is not committed to the log.
+//! The operators keep their hot rows in memory; a [`Store`] keeps all rows of the last checkpoint, with the offsets up
+//! to which they are valid. This module knows the layout of bytes ([`keys`], [`values`]) and the stores ([`memory`],
+//! `rocksdb`). It does not know what a row means, and holds nothing that is not committed to the log.
 
 pub mod keys;
 pub mod memory;

@@ -1,9 +1,8 @@
-//! A store on disk: one RocksDB per task. No other file names the crate.
+//! A store on disk: one RocksDB per task. Only this module uses the crate.
 //!
-//! There is no write-ahead log: a batch carries the offsets it is current to, so what a crash takes
-//! away is read again from the log of record. That is sound because all rows lie in one column
-//! family: a batch enters one memtable as a whole, and memtables become durable in their order. It
-//! repairs nothing: damage is an error that says so, and [`RocksStore::wipe`] is the remedy.
+//! There is no write-ahead log: a batch contains its offsets, so data lost in a crash is read again from the log. This
+//! is safe because all rows are in one column family: a batch enters one memtable as a whole, and memtables become
+//! durable in order. It repairs nothing: damage is an error, and [`RocksStore::wipe`] is the remedy.
 
 mod options;
 #[cfg(test)]
@@ -23,10 +22,10 @@ use std::path::{Path, PathBuf};
 /// The newest format of a state directory that this build reads.
 pub const FORMAT: u64 = 1;
 
-/// Holds the marker alone, so that no scan of rows sees it.
+/// Holds only the marker, so that no scan of rows sees it.
 const MARKER_FAMILY: &str = "format";
 const MARKER_KEY: &[u8] = b"tailburn";
-/// Values of that many keys are pinned at once.
+/// How many values are pinned at once.
 const KEYS_AT_ONCE: usize = 256;
 
 pub struct RocksStore {
@@ -43,7 +42,7 @@ impl std::fmt::Debug for RocksStore {
 }
 
 impl RocksStore {
-    /// Opens the store in `dir`, or makes an empty one.
+    /// Opens the store in `dir`, or creates an empty one.
     pub fn open(dir: &Path, memory: &RocksMemory) -> Result<RocksStore, StoreError> {
         std::fs::create_dir_all(dir).map_err(|e| StoreError::Io { dir: dir.to_owned(), message: e.to_string() })?;
         let db = open_all_families(dir, memory).map_err(|e| classified(dir, &e))?;
@@ -54,7 +53,7 @@ impl RocksStore {
         Ok(store)
     }
 
-    /// Deletes the store in `dir`, damaged or not; whatever else lies there is left alone.
+    /// Deletes the store in `dir`, damaged or not; leaves other files alone.
     pub fn wipe(dir: &Path) -> Result<(), StoreError> {
         if !dir.exists() {
             return Ok(());
@@ -66,7 +65,7 @@ impl RocksStore {
         &self.dir
     }
 
-    /// A directory without a marker is ours only while it is empty: one that was just made.
+    /// A directory without a marker is ours only if it is empty: then it was just created.
     fn check_marker(&self) -> Result<(), StoreError> {
         let family = self.db.cf_handle(MARKER_FAMILY).ok_or_else(|| self.foreign("it has no format marker"))?;
         let marker = self.db.get_pinned_cf(family, MARKER_KEY).map_err(|e| self.error(&e))?;
@@ -139,7 +138,7 @@ impl Store for RocksStore {
     fn scan(&self, prefix: &[u8], each: &mut EachRow<'_>) -> Result<(), StoreError> {
         let mut read = ReadOptions::default();
         read.set_iterate_range(PrefixRange(prefix));
-        // A scan reads each block once: it must not push out what single reads come back to.
+        // A scan reads each block once, so it must not evict the blocks of single reads.
         read.fill_cache(false);
         let mut rows = self.db.raw_iterator_opt(read);
         rows.seek_to_first();
@@ -153,7 +152,7 @@ impl Store for RocksStore {
     }
 
     fn write(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        // A record has up to 11 bytes beside key and value.
+        // A record has up to 11 bytes besides key and value.
         let mut sorted = WriteBatch::with_capacity_bytes(batch.bytes() + 11 * batch.len() + 12);
         for (key, value) in batch.sorted() {
             match value {
@@ -185,8 +184,8 @@ impl Store for RocksStore {
     }
 }
 
-/// RocksDB opens all families of a database or none. Ones this build does not know are opened too:
-/// the marker then tells that a newer build made them.
+/// RocksDB opens all column families or none, so unknown ones are opened, too: the marker then shows that a newer build
+/// made them.
 fn open_all_families(dir: &Path, memory: &RocksMemory) -> Result<DB, Error> {
     let options = options::database(memory);
     let mut families = BTreeSet::from([DEFAULT_COLUMN_FAMILY_NAME.to_owned(), MARKER_FAMILY.to_owned()]);
@@ -206,8 +205,7 @@ fn waiting() -> FlushOptions {
     options
 }
 
-/// RocksDB's errors are texts; a lock that is held is told from other failures by its wording, and
-/// a file that is gone is damage like one that was changed.
+/// RocksDB's errors are only texts: a held lock is recognized by its wording; a missing file counts as damage.
 fn classified(dir: &Path, error: &Error) -> StoreError {
     let (dir, message) = (dir.to_owned(), error.to_string());
     let locked = message.contains("lock hold by current process") || message.contains("While lock file");

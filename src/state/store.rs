@@ -1,26 +1,25 @@
-//! What a store is: bytes in, bytes out, one writer, and batches that are all or nothing.
+//! The interface of a store: bytes in, bytes out, one writer, and atomic batches.
 //!
-//! Offsets are rows of the batch they belong to, so that no crash can separate the two. A store
-//! never retries and never repairs: a failure is typed, and what to do about it (stop, or wipe and
-//! rebuild from the log) is the worker's decision.
+//! Offsets are rows of their batch, so that no crash can separate the two. A store never retries and never repairs:
+//! failures are typed, and the worker decides what to do (stop, or wipe and rebuild from the log).
 
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
 /// Rows in key order. One thread owns a store.
 pub trait Store {
-    /// Replaces `into` by the value of `key`; `false`, and an empty `into`, where there is none.
+    /// Replaces `into` by the value of `key`; `false`, and an empty `into`, if there is none.
     fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, StoreError>;
 
     /// Calls `each` once per key, in the order of `keys` (sorted keys are read fastest).
     fn multi_get(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), StoreError>;
 
-    /// Every row whose key begins with `prefix`, in key order, until `each` breaks off.
+    /// Every row whose key begins with `prefix`, in key order, until `each` breaks.
     fn scan(&self, prefix: &[u8], each: &mut EachRow<'_>) -> Result<(), StoreError>;
 
-    /// Applies the batch as a unit and empties it; on an error nothing is applied and the batch is
-    /// kept. After a crash the store holds a prefix of the batches that were written: those before
-    /// the last [`Store::flush`] for certain, and never a part of one.
+    /// Applies the batch atomically and empties it; on an error nothing is applied and the batch is kept. After a crash
+    /// the store has a prefix of the written batches: at least those before the last [`Store::flush`], and never a part
+    /// of one.
     fn write(&mut self, batch: &mut Batch) -> Result<(), StoreError>;
 
     /// Makes every batch written so far durable before it returns.
@@ -31,11 +30,11 @@ pub trait Store {
         self.flush()
     }
 
-    /// An estimate of what the store takes.
+    /// An estimate of the store's size.
     fn usage(&self) -> Result<Usage, StoreError>;
 }
 
-/// Takes key and value of a row, and says whether to go on.
+/// Takes key and value of a row, and returns whether to continue.
 pub type EachRow<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// Bytes in memory (caches, buffers, indexes) and on disk.
@@ -45,7 +44,7 @@ pub struct Usage {
     pub disk_bytes: u64,
 }
 
-/// Why a store cannot go on.
+/// Why a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -63,7 +62,7 @@ pub enum StoreError {
          directory away", dir.display()
     )]
     Foreign { dir: PathBuf, what: String },
-    /// The bytes on disk are not those that were written. The log still has everything: wipe and rebuild.
+    /// The bytes on disk are damaged. The log still has everything: wipe and rebuild.
     #[error("the state in {} is damaged and has to be rebuilt from the log: {message}", dir.display())]
     Corrupt { dir: PathBuf, message: String },
     #[error("the state directory {} cannot be used: {message}", dir.display())]
@@ -77,8 +76,8 @@ impl StoreError {
     }
 }
 
-/// Puts and deletions that are applied as a unit. Keys and values lie in one arena, so that a batch
-/// that is used again costs no allocation per row.
+/// Puts and deletions that are applied atomically. Keys and values are in one arena, so that a reused batch allocates
+/// nothing per row.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     arena: Vec<u8>,
@@ -112,8 +111,7 @@ impl Batch {
         self.put_with(|out| out.extend_from_slice(key), |_, out| out.extend_from_slice(value));
     }
 
-    /// Lets the caller append key and value to the arena itself. `value` is given the key's bytes;
-    /// neither closure may do anything but append.
+    /// Lets the caller append key and value to the arena. `value` gets the key's bytes; both closures may only append.
     pub fn put_with(&mut self, key: impl FnOnce(&mut Vec<u8>), value: impl FnOnce(Range<usize>, &mut Vec<u8>)) {
         let key_at = self.arena.len();
         key(&mut self.arena);
@@ -126,7 +124,7 @@ impl Batch {
         self.delete_with(|out| out.extend_from_slice(key));
     }
 
-    /// Lets the caller append the key to the arena itself.
+    /// Lets the caller append the key to the arena.
     pub fn delete_with(&mut self, key: impl FnOnce(&mut Vec<u8>)) {
         let key_at = self.arena.len();
         key(&mut self.arena);
@@ -134,7 +132,7 @@ impl Batch {
         self.entries.push(Entry { key_at, value_at: end, end, is_put: false });
     }
 
-    /// A put, or a deletion where there is no value: what [`Batch::sorted`] says of a row.
+    /// A row of [`Batch::sorted`]: a put, or a deletion if there is no value.
     pub fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
         match value {
             Some(value) => self.put(key, value),
@@ -161,10 +159,10 @@ impl Batch {
         self.entries.clear();
     }
 
-    /// The rows in key order, each key once with what was written to it last; `None` is a deletion.
+    /// The rows in key order, each key once with its last write; `None` is a deletion.
     pub fn sorted(&mut self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let arena = &self.arena;
-        // Stable: the writes of one key stay in their order, and each takes the place of the one before.
+        // Stable, so the writes of one key stay in order, and each replaces the one before.
         self.entries.sort_by(|a, b| arena[a.key()].cmp(&arena[b.key()]));
         self.entries.dedup_by(|later, kept| {
             let same = arena[later.key()] == arena[kept.key()];

@@ -1,4 +1,4 @@
-//! What every store must do, run against each of them.
+//! The behaviour of every store; runs against each of them.
 
 use super::store::{Batch, Store};
 use proptest::prelude::*;
@@ -141,7 +141,7 @@ pub(super) fn apply(ops: &[Op], batch: &mut Batch, model: &mut Rows) {
 }
 
 fn agrees_with_a_sorted_map<S: Store>(fresh: &mut dyn FnMut() -> S) {
-    // The cases that failed once are tests of their own above; none are kept in files.
+    // Cases that once failed are separate tests above; none are kept in files.
     let config = ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let fresh = std::cell::RefCell::new(fresh);

@@ -1,9 +1,8 @@
 //! The envelope of a value: a version, the payload, a checksum.
 //!
-//! What a payload means is the operators' business; they write it with [`Writer`] and read it with
-//! [`Reader`], and keep reading the versions of earlier builds. The checksum covers the key too: a
-//! row that lies under a key it was not written for is as damaged as one with a flipped bit, and
-//! both are found when the row is read, whatever the store checks below.
+//! The operators define the payloads: they write them with [`Writer`] and read them, also in versions of earlier
+//! builds, with [`Reader`]. The checksum covers the key, too: a row under a wrong key is as damaged as one with a
+//! flipped bit, and both are found when the row is read, independent of the store's own checks.
 
 use super::keys::{Key, describe};
 use super::store::Batch;
@@ -11,11 +10,11 @@ use crate::model::wire::{Reader, WireError, Writer};
 use std::ops::RangeInclusive;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What the envelope adds to a payload.
+/// The bytes that the envelope adds to a payload.
 pub const ENVELOPE_BYTES: usize = 1 + CHECKSUM_BYTES;
 const CHECKSUM_BYTES: usize = 4;
 
-/// A value whose checksum holds and whose version this build knows.
+/// A value with a valid checksum and a known version.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
     pub version: u8,
@@ -52,13 +51,13 @@ impl ValueError {
         ValueError::NewerBuild { what: what.to_owned() }
     }
 
-    /// Whether another build can read it: nothing is damaged.
+    /// Whether another build could read it, because nothing is damaged.
     pub const fn is_of_another_build(&self) -> bool {
         use ValueError::{NewerBuild, NewerVersion, OlderVersion};
         matches!(self, NewerVersion { .. } | OlderVersion { .. } | NewerBuild { .. })
     }
 
-    /// For the payload's reader, which knows neither the key nor the version it reads.
+    /// Used by the payload's reader, which does not know key and version.
     pub fn unreadable(key: &[u8], version: u8, source: WireError) -> ValueError {
         ValueError::Unreadable { key: describe(key), version, source }
     }
@@ -73,7 +72,7 @@ pub fn seal(key: &[u8], version: u8, out: &mut Vec<u8>, payload: impl FnOnce(&mu
     out.extend_from_slice(&sum);
 }
 
-/// Checks the value of `key` and opens it. `versions` are those that the caller reads.
+/// Checks the value of `key` and opens it. `versions` are those that the caller can read.
 pub fn open<'a>(key: &[u8], versions: RangeInclusive<u8>, value: &'a [u8]) -> Result<Row<'a>, ValueError> {
     let damaged = || ValueError::Damaged { key: describe(key), bytes: value.len() };
     let (sealed, sum) = value.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(damaged)?;
@@ -111,7 +110,7 @@ impl Batch {
     }
 }
 
-/// Half of each hash would do for either; rotated, equal keys and payloads do not cancel out.
+/// One hash is rotated, so that equal keys and payloads do not cancel out.
 fn checksum(key: &[u8], sealed: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let sum = xxh3_64(key).rotate_left(32) ^ xxh3_64(sealed);
     (sum as u32 ^ (sum >> 32) as u32).to_le_bytes()
@@ -131,7 +130,7 @@ mod tests {
         value
     }
 
-    /// What earlier builds wrote must open for ever.
+    /// Values of earlier builds must always open.
     #[test]
     fn values_of_version_1_open() {
         let value = [0x01, 0x03, b'a', b'b', b'c', 0xc4, 0x3b, 0xed, 0xbe];

@@ -1,14 +1,14 @@
-//! The figures of SLOs, as Prometheus' text: made anew for each scrape from the last committed records.
+//! The SLO metrics in Prometheus' text format, rendered for each scrape from the last committed records.
 //!
-//! A gauge that is set once keeps its value for ever. So these are no gauges: a figure that is null is
-//! not in the text, and a key that is forgotten has none.
+//! They are not gauges of the recorder, because a gauge keeps its last value for ever. Here a null figure, or a removed
+//! key, has no sample.
 
 use super::names;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What a status says here. Fields that no metric shows are not read.
+/// The fields of a status that metrics show.
 #[derive(Deserialize)]
 struct Status {
     slo: String,
@@ -43,11 +43,11 @@ struct Alert {
 const STATES: [&str; 4] = ["ok", "at_risk", "breached", "no_data"];
 const SEVERITIES: [&str; 3] = ["page", "ticket", "info"];
 
-/// What was committed last.
+/// The last committed records.
 pub struct Committed<'a> {
     /// The statuses of the aggregate keys, as JSON.
     pub aggregates: &'a [&'a [u8]],
-    /// The alerts that fire, as JSON.
+    /// The firing alerts, as JSON.
     pub firing: &'a [&'a [u8]],
     /// Keys with a status, by SLO.
     pub keys: &'a BTreeMap<String, usize>,
@@ -79,7 +79,7 @@ impl Families {
     }
 }
 
-/// The metrics of the SLOs. What is no status or no alert is left out: nothing of ours is.
+/// Renders the SLO metrics. Unreadable records are left out, but we write none.
 pub fn figures(committed: &Committed<'_>) -> String {
     let mut families = Families::default();
     let mut firing: BTreeMap<(String, String), f64> = BTreeMap::new();
@@ -123,7 +123,7 @@ fn seconds(time: &str) -> Option<f64> {
     Some(time.parse::<jiff::Timestamp>().ok()?.as_millisecond() as f64 / 1_000.0)
 }
 
-/// A label's value as the text format has it.
+/// A label's value, escaped for the text format.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

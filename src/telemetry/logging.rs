@@ -16,12 +16,12 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogOptions {
     pub format: LogFormat,
-    /// How often `-v` was given, less how often `-q` was.
+    /// The number of `-v` minus the number of `-q`.
     pub verbosity: i8,
 }
 
 impl LogOptions {
-    /// The client library takes it for an error that a consumer is closed before it is dropped.
+    /// The client library logs an error when a consumer is closed before it is dropped, which is normal for us.
     const fn default_filter(self) -> &'static str {
         match self.verbosity {
             i8::MIN..=-2 => "off",
@@ -53,7 +53,7 @@ pub fn init_logging(options: LogOptions) {
     }
 }
 
-/// A line as the JSON log has it, for what is said beside the log.
+/// A line in the form of the JSON log, for messages outside the log.
 #[expect(clippy::disallowed_methods, reason = "a log line has the time at which it was written")]
 pub fn stderr_line(level: &str, message: &str) -> String {
     let timestamp = jiff::Timestamp::now();
@@ -65,13 +65,13 @@ fn stderr_has_colour() -> bool {
     std::io::stderr().is_terminal() && allows_colour()
 }
 
-/// Whether terminals may get colour: `NO_COLOR` is not set, or is empty (<https://no-color.org>).
+/// Whether colour is allowed on terminals: `NO_COLOR` is not set, or is empty (<https://no-color.org>).
 #[expect(clippy::disallowed_methods, reason = "a convention of terminals, and none of our settings")]
 pub fn allows_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
-/// A bug must not limp on with half a transaction: say what happened, and stop the whole process.
+/// After a panic nothing may continue with half a transaction: report it, and stop the whole process.
 pub fn abort_on_panic() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -91,7 +91,7 @@ mod tests {
 
     const PANICS: &str = "TAILBURN_TEST_PANICS";
 
-    /// Runs itself once more, as the process that panics.
+    /// Runs itself again as the process that panics.
     #[cfg(unix)]
     #[test]
     #[expect(clippy::disallowed_methods, reason = "how the parent tells its child that it is one")]
@@ -99,7 +99,7 @@ mod tests {
         use std::os::unix::process::ExitStatusExt as _;
         if std::env::var_os(PANICS).is_some() {
             abort_on_panic();
-            // In a thread: without the hook, the others would go on.
+            // In a thread: without the hook, the other threads would continue.
             let _ = std::thread::spawn(|| panic!("two and two are five")).join();
             return;
         }

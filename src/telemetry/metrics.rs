@@ -19,7 +19,7 @@ pub enum MetricsError {
     Installed,
 }
 
-/// A handle to what was counted. Cheap to clone.
+/// A handle to the counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
@@ -49,7 +49,7 @@ pub fn install_metrics() -> Result<Metrics, MetricsError> {
     Ok(Metrics(handle))
 }
 
-/// Histograms hold every observation until somebody reads them: where nobody scrapes, we do.
+/// Histograms keep every observation until they are read, so without scrapes we read them ourselves.
 fn keep_up(handle: PrometheusHandle) -> std::io::Result<()> {
     let upkeep = move || {
         loop {
@@ -65,14 +65,14 @@ fn keep_up(handle: PrometheusHandle) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// One test for the whole process: a recorder is installed once.
+    /// A single test, because a process can install only one recorder.
     #[test]
     fn what_is_counted_is_rendered_with_its_help() {
         let metrics = install_metrics().expect("the first recorder");
         metrics::counter!(names::EVENTS, "verdict" => "late").increment(3);
         metrics::histogram!(names::COMMIT_DURATION).record(0.003);
         let text = metrics.render();
-        assert!(text.contains("# HELP tailburn_events_total Events by what became of them"), "{text}");
+        assert!(text.contains("# HELP tailburn_events_total Events by verdict: "), "{text}");
         assert!(text.contains("tailburn_events_total{verdict=\"late\"} 3"), "{text}");
         assert!(text.contains("tailburn_commit_duration_seconds_bucket{le=\"0.005\"} 1"), "{text}");
         assert!(matches!(install_metrics(), Err(MetricsError::Installed)));

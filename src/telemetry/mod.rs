@@ -1,7 +1,7 @@
-//! What operators of tailburn see: log lines on standard error, and metrics.
+//! Log lines on standard error, and metrics, for the people who operate tailburn.
 //!
-//! Metric names are constants, described once ([`names`]); workers count per batch, never per event.
-//! Standard output belongs to data: nothing here writes to it. No label ever holds a user's id.
+//! Metric names are constants, described once ([`names`]); workers count per batch, never per event. Standard output is
+//! for data: nothing here writes to it. No label contains a user id.
 
 mod figures;
 mod logging;

@@ -1,16 +1,16 @@
-//! The metrics, each a constant that is described once. Prometheus' conventions: base units last,
-//! counters end in `_total`. Labels are few and bounded: verdict, reason, topic, partition, slo.
+//! The metrics, each a constant with a description. Prometheus' conventions: base units last, counters end in `_total`.
+//! Labels are few and bounded: verdict, reason, topic, partition, slo.
 
-/// What a metric is, for its help text and its type.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Counter,
     Gauge,
-    /// Of seconds.
+    /// A histogram of seconds.
     Histogram,
 }
 
-/// A metric as it is described to the recorder.
+/// A metric's description for the recorder.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     pub name: &'static str,
@@ -18,7 +18,7 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// Declares the constants and the list of all of them in one place, so that none goes undescribed.
+/// Declares the constants and the list of all of them together, so that none lacks a description.
 macro_rules! metrics {
     ($($(#[$doc:meta])* $constant:ident = $kind:ident $name:literal, $help:literal;)*) => {
         $($(#[$doc])* pub const $constant: &str = $name;)*
@@ -31,7 +31,7 @@ macro_rules! metrics {
 metrics! {
     /// Labels: `verdict` (one of [`VERDICTS`]).
     EVENTS = Counter "tailburn_events_total",
-        "Events by what became of them: accepted, excluded and unclassified of every SLO; late, late_dropped and \
+        "Events by verdict: accepted, excluded and unclassified of every SLO; late, late_dropped and \
          duplicate of records.";
     /// Label: `reason`.
     DEAD_LETTERS = Counter "tailburn_dead_letters_total", "Input records that could not become events, by reason.";
@@ -51,7 +51,7 @@ metrics! {
     /// Labels: `topic`, `partition`.
     WATERMARK = Gauge "tailburn_watermark_timestamp_seconds", "The watermark of an input partition, in event time.";
     /// Labels: `topic`, `partition`.
-    IDLE = Gauge "tailburn_input_idle", "1 where an input partition is passed over because nothing comes, else 0.";
+    IDLE = Gauge "tailburn_input_idle", "1 if an input partition is passed over because it is idle, else 0.";
     EVALUATED = Gauge "tailburn_evaluated_timestamp_seconds", "The last boundary that was evaluated, in event time.";
     EVALUATION_LAG = Gauge "tailburn_evaluation_lag_seconds", "How far the last evaluated boundary is behind the wall clock.";
     COMMIT_DURATION = Histogram "tailburn_commit_duration_seconds", "How long a transaction took, from its flush to its end.";
@@ -74,8 +74,7 @@ metrics! {
     KEYS = Gauge "tailburn_keys", "Keys with a status, by SLO.";
     /// Labels: `slo`, `severity`.
     ALERTS_FIRING = Gauge "tailburn_alerts_firing", "Burn-rate alerts that fire, by SLO and severity.";
-    /// The figures of the aggregate, so that a dashboard needs no other source. A figure that is null is absent.
-    /// Label: `slo`.
+    /// Figures of the aggregate, so that a dashboard needs no other source. A null figure is left out. Label: `slo`.
     SLI = Gauge "tailburn_slo_sli_ratio", "The SLI of the aggregate over the compliance window.";
     /// Label: `slo`.
     OBJECTIVE = Gauge "tailburn_slo_objective_ratio", "The objective.";
@@ -85,13 +84,13 @@ metrics! {
     BURN_RATE = Gauge "tailburn_slo_burn_rate", "The burn rate of the aggregate, by window.";
     /// Label: `slo`.
     USERS_BELOW_OBJECTIVE = Gauge "tailburn_slo_users_below_objective", "Users served below the objective, over the longest user window.";
-    /// Labels: `slo`, `state`. 1 for the state that holds, else 0.
+    /// Labels: `slo`, `state`. 1 for the current state, else 0.
     STATE = Gauge "tailburn_slo_state", "1 for the state of the aggregate (ok, at_risk, breached, no_data), else 0.";
     /// Labels: `slo`, `window`.
-    COVERAGE = Gauge "tailburn_slo_coverage_ratio", "The part of a window that the aggregate has been seen for.";
+    COVERAGE = Gauge "tailburn_slo_coverage_ratio", "The share of a window in which the aggregate was observed.";
     /// Label: `slo`.
     STATUS_TIMESTAMP = Gauge "tailburn_slo_status_timestamp_seconds", "The time, in event time, of the status that these figures are from.";
-    /// Keys the HTTP board could not hold.
+    /// Keys that found no room on the HTTP board.
     BOARD_OVERFLOWED = Gauge "tailburn_http_keys_not_shown", "Keys with a status that the HTTP API does not hold.";
 }
 

@@ -1,7 +1,7 @@
-//! How RocksDB is set up: for sorted batches of small rows by one writer, and reads that mostly miss.
+//! The options of RocksDB: for sorted batches of small rows by one writer, and reads that mostly miss.
 //!
-//! Tests read these settings back from the files RocksDB writes: an option that is silently not in
-//! force costs more than a wrong one.
+//! Tests read these options back from RocksDB's files, because an option that is silently ignored costs more than a
+//! wrong one.
 
 use rocksdb::{BlockBasedOptions, Cache, ChecksumType, DBCompressionType, LogLevel, Options, WriteBufferManager};
 
@@ -16,11 +16,11 @@ pub struct RocksMemory {
 }
 
 impl RocksMemory {
-    /// Half of the limit at most is taken by rows that are not flushed yet, the rest by blocks.
+    /// At most half of the limit is for rows that are not flushed yet, the rest for blocks.
     pub fn new(limit_bytes: u64) -> RocksMemory {
         let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX).max(MIB);
         let cache = Cache::new_lru_cache(limit);
-        // Without stalls: the one writer of a store is a worker's thread, and it would stand still.
+        // Without stalls: a store's only writer is a worker's thread, which would be blocked.
         let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(limit / 2, false, cache.clone());
         RocksMemory { cache, write_buffers, write_buffer_bytes: (limit / 8).clamp(MIB / 8, 64 * MIB) }
     }
@@ -37,19 +37,19 @@ impl std::fmt::Debug for RocksMemory {
     }
 }
 
-/// What holds for the database as a whole.
+/// Options of the whole database.
 pub(super) fn database(memory: &RocksMemory) -> Options {
     let mut options = rows(memory);
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_write_buffer_manager(&memory.write_buffers);
-    // Per store, and a process has one for each of its tasks: together they stay below the 1,024
-    // files that a process may open by default.
+    // Per store; a process has one store for each task, and together they must stay below the default limit of 1,024
+    // open files.
     options.set_max_open_files(64);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(MIB as u64);
     options.set_avoid_unnecessary_blocking_io(true);
-    // RocksDB's own log: for the rare look after a failure, bounded.
+    // RocksDB's own log, bounded; for analysis after a failure.
     options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(MIB);
@@ -58,14 +58,14 @@ pub(super) fn database(memory: &RocksMemory) -> Options {
     options
 }
 
-/// What holds for the rows.
+/// Options of the rows' column family.
 pub(super) fn rows(memory: &RocksMemory) -> Options {
     let mut options = Options::default();
     options.set_write_buffer_size(memory.write_buffer_bytes);
     options.set_max_write_buffer_number(3);
-    // A skip list: a vector takes a sorted batch for 0.3 (10 k rows) to 0.8 (100 k) of its price, but
-    // sorts itself anew for a read before the next flush (measured: a miss 124-258 us against 5 us).
-    // The filter, and tables without partitions, bring that miss to 1.8 us.
+    // A skip list: writing a sorted batch to a vector costs 0.3 (10 k rows) to 0.8 (100 k) of it, but a vector sorts
+    // itself again for a read before the next flush (measured: a miss takes 124-258 us instead of 5 us). The filter,
+    // and tables without partitions, reduce a miss to 1.8 us.
     options.set_memtable_prefix_bloom_ratio(0.02);
     options.set_memtable_whole_key_filtering(true);
     options.set_target_file_size_base(64 * MIB as u64);
@@ -81,13 +81,13 @@ fn tables(memory: &RocksMemory) -> BlockBasedOptions {
     tables.set_block_cache(&memory.cache);
     tables.set_block_size(8 << 10);
     tables.set_checksum_type(ChecksumType::XXH3);
-    // Most users asked for are new or in memory: filters answer the first kind. Bloom where files
-    // live shortly (level 0), ribbon (a third smaller, slower to build) where they stay.
+    // Most users looked up are new or in memory, and filters answer for the new ones. Bloom for short-lived files
+    // (level 0), ribbon (a third smaller, slower to build) for the others.
     tables.set_hybrid_ribbon_filter(10.0, 1);
     tables.set_optimize_filters_for_memory(true);
-    // Indexes and filters count against the limit. They are not partitioned: partitions double
-    // the price of a miss (measured: 2.2 us against 1.0 us), for memory that a task's store, with some
-    // MiB of filters, can afford.
+    // Indexes and filters count against the limit. They are not partitioned, because partitions double the cost of a
+    // miss (measured: 2.2 us instead of 1.0 us) to save memory that a task's store, with some MiB of filters, can
+    // afford.
     tables.set_cache_index_and_filter_blocks(true);
     tables.set_cache_index_and_filter_blocks_with_high_priority(true);
     tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
