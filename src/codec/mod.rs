@@ -86,7 +86,7 @@ pub enum CodecError {
     EmptyDefaultTenant,
     #[error("input.default_tenant has {bytes} bytes, and {limit} are allowed")]
     LongDefaultTenant { bytes: usize, limit: usize },
-    #[error("the schema of record: {0}")]
+    #[error("tailburn's own input schema: {0}")]
     SchemaOfRecord(SchemaError),
 }
 

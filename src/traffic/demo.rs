@@ -1,7 +1,7 @@
-//! The traffic of the demo: four quiet weeks (a sample of them), then live traffic in which a small cohort suffers while
-//! the aggregate looks well.
+//! The traffic of the demo: four quiet weeks (a sample of them), then live traffic in which a small cohort suffers
+//! while the aggregate looks fine.
 //!
-//! Which combination of attributes suffers follows from the seed, so that nobody can hard-code it.
+//! The seed decides which combination of attributes suffers, so that nobody can hard-code it.
 
 use super::incident::{Incident, IncidentKind};
 use super::plan::{self, CohortWish};
@@ -10,29 +10,29 @@ use super::random::{Draws, Purpose};
 use super::settings::{Blemishes, RateStep, Rollout, TrafficSettings, Volume};
 use crate::model::time::{DAY_MS, MINUTE_MS, Ms};
 
-/// What happens once the demo is live.
+/// The incident of the live part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Story {
-    /// 1 to 3 % of the users, alike in one to three attributes, fail in a quarter of their requests.
+    /// 1 to 3 % of the users, with one to three common attributes, see a quarter of their requests fail.
     HiddenCohort,
-    /// Nothing: base errors alone.
+    /// None: only base errors.
     Quiet,
 }
 
 /// The history before the demo is live: the compliance window of its SLO.
 pub const HISTORY_MS: Ms = 28 * DAY_MS;
-/// The incident starts so long after the demo is live, and lasts until somebody has seen it.
+/// The incident starts this long after the live part begins, and lasts long enough to be seen.
 pub const INCIDENT_AFTER_MS: Ms = 10 * MINUTE_MS;
 pub const INCIDENT_MS: Ms = 90 * MINUTE_MS;
 
 const LIVE_EVENTS_PER_S: f64 = 120.0;
-/// Of the history one request in so many is recorded, with that weight: the budget of four weeks is
-/// as large as it is with all of them, and the fast-forward takes seconds.
+/// The history records one request in this many, with this weight: the budget of four weeks is the same as with all
+/// requests, and the fast-forward takes seconds.
 const HISTORY_SAMPLED: u32 = 1_200;
-/// The share of all events that the incident may spoil: an hour of it burns a 99 % budget at 0.6.
+/// The largest share of all events that the incident makes bad: then a 99 % budget burns at 0.6 over an hour.
 const SPOILED_MAX: f64 = 0.006;
 
-/// Settings of the demo; live from `live_from_ms` (the caller's clock), after so much history.
+/// Settings of the demo; live from `live_from_ms` (the caller's clock), after this much history.
 pub fn demo_settings(seed: u64, live_from_ms: Ms, history_ms: Ms, story: Story) -> TrafficSettings {
     let from_ms = live_from_ms - history_ms;
     let history_per_s = LIVE_EVENTS_PER_S / f64::from(HISTORY_SAMPLED);
@@ -59,8 +59,8 @@ pub fn demo_settings(seed: u64, live_from_ms: Ms, history_ms: Ms, story: Story) 
     settings
 }
 
-/// A cohort small enough for the aggregate not to feel it; `None` cannot happen with the demo's
-/// population, and would leave the demo quiet rather than broken.
+/// A cohort too small to show in the aggregate; `None` cannot happen with the demo's population, and would only leave
+/// the demo quiet.
 fn hidden_cohort(settings: &TrafficSettings, live_from_ms: Ms) -> Option<Incident> {
     let population = Population::new(settings);
     let start_ms = live_from_ms + INCIDENT_AFTER_MS;

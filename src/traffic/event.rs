@@ -1,7 +1,7 @@
 //! One generated record and how it reads as a line of JSON.
 //!
-//! An event is small and plain (indexes into the population); the text is made at the very end, by
-//! hand, because a generator that is slower than what it feeds measures itself.
+//! An event is small (indexes into the population); its text is written last and by hand, because a generator slower
+//! than its consumer would only measure itself.
 
 use super::population::Population;
 use super::random::mix;
@@ -61,11 +61,11 @@ pub enum Weight {
     One,
     TwoAndAHalf,
     AThird,
-    /// One record of so many requests, two or more.
+    /// One record for this many requests, two or more.
     Sampled(u32),
 }
 
-/// How a record is broken; each becomes a dead letter.
+/// Ways in which a record is malformed; each becomes a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Defect {
     CutOff,
@@ -94,7 +94,7 @@ impl Defect {
         Defect::HugeWeight,
     ];
 
-    /// The reason the dead letter is to carry.
+    /// The expected reason of the dead letter.
     pub const fn reason(self) -> &'static str {
         use crate::model::outcome::Rejection;
         match self {
@@ -109,7 +109,7 @@ impl Defect {
     }
 }
 
-/// How a record is written, apart from what it says.
+/// How a record is written, apart from its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
     pub rfc3339: bool,
@@ -151,7 +151,7 @@ impl Event {
         self.status.is_some_and(|s| s >= 500)
     }
 
-    /// Appends the key `tenant|user` (`tenant` where the user is missing).
+    /// Appends the key `tenant|user` (`tenant` if the user is missing).
     pub fn write_key(&self, population: &Population, out: &mut Vec<u8>) {
         out.extend_from_slice(population.tenants[usize::from(self.tenant)].as_bytes());
         if !self.anonymous {
@@ -251,7 +251,7 @@ impl Event {
                 push_text(out, attribute.name(), population.vocabulary.text(attribute, value));
             }
         }
-        // Five attributes, at most one left out: there is a comma to take back.
+        // At most one of five attributes is left out, so there is always a last comma to remove.
         out.pop();
         out.push(b'}');
     }
@@ -296,7 +296,7 @@ fn push_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// 15567 is written 15.567; zeros at the end stay, a double does not mind.
+/// 15567 is written as 15.567; trailing zeros do not matter in a double.
 fn push_thousandths(out: &mut Vec<u8>, thousandths: u64) {
     push_number(out, thousandths / 1_000);
     let rest = thousandths % 1_000;

@@ -1,8 +1,7 @@
 //! The stream of records, in the order in which they are sent.
 //!
-//! Each event is a pure function of the settings and its number, apart from its arrival time and from
-//! the copies that are still to be sent again. No IO, no clock; memory is the population and the
-//! copies of the last seconds.
+//! Each event is a pure function of the settings and its number, except its arrival time and pending copies. No IO, no
+//! clock; the memory holds the population and the copies of the last seconds.
 
 use super::event::{Defect, Event, Form, Operation, Weight};
 use super::incident::{Incident, IncidentError, IncidentKind, Target};
@@ -24,7 +23,7 @@ pub enum TrafficError {
     Incident(#[from] IncidentError),
 }
 
-/// A record that follows from an earlier one.
+/// A record caused by an earlier one.
 #[derive(Clone, Copy, Debug)]
 enum Echo {
     /// The same record once more.
@@ -33,7 +32,7 @@ enum Echo {
     Retry(Attempt),
 }
 
-/// Who asks for what, and for the how-manieth time (0 at first).
+/// User, operation and attempt (0 is the first).
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     user: u32,
@@ -41,20 +40,20 @@ struct Attempt {
     number: u8,
 }
 
-/// Seeded traffic, read forwards once.
+/// Seeded traffic, as a forward-only stream.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     settings: TrafficSettings,
     population: Population,
     rhythm: Rhythm,
     everybody: Crowd,
-    /// Who is left once one tenant has fallen silent.
+    /// The users left after one tenant has fallen silent.
     survivors: Option<(Ms, Crowd)>,
     arrivals: Arrivals,
     next_arrival_ms: Option<Ms>,
     sequence: u64,
     incidents: Vec<(Incident, Target)>,
-    /// What is sent besides the arrivals, by time and the number of the event it follows.
+    /// Copies and retries to send, by time and by the number of the event they follow.
     echoes: BTreeMap<(Ms, u64), Echo>,
     tally: Tally,
 }
@@ -91,12 +90,12 @@ impl Traffic {
         &self.settings
     }
 
-    /// The incidents with everything chosen that they left open.
+    /// The incidents, with all open choices made.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.incidents.iter().map(|(incident, _)| incident)
     }
 
-    /// When the next record is sent; `None` once all were.
+    /// The send time of the next record; `None` after the last one.
     pub fn next_ms(&self) -> Option<Ms> {
         let echo_ms = self.echoes.keys().next().map(|(ms, _)| *ms);
         match (self.next_arrival_ms, echo_ms) {
@@ -226,8 +225,7 @@ impl Traffic {
         }
     }
 
-    /// Decides what is missing from the record or wrong with it, before anything else happens to it:
-    /// the truth counts what an SLO can see.
+    /// Decides first what is missing or wrong in the record, because the truth counts only what an SLO can see.
     fn blemish(&self, event: &mut Event, draws: &mut Draws) {
         let blemishes = &self.settings.blemishes;
         event.anonymous = draws.chance(blemishes.without_user);
@@ -250,7 +248,7 @@ impl Traffic {
         event.form.with_event_id = blemishes.duplicates > 0.0;
     }
 
-    /// Lets the incidents and plain bad luck have their way; returns the incident that did.
+    /// Applies incidents and random errors; returns the incident that applied.
     fn strike(&self, event: &mut Event, draws: &mut Draws) -> Option<usize> {
         let traced = draws.chance(TRACED);
         let trace = draws.bits();
@@ -273,7 +271,7 @@ impl Traffic {
         planted
     }
 
-    /// When a tenant falls silent.
+    /// The time at which a tenant falls silent.
     fn silent_from_ms(&self, tenant: u16) -> Option<Ms> {
         let last = usize::from(tenant) + 1 == self.population.tenants.len();
         self.survivors.as_ref().filter(|_| last).map(|(silent_ms, _)| *silent_ms)
@@ -287,7 +285,7 @@ impl Traffic {
         }
     }
 
-    /// A copy of what was sent, or another try of what failed; never both.
+    /// A copy of a record, or a retry of a failed request; never both.
     fn schedule_echo(&mut self, event: &Event, attempt: Attempt, draws: &mut Draws) {
         let blemishes = &self.settings.blemishes;
         let copied = draws.chance(blemishes.duplicates);
@@ -310,9 +308,9 @@ impl Traffic {
 
 /// In the order of `Operation::ALL`.
 const OPERATION_SHARES: [f64; 7] = [0.42, 0.15, 0.18, 0.10, 0.06, 0.05, 0.04];
-/// Records that carry a trace id; errors always do.
+/// The share of records with a trace id; errors always have one.
 const TRACED: f64 = 0.05;
-/// How soon a copy or a retry follows.
+/// The delay of a copy or retry.
 const ECHO_DELAY_MS: (Ms, Ms) = (200, 3_000);
 const MAX_RETRIES: u8 = 2;
 
@@ -357,7 +355,7 @@ fn hit(event: &mut Event, incident: &Incident, draws: &mut Draws) {
     }
 }
 
-/// Turns an event into a server error; what is absent from the record stays absent.
+/// Turns an event into a server error; absent fields stay absent.
 fn fail(event: &mut Event, draws: &mut Draws) {
     const FAILURES: [(u16, &str); 3] = [(500, "internal"), (503, "unavailable"), (504, "timeout")];
     const TIMEOUT_US: u32 = 10_000_000;

@@ -1,8 +1,7 @@
 //! Planted incidents: what fails, for whom, when, and how often.
 //!
-//! An incident is written in one line (`cohort@2d+45m:integration=sdk,region=ap:rate=0.3`) or planned
-//! from the seed. Heartbeats never fail: a probe that takes another road is the reason why people
-//! exclude it.
+//! An incident is written in one line (`cohort@2d+45m:integration=sdk,region=ap:rate=0.3`) or planned from the seed.
+//! Heartbeats never fail: that probes take another path is the reason for excluding them.
 
 use super::population::Population;
 use super::traits::{Attribute, Values};
@@ -37,7 +36,7 @@ impl IncidentKind {
         }
     }
 
-    /// How many of the events in scope fail (or are slow) unless `rate=` says otherwise.
+    /// The default of `rate=`: the share of events in scope that fail (or are slow).
     const fn default_rate(self) -> f64 {
         match self {
             IncidentKind::Outage => 0.5,
@@ -48,7 +47,7 @@ impl IncidentKind {
     }
 }
 
-/// Slow events take this many times as long unless `factor=` says otherwise.
+/// The default of `factor=`: slow events take this many times as long.
 pub const DEFAULT_SLOW_FACTOR: f64 = 20.0;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -56,15 +55,15 @@ pub struct Incident {
     pub kind: IncidentKind,
     pub from_ms: Ms,
     pub until_ms: Ms,
-    /// Narrows the incident to one tenant; chosen by the seed where kind `tenant` leaves it open.
+    /// Limits the incident to one tenant; the seed chooses one if kind `tenant` names none.
     pub tenant: Option<String>,
-    /// Narrows the incident to one user of `tenant`; chosen by the seed where kind `user` leaves it open.
+    /// Limits the incident to one user of `tenant`; the seed chooses one if kind `user` names none.
     pub user: Option<String>,
-    /// Narrows the incident to the users with all these values.
+    /// Limits the incident to the users with all these values.
     pub attributes: Vec<(Attribute, String)>,
     /// The share of the events in scope that fail, or are slow.
     pub rate: f64,
-    /// What latencies are multiplied by; only for kind `latency`.
+    /// The factor for latencies; only for kind `latency`.
     pub slow_factor: f64,
 }
 
@@ -128,7 +127,7 @@ impl Incident {
     }
 }
 
-/// Whom an incident reaches, in indexes of the population.
+/// The users that an incident affects, as indexes into the population.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     pub tenant: Option<u16>,
@@ -137,7 +136,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Resolves names; a user or tenant that the incident leaves open must have been chosen before.
+    /// Resolves names; an open user or tenant must have been chosen before.
     pub fn new(incident: &Incident, population: &Population) -> Result<Target, IncidentError> {
         check_shape(incident)?;
         let tenant =

@@ -1,8 +1,8 @@
 //! Seeded traffic with planted incidents: what `tailburn generate` writes and the demo runs on.
 //!
-//! Same settings, same bytes, on any machine: draws are a hash of (seed, purpose, counter), math comes
-//! from `libm`, and no clock is read. The truth about what was planted is kept beside the records,
-//! never in them. Nothing here does IO; it imports `model` alone.
+//! Same settings, same bytes, on any machine: draws are a hash of (seed, purpose, counter), math comes from `libm`, and
+//! no clock is read. The truth about the planted incidents is kept apart from the records. Nothing here does IO; it
+//! imports only `model`.
 
 mod demo;
 mod event;

@@ -1,6 +1,6 @@
-//! Chooses what incidents leave open, plans incidents from the seed, and finds cohorts of a wished size.
+//! Makes open choices of incidents, plans incidents from the seed, and finds cohorts of a wanted size.
 //!
-//! Choices depend on the seed and on the population alone; nothing here looks at events.
+//! Choices depend only on the seed and the population, never on events.
 
 use super::incident::{Incident, IncidentError, IncidentKind, Target};
 use super::population::Population;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// A combination of attribute values.
 pub type Combination = Vec<(Attribute, u8)>;
 
-/// Incidents with every choice made, and whom they reach.
+/// Incidents with all choices made, and the users they affect.
 pub fn resolve(settings: &TrafficSettings, population: &Population) -> Result<Vec<(Incident, Target)>, IncidentError> {
     let chosen = settings.incidents.iter().enumerate().map(|(i, incident)| {
         let mut draws = Draws::at(settings.seed, Purpose::IncidentPlan, i as u64);
@@ -32,7 +32,7 @@ pub fn resolve(settings: &TrafficSettings, population: &Population) -> Result<Ve
 fn choose(incident: &Incident, population: &Population, draws: &mut Draws) -> Incident {
     let mut chosen = incident.clone();
     if chosen.kind == IncidentKind::Tenant && chosen.tenant.is_none() {
-        // Not the last one: it falls silent.
+        // Not the last tenant, because it falls silent.
         let pool = population.tenants.len().saturating_sub(1).max(1);
         chosen.tenant = population.tenants.get(draws.below(pool as u64) as usize).cloned();
     }
@@ -107,14 +107,14 @@ fn planned(
         let wish = CohortWish { users: (0.01, 0.10), activity_max: 0.15 };
         match find_cohort(population, from_ms, wish, draws) {
             Some((combination, _)) => incident.attributes = spell(&combination, population),
-            // So few users that no combination has the size: everybody it is.
+            // With so few users no combination has the size: the incident affects everybody.
             None => incident.kind = IncidentKind::Outage,
         }
     }
     incident
 }
 
-/// What a cohort is to be like, in shares of the population.
+/// The wanted cohort, in shares of the population.
 #[derive(Clone, Copy, Debug)]
 pub struct CohortWish {
     pub users: (f64, f64),
@@ -128,9 +128,9 @@ pub struct CohortSize {
     pub activity: f64,
 }
 
-/// A combination of one to three values of the wished size at a moment: first how many attributes,
-/// then which, then their values (signup months are many, and would be in nearly all of them
-/// otherwise). `None` where the population has none of any number.
+/// A combination of one to three values of the wished size at a moment: first how many attributes, then which, then
+/// their values (signup months are many, and would be in nearly all of them otherwise). `None` if there is none with
+/// any number of attributes.
 pub fn find_cohort(
     population: &Population,
     at_ms: Ms,
@@ -151,7 +151,7 @@ pub fn find_cohort(
     })
 }
 
-/// Combinations whose every value matters: without any one of them there are far more users.
+/// Combinations in which every value matters: without any one of them there are far more users.
 fn candidates(population: &Population, at_ms: Ms, number: usize, wish: CohortWish) -> Vec<(Combination, CohortSize)> {
     const NARROWS_AT_LEAST: f64 = 1.8;
     let census = Census::new(population, at_ms);
@@ -174,8 +174,8 @@ fn candidates(population: &Population, at_ms: Ms, number: usize, wish: CohortWis
     found
 }
 
-/// How many users, and how much activity, each tuple of values has at a moment. There are at most a
-/// few hundred tuples, whatever the number of users.
+/// The number of users, and their activity, of each tuple of values at a moment. There are at most a few hundred
+/// tuples, whatever the number of users.
 struct Census {
     tuples: BTreeMap<Values, (u32, f64)>,
     users: f64,
@@ -206,7 +206,7 @@ impl Census {
     }
 }
 
-/// Every combination of so many attributes, in a fixed order.
+/// All combinations of this many attributes, in a fixed order.
 fn combinations(population: &Population, number: usize) -> Vec<Combination> {
     let mut all: Vec<Combination> = vec![Vec::new()];
     for _ in 0..number {

@@ -1,4 +1,4 @@
-//! Who sends the traffic: tenants of very different size, users of very different activity.
+//! The senders of traffic: tenants of very different size, users of very different activity.
 //!
 //! Activity follows a real access log: where the median user sends 2 events, p90 sends 8, p99 46, and
 //! the top 1 % send a quarter of everything. Ranks are dealt out rather than drawn, so a population of
@@ -24,7 +24,7 @@ pub struct User {
     pub activity: f64,
     /// `Ms::MAX`: never.
     pub upgrades_at_ms: Ms,
-    /// Where records keyed `tenant|user` go.
+    /// The partition of records with key `tenant|user`.
     pub partition: u32,
     values: Values,
 }
@@ -48,7 +48,7 @@ pub struct Population {
     pub tenants: Vec<String>,
     pub users: Vec<User>,
     pub vocabulary: Vocabulary,
-    /// Where records keyed by the tenant alone go.
+    /// The partition of records keyed by the tenant only.
     tenant_partitions: Vec<u32>,
 }
 
@@ -79,7 +79,7 @@ impl Population {
         Population { tenants, users, vocabulary: Vocabulary::new(settings.from_ms), tenant_partitions }
     }
 
-    /// The partition of a record by its key: `tenant|user`, or the tenant where the record names no user.
+    /// The partition of a record by its key: `tenant|user`, or the tenant if the record has no user.
     #[inline]
     pub fn partition(&self, user: u32, anonymous: bool) -> u32 {
         let who = &self.users[user as usize];
@@ -94,7 +94,7 @@ impl Population {
         self.tenants.iter().position(|t| t == name).and_then(|i| u16::try_from(i).ok())
     }
 
-    /// The share of all users whom an incident would reach at a moment, by tenant, user and attributes.
+    /// The share of all users that an incident would affect at a moment, by tenant, user and attributes.
     pub fn share_of(&self, incident: &Incident, at_ms: Ms) -> f64 {
         let Ok(target) = Target::new(incident, self) else { return 0.0 };
         let reached = |(i, user): &(usize, &User)| target.matches(*i as u32, user.tenant, &user.values_at(at_ms));
@@ -123,7 +123,7 @@ struct Region {
 }
 
 impl Crowd {
-    /// `None` where nobody is left.
+    /// `None` if no user is left.
     pub fn new(population: &Population, without_tenant: Option<u16>) -> Option<Crowd> {
         let regions: Vec<_> = (0..REGIONS.len()).map(|r| Region::new(population, r, without_tenant)).collect();
         regions.iter().any(Option::is_some).then_some(Crowd { regions })
@@ -139,7 +139,7 @@ impl Crowd {
         shares.map(|s| s / total)
     }
 
-    /// A user of the region; of the first populated one where the region has none.
+    /// A user of the region; if it has none, of the first region with users.
     #[inline]
     pub fn draw(&self, region: usize, draws: &mut Draws) -> u32 {
         let populated = || self.regions.iter().flatten().next();

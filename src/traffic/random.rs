@@ -1,10 +1,10 @@
 //! Counter-based randomness: every draw is a pure function of (seed, purpose, counter).
 //!
-//! There is no hidden state to carry between events, so a figure of event 1,000,000 does not depend
-//! on how events were asked for. Transcendental functions come from `libm`, never from the platform:
-//! the same seed gives the same bytes on every machine. Not for secrets.
+//! There is no hidden state between events, so event 1,000,000 does not depend on how the events before it were read.
+//! Transcendental functions come from `libm`, never from the platform: the same seed gives the same bytes on every
+//! machine. Not for secrets.
 
-/// What a draw is for. Purposes never share a sequence, so a new one leaves the others as they were.
+/// The purpose of a draw. Purposes never share a sequence, so a new one does not change the others.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     Population = 1,
@@ -46,7 +46,7 @@ impl Draws {
         self.unit() < probability
     }
 
-    /// Uniform in [0, n); 0 where n is 0.
+    /// Uniform in [0, n); 0 if n is 0.
     #[inline]
     pub fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
@@ -72,7 +72,7 @@ impl Draws {
         radius * libm::cos(2.0 * std::f64::consts::PI * self.unit())
     }
 
-    /// The index of a weight, drawn in proportion; the last one where rounding leaves a rest.
+    /// The index of a weight, drawn in proportion; the last one if rounding leaves a remainder.
     pub fn weighted(&mut self, weights: &[f64]) -> usize {
         let mut rest = self.unit() * weights.iter().sum::<f64>();
         for (i, weight) in weights.iter().enumerate() {
@@ -108,7 +108,7 @@ pub struct AliasTable {
 }
 
 impl AliasTable {
-    /// `None` where no weight is positive.
+    /// `None` if no weight is positive.
     pub fn new(weights: &[f64]) -> Option<AliasTable> {
         let total: f64 = weights.iter().sum();
         if total.is_nan() || total <= 0.0 {

@@ -1,8 +1,8 @@
 //! When records arrive: a Poisson process under a daily and weekly rhythm.
 //!
-//! Every region wakes at its own hour; weekends are quieter. Gaps are drawn in expected events and
-//! then walked through minutes of constant rate. One arrival is always computed in full before it is
-//! handed out, so the times do not depend on how often somebody asks.
+//! Every region wakes at its own hour; weekends are quieter. Gaps are drawn in expected events and then walked through
+//! minutes of constant rate. An arrival is always computed completely before it is returned, so the times do not depend
+//! on how often the caller asks.
 
 use super::random::{Draws, Purpose};
 use super::settings::{RateStep, Volume};
@@ -111,7 +111,7 @@ impl Arrivals {
         Arrivals { seed, drawn: 0, now_ms: from_ms, fraction: 0.0, mode }
     }
 
-    /// The next arrival; `None` once all have come.
+    /// The next arrival; `None` after the last one.
     pub fn next(&mut self, rhythm: &Rhythm) -> Option<Ms> {
         let exponential = Draws::at(self.seed, Purpose::Arrival, self.drawn).exponential();
         let (gap, until_ms) = match &mut self.mode {
@@ -142,7 +142,7 @@ impl Arrivals {
                 return;
             }
             if until_ms == Some(end_ms) {
-                // Rounding alone leads here: the last arrivals stay inside the period.
+                // Only rounding leads here; the last arrivals stay inside the period.
                 (self.now_ms, self.fraction) = (end_ms - 1, 0.0);
                 return;
             }

@@ -1,17 +1,17 @@
-//! What traffic is asked for. Plain data: the same settings give the same bytes.
+//! The settings of traffic. Plain data: the same settings give the same bytes.
 //!
-//! Nothing here has a default that depends on a clock or on the machine.
+//! No default depends on a clock or on the machine.
 
 use super::incident::Incident;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms};
 
-/// 2026-01-05T00:00:00Z, a Monday: where generated traffic starts unless told otherwise.
+/// 2026-01-05T00:00:00Z, a Monday: the default start of generated traffic.
 pub const DEFAULT_FROM_MS: Ms = 1_767_571_200_000;
 
 /// How much traffic.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Volume {
-    /// Exactly so many records between the start and `until_ms`.
+    /// Exactly this many records between the start and `until_ms`.
     Total { events: u64, until_ms: Ms },
     /// A Poisson process without an end, at the rate of the latest step that has begun.
     Rates(Vec<RateStep>),
@@ -21,11 +21,11 @@ pub enum Volume {
 pub struct RateStep {
     pub from_ms: Ms,
     pub events_per_s: f64,
-    /// Each record stands for so many requests, and says so in its weight; 1: for itself.
+    /// Each record stands for this many requests, which is its weight; 1: for itself.
     pub sampled: u32,
 }
 
-/// When release r2 reaches the users who take it: each at a moment of their own in the span.
+/// When users upgrade to release r2: each at a random moment in this span.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rollout {
     pub from_ms: Ms,
@@ -34,7 +34,7 @@ pub struct Rollout {
     pub share: f64,
 }
 
-/// What real input is like: shares of records in [0, 1] unless a name says otherwise.
+/// Blemishes of real input: shares of records in [0, 1] unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blemishes {
     /// Server errors with no incident behind them.
@@ -57,16 +57,16 @@ pub struct Blemishes {
     pub rfc3339: f64,
     /// Carry a sampling weight (2.5 or 0.333333) other than 1.
     pub weighted: f64,
-    /// Sent twice, with one `event_id`; every record carries an `event_id` where this is not 0.
-    /// Copies come on top of the volume.
+    /// Sent twice, with one `event_id`; if this is not 0, every record has an `event_id`. Copies come on top of the
+    /// volume.
     pub duplicates: f64,
-    /// Failed requests that the client sends again within seconds, at most twice. They are requests of
-    /// their own, fail or succeed as such, and come on top of the volume.
+    /// Failed requests that the client sends again within seconds, at most twice. They are separate requests, may fail
+    /// or succeed, and come on top of the volume.
     pub retries: f64,
 }
 
 impl Blemishes {
-    /// What a tidy producer sends: within the default out-of-orderness, nothing missing.
+    /// A tidy producer: within the default out-of-orderness, nothing missing.
     pub const fn clean() -> Blemishes {
         Blemishes {
             base_errors: 0.0003,
@@ -85,7 +85,7 @@ impl Blemishes {
         }
     }
 
-    /// What arrives on a bad day: a little of everything that the contract has a rule for.
+    /// A bad day: a little of everything for which the contract has a rule.
     pub const fn dirty() -> Blemishes {
         Blemishes {
             base_errors: 0.0004,
@@ -142,7 +142,7 @@ pub struct TrafficSettings {
 }
 
 impl TrafficSettings {
-    /// Clean traffic of 10,000 users over a stretch of time, with exactly so many records.
+    /// Clean traffic of 10,000 users over a span of time, with exactly this many records.
     pub fn over(seed: u64, from_ms: Ms, duration_ms: Ms, events: u64) -> TrafficSettings {
         let part = |share: f64| from_ms.saturating_add((duration_ms as f64 * share) as Ms);
         TrafficSettings {
@@ -161,7 +161,7 @@ impl TrafficSettings {
         }
     }
 
-    /// How many requests a record stands for that is sent at this moment.
+    /// The weight of a record sent at this moment, in requests.
     pub fn sampled_at(&self, arrival_ms: Ms) -> u32 {
         match &self.volume {
             Volume::Total { .. } => 1,
@@ -169,7 +169,7 @@ impl TrafficSettings {
         }
     }
 
-    /// The end of the traffic; `None` where it has none.
+    /// The end of the traffic, if there is one.
     pub fn until_ms(&self) -> Option<Ms> {
         match &self.volume {
             Volume::Total { until_ms, .. } => Some(*until_ms),
@@ -177,7 +177,7 @@ impl TrafficSettings {
         }
     }
 
-    /// Refuses what cannot be generated, naming the setting and a value that would do.
+    /// Refuses impossible settings, naming the setting and a valid value.
     pub fn validate(&self) -> Result<(), SettingsError> {
         if self.users > MAX_USERS {
             return Err(SettingsError::TooManyUsers(self.users));

@@ -38,7 +38,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 
 #[test]
 fn the_bytes_are_those_of_every_other_machine() {
-    // A change of this digest changes everybody's seeded files: mean it, and say so in the release.
+    // A new digest means that all seeded files change: only on purpose, and with a note in the release.
     let digest = sha256(&lines(dirty(1, 2_000)).0);
     assert_eq!(digest, "6ac92e78b1641cf90526a2017c0f49c56b40c8cf149ab9ad19add2cb9ff3a620");
 }
@@ -86,7 +86,7 @@ fn clean(seed: u64, incidents: &[&str]) -> TrafficSettings {
     settings
 }
 
-/// Lines that an incident covers, by what they say themselves.
+/// Lines that an incident covers, by their own content.
 fn in_scope<'a>(lines: &'a [Line], incident: &'a PlantedIncident) -> impl Iterator<Item = &'a Line> {
     lines.iter().filter(move |l| {
         (incident.start.0..incident.end.0).contains(&l.timestamp)
@@ -154,7 +154,7 @@ fn a_latency_incident_slows_and_spoils_nothing() {
     assert!(incident.bad_events < incident.events / 100);
 }
 
-/// The quantile of an ascending list, as the calibration's source took it.
+/// The quantile of an ascending list, computed like the calibration's source.
 fn quantile(sorted: &[u64], q: f64) -> u64 {
     sorted[((sorted.len() as f64 * q) as usize).min(sorted.len() - 1)]
 }
@@ -171,7 +171,7 @@ fn users_are_as_active_as_in_a_real_access_log() {
     while let Some(event) = traffic.next_event() {
         counts[event.user as usize] += 1;
     }
-    // The log knows only those who came.
+    // The log contains only users with requests.
     counts.retain(|c| *c > 0);
     counts.sort_unstable();
     let top: u64 = counts[counts.len() - counts.len() / 100..].iter().sum();
@@ -333,7 +333,7 @@ fn the_demos_cohort_varies_by_seed_and_the_aggregate_does_not_feel_it() {
     assert!(demo_settings(1, DEFAULT_FROM_MS, HISTORY_MS, Story::Quiet).incidents.is_empty());
 }
 
-/// The weeks before take their time in a test and are not looked at.
+/// The weeks before would be slow in a test and are skipped.
 fn thin_history(settings: &mut TrafficSettings) {
     if let Volume::Rates(steps) = &mut settings.volume {
         steps[0].events_per_s = 0.001;

@@ -1,8 +1,8 @@
-//! What was planted, for whoever checks what was found.
+//! The truth about planted incidents, to check results against.
 //!
-//! Counts are of records as an SLO over `status < 500` without heartbeats sees them: well-formed, with
-//! a status, and not too late; unweighted. Who is in scope follows from who the users are, also where
-//! a record leaves out the user or an attribute. What lies outside is counted in `totals`.
+//! Counts are of records as an SLO over `status < 500` without heartbeats sees them: well-formed, with a status, and
+//! not too late; unweighted. Scope depends on the user, also if a record lacks the user or an attribute. Everything
+//! else is counted in `totals`.
 
 use super::event::{Event, Operation};
 use super::incident::{Incident, IncidentKind};
@@ -47,7 +47,7 @@ pub struct Totals {
     pub duplicates: u64,
     /// Sent again by a client after a failure.
     pub retries: u64,
-    /// By the reason their dead letter is to carry.
+    /// By the expected reason of their dead letter.
     pub malformed: BTreeMap<&'static str, u64>,
 }
 
@@ -66,9 +66,9 @@ pub struct PlantedIncident {
     pub slow_factor: Option<f64>,
     /// Events in scope: of these users, in this time.
     pub events: u64,
-    /// Of them bad for whatever reason.
+    /// Of them, the bad ones, for any reason.
     pub bad_events: u64,
-    /// Of them made bad (slow, for kind `latency`) by this incident.
+    /// Of them, those made bad (slow, for kind `latency`) by this incident.
     pub planted_events: u64,
     /// Users with an event in scope.
     pub users_in_scope: u64,
@@ -84,7 +84,7 @@ pub enum Delay {
     TooLate,
 }
 
-/// Counts as traffic is made.
+/// Counts while traffic is generated.
 #[derive(Clone, Debug)]
 pub struct Tally {
     pub totals: Totals,

@@ -80,9 +80,9 @@ struct Known {
 }
 
 impl AvroSchemas {
-    /// Raw records of the schema of record.
+    /// Raw records of our own schema.
     pub fn of_record_schema() -> Result<Self, SchemaError> {
-        AvroSchemas::of_raw(SCHEMA_OF_RECORD, "the schema of record".to_owned())
+        AvroSchemas::of_raw(SCHEMA_OF_RECORD, "request-outcome.avsc".to_owned())
     }
 
     /// Raw records of this schema (JSON).
@@ -228,7 +228,7 @@ impl AvroSchemas {
         }
         let what = match (record.value.first(), &self.by_id) {
             (Some(b'{' | b'['), _) => "it looks like JSON (input.format: json)".to_owned(),
-            (_, Some(_)) => "nothing in it names a schema, so it was read as the schema of record".to_owned(),
+            (_, Some(_)) => "nothing in it names a schema, so it was read with tailburn's own".to_owned(),
             (_, None) => return None,
         };
         Some(what)
