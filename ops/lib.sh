@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What ops/demo, ops/test and .ci/run share: installing what is missing, and where cargo builds.
+# Shared by ops/demo, ops/test and .ci/run: installs missing tools, and sets where cargo builds.
 #
-# Nothing that is there already is installed again, so a second run is quick and needs no network.
+# Existing tools are not installed again, so a second run is quick and needs no network.
 # TAILBURN_NO_INSTALL=1 installs nothing and says what is missing instead.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# The toolchain that is installed where there is none: the one whose lints the code is kept to.
+# The toolchain to install if there is none: the one whose lints the code follows.
 toolchain=1.95.0
 
 # Outside the checkout: a fresh clone need not compile RocksDB again.
@@ -22,7 +22,7 @@ duration() { if (($1 < 60)); then printf '%d s' "$1"; else printf '%d min %02d s
 
 has_package() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
-# Whether what a package is wanted for is there, whoever installed it.
+# Whether the tool of a package exists, however it was installed.
 is_present() {
   case $1 in
     gcc) command -v cc >/dev/null && command -v gcc >/dev/null ;;
@@ -33,7 +33,7 @@ is_present() {
   esac
 }
 
-# Installs those of the packages that are missing, with one call of apt-get.
+# Installs the missing packages with one call of apt-get.
 need_packages() {
   local package missing=() as_root=()
   for package; do is_present "$package" || missing+=("$package"); done

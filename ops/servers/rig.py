@@ -1,5 +1,5 @@
-"""Runs real servers on loopback, asks them what users ask, and holds what the clients saw against what
-tailburn makes of the access logs.
+"""Runs real servers on loopback, sends typical requests, and compares what the clients saw with what
+tailburn reads from the access logs.
 
   rig.py --tailburn PROGRAM [--server NAME ...] [--rounds N] [--keep DIR]
 
@@ -24,7 +24,7 @@ import time
 import servers
 
 KINDS = ["ok", "missing", "fail", "reset", "slow", "half", "abort", "queue", "auth", "denied", "sock", "sockfail", "bare"]
-# What the rig asks the application for where the kind is no path of it.
+# The path that the rig requests for kinds that are not paths of the application.
 PATHS = {"auth": "auth", "denied": "auth", "sock": "ok", "sockfail": "fail"}
 
 
@@ -44,7 +44,7 @@ def path_of(kind, number):
 
 
 def ask(server, kind, number):
-    """What a client sees: a status, or in words what became of it."""
+    """What a client sees: a status, or in words what happened to it."""
     if kind == "queue":
         return ask_queued(server, number)
     with connect(server, kind.startswith("sock")) as connection:
@@ -159,7 +159,7 @@ def wait_until(holds, complaint):
 
 
 def judge(tailburn, log, directory):
-    """What tailburn makes of each line of a log."""
+    """tailburn's result for each line of a log."""
     (directory / "slo.yaml").write_text("""apiVersion: openslo/v1
 kind: SLO
 metadata: {name: web}
@@ -183,7 +183,7 @@ spec:
 
 
 def row_of(kind, answers, records):
-    """One row of the table: what clients saw, what became of their lines."""
+    """One row of the table: what clients saw, and the results for their lines."""
     lines = collections.Counter()
     users, late = set(), []
     for number, answer, asked, answered in answers:
@@ -206,7 +206,7 @@ def stamp(text):
 
 
 def means(late):
-    """Whether the time of a request that took long is that of its start or of its end."""
+    """Whether the log has the start or the end of a long request."""
     slow = [(at, asked, answered) for kind, at, asked, answered in late if kind == "slow"]
     if not slow:
         return "?"
@@ -257,7 +257,7 @@ def report(name, seen, records, rounds):
             totals["client", "bad" if is_bad(answer) else "good" if answer[0].isdigit() else answer] += 1
         for line, count in lines.items():
             totals["tailburn", line if line == "no line" else line.split(" ")[1]] += count
-            # What the log shows as a failure is one, and nothing else is.
+            # Exactly the failures that the log shows must be failures.
             failed |= line.startswith("5") != line.endswith(" bad") and line != "no line"
     for who in ("client", "tailburn"):
         print(f"  {who}: " + ", ".join(f"{count} {what}" for (of, what), count in sorted(totals.items()) if of == who))
@@ -265,7 +265,7 @@ def report(name, seen, records, rounds):
 
 
 def report_rest(records, late, rounds):
-    """Lines of no request of ours, dead letters, and what the time of a line means."""
+    """Lines without a request of ours, dead letters, and the meaning of a line's time."""
     ours = {path_of(kind, number) for kind in KINDS for number in range(rounds)}
     dead = [record for record in records if record["became"] == "dead_letter"]
     for record in dead[:3]:
