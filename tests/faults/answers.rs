@@ -1,5 +1,5 @@
-//! What the topics should hold, told from the files of a backtest and the contract alone: keys,
-//! partitions and tombstones are derived here once more.
+//! The expected content of the topics, only from the files of a backtest and the contract: keys, partitions and
+//! tombstones are derived here independently.
 
 use crate::compare::Record;
 use crate::traffic::Traffic;
@@ -14,12 +14,11 @@ use tailburn::model::record::partition_of;
 use tailburn::model::time::HOUR_MS;
 
 pub const ROLLUPS: u32 = 2;
-/// Everything an application publishes; canary verdicts are not built yet, and dead letters have a
-/// partition for each of the input.
+/// All output topics; canary verdicts are not built yet, and dead letters have one partition for each input partition.
 pub const OUTPUTS: [&str; 7] =
     ["slo-status", "slo-history", "burn-alerts", "tail-cohorts", "user-status", "canary-verdicts", "dead-letters"];
 
-/// All records up to the T that a live run comes to, in the order of each partition.
+/// All records up to the T that a live run reaches, in the order of each partition.
 pub fn answers(result: &Path, traffic: &Traffic, input: &str) -> Vec<Record> {
     let mut all = Vec::new();
     for topic in ["slo-status", "burn-alerts", "tail-cohorts"] {
@@ -64,7 +63,7 @@ fn of_line(topic: &'static str, line: &str) -> Record {
     let value: Value = serde_json::from_str(line).expect("JSON");
     let scope = scope(&value);
     let key = key_text(text(&value, "slo"), &scope);
-    // An SLO's groups are where its aggregate is.
+    // An SLO's groups are in the partition of its aggregate.
     let placed_by = match scope {
         Scope::Group(_) => key_text(text(&value, "slo"), &Scope::Aggregate),
         _ => key.clone(),
@@ -80,7 +79,7 @@ fn of_line(topic: &'static str, line: &str) -> Record {
     }
 }
 
-/// Which record of its T one is. (Of `found` records too.)
+/// The identity of a record within its T. (Also for `found` records.)
 pub fn identity(topic: &str, key: &str, value: Option<&Value>) -> String {
     match (topic, value) {
         (_, None) => format!("{key} (tombstone)"),
@@ -151,7 +150,7 @@ fn user_key(value: &Value) -> String {
     key
 }
 
-/// In input order per input partition: those of the backtest, and those that no file can hold.
+/// In input order per input partition: those of the backtest, and those that a file cannot contain.
 fn dead_letters(lines: &[String], traffic: &Traffic, input: &str) -> Vec<Record> {
     let mut all: BTreeMap<(i32, i64), Record> = BTreeMap::new();
     for line in lines {

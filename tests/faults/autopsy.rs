@@ -1,5 +1,5 @@
-//! Which stage it was, where not all is well: what stages told one another is read along while they do,
-//! and then played to the operators once more, without log, store or restart.
+//! Finds the stage at fault after a failure: the records between stages are recorded, and then replayed through the
+//! operators without log, store or restart.
 
 use crate::answers::{OUTPUTS, ROLLUPS, identity};
 use crate::compare::{Record, compare};
@@ -19,10 +19,10 @@ use tailburn::pipeline::users::UsersTask;
 use tailburn::state::MemoryStore;
 use tailburn::worker::{Setup, read_partial};
 
-/// The internal topics that are read along: the brokers keep little of them.
+/// The internal topics to record, because brokers keep little of them.
 const READ_ALONG: [&str; 2] = ["partials", "repartition"];
 
-/// Reads what the stages tell one another, from the beginning, until it is told to stop.
+/// Records the messages between stages from the beginning, until it is stopped.
 pub struct Witness {
     stop: AtomicBool,
 }
@@ -53,7 +53,7 @@ impl Witness {
     }
 }
 
-/// What the stages come to with what they were told, in words.
+/// The stages' results for their recorded input, in words.
 pub fn findings(stage: &Stage, application: &str, heard: &[Record]) -> Vec<String> {
     let setup = setup(stage, application);
     let of = |topic: &str, partition: u32| {
@@ -105,7 +105,7 @@ fn setup(stage: &Stage, application: &str) -> Setup {
     assemble::setup(&settings, &slos, inputs, ids, OutputFormat::Json, String::new()).expect("a setup")
 }
 
-/// What rollup tasks publish of partials.
+/// The output of rollup tasks for the partials.
 fn rolled_up(setup: &Setup, partials: &[Vec<Partial>]) -> Result<Vec<Record>, String> {
     let mut found = Vec::new();
     for (partition, partials) in (0..).zip(partials) {
@@ -120,7 +120,7 @@ fn rolled_up(setup: &Setup, partials: &[Vec<Partial>]) -> Result<Vec<Record>, St
     Ok(found)
 }
 
-/// What a users task says of blocks, one partial a rollup task.
+/// A users task's output for the blocks, one partial per rollup task.
 fn closed(setup: &Setup, task: u32, blocks: &[&[u8]]) -> Vec<Partial> {
     let mut users = UsersTask::new(Arc::clone(&setup.slos), setup.inputs as usize, setup.users);
     let nothing = Partial { users_task: task, slos: slo_ids(&setup.slos), ..Partial::default() };
@@ -134,7 +134,7 @@ fn closed(setup: &Setup, task: u32, blocks: &[&[u8]]) -> Vec<Partial> {
     partials
 }
 
-/// The first boundary at which users tasks said something else than their blocks come to.
+/// The first boundary at which users tasks published something else than their blocks give.
 fn same_partials(published: &[Vec<Partial>], again: &[Vec<Partial>]) -> String {
     for (rollup, (published, again)) in published.iter().zip(again).enumerate() {
         for whole in again {
@@ -158,7 +158,7 @@ fn same_partials(published: &[Vec<Partial>], again: &[Vec<Partial>]) -> String {
     "the partials are what the blocks come to".to_owned()
 }
 
-/// The deltas of each boundary, in an order of their own: they add up in any.
+/// The deltas of each boundary, sorted, because their sum does not depend on the order.
 fn by_boundary<'a>(boundaries: impl IntoIterator<Item = &'a BoundaryPartial>) -> BTreeMap<Ms, Vec<String>> {
     let mut deltas: BTreeMap<Ms, Vec<String>> = BTreeMap::new();
     for boundary in boundaries {

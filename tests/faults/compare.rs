@@ -1,4 +1,4 @@
-//! What should have been published against what was: lost, doubled and torn are told apart.
+//! Compares expected with published records, and distinguishes lost, doubled and torn ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ pub struct Record {
     pub partition: i32,
     /// Its T. Dead letters have none: 0.
     pub at_ms: i64,
-    /// Which record of its T it is.
+    /// Its identity within its T.
     pub identity: String,
     pub key: Option<Vec<u8>>,
     /// `None` is a tombstone.
@@ -18,7 +18,7 @@ pub struct Record {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// How many records of one kind of mistake are told in full.
+/// How many records per kind of mistake are shown in full.
 const TOLD: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +34,11 @@ enum Mistake {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     pub compared: usize,
-    /// Of a T of which nothing is there.
+    /// Records of a T that is missing completely.
     pub lost: usize,
-    /// There more often than once.
+    /// Present more than once.
     pub doubled: usize,
-    /// Differing, unexpected, out of order, or missing from a T of which other records are there.
+    /// Different, unexpected, out of order, or missing in a T with other records.
     pub torn: usize,
     /// The first differences by T, in words.
     pub told: Vec<String>,
@@ -59,7 +59,7 @@ impl fmt::Display for Verdict {
 
 /// A partition of a topic.
 type Place = (&'static str, i32);
-/// A record of a partition: T, then which one of it.
+/// A record of a partition: T, then the identity within T.
 type Name<'a> = (i64, &'a str);
 
 /// Both in the order of their partitions.
@@ -84,8 +84,7 @@ fn by_place(records: &[Record]) -> BTreeMap<Place, Vec<&Record>> {
     sorted
 }
 
-/// What one transaction makes visible: a T of a rollup task (the same partition of all its topics),
-/// or one dead letter.
+/// The content of one transaction: a T of a rollup task (the same partition of all its topics), or one dead letter.
 fn whole(record: &Record) -> (i32, i64, Option<&str>) {
     (record.partition, record.at_ms, (record.at_ms == 0).then_some(record.identity.as_str()))
 }
@@ -189,7 +188,7 @@ fn text(record: &Record) -> String {
     record.value.as_deref().map_or_else(|| "(tombstone)".to_owned(), |v| String::from_utf8_lossy(v).into_owned())
 }
 
-/// Where two records of one name part.
+/// The first difference between two records of one identity.
 fn difference(wanted: &Record, there: &Record) -> String {
     if wanted.key != there.key {
         let of = |key: &Option<Vec<u8>>| key.as_deref().map(|k| String::from_utf8_lossy(k).into_owned());

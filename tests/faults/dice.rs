@@ -1,4 +1,4 @@
-//! Chance that a seed repeats: what struck once can be made to strike again.
+//! Seeded randomness, so that a failure can be reproduced.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Dice(u64);
 
 impl Dice {
-    /// Dice of a scenario's own, so that scenarios do not depend on which ones ran before.
+    /// Separate dice for each scenario, so that scenarios do not depend on earlier ones.
     pub fn of(seed: u64, name: &str) -> Dice {
         Dice(name.bytes().fold(seed, |sum, byte| sum.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)))
     }

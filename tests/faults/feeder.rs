@@ -1,4 +1,4 @@
-//! Sends the traffic, at a pace that follows how far the scenario is.
+//! Sends the traffic, at a pace that follows the scenario's progress.
 
 use crate::outsider::Outsider;
 use crate::stage::Stage;
@@ -9,8 +9,7 @@ use std::time::Duration;
 
 const BEAT: Duration = Duration::from_millis(100);
 
-/// In how many milliseconds the traffic is to end. The scenario says so again and again, as it sees
-/// how far it is; the feeder counts down.
+/// In how many milliseconds the traffic should end. The scenario updates it with its progress; the feeder counts down.
 pub struct Pace {
     left_ms: AtomicU64,
     is_given_up: AtomicBool,
@@ -29,23 +28,23 @@ impl Pace {
         self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// The part of what is left that belongs to the next beat, as a divisor.
+    /// The share of the rest to send in the next beat, as a divisor.
     fn beats_left(&self) -> usize {
         let beat = BEAT.as_millis() as u64;
         let left = self.left_ms.load(Ordering::Relaxed);
-        // A word of the scenario that comes in between counts for more than this countdown.
+        // An update from the scenario in between wins over this countdown.
         let _ = self.left_ms.compare_exchange(left, left.saturating_sub(beat), Ordering::Relaxed, Ordering::Relaxed);
         (left / beat).max(1) as usize
     }
 }
 
-/// Lets the traffic end at once when the scenario is over, however it ended.
+/// Ends the traffic at once when the scenario is over, however it ended.
 pub struct Release<'a>(pub &'a Pace);
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
         self.0.end_in(Duration::ZERO);
-        // Nobody brings a broker back any more.
+        // No broker will come back any more.
         self.0.is_given_up.store(std::thread::panicking(), Ordering::Relaxed);
     }
 }
@@ -68,7 +67,7 @@ pub fn feed(stage: &Stage, pace: &Pace) {
         }
     }
     while producer.in_flight_count() > 0 && !pace.is_given_up() {
-        // A broker that is down is waited for as long as it takes.
+        // Waits as long as needed for a broker that is down.
         let _ = producer.flush(Duration::from_secs(5));
     }
 }

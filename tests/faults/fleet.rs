@@ -1,4 +1,4 @@
-//! Instances of the program as processes, each with a state directory of its own.
+//! Instances of the program as processes, each with its own state directory.
 
 use crate::stage::{Stage, program};
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long an instance that was asked to stop may take where brokers answer.
+/// How long a stopping instance may take if brokers answer.
 const STOP: Duration = Duration::from_secs(60);
 
 /// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Where it was told to die.
+    /// At the place where it was armed to die.
     AtPlace(String),
     /// By itself, with this code.
     Code(i32),
-    /// By a signal that nobody here sent.
+    /// By a signal that this harness did not send.
     Signal(i32),
 }
 
@@ -28,7 +28,7 @@ pub struct Instance {
     dir: PathBuf,
     pub state: PathBuf,
     configuration: PathBuf,
-    /// Variables beside those that say where to die.
+    /// Environment variables, besides the one that names the place to die.
     pub env: Vec<(String, String)>,
     child: Option<Child>,
     armed: Option<String>,
@@ -55,7 +55,7 @@ impl Instance {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// The last words of its log.
+    /// The end of its log.
     pub fn last_words(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -89,7 +89,7 @@ impl Instance {
         format!("state.dir={}", self.state.display())
     }
 
-    /// Looks whether it ended. A process is told of once.
+    /// Checks whether it ended. Reports each process once.
     pub fn ended(&mut self) -> Option<End> {
         let status = self.child.as_mut()?.try_wait().expect("its status")?;
         self.child = None;
@@ -135,7 +135,7 @@ impl Instance {
         self.signal(Signal::TERM);
     }
 
-    /// Asks it to stop; what it answered. One that does not is killed, and that is said.
+    /// Asks it to stop and returns how it ended. If it does not stop it is killed, which is reported.
     pub fn stop(&mut self) -> Result<End, String> {
         self.terminate();
         if let Some(end) = self.await_end(STOP) {
@@ -174,14 +174,14 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // One that is paused dies of this too.
+        // This also kills a paused process.
         if self.child.is_some() {
             self.kill();
         }
     }
 }
 
-/// So that `ops/faults` can end what is left over where this process is ended itself.
+/// So that `ops/faults` can end leftover processes if this process is killed.
 fn note_pid(pid: u32) {
     let Ok(path) = std::env::var("TAILBURN_FAULTS_PIDS") else { return };
     let note = || writeln!(fs::File::options().create(true).append(true).open(Path::new(&path))?, "{pid}");

@@ -1,6 +1,6 @@
-//! The program as a black box under faults: it runs as processes against a real broker, is killed,
-//! paused, robbed of its disk, its broker and its neighbours, and what it published is compared with
-//! an undisturbed backtest of the same input, record by record.
+//! The program as a black box under faults: it runs as processes against a real broker, is killed and paused, and loses
+//! its disk, its broker and its neighbours; its output is compared record by record with an undisturbed backtest of the
+//! same input.
 //!
 //! `ops/faults` plays the scenarios of [`scenarios`]; every run of the tests plays a short one.
 #![cfg(feature = "kafka")]
@@ -29,7 +29,7 @@ use broker::Broker;
 use options::Options;
 use play::{Outcome, play, play_or_complain};
 
-/// How many share the work in the short scenario.
+/// The number of instances in the short scenario.
 const INSTANCES: usize = 2;
 
 #[test]
@@ -45,7 +45,7 @@ fn about_ten_kills_change_nothing() {
     assert!(is_well, "{table}");
 }
 
-/// Another one in each run of the tests.
+/// A different one in each run of the tests.
 fn seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
     now.as_millis() as u64
@@ -63,7 +63,7 @@ fn scenarios_by_name() {
     assert!(outcomes.iter().all(Outcome::is_well), "not all is well");
 }
 
-/// A comparison that finds nothing has to be known to find something.
+/// Shows that the comparison can find mistakes.
 #[test]
 #[ignore = "half a minute: ops/faults --self-check"]
 fn what_was_forged_is_seen() {

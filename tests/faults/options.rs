@@ -1,16 +1,16 @@
-//! What `ops/faults` asks for.
+//! The options from `ops/faults`.
 
 use std::time::Duration;
 
-/// Everything is said by variables: a test has no arguments of its own.
+/// Options come as environment variables, because a test has no arguments.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `None`: all of them.
     pub scenario: Option<String>,
     pub seed: u64,
-    /// What a scenario that kills by count aims at.
+    /// The number of kills in scenarios that count them.
     pub kills: u64,
-    /// How long a scenario that goes on for a time does so.
+    /// The length of scenarios that run for a time.
     pub minutes: Option<u64>,
     pub instances: usize,
 }
@@ -26,7 +26,7 @@ impl Options {
         }
     }
 
-    /// The minutes that were asked for, else `or`.
+    /// The given minutes, else `or`.
     pub fn lasting(&self, or: Duration) -> Duration {
         self.minutes.map_or(or, |minutes| Duration::from_secs(60 * minutes))
     }

@@ -1,5 +1,4 @@
-//! The broker as somebody sees it who has nothing to do with the program: what is visible on its
-//! topics, and an administrator's doings.
+//! The broker as seen by an independent client: the visible records of its topics, and administration.
 
 use crate::answers::identity;
 use crate::compare::Record;
@@ -31,7 +30,7 @@ impl Outsider {
         config
     }
 
-    /// One that outlasts every outage, and repeats and reorders nothing.
+    /// A producer that survives every outage, and neither repeats nor reorders.
     pub fn producer(&self) -> BaseProducer {
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("message.timeout.ms", "3600000");
@@ -75,8 +74,8 @@ impl Outsider {
         (0..self.partitions(topic)).map(end).collect()
     }
 
-    /// Lets everything go that a compacted topic holds. The broker deletes records of topics only whose
-    /// policy is to delete, and says no for each partition of another one: its policy is another one meanwhile.
+    /// Deletes all records of a compacted topic. The broker refuses this for each partition unless the topic's policy
+    /// is to delete, so the policy is changed meanwhile.
     pub fn empty_compacted(&self, topic: &str) {
         let ends = self.ends(topic);
         let list = self.list(topic, |partition| Offset::Offset(ends[partition]));
@@ -97,7 +96,7 @@ impl Outsider {
         assert!((0..ends.len()).all(|p| begins(p) == Ok(ends[p])), "{topic} still holds records");
     }
 
-    /// Sets a topic's settings: what is not named is the broker's default again.
+    /// Sets a topic's configuration; settings not named return to the broker's default.
     fn set(&self, topic: &str, settings: &[(&str, &str)]) {
         let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let wanted = settings.iter().fold(wanted, |wanted, (key, value)| wanted.set(key, value));
@@ -105,7 +104,7 @@ impl Outsider {
         assert!(set.iter().all(Result::is_ok), "{set:?}");
     }
 
-    /// What a group committed for a topic, with its words.
+    /// A group's committed offsets of a topic, with their metadata.
     pub fn committed(&self, group: &str, topic: &str) -> TopicPartitionList {
         let list = self.list(topic, |_| Offset::Invalid);
         self.consumer(group).committed_offsets(list, REQUEST).expect("the committed offsets")
@@ -121,7 +120,7 @@ impl Outsider {
         self.list(topic, |_| Offset::Offset(0))
     }
 
-    /// So many records of a topic, by partition.
+    /// This many records of a topic, by partition.
     pub fn values(&self, topic: &str, count: usize) -> Vec<Vec<Vec<u8>>> {
         let consumer = self.consumer("outsider");
         consumer.assign(&self.list(topic, |_| Offset::Beginning)).expect("an assignment");
@@ -136,7 +135,7 @@ impl Outsider {
         all
     }
 
-    /// Publishes a record once more, as somebody would who is not the program.
+    /// Publishes a record again, as a foreign client.
     pub fn forge(&self, prefix: &str, record: &Record) {
         let topic = format!("{prefix}{}", record.topic);
         let (key, value) = (record.key.clone().unwrap_or_default(), record.value.clone().unwrap_or_default());
@@ -154,7 +153,7 @@ impl Outsider {
         list
     }
 
-    /// A reader of these topics from their beginnings; those that are not there are left out.
+    /// A reader of these topics from their beginnings; missing topics are left out.
     pub fn reader(&self, prefix: &str, topics: &[&'static str]) -> Reader {
         let consumer = self.consumer("outsider");
         let (mut list, mut names, mut topics_missing) = (TopicPartitionList::new(), BTreeMap::new(), 0);
@@ -172,7 +171,7 @@ impl Outsider {
     }
 }
 
-/// Reads on as more becomes visible.
+/// Continues reading as more becomes visible.
 pub struct Reader {
     consumer: BaseConsumer,
     names: BTreeMap<String, &'static str>,
@@ -182,12 +181,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Whether all of the topics were there when it was made.
+    /// Whether all topics existed when it was created.
     pub fn has_topics(&self) -> bool {
         self.topics_missing == 0
     }
 
-    /// Takes what there is, for so long. Returns how often the end of a partition was met.
+    /// Reads for this long. Returns how often it reached the end of a partition.
     pub fn read(&mut self, time: Duration) -> usize {
         let (until, mut ends) = (Instant::now() + time, 0);
         loop {
@@ -201,7 +200,7 @@ impl Reader {
                     self.records.push(next);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
-                // What goes wrong passes, or is seen as a record that is not there.
+                // Errors are temporary, or show as a missing record.
                 Some(Err(_)) | None => {}
             }
             if left.is_zero() {
@@ -210,7 +209,7 @@ impl Reader {
         }
     }
 
-    /// Reads everything there is, while nobody writes; `false`: that took too long.
+    /// Reads everything while nobody writes; `false`: it took too long.
     pub fn read_to_the_ends(&mut self, within: Duration) -> bool {
         let (deadline, mut ends) = (Instant::now() + within, 0);
         while ends < self.partitions {
@@ -248,8 +247,8 @@ fn record(topic: &'static str, message: &impl Message) -> Record {
     }
 }
 
-/// The T in a record. Brokers stamp our records with the time at which they were written, and a tombstone
-/// has no T: it is of the T of the next record of its partition, and of none while there is none.
+/// The T in a record. Brokers stamp our records with the time at which they were written, and a tombstone has no T: it
+/// gets the T of the next record of its partition, if there is one.
 const NO_T: i64 = i64::MAX;
 
 fn at_of(value: Option<&serde_json::Value>) -> i64 {
@@ -257,14 +256,14 @@ fn at_of(value: Option<&serde_json::Value>) -> i64 {
     at.map_or(NO_T, jiff::Timestamp::as_millisecond)
 }
 
-/// Gives the tombstones in front of a record its T.
+/// Gives a record's T to the tombstones before it.
 fn date_tombstones(records: &mut [Record], next: &Record) {
     let same_place = |r: &&mut Record| r.topic == next.topic && r.partition == next.partition;
     let undated = records.iter_mut().rev().filter(same_place).take_while(|r| r.at_ms == NO_T);
     undated.for_each(|tombstone| tombstone.at_ms = next.at_ms);
 }
 
-/// The client answers through futures; this thread waits for them.
+/// The client returns futures; this thread waits for them.
 fn wait<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(future)

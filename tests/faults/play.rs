@@ -1,5 +1,4 @@
-//! One scenario from its beginning to its verdict: traffic comes, faults strike, everything is told,
-//! and what was told is compared.
+//! One scenario from start to verdict: sends traffic, injects faults, waits for all output, and compares it.
 
 use crate::autopsy::{Witness, findings};
 use crate::broker::Broker;
@@ -16,23 +15,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the rest may take to be told once all traffic is sent and nothing strikes any more.
+/// How long the remaining output may take after all traffic is sent and the faults are over.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
 /// The number of SIGTERM.
 pub const TERM: i32 = 15;
 
-/// What a scenario came to.
+/// The result of a scenario.
 pub struct Outcome {
     pub name: &'static str,
     pub row: &'static str,
     pub injected: BTreeMap<String, u64>,
     pub verdict: Verdict,
-    /// What was not as it should be, beside the records.
+    /// Mistakes besides wrong records.
     pub complaints: Vec<String>,
-    /// What could not be tried, and other things worth a line.
+    /// Notes: what could not be tried, and the like.
     pub notes: Vec<String>,
     pub seconds: u64,
-    /// Why it was not played at all.
+    /// Why it was skipped.
     pub skipped: Option<String>,
 }
 
@@ -41,7 +40,7 @@ impl Outcome {
         self.skipped.is_some() || (self.verdict.is_same() && self.complaints.is_empty())
     }
 
-    /// Something that was to strike never did: a place was not passed, a topic is not there.
+    /// A planned fault never happened: a place was not passed, a topic is missing.
     pub fn is_in_part(&self) -> bool {
         self.notes.iter().any(|note| note.starts_with("NOT "))
     }
@@ -57,9 +56,9 @@ pub struct Play<'a> {
     pub injected: BTreeMap<String, u64>,
     pub notes: Vec<String>,
     pub complaints: Vec<String>,
-    /// Instances may end by themselves, as long as they work after a restart.
+    /// Instances may end by themselves if they work after a restart.
     pub may_exit: bool,
-    /// They may also refuse to go on, and be started again by a person.
+    /// They may also refuse to continue until a person starts them again.
     pub may_refuse: bool,
     began: Instant,
     name: &'static str,
@@ -119,7 +118,7 @@ fn keeps() -> Option<PathBuf> {
     std::env::var_os("TAILBURN_FAULTS_KEEP").map(PathBuf::from)
 }
 
-/// For who wants to know why: the logs of the instances, and what an autopsy found.
+/// For analysis: the logs of the instances, and the autopsy's result.
 fn keep(fleet: &[Instance], name: &str, findings: &[String]) {
     let Some(dir) = keeps() else { return };
     let logs = fleet.iter().map(|instance| (format!("{name}-{}.log", instance.name), instance.log()));
@@ -132,7 +131,7 @@ fn keep(fleet: &[Instance], name: &str, findings: &[String]) {
     }
 }
 
-/// The same, where a panic of the harness ends one scenario and not all of them.
+/// The same, but a panic of the harness ends only this scenario.
 pub fn play_or_complain(scenario: &'static Scenario, options: &Options, broker: &Arc<Broker>) -> Outcome {
     let played = catch_unwind(AssertUnwindSafe(|| play(scenario, options, broker)));
     played.unwrap_or_else(|_| Outcome {
@@ -163,7 +162,7 @@ fn say(name: &str, began: Instant, what: &str) {
 }
 
 impl Play<'_> {
-    /// The same, with somebody who reads along where the reasons of a failure are asked for.
+    /// The same, with recording of internal topics if an autopsy is wanted.
     fn witnessed(&mut self, scenario: &Scenario) -> (Verdict, Vec<String>) {
         if keeps().is_none() {
             return (self.through(scenario), Vec::new());
@@ -184,7 +183,7 @@ impl Play<'_> {
     fn through(&mut self, scenario: &Scenario) -> Verdict {
         let (stage, pace) = (self.stage, self.pace);
         std::thread::scope(|scope| {
-            // However this ends, the traffic does too: the scope waits for it.
+            // The traffic always ends with this, because the scope waits for it.
             let _release = Release(pace);
             let feeder = scope.spawn(move || feed(stage, pace));
             if scenario.starts_all {
@@ -229,7 +228,7 @@ impl Play<'_> {
         self.notes.push(what);
     }
 
-    /// Lets time go by, and restarts who ends unasked, as a service manager would.
+    /// Waits, and restarts instances that end unexpectedly, like a service manager.
     pub fn wait(&mut self, time: Duration) {
         let until = Instant::now() + time;
         loop {
@@ -249,13 +248,13 @@ impl Play<'_> {
     pub fn look_after_one(&mut self, n: usize) {
         if let Some(end) = self.fleet[n].ended() {
             self.unasked(n, &end);
-            // Service managers do not try at once again.
+            // Service managers wait before a restart.
             std::thread::sleep(Duration::from_millis(500));
             self.fleet[n].start();
         }
     }
 
-    /// An instance ended, and nobody had asked it to.
+    /// An instance ended unexpectedly.
     pub fn unasked(&mut self, n: usize, end: &End) {
         if let End::AtPlace(place) = end {
             let place = place.split(':').next().unwrap_or_default().to_owned();
@@ -270,7 +269,7 @@ impl Play<'_> {
         if may_exit || is_known { self.say(&what) } else { self.complain(what) }
     }
 
-    /// Kills one at random, and starts it again after a while.
+    /// Kills a random instance, and starts it again after a while.
     pub fn kill_one(&mut self, n: usize, pause: Duration) {
         self.fleet[n].kill();
         self.count("SIGKILL");
@@ -278,8 +277,7 @@ impl Play<'_> {
         self.fleet[n].start();
     }
 
-    /// Until the fleet has published something more than there is now (or everything there is to
-    /// publish); `false`: it did not within this time.
+    /// Waits until the fleet has published something new (or everything); `false`: it did not within this time.
     pub fn until_it_works(&mut self, within: Duration) -> bool {
         let (deadline, mut reader) = (Instant::now() + within, self.stage.reader(self.name));
         while !reader.has_topics() {
@@ -289,7 +287,7 @@ impl Play<'_> {
             self.wait(Duration::from_millis(200));
             reader = self.stage.reader(self.name);
         }
-        // What was there before is skipped: only what comes from now on shows that somebody works.
+        // Skips existing records, because only new ones show that an instance works.
         reader.read_to_the_ends(within);
         let before = reader.records.len();
         while reader.records.len() <= before && !self.stage.is_told(&reader) {
@@ -302,7 +300,7 @@ impl Play<'_> {
         true
     }
 
-    /// The offsets of what was sent are the numbers of the lines, or nothing can be compared.
+    /// Offsets must be equal to line numbers, or nothing can be compared.
     fn check_input(&mut self) {
         let lines: Vec<i64> = self.stage.traffic.lines.iter().map(|lines| lines.len() as i64).collect();
         let ends = self.stage.outsider.ends(&self.stage.input());
@@ -342,20 +340,20 @@ impl Play<'_> {
         }
     }
 
-    /// Stops one, which has to say that all is well.
+    /// Stops an instance, which must exit with success.
     pub fn stop(&mut self, n: usize) {
         if !self.fleet[n].is_running() {
             return;
         }
         match self.fleet[n].stop() {
-            // Who has only just started does not listen to signals yet.
+            // A process that has just started does not handle signals yet.
             Ok(End::Code(0) | End::Signal(TERM)) => {}
             Ok(end) => self.unasked(n, &end),
             Err(why) => self.complain(format!("{why}\n      {}", self.fleet[n].last_words())),
         }
     }
 
-    /// Ends after so long, if the strikes have not ended it before.
+    /// Ends after this time, unless the faults ended before.
     pub fn deadline(&self, or: Duration) -> Instant {
         Instant::now() + self.options.lasting(or)
     }

@@ -4,7 +4,7 @@ use crate::play::Outcome;
 use crate::scenarios;
 use std::fmt::Write as _;
 
-/// One line a scenario, and below it what it has to say.
+/// One line per scenario, with its notes below.
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut text = format!(
         "{:<26} {:<20} {:>8} {:>5} {:>7} {:>5} {:>8}  {:<8} {}\n",
@@ -30,7 +30,7 @@ fn line(text: &mut String, outcome: &Outcome) {
     let word = match &outcome.skipped {
         Some(_) => "SKIPPED",
         None if !outcome.is_well() => "NOT WELL",
-        // What never struck proves nothing.
+        // A fault that never happened proves nothing.
         None if outcome.is_in_part() => "IN PART",
         None => "same",
     };

@@ -1,5 +1,4 @@
-//! All scenarios in one place: which row of the fault matrix each is for, what it needs, and what
-//! strikes in it.
+//! All scenarios: their rows of the fault matrix, what they need, and their faults.
 
 use crate::options::Options;
 use crate::play::Play;
@@ -12,23 +11,23 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     AnyBroker,
-    /// One of its own, whose controller outlives it: it is to be killed.
+    /// Its own broker with a separate controller, because it will be killed.
     BrokerApart,
 }
 
 pub struct Scenario {
     pub name: &'static str,
-    /// Of the fault matrix.
+    /// Row of the fault matrix.
     pub row: &'static str,
     pub about: &'static str,
     pub needs: Needs,
     pub traffic: Kind,
     pub settings: Settings,
-    /// Whether all instances run before anything strikes.
+    /// Whether all instances run before the first fault.
     pub starts_all: bool,
     /// Hours of event time.
     pub hours: fn(&Options) -> u64,
-    /// How long the traffic takes if the strikes say nothing about it.
+    /// The length of the traffic unless the faults determine it.
     pub pace: fn(&Options) -> Duration,
     /// Why it cannot be played on this machine.
     pub can_be_played: fn() -> Result<(), String>,
@@ -49,8 +48,7 @@ const USUAL: Scenario = Scenario {
     strike: |_| {},
 };
 
-/// As many hours as keep traffic coming while so many kills strike, and less than a day: figures of
-/// a day stay figures of all of it.
+/// Enough hours of traffic for this many kills, but less than a day, so that 1d windows contain everything.
 fn hours_for_kills(options: &Options) -> u64 {
     (3 + options.kills / 10).min(20)
 }
@@ -200,7 +198,7 @@ pub static ALL: [Scenario; 25] = [
         about: "a partition on which nothing ever comes is passed over; killed there too",
         traffic: Kind::OneSilent,
         settings: Settings { idle_timeout: "2s", ..Settings::USUAL },
-        // Traffic that is there at once cannot become idle halfway.
+        // Traffic that is sent at once cannot become idle halfway.
         pace: |_| Duration::ZERO,
         starts_all: false,
         strike: inputs::silent,
@@ -263,7 +261,7 @@ pub static ALL: [Scenario; 25] = [
     },
 ];
 
-/// Not one of [`ALL`]: it shows that the comparison sees what should not be.
+/// Not one of [`ALL`]: it shows that the comparison finds a mistake.
 pub static FORGED: Scenario = Scenario {
     name: "forged",
     row: "-",

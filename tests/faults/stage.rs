@@ -1,5 +1,4 @@
-//! Where a scenario takes place: a broker, a directory with the configuration, the traffic, what the
-//! backtest says of it, and the topics.
+//! The setting of a scenario: a broker, a directory with the configuration, the traffic, its backtest, and the topics.
 
 use crate::answers::{OUTPUTS, ROLLUPS, answers};
 use crate::broker::Broker;
@@ -13,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What a scenario's configuration has that others do not.
+/// Special settings of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub idle_timeout: &'static str,
@@ -23,7 +22,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Nothing is idle, and a member that was killed is missed soon.
+    /// Nothing becomes idle, and a killed member is noticed soon.
     pub const USUAL: Settings = Settings {
         idle_timeout: "1h",
         session_timeout_ms: 3_000,
@@ -41,7 +40,7 @@ pub struct Stage {
     expected: Vec<Record>,
 }
 
-/// The program, copied once: a build in the meantime changes nothing of this run.
+/// A copy of the program, so that a build in the meantime does not affect this run.
 pub fn program() -> &'static Path {
     static COPY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let copy = || {
@@ -74,7 +73,7 @@ impl Stage {
         format!("{}-outcomes", self.name)
     }
 
-    /// What the tasks tell one another.
+    /// The internal topics.
     pub fn internal(&self, topic: &str) -> String {
         format!("{0}.internal.{0}.{topic}", self.name)
     }
@@ -121,7 +120,7 @@ impl Stage {
         self.expected.iter().filter(move |record| record.topic == topic)
     }
 
-    /// How many records are expected, by topic.
+    /// The expected number of records, by topic.
     pub fn expected_counts(&self) -> String {
         let counts = OUTPUTS.map(|topic| format!("{} {topic}", self.expected_of(topic).count()));
         counts.join(", ")
@@ -131,7 +130,7 @@ impl Stage {
         self.outsider.reader(&format!("{application}."), &OUTPUTS)
     }
 
-    /// Whether as much is there as the backtest says. Which records these are is not looked at.
+    /// Whether there are as many records as in the backtest; their content is not compared.
     pub fn is_told(&self, reader: &Reader) -> bool {
         self.count(&reader.records) >= self.expected.len()
     }
@@ -140,7 +139,7 @@ impl Stage {
         records.iter().filter(|record| record.at_ms <= self.traffic.told_to_ms).count()
     }
 
-    /// Whether the broker has what the backtest read: every line, in order.
+    /// Whether the broker has the backtest's input: every line, in order.
     pub fn input_differs(&self) -> Option<String> {
         let found = self.outsider.values(&self.input(), self.traffic.records());
         let all = self.traffic.lines.iter().zip(&found).enumerate();
@@ -153,7 +152,7 @@ impl Stage {
         None
     }
 
-    /// Everything visible, up to the T that the traffic reaches, against the backtest.
+    /// Compares everything visible, up to the T that the traffic reaches, with the backtest.
     pub fn verdict(&self, application: &str) -> Verdict {
         let mut reader = self.reader(application);
         let is_read = reader.read_to_the_ends(Duration::from_secs(60));

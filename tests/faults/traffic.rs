@@ -1,5 +1,5 @@
-//! What is sent: generated traffic with incidents, what nobody should send among it, and at the end
-//! of each partition events that let T pass everything before them.
+//! The input: generated traffic with incidents and invalid records, and at the end of each partition events that move T
+//! past everything before them.
 
 use crate::dice::Dice;
 use crate::stage::program;
@@ -9,15 +9,15 @@ use std::process::{Command, Stdio};
 use tailburn::model::time::{HOUR_MS, MINUTE_MS, Moment, PANE_MS};
 
 pub const INPUTS: usize = 4;
-/// As far as partitions may be out of order by default.
+/// The default out-of-orderness of partitions.
 const OUT_OF_ORDERNESS_MS: i64 = 5_000;
 
-/// What kind of traffic a scenario wants.
+/// The kind of traffic of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A little of everything that real input has.
+    /// A little of everything in real input.
     Usual,
-    /// Far more disorder, lateness, duplicates and dead letters, and records made to hurt.
+    /// Far more disorder, lateness, duplicates and dead letters, and hostile records.
     Hostile,
     /// Nothing at all on the last partition.
     OneSilent,
@@ -29,21 +29,21 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Line {
     pub bytes: Vec<u8>,
-    /// Why Kafka's reader refuses it, where a file cannot hold it or would take it.
+    /// Why it is refused from Kafka, if a file cannot contain it or would accept it.
     pub refused: Option<&'static str>,
 }
 
 pub struct Traffic {
     /// By partition.
     pub lines: Vec<Vec<Line>>,
-    /// How far T comes in a live run: the smallest watermark at the end.
+    /// The T that a live run reaches: the smallest watermark at the end.
     pub told_to_ms: i64,
 }
 
 impl Traffic {
-    /// Traffic of so many hours of the past, ended by flushes.
+    /// Traffic of this many past hours, ended by flushing events.
     pub fn generate(dir: &Path, kind: Kind, seed: u64, hours: u64) -> Traffic {
-        // Brokers judge the age of a record by its T: it must not be too old.
+        // Brokers may delete records by the age of their T, so it must not be too old.
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let from_ms = now_ms - now_ms.rem_euclid(HOUR_MS) - 30 * HOUR_MS;
         run_generator(dir, kind, seed, hours, from_ms);
@@ -113,7 +113,7 @@ fn read(path: &Path) -> Vec<Line> {
     text.lines().map(|line| Line { bytes: line.as_bytes().to_vec(), refused: None }).collect()
 }
 
-/// It moves the watermark and counts nowhere: the SLO excludes heartbeats.
+/// It moves the watermark but does not count: the SLO excludes heartbeats.
 fn flush(at_ms: i64) -> Line {
     sound(format!(r#"{{"tenant":"acme","timestamp":{at_ms},"operation":"heartbeat","status":200}}"#))
 }
@@ -122,8 +122,7 @@ fn sound(text: String) -> Line {
     Line { bytes: text.into_bytes(), refused: None }
 }
 
-/// Records that were made to do harm. What becomes of them is the backtest's to say, except where a
-/// file has no way to hold them.
+/// Hostile records. The backtest defines their result, unless a file cannot contain them.
 fn hurtful(from_ms: i64, now_ms: i64, dice: &mut Dice) -> Vec<Line> {
     let of_time = |time: &str| format!(r#"{{"tenant":"acme","user":"u1","timestamp":{time},"status":503}}"#);
     let soon_ms = now_ms + 3_650 * 24 * HOUR_MS;
@@ -131,18 +130,18 @@ fn hurtful(from_ms: i64, now_ms: i64, dice: &mut Dice) -> Vec<Line> {
         .into_iter()
         .map(|time| sound(of_time(time)))
         .collect();
-    // Without a time of their own records of files are never in the future.
+    // Records of files have no timestamp, so they are never in the future.
     all.push(Line { bytes: of_time(&soon_ms.to_string()).into_bytes(), refused: Some("in_the_future") });
     all.push(Line { bytes: Vec::new(), refused: Some("not_decodable") });
     all.push(Line { bytes: b"{\"tenant\":\n".to_vec(), refused: Some("not_decodable") });
     all.push(sound("[".repeat(200_000)));
     all.push(sound(format!(r#"{{"tenant":"acme","timestamp":{from_ms},"attributes":{}}}"#, "{\"a\":".repeat(50_000))));
     all.push(sound(format!(r#"{{"tenant":"acme","timestamp":{from_ms},"status":1{}}}"#, "0".repeat(100_000))));
-    // As large as a topic takes by default.
+    // As large as a topic accepts by default.
     all.push(long(from_ms, 900_000, dice));
     all.push(Line { bytes: vec![0xff, 0xfe, 0x00, 0x80, 0xc3, 0x28], refused: None });
     all.push(Line { bytes: b"Obj\x01\x04\x14avro.codec".to_vec(), refused: None });
-    // Nobody was told of this tenant, nor of its format.
+    // An unknown tenant in an unknown format.
     all.push(sound(format!(r#"{{"tenant":"nobody|knows=me","user":"u1","timestamp":{from_ms},"status":500}}"#)));
     all.push(sound(format!(r#"{{"schema":"v99","payload":{{"tenant":"acme","timestamp":{from_ms}}}}}"#)));
     all.push(sound(of_time(&format!("{from_ms},\"weight\":1e-300"))));
@@ -150,7 +149,7 @@ fn hurtful(from_ms: i64, now_ms: i64, dice: &mut Dice) -> Vec<Line> {
     all
 }
 
-/// A trace id of so many bytes that no compression makes small.
+/// An incompressible trace id of this many bytes.
 fn long(from_ms: i64, bytes: usize, dice: &mut Dice) -> Line {
     let mut trace: String = std::iter::repeat_with(|| char::from(dice.between(33, 126) as u8)).take(bytes).collect();
     trace.retain(|c| c != '"' && c != '\\');

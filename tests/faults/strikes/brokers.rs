@@ -4,11 +4,11 @@ use crate::fleet::End;
 use crate::play::Play;
 use std::time::{Duration, Instant};
 
-/// A restart takes so much longer than a kill of ours.
+/// How much longer a restart takes than a kill.
 const KILLS_PER_ROUND: u64 = 10;
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
-/// Gracefully and by SIGKILL, in turns.
+/// Alternates between graceful stop and SIGKILL.
 pub fn restarted(play: &mut Play<'_>) {
     let rounds = play.options.kills.div_ceil(KILLS_PER_ROUND);
     play.pace.end_in(Duration::from_secs(50 * rounds));
@@ -44,8 +44,7 @@ fn works(play: &mut Play<'_>) {
     }
 }
 
-/// What memory may grow by while there is nobody to talk to: what was on its way when the broker
-/// died, and the clients' own queues.
+/// How much memory may grow during an outage: records in flight when the broker died, and the clients' queues.
 const GROWTH_MIB: u64 = 96;
 
 pub fn down(play: &mut Play<'_>) {
@@ -72,7 +71,7 @@ fn rss(play: &Play<'_>) -> Vec<u64> {
     play.fleet.iter().map(|instance| instance.rss_mib().unwrap_or_default()).collect()
 }
 
-/// No timing is judged: this is the bound within which a service manager's patience ends.
+/// This does not test timing: it is the time after which a service manager gives up.
 const STOPPED_WITHIN: Duration = Duration::from_secs(90);
 
 pub fn stopped_while_down(play: &mut Play<'_>) {

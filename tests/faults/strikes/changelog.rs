@@ -1,4 +1,4 @@
-//! A changelog that lost its records, or itself.
+//! A changelog that lost its records, or was deleted.
 
 use super::inputs::expect_refusal;
 use crate::fleet::Instance;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const TOPIC: &str = "changelog";
-/// How long a restore waits for what is missing, and then some.
+/// How long a restore waits for missing records, plus a margin.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Lets the fleet work for a while, and stops it: its state is warm, the changelog is written.
@@ -32,17 +32,17 @@ pub fn made_again(play: &mut Play<'_>) {
     let topic = warmed_up(play);
     let partitions = play.stage.outsider.partitions(&topic);
     play.stage.outsider.delete_topic(&topic);
-    // The broker takes a moment to forget it.
+    // The broker needs a moment to delete it.
     play.wait(Duration::from_secs(3));
     play.stage.outsider.create_topic(&topic, partitions, &[("cleanup.policy", "compact")]);
     play.count("changelog made again");
     rebuilt(play);
 }
 
-/// With its state the fleet goes on, and what it writes from now on is enough for an empty disk.
+/// The fleet continues with its state, and its new changelog is enough for an empty disk.
 ///
-/// Of several each has only the tasks that were its own. Who is dealt one of another's finds nothing of
-/// it anywhere and refuses, and another one goes on from what it wrote back until then.
+/// Each of several instances has only its own tasks. An instance that gets another one's task finds no state for it and
+/// refuses; the others continue from what was written back until then.
 fn rebuilt(play: &mut Play<'_>) {
     play.may_refuse = play.fleet.len() > 1;
     play.fleet.iter_mut().for_each(Instance::start);
@@ -54,7 +54,7 @@ fn rebuilt(play: &mut Play<'_>) {
     play.fleet[0].start();
 }
 
-/// Neither the changelog nor the state: nothing true can be told any more, and that has to be said.
+/// Without changelog and state no correct output is possible, and the program must say so.
 pub fn gone_with_the_state(play: &mut Play<'_>) {
     let topic = warmed_up(play);
     let kept = |n: usize| play.stage.path().join(format!("kept-{n}"));
@@ -65,7 +65,7 @@ pub fn gone_with_the_state(play: &mut Play<'_>) {
     play.stage.outsider.empty_compacted(&topic);
     play.count("changelog cut and state removed");
     expect_refusal(play, 0, TOPIC);
-    // The rest of the comparison wants somebody who knows: what is refused changed nothing.
+    // The final comparison needs intact state: the refusal must not have changed anything.
     for (instance, kept) in play.fleet.iter_mut().zip(&kept) {
         instance.forget_state();
         std::fs::rename(kept, &instance.state).expect("the state is back");

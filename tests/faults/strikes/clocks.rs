@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 const HOUR_S: i64 = 3_600;
 
-/// What is preloaded, and the directory that holds it.
+/// The preloaded library, and its directory.
 fn library() -> Result<(TempDir, PathBuf), String> {
     let dir = TempDir::new().map_err(|e| e.to_string())?;
     let path = dir.path().join("clock.so");
@@ -26,7 +26,7 @@ pub fn can_be_faked() -> Result<(), String> {
     library().map(|_| ())
 }
 
-/// Each start of an instance has another clock; timers go on as ever.
+/// Each start of an instance has another wall clock; timers are unaffected.
 pub fn off_by_an_hour(play: &mut Play<'_>) {
     let (_dir, library) = match library() {
         Ok(library) => library,
@@ -41,7 +41,7 @@ pub fn off_by_an_hour(play: &mut Play<'_>) {
             ("CLOCK_OFFSET_S".to_owned(), offset_s.to_string()),
         ];
         play.count(&format!("clock off by {offset_s} s"));
-        // Those that never ran begin with a clock that is right.
+        // New instances start with a correct clock.
         play.fleet.iter_mut().filter(|instance| !instance.is_running()).for_each(crate::fleet::Instance::start);
         play.until_it_works(Duration::from_secs(40));
         let after = play.dice.millis(500, 2_000);
@@ -50,7 +50,7 @@ pub fn off_by_an_hour(play: &mut Play<'_>) {
             play.kill_one(n, Duration::from_millis(200));
         }
     }
-    // The library goes away with this.
+    // Removes the library when dropped.
     for n in 0..play.fleet.len() {
         play.stop(n);
         play.fleet[n].env.clear();

@@ -1,4 +1,4 @@
-//! State that is gone, cut off, or has no room.
+//! State that is deleted, truncated, or on a full disk.
 
 use crate::play::Play;
 use std::fs;
@@ -21,8 +21,7 @@ pub fn emptied(play: &mut Play<'_>) {
     }
 }
 
-/// What the tail of is cut off, in turns.
-/// (A build that writes no WAL has no `.log` with anything in it.)
+/// The files to truncate, in turns. (A build without WAL has only empty `.log` files.)
 const KINDS: [&str; 3] = [".log", ".sst", "MANIFEST"];
 
 pub fn cut(play: &mut Play<'_>) {
@@ -45,8 +44,8 @@ pub fn cut(play: &mut Play<'_>) {
     }
 }
 
-/// An instance that refuses what is left of its state says so; then the state is taken away, which
-/// is a person's work and therefore noted.
+/// An instance that refuses its damaged state says so; then the state is deleted, which is a person's job and therefore
+/// noted.
 fn restart_or_wipe(play: &mut Play<'_>, n: usize, kind: &str) {
     play.fleet[n].start();
     let Some(end) = play.fleet[n].await_end(Duration::from_secs(6)) else { return };
@@ -92,7 +91,7 @@ pub fn can_mount() -> Result<(), String> {
     Mount::new(dir.path()).map(|_| ())
 }
 
-/// A small file system in memory, for as long as this lives.
+/// A small file system in memory; unmounted when dropped.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -109,7 +108,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Files may still be open: the name goes at once, the rest with them.
+        // Files may still be open: a lazy unmount removes the mount point at once, the rest later.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
@@ -135,7 +134,7 @@ pub fn full(play: &mut Play<'_>) {
         play.say("there is room again");
     }
     play.until_it_works(Duration::from_secs(40));
-    // The rest is done on the ordinary disk: what was committed is on the log.
+    // Continues on the normal disk, because everything committed is in the log.
     play.stop(0);
     drop(mount);
     play.fleet[0].start();

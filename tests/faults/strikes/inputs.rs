@@ -4,15 +4,15 @@ use crate::fleet::{End, Instance};
 use crate::play::Play;
 use std::time::{Duration, Instant};
 
-/// What the records are is judged by the comparison: dead letters with their reasons, watermarks by
-/// everything that depends on them.
+/// The comparison checks the records: dead letters with their reasons, and watermarks through everything that depends
+/// on them.
 pub fn all_kinds(play: &mut Play<'_>) {
     super::kills::at_random(play);
     let dead = play.stage.expected_of("dead-letters").count();
     play.note(format!("{dead} dead letters among what was compared"));
 }
 
-/// The decision to pass the silent partition over is made, and dies, as often as the seed says.
+/// Kills the instance at the decision to pass over the silent partition, as often as the seed says.
 pub fn silent(play: &mut Play<'_>) {
     let mut killed = 0;
     for passage in [1, 1, 1] {
@@ -86,12 +86,12 @@ pub fn forged(play: &mut Play<'_>) {
     play.count("record forged");
 }
 
-/// A restore waits a minute for what may become visible yet.
+/// A restore waits a minute for records that may still become visible.
 const REFUSED_WITHIN: Duration = Duration::from_secs(90);
-/// Of a configuration or a state that a person has to look at.
+/// For a configuration or state that a person must correct.
 const CONFIGURATION: i32 = 78;
 
-/// Committed offsets behind what the state has seen: read again, everything would be told twice.
+/// Committed offsets before the state's position: reading again would publish everything twice.
 pub fn rewound(play: &mut Play<'_>) {
     play.pace.end_in(Duration::ZERO);
     play.until_it_works(Duration::from_secs(40));
@@ -107,7 +107,7 @@ pub fn rewound(play: &mut Play<'_>) {
     play.fleet.iter_mut().for_each(Instance::start);
 }
 
-/// Starts an instance that has to end with code 78 and say what to do.
+/// Starts an instance that must exit with 78 and say what to do.
 pub fn expect_refusal(play: &mut Play<'_>, n: usize, about: &str) {
     let known = play.fleet[n].log().len();
     play.fleet[n].start();

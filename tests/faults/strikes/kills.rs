@@ -4,16 +4,16 @@ use super::named::Rounds;
 use crate::play::Play;
 use std::time::{Duration, Instant};
 
-/// A kill and what follows takes about so long.
+/// The approximate time of a kill and the recovery.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// Stretches the traffic over the kills that are left, and then some: without any there is nothing
-/// to be in the middle of. What is left at the end is sent at once.
+/// Stretches the traffic a little beyond the remaining kills, because kills without traffic prove nothing. The rest is
+/// sent at once at the end.
 pub fn stretch(play: &Play<'_>, kills_left: u64) {
     play.pace.end_in(2 * ROUND * kills_left as u32 + Duration::from_secs(60));
 }
 
-/// What is to be done within the time that was asked for, else within what it should take at most.
+/// The given time limit, else the longest expected time.
 pub fn bound(play: &Play<'_>) -> Instant {
     play.deadline(ROUND * 4 * play.options.kills as u32 + Duration::from_secs(60))
 }

@@ -1,15 +1,15 @@
-//! Instances that join and leave, and two that claim to be one.
+//! Instances that join and leave, and two with the same identity.
 
 use crate::fleet::{End, Instance};
 use crate::play::Play;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How often somebody joins or leaves.
+/// The interval between joins and leaves.
 const BEAT: Duration = Duration::from_secs(2);
 const SIZES: [usize; 3] = [1, 2, 4];
 
-/// Up to 1, 2 and 4 instances at a time, as far as several are asked for.
+/// Up to 1, 2 and 4 instances at a time, depending on the options.
 pub fn storm(play: &mut Play<'_>) {
     let sizes: Vec<usize> = SIZES.into_iter().filter(|size| *size == 1 || play.options.instances > 1).collect();
     let each = play.options.lasting(Duration::from_secs(60)) / sizes.len() as u32;
@@ -46,10 +46,10 @@ fn storm_of(play: &mut Play<'_>, size: usize, until: Instant) {
 }
 
 const DECIDED_WITHIN: Duration = Duration::from_secs(60);
-/// Each start of a worker takes the id; more than these are two who take it from one another.
+/// Each start of a worker takes the transactional id; more takeovers mean that two fight for it.
 const TURNS_MAX: usize = 12;
 
-/// A second process with a copy of the file that names the first one.
+/// A second process with a copy of the first one's identity file.
 pub fn one_id_twice(play: &mut Play<'_>) {
     play.pace.end_in(Duration::from_secs(30));
     play.until_it_works(Duration::from_secs(40));
@@ -67,7 +67,7 @@ pub fn one_id_twice(play: &mut Play<'_>) {
     if turns > TURNS_MAX {
         play.complain(format!("the two took the id from one another {turns} times"));
     }
-    // The one that was there first goes on alone.
+    // The first one continues alone.
     if twin.is_running() {
         twin.kill();
     }

@@ -1,4 +1,4 @@
-//! What strikes, by theme.
+//! The faults, by theme.
 
 pub mod brokers;
 pub mod changelog;

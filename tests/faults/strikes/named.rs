@@ -1,4 +1,4 @@
-//! Death at the places that `tailburn::fault` names.
+//! Kills at the places of `tailburn::fault`.
 
 use super::kills::{bound, stretch};
 use crate::fleet::{End, Instance};
@@ -7,20 +7,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tailburn::fault::Place;
 
-/// What makes an instance pass a place that it does not pass by working.
+/// How to make an instance pass a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Provocation {
-    /// To work, or to start, is enough.
+    /// It passes it by working or starting.
     None,
-    /// It has to start without its state.
+    /// It must start without its state.
     EmptyDisk,
-    /// It has to be asked to stop.
+    /// It must be asked to stop.
     Stop,
-    /// Another instance has to come and take streams from it.
+    /// Another instance must join and take streams from it.
     Neighbour,
-    /// Its transaction has to be aborted under it.
+    /// Its transaction must be aborted from outside.
     LongPause,
-    /// Traffic of other scenarios passes it.
+    /// Only the traffic of another scenario passes it.
     Elsewhere,
 }
 
@@ -30,13 +30,13 @@ fn provocation(place: Place) -> Provocation {
         Place::Leaving => Provocation::Stop,
         Place::GivenUp => Provocation::Neighbour,
         Place::Resending => Provocation::LongPause,
-        // Only `idle-partition` has one that is.
+        // Only `idle-partition` has an idle partition.
         Place::PassingOver => Provocation::Elsewhere,
         _ => Provocation::None,
     }
 }
 
-/// A place is passed often while working, or once or twice in the life of a process.
+/// Some places are passed often while working, others once or twice in the life of a process.
 fn passages(place: Place) -> u64 {
     match place {
         Place::BeforeSend | Place::BetweenSends | Place::BeforeCommit | Place::AfterCommit => 12,
@@ -45,20 +45,20 @@ fn passages(place: Place) -> u64 {
     }
 }
 
-/// How often a place is tried before it counts as not passed.
+/// The number of attempts before a place counts as not passed.
 const TRIES: u32 = 2;
 const WITHIN: Duration = Duration::from_secs(10);
-/// What is below the checkpoints is let go every half minute.
+/// Records below the checkpoints are deleted every half minute.
 const UNTIL_A_PURGE: Duration = Duration::from_secs(40);
-/// Longer than a transaction may stay open, and than the broker takes to see it.
+/// Longer than a transaction may stay open, including the broker's delay.
 const LONG_PAUSE: Duration = Duration::from_secs(18);
 
-/// Which places were tried, and which were passed.
+/// The places tried, and those passed.
 pub struct Rounds {
     has_neighbours: bool,
     order: Vec<(Place, &'static str)>,
     next: usize,
-    /// Tries without a passage.
+    /// Attempts without a passage.
     missed: BTreeMap<&'static str, u32>,
     struck: BTreeMap<&'static str, u64>,
 }
@@ -95,7 +95,7 @@ impl Rounds {
         self.struck.values().sum()
     }
 
-    /// Whether there are places left that may be passed.
+    /// Whether places are left to try.
     fn has_more(&self) -> bool {
         self.order.iter().any(|(place, name)| self.is_worth_it(*place, name))
     }
@@ -125,8 +125,8 @@ impl Rounds {
         self.one_within(play, WITHIN);
     }
 
-    /// One instance gets a place to die at. When it died it starts again, at times with the next
-    /// place already: death while a death is being recovered from.
+    /// One instance is armed with a place to die. After its death it starts again, sometimes already with the next
+    /// place, to test death during recovery.
     pub fn one_within(&mut self, play: &mut Play<'_>, within: Duration) {
         let n = play.dice.index(play.fleet.len());
         play.stop(n);
@@ -157,7 +157,7 @@ impl Rounds {
         }
     }
 
-    /// What was never passed is no success.
+    /// A place that was never passed is not a success.
     pub fn report(&self, play: &mut Play<'_>) {
         let tried = self.order.iter().map(|(_, name)| *name).filter(|name| !self.struck.contains_key(name));
         let never: Vec<&str> = tried.collect();
@@ -167,8 +167,8 @@ impl Rounds {
     }
 }
 
-/// Starts instance `n` with a place to die at, provokes it, and says whether it died there. One that
-/// did not works on unarmed, or is stopped.
+/// Starts instance `n` armed with a place, provokes it, and returns whether it died there. Otherwise it continues
+/// unarmed, or is stopped.
 fn strike(play: &mut Play<'_>, n: usize, place: Place, armed: &str, within: Duration) -> bool {
     let provocation = provocation(place);
     if provocation == Provocation::EmptyDisk {
@@ -193,7 +193,7 @@ fn strike(play: &mut Play<'_>, n: usize, place: Place, armed: &str, within: Dura
         play.until_it_works(within);
         play.fleet[n].terminate();
     }
-    // One that did not pass it may do so on its way out.
+    // It may still pass the place while it stops.
     let end = await_end(play, n, within).map_or_else(|| play.fleet[n].stop(), Ok);
     match end {
         Ok(End::AtPlace(_)) => true,
@@ -209,7 +209,7 @@ fn strike(play: &mut Play<'_>, n: usize, place: Place, armed: &str, within: Dura
     }
 }
 
-/// Looks after the others meanwhile.
+/// Watches the others meanwhile.
 fn await_end(play: &mut Play<'_>, n: usize, within: Duration) -> Option<End> {
     let deadline = Instant::now() + within;
     while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! Processes that stand still, in whole or in part.
+//! Paused processes, completely or one thread.
 
 use crate::play::Play;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::Duration;
 const ROUNDS: usize = 3;
 /// `session.timeout.ms` of these scenarios is 6 s.
 const BEYOND_SESSION: (u64, u64) = (7_000, 9_000);
-/// A transaction may be open for 15 s, and the broker looks once a second.
+/// A transaction may be open for 15 s, and the broker checks once a second.
 const BEYOND_TRANSACTION: (u64, u64) = (17_500, 19_000);
 /// `max.poll.interval.ms` of this scenario is 8 s.
 const BEYOND_POLL_INTERVAL_S: u64 = 11;
@@ -30,7 +30,7 @@ fn again_and_again(play: &mut Play<'_>, (from_ms, to_ms): (u64, u64)) {
     works(play);
 }
 
-/// An instance that does not come back to work is a fault of its own.
+/// An instance that does not resume work is a separate failure.
 fn works(play: &mut Play<'_>) {
     if !play.until_it_works(Duration::from_secs(40)) {
         play.complain("nothing was published for 40 s".to_owned());
@@ -52,9 +52,8 @@ pub fn can_hold_a_thread() -> Result<(), String> {
     found.map(|_| ()).map_err(|e| format!("strace is needed to hold one thread of a process: {e}"))
 }
 
-/// The thread that polls is held inside a system call. The others go on, and with them the
-/// heartbeats: the group hears from a member that does nothing, which is what a slow handler is. A
-/// stopped process (`pause-session`) is not heard at all.
+/// The polling thread is held inside a system call. The other threads continue to send heartbeats, so the group sees a
+/// member that makes no progress, like one with a slow handler. A stopped process (`pause-session`) sends nothing.
 pub fn beyond_the_poll_interval(play: &mut Play<'_>) {
     play.pace.end_in(Duration::from_secs((BEYOND_POLL_INTERVAL_S + 8) * ROUNDS as u64));
     for _ in 0..ROUNDS {
@@ -71,8 +70,8 @@ pub fn beyond_the_poll_interval(play: &mut Play<'_>) {
 }
 
 fn hold(play: &mut Play<'_>, pid: u32) -> std::io::Result<()> {
-    // Without -f it is the main thread alone, the one that polls. It opens files at checkpoints: between
-    // two polls. (Held inside a poll it would count as one that polls.)
+    // Without -f it traces only the main thread, which polls. That thread opens files at checkpoints, between two
+    // polls. (If it were held inside a poll, it would count as polling.)
     let delay = format!("--inject=openat,fdatasync,fsync:delay_enter={BEYOND_POLL_INTERVAL_S}000000:when=1");
     let mut tracer = Command::new("strace");
     tracer.args(["-q", "-o", "/dev/null", "-p", &pid.to_string(), &delay]);
@@ -80,7 +79,7 @@ fn hold(play: &mut Play<'_>, pid: u32) -> std::io::Result<()> {
     play.count("worker's thread held");
     play.say(&format!("the worker's thread of process {pid} stands still for {BEYOND_POLL_INTERVAL_S} s"));
     play.wait(Duration::from_secs(BEYOND_POLL_INTERVAL_S + 1));
-    // The tracer ends with the thread free.
+    // When the tracer ends, the thread is free again.
     let _ = tracer.kill();
     tracer.wait().map(|_| ())
 }
