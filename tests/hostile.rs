@@ -1,5 +1,5 @@
-//! Records that nobody means to send: at the edges of time, weights and sizes. Each is counted or is a
-//! dead letter, nothing panics (overflow checks are on), and none costs more than its place in time.
+//! Hostile records at the limits of time, weights and sizes. Each is counted or becomes a dead letter, nothing panics
+//! (overflow checks are on), and none costs more than its position in time requires.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Flow {
         }
     }
 
-    /// Goes on to the end, as with a bounded input.
+    /// Runs to the end, as with a bounded input.
     fn end(&mut self) -> Vec<RecordOut> {
         let mut partials = [Partial::default()];
         let end_ms = self.users.end_ms().expect("something was read");
@@ -107,7 +107,7 @@ fn a_record_from_the_far_future_costs_no_step_for_each_boundary_until_then() {
     let mut flow = Flow::new();
     let mut lines = vec![event(NOW_MS, ",\"user\":\"u\""), event(NOW_MS + 1, "")];
     lines.extend((0..6).map(|i| event(FAR_MS + i, ",\"user\":\"u\"")));
-    // What comes now is later than any allowed lateness.
+    // Events from now on are later than any allowed lateness.
     lines.push(event(NOW_MS + 2, ""));
     flow.read(&lines);
     assert_eq!((flow.dead_letters, flow.users.counts.late_dropped), (0, 1));
@@ -157,7 +157,8 @@ fn every_record_is_counted_or_a_dead_letter() {
     flow.read(&lines);
     let out = flow.end();
     assert_eq!(flow.users.counts.outcomes + flow.dead_letters, lines.len() as u64);
-    // Attributes that are too long are absent, and the event stays; a user that is cut would be another one.
+    // Attributes that are too long are absent, and the event stays; a user cannot be cut, as it would become another
+    // one.
     assert_eq!(flow.dead_letters, 6 + 4 + 2);
     let unreadable: Vec<(&str, u64)> = flow.route.stats.unreadable_fields().map(|(f, t)| (f.name(), t.count)).collect();
     assert_eq!(unreadable, [("attributes", 3)]);

@@ -1,8 +1,8 @@
-//! Keeps the layers apart: which module may name which, and which files may name a foreign library.
+//! Checks the layers: which module may use which, and which files may use a foreign library.
 //!
-//! It reads the sources as tokens (comments and texts do not count), resolves `crate::` and `super::`
-//! paths, and holds them against the tables below. Test code follows the same rules. What clippy can
-//! forbid (clocks, default hashers, the platform's mathematics) is forbidden in `clippy.toml`.
+//! It reads the sources as tokens (without comments and texts), resolves `crate::` and `super::` paths, and checks them
+//! against the tables below. Test code follows the same rules. `clippy.toml` forbids what clippy can check (clocks,
+//! default hashers, the platform's mathematics).
 #![allow(clippy::unwrap_used, reason = "a tidy check that cannot read the sources has to fail")]
 
 #[path = "tidy/paths.rs"]
@@ -11,7 +11,7 @@ mod paths;
 use paths::{Reference, references};
 use std::path::{Path, PathBuf};
 
-/// A module, what it may import beside itself, and why no more.
+/// A module, the modules it may import, and the reason.
 struct Layer {
     module: &'static str,
     may_import: &'static [&'static str],
@@ -97,7 +97,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "main", may_import: &EVERYTHING, why: "the program stands on top" },
 ];
 
-/// Part of a module that fewer may import than the module itself.
+/// A part of a module that fewer modules may import.
 struct Inner {
     path: &'static [&'static str],
     importers: &'static [&'static str],
@@ -110,7 +110,7 @@ const INNER: &[Inner] = &[Inner {
     why: "the core works on the `Store` trait, so that it runs without a disk",
 }];
 
-/// A library that only some files may name.
+/// A library that only some files may use.
 struct Foreign {
     library: &'static str,
     files: &'static [&'static str],
@@ -135,7 +135,7 @@ const FOREIGN: &[Foreign] = &[
     },
 ];
 
-/// What `reference` in `file` (of module `from`) breaks, in words.
+/// The rule that `reference` in `file` (of module `from`) breaks, in words.
 fn broken_rule(file: &str, from: &str, reference: &Reference) -> Option<String> {
     let at = format!("{file}:{}", reference.line);
     if !reference.in_crate {
@@ -196,7 +196,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 
 /// File names (from the root of the repository, with slashes) and contents, in order.
 fn all_sources() -> Vec<(String, String)> {
-    // Tests run in the root; a path of the build would be another checkout's where both share a target directory.
+    // Tests run in the root; a path from the build could be of another checkout that shares the target directory.
     let mut paths = Vec::new();
     sources(Path::new("src"), &mut paths);
     paths.sort();
@@ -204,7 +204,7 @@ fn all_sources() -> Vec<(String, String)> {
     paths.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// An alert on a figure that nobody sets never fires, and nobody notices.
+/// An alert on a metric that is never set never fires, and nobody notices.
 #[test]
 fn alerts_ask_for_metrics_that_are_set() {
     let read = |path: &str| std::fs::read_to_string(path).unwrap();

@@ -1,8 +1,8 @@
-//! Access logs as their users meet them: what the summary of a backtest and `check` say about them.
+//! Access logs from the user's view: what the summary of a backtest and `check` say about them.
 
 use crate::program::Program;
 
-/// Clients' requests without exception count.
+/// All requests of clients count.
 const SLO: &str = "\
 apiVersion: openslo/v1
 kind: SLO
@@ -21,7 +21,7 @@ spec:
   objectives: [{target: 0.99}]
 ";
 
-/// A line of so many seconds after the hour 10 of a day.
+/// A line with a time this many seconds after 10:00.
 fn line(seconds: u32, client: &str, status: &str) -> String {
     let (hours, minutes, seconds) = (10 + seconds / 3_600, seconds / 60 % 60, seconds % 60);
     format!(
@@ -127,7 +127,7 @@ fn a_virtual_host_in_front_is_read_where_the_shape_is_set() {
     assert!(said.contains("40 good") && !said.contains("dead letters"), "{said}");
 }
 
-/// An agent that a server writes for what it answers, and not for what fails.
+/// A user agent that is only logged for answered requests, not for failures.
 #[test]
 fn failures_that_alone_are_unclassified_are_told_of_with_a_guarded_filter() {
     let event = |i: u32, more: &str| {

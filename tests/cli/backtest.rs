@@ -1,4 +1,4 @@
-//! `backtest`: what it writes, what it never writes over, and what its summary says.
+//! `backtest`: its output, the files that it never overwrites, and its summary.
 
 use crate::program::{Program, Ran};
 use std::fs;
@@ -18,7 +18,7 @@ fn program() -> Program {
 
 const ARGS: [&str; 7] = ["backtest", "--slos", "slo.yaml", "--input", "in.jsonl", "--out", "out"];
 
-/// Waits for a program that may be in a loop without an end.
+/// Waits for a program that may never end.
 fn ended(mut child: Child) -> Ran {
     #[expect(clippy::disallowed_methods, reason = "a program that does not end has to be ended")]
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -54,7 +54,7 @@ fn good(seconds: f64) -> String {
     event(seconds, ",\"status\":200")
 }
 
-/// What stands in the directory of results.
+/// The files in the result directory.
 fn names(program: &Program) -> Vec<String> {
     let entries = fs::read_dir(program.path().join("out")).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -70,7 +70,7 @@ fn is_empty(program: &Program, file: &str) -> bool {
     read(program, &format!("out/{file}")).is_empty()
 }
 
-/// Results of an earlier run, which whatever goes wrong must leave as they are.
+/// Results of an earlier run, which must never change on failure.
 fn with_earlier(program: Program) -> Program {
     RESULTS.iter().fold(program, |program, file| program.with_file(&format!("out/{file}"), "earlier\n"))
 }
@@ -186,7 +186,7 @@ fn a_broken_input_leaves_no_half_result_under_a_final_name() {
 fn a_full_disk_leaves_what_stood_there_and_says_so() {
     let events: String = (0..5_000).map(|i| good(f64::from(i) * 60.0)).collect();
     let program = with_earlier(program().with_file("in.jsonl", &events));
-    // Files may grow to 64 KiB; the signal that comes with it is not to end the process.
+    // Files may grow to 64 KiB; the signal at the limit must not end the process.
     let args = ARGS.join(" ");
     let limited = format!("ulimit -f 64; exec {} {args}", env!("CARGO_BIN_EXE_tailburn"));
     let mut command = Command::new("bash");
@@ -213,7 +213,7 @@ fn a_signal_stops_it_between_two_turns_and_what_is_kept_is_said() {
         let mut stdin = child.stdin.take().expect("its input");
         let mut seconds = 0.0;
         let part = program.path().join("out/slo-status.jsonl.part");
-        // It is fed until it has written something, and then on until it ends.
+        // Input is sent until it has written something, and then until it ends.
         let mut is_told = false;
         let fed = loop {
             let events: String = (0..1_000).map(|i| good(seconds + f64::from(i))).collect();
@@ -243,11 +243,11 @@ fn a_signal_also_stops_one_that_waits_for_standard_input() {
     command.stdin(Stdio::piped());
     let mut child = start(command);
     let mut stdin = child.stdin.take().expect("its input");
-    // Enough for it to see what kind of input this is.
+    // Enough to detect the kind of input.
     let events: String = (0..1_000).map(|i| good(f64::from(i))).collect();
     stdin.write_all(events.as_bytes()).expect("fed");
     let part: PathBuf = program.path().join("out/slo-status.jsonl.part");
-    // It listens before it makes its first file.
+    // It listens for signals before it creates its first file.
     #[expect(clippy::disallowed_methods, reason = "it has to be listening first")]
     (0..6_000).take_while(|_| !part.exists()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
     signal(&child, rustix::process::Signal::INT);

@@ -1,7 +1,7 @@
 use crate::program::{Program, Ran};
 use serde_json::Value;
 
-/// What was planted, and what the aggregate's cohorts were named.
+/// The planted incident, and the names of the aggregate's cohorts.
 fn demo(args: &[&str]) -> (Value, Vec<Value>, Ran) {
     let program = Program::new();
     let common = ["demo", "--at", "2026-05-29T17:00:00Z", "--history", "2d", "--json", "--http", "none"];

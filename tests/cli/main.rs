@@ -1,4 +1,4 @@
-//! The program as people and scripts meet it: exit codes, messages, what is written where.
+//! The program from the view of people and scripts: exit codes, messages, output files.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 
 mod access_log;

@@ -1,4 +1,4 @@
-//! What `/metrics` shows of an SLO, from the records that a backtest writes.
+//! The SLO metrics of `/metrics`, from the records of a backtest.
 
 use crate::program::Program;
 use serde_json::Value;
@@ -11,7 +11,7 @@ const SLO: &str = include_str!("../fixtures/availability.yaml");
 const START_MS: i64 = 1_780_000_000_000;
 const MINUTE_MS: i64 = 60_000;
 
-/// The text after every record with `at` until then was committed.
+/// The metrics after all records up to this `at` are committed.
 fn text_at(statuses: &str, until: &str) -> String {
     let board = Board::default();
     for line in statuses.lines() {
@@ -36,7 +36,7 @@ fn hours_after_the_last_event_no_burn_rate_is_shown() {
             r#"{{"tenant":"a","user":"u{second}","timestamp":{at},"operation":"checkout","status":503}}"#
         );
     }
-    // What is excluded is no event of the SLO, but time goes on.
+    // Excluded events do not count, but move time.
     for minute in 10..270 {
         let at = START_MS + minute * MINUTE_MS;
         let _ = writeln!(input, r#"{{"tenant":"a","timestamp":{at},"operation":"heartbeat"}}"#);

@@ -1,4 +1,4 @@
-//! Runs the program in a directory of its own, with an environment of its own.
+//! Runs the program in its own directory, with its own environment.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ pub struct Program {
     pub dir: tempfile::TempDir,
 }
 
-/// What a run left behind.
+/// The result of a run.
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,

@@ -1,4 +1,4 @@
-//! `tap` on files: the wrong one, and conditions that nothing meets.
+//! `tap` on files: a wrong file, and conditions without a match.
 
 use crate::program::Program;
 

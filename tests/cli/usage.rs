@@ -87,7 +87,7 @@ fn a_reader_that_leaves_is_no_failure() {
     for args in [&["config", "show"][..], &["completions", "bash"], &["--help"]] {
         let mut child =
             program.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        // Closed before the program writes, or while it does: it must not matter.
+        // Output may be closed before or while the program writes; both must be fine.
         drop(child.stdout.take());
         let ran = Ran::of(child.wait_with_output().expect("it ends"));
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{args:?}");

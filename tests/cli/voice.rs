@@ -9,7 +9,7 @@ fn program() -> Program {
     Program::new().with_file("slo.yaml", SLO).with_file("in.jsonl", EVENT).with_file("bad.yaml", "wokers: 1\n")
 }
 
-/// Commands that do what they are asked and say something about it.
+/// Commands that succeed and print a message.
 const TALKATIVE: [&str; 3] = [
     "backtest --slos slo.yaml --input in.jsonl --out out",
     "generate --events 10 --users 20 --out made",

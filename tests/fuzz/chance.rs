@@ -1,4 +1,4 @@
-//! Chance from a seed, and what it does to bytes.
+//! Seeded randomness, and mutations of bytes.
 
 /// Splitmix64: the same numbers for the same seed, everywhere.
 pub struct Chance(u64);
@@ -32,9 +32,9 @@ impl Chance {
         all[self.below(all.len())]
     }
 
-    /// Changes bytes in a few places: bits, pieces that go, come twice or many times, and words.
+    /// Mutates bytes in a few places: flips bits, removes or repeats pieces, inserts words.
     pub fn mutate(&mut self, bytes: &mut Vec<u8>, words: &[&str]) {
-        // Every other input is changed in one place only: it is to come past the front door.
+        // Every second input is changed in one place only, so that it passes the first checks.
         let places = if self.one_in(2) { 1 } else { 1 + self.below(4) };
         for _ in 0..places {
             let at = self.below(bytes.len() + 1);
@@ -50,7 +50,7 @@ impl Chance {
                 }
                 5 if self.one_in(4) => bytes.truncate(at),
                 6 if self.one_in(64) => {
-                    // Many times: what recurses or squares shows itself.
+                    // Many times, to reveal recursion and quadratic cost.
                     let times = 1 << (4 + self.below(11));
                     let piece = self.pick(words).as_bytes().repeat(times);
                     bytes.splice(at..at, piece);

@@ -1,4 +1,4 @@
-//! The kinds of input, each with good examples to begin from and with what has to hold.
+//! The kinds of input, each with valid examples and its checks.
 
 use super::chance::Chance;
 use super::packed::{archives, containers, front_of};
@@ -176,10 +176,10 @@ const HTTP_WORDS: [&str; 20] = [
     "GET ",
 ];
 
-/// What came of an input.
+/// The result of an input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Came {
-    /// Records that the input gave, those that were accepted, and dead letters.
+    /// Records of the input, accepted ones, and dead letters.
     pub given: u64,
     pub accepted: u64,
     pub dead: u64,
@@ -187,13 +187,13 @@ pub struct Came {
     pub refused: bool,
 }
 
-/// What inputs of a kind need.
+/// The resources for inputs of a kind.
 pub struct Bench {
     kind: &'static str,
     slos: Arc<Vec<Slo>>,
     file: PathBuf,
     server: Option<Server>,
-    /// Of its kind: containers or archives.
+    /// Valid examples: containers or archives.
     files: Vec<Vec<u8>>,
 }
 
@@ -215,7 +215,7 @@ impl Bench {
         }
     }
 
-    /// The input that chance makes.
+    /// A random input.
     pub fn input(&self, chance: &mut Chance) -> Vec<u8> {
         let (mut bytes, words): (Vec<u8>, &[&str]) = match self.kind {
             "slo" => (chance.pick(&[SLO, POLICIES, LATENCY]).into(), &YAML_WORDS),
@@ -227,7 +227,7 @@ impl Bench {
             "archive" => (self.file(chance), &["\u{0}", "\u{1f}", "PK\u{3}\u{4}", "BZh9", "\u{7f}\u{7f}\u{7f}"]),
             _ => (chance.pick(&HTTP).into(), &HTTP_WORDS),
         };
-        // What comes first in a packed file decides whether anything is read at all.
+        // The first bytes of a compressed file decide whether anything is read at all.
         let front = if self.kind == "avro" { front_of(&bytes) } else { 12.min(bytes.len()) };
         let spares_front = matches!(self.kind, "avro" | "archive") && !chance.one_in(4);
         let mut back = bytes.split_off(if spares_front { front } else { 0 });
@@ -260,7 +260,7 @@ impl Bench {
         }
     }
 
-    /// An expression in its document; what is read is evaluated.
+    /// An expression in a document; valid ones are evaluated.
     fn cel(&self, expression: &str) -> Came {
         let quoted = serde_json::to_string(expression).expect("a text");
         let slo = SLO.replace("\"status < 500\"", &quoted);
@@ -318,7 +318,7 @@ impl Bench {
         let address = self.server.as_ref().expect("a server").address();
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        // It may have answered and closed before it was told all.
+        // The server may answer and close before it received everything.
         let _ = stream.write_all(bytes);
         let _ = stream.shutdown(Shutdown::Write);
         let mut answer = Vec::new();

@@ -1,10 +1,10 @@
-//! Inputs that nobody means to send, by the hundred thousand: mutated SLOs, configurations, expressions,
-//! JSON, Avro, access logs, archives and HTTP requests. Nothing may abort or hang, memory stays bounded,
-//! and what was accepted and the dead letters add up to what was given.
+//! Hostile and broken inputs, by the hundred thousand: mutated SLOs, configurations, expressions, JSON, Avro, access
+//! logs, archives and HTTP requests. Nothing may abort or hang, memory stays bounded, and accepted records and dead
+//! letters add up to the input.
 //!
-//! Every run of the tests tries a few thousand; `ops/fuzz` tries as many as it is told. Inputs are tried
-//! in batches, each in a process of its own, so that an abort is seen and the rest goes on. The seed, the
-//! batch and the number in it make an input, so that each can be made again.
+//! Every run of the tests tries a few thousand; `ops/fuzz` tries the given number. Each batch of inputs runs in its own
+//! process, so that an abort is detected and the rest continues. Seed, batch and number within the batch determine an
+//! input, so each can be reproduced.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 #![expect(clippy::disallowed_methods, reason = "hangs are measured in real time, and variables say what to try")]
 #![expect(clippy::disallowed_types, reason = "a map that the Avro library takes as a value")]
@@ -20,10 +20,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a run of the tests tries: a batch of each kind.
+/// The inputs of a normal test run: a batch of each kind.
 const INPUTS: u64 = 3_750;
 
-/// Where a run stands, to go on from.
+/// The position of a run, to resume it.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 struct Run {
     seed: u64,
@@ -33,7 +33,7 @@ struct Run {
 }
 
 impl Run {
-    /// Where an earlier run of the seed ended, or the beginning.
+    /// The position at which an earlier run of the seed ended, or the beginning.
     fn read(seed: u64, path: Option<&Path>) -> Run {
         let Some(path) = path.filter(|path| path.exists()) else { return Run { seed, ..Run::default() } };
         let text = fs::read(path).expect("the state is read");
@@ -42,7 +42,7 @@ impl Run {
         run
     }
 
-    /// Whatever stops the run, the state is whole.
+    /// The state is always complete, whatever stops the run.
     fn write(&self, path: &Path) {
         let part = path.with_extension("part");
         fs::write(&part, serde_json::to_vec(self).expect("JSON")).expect("the state is written");
@@ -105,7 +105,7 @@ fn one_batch() {
     runner::one_batch();
 }
 
-/// What a batch of access logs finds with a fault of the runner's own at its fourth input.
+/// The result of a batch of access logs with an injected fault at its fourth input.
 fn found_with(fault: &str, patience: Duration) -> Found {
     let batch = (0..).find(|batch| kind_of(*batch) == "access-log").expect("a kind");
     let found = Runner::with(&format!("{fault} 3"), patience).batch(7, batch);

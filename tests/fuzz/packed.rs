@@ -1,4 +1,4 @@
-//! Files as writers pack them: archives of lines, and Avro containers with each codec.
+//! Compressed files: archives of lines, and Avro containers with each codec.
 
 use apache_avro::writer::datum::GenericDatumWriter;
 use std::io::Write;
@@ -39,7 +39,7 @@ fn snappy_frames(bytes: &[u8]) -> Vec<u8> {
     packed.into_inner().expect("packed")
 }
 
-/// As Avro has it: no frames, and a checksum behind it.
+/// Avro's snappy: no frames, and a checksum after the data.
 fn snappy_block(bytes: &[u8]) -> Vec<u8> {
     let mut packed = snap::raw::Encoder::new().compress_vec(bytes).expect("packed");
     let mut sum = flate2::Crc::new();
@@ -66,12 +66,12 @@ fn zip(bytes: &[u8]) -> Vec<u8> {
     archive
 }
 
-/// The lines, packed in every usual way, whole and behind the right first bytes alone.
+/// The lines in every usual compression, complete or with only the right first bytes.
 pub fn archives(lines: &[u8]) -> Vec<Vec<u8>> {
     let ways: [Pack; 6] = [gzip, zstd, bzip2, xz, snappy_frames, zip];
     let mut archives: Vec<Vec<u8>> = ways.iter().map(|pack| pack(lines)).collect();
     archives.extend(ways.iter().map(|pack| [&pack(lines)[..12], lines].concat()));
-    // Members, streams and frames behind one another.
+    // Several members, streams and frames in sequence.
     archives.extend(ways[..5].iter().map(|pack| pack(lines).repeat(2)));
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
     archives.push([&skippable[..], &zstd(lines)].concat());
@@ -143,7 +143,7 @@ fn block(bytes: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(bytes);
 }
 
-/// The header of a container ends with the first of the marks that its last 16 bytes are.
+/// A container's header ends with the first marker, which also ends the file.
 pub fn front_of(container: &[u8]) -> usize {
     let mark = &container[container.len().saturating_sub(16)..];
     container.windows(16).position(|window| window == mark).map_or(0, |at| at + 16)

@@ -1,5 +1,5 @@
-//! A batch of inputs in a process that is watched: an abort, a hang, too much memory or a record that is
-//! lost is a fault, and the inputs behind it are tried all the same.
+//! Runs a batch of inputs in a watched process: an abort, a hang, too much memory or a lost record is a fault, and the
+//! inputs after it are still tried.
 
 use super::chance::Chance;
 use super::kinds::{Bench, Came, KINDS};
@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const BATCH: u64 = 500;
-/// A connection each: one input in fifteen is a request.
+/// One connection per request; one input in fifteen is a request.
 const BATCH_HTTP: u64 = 250;
 /// More processor time than this for one input is a hang.
 const CPU_MAX: Duration = Duration::from_secs(2);
-/// After so much processor time at one input a process is ended; where it uses none, after so many times that
-/// (a busy machine gives it little, and that is no hang).
+/// A process is ended after this much processor time at one input. If it uses none, after a multiple of it in wall
+/// time, because a busy machine gives it little.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 const WAITS: u32 = 30;
 const RSS_MAX_KB: u64 = 512 * 1_024;
@@ -33,7 +33,7 @@ pub fn kind_of(batch: u64) -> &'static str {
     KINDS[(batch % KINDS.len() as u64) as usize]
 }
 
-/// What was found, by kind.
+/// The faults found, by kind.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Found {
     pub inputs: u64,
@@ -43,7 +43,7 @@ pub struct Found {
     pub refused: u64,
     pub slowest_ms: u64,
     pub rss_kb: u64,
-    /// In words, with what makes the input again.
+    /// In words, with the numbers that reproduce the input.
     pub faults: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ impl Found {
 pub struct Runner {
     dir: tempfile::TempDir,
     patience: Duration,
-    /// A fault of the runner's own, at an input: to see whether it is found.
+    /// An injected fault at an input, to test the runner.
     planted: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl Runner {
         Runner { patience, planted: Some(fault.to_owned()), ..Runner::new() }
     }
 
-    /// A batch, in as many processes as it takes to come to its end.
+    /// Runs a batch, in as many processes as needed.
     pub fn batch(&self, seed: u64, batch: u64) -> Found {
         let mut found = Found::default();
         let mut from = 0;
@@ -106,7 +106,7 @@ impl Runner {
         let child_pid = child.id().to_string();
         let case = || fs::read(&at).ok().and_then(|b| Some(u64::from_le_bytes(b.try_into().ok()?))).unwrap_or(from);
         let used = || cpu(&child_pid);
-        // The input it is at, its processor time when it began with that, and when it last used any.
+        // The current input, the processor time at its start, and when the process last used any.
         let (mut last, mut began, mut seen, mut since) = (from, used(), used(), Instant::now());
         let ended = loop {
             if let Some(status) = child.try_wait().expect("its status") {
@@ -142,7 +142,7 @@ impl Runner {
     }
 }
 
-/// A fault of the runner's own at one input: `KIND INPUT`.
+/// An injected fault at one input: `KIND INPUT`.
 struct Planted {
     kind: String,
     case: u64,
@@ -183,7 +183,7 @@ fn deeper(bytes: &[u8; 1_024]) -> u64 {
     deeper(&more) + u64::from(more[0])
 }
 
-/// The part of the child: tries its batch, and says after each input where it is.
+/// The child process: tries its batch, and reports its position after each input.
 pub fn one_batch() {
     let Ok(batch) = std::env::var("TAILBURN_FUZZ_BATCH") else { return };
     let numbers: Vec<u64> = batch.split(' ').map(|n| n.parse().expect("a number")).collect();
@@ -208,7 +208,7 @@ pub fn one_batch() {
         let came = judge();
         let mut took = started.elapsed();
         if took > CPU_MAX {
-            // Others may have had the processor: what counts is its time.
+            // Other processes may have used the processor, so only its own time counts.
             let before = cpu("self");
             judge();
             took = cpu("self") - before;

@@ -27,7 +27,7 @@ pub fn backtest_with(slos: &Path, inputs: &[PathBuf], format: Format, out: &Path
     for input in inputs {
         command.arg("--input").arg(input);
     }
-    // What steers these tests is no setting of the program, which refuses settings that it does not know.
+    // Variables of these tests are not settings of the program, which refuses unknown ones.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TAILBURN_")) {
         command.env_remove(name);
     }
@@ -45,7 +45,7 @@ pub fn read_outputs(directory: &Path) -> Outputs {
     }
 }
 
-/// Panics with the first differences of each output.
+/// Panics with the first differences in each output.
 pub fn assert_agree(oracle: &Outputs, program: &Outputs) {
     let lists: [(&str, Kind, &[Value], &[Value]); 4] = [
         ("dead-letters", Kind::DeadLetter, &oracle.dead_letters, &program.dead_letters),
@@ -58,7 +58,7 @@ pub fn assert_agree(oracle: &Outputs, program: &Outputs) {
     assert!(reports.is_empty(), "wanted: the oracle; found: the program\n{}", reports.join("\n"));
 }
 
-/// Both over one plan's traffic; returns what the agreement covered.
+/// Runs both over one plan's traffic; returns what the agreement covered.
 fn agree_on(plan: &Plan, slos: &[(&str, &str)]) -> Coverage {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (slos, inputs) = traffic::write(directory.path(), plan, slos);
@@ -79,7 +79,7 @@ fn the_program_agrees_on_four_days_with_the_default_rules() {
     agree_on(&traffic::four_days(2), &traffic::FOUR_DAY_SLOS).assert_four_days();
 }
 
-/// What `ops/verify` does over weeks, in small: annotations of every kind, and the program's own traffic.
+/// A small version of `ops/verify`: annotations of every kind, and the program's own traffic.
 const GENERATED_SLOS: [(&str, &str); 6] = [
     ("a.yaml", include_str!("slos/generated/a-default-rules.yaml")),
     ("b.yaml", include_str!("slos/generated/b-own-rules.yaml")),
@@ -103,7 +103,7 @@ fn the_program_agrees_on_the_traffic_that_it_generates() {
     Coverage::of(&oracle).assert_generated();
 }
 
-/// Users with an event that is good and one that is bad, of weights that no two of them share.
+/// Users with a good and a bad event; all weights differ.
 fn users_of_many_slis() -> Vec<Vec<String>> {
     const START_MS: i64 = 1_772_409_600_000;
     let line = |user: usize, time_ms: i64, latency_ms: f64, weight: f64| {

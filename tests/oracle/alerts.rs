@@ -14,7 +14,7 @@ pub struct RuleState {
     pub firing_since_ms: Option<i64>,
     pub lowered: bool,
     pub held_back_by: Vec<&'static str>,
-    /// While it fires, the first boundary with evidence against both windows' burning since they last did.
+    /// While it fires: the first boundary with evidence that not both windows burn, since they last did.
     calm_since_ms: Option<i64>,
 }
 
@@ -25,7 +25,7 @@ impl RuleState {
     }
 }
 
-/// An alert that fires.
+/// A firing alert.
 pub struct Episode {
     id: String,
     started_at_ms: i64,
@@ -39,7 +39,7 @@ pub struct Episode {
 
 pub type Episodes = BTreeMap<Severity, Episode>;
 
-/// Moves every rule of the key to `at_ms`; returns why each rule that stopped firing did.
+/// Moves every rule of the key to `at_ms`; returns for each rule that stopped firing the reason.
 pub fn step_rules(slo: &Slo, key: &mut Key, at_ms: i64) -> BTreeMap<usize, &'static str> {
     let mut stopped = BTreeMap::new();
     for index in 0..slo.rules.len() {
@@ -52,7 +52,7 @@ pub fn step_rules(slo: &Slo, key: &mut Key, at_ms: i64) -> BTreeMap<usize, &'sta
     stopped
 }
 
-/// Ends every rule that fires, for want of data.
+/// Ends every firing rule because of missing data.
 pub fn stop_rules(key: &mut Key) -> BTreeMap<usize, &'static str> {
     let firing = |i: &usize| key.rules[*i].firing_since_ms.is_some();
     let stopped: BTreeMap<usize, &str> = (0..key.rules.len()).filter(firing).map(|i| (i, "no_data")).collect();
@@ -65,7 +65,7 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
     let long = key.history.window(at_ms, rule.long_ms);
     let evidence = key.history.window(at_ms, rule.evidence_ms());
     let both_burn = long.exceed(threshold) && evidence.exceed(threshold);
-    // A single window fires by itself, and is calm when not both burn.
+    // A single-window rule fires on its window alone, and calms down when not both windows burn.
     let condition = if rule.short_ms.is_none() { long.exceed(threshold) } else { both_burn };
     state.held_back_by.clear();
     if state.firing_since_ms.is_some() && condition {
@@ -76,7 +76,7 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
             true => held_back_by(slo, key, rule, at_ms),
             false => vec!["not_warm"],
         };
-        // What had no event for a day ends without data, and does not begin.
+        // A key without events for a day ends with no data, and starts nothing.
         if state.held_back_by.is_empty() && !key.is_silent(at_ms, DAY_MS) {
             let lowered = lowers(slo, key, index, at_ms);
             let calm_since_ms = (!both_burn && evidence.events() > 0).then_some(at_ms);
@@ -122,7 +122,7 @@ fn held_back_by(slo: &Slo, key: &Key, rule: &Rule, at_ms: i64) -> Vec<&'static s
     guards
 }
 
-/// P[Poisson(mean) >= count]. The upper tail is summed itself: one minus the lower one would lose its digits.
+/// P[Poisson(mean) >= count]. Sums the upper tail directly: one minus the lower tail would lose digits.
 fn poisson_at_least(count: i64, mean: f64) -> f64 {
     if count as f64 <= mean {
         return 1.0;
@@ -138,8 +138,8 @@ fn poisson_at_least(count: i64, mean: f64) -> f64 {
     sum
 }
 
-/// Whether the single-user guard lowers a page: one user of several has more than a quarter of what is bad, and
-/// without it the long window does not burn too fast. Nothing is lowered where another rule pages already.
+/// Whether the single-user guard lowers a page: one user of several has more than a quarter of the bad events, and
+/// without them the long window does not burn too fast. Nothing is lowered if another rule pages already.
 fn lowers(slo: &Slo, key: &Key, index: usize, at_ms: i64) -> bool {
     let rule = &slo.rules[index];
     let pages = |other: usize| {

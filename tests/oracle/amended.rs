@@ -1,5 +1,5 @@
-//! Small inputs whose figures are worked out by hand: what sections 2 to 6 say of aggregates without events, groups,
-//! limits, guards, single windows and texts. Where the oracle knows the matter, it has to agree as well.
+//! Small inputs with figures computed by hand: aggregates without events, groups, limits, guards, single windows and
+//! texts (sections 2 to 6). If the oracle models the case, it must agree, too.
 
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ fn the_first_groups_by_their_bytes_have_keys_and_the_rest_is_one_group() {
     };
     let wanted = [(json!({"region": "__other__"}), json!(6)), (json!({"region": "aa"}), json!(2))];
     assert_eq!(last("group"), wanted);
-    // A task remembers four combinations for one that may have a key; the first boundary has five.
+    // A task remembers four times as many combinations as may have keys; the first boundary has five.
     for status in &statuses {
         assert_eq!(status["flags"], json!(["warming_up", "groups_overflow"]), "{status}");
     }
@@ -200,7 +200,7 @@ fn one_users_failures_are_a_ticket_that_becomes_a_page_when_the_others_fail_too(
     assert_eq!(of("ticket").last().map(|t| t.2.as_str()), Some("resolved"));
     let resolved = outputs.alerts.iter().find(|a| a["scope"] == "aggregate" && a["state"] == "resolved");
     assert_eq!(resolved.map(|a| &a["resolved_reason"]), Some(&json!("raised")));
-    // Nobody flaps: one ticket, one page.
+    // No flapping: one ticket, one page.
     assert_eq!(told.iter().filter(|(_, _, state)| state == "firing").count(), 2, "{told:?}");
     assert!(of("page").iter().all(|(at, ..)| *at > 20 * MINUTE_MS), "{told:?}");
     let summary = resolved.and_then(|a| a["summary"].as_str()).unwrap_or_default().to_owned();
@@ -252,7 +252,7 @@ fn alerts_of_one_documents_objectives_are_told_apart_in_words_and_units_for_peop
     assert_eq!(titles.len(), 2, "{titles:?}");
     assert!(titles[0].starts_with("It works (loose): error budget burns at "), "{titles:?}");
     for summary in texts("summary", "firing") {
-        // 10 m back from a boundary, in slices of 10 s: the window begins where its name says.
+        // 10 m before a boundary, in slices of 10 s: the window has exactly the length of its name.
         assert!(summary.contains("x its budget (10m/2m; counted from 2026-03-02T00:"), "{summary}");
         assert!(summary.contains(" of 3 users affected"), "{summary}");
     }

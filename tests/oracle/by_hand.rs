@@ -3,9 +3,9 @@
 //! `TAILBURN_ORACLE_SLOS=slos TAILBURN_ORACLE_INPUTS=p0.jsonl,p1.jsonl TAILBURN_ORACLE_AGAINST=dir \
 //!  cargo test --release --test oracle -- --ignored run_by_hand`
 //!
-//! AGAINST names the output directory of a backtest to compare with; FORMAT (jsonl, clf) says how the inputs are read,
-//! OUT_OF_ORDERNESS what the backtest was told; OUT takes what the oracle computes, COUNTS what the run was about.
-//! One SLO is done at a time: a week's statuses of all of them do not fit into memory.
+//! AGAINST names the output directory of a backtest to compare with; FORMAT (jsonl, clf) is the format of the inputs,
+//! OUT_OF_ORDERNESS the backtest's setting; OUT receives the oracle's records, COUNTS what the run covered. SLOs are
+//! processed one at a time, because a week's statuses of all do not fit into memory.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -88,7 +88,7 @@ fn append(path: &Path, text: &str) {
     file.and_then(|mut file| file.write_all(text.as_bytes())).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
-/// The day (or no day) of a line: enough of it to compare a day at a time.
+/// The day of a line, if any, to compare day by day.
 fn day_of(line: &str) -> &str {
     const AT: &str = "\"at\":\"";
     line.find(AT).and_then(|at| line.get(at + AT.len()..at + AT.len() + 10)).unwrap_or_default()
@@ -132,7 +132,7 @@ fn run(slo: &Slo, settings: &Settings) -> bool {
         append(path, &coverage_of(&oracle).lines());
     }
     program.is_none_or(|program| {
-        // Lines of one second are many, and the contract does not say how a tuple of attributes is written in bytes.
+        // Many lines have the same second, and the contract does not define the bytes of an attribute tuple.
         let ignored: &[&str] = if settings.format == Format::AccessLog { &["attributes"] } else { &[] };
         let agrees = [
             agree(Kind::DeadLetter, "dead-letters", &oracle.dead_letters, &program.dead_letters, ignored),
@@ -145,7 +145,7 @@ fn run(slo: &Slo, settings: &Settings) -> bool {
     })
 }
 
-/// What the run was about, one record at a time.
+/// Counts what the run covered, record by record.
 fn coverage_of(outputs: &Outputs<String>) -> Coverage {
     let mut coverage = Coverage::default();
     outputs.statuses.iter().for_each(|line| coverage.status(&parse_line(line)));

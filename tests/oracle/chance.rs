@@ -1,6 +1,6 @@
 //! Tails of the binomial distribution, term by term from the most likely one outwards.
 //!
-//! Nothing here is fast, and nothing is taken from a table of tails.
+//! Deliberately slow and simple, without tables.
 
 /// P[Binomial(n, p) > k].
 pub fn binomial_above(k: i64, n: i64, p: f64) -> f64 {
@@ -10,7 +10,7 @@ pub fn binomial_above(k: i64, n: i64, p: f64) -> f64 {
     if k < 0 || p >= 1.0 {
         return 1.0;
     }
-    // The ratios of neighbouring terms are exact; only their sum scales them, so no factorial is needed.
+    // The ratios of neighbouring terms are exact, and the sum normalizes them, so no factorial is needed.
     let mode = (((n + 1) as f64 * p) as i64).clamp(0, n);
     let odds = p / (1.0 - p);
     let (mut above, mut all) = (0.0, 0.0);

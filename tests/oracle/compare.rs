@@ -1,7 +1,7 @@
 //! Two lists of records, figure by figure: numbers to 1e-9, everything else exactly.
 //!
-//! Only what the reference has is compared, so a reference may leave fields out; a record too many or too few, or two
-//! in another order, is a difference too.
+//! Only fields of the reference are compared, so it may leave fields out; missing, additional or reordered records are
+//! differences, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::input::read_lines;
 
 const TOLERANCE: f64 = 1e-9;
-/// What the contract allows a figure of very many users.
+/// The error that the contract allows for figures of very many users.
 const SKETCH_TOLERANCE: f64 = 0.01;
 const SHOWN: usize = 12;
 
@@ -134,7 +134,7 @@ impl Pair<'_> {
                 None => self.differences.note(self.identity, &path, format!("{value} wanted, nothing found")),
             }
         }
-        // A group is a map of the user's own names: nothing may be too many in it.
+        // A group is a map with the user's own names, so additional entries are a difference.
         if path == "group" && a.len() != b.len() {
             self.differences.note(self.identity, path, format!("{a:?} wanted, {b:?} found"));
         }

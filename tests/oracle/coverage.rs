@@ -1,4 +1,4 @@
-//! What an agreement was about: an agreement over traffic in which nothing happens would prove nothing.
+//! Counts what an agreement covered: agreement over traffic without events of interest proves nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::traffic::{self, Plan};
 #[derive(Debug, Default)]
 pub struct Coverage {
     seen: BTreeMap<String, usize>,
-    /// By key and rule: whether it fired, and what held it back, in the status before.
+    /// By key and rule: whether it fired, and what held it back, in the previous status.
     rules: BTreeMap<(String, String), (bool, Vec<String>)>,
     /// Rules of one firing that the single-user guard lowered.
     lowered: BTreeSet<(String, String, String)>,
@@ -70,7 +70,7 @@ impl Coverage {
         self.see_if(status["counts"]["unclassified"].as_i64() > Some(0), &["unclassified"]);
     }
 
-    /// A status is written whenever an alert is: none of a rule's changes goes unseen.
+    /// Every alert comes with a status, so no change of a rule is missed.
     fn transition(&mut self, status: &Value, alert: &Value) {
         let (slo, rule) = (text(status, "slo"), text(alert, "rule"));
         let fires = text(alert, "state") == "firing";
@@ -84,7 +84,7 @@ impl Coverage {
         }
     }
 
-    /// What was seen, a line each, as `name<TAB>count`.
+    /// The counts, one line each, as `name<TAB>count`.
     pub fn lines(&self) -> String {
         self.seen.iter().map(|(name, count)| format!("{name}\t{count}\n")).collect()
     }

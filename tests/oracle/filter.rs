@@ -1,7 +1,7 @@
 //! The few expressions of CEL that the tests' SLOs use, evaluated over a decoded outcome.
 //!
-//! It is a second opinion on the product's expressions, not a CEL implementation: what it does not know it refuses.
-//! A read of an absent field ends an expression, but for `&&` and `||`, which CEL decides by either side that can.
+//! It is an independent check of the product's expressions, not a CEL implementation: it refuses what it does not know.
+//! Reading an absent field ends an expression, except in `&&` and `||`, where either side may decide.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ pub enum Filter {
     Method(Box<Filter>, String, Box<Filter>),
 }
 
-/// An expression read a field that the event does not have.
+/// An expression read an absent field.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Absent;
 
@@ -49,7 +49,7 @@ impl Filter {
     }
 }
 
-/// `deciding` of one side is that of both; else neither side may have read what is absent.
+/// If one side is `deciding`, so are both; otherwise no side may have read an absent field.
 fn either(left: &Filter, right: &Filter, fields: &Map<String, Value>, deciding: bool) -> Result<bool, Absent> {
     match (left.holds(fields), right.holds(fields)) {
         (Ok(side), _) | (_, Ok(side)) if side == deciding => Ok(deciding),

@@ -1,6 +1,6 @@
 //! The worked example that proves the oracle's own reading of the contract.
 //!
-//! The example is no part of this project: these tests run where TAILBURN_GOLDEN names its directory.
+//! The example is not part of this project: these tests run if TAILBURN_GOLDEN names its directory.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ fn golden() -> PathBuf {
     PathBuf::from(std::env::var_os("TAILBURN_GOLDEN").expect("TAILBURN_GOLDEN names the example's directory"))
 }
 
-/// The example's partitions under the names that its dead letters give them: without compression.
+/// The example's partitions, uncompressed, under the names in its dead letters.
 fn unpacked(golden: &Path, into: &Path) -> Vec<PathBuf> {
     let unpack = |partition: usize| {
         let path = into.join(format!("p{partition}.jsonl"));

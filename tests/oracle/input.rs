@@ -25,7 +25,7 @@ pub struct Outcome {
     pub user: Option<String>,
     pub time_ms: i64,
     pub weight_micros: i64,
-    /// Every field that is there, as the filters see it.
+    /// All present fields, as the filters see them.
     pub fields: Map<String, Value>,
 }
 
@@ -94,7 +94,7 @@ pub fn decode(line: &[u8], format: Format) -> Result<Outcome, &'static str> {
     Ok(Outcome { tenant, user, time_ms, weight_micros, fields })
 }
 
-/// The optional fields that can be read; the others are absent.
+/// The readable optional fields; the others are absent.
 fn optional_fields(record: &Map<String, Value>) -> Map<String, Value> {
     let mut fields = Map::new();
     for (name, value) in record {
@@ -113,7 +113,7 @@ fn optional_fields(record: &Map<String, Value>) -> Map<String, Value> {
     fields
 }
 
-/// The entries of a map that can be read, 64 at most.
+/// The readable entries of a map, at most 64.
 fn entries(record: &Map<String, Value>, name: &str, read: impl Fn(&Value) -> Option<Value>) -> Map<String, Value> {
     let of = |map: &Map<String, Value>| map.iter().filter_map(|(k, v)| Some((k.clone(), read(v)?))).take(64).collect();
     record.get(name).and_then(Value::as_object).map(of).unwrap_or_default()
@@ -140,7 +140,7 @@ fn short(text: Option<Option<String>>) -> Option<String> {
     text.flatten().filter(|text| text.len() <= 1_024)
 }
 
-/// A number, in text too; `-` and an empty text are none.
+/// A number, also in text; `-` and an empty text are absent.
 fn number(value: &Value) -> Option<Option<f64>> {
     match value {
         Value::Null => Some(None),
@@ -179,7 +179,7 @@ fn whole_pairs(text: &str) -> String {
             Some(0xD800..0xDC00) if matches!(unit(at + 6), Some(0xDC00..0xE000)) => (&text[at..at + 12], 12),
             Some(0xD800..0xE000) => ("\\ufffd", 6),
             Some(_) => (&text[at..at + 6], 6),
-            // An escaped backslash begins no other escape.
+            // An escaped backslash does not start another escape.
             None if text[at..].starts_with("\\\\") => ("\\\\", 2),
             None => (&text[at..at + next.len_utf8()], next.len_utf8()),
         };
@@ -232,13 +232,13 @@ fn access_log_record(line: &str) -> Option<Value> {
     Some(record)
 }
 
-/// Whether the two digits in front of the bracket that closes the time are quarters of an hour.
+/// Whether the two digits before the time's closing bracket are quarters of an hour.
 fn is_offset(line: &str, behind: &str) -> bool {
     let minutes = line[..line.len() - behind.len() - 3].chars().rev().take(2).collect::<String>();
     matches!(minutes.as_str(), "00" | "51" | "03" | "54")
 }
 
-/// A client as a user; what names no peer is none.
+/// The client as a user; a value that names no peer gives no user.
 fn peer(host: &str) -> Option<String> {
     if matches!(host, "" | "-" | "unix" | "unix:" | "None" | "@") || host.starts_with('/') {
         return None;
@@ -251,7 +251,7 @@ fn peer(host: &str) -> Option<String> {
     }
 }
 
-/// The next text in quotes, and what follows it; a backslash before a quote makes it part of the text.
+/// The next quoted text, and the rest; a quote after a backslash is part of the text.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let (_, text) = text.split_once('"')?;
     let mut escaped = false;

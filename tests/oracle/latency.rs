@@ -1,7 +1,7 @@
 //! Exact weighted quantiles of latencies over the windows of a status.
 //!
-//! Every latency of the run has a rank; a window is a Fenwick tree of weights by rank, from which the slices that it
-//! has left are taken away. No sketch, no rounding: the program may be off by what the contract allows a sketch.
+//! Every latency of the run has a rank; a window is a Fenwick tree of weights by rank, from which expired slices are
+//! subtracted. No sketch, no rounding: the program may differ by the error that the contract allows for a sketch.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl Latencies {
         }
     }
 
-    /// Of each window, which now starts at the given time.
+    /// The quantiles of each window, which now starts at the given time.
     pub fn quantiles(&mut self, axis: Axis, starts_ms: &[i64], latencies_ms: &[f64]) -> Vec<Value> {
         for (window, start_ms) in self.windows.iter_mut().zip(starts_ms) {
             let first_slice = axis.slice(*start_ms).max(window.first_slice);
@@ -97,7 +97,7 @@ fn a_quantile_is_the_first_value_at_which_the_weight_exceeds_its_share() {
     let p50 = |of: &mut Latencies, starts: [i64; 2]| -> Vec<Value> {
         of.quantiles(axis, &starts, &latencies).iter().map(|q| q["p50"].clone()).collect()
     };
-    // Half of ten is five, and the first value reaches it without exceeding it.
+    // Half of ten is five; the first value reaches it but does not exceed it.
     assert_eq!(p50(&mut of, [0, 10_000]), [json!(2.0), json!(3.0)]);
     assert_eq!(p50(&mut of, [20_000, 90_000]), [json!(3.0), Value::Null]);
 }

@@ -1,9 +1,9 @@
-//! A brute force of the contract, written from its text alone: it shares no line with the product.
+//! A brute force of the contract, written only from its text: it shares no code with the product.
 //!
 //! It reads the same files as `tailburn backtest`, computes statuses, alerts and dead letters figure by figure, and
 //! compares them with what the program writes. It does not model the estimate, dispersion, cohorts, exemplars,
 //! forecasts, the rule `budget`, the budget spent since an alert started, names and texts, definition hashes, size
-//! limits, de-duplication or Wilson's bound: what it does not have is not compared.
+//! limits, de-duplication or Wilson's bound; these are not compared.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 #![expect(clippy::disallowed_methods, reason = "what to run and to rewrite is chosen by environment variables")]
 

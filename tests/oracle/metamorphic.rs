@@ -1,6 +1,6 @@
-//! What must not change a byte of the outputs: another number of partitions, and another run.
+//! The outputs must not change a byte with another number of partitions, or in another run.
 //!
-//! No oracle is needed to see that these differ, so the traffic can be anything.
+//! This needs no oracle, so any traffic will do.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Exact decimal fractions, so that no comparison of section 6 goes through floating point.
+//! Exact decimal fractions, so that no comparison of section 6 uses floating point.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ratio {

@@ -1,4 +1,4 @@
-//! The whole flow: files to visible events, then every boundary in order, every key at each of them.
+//! The whole flow: files to visible events, then every boundary in order, and every key at each boundary.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use crate::windows::{Axis, History, Sums};
 
 pub const OUT_OF_ORDERNESS_MS: i64 = 5 * SECOND_MS;
 
-/// What a backtest writes, as far as the oracle models it; each list in the order of its file.
+/// The output of a backtest, as far as the oracle models it; each list in the order of its file.
 #[derive(Default)]
 pub struct Outputs<R = Value> {
     pub statuses: Vec<R>,
@@ -41,21 +41,21 @@ struct Event {
     group: Option<u32>,
 }
 
-/// One key's whole state.
+/// The complete state of one key.
 pub struct Key {
     pub name: String,
     pub scope: &'static str,
     pub tenant: Option<String>,
     pub group: BTreeMap<String, String>,
     pub objective: Ratio,
-    /// 1 - objective, and what each rule compares an error ratio with.
+    /// 1 - objective, and each rule's threshold for the error ratio.
     pub allowed: Ratio,
     pub thresholds: Vec<Ratio>,
     pub cap: Severity,
     pub history: History,
     pub latencies: RefCell<Latencies>,
     pub users: Users,
-    /// Panes of its first and its last event; none before there is one.
+    /// Panes of its first and last event, if any.
     pub first_ms: Option<i64>,
     pub last_ms: Option<i64>,
     pub since_ms: i64,
@@ -65,7 +65,7 @@ pub struct Key {
     pub rules: Vec<RuleState>,
     pub episodes: Episodes,
     pub user_entries: BTreeMap<i64, Value>,
-    /// Its state at the boundary before; none at the first.
+    /// Its state at the previous boundary; none at the first.
     pub state: Option<&'static str>,
     /// Whether an event became visible since the last status.
     pub news: bool,
@@ -90,13 +90,13 @@ pub fn parse_line(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
-/// The same as lines of JSON, which take a fifth of the memory: a week's statuses do not fit as values.
+/// The same as JSON lines, which need a fifth of the memory: a week's statuses do not fit as values.
 pub fn replay_lines(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_orderness_ms: i64) -> Outputs<String> {
     let (arrived, dead_letters) = read(slos, inputs, format, out_of_orderness_ms);
     let dead_letters = dead_letters.iter().map(Value::to_string).collect();
     let mut outputs = Outputs { dead_letters, statuses: Vec::new(), alerts: Vec::new(), user_statuses: Vec::new() };
     let mut records = Vec::new();
-    // An event that every SLO drops is none; one that all exclude counts for T, and for nothing else.
+    // An event that every SLO drops does not count at all; one that all exclude only moves T.
     let lateness_ms = slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0);
     let accepted = || arrived.iter().filter(|a| a.arrival.behind_ms <= lateness_ms);
     let Some(begin_ms) = accepted().map(|a| a.arrival.visible_ms).min() else { return outputs };
@@ -126,7 +126,7 @@ pub struct Published {
     record: String,
 }
 
-/// In the order in which a key's records stand.
+/// In the order of a key's records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Output {
     Status,
@@ -147,7 +147,7 @@ impl Published {
 /// Attributes by name.
 type Tuple = BTreeMap<String, String>;
 
-/// One accepted outcome, with what each SLO makes of it: its verdict and its group.
+/// One accepted outcome, with each SLO's verdict and group.
 struct Arrived {
     tenant: String,
     user: Option<String>,
@@ -216,7 +216,7 @@ struct Run<'a> {
     latencies_ms: Vec<f64>,
     /// By scope (0 aggregate, 1 tenant, 2 group) and index.
     keys: BTreeMap<(u8, u32), Key>,
-    /// Unclassified events that were visible before their key existed: the windows see them, the counts do not.
+    /// Unclassified events that were visible before their key existed: they are in the windows, but not in the counts.
     early: BTreeMap<(u8, u32), Vec<(i64, Sums)>>,
 }
 
@@ -271,7 +271,8 @@ impl<'a> Run<'a> {
         let mut at_ms = begin_ms;
         let mut unseen = events.iter().peekable();
         while at_ms <= end_ms {
-            // A key exists from this T on, whatever came first in it: its counts begin with all that is visible at T.
+            // A key exists from this T on, independent of the order within T: its counts begin with everything visible
+            // at T.
             let mut visible: Vec<&Event> = Vec::new();
             while let Some(event) = unseen.next_if(|e| e.visible_ms <= at_ms) {
                 visible.push(event);
@@ -345,7 +346,7 @@ impl<'a> Run<'a> {
         let is_forgotten =
             |key: &Key| key.scope != "aggregate" && key.history.window(at_ms, slo.period_ms).events() == 0;
         for key in self.keys.values_mut().filter(|key| is_forgotten(key)) {
-            // Nobody would ever end an alert of a key that is forgotten: it ends here, without data.
+            // An alert of a forgotten key would never end, so it ends here with no data.
             let stopped = stop_rules(key);
             let name = key.name.clone();
             let ended = step_episodes(slo, key, at_ms, &stopped).into_iter();
@@ -359,7 +360,7 @@ impl<'a> Run<'a> {
             let stopped = step_rules(slo, key, at_ms);
             let alerts = step_episodes(slo, key, at_ms, &stopped);
             let state = status::state(slo, key, at_ms);
-            // To begin to exist is no change; an aggregate's first status is due all the same.
+            // A key that begins to exist does not change its state; but an aggregate's first status is due.
             let moved = key.state.replace(state).map_or(key.scope == "aggregate", |before| before != state);
             let name = key.name.clone();
             let published = |kind, record: &Value| Published::new(at_ms, &name, kind, record);
@@ -401,7 +402,7 @@ impl Run<'_> {
     }
 }
 
-/// How many of the worst-served users of a tenant are told.
+/// How many worst-served users of a tenant are published.
 const WORST_USERS: usize = 100;
 
 fn alert(severity: Severity) -> Output {
@@ -416,7 +417,7 @@ fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 impl Key {
-    /// Whether no event came for longer than this, or none ever.
+    /// Whether there was no event for longer than this, or never one.
     pub fn is_silent(&self, at_ms: i64, for_ms: i64) -> bool {
         self.last_ms.is_none_or(|last_ms| at_ms - last_ms > for_ms)
     }

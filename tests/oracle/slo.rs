@@ -1,6 +1,6 @@
 //! SLO documents, as far as the tests need them: ratio and threshold metrics over one rolling window.
 //!
-//! The rule `budget` is not modelled: an SLO under test switches it off.
+//! The rule `budget` is not modelled, so SLOs under test switch it off.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +51,7 @@ impl Rule {
         }
     }
 
-    /// The window whose evidence decides: the short one, or a twelfth of the only one, rounded up to its slice.
+    /// The window whose evidence decides: the short one, or a twelfth of a single one, rounded up to its slice.
     pub fn evidence_ms(&self) -> i64 {
         let twelfth_ms = (self.long_ms + 11) / 12;
         self.short_ms.unwrap_or_else(|| ceil_to(twelfth_ms, slice_of(twelfth_ms)).max(MINUTE_MS))
@@ -165,7 +165,7 @@ pub fn load(path: &Path) -> Result<Vec<Slo>, String> {
     Ok(slos)
 }
 
-/// Documents that others name, by kind and name.
+/// Documents that others refer to, by kind and name.
 struct Named<'a>(BTreeMap<(&'a str, &'a str), &'a Value>);
 
 impl<'a> Named<'a> {
@@ -181,7 +181,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// An alert policy is a rule of a single window.
+    /// An alert policy is a single-window rule.
     fn rule(&self, policy: &'a Value) -> Result<Rule, String> {
         let policy = self.spec("AlertPolicy", "alertPolicyRef", policy)?;
         let spec = self.spec("AlertCondition", "conditionRef", &policy["conditions"][0])?;
@@ -272,7 +272,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|t| !t.is_empty())
 }
 
-/// Attributes and fields by name, whatever the order in which they are written.
+/// Attributes and fields, sorted by name.
 fn group_by(text: &str) -> Vec<String> {
     let mut names: Vec<String> = list(text).map(str::to_owned).collect();
     names.sort();
@@ -358,7 +358,7 @@ fn default_rules(period_ms: i64, objective: Ratio) -> Vec<Rule> {
     kept
 }
 
-/// By period / 28 d, up to whole minutes and whole slices of its own.
+/// Scaled by period / 28 d, rounded up to whole minutes and whole slices.
 fn shrink(window_ms: i64, period_ms: i64, least_ms: i64) -> i64 {
     if period_ms >= 28 * DAY_MS {
         return window_ms;

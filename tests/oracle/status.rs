@@ -7,7 +7,7 @@ use crate::replay::Key;
 use crate::slo::Slo;
 use crate::time::{HOUR_MS, MINUTE_MS, print_duration, print_time, window_start};
 
-/// Beside what the key's alerts and its state call for.
+/// In addition to the statuses that alerts and state changes require.
 pub fn is_due(key: &Key, at_ms: i64, end_ms: i64) -> bool {
     let interval_ms = if key.scope == "tenant" { 5 * MINUTE_MS } else { MINUTE_MS };
     at_ms == end_ms || at_ms % HOUR_MS == 0 || (key.news && at_ms % interval_ms == 0)
@@ -35,7 +35,7 @@ fn budget_spent(slo: &Slo, key: &Key, at_ms: i64) -> Option<f64> {
     Some(burn * coverage(key, at_ms, slo.period_ms))
 }
 
-/// `burn * coverage >= share`, in integers: a total outage meets 1 to the digit.
+/// `burn * coverage >= share`, in integers: a total outage spends exactly 1.
 fn spent_at_least(slo: &Slo, key: &Key, at_ms: i64, share: Ratio) -> bool {
     let sums = key.history.window(at_ms, slo.period_ms);
     let window_ms = at_ms - window_start(at_ms, slo.period_ms);

@@ -1,7 +1,8 @@
-//! Total outages from one user to fifty, from a request in minutes to hundreds a second: what the guards cost.
+//! Measures the delay from guards: total outages of one to fifty users, from one request in minutes to hundreds a
+//! second.
 //!
-//! Each outage is a tenant of its own, so that one run holds them all; the same SLO is there with guards and without.
-//! An outage is `fresh` when nothing was good before it, else it follows a healthy time.
+//! Each outage is a separate tenant, so that one run has them all; the SLO exists with and without guards. An outage is
+//! `fresh` if nothing was good before it, otherwise it follows a healthy time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +25,7 @@ const HIGH_RATES: [f64; 4] = [3.0, 10.0, 100.0, 300.0];
 struct Outage {
     per_second: f64,
     users: i64,
-    /// Without it, no event says whose it is.
+    /// Without it, events have no user.
     named: bool,
     healthy_ms: i64,
     down_ms: i64,
@@ -59,7 +60,7 @@ fn outages(rates: &[f64], down_ms: i64, healthy_ms: i64) -> Vec<Outage> {
     outages
 }
 
-/// The lines of all outages in order of time, with something else every minute so that time goes on after them.
+/// The lines of all outages by time, plus another event every minute so that time continues after them.
 fn lines(outages: &[Outage], until_ms: i64, mut timed: Vec<(i64, String)>) -> Vec<String> {
     let mut dice = Dice::new(7);
     for outage in outages {
@@ -80,7 +81,7 @@ fn line(tenant: &str, user: Option<String>, time_ms: i64, status: i64) -> String
     json!({"tenant": tenant, "user": user, "timestamp": time_ms, "status": status}).to_string()
 }
 
-/// Both implementations over the outages, which they must agree on.
+/// Runs both implementations over the outages; they must agree.
 fn run_both(directory: &Path, lines: Vec<String>) -> Outputs {
     let (slos, inputs) = written(directory, lines);
     let program = backtest(&slos, &inputs, Format::JsonLines, &directory.join("out"));
@@ -125,7 +126,7 @@ fn boundary_of_bad(outage: &Outage, events: &[(i64, i64, bool)], bad: usize) -> 
     enough.next().map(|(_, (time_ms, _, _))| floor_to(*time_ms, PANE_MS) + PANE_MS)
 }
 
-/// How many failures of the outage are visible at `at_ms`.
+/// The outage's failures that are visible at `at_ms`.
 fn bad_at(events: &[(i64, i64, bool)], at_ms: i64) -> usize {
     events.iter().filter(|(time_ms, _, failed)| *failed && *time_ms < at_ms).count()
 }
@@ -141,8 +142,8 @@ fn assert_guards_cost_little(outages: &[Outage], outputs: &Outputs) {
             assert_eq!(page("guarded"), None, "{tenant}");
             continue;
         };
-        // A fresh outage needs three failures; one after a healthy time must outweigh its worst user and the chance
-        // of the healthy events, at most twice the failures and three more.
+        // A fresh outage needs three failures; after a healthy time it must outweigh its worst user and chance among
+        // the healthy events: at most twice the failures plus three.
         let needed = if outage.healthy_ms == 0 { 3 } else { 2 * bad_at(&events, without_ms) + 3 };
         let Some(enough_ms) = boundary_of_bad(outage, &events, needed) else { continue };
         let limit_ms = without_ms.max(enough_ms);
@@ -185,7 +186,7 @@ fn high_rates_page_no_later_for_their_guards() {
     assert_guards_cost_little(&outages, &outputs);
 }
 
-/// Outages that end in silence, one tenant of which comes back healthy after two hours.
+/// Outages that end in silence; one tenant comes back healthy after two hours.
 fn silence() -> Vec<String> {
     let mut outages = Vec::new();
     for per_second in [0.02, 1.0] {
@@ -213,11 +214,11 @@ fn assert_silence_resolves_nothing(outputs: &Outputs) {
                 ended += 1;
             }
             Some("recovered") => {
-                // Evidence came back after two hours, and a quarter of an hour of it is wanted.
+                // Evidence came back after two hours, and a quarter of an hour of it is needed.
                 assert!(silent_ms >= 2 * HOUR_MS + 15 * MINUTE_MS, "{alert}");
                 recovered += 1;
             }
-            // A page that resolves is either; a ticket may go on to page while there are failures.
+            // A page may resolve in both cases; a ticket may become a page while there are failures.
             other => assert!(other.is_none_or(|reason| reason == "raised") && (silent_ms <= 0 || other.is_none())),
         }
     }

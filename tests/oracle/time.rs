@@ -1,6 +1,6 @@
-//! Boundaries, slices, durations and the visibility of an event, read off section 3 of the contract.
+//! Boundaries, slices, durations and the visibility of an event, from section 3 of the contract.
 //!
-//! Nothing here knows about keys or windows, and nothing reads a clock.
+//! It knows nothing about keys or windows, and reads no clock.
 
 pub const SECOND_MS: i64 = 1_000;
 pub const MINUTE_MS: i64 = 60 * SECOND_MS;
@@ -47,7 +47,7 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     number.parse::<i64>().map(|n| n * unit_ms).map_err(|e| format!("{text:?}: {e}"))
 }
 
-/// In its largest whole unit, as the contract prints it.
+/// In its largest whole unit, as in the contract.
 pub fn print_duration(duration_ms: i64) -> String {
     for (unit_ms, unit) in [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s")] {
         if duration_ms % unit_ms == 0 {
@@ -62,16 +62,16 @@ pub fn print_time(time_ms: i64) -> String {
     format!("{time:.3}")
 }
 
-/// What an event's arrival decides, before any SLO is asked.
+/// The facts from an event's arrival, before any SLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
     pub visible_ms: i64,
     pub late: bool,
-    /// How far it is behind its partition's watermark; an SLO drops what exceeds its allowed lateness.
+    /// How far it is behind its partition's watermark; an SLO drops events above its allowed lateness.
     pub behind_ms: i64,
 }
 
-/// One input partition: its watermark moves with every record that is no dead letter.
+/// One input partition: its watermark moves with every record that is not a dead letter.
 #[derive(Default)]
 pub struct Partition {
     watermark_ms: Option<i64>,

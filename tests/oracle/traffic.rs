@@ -1,7 +1,7 @@
-//! Small seeded traffic with planted incidents: what the brute force and the program are compared on.
+//! Small seeded traffic with planted incidents, to compare the brute force with the program.
 //!
-//! It plants what the contract treats specially: disorder, late and too late events, weights, events without a user,
-//! absent fields, undecodable lines, tenants that fall silent, outages in which nothing arrives.
+//! It contains everything with a special rule in the contract: disorder, late and too late events, weights, events
+//! without a user, absent fields, undecodable lines, tenants that fall silent, outages in which nothing arrives.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 
-/// Monday 2026-03-02T00:00:00Z, plus half a pane and a bit: nothing starts on a boundary.
+/// Monday 2026-03-02T00:00:00Z, plus a little more than half a pane, so that nothing starts on a boundary.
 const START_MS: i64 = 1_772_409_600_000 + 3 * HOUR_MS + 6_417;
 const PARTITIONS: usize = 3;
 
@@ -51,7 +51,7 @@ pub enum Who {
     User(usize),
 }
 
-/// Requests of `who` fail with probability `share`; a share above 1 means that they do not happen at all.
+/// Requests of `who` fail with probability `share`; a share above 1 means that there are no requests.
 #[derive(Clone, Copy)]
 pub struct Incident {
     pub from_min: i64,
@@ -76,7 +76,7 @@ fn incident(from_min: i64, to_min: i64, who: Who, share: f64) -> Incident {
     Incident { from_min, to_min, who, share }
 }
 
-/// The tenants take turns over the users; the last is rare, and its name needs every escape.
+/// Users are dealt to the tenants in turns; the last tenant is rare, and its name needs every escape.
 const TENANTS: [&str; 12] =
     ["acme", "acme", "acme", "beta", "acme", "beta", "solo", "acme", "gone", "acme", "beta", "a|b,c=d%e"];
 
@@ -96,8 +96,8 @@ pub fn day(seed: u64) -> Plan {
     Plan { seed, duration_ms: 26 * HOUR_MS, per_hour: 1_300.0, users: 160, tenants: &TENANTS, base: 0.0003, incidents }
 }
 
-/// Four days and a half: the default rules of 28 d fire and resolve, a tenant's alert goes stale and ends without data, its key
-/// is forgotten where the period is a day, and comes back.
+/// Four days and a half: the default rules of 28 d fire and resolve; a tenant's alert goes stale and ends without data;
+/// with a period of one day its key is forgotten and comes back.
 pub fn four_days(seed: u64) -> Plan {
     let day = 24 * 60;
     let incidents = vec![
@@ -170,7 +170,7 @@ impl Plan {
             let user = self.user(&mut dice);
             let Some(line) = self.event(&mut dice, user, time_ms) else { continue };
             let arrival_ms = time_ms + delay_ms(&mut dice);
-            // A region has its own partition more often than not, so that their watermarks differ.
+            // Most events of a region go to its own partition, so that watermarks differ.
             let partition = if dice.chance(0.6) { user % PARTITIONS } else { dice.below(PARTITIONS as i64) as usize };
             partitions[partition].push((arrival_ms, line));
             if dice.chance(0.002) {
@@ -238,7 +238,7 @@ fn written_time(dice: &mut Dice, time_ms: i64) -> Value {
     match dice.below(12) {
         0 => json!(format!("{time:.3}")),
         1 => json!(format!("{time:.6}").replace('Z', "+00:00")),
-        // As java.time prints a full second of a zone, and log4j any time.
+        // How java.time prints a full second with a zone, and log4j any time.
         3 => json!(format!("{time:.3}").replace('.', ",").replace('Z', "+0000")),
         4 => json!(format!("{time:.3}[Europe/Berlin]")),
         2 => {
@@ -249,7 +249,7 @@ fn written_time(dice: &mut Dice, time_ms: i64) -> Value {
     }
 }
 
-/// What makes an event special: no user, a weight, an absent field, a number as text.
+/// Special events: no user, a weight, an absent field, a number as text.
 fn vary(dice: &mut Dice, record: &mut Value) {
     let Some(fields) = record.as_object_mut() else { return };
     if dice.chance(0.03) {
@@ -276,7 +276,7 @@ fn vary(dice: &mut Dice, record: &mut Value) {
     }
 }
 
-/// Optional values as they come from real producers: some are read, some make the field absent.
+/// Optional values of real producers: some are readable, some make the field absent.
 const ODDITIES: [(&str, &str); 20] = [
     ("latency_ms", r#""-""#),
     ("latency_ms", r#""""#),
@@ -300,7 +300,7 @@ const ODDITIES: [(&str, &str); 20] = [
     ("measures", r#"{"tokens": "12", "quality": "-", "ttft_ms": "soon"}"#),
 ];
 
-/// Bytes that some write and no field needs: a byte order mark, half an emoji. It draws no dice.
+/// Bytes without meaning: a byte order mark, half an emoji. It uses no randomness.
 fn smudged(line: String, time_ms: i64) -> String {
     match time_ms % 800 {
         0 => format!("\u{feff}{line}"),
@@ -320,7 +320,7 @@ fn delay_ms(dice: &mut Dice) -> i64 {
     }
 }
 
-/// Lines that are no outcome: one of every reason that a file can have, and blank ones.
+/// Lines that are not outcomes: one of every reason possible in a file, and blank ones.
 fn junk(dice: &mut Dice, time_ms: i64) -> String {
     let line = match dice.below(14) {
         0 => return String::new(),

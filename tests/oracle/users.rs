@@ -1,4 +1,4 @@
-//! The users of a key: who was seen and served badly since when, and the distribution of section 7.
+//! The users of a key: their last (bad) events, and the distribution of section 7.
 //!
 //! Exact at any number of users; the estimate, dispersion and cohorts are not modelled.
 
@@ -14,7 +14,7 @@ use crate::windows::{Axis, Suffixes};
 
 /// Above this many distinct SLIs the contract allows the quantiles an error.
 const EXACT_SLIS: usize = 1_024;
-/// Users whose bad events the single-user guard sees in one slice.
+/// How many users of a slice the single-user guard considers.
 const SEEN_PER_SLICE: usize = 64;
 
 /// A user of the run: an index that sorts as (tenant bytes, user bytes) do.
@@ -29,7 +29,7 @@ pub struct Served {
     pub weight_micros: i64,
 }
 
-/// The last slice in which each user was seen, and how many users each slice is the last of.
+/// The last slice of each user, and the number of users for whom each slice is the last.
 struct LastSlices {
     of_user: BTreeMap<UserIndex, usize>,
     users: Suffixes<i64>,
@@ -110,7 +110,7 @@ impl Users {
         *newest = (*newest).max((time_ms, tuple));
     }
 
-    /// `users_active` of the window from `start`: null where no event of it has a user.
+    /// `users_active` of the window from `start`: null if no event in it has a user.
     pub fn active(&self, start: usize) -> Option<i64> {
         Some(self.last_seen.users.from(start)).filter(|n| *n > 0)
     }
@@ -119,12 +119,12 @@ impl Users {
         self.active(start).map(|_| self.last_bad.users.from(start))
     }
 
-    /// Users of the window, each event without one a user of its own.
+    /// Users of the window; each event without a user counts as one.
     pub fn active_or_nameless(&self, start: usize) -> i64 {
         self.last_seen.users.from(start) + self.nameless.from(start)
     }
 
-    /// The bad events of the user with the most of them, from the 64 with the most in each slice.
+    /// The bad events of the user who has most of them, among the top 64 users of each slice.
     pub fn most_bad_of_one(&self, start: usize) -> i64 {
         let mut bad_of_user: BTreeMap<UserIndex, i64> = BTreeMap::new();
         for bad_in_slice in self.bad_of_slice.range(start..).map(|(_, users)| users) {
@@ -141,7 +141,7 @@ impl Users {
         bad_of_user.values().copied().max().unwrap_or(0).max(nameless)
     }
 
-    /// What each user of the run got in the window from `start`.
+    /// The counts of each user of the run in the window from `start`.
     fn services(&self, start: usize) -> Vec<Service> {
         let mut users = vec![Service::default(); self.known];
         for served in self.served.range(start..).flat_map(|(_, served)| served) {
@@ -237,7 +237,7 @@ impl Service {
     }
 }
 
-/// How many users chance alone would put below the objective at the pooled error rate, all unweighted.
+/// The number of users that chance alone puts below the objective at the pooled error rate, unweighted.
 fn below_expected(users: &[Service], allowed: Ratio) -> f64 {
     let events: i64 = users.iter().map(|u| u.events).sum();
     let bad: i64 = users.iter().map(|u| u.bad).sum();
@@ -251,7 +251,7 @@ fn below_expected(users: &[Service], allowed: Ratio) -> f64 {
     by_events.iter().map(|(n, users)| *users as f64 * binomial_above(tolerated(*n), *n, pooled)).sum()
 }
 
-/// The mean error ratio of the worst `max(1, n / 100)` users; the one at the edge counts for the fraction.
+/// The mean error ratio of the worst `max(1, n / 100)` users; the user at the edge counts with the fraction.
 fn worst_error_mean(worst_first: &[Service]) -> Option<f64> {
     let size = (worst_first.len() as f64 / 100.0).max(1.0);
     let (mut left, mut sum) = (size, 0.0);

@@ -1,4 +1,4 @@
-//! What a key has seen, by 10-second slice of event time, and the sums of any window of it.
+//! A key's events by 10-second slice of event time, and the sums of any window.
 //!
 //! Every window starts at a multiple of 10 s, so a window is a suffix of the slices: a Fenwick tree gives its sum
 //! without a running total that could drift.
@@ -45,7 +45,7 @@ impl Sums {
         error_ratio.map(|e| e / allowed.as_f64())
     }
 
-    /// `bad / (good + bad) > threshold`, in integers; never true of an empty window.
+    /// `bad / (good + bad) > threshold`, in integers; never true for an empty window.
     pub fn exceed(&self, threshold: Ratio) -> bool {
         self.events() > 0 && threshold.exceeded_by(self.bad_micros.into(), self.weight_micros().into())
     }
@@ -68,7 +68,7 @@ impl Axis {
         self.origin_ms + slice as i64 * PANE_MS
     }
 
-    /// The slice of a time; one before the origin is the first slice, as nothing lies before it.
+    /// The slice of a time; a time before the origin is in the first slice, because there is nothing before it.
     pub fn slice(&self, time_ms: i64) -> usize {
         ((time_ms - self.origin_ms).max(0) / PANE_MS) as usize
     }
@@ -120,7 +120,7 @@ impl<T: Addable> Suffixes<T> {
     }
 }
 
-/// The sums of one key. What was asked since its last event is remembered: most boundaries bring nothing new.
+/// The sums of one key. Results since its last event are cached, because most boundaries bring nothing new.
 pub struct History {
     pub axis: Axis,
     sums: Suffixes<Sums>,

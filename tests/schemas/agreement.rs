@@ -31,7 +31,7 @@ fn schema_of(schema: OutputSchema) -> Schema {
     Schema::parse_str(&crate::read(&file)).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
 }
 
-/// Fails with the path of the first field in which the two differ.
+/// Fails with the path of the first different field.
 fn assert_same(path: &str, avro: &Avro, json: &Json) {
     match (avro, json) {
         (Avro::Union(0, inner), Json::Null) if **inner == Avro::Null => {}

@@ -1,11 +1,10 @@
-//! What a reader of the files needs: a text on everything, a default on everything, and one meaning
-//! per name.
+//! Every field of a schema needs a description, a default, and one meaning per name.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tailburn::codec::output::OutputSchema;
 
-/// Every schema by its file's name; files of the directory that describe no output are left out.
+/// Every output schema by its file's name.
 fn outputs() -> BTreeMap<&'static str, Value> {
     let parse = |schema: OutputSchema| {
         let file = crate::schemas_dir().join(format!("{}.avsc", schema.name()));

@@ -32,7 +32,7 @@ fn versions() -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Each frozen schema of an output: where it is, what it was, and what it has become.
+/// Each frozen output schema: its place, the frozen version and the current one.
 fn frozen() -> Vec<(PathBuf, Value, OutputSchema)> {
     let mut all = Vec::new();
     for version in versions() {
@@ -52,7 +52,7 @@ fn current(schema: OutputSchema) -> Value {
     serde_json::from_str(schema.text()).expect("a schema is JSON")
 }
 
-/// Why a reader of `new` could not read all that was written as `old`, or would misread it.
+/// Why a reader with `new` could not read everything written with `old`, or would misread it.
 fn incompatibility(old: &Value, new: &Value) -> Option<String> {
     let parse = |schema: &Value| Schema::parse(schema).map_err(|e| e.to_string());
     let (old_schema, new_schema) = match (parse(old), parse(new)) {
@@ -60,14 +60,14 @@ fn incompatibility(old: &Value, new: &Value) -> Option<String> {
         (Err(e), _) | (_, Err(e)) => return Some(e),
     };
     match SchemaCompatibility::can_read(&old_schema, &new_schema) {
-        // Partly means: some of the values. That is not enough.
+        // "Partly" means only some of the values, which is not enough.
         Ok(Compatibility::Full) => reinterpreted(old, new),
         Ok(Compatibility::Partial) => Some("only some of the values can be read".to_owned()),
         Err(e) => Some(e.to_string()),
     }
 }
 
-/// A field whose integer would mean another time: the resolution of Avro does not look at that.
+/// A field whose integer would mean another time: Avro's schema resolution does not check that.
 fn reinterpreted(old: &Value, new: &Value) -> Option<String> {
     let (old, new) = (logical_types(old), logical_types(new));
     old.iter()
@@ -141,7 +141,7 @@ fn values_of_every_frozen_version_are_read_with_the_figures_they_had() {
             let (then, now) = (by_name(then.expect("reads its own")), by_name(now.expect("reads the older")));
             let kept = then.iter().filter(|(name, _)| now.contains_key(*name));
             for (name, value) in kept {
-                // Nested records may gain fields; what is compared is then the schema's affair.
+                // Nested records may gain fields, so only the known ones are compared.
                 if !matches!(value, Avro::Record(_) | Avro::Array(_) | Avro::Union(1, _)) {
                     assert_eq!(value, &now[name], "{}: {name}", file.display());
                 }

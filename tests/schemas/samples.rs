@@ -1,4 +1,4 @@
-//! One instance of each record with everything in it, and one with everything absent that can be.
+//! For each record one full instance, and one with all optional values absent.
 
 use tailburn::codec::output::{EncodeError, Encoder, OutputRecord, OutputSchema};
 use tailburn::model::output::*;
@@ -6,10 +6,10 @@ use tailburn::model::time::Moment;
 
 type Write = Box<dyn Fn(&Encoder) -> Result<Vec<u8>, EncodeError>>;
 
-/// A record together with what it is an instance of.
+/// A record with its schema.
 pub struct Sample {
     pub schema: OutputSchema,
-    /// Whether everything that may be absent is there.
+    /// Whether all optional values are present.
     pub full: bool,
     write: Write,
 }

@@ -1,5 +1,4 @@
-//! The paths that a Rust source names, with their lines. A lexer and a use-tree walk; no types, no
-//! macros expanded.
+//! The paths in a Rust source, with their lines. Only a lexer and a walk of use trees: no types, no macro expansion.
 
 /// A path from the root of the crate, or (not `in_crate`) one that may begin with a library's name.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,7 +8,7 @@ pub struct Reference {
     pub path: Vec<String>,
 }
 
-/// Every path in `source`, a file that is the module `module`, resolved as far as names allow.
+/// Every path in `source`, the file of module `module`, resolved as far as names allow.
 pub fn references(source: &str, module: &[String]) -> Vec<Reference> {
     let tokens = tokens(source);
     let (mut found, mut inline, mut at) = (Vec::new(), Vec::<Option<String>>::new(), 0);
@@ -36,12 +35,11 @@ fn opened_module(tokens: &[Token<'_>], at: usize) -> Option<String> {
     (at >= 2 && tokens[at - 2].text == "mod").then(|| tokens[at - 1].text.to_owned())
 }
 
-/// An identifier that is followed by `::` and does not itself follow one, or a library that is
-/// imported whole.
+/// An identifier before `::` and not after one, or a library that is imported as a whole.
 fn begins_path(tokens: &[Token<'_>], at: usize) -> bool {
     let text = |i: usize| tokens.get(i).map_or("", |t| t.text);
     let before = |n: usize| at.checked_sub(n).map_or("", text);
-    // `>::name` goes on from a type, `-> ::name` begins at a library.
+    // `>::name` continues a type, `-> ::name` begins with a library.
     let goes_on = is_name(before(2)) || (before(2) == ">" && before(3) != "-");
     let absolute = before(1) == "::" && !goes_on;
     let first = before(1) != "::" || absolute;
@@ -49,7 +47,7 @@ fn begins_path(tokens: &[Token<'_>], at: usize) -> bool {
     is_name(text(at)) && first && (text(at + 1) == "::" || whole)
 }
 
-/// Walks the path at `at`, adds what it names, and returns where it ends.
+/// Walks the path at `at`, adds its paths, and returns its end.
 fn path(tokens: &[Token<'_>], at: usize, here: &[String], found: &mut Vec<Reference>) -> usize {
     let (mut base, mut next) = (None, at);
     let up = |n: usize, base: &mut Option<Vec<String>>| {
@@ -135,7 +133,7 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// The length of what `rest` begins with, and whether it is a token.
+/// The length of the lexeme at the start of `rest`, and whether it is a token.
 fn lexeme(rest: &str) -> (usize, bool) {
     let to = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |i| from + i + end.len());
     let first = rest.chars().next().map_or(1, char::len_utf8);
@@ -181,7 +179,7 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// The number of hashes of a raw text that `rest` begins with.
+/// The number of hashes of a raw text at the start of `rest`.
 fn raw_text(rest: &str) -> Option<usize> {
     let body = ["r", "br", "cr"].iter().find_map(|prefix| {
         let body = rest.strip_prefix(prefix)?;
