@@ -35,7 +35,7 @@ pub fn why_not(text: &str) -> Option<String> {
     let bare = without_suffixes(trimmed.as_bytes()).and_then(|bare| trimmed.get(..bare.len()))?;
     let is_time = |text: String| parse(&text).is_some() || parse(&format!("{text}Z")).is_some();
     if is_time(bare.to_owned()) {
-        let zone = if bare.len() < trimmed.len() { " (a zone in brackets stands behind one)" } else { "" };
+        let zone = if bare.len() < trimmed.len() { " (a zone in brackets must follow one)" } else { "" };
         return Some(format!("; it has no offset from UTC{zone}: have it written with `Z` or `+02:00`"));
     }
     if is_time(format!("{bare}T00:00")) {

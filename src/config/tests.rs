@@ -226,11 +226,11 @@ fn a_file_that_is_missing_or_broken_is_named() {
 #[test]
 fn broken_yaml_is_told_of_in_our_own_words() {
     for (text, line, words, remedy) in [
-        ("workers: 1\nworkers: 2\n", 2, "the key `workers` stands here twice", "Take one of them out."),
+        ("workers: 1\nworkers: 2\n", 2, "the key `workers` appears twice", "Take one of them out."),
         ("workers: 1\n---\nworkers: 2\n", 3, "a second document begins here", "Take the line `---`"),
-        ("state: a: b\n", 1, "a `:` stands where no key can be", "Quote a text"),
-        ("state:\n\tdir: x\n", 2, "a tab stands where blanks indent", "Indent with blanks."),
-        ("input: {topics: .nan}\n", 1, "`.nan` is no finite number", "Write digits."),
+        ("state: a: b\n", 1, "a `:` is not allowed here", "Quote a text"),
+        ("state:\n\tdir: x\n", 2, "a tab is used for indentation", "Indent with spaces."),
+        ("input: {topics: .nan}\n", 1, "`.nan` is not a finite number", "Write digits."),
     ] {
         let problems = Case::new(text).problems();
         let [problem] = problems.as_slice() else { panic!("{text}: {problems:?}") };

@@ -126,7 +126,7 @@ mod tests {
     fn says_where_a_document_is_broken() {
         let fault = parse("a: 1\nb: c: d\n").expect_err("broken");
         assert_eq!((fault.line, fault.column.is_some()), (Some(2), true), "{fault:?}");
-        assert_eq!(parse("a: 1\na: 2\n").expect_err("twice").message, "the key `a` stands here twice");
+        assert_eq!(parse("a: 1\na: 2\n").expect_err("twice").message, "the key `a` appears twice");
     }
 
     #[test]

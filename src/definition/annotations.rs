@@ -220,12 +220,12 @@ fn group_name(written: &str, at: &Cursor<'_>, report: &mut Report) -> Option<Str
     let is_attribute = name.len() != written.len();
     let mistake = if Slo::GROUP_FIELDS.contains(&name) && is_attribute {
         Some((
-            format!("`{name}` is a field of its own: an attribute of that name makes no groups"),
+            format!("`{name}` is a separate field: an attribute with this name cannot be in group-by"),
             format!("write `{name}` for the field, or give the attribute another name in the mapping"),
         ))
     } else if Field::parse(name).is_some() && !Slo::GROUP_FIELDS.contains(&name) && !is_attribute {
         Some((
-            format!("the field `{name}` makes no groups"),
+            format!("the field `{name}` cannot be in group-by"),
             format!(
                 "attributes do, and the fields {}; an attribute of this name is attributes.{name}",
                 one_of(Slo::GROUP_FIELDS)

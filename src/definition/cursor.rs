@@ -58,7 +58,7 @@ impl<'d> Cursor<'d> {
             "a finite number" => format!("write {key}: and digits"),
             _ => String::new(),
         };
-        self.error(report, format!("{wanted} is wanted here, not {}{written}", self.node.value.kind()), remedy);
+        self.error(report, format!("{wanted} is expected here, not {}{written}", self.node.value.kind()), remedy);
     }
 
     /// A text; a number or boolean becomes its text as written.
@@ -97,7 +97,7 @@ impl<'d> Cursor<'d> {
                 if number.is_none() {
                     self.error(
                         report,
-                        format!("a number is wanted here, and `{}` is none", shortened(text)),
+                        format!("a number is expected here, not `{}`", shortened(text)),
                         number_remedy(text),
                     );
                 }

@@ -214,7 +214,7 @@ pub(super) fn read_inline<'d>(
     if let Some(kind_at) = fields.get("kind")
         && kind_at.text(report)? != kind.as_str()
     {
-        kind_at.error(report, format!("an object of kind {} is wanted here", kind.as_str()), "");
+        kind_at.error(report, format!("an object of kind {} is expected here", kind.as_str()), "");
         return None;
     }
     let name = match fields.get("metadata") {

@@ -282,7 +282,7 @@ fn objective_name(fields: &Fields<'_>, several: bool, document: &Document<'_>, r
         _ if !several => Some(document.name.to_owned()),
         Some(display_name) => Some(format!("{}:{display_name}", document.name)),
         None => {
-            let remedy = "each becomes an SLO of its own, named name:displayName";
+            let remedy = "each becomes a separate SLO, named name:displayName";
             fields.at.error(report, "`displayName` is missing: the document has several objectives", remedy);
             None
         }
@@ -343,8 +343,8 @@ fn criterion(fields: &Fields<'_>, metric: &Metric, report: &mut Report) -> Optio
             return clean.then(|| criterion(filter.clone()));
         }
     };
-    let op = fields.require(report, "op", "a thresholdMetric wants op: lte, lt, gte or gt");
-    let threshold = fields.require(report, "value", "a thresholdMetric wants the threshold: value: 300");
+    let op = fields.require(report, "op", "a thresholdMetric needs op: lte, lt, gte or gt");
+    let threshold = fields.require(report, "value", "a thresholdMetric needs the threshold: value: 300");
     let op = op.and_then(|at| {
         let text = at.text(report)?;
         let op = parse_op(text);

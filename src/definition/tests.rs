@@ -159,9 +159,9 @@ fn a_wrong_annotation_names_line_key_and_remedy() {
         ("tailburn.dev/group-by: region, attributes.region", "`region` is there twice"),
         ("tailburn.dev/group-by: region tier", "write commas between names"),
         ("tailburn.dev/group-by: region;tier", "write commas between names"),
-        ("tailburn.dev/group-by: user", "the field `user` makes no groups"),
+        ("tailburn.dev/group-by: user", "the field `user` cannot be in group-by"),
         ("tailburn.dev/group-by: status", "an attribute of this name is attributes.status"),
-        ("tailburn.dev/group-by: attributes.operation", "`operation` is a field of its own"),
+        ("tailburn.dev/group-by: attributes.operation", "`operation` is a separate field"),
         ("tailburn.dev/group-by: a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "17 names (16 are the most"),
         ("tailburn.dev/tenant-alerts: loud", "write off, info, ticket or page"),
         ("tailburn.dev/tenant-objectives: acme", "`acme` is not an objective of a tenant"),
@@ -189,7 +189,7 @@ fn a_wrong_annotation_names_line_key_and_remedy() {
         ("tailburn.dev/resolve-after: soon", "`soon` is not a duration"),
         ("tailburn.dev/no-data-after: 0s", "must be longer than 0"),
         ("tailburn.dev/allowed-lateness: 8d", "the longest is 7d"),
-        ("tailburn.dev/owner: [a, b]", "a text is wanted here, not a list"),
+        ("tailburn.dev/owner: [a, b]", "a text is expected here, not a list"),
     ] {
         let message = error(&annotated(annotation));
         let key = annotation.split(':').next().unwrap_or_default();
@@ -242,9 +242,9 @@ fn a_wrong_key_names_line_key_and_remedy() {
             "target: 0.999",
             "target: high",
             "slo.yaml:17:40: spec.objectives[0].target: ",
-            "a number is wanted here, and `high` is none",
+            "a number is expected here, not `high`",
         ),
-        ("target: 0.999", "target: .nan", "slo.yaml:17:48: this is no valid YAML: ", "`.nan` is no finite number"),
+        ("target: 0.999", "target: .nan", "slo.yaml:17:48: this is not valid YAML: ", "`.nan` is not a finite number"),
         (
             "target: 0.999",
             "target: 0.9, targetPercent: 90",
@@ -325,7 +325,7 @@ fn collects_every_mistake_of_every_file() {
     let errors = parse(&sources).expect_err("four mistakes").0;
     let places: Vec<_> = errors.iter().map(|e| (e.file.as_str(), e.line.unwrap_or(0))).collect();
     assert_eq!(places, [("a.yaml", 13), ("a.yaml", 17), ("b.yaml", 1), ("c.yaml", 8)], "{errors:#?}");
-    assert!(errors[2].message.starts_with("this is no valid YAML: "));
+    assert!(errors[2].message.starts_with("this is not valid YAML: "));
 }
 
 #[test]
@@ -336,10 +336,10 @@ fn a_target_that_cannot_be_is_echoed_with_what_was_meant() {
         ("target: 100", "100 is not an objective (an objective allows some failures"),
         ("target: 1.0", "1.0 is not an objective (an objective allows some failures"),
         ("target: -0.5", "-0.5 is not an objective (write a number from 0 to below 1)"),
-        ("target: '99.9%'", "`99.9%` is none (write targetPercent: 99.9"),
-        ("target: '0,999'", "`0,999` is none (write a point"),
+        ("target: '99.9%'", "not `99.9%` (write targetPercent: 99.9"),
+        ("target: '0,999'", "not `0,999` (write a point"),
         ("targetPercent: 250", "250 is not an objective (write a number from 0 to below 100)"),
-        ("target: [0.999]", "a finite number is wanted here, not a list"),
+        ("target: [0.999]", "a finite number is expected here, not a list"),
     ] {
         let message = error(&with("target: 0.999", written));
         assert!(message.contains(words), "{written}: {message}");

@@ -62,7 +62,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Node>, Box<DefinitionError>> 
                 line: fault.line,
                 column: fault.column,
                 key: String::new(),
-                message: format!("this is no valid YAML: {}", fault.message),
+                message: format!("this is not valid YAML: {}", fault.message),
                 remedy: Some(fault.remedy.to_owned()),
             })
         })?;

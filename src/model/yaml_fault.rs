@@ -44,14 +44,14 @@ fn told(error: &Error) -> (String, &'static str) {
     let (message, remedy) = match error {
         Error::Budget { breach, .. } => return too_much(breach),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
-            return (format!("the key `{key}` stands here twice"), "take one of them out");
+            return (format!("the key `{key}` appears twice"), "take one of them out");
         }
-        Error::DuplicateMappingKey { key: None, .. } => ("a key stands here twice", "take one of them out"),
+        Error::DuplicateMappingKey { key: None, .. } => ("a key appears twice", "take one of them out"),
         Error::MultipleDocuments { .. } => {
             ("a second document begins here, and there can be one", "take the line `---` and what follows it out")
         }
         Error::NonFiniteFloat { value, .. } => {
-            return (format!("`{value}` is no finite number"), "write digits");
+            return (format!("`{value}` is not a finite number"), "write digits");
         }
         Error::UnknownAnchor { .. } => {
             ("nothing has the name that `*` refers to", "give it one with `&`, or quote the text")
@@ -89,10 +89,10 @@ fn too_much(breach: &BudgetBreach) -> (String, &'static str) {
 
 /// What the parser's most frequent errors mean, by a part of their text.
 const COMPLAINTS: [(&str, &str, &str); 13] = [
-    ("tab", "a tab stands where blanks indent", "indent with blanks"),
+    ("tab", "a tab is used for indentation", "indent with spaces"),
     (
         "mapping values are not allowed",
-        "a `:` stands where no key can be",
+        "a `:` is not allowed here",
         "quote a text that holds `: `, and indent keys of one mapping alike",
     ),
     ("unclosed bracket", "a bracket is never closed", "close it"),
@@ -102,13 +102,13 @@ const COMPLAINTS: [(&str, &str, &str); 13] = [
     ("unexpected end", "the text ends before something is closed", "close the quote or the bracket"),
     ("unexpected character", "a text cannot begin with this character", "put the text in quotes"),
     ("cannot start any token", "a text cannot begin with this character", "put the text in quotes"),
-    ("simple key", "a `:` is wanted behind this key", "write key: value, and quote a text that holds marks"),
+    ("simple key", "a `:` is missing after this key", "write key: value, and quote a text with special characters"),
     ("invalid indentation", INDENTATION, "look at the indentation, and at the line before"),
     ("block", INDENTATION, "look at the indentation, and at the line before"),
     ("expected key", INDENTATION, "look at the indentation, and at the line before"),
 ];
 
-const INDENTATION: &str = "a key is wanted here, indented like its neighbours";
+const INDENTATION: &str = "a key is expected here, indented like its neighbours";
 
 fn scanned(text: &str) -> (String, &'static str) {
     let line = text.lines().next().unwrap_or(text);
@@ -132,16 +132,16 @@ mod tests {
     #[test]
     fn says_it_in_our_own_words_with_a_place_and_a_remedy() {
         for (text, line, message) in [
-            ("a: 1\na: 2\n", 2, "the key `a` stands here twice"),
+            ("a: 1\na: 2\n", 2, "the key `a` appears twice"),
             ("a: 1\n---\na: 2\n", 3, "a second document begins here"),
             ("a: [1, 2\n", 0, "bracket"),
-            ("a: b: c\n", 1, "a `:` stands where no key can be"),
-            ("a: .nan\n", 1, "`.nan` is no finite number"),
+            ("a: b: c\n", 1, "a `:` is not allowed here"),
+            ("a: .nan\n", 1, "`.nan` is not a finite number"),
             ("a: *b\n", 1, "nothing has the name"),
             ("a: 'x\n", 0, "closed"),
             ("a: @x\n", 1, "a text cannot begin with this character"),
-            ("a:\n\t- b\n", 2, "a tab stands where blanks indent"),
-            ("a:\n  b: 1\n c: 2\n", 3, "a key is wanted here"),
+            ("a:\n\t- b\n", 2, "a tab is used for indentation"),
+            ("a:\n  b: 1\n c: 2\n", 3, "a key is expected here"),
         ] {
             let fault = fault(text);
             assert!(fault.message.contains(message), "{text}: {fault:?}");

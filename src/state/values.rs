@@ -33,7 +33,7 @@ pub enum ValueError {
     NewerVersion { key: String, found: u8, newest: u8 },
     #[error(
         "{what} was written by an earlier build, in a format that this one does not read; start that build again, or \
-         begin anew with another application_id and output.prefix"
+         start over with another application_id and output.prefix"
     )]
     OlderVersion { what: String },
     #[error("{what} was written by a newer build; start that one")]

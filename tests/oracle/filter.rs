@@ -209,7 +209,7 @@ impl Parser {
 
     fn has(&mut self) -> Result<Filter, String> {
         self.expect("(")?;
-        let Filter::Path(path) = self.unary()? else { return Err("has() wants a field".to_owned()) };
+        let Filter::Path(path) = self.unary()? else { return Err("has() needs a field".to_owned()) };
         self.expect(")")?;
         Ok(Filter::Has(path))
     }

@@ -79,7 +79,7 @@ impl Compiler {
                 Some(inner @ (Json::Object(_) | Json::Array(_))) => self.add(inner, namespace, place),
                 _ => Err(wrong(place, "has no `type`")),
             },
-            _ => Err(wrong(place, "is no type")),
+            _ => Err(wrong(place, "is not a type")),
         }
     }
 
@@ -113,15 +113,15 @@ impl Compiler {
         self.kinds[id] = match of {
             "array" => Kind::Array { of: self.add(member("items")?, &inner, place)?, is_map: false },
             "map" => Kind::Map(self.add(member("values")?, &inner, place)?),
-            "enum" => symbols(member("symbols")?).ok_or_else(|| wrong(place, "has symbols that are no texts"))?,
-            "fixed" => fixed(member("size")?, object).ok_or_else(|| wrong(place, "has a size that is none"))?,
+            "enum" => symbols(member("symbols")?).ok_or_else(|| wrong(place, "has symbols that are not texts"))?,
+            "fixed" => fixed(member("size")?, object).ok_or_else(|| wrong(place, "has an invalid size"))?,
             _ => self.record(member("fields")?, &inner, place)?,
         };
         Ok(id)
     }
 
     fn record(&mut self, fields: &Json, namespace: &str, place: &str) -> Result<Kind, SchemaError> {
-        let fields = fields.as_array().ok_or_else(|| wrong(place, "has `fields` that are no list"))?;
+        let fields = fields.as_array().ok_or_else(|| wrong(place, "has `fields` that are not a list"))?;
         let field = |(i, field): (usize, &Json)| {
             let name = field.get("name").and_then(Json::as_str);
             let name = name.ok_or_else(|| wrong(place, &format!("has a field without a name (number {})", i + 1)))?;

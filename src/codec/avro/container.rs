@@ -61,7 +61,7 @@ impl Joined {
     fn note(&self, blocks: u64, records: i64) {
         let mut joined = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if joined.0 == 0 {
-            joined.1 = format!("the second begins behind block {blocks}, {records} records");
+            joined.1 = format!("the second begins after block {blocks}, {records} records");
         }
         joined.0 += 1;
     }
@@ -141,7 +141,7 @@ impl Container {
         let whole = if begun.is_empty() {
             self.read_whole(&mut begun)?
         } else {
-            Err(NoBlock { data: 0, problem: "what is there is no block".to_owned() })
+            Err(NoBlock { data: 0, problem: "this is not a block".to_owned() })
         };
         self.block = match whole {
             Ok(data) => unpacked(&self.header, data, begun),
@@ -163,7 +163,7 @@ impl Container {
                 let problem = if is_end {
                     format!("the file ends in its first bytes{CUT_OFF}")
                 } else {
-                    format!("it is no block: {e}")
+                    format!("it is not a block: {e}")
                 };
                 return none(0, problem);
             }
@@ -199,7 +199,7 @@ impl Container {
         };
         let is_said = u64::try_from(data).is_ok_and(|data| (1..=whole_bytes).contains(&data));
         let unknown = if is_said { "" } else { "; how many records it had is not known, so it counts as one" };
-        let broken = Some(format!("{problem}{unknown}; reading goes on behind the next marker"));
+        let broken = Some(format!("{problem}{unknown}; reading continues after the next marker"));
         let data = if is_said { data as u64 } else { 1 };
         Ok(Block { bytes: begun, whole_bytes, at: 0, data, data_left: data, broken })
     }
@@ -215,8 +215,8 @@ impl Container {
         let (blocks, records) = (self.blocks, self.next_number);
         if !joined.schema.is_same_as(&self.header.schema) {
             return Err(invalid(format!(
-                "two files were joined behind block {blocks} ({records} records), and the second has another schema: \
-                 give each as an --input of its own"
+                "two files were joined after block {blocks} ({records} records), and the second has another schema: \
+                 give each as a separate --input"
             )));
         }
         self.header = joined;
@@ -266,7 +266,7 @@ fn cut(schema: &FileSchema, block: &Block, rest: &[u8]) -> Result<usize, String>
         Ok(0) => Err("its records have no bytes".to_owned()),
         // The writer's count is right, so if bytes are left, a length before was wrong.
         Ok(len) if block.data_left == 1 && len < rest.len() => {
-            Err(format!("{} bytes are left behind its last record", rest.len() - len))
+            Err(format!("{} bytes are left after its last record", rest.len() - len))
         }
         Ok(len) => Ok(len),
         Err((malformed, at)) => {

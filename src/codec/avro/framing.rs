@@ -181,7 +181,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Header(name) => write!(f, "the header {name}"),
-            Place::Front(who) => write!(f, "what stands in front of its datum ({who})"),
+            Place::Front(who) => write!(f, "the prefix of its datum ({who})"),
         }
     }
 }

@@ -122,7 +122,7 @@ impl Kind {
             Kind::Text => "a string".to_owned(),
             Kind::Fixed(size) => format!("a fixed of {size} bytes"),
             Kind::Uuid => "a uuid".to_owned(),
-            Kind::Decimal { scale, .. } => format!("a decimal with {scale} digits behind the point"),
+            Kind::Decimal { scale, .. } => format!("a decimal with {scale} digits after the point"),
             Kind::Enum(_) => "an enum".to_owned(),
             Kind::TimeMillis => "a timestamp-millis".to_owned(),
             Kind::TimeMicros => "a timestamp-micros".to_owned(),

@@ -20,11 +20,11 @@ use std::sync::Arc;
 /// Why a schema cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    #[error("the schema is no JSON: {0}")]
+    #[error("the schema is not JSON: {0}")]
     NoJson(String),
     #[error("not an Avro schema: {place} {problem}")]
     Invalid { place: String, problem: String },
-    #[error("the schema is no record: an outcome's schema is a record, or a union with one")]
+    #[error("the schema is not a record: an outcome's schema is a record, or a union with one")]
     NoRecord,
     #[error("the schema refers to the type `{0}`, which it does not define")]
     UnknownName(String),
@@ -182,7 +182,7 @@ impl AvroSchemas {
         match (self.find(named.id), named.unreadable) {
             (Some([known]), None) => Ok((&known.plan, named.datum)),
             (Some(several), None) => Err(not_decodable(format!(
-                "the record's schema has fingerprint {}, and {} have it and differ in a logical type alone: keep the one \
+                "the record's schema has fingerprint {}, and {} have it and differ only in a logical type: keep the one \
                  that the record was written with",
                 named.id,
                 several.iter().map(|known| known.from.as_str()).collect::<Vec<_>>().join(" and "),

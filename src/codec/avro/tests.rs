@@ -213,7 +213,7 @@ fn framed_records_name_their_schema_by_its_number() {
     let unknown = framed(8, written(&schemas[0], reversed));
     let rejected = decoder.decode(&record(&unknown)).unwrap_err();
     assert_eq!(rejected.reason, Rejection::NotDecodable);
-    let detail = "what stands in front of its datum (Confluent) names the schema with number 8, and there is no 8.avsc in \
+    let detail = "the prefix of its datum (Confluent) names the schema with number 8, and there is no 8.avsc in \
                   input.avro_schema";
     assert_eq!(rejected.detail, detail);
 }
@@ -221,15 +221,18 @@ fn framed_records_name_their_schema_by_its_number() {
 #[test]
 fn schemas_that_cannot_be_outcomes_are_named() {
     for (schema, problem) in [
-        ("{", "the schema is no JSON: "),
-        ("\"string\"", "the schema is no record"),
+        ("{", "the schema is not JSON: "),
+        ("\"string\"", "the schema is not a record"),
         (r#"{"type":"record","name":"r"}"#, "not an Avro schema: the schema (record) has no `fields`"),
         (
             r#"{"type":"record","name":"r","fields":[{"type":"int"}]}"#,
             "the schema has a field without a name (number 1)",
         ),
         (r#"{"type":"record","name":"r","fields":[{"name":"a"}]}"#, "the type of `a` is missing"),
-        (r#"{"type":"record","name":"r","fields":[{"name":"a","type":["null",7]}]}"#, "the type of `a`[1] is no type"),
+        (
+            r#"{"type":"record","name":"r","fields":[{"name":"a","type":["null",7]}]}"#,
+            "the type of `a`[1] is not a type",
+        ),
         (r#"{"type":"record","name":"r","fields":[{"name":"a","type":"gone"}]}"#, "the type `gone`, which it does not"),
         (
             r#"{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"fixed","name":"f","size":-1}}]}"#,

@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
                 Some(known) => self.field(known, field.kind, out, limits),
                 None => self.skip(field.kind),
             }),
-            _ => Err(Malformed("the value is no record")),
+            _ => Err(Malformed("the value is not a record")),
         }
     }
 

@@ -79,7 +79,7 @@ fn bad_time(line: &[u8]) -> Named {
             "correct the clock of its writer, or the format of its time",
         ),
         _ => (
-            "a line whose offset from UTC no place has (it is no multiple of 15 minutes)",
+            "a line whose offset from UTC no place has (it is not a multiple of 15 minutes)",
             "have the server write the time in UTC (+0000); a program that computes the offset itself gets it wrong",
         ),
     }
@@ -134,7 +134,7 @@ fn odd_time(inside: &[u8]) -> Option<Named> {
     } else {
         (
             "a line whose time has no zone (CherryPy, daphne, HAProxy's own format and others)",
-            "have the server write the offset from UTC behind the time (`%d/%b/%Y:%H:%M:%S %z`)",
+            "have the server write the offset from UTC after the time (`%d/%b/%Y:%H:%M:%S %z`)",
         )
     })
 }
@@ -216,7 +216,7 @@ fn front(line: &[u8], shape: ClfShape) -> Named {
         );
     }
     (
-        "a line with other fields in front of the time than host, ident and user",
+        "a line with other fields before the time than host, ident and user",
         "FORMAT, and put further fields at the end of the line",
     )
 }
@@ -229,7 +229,7 @@ fn prefix(line: &[u8], words: &[&[u8]]) -> Option<Named> {
     if line.starts_with(b"<") || is_bsd_time {
         return Some((
             "a line with a syslog prefix",
-            "cut it off (what follows `nginx: ` or `httpd[123]: `), or have syslog write the message alone (rsyslog: `%msg%`)",
+            "cut it off (what follows `nginx: ` or `httpd[123]: `), or have syslog write only the message (rsyslog: `%msg%`)",
         ));
     }
     let is_iso_time = matches_digits(first, "0000-00-00");
@@ -243,13 +243,13 @@ fn prefix(line: &[u8], words: &[&[u8]]) -> Option<Named> {
     if is_iso_time || first.starts_with(b"[") || is_level(first) || words.iter().take(4).any(is_tag) {
         return Some((
             "a line with a logger's prefix (a time, a level, a name) in front",
-            "have the logger write the message alone (Python: `format='%(message)s'`)",
+            "have the logger write only the message (Python: `format='%(message)s'`)",
         ));
     }
     let is_colon_list = memchr::memchr_iter(b':', first).count() >= 2 && !is_address(first);
     is_colon_list.then_some((
         "a line with a logger's prefix (a level, a name) in front",
-        "have the logger write the message alone (Python: `format='%(message)s'`)",
+        "have the logger write only the message (Python: `format='%(message)s'`)",
     ))
 }
 

@@ -306,7 +306,7 @@ fn a_line_of_another_shape_is_refused_and_named() {
         ("nginx: 192.0.2.9 - - TIME", "logger's prefix"),
         ("192.0.2.9 TIME", "without ident and user"),
         ("192.0.2.9 - TIME", "without ident and user"),
-        ("192.0.2.9 - - web 7 - TIME", "other fields in front"),
+        ("192.0.2.9 - - web 7 - TIME", "other fields before the time"),
         ("\"192.0.2.9 - - TIME", "in quotes"),
         ("192.0.2.9 - - [27/Nov/2026:02:59:14] \"GET / HTTP/1.1\" 200 1", "no zone"),
         ("192.0.2.9:1 [27/Nov/2026:02:59:14.123] front back/s 0/0/1/2/3 200 1", "HAProxy's own log"),

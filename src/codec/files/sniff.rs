@@ -53,7 +53,7 @@ fn no_container(begin: &[u8]) -> String {
         None if begin.is_empty() => ": it is empty",
         Some(b'{') => ": it looks like JSON; read it with --format jsonl (input.format: json)",
         _ if begin.starts_with(b"Obj") => ": it is of another version of Avro than 1",
-        _ => ": it does not begin with `Obj` and 1; records without their schema are read from topics alone",
+        _ => ": it does not begin with `Obj` and 1; records without their schema can only be read from topics",
     };
     format!("not an Avro container file{looks}")
 }

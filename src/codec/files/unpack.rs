@@ -161,11 +161,11 @@ impl Members {
         let (name, unpacked) = (self.packing.name(), self.unpacked);
         let problem = if error.kind() == ErrorKind::UnexpectedEof {
             format!(
-                "the {name} archive ends too early, behind {unpacked} bytes (unpacked): it was cut off, or is still \
+                "the {name} archive ends too early, after {unpacked} bytes (unpacked): it was cut off, or is still \
                      being written"
             )
         } else {
-            format!("the {name} archive is damaged behind {unpacked} bytes (unpacked): {error}")
+            format!("the {name} archive is damaged after {unpacked} bytes (unpacked): {error}")
         };
         invalid(problem)
     }

@@ -32,7 +32,7 @@ fn of_bytes(bytes: &[u8]) -> Option<&'static str> {
         // Its byte order mark is not UTF-8.
         _ if bytes.starts_with("\u{fffd}\u{fffd}".as_bytes()) && bytes.contains(&0) => Some(UTF_16),
         [0, _, _, _, _, b'{', ..] => Some(
-            "the number of a schema (5 bytes) stands in front of the JSON; write it with a serializer without a registry",
+            "the number of a schema (5 bytes) comes before the JSON; write it with a serializer without a registry",
         ),
         [0 | 1 | 3 | 0xC3, ..] => Some("it looks like Avro with its schema named in front; set input.format to avro"),
         _ => None,

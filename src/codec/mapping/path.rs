@@ -23,7 +23,7 @@ impl Path {
         loop {
             rest = if let Some(inside) = rest.strip_prefix('[').filter(|_| !steps.is_empty()) {
                 let Some((index, behind)) = inside.split_once(']') else { return fail("`[` without `]`") };
-                let Ok(index) = index.parse() else { return fail("between `[` and `]` stands the number of an item") };
+                let Ok(index) = index.parse() else { return fail("`[` and `]` must contain the number of an item") };
                 steps.push(Step::Item(index));
                 behind
             } else if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
@@ -42,7 +42,7 @@ impl Path {
                 None => return Ok(Path(steps)),
                 Some(b'.') => rest = &rest[1..],
                 Some(b'[') => {}
-                Some(_) => return fail("behind a quoted name or an index stands a dot, a `[`, or nothing"),
+                Some(_) => return fail("after a quoted name or an index comes a dot, a `[`, or nothing"),
             }
         }
     }

@@ -16,7 +16,7 @@ pub(super) fn source(value: &Value) -> Result<Source, Wrong> {
     match value {
         Value::String(path) => Ok(Source::Path(path_of(path)?, None)),
         Value::Object(entry) => from_object(entry),
-        other => Err((format!("{other} is no path"), Some(SHAPES.to_owned()))),
+        other => Err((format!("{other} is not a path"), Some(SHAPES.to_owned()))),
     }
 }
 
@@ -54,14 +54,14 @@ fn path_of(text: &str) -> Result<Path, Wrong> {
 fn path_in(value: &Value) -> Result<Path, Wrong> {
     match value {
         Value::String(path) => path_of(path),
-        other => Err((format!("{other} is no path"), Some("write names with dots between them".to_owned()))),
+        other => Err((format!("{other} is not a path"), Some("write names with dots between them".to_owned()))),
     }
 }
 
 fn unit_of(value: &Value) -> Result<Unit, Wrong> {
     let unit = UNITS.iter().find(|(name, _)| value.as_str() == Some(*name));
     let use_one =
-        || (format!("{value} is no unit"), Some(format!("use one of {}", one_of(UNITS.map(|(name, _)| name)))));
+        || (format!("{value} is not a unit"), Some(format!("use one of {}", one_of(UNITS.map(|(name, _)| name)))));
     unit.map(|(_, unit)| *unit).ok_or_else(use_one)
 }
 
@@ -72,10 +72,13 @@ fn constant(value: &Value) -> Result<Constant, Wrong> {
         Value::Number(n) => match (n.as_i64(), n.as_f64()) {
             (Some(integer), _) => Constant::Integer(integer),
             (None, Some(number)) => Constant::Number(number),
-            (None, None) => return Err((format!("{n} is no number that fits"), None)),
+            (None, None) => return Err((format!("{n} is out of range"), None)),
         },
         other => {
-            return Err((format!("{other} is no constant"), Some("write a text, a number, true or false".to_owned())));
+            return Err((
+                format!("{other} is not a constant"),
+                Some("write a text, a number, true or false".to_owned()),
+            ));
         }
     })
 }
@@ -85,7 +88,7 @@ fn bucket_of(entry: &Map<String, Value>) -> Result<Source, Wrong> {
     let path = path_in(path)?;
     let bucket = match (entry.get("by"), entry.get("edges")) {
         (Some(Value::String(by)), None) if by == "month" => Bucket::Month,
-        (Some(by), None) => return Err((format!("{by} is no bucket"), Some("`by` takes `month`".to_owned()))),
+        (Some(by), None) => return Err((format!("{by} is not a bucket"), Some("`by` takes `month`".to_owned()))),
         (None, Some(Value::Array(edges))) => {
             let numbers = edges.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
             let Some(numbers) = numbers else { return Err(("`edges` must be a list of numbers".to_owned(), None)) };

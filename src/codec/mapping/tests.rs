@@ -193,26 +193,26 @@ fn mistakes_in_the_configuration_are_named() {
         ("labels.x: a", "did you mean `attributes.x`?"),
         ("user: a..b", "user: `a..b` is not a path: a name is missing"),
         ("user: ''", "user: `` is not a path: a name is missing"),
-        ("user: a[x]", "between `[` and `]` stands the number of an item"),
+        ("user: a[x]", "`[` and `]` must contain the number of an item"),
         ("user: a[1", "`[` without `]`"),
         ("user: '\"a'", "a quote without its end"),
-        ("user: '\"a\"b'", "behind a quoted name or an index stands a dot"),
+        ("user: '\"a\"b'", "after a quoted name or an index comes a dot"),
         ("user: {path: a, const: b}", "user: has more than one source; write a path, or one of"),
         ("user: {const: b, unit: s}", "user: has more than one source"),
         ("user: {}", "user: does not say where the value comes from; write a path, or one of"),
         ("user: {path: null}", "user: does not say where the value comes from"),
         ("user: {pth: a}", "user: unknown key `pth`; did you mean `path`?"),
         ("user: {field: a}", "user: unknown key `field`; use path, unit, const, bucket"),
-        ("user: {path: 5}", "user: 5 is no path; write names with dots between them"),
+        ("user: {path: 5}", "user: 5 is not a path; write names with dots between them"),
         (
             "user: {path: a, unit: s}",
             "user: `unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`",
         ),
         ("measures.tokens: {path: a, unit: s}", "measures whose name ends in `_ms`"),
         ("attributes.wait_ms: {path: a, unit: s}", "measures whose name ends in `_ms`"),
-        ("timestamp: {path: a, unit: m}", "timestamp: \"m\" is no unit; use one of s, ms, us, ns"),
+        ("timestamp: {path: a, unit: m}", "timestamp: \"m\" is not a unit; use one of s, ms, us, ns"),
         ("user: {const: 1.5}", "user: `const` must be text or an integer"),
-        ("user: {const: [1]}", "user: [1] is no constant"),
+        ("user: {const: [1]}", "user: [1] is not a constant"),
         ("measures.a: {const: b}", "measures.a: `const` must be a number"),
         ("attributes.a: {bucket: {by: month}}", "attributes.a: `bucket` has no `path`"),
         ("attributes.a: {bucket: {path: b}}", "`bucket` takes one of `by` and `edges`; write `by: month` or"),
@@ -220,10 +220,10 @@ fn mistakes_in_the_configuration_are_named() {
         ("attributes.a: {bucket: {path: b, edges: []}}", "`edges` is empty"),
         ("attributes.a: {bucket: {path: b, edges: [a]}}", "`edges` must be a list of numbers"),
         ("attributes.a: {bucket: {path: b, edges: [2, 1]}}", "`edges` must be finite and ascend"),
-        ("attributes.a: {bucket: {path: b, by: year}}", "\"year\" is no bucket; `by` takes `month`"),
+        ("attributes.a: {bucket: {path: b, by: year}}", "\"year\" is not a bucket; `by` takes `month`"),
         ("attributes.a: {bucket: {path: b, egdes: [1]}}", "unknown key `egdes`; did you mean `edges`?"),
-        ("user: 5", "user: 5 is no path; write a path, or one of"),
-        ("user: null", "user: null is no path"),
+        ("user: 5", "user: 5 is not a path; write a path, or one of"),
+        ("user: null", "user: null is not a path"),
     ] {
         let error = mapping(yaml).expect_err(yaml);
         assert!(error.contains(problem), "{yaml}: {error}");
@@ -240,7 +240,7 @@ fn paths_print_as_they_parse() {
     }
     assert_eq!(
         Path::parse("a['b']"),
-        Err("`a['b']` is not a path: between `[` and `]` stands the number of an item".into())
+        Err("`a['b']` is not a path: `[` and `]` must contain the number of an item".into())
     );
 }
 

@@ -16,7 +16,7 @@ pub enum AvroError {
     Field { field: &'static str, source: Box<AvroError> },
     #[error("the schema expects {expected:?}, the record holds {found}")]
     Mismatch { expected: SchemaKind, found: &'static str },
-    #[error("the record's field `{found}` stands where the schema has {}", name_or_end(.expected))]
+    #[error("the record's field `{found}` is where the schema has {}", name_or_end(.expected))]
     Order { expected: Option<String>, found: &'static str },
     #[error("the record ends before the schema's field `{0}`")]
     Missing(String),

@@ -215,7 +215,7 @@ impl<'s> Lexer<'s> {
             return Ok(());
         }
         let end = self.rest.find(|c| !is_name(c)).unwrap_or(self.rest.len());
-        Err(error(format!("`{digits}{}` is no number", &self.rest[..end]))
+        Err(error(format!("`{digits}{}` is not a number", &self.rest[..end]))
             .with_remedy("write only digits, without a unit: latencies are in milliseconds, as in `latency_ms < 300`"))
     }
 

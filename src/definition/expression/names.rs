@@ -63,7 +63,7 @@ pub(super) fn compile_has(arg: &Expr) -> Compiled<Typed> {
         Kind::Name(name) => presence_in_outcome(name),
         Kind::Select(operand, field) => presence_in(operand, field),
         Kind::Index(operand, key) => presence_in(operand, literal_key(key)?),
-        _ => Err(error("has() wants a field").with_remedy("as in has(status) or has(attributes.tier)")),
+        _ => Err(error("has() needs a field").with_remedy("as in has(status) or has(attributes.tier)")),
     };
     presence.map_err(|e| e.or_at(arg.at))
 }

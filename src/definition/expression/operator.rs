@@ -56,7 +56,7 @@ fn unknown_function(has_target: bool, name: &str, given: usize) -> ExpressionErr
             "matches" => ("text.matches(pattern)", "as in operation.matches(r'^/v\\d+/')"),
             _ => ("text.startsWith(text)", "as in operation.startsWith('/api/')"),
         };
-        let on = if has_target { " behind a dot" } else { "" };
+        let on = if has_target { " after a dot" } else { "" };
         let values = if given == 1 { "value" } else { "values" };
         return error(format!("`{name}`{on} with {given} {values} is not how it is called: {shape}"))
             .with_remedy(remedy);
@@ -72,10 +72,10 @@ fn unknown_function(has_target: bool, name: &str, given: usize) -> ExpressionErr
 fn condition(expr: &Expr) -> Compiled<Condition> {
     match compile(expr)? {
         Typed::Bool(condition) => Ok(condition),
-        Typed::Text(Text::Attribute(_)) => Err(error("a condition is wanted here, and this is a text")
+        Typed::Text(Text::Attribute(_)) => Err(error("a condition is expected here, and this is a text")
             .with_remedy("compare it, as in attributes['x'] == 'true'")
             .or_at(expr.at)),
-        other => Err(error(format!("a condition is wanted here, and this is {}", other.kind()))
+        other => Err(error(format!("a condition is expected here, and this is {}", other.kind()))
             .with_remedy("compare it with something, as in `status < 500`")
             .or_at(expr.at)),
     }
@@ -84,7 +84,7 @@ fn condition(expr: &Expr) -> Compiled<Condition> {
 fn text(expr: &Expr) -> Compiled<Text> {
     match compile(expr)? {
         Typed::Text(text) => Ok(text),
-        other => Err(error(format!("a text is wanted here, and this is {}", other.kind()))
+        other => Err(error(format!("a text is expected here, and this is {}", other.kind()))
             .with_remedy("write a text in quotes, or name a field that is one, as in `operation`")
             .or_at(expr.at)),
     }
@@ -133,7 +133,7 @@ pub(super) fn compile_negation(operand: &Expr) -> Compiled<Typed> {
     match compile(operand)? {
         Typed::Int(int) => Ok(Typed::Int(Int::Negate(Box::new(int)))),
         Typed::Double(double) => Ok(Typed::Double(Double::Negate(Box::new(double)))),
-        other => Err(error(format!("`-` wants a number, and this is {}", other.kind()))
+        other => Err(error(format!("`-` needs a number, and this is {}", other.kind()))
             .with_remedy("`!` makes the opposite of a condition")),
     }
 }
@@ -142,7 +142,7 @@ fn compile_size(a: &Expr) -> Compiled<Typed> {
     match compile(a)? {
         Typed::Text(text) => Ok(Typed::Int(Int::SizeOfText(text))),
         Typed::Map(map) => Ok(Typed::Int(Int::SizeOfMap(map))),
-        other => Err(error(format!("size() wants a text or a map, and this is {}", other.kind()))
+        other => Err(error(format!("size() needs a text or a map, and this is {}", other.kind()))
             .with_remedy("as in size(operation) > 3")),
     }
 }
@@ -157,7 +157,7 @@ fn compile_conversion(name: &str, a: &Expr) -> Compiled<Typed> {
         (_, Typed::Text(text)) => Typed::Double(Double::FromText(text)),
         (_, Typed::Time) => return Err(no_times()),
         (_, other) => {
-            return Err(error(format!("{name}() wants a number or a text, and this is {}", other.kind())));
+            return Err(error(format!("{name}() needs a number or a text, and this is {}", other.kind())));
         }
     })
 }
@@ -247,14 +247,14 @@ pub(super) fn compile_arithmetic(op: Arithmetic, a: &Expr, b: &Expr) -> Compiled
         }
         (Typed::Double(a), Typed::Double(b)) => Ok(Typed::Double(Double::Binary(op, Box::new((a, b))))),
         (Typed::Int(_), Typed::Double(_)) | (Typed::Double(_), Typed::Int(_)) => {
-            Err(error(format!("`{}` wants two whole numbers or two doubles", op.symbol()))
+            Err(error(format!("`{}` needs two whole numbers or two doubles", op.symbol()))
                 .with_remedy("write the whole number as a double: 2.0, or double(status)"))
         }
         (Typed::Text(_), Typed::Text(_)) if op == Arithmetic::Add => {
             Err(error("texts cannot be joined with `+`").with_remedy("compare each on its own, with `&&` between them"))
         }
         (Typed::Time, _) | (_, Typed::Time) => Err(no_times()),
-        (a, b) => Err(error(format!("`{}` wants two numbers, not {} and {}", op.symbol(), a.kind(), b.kind()))
+        (a, b) => Err(error(format!("`{}` needs two numbers, not {} and {}", op.symbol(), a.kind(), b.kind()))
             .with_remedy("an attribute is a text: double(attributes['x']) reads it as a number")),
     }
 }

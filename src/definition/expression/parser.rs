@@ -491,7 +491,7 @@ impl Parser {
                     .with_remedy("as in `&&`, `||`, `==`, `<`, `in`; texts need quotes");
             }
         };
-        error(format!("`{word}` is no operator here")).with_remedy(remedy)
+        error(format!("`{word}` is not an operator here")).with_remedy(remedy)
     }
 }
 

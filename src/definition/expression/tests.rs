@@ -351,7 +351,7 @@ fn refuses_what_could_never_decide_and_says_where_and_why() {
         ("status <", 9, "the expression ends where a value is expected"),
         ("status == 1u", 11, "leave the `u` out"),
         ("[1, 2] == [1]", 1, "behind `in`"),
-        ("status && true", 1, "a condition is wanted here"),
+        ("status && true", 1, "a condition is expected here"),
         ("true ? 1 : 2.0", 6, "must be of one type"),
         ("", 0, "the expression is empty"),
         ("user == '\\w'", 10, "write a raw text, as in r'\\w'"),

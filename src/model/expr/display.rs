@@ -299,7 +299,7 @@ impl Display for Fault<'_> {
             }
             Fault::DivisionByZero => f.write_str("it divides by zero"),
             Fault::Overflow => f.write_str("a whole number is out of range"),
-            Fault::NotANumber => f.write_str("a text is no number"),
+            Fault::NotANumber => f.write_str("a text is not a number"),
             Fault::NotComparable => f.write_str("the result of a calculation is not a number, and cannot be compared"),
         }
     }

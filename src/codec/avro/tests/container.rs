@@ -218,7 +218,7 @@ fn a_block_that_does_not_unpack_is_one_dead_letter() {
 fn bytes_behind_the_last_record_of_a_block_are_seen() {
     let read = read(file("null", &[(2, data(0..3)), (0, data(0..1)), (1, datum(3))]));
     assert_eq!((read.outcomes, read.damaged), (vec![(0, 0), (3, 3)], vec![(1, 1, 1), (2, 2, 1)]));
-    assert!(read.details[0].contains("bytes are left behind its last record"), "{:?}", read.details);
+    assert!(read.details[0].contains("bytes are left after its last record"), "{:?}", read.details);
     assert!(read.details[1].contains("it says that it has no records"), "{:?}", read.details);
 }
 
@@ -274,8 +274,8 @@ fn damage_over_several_blocks_is_one_dead_letter_and_reading_goes_on_behind_it()
     let times: Vec<i64> = read.outcomes.iter().map(|(_, time)| *time).collect();
     assert_eq!(times, [0, 1, 7, 8, 9, 10]);
     assert_eq!(read.damaged, [(2, 2, 1)]);
-    let detail = "it is no block: a number of more than 64 bits; how many records it had is not known, so it counts as \
-                  one; reading goes on behind the next marker";
+    let detail = "it is not a block: a number of more than 64 bits; how many records it had is not known, so it counts as \
+                  one; reading continues after the next marker";
     assert!(read.details[0].contains(detail), "{:?}", read.details);
 }
 
@@ -285,17 +285,17 @@ fn files_that_were_joined_are_read_and_it_is_said() {
     let other = [header(&schema(), "deflate"), block(2, &deflate(&data(2..4)))].concat();
     let joined = read([one.clone(), other, file("null", &[])].concat());
     assert_eq!((joined.outcomes.as_slice(), joined.error.as_ref()), (&numbered(0..4)[..], None));
-    let notice = "o.avro: 3 Avro files were joined (the second begins behind block 1, 2 records), and all are read";
+    let notice = "o.avro: 3 Avro files were joined (the second begins after block 1, 2 records), and all are read";
     assert_eq!(joined.notice.as_deref(), Some(notice));
     let micros = header(&schema().replace("millis", "micros"), "null");
     let different = read([one, micros, block(1, &datum(2))].concat());
     assert_eq!(different.outcomes, numbered(0..2));
     let error = different.error.unwrap();
     assert!(
-        error.contains("two files were joined behind block 1 (2 records), and the second has another schema"),
+        error.contains("two files were joined after block 1 (2 records), and the second has another schema"),
         "{error}"
     );
-    assert!(error.contains("an --input of its own"), "{error}");
+    assert!(error.contains("a separate --input"), "{error}");
 }
 
 #[test]
@@ -305,10 +305,10 @@ fn broken_ends_say_the_block_and_what_was_read() {
     for (more, problem) in [
         (vec![0, 0, 0, 0], "block 3: the file ends in the middle of it"),
         (long(4), "block 3: the file ends in its first bytes; the file was cut off"),
-        (vec![0xff; 12], "block 3: it is no block: a number of more than 64 bits"),
+        (vec![0xff; 12], "block 3: it is not a block: a number of more than 64 bits"),
         ([long(-4), long(3)].concat(), "block 3: it says that it has -4 records in 3 bytes"),
         (b"Obj\x01".to_vec(), "block 2: another file was joined to this one, and cannot be read"),
-        (b"Oh".to_vec(), "block 3: what is there is no block"),
+        (b"Oh".to_vec(), "block 3: this is not a block"),
         ([long(1), sized(datum(9)), vec![8; 16]].concat(), "block 3: it does not end with the file's own marker"),
     ] {
         let read = with(&more);

@@ -129,7 +129,7 @@ fn a_timestamp_that_is_no_time_says_what_it_is_and_what_to_do() {
         (r#"{"type":"int","logicalType":"date"}"#, long(20_000), "a date", None),
         ("\"double\"", 1.5e9f64.to_le_bytes().to_vec(), "a double", Some(("s", 1_500_000_000_000))),
         ("\"float\"", 1.5e9f32.to_le_bytes().to_vec(), "a float, too coarse for a time", None),
-        (decimal, sized((T * 1_000 + 123).to_be_bytes()), "a decimal with 6 digits behind the point", Some(("s", T))),
+        (decimal, sized((T * 1_000 + 123).to_be_bytes()), "a decimal with 6 digits after the point", Some(("s", T))),
     ] {
         for union in [false, true] {
             let of_union = format!(r#"["null",{kind}]"#);

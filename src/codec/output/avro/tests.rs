@@ -81,16 +81,12 @@ fn refuses_a_record_that_differs_from_its_schema() {
             r#"["double", "null"]"#,
             "field `share`: the schema expects Union, the record holds a value that may be absent",
         ),
-        (
-            r#""name": "count""#,
-            r#""name": "counts""#,
-            "the record's field `count` stands where the schema has `counts`",
-        ),
-        (r#"{"name": "count", "type": "long"},"#, "", "the record's field `count` stands where the schema has `name`"),
+        (r#""name": "count""#, r#""name": "counts""#, "the record's field `count` is where the schema has `counts`"),
+        (r#"{"name": "count", "type": "long"},"#, "", "the record's field `count` is where the schema has `name`"),
         (
             r#""fields": ["#,
             r#""fields": [{"name": "id", "type": "string"},"#,
-            "the record's field `count` stands where the schema has `id`",
+            "the record's field `count` is where the schema has `id`",
         ),
     ] {
         assert_eq!(write_under(from, to, &sample()).err().as_deref(), Some(message));
@@ -102,7 +98,7 @@ fn refuses_a_record_that_is_longer_or_shorter_than_its_schema() {
     let labels = r#",
     {"name": "labels", "type": {"type": "map", "values": "string"}}]}"#;
     let shorter = write_under(labels, "]}", &sample());
-    assert_eq!(shorter, Err("the record's field `labels` stands where the schema has no more fields".into()));
+    assert_eq!(shorter, Err("the record's field `labels` is where the schema has no more fields".into()));
     let end = r#""values": "string"}}]}"#;
     let longer = write_under(end, r#""values": "string"}}, {"name": "more", "type": "long"}]}"#, &sample());
     assert_eq!(longer, Err("the record ends before the schema's field `more`".into()));
