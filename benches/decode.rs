@@ -1,7 +1,7 @@
-//! What decoding a record costs: `cargo bench --no-default-features --bench decode`.
+//! The cost of decoding a record: `cargo bench --no-default-features --bench decode`.
 //!
-//! `json` is held against the same record read by serde_json and sonic-rs into borrowed texts, which
-//! checks less (no rules, no limits) and is what the hand-written pass has to beat to be kept.
+//! `json` is compared with serde_json and sonic-rs, which read the same record into borrowed texts with fewer checks
+//! (no rules, no limits); the hand-written pass must beat them to be kept.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot read must not go on")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -19,7 +19,7 @@ const TEXT_TIME_JSON: &str = r#"{"tenant":"t1","user":"u74","timestamp":"2026-05
 const CLF: &str = r#"192.0.2.17 - - [17/May/2015:10:05:03 +0000] "GET /images/search.png?q=1 HTTP/1.1" 200 203023 "https://example.com/start" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36""#;
 const MAPPING: &str = r#"{"user": "user", "attributes.plan": "attributes.tier", "operation": "operation"}"#;
 
-/// The peers' shape of an outcome.
+/// An outcome as a struct for the peers.
 #[derive(Deserialize)]
 struct Peer<'a> {
     #[serde(borrow)]

@@ -1,7 +1,7 @@
-//! What the durable tier costs: a checkpoint's batch of dirty rows, and reads that find nothing.
+//! The cost of the durable tier: a checkpoint's batch of dirty rows, and reads that find nothing.
 //!
-//! Figures are per row. The batch is encoded, checksummed, sorted and written, as a checkpoint does;
-//! flushes and compactions run beside it and are in the wall time where they compete for a core.
+//! Figures are per row. The batch is encoded, checksummed, sorted and written, as a checkpoint does; flushes and
+//! compactions run in parallel, and count in the wall time if they compete for a core.
 #![allow(clippy::expect_used, reason = "a benchmark that cannot write must not go on")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -13,7 +13,7 @@ const VALUE_BYTES: usize = 100;
 const DIRTY: u64 = 100_000;
 const USERS: [u64; 2] = [10_000, 1_000_000];
 
-/// A step that visits all of a million users in an order unlike that of the keys.
+/// A stride that visits all of a million users in an order different from that of the keys.
 fn scattered(i: u64, users: u64) -> u64 {
     i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % users
 }
@@ -72,7 +72,7 @@ fn checkpoint(c: &mut Criterion, name: &str, mut store: impl FnMut() -> Box<dyn 
     group.finish();
 }
 
-/// Keys of users that are there (even ones) or not, sorted in runs as a batch of events asks for them.
+/// Keys of users that exist (even ones) or not, sorted within each batch of events.
 fn asked(users: u64, missing: bool) -> Vec<Vec<u8>> {
     let picked = (0..256).map(|i| scattered(i, users) + if missing { users } else { 0 });
     let mut keys: Vec<_> = picked.map(|user| with_key(user, |key| key.to_bytes())).collect();

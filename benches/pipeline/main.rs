@@ -1,7 +1,7 @@
-//! What the core costs: `cargo bench --no-default-features --bench pipeline`.
+//! The cost of the core: `cargo bench --no-default-features --bench pipeline`.
 //!
-//! Everything is measured in CPU time of the one thread that does it, stage by stage and as a whole,
-//! at numbers of users that fit the caches and that do not.
+//! Everything is measured in CPU time of its thread, stage by stage and as a whole, with numbers of users that fit into
+//! the caches and that do not.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
 
@@ -32,7 +32,7 @@ impl Measurement for CpuTime {
     }
 
     fn end(&self, start: u64) -> Duration {
-        // A sample of no time at all is one that criterion cannot divide by.
+        // Criterion cannot divide by a sample of zero time.
         Duration::from_nanos((cpu_ns() - start).max(1))
     }
 
@@ -53,7 +53,7 @@ impl Measurement for CpuTime {
     }
 }
 
-/// The time that `part` takes of `rounds` rounds; the rest of a round is not counted.
+/// The time of `part` in `rounds` rounds; the rest of a round is not counted.
 fn timed(rounds: u64, mut round: impl FnMut() -> u64) -> Duration {
     Duration::from_nanos((0..rounds).map(|_| round()).sum::<u64>().max(1))
 }
@@ -134,7 +134,7 @@ fn one_pane(c: &mut Criterion<CpuTime>) {
     }
 }
 
-/// A minute of event time in which nothing comes: the step of the 1 h window over all users.
+/// A minute of event time without events: the step of the 1 h window over all users.
 fn user_window_step(c: &mut Criterion<CpuTime>) {
     for users in [10_000, 1_000_000] {
         let mut group = c.benchmark_group(format!("step/{users}"));
@@ -145,7 +145,7 @@ fn user_window_step(c: &mut Criterion<CpuTime>) {
         group.bench_function("hour_window", |b| {
             b.iter_custom(|rounds| {
                 timed(rounds, || {
-                    // Well before the users leave the window they are there anew.
+                    // Users get new events well before they leave the window.
                     if to_ms >= until_ms {
                         world = World::warm(users);
                         to_ms = world.users.closed_ms().unwrap_or(START_MS);
@@ -162,7 +162,7 @@ fn user_window_step(c: &mut Criterion<CpuTime>) {
     }
 }
 
-/// One key: its windows take a pane and go on by one.
+/// One key: its windows take a pane and advance by one.
 fn one_key(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("key");
     group.sampling_mode(SamplingMode::Flat);
@@ -191,7 +191,7 @@ fn one_key(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
-/// Ten minutes in which nobody comes, for 51 keys that have nothing to tell.
+/// Ten minutes without events, for 51 keys without changes.
 fn empty_boundaries(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("empty");
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(60 * 51));

@@ -1,5 +1,5 @@
-//! Traffic and tasks for the benches: JSON of about 180 bytes, users drawn evenly (the hard case for
-//! caches), one SLO with all default windows, everything in one process and nothing written anywhere.
+//! Traffic and tasks for the benches: JSON of about 180 bytes, users drawn evenly (the worst case for caches), one SLO
+//! with all default windows, everything in one process, without output.
 
 use std::sync::Arc;
 use tailburn::codec::output::{Encoder, OutputFormat};
@@ -17,7 +17,7 @@ use tailburn::state::MemoryStore;
 
 /// Events in ten seconds of event time.
 pub const PANE_EVENTS: u64 = 50_000;
-/// Where the traffic starts; an hour, and no midnight.
+/// The start of the traffic: a full hour, but not midnight.
 pub const START_MS: Ms = 1_780_074_000_000;
 const TENANTS: u64 = 50;
 const OUT_OF_ORDERNESS_MS: Ms = 5_000;
@@ -42,13 +42,13 @@ spec:
   objectives: [{displayName: checkout, target: 0.999}]
 ";
 
-/// One SLO as it is without any annotation.
+/// One SLO without annotations.
 pub fn slo() -> Slo {
     let parsed = definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]);
     parsed.expect("the SLO is well-formed").slos.remove(0)
 }
 
-/// Spreads numbers: the same ones on any machine.
+/// Scatters numbers, in the same way on any machine.
 pub fn mix(n: u64) -> u64 {
     let n = (n ^ (n >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (n ^ (n >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (n >> 32)
@@ -57,7 +57,7 @@ pub fn mix(n: u64) -> u64 {
 const TIME_AT: usize = r#"{"tenant":"t00","user":"user-0000000","timestamp":"#.len();
 const STATUS_AT: usize = TIME_AT + r#"1780074045845,"operation":"pay..","status":"#.len();
 
-/// A line per user in an order that no cache likes; time and status are written into it at each use.
+/// One line per user in a cache-unfriendly order; time and status are written into it at each use.
 pub struct Traffic {
     lines: Vec<Vec<u8>>,
     events: u64,
@@ -102,7 +102,7 @@ fn line(user: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// All tasks of one process and what goes between them.
+/// All tasks of one process and the records between them.
 pub struct World {
     pub traffic: Traffic,
     pub route: Route,
@@ -158,7 +158,7 @@ impl World {
         self.roll_up();
     }
 
-    /// One record: decoded, classified, put where it waits for its boundary.
+    /// One record: decodes and classifies it, and buffers it for its boundary.
     pub fn enqueue(&mut self) {
         let (offset, _, value) = self.traffic.next();
         let record = RecordIn { partition: 0, offset, key: None, value, timestamp_ms: None, headers: &NoHeaders };
@@ -178,7 +178,7 @@ impl World {
         self.users.close_until(to_ms, &mut self.partials, &self.store).expect("the store is read");
     }
 
-    /// Partials to bytes and back, and every key's boundary.
+    /// Encodes and decodes partials, and evaluates every key's boundary.
     pub fn roll_up(&mut self) {
         let next = Partial { from_ms: Some(self.partials[0].up_to_ms), ..Partial::default() };
         let partial = std::mem::replace(&mut self.partials[0], next);
