@@ -64,8 +64,8 @@ Examples:
   zcat access.log.gz | tailburn backtest --slos web.yaml --format clf --input - --out result
 
 Writes slo-status.jsonl, burn-alerts.jsonl, tail-cohorts.jsonl, user-status.jsonl and dead-letters.jsonl,
-and a summary on standard error. Each file is written as NAME.part and renamed when all are whole: a
-backtest that is stopped or fails leaves the results of an earlier one as they were.")]
+and a summary on standard error. Each file is written as NAME.part and renamed when all are complete: a
+backtest that is stopped or fails leaves the results of an earlier one unchanged.")]
 pub struct BacktestArgs {
     /// A file or a directory of SLOs; may be repeated. Without it, the `slos` of the configuration
     #[arg(long, value_name = "FILE|DIR")]

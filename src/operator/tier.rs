@@ -114,7 +114,7 @@ impl Tier {
             self.append(number, &payload_of(None, more));
             self.append(next_number, next);
         }
-        // The next header counts from a slice that still exists.
+        // The later headers stay valid, because the slice from which they count still exists.
         if !rest.0.is_empty() {
             let gone = at + behind.len() - rest.0.len();
             (self.last_at, self.last_number) = (self.bytes.len() + last_at - gone, last_number);

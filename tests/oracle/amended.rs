@@ -218,8 +218,8 @@ fn a_single_window_fires_by_itself_and_ends_on_the_evidence_of_a_twelfth() {
     let windows = &outputs.statuses[0]["windows"];
     assert!(windows.as_array().is_some_and(|w| w.iter().any(|w| w["window"] == "150s")), "its evidence: {windows}");
     let told: Vec<(i64, String)> = told(&outputs).into_iter().filter(|t| t.2 != "update").map(|t| (t.0, t.2)).collect();
-    // Warm after 150 s. The last failures are at 580 and 590 s: at 740 s one of 15 events of the last 150 s is bad, which
-    // is less than 10 %, and 15 m later it ends. The 30 m still burn, and a single window fires by itself.
+    // Warm after 150 s. The last failures are at 580 and 590 s: at 740 s one of 15 events of the last 150 s is bad,
+    // less than 10 %, and 15 m later it ends. The 30 m still burn, and a single window fires by itself.
     let wanted =
         [(150, "firing"), (1_640, "resolved"), (1_650, "firing")].map(|(s, state)| (s * SECOND_MS, state.to_owned()));
     assert_eq!(told, wanted);
