@@ -1,6 +1,5 @@
-//! All attributes of one event as one value: canonical bytes, the same for the same attributes in any
-//! order. They are compared, sent and kept as they are; names and values are looked at only where
-//! somebody asks for them.
+//! All attributes of one event as one value: canonical bytes, the same for the same attributes in any order. They are
+//! compared, sent and stored in this form; names and values are decoded only when needed.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -12,12 +11,12 @@ use std::fmt;
 pub struct Tuple(Box<[u8]>);
 
 impl Tuple {
-    /// Bytes that [`encode`] wrote.
+    /// Bytes written by [`encode`].
     pub fn of_bytes(bytes: &[u8]) -> Tuple {
         Tuple(bytes.into())
     }
 
-    /// Attributes in any order; a name that comes twice counts with its last value.
+    /// Attributes in any order; of a repeated name the last value counts.
     pub fn of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Tuple {
         let mut bytes = Vec::new();
         encode(pairs, &mut bytes);
@@ -74,7 +73,7 @@ impl<'a> Pairs<'a> {
         Pairs(bytes)
     }
 
-    /// As texts of their own.
+    /// As owned texts.
     pub fn to_vec(self) -> Vec<(String, String)> {
         self.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
@@ -108,7 +107,7 @@ pub fn encode<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, into: &mut Ve
     into.clear();
     for (name, value) in sorted {
         for text in [name, value] {
-            // Decoders let nothing pass that is longer (`codec::FieldLimits`).
+            // Decoders refuse longer ones (`codec::FieldLimits`).
             debug_assert!(text.len() <= usize::from(u16::MAX));
             into.extend_from_slice(&(text.len() as u16).to_be_bytes());
             into.extend_from_slice(text.as_bytes());

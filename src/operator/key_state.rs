@@ -360,7 +360,7 @@ impl KeyState {
         })
     }
 
-    /// Forgets which users had events before the longest window that asks for them.
+    /// Forgets users whose last event is before the longest window that needs them.
     fn forget_users(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>) {
         if now.at_ms % (6 * PANE_MS) != 0 {
             return;

@@ -26,7 +26,7 @@ pub enum TrafficError {
 /// A record caused by an earlier one.
 #[derive(Clone, Copy, Debug)]
 enum Echo {
-    /// The same record once more.
+    /// The same record again.
     Copy(Event),
     /// The client tries again.
     Retry(Attempt),

@@ -47,7 +47,7 @@ fn choose(incident: &Incident, population: &Population, draws: &mut Draws) -> In
     chosen
 }
 
-/// One of the busiest 2 % (at least 3): a user whose failures an aggregate can feel.
+/// One of the busiest 2 % (at least 3): a user whose failures show in the aggregate.
 fn busy_user(population: &Population, within: Option<u16>, draws: &mut Draws) -> Option<u32> {
     let silent = (population.tenants.len() > 1).then(|| population.tenants.len() as u16 - 1);
     let mut users: Vec<u32> = (0..population.users.len() as u32)

@@ -1,8 +1,8 @@
 //! The senders of traffic: tenants of very different size, users of very different activity.
 //!
-//! Activity follows a real access log: where the median user sends 2 events, p90 sends 8, p99 46, and
-//! the top 1 % send a quarter of everything. Ranks are dealt out rather than drawn, so a population of
-//! any size has this shape exactly. A population never changes once it is made.
+//! Activity follows a real access log: there the median user sends 2 events, p90 sends 8, p99 46, and the top 1 % send
+//! a quarter of everything. Ranks are dealt out rather than drawn, so a population of any size has this shape exactly.
+//! A population never changes once it is made.
 
 use super::incident::{Incident, Target};
 use super::random::{AliasTable, Draws, Purpose};

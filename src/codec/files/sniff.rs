@@ -26,7 +26,7 @@ pub(super) fn not_read(begin: &[u8]) -> Option<String> {
     Some(format!("it is {what}, which is not read as it is: {command} | tailburn .. --input -"))
 }
 
-/// Why a file is not of the format, and of which one it looks.
+/// Why a file is not of the format, and which format it looks like.
 pub(super) fn mistaken(begin: &[u8], format: Format) -> Option<String> {
     let is_container = begin.starts_with(&CONTAINER_MAGIC);
     let other = if begin.get(257..262) == Some(b"ustar") {

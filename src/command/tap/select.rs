@@ -1,5 +1,5 @@
-//! Which records `tap` prints. Conditions are joined by "and"; a record without the field that a
-//! condition asks for does not pass it.
+//! Which records `tap` prints. Conditions are joined by "and"; a record without the field of a condition does not pass
+//! it.
 
 use crate::model::key::{Scope, encode_into, key_text};
 use crate::model::record::Topic;
