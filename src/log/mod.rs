@@ -6,6 +6,7 @@
 pub mod embedded;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod numbering;
 
 use crate::model::record::{RecordIn, RecordOut};
 use base64::Engine as _;
@@ -13,8 +14,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::ops::Range;
 use std::time::Duration;
 
-/// What the pipeline reads from. Input partitions of several topics are numbered through, in the
-/// order of the configuration; repartitioned verdicts and partials have topics of their own.
+/// What the pipeline reads from. The input partitions of all topics have numbers ([`numbering`]); repartitioned
+/// verdicts and partials have topics of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
     Input(u32),

@@ -7,16 +7,11 @@
 
 use super::WorkerError;
 use super::memo;
+use crate::log::numbering::{Commitment, Numbering};
 use crate::log::{Assignment, BEGIN_ANEW, Stream, TopicId};
-use crate::model::record::{RecordOut, Topic};
+use crate::model::record::RecordOut;
 use crate::model::time::{Moment, Ms};
 use std::collections::BTreeMap;
-
-/// The last byte of a record's key, behind the stream.
-const KNOWN: u8 = 2;
-const ID_BYTES: usize = 16;
-
-const COUNT_BYTES: usize = 4;
 
 /// What was said of a stream when it was committed first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +32,7 @@ pub struct Known {
     inputs: u32,
     /// How many there were when the first stream was committed.
     inputs_at_first: Option<u32>,
+    numbering: Numbering,
 }
 
 impl Known {
@@ -49,19 +45,19 @@ impl Known {
         self.heard_ms = self.heard_ms.max(timestamp_ms);
     }
 
-    /// Somebody, we ourselves perhaps, committed a stream; `false`: the record is about something else.
-    pub fn hear(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let Some((&KNOWN, key)) = key.split_last() else { return false };
-        let Some(stream) = stream_of(key) else { return false };
-        if let Some((id, rest)) = value.split_first_chunk::<ID_BYTES>()
-            && let Some((count, name)) = rest.split_first_chunk::<COUNT_BYTES>()
-        {
-            let count = u32::from_be_bytes(*count);
-            self.inputs_at_first = Some(self.inputs_at_first.map_or(count, |first| first.min(count)));
-            let name = String::from_utf8_lossy(name).into_owned();
-            self.all.insert(stream, Was { topic: TopicId(*id), name });
+    /// Somebody, we ourselves perhaps, committed a stream, or claimed a number for one; `false`: the record is
+    /// about something else.
+    pub fn hear(&mut self, key: &[u8], value: &[u8]) -> Result<bool, WorkerError> {
+        let is_claim = self.numbering.hear(key, value);
+        // Whoever claimed it knows of partitions that we do not know.
+        if let Some(new) = self.numbering.claimed().get(self.inputs as usize) {
+            return Err(WorkerError::Grown(format!("{} was added to the input", new.of)));
         }
-        true
+        let Some(said) = Commitment::read(key, value) else { return Ok(is_claim) };
+        let count = said.inputs;
+        self.inputs_at_first = Some(self.inputs_at_first.map_or(count, |first| first.min(count)));
+        self.all.insert(said.stream, Was { topic: said.topic, name: said.name });
+        Ok(true)
     }
 
     /// Whether a stream may be begun with, or gone on with. `is_heard`: an older build may have said
@@ -108,14 +104,8 @@ impl Known {
             if self.all.get(stream) == Some(was) {
                 continue;
             }
-            out.push(RecordOut {
-                topic: Topic::Sources,
-                partition: 0,
-                key: Some(key_of(*stream)),
-                value: Some([&was.topic.0[..], &self.inputs.to_be_bytes(), was.name.as_bytes()].concat()),
-                headers: Vec::new(),
-                timestamp_ms: 0,
-            });
+            let (topic, name) = (was.topic, was.name.clone());
+            out.push(Commitment { stream: *stream, topic, inputs: self.inputs, name }.to_record());
             self.all.insert(*stream, was.clone());
         }
     }
@@ -140,32 +130,10 @@ fn made_anew(now: &Was, was: TopicId) -> WorkerError {
 
 fn renumbered(was: &Was, now: &Was) -> WorkerError {
     WorkerError::Refused(format!(
-        "{} has now the number that {} had: input.topics were changed, or one of them that is not the last has more \
-         partitions than before, and the state keeps its sources by number. Nothing was read or written. Put input.topics \
-         back as they were. {BEGIN_ANEW}",
+        "{} has now the number that {} had, and the state keeps its sources by number: this is not the state of this \
+         application, or its internal topics were changed by hand. Nothing was read or written. {BEGIN_ANEW}",
         now.name, was.name
     ))
-}
-
-fn key_of(stream: Stream) -> Vec<u8> {
-    let (kind, number) = match stream {
-        Stream::Input(number) => (0u8, number),
-        Stream::Repartition(number) => (1, number),
-        Stream::Partials(number) => (2, number),
-        Stream::Sources => (3, 0),
-    };
-    [&[kind][..], &number.to_be_bytes(), &[KNOWN]].concat()
-}
-
-fn stream_of(key: &[u8]) -> Option<Stream> {
-    let (kind, number) = key.split_first()?;
-    let number = u32::from_be_bytes(number.try_into().ok()?);
-    match kind {
-        0 => Some(Stream::Input(number)),
-        1 => Some(Stream::Repartition(number)),
-        2 => Some(Stream::Partials(number)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -184,6 +152,10 @@ mod tests {
         Assignment { stream, topic, name, next: NextOffset(0), log_start: NextOffset(0), committed }
     }
 
+    fn hear(known: &mut Known, record: &RecordOut) -> Result<bool, WorkerError> {
+        known.hear(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())
+    }
+
     /// Another instance, that has heard what one with this stream said.
     fn after(stream: Stream, topic: TopicId) -> Known {
         let (mut one, mut other, mut out) = (Known::new(4), Known::new(5), Vec::new());
@@ -191,7 +163,7 @@ mod tests {
         one.news(&mut out);
         one.news(&mut out);
         assert_eq!(out.len(), 1, "nothing is told twice");
-        assert!(other.hear(out[0].key.as_deref().unwrap_or_default(), out[0].value.as_deref().unwrap_or_default()));
+        assert!(hear(&mut other, &out[0]).expect("heard"));
         other
     }
 
@@ -243,10 +215,23 @@ mod tests {
         assert!(refusal(&mut after(Stream::Input(3), OLD), &now).contains("payments [0] has now the number"));
     }
 
+    /// It may have seen the partition before us.
+    #[test]
+    fn a_claim_beyond_what_we_know_has_us_begin_with_more() {
+        let claims = Numbering::default().to_claim(&[("orders".to_owned(), 3)]).expect("numbered");
+        let records: Vec<RecordOut> = claims.iter().map(|claim| claim.to_record("other")).collect();
+        let mut known = Known::new(2);
+        assert!(hear(&mut known, &records[0]).expect("ours") && hear(&mut known, &records[1]).expect("ours"));
+        // Of two claims of one number the second is nobody's.
+        assert!(hear(&mut known, &claims[1].to_record("slow")).expect("nothing new"));
+        let grown = hear(&mut known, &records[2]).expect_err("it is new").to_string();
+        assert!(grown.contains("orders [2] was added"), "{grown}");
+    }
+
     #[test]
     fn records_about_something_else_are_others_business() {
         let mut known = Known::default();
-        assert!(!known.hear(&7u32.to_be_bytes(), b""));
-        assert!(!known.hear(&[0, 0, 0, 7, 1], b""));
+        assert!(!known.hear(&7u32.to_be_bytes(), b"").expect("nothing"));
+        assert!(!known.hear(&[0, 0, 0, 7, 1], b"").expect("nothing"));
     }
 }

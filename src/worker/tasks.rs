@@ -276,7 +276,7 @@ impl Tasks {
                 let is_ours = |n: u32| if ours.2 { ours.1.contains_key(&n) } else { ours.0.contains_key(&n) };
                 let key = record.key.unwrap_or_default();
                 self.known.heard(record.timestamp_ms);
-                if !self.samples.hear(key, record.value) && !self.known.hear(key, record.value) {
+                if !self.samples.hear(key, record.value) && !self.known.hear(key, record.value)? {
                     self.sources.hear(record, is_ours);
                 }
                 Ok(())
@@ -322,12 +322,6 @@ impl Tasks {
         let is_heard = matches!(assignment.stream, Stream::Input(number) if self.sources.is_heard(number));
         self.known.take_up(assignment, is_heard)?;
         match assignment.stream {
-            Stream::Input(number) if self.intake.is_some() && self.known.was_added(number) => {
-                // What was written before anybody noticed is read too, wherever others began.
-                let begin = Assignment { next: assignment.log_start, ..assignment.clone() };
-                log.seek(assignment.stream, assignment.log_start)?;
-                self.take_up_input(number, &begin)
-            }
             Stream::Input(number) if self.intake.is_some() => self.take_up_input(number, assignment),
             Stream::Input(number) | Stream::Repartition(number) => self.take_up_users(log, number, assignment),
             Stream::Partials(number) => self.take_up_rollup(log, number, assignment),

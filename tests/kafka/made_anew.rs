@@ -13,34 +13,36 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tailburn::log::kafka::KafkaSettings;
-use tailburn::log::kafka::topics::TopicAdmin;
 
-const CONFIGURATION: Option<i32> = Some(78);
+pub const CONFIGURATION: Option<i32> = Some(78);
 /// Noticed within 10 s; then the program leaves its group.
 const NOTICED: Duration = Duration::from_secs(10);
-const LEFT: Duration = Duration::from_secs(20);
+pub const LEFT: Duration = Duration::from_secs(20);
 
 /// What an administrator does to topics.
-struct Admin {
+pub struct Admin {
     client: AdminClient<DefaultClientContext>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Admin {
-    fn new(world: &World<Arc<Broker>>) -> Admin {
+    pub fn new(world: &World<Arc<Broker>>) -> Admin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         Admin { client: world.client().create().expect("an administrator"), runtime }
     }
 
-    fn delete(&self, topics: &[&str]) {
+    pub fn delete(&self, topics: &[&str]) {
         let deleted = self.runtime.block_on(self.client.delete_topics(topics, &AdminOptions::new()));
         deleted.expect("an answer").into_iter().for_each(|outcome| drop(outcome.expect("it is deleted")));
     }
 
-    fn create(&self, topic: &str) {
+    pub fn create(&self, topic: &str) {
+        self.create_with(topic, PARTITIONS);
+    }
+
+    pub fn create_with(&self, topic: &str, partitions: u32) {
         let deadline = Instant::now() + PATIENCE;
-        let wanted = NewTopic::new(topic, PARTITIONS as i32, TopicReplication::Fixed(1));
+        let wanted = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(1));
         loop {
             let made = self.runtime.block_on(self.client.create_topics([&wanted], &AdminOptions::new()));
             if made.expect("an answer").iter().all(Result::is_ok) {
@@ -51,7 +53,7 @@ impl Admin {
         }
     }
 
-    fn grow(&self, topic: &str, partitions: u32) {
+    pub fn grow(&self, topic: &str, partitions: u32) {
         let wanted = NewPartitions::new(topic, partitions as usize);
         let grown = self.runtime.block_on(self.client.create_partitions([&wanted], &AdminOptions::new()));
         grown.expect("an answer").into_iter().for_each(|outcome| drop(outcome.expect("it has more")));
@@ -70,12 +72,12 @@ impl Admin {
     }
 }
 
-fn world(broker: Arc<Broker>, name: &str) -> World<Arc<Broker>> {
+pub fn world(broker: Arc<Broker>, name: &str) -> World<Arc<Broker>> {
     World::new(broker, Box::leak(name.to_owned().into_boxed_str()), PARTITIONS)
 }
 
 /// How many records of the status a reader of committed ones sees.
-fn published(world: &World<Arc<Broker>>, id: &str) -> usize {
+pub fn published(world: &World<Arc<Broker>>, id: &str) -> usize {
     let mut config = world.client();
     config.set("group.id", "outsider").set("isolation.level", "read_committed");
     config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
@@ -188,95 +190,5 @@ fn offsets_that_are_gone_and_the_remedy() {
             std::thread::sleep(Duration::from_millis(200));
         }
         assert_eq!(running.stop(), Some(0), "{}", place.log());
-    }
-}
-
-/// What was written before anybody noticed is read too.
-#[test]
-fn partitions_that_are_added_are_read_from_their_beginning() {
-    let world = world(broker_or_skip!(), "w-grown");
-    let place = Place::with(&world, "grown", "");
-    let (mut running, _) = place.start();
-    preload(&world.client(), &world.input, 1_000, 50);
-    await_committed(&world, "grown", 1_000, || {});
-    let admin = Admin::new(&world);
-    admin.grow(&world.input, PARTITIONS + 2);
-    let began = Instant::now();
-    for partition in 0..PARTITIONS as i32 + 2 {
-        let now_ms = jiff::Timestamp::now().as_millisecond();
-        let line = format!(r#"{{"tenant":"t0","user":"u{partition}","timestamp":{now_ms},"status":503}}"#);
-        world.produce(partition, &[&line, &line]);
-    }
-    let consumer: BaseConsumer = world.client().set("group.id", "grown").create().expect("a consumer");
-    let is_read = |partition: i32| {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&world.input, partition);
-        let committed = consumer.committed_offsets(list, PATIENCE).expect("the committed offsets");
-        committed.elements().iter().all(|e| e.offset() == Offset::Offset(2))
-    };
-    let mut is_noticed = false;
-    while !(PARTITIONS as i32..PARTITIONS as i32 + 2).all(is_read) {
-        assert!(running.is_alive(), "it ended: {}", place.log());
-        is_noticed |= place.log().contains("has 6 partitions now, and had 4: opening it anew");
-        assert!(is_noticed || began.elapsed() < Duration::from_secs(30), "not noticed within 30 s: {}", place.log());
-        assert!(began.elapsed() < Duration::from_secs(90), "not read: {}", place.log());
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    println!("read after {:.1?}", began.elapsed());
-    // Killed, it reads the log again: T must come to where it was.
-    running.kill();
-    let (running, _) = place.start();
-    assert_eq!(running.stop(), Some(0), "{}", place.log());
-    let settings = KafkaSettings { group_id: "grown".to_owned(), prefix: "grown.".to_owned(), ..world.settings("w") };
-    let admin = TopicAdmin::open(&settings).expect("an administrator");
-    assert_eq!(admin.partitions("grown.dead-letters").expect("a look"), Some(PARTITIONS + 2), "{}", place.log());
-}
-
-/// With more partitions users have moved: their figures would be split.
-#[test]
-fn partitions_that_are_added_where_users_have_theirs_end_run() {
-    let world = world(broker_or_skip!(), "w-keyed-grown");
-    let input = format!("input: {{topics: [{}], keyed_by_user: true}}\n", world.input);
-    let place = Place::with(&world, "keyed-grown", &input);
-    let (running, _) = place.start();
-    preload(&world.client(), &world.input, 1_000, 50);
-    await_committed(&world, "keyed-grown", 1_000, || {});
-    Admin::new(&world).grow(&world.input, PARTITIONS + 1);
-    assert_eq!(running.end(Duration::from_secs(30)), CONFIGURATION, "{}", place.log());
-    for _ in 0..2 {
-        let log = place.log();
-        let last = log.lines().next_back().unwrap_or_default();
-        assert!(last.contains("keyed by user") && last.contains("another application_id"), "{log}");
-        assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
-    }
-}
-
-/// Partitions of all topics are numbered through, so only those of the last topic can become more.
-#[test]
-fn partitions_that_are_added_to_another_topic_than_the_last_end_run() {
-    let world = world(broker_or_skip!(), "w-first-grown");
-    let admin = Admin::new(&world);
-    let input = format!("input: {{topics: [{}, w-first-grown-second]}}\n", world.input);
-    let place = Place::with(&world, "first-grown", &input);
-    assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
-    assert!(place.log().contains("w-first-grown-second: there is no such topic"), "{}", place.log());
-    admin.create("w-first-grown-second");
-    let topics = TopicAdmin::open(&world.settings("w")).expect("an administrator");
-    while topics.partitions("w-first-grown-second").expect("a look").is_none() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let (running, _) = place.start();
-    preload(&world.client(), &world.input, 1_000, 50);
-    await_committed(&world, "first-grown", 1_000, || {});
-    admin.grow(&world.input, PARTITIONS + 1);
-    assert_eq!(running.end(Duration::from_secs(30)), CONFIGURATION, "{}", place.log());
-    let was = published(&world, "first-grown");
-    for is_running in [true, false] {
-        let log = place.log();
-        let last = log.lines().next_back().unwrap_or_default();
-        assert!(last.contains("the last") && last.contains("input.topics"), "{is_running}: {log}");
-        assert!(last.contains("another application_id"), "{is_running}: {log}");
-        assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
-        assert_eq!(published(&world, "first-grown"), was, "{}", place.log());
     }
 }

@@ -8,6 +8,7 @@ mod broker;
 mod delivery;
 mod expired;
 mod group;
+mod growth;
 mod latency;
 mod limits;
 mod made_anew;

@@ -4,7 +4,7 @@ use crate::broker::Broker;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use std::ops::Deref;
 use std::time::{Duration, Instant};
 use tailburn::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, plan};
 use tailburn::log::kafka::{KafkaLog, KafkaSettings, Listener, StartFrom};
+use tailburn::log::numbering::Numbering;
 use tailburn::log::{Assignment, Log, LogError, LogEvent, NextOffset, Stream};
 use tailburn::model::record::{RecordOut, Topic};
 
@@ -135,6 +136,35 @@ impl<B: Deref<Target = Broker>> World<B> {
         self.visible(topic).into_iter().map(|seen| text(&seen.value.unwrap_or_default())).collect()
     }
 
+    /// Key and value of all that is visible on any topic, in order per partition.
+    pub fn each_record(&self, topic: &str, mut each: impl FnMut(&str, Option<&[u8]>)) {
+        self.each_message(topic, |message| {
+            each(&text(message.key().unwrap_or_default()), message.payload());
+        });
+    }
+
+    pub fn each_message(&self, topic: &str, mut each: impl FnMut(&BorrowedMessage<'_>)) {
+        let mut config = self.client();
+        config.set("group.id", "outsider").set("isolation.level", "read_committed");
+        config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+        let partitions = metadata.topics()[0].partitions().len();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions as i32 {
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition");
+        }
+        consumer.assign(&list).expect("an assignment");
+        let mut ends = 0;
+        while ends < partitions {
+            match consumer.poll(PATIENCE) {
+                Some(Ok(message)) => each(&message),
+                Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
+                other => panic!("{topic} could not be read: {other:?}"),
+            }
+        }
+    }
+
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.broker.bootstrap());
@@ -145,7 +175,7 @@ impl<B: Deref<Target = Broker>> World<B> {
 /// A log, and what was heard from it.
 pub struct Worker {
     pub log: KafkaLog,
-    /// Value by stream and offset, in the order of arrival.
+    /// Value by stream and offset, in the order of arrival, but for the claims of the log itself.
     pub read: Vec<(Stream, i64, String)>,
     pub events: Vec<LogEvent>,
 }
@@ -159,7 +189,11 @@ impl Worker {
     pub fn step(&mut self) -> Result<Vec<LogEvent>, LogError> {
         let read = &mut self.read;
         let events = self.log.poll(Duration::from_millis(50), &mut |stream, record| {
-            read.push((stream, record.offset, text(record.value)));
+            let is_claim =
+                stream == Stream::Sources && Numbering::default().hear(record.key.unwrap_or_default(), record.value);
+            if !is_claim {
+                read.push((stream, record.offset, text(record.value)));
+            }
         })?;
         self.events.extend(events.iter().cloned());
         Ok(events)

@@ -17,6 +17,7 @@ use crate::model::slo::Slo;
 use crate::model::time::Moment;
 use crate::telemetry;
 use crate::worker::{Figures, WorkerError};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Process {
     pub from: From,
     /// By worker: its figures, and whether it is live (`None`: it has not begun).
     told: Mutex<Vec<Fares>>,
+    /// So many input partitions have a place for their dead letters.
+    dead_letters: AtomicU32,
 }
 
 /// How a worker fares, and what those before it counted.
@@ -72,6 +75,13 @@ struct Fares {
     now: Figures,
     before: Figures,
     is_live: Option<bool>,
+}
+
+fn failed(cause: LogError) -> Failure {
+    match ended(cause.into()) {
+        Ended::Failed(failure) => failure,
+        Ended::Passing(cause) => anyhow::Error::from(cause).into(),
+    }
 }
 
 impl Process {
@@ -84,11 +94,9 @@ impl Process {
     ) -> Result<Process, Failure> {
         let told = vec![Fares::default(); settings.workers as usize];
         let state = StateDir::open(settings)?;
-        let process = Process { settings: settings.clone(), slos, board, signals, state, from, told: Mutex::new(told) };
-        process.make_topics().map_err(|cause| match ended(cause.into()) {
-            Ended::Failed(failure) => failure,
-            Ended::Passing(cause) => anyhow::Error::from(cause).into(),
-        })?;
+        let (told, dead_letters) = (Mutex::new(told), AtomicU32::new(0));
+        let process = Process { settings: settings.clone(), slos, board, signals, state, from, told, dead_letters };
+        process.make_topics().map_err(failed)?;
         process.say_where_it_starts();
         Ok(process)
     }
@@ -150,10 +158,12 @@ impl Process {
         tracing::warn!("{cause}; going on in {} s", super::recovery::ALL_NOTICE.as_secs());
         self.tell(index, &Figures::default(), Some(false));
         super::recovery::wait(super::recovery::ALL_NOTICE);
-        self.make_topics().map_err(|cause| match ended(cause.into()) {
-            Ended::Failed(failure) => failure,
-            Ended::Passing(cause) => anyhow::Error::from(cause).into(),
-        })
+        self.make_topics().map_err(failed)
+    }
+
+    /// The log was opened with so many input partitions: one may have been added since the topics were looked at.
+    pub fn make_room_for(&self, inputs: u32) -> Result<(), LogError> {
+        if self.dead_letters.load(Ordering::Acquire) >= inputs { Ok(()) } else { self.make_topics() }
     }
 
     /// Deletes a store of which a worker found that it is of no use.
@@ -250,6 +260,7 @@ impl Process {
         for plan in &plans {
             self.compare(&admin, plan)?;
         }
+        self.dead_letters.store(input, Ordering::Release);
         Ok(())
     }
 

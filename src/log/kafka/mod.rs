@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "requests to brokers have deadlines, and waits between tries")]
 
 mod ask;
+mod claims;
 mod feed;
 mod fetch;
 mod group;
@@ -47,7 +48,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use reader::{ChangelogReader, Ends, SourcesReader};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,8 +75,7 @@ pub struct KafkaLog {
     /// Until when the sources have to be read to the end that they had at first; `None`: they are.
     sources_due: Option<Instant>,
     watch: Watch,
-    /// Opened with the first question about a changelog.
-    ends: Option<Arc<Ends>>,
+    ends: Arc<Ends>,
     purger: Purger,
     streams: Streams,
     settings: KafkaSettings,
@@ -101,10 +101,12 @@ impl KafkaLog {
     pub fn open(settings: &KafkaSettings) -> Result<KafkaLog, LogError> {
         settings.validate()?;
         let admin = topics::TopicAdmin::open(settings)?;
-        let streams = admin.streams(settings)?;
+        admin.identify(settings)?;
         admin.check_rights(settings)?;
+        let mut publisher = Publisher::open(settings)?;
+        let ends = Arc::new(Ends::open(settings)?);
+        let streams = claims::agreed(&admin, settings, &mut publisher, &ends)?;
         drop(admin);
-        let publisher = Publisher::open(settings)?;
         let watch = Watch::begin(settings, streams.ids().clone())?;
         let consumer: BaseConsumer<GroupContext> = settings
             .consumer()
@@ -120,7 +122,7 @@ impl KafkaLog {
             sources,
             sources_due: Some(Instant::now() + SOURCES_BOUND),
             watch,
-            ends: None,
+            ends,
             purger: Purger::default(),
             streams,
             settings: settings.clone(),
@@ -258,8 +260,10 @@ impl KafkaLog {
         })
         .map_err(|e| undecided(&e))?;
         let starts = self.offsets_at(Offset::Beginning, list()?)?;
-        // What our own tasks wrote is read from its first record on: another instance may have begun.
-        let is_new = |stream: &Stream| matches!(stream, Stream::Input(_)) && !has_offset(&committed, self, *stream);
+        // What our own tasks wrote is read from its first record on: another instance may have begun. So is what
+        // was added to a topic, which was written before anybody noticed.
+        let begins = |stream: &Stream| matches!(stream, Stream::Input(_)) && !self.streams.is_added(*stream);
+        let is_new = |stream: &Stream| begins(stream) && !has_offset(&committed, self, *stream);
         let new: Vec<Stream> = streams.iter().copied().filter(is_new).collect();
         let begins = self.begin_at(&new)?;
         let ids = self.topic_ids(&streams)?;
@@ -328,8 +332,8 @@ impl KafkaLog {
     #[expect(unsafe_code, reason = "the client library has no call for it")]
     fn topic_ids(&self, streams: &[Stream]) -> Result<BTreeMap<String, TopicId>, LogError> {
         let names = streams.iter().map(|stream| Ok(self.source(*stream)?.0.to_owned()));
-        let mut names = names.collect::<Result<Vec<String>, LogError>>()?;
-        names.dedup();
+        // The brokers are to be asked for each once.
+        let names: Vec<String> = names.collect::<Result<BTreeSet<String>, LogError>>()?.into_iter().collect();
         let client = self.fetcher.consumer()?.client().native_ptr();
         let deadline = Instant::now() + REQUEST_BOUND;
         let found = loop {
@@ -337,7 +341,10 @@ impl KafkaLog {
             match unsafe { topic_ids::describe(client, &names, REQUEST) } {
                 Ok(found) => break found,
                 Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(error) => tracing::warn!(target: "tailburn::kafka", %error, "asking again"),
+                Err(error) => {
+                    tracing::warn!(target: "tailburn::kafka", %error, "asking again");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
             }
         };
         let is_opened = |(name, described): (String, Described)| match described {
@@ -362,19 +369,16 @@ impl KafkaLog {
         }
     }
 
-    /// Partitions were added. Where they are those of the last input, all other numbers stay what they are.
+    /// Partitions were added. Those of the input are taken up, but for where they are the users' homes.
     fn grown(&self, topic: &str, was: u32, now: u32) -> LogError {
-        if self.streams.is_last_input(topic) && !self.settings.keyed_by_user {
+        let is_input = self.streams.is_input(topic);
+        if is_input && !self.settings.keyed_by_user {
             return LogError::Grown(format!("{topic} has {now} partitions now, and had {was}: opening it anew"));
         }
-        let why = if !self.streams.is_input(topic) {
-            "the tasks are as many as its partitions were, and would not find their state".to_owned()
-        } else if self.settings.keyed_by_user {
+        let why = if is_input {
             keyed_and_grown()
         } else {
-            "it is not the last of input.topics, and the state keeps the partitions of all of them by number. (Only the \
-             last one can grow: put the topic that is to grow there when you begin anew)"
-                .to_owned()
+            "the tasks are as many as its partitions were, and would not find their state".to_owned()
         };
         LogError::Refused {
             what: topic.to_owned(),
@@ -616,14 +620,12 @@ impl Log for KafkaLog {
     /// them. A [`Changelog`] says that it is read only where it has come that far.
     fn changelog_range(&mut self, partition: u32) -> Result<Range<NextOffset>, LogError> {
         let (topic, partition) = self.changelog_partition(partition)?;
-        let ends = self.real_ends()?;
-        repeated(&self.settings, "look the changelog's ends up", || Ok(ends.of(&topic, partition, REQUEST)?))
+        repeated(&self.settings, "look the changelog's ends up", || Ok(self.ends.of(&topic, partition, REQUEST)?))
     }
 
     fn changelog(&mut self, partition: u32, from: NextOffset) -> Result<Box<dyn Changelog>, LogError> {
         let (topic, partition) = self.changelog_partition(partition)?;
-        let ends = self.real_ends()?;
-        Ok(Box::new(ChangelogReader::open(&self.settings, ends, (&topic, partition), from)?))
+        Ok(Box::new(ChangelogReader::open(&self.settings, Arc::clone(&self.ends), (&topic, partition), from)?))
     }
 
     fn purge(&mut self, before: &[(Stream, NextOffset)]) {
@@ -649,13 +651,6 @@ impl KafkaLog {
             Some(number) => Ok((topic, number)),
             None => Err(LogError::Broken(format!("{topic} has no partition {partition}"))),
         }
-    }
-
-    fn real_ends(&mut self) -> Result<Arc<Ends>, LogError> {
-        if let Some(ends) = &self.ends {
-            return Ok(Arc::clone(ends));
-        }
-        Ok(Arc::clone(self.ends.insert(Arc::new(Ends::open(&self.settings)?))))
     }
 
     fn awaits_assignment(&self, stream: Stream) -> bool {

@@ -142,6 +142,18 @@ impl Publisher {
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<CommitOutcome, LogError> {
+        self.end(Some((offsets, group)))
+    }
+
+    /// Publishes what was sent, which nothing that was read has caused.
+    pub fn commit_alone(&mut self) -> Result<CommitOutcome, LogError> {
+        self.end(None)
+    }
+
+    fn end(
+        &mut self,
+        offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
+    ) -> Result<CommitOutcome, LogError> {
         self.begin()?;
         if self.doomed {
             self.abort()?;
@@ -151,7 +163,7 @@ impl Publisher {
         }
         let started = Instant::now();
         self.producer.client().context().disturbed.store(false, Ordering::Relaxed);
-        let outcome = self.publish(offsets, group, started + CALL_BOUND);
+        let outcome = self.publish(offsets, started + CALL_BOUND);
         self.refusal()?;
         let outcome = outcome?;
         let disturbed = self.producer.client().context().disturbed.load(Ordering::Relaxed);
@@ -166,14 +178,16 @@ impl Publisher {
 
     fn publish(
         &mut self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
+        offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
         deadline: Instant,
     ) -> Result<CommitOutcome, LogError> {
         // First the offsets: they travel beside the records, and a failed transaction shows at once.
-        let sent = self.again("send the offsets", deadline, |producer, left| {
-            producer.send_offsets_to_transaction(offsets, group, left)
-        })?;
+        let sent = match offsets {
+            None => true,
+            Some((offsets, group)) => self.again("send the offsets", deadline, |producer, left| {
+                producer.send_offsets_to_transaction(offsets, group, left)
+            })?,
+        };
         while sent && !self.wait_for_deliveries(SLICE) && Instant::now() < deadline {
             if self.producer.client().fatal_error().is_some() {
                 break;

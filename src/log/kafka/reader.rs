@@ -6,7 +6,7 @@
 use super::fetch::Fetcher;
 use super::group::GroupContext;
 use super::handed::{fault, record};
-use super::{HANGING, KafkaSettings, QUESTION, broken};
+use super::{HANGING, KafkaSettings, QUESTION, SOURCES_BOUND, broken};
 use crate::log::{Changelog, LogError, NextOffset, Stream};
 use crate::model::record::RecordIn;
 use crate::model::time::Ms;
@@ -107,6 +107,30 @@ impl SourcesReader {
         }
         Ok(taken)
     }
+}
+
+/// Hands over all that is committed of a partition in front of an end that was asked for; `false`: it could not
+/// be read that far.
+pub fn read_range(
+    settings: &KafkaSettings,
+    topic: &str,
+    range: Range<NextOffset>,
+    each: &mut dyn FnMut(&RecordIn<'_>),
+) -> Result<bool, LogError> {
+    if range.is_empty() {
+        return Ok(true);
+    }
+    let mut reader = Reader::open(settings, &[], (topic, 0), Offset::Beginning, LOST_SOURCES)?;
+    let (mut next, deadline) = (range.start, Instant::now() + SOURCES_BOUND);
+    while next < range.end && Instant::now() < deadline {
+        let taken = reader.take(Duration::from_millis(100), &mut |record| {
+            next = NextOffset(record.offset + 1);
+            each(record);
+        })?;
+        // Behind the last record there may be the ends of transactions.
+        next = taken.end.map_or(next, |end| next.max(end));
+    }
+    Ok(next >= range.end)
 }
 
 /// Where reading begins, and the time of the first record there.

@@ -35,7 +35,7 @@ pub struct KafkaSettings {
     pub group_id: String,
     /// Stable over restarts of this worker, and its alone: a second holder fences the first.
     pub transactional_id: String,
-    /// In the order of the configuration: it numbers the inputs.
+    /// In the order of the configuration. (At the first start it numbers the partitions; then their claims do.)
     pub input_topics: Vec<String>,
     /// In front of every topic of ours.
     pub prefix: String,

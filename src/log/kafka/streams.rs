@@ -1,16 +1,19 @@
 //! Which stream is which partition of which topic.
-//!
-//! Input partitions of several topics are numbered through in the order of the configuration, so
-//! the numbers depend on the partition counts: a topic that grows while tailburn runs is refused,
-//! because every later number would then mean something else.
 
 use super::watch::Expected;
+use crate::log::numbering::Claim;
 use crate::log::{Stream, TopicId};
+use std::collections::BTreeMap;
 
 /// The streams of one worker's log.
 #[derive(Clone, Debug)]
 pub struct Streams {
-    inputs: Vec<Topic>,
+    /// The topics, in the order of the configuration.
+    inputs: Vec<String>,
+    /// Their partitions by number.
+    numbered: Vec<Claim>,
+    /// Their numbers by partition.
+    numbers: BTreeMap<String, BTreeMap<u32, u32>>,
     /// `None` where the inputs are keyed by user already.
     repartition: Option<Topic>,
     partials: Topic,
@@ -18,40 +21,40 @@ pub struct Streams {
     ids: Expected,
 }
 
+/// A topic whose partitions are the whole of a kind of stream.
 #[derive(Clone, Debug)]
 struct Topic {
     name: String,
-    /// The number of the topic's first partition.
-    first: u32,
     partitions: u32,
 }
 
-impl Topic {
-    /// A topic whose partitions are the whole of a kind of stream.
-    fn alone((name, partitions): (String, u32)) -> Topic {
-        Topic { name, first: 0, partitions }
+impl From<(String, u32)> for Topic {
+    fn from((name, partitions): (String, u32)) -> Topic {
+        Topic { name, partitions }
     }
 }
 
 impl Streams {
-    /// Topics with their partition counts; the topic of the sources has one partition.
+    /// Topics with their partition counts, those of the input by number; the topic of the sources has one
+    /// partition.
     pub fn new(
-        inputs: &[(String, u32)],
+        inputs: &[String],
+        numbered: Vec<Claim>,
         repartition: Option<(String, u32)>,
         partials: (String, u32),
         sources: String,
     ) -> Streams {
-        let mut first = 0;
-        let numbered = inputs.iter().map(|(name, partitions)| {
-            let topic = Topic { name: name.clone(), first, partitions: *partitions };
-            first += partitions;
-            topic
-        });
+        let mut numbers: BTreeMap<String, BTreeMap<u32, u32>> = BTreeMap::new();
+        for Claim { number, of, .. } in &numbered {
+            numbers.entry(of.topic.clone()).or_default().insert(of.partition, *number);
+        }
         Streams {
-            inputs: numbered.collect(),
-            repartition: repartition.map(Topic::alone),
-            partials: Topic::alone(partials),
-            sources: Topic::alone((sources, 1)),
+            inputs: inputs.to_vec(),
+            numbered,
+            numbers,
+            repartition: repartition.map(Topic::from),
+            partials: Topic::from(partials),
+            sources: Topic::from((sources, 1)),
             ids: Expected::new(),
         }
     }
@@ -71,53 +74,54 @@ impl Streams {
         self.ids.get(topic).map_or(TopicId::UNKNOWN, |(id, _)| *id)
     }
 
-    /// Whether a topic is an input and the last of them: what is numbered behind it would move.
-    pub fn is_last_input(&self, topic: &str) -> bool {
-        self.inputs.last().is_some_and(|last| last.name == topic)
+    pub fn is_input(&self, topic: &str) -> bool {
+        self.inputs.iter().any(|input| input == topic)
     }
 
-    pub fn is_input(&self, topic: &str) -> bool {
-        self.inputs.iter().any(|input| input.name == topic)
+    /// Whether a stream is a partition that a topic of the input got when it was read already.
+    pub fn is_added(&self, stream: Stream) -> bool {
+        matches!(stream, Stream::Input(number) if self.numbered.get(number as usize).is_some_and(|claim| claim.is_added))
     }
 
     /// What a partition of the broker is called here; `None` where it is none of ours.
     pub fn stream(&self, topic: &str, partition: i32) -> Option<Stream> {
-        let number = |found: &Topic| {
-            let partition = u32::try_from(partition).ok().filter(|p| *p < found.partitions)?;
-            Some(found.first + partition)
-        };
-        if topic == self.partials.name {
-            return number(&self.partials).map(Stream::Partials);
+        let partition = u32::try_from(partition).ok()?;
+        if let Some(numbers) = self.numbers.get(topic) {
+            return numbers.get(&partition).copied().map(Stream::Input);
         }
-        if topic == self.sources.name {
-            return number(&self.sources).map(|_| Stream::Sources);
-        }
-        if let Some(repartition) = self.repartition.as_ref().filter(|repartition| topic == repartition.name) {
-            return number(repartition).map(Stream::Repartition);
-        }
-        self.inputs.iter().find(|input| input.name == topic).and_then(number).map(Stream::Input)
+        let number = |found: &Topic| (topic == found.name && partition < found.partitions).then_some(partition);
+        let repartition = self.repartition.as_ref().and_then(number).map(Stream::Repartition);
+        let partials = || number(&self.partials).map(Stream::Partials);
+        repartition.or_else(partials).or_else(|| number(&self.sources).map(|_| Stream::Sources))
     }
 
     /// The topic and partition of a stream; `None` where there is no such stream.
     pub fn source(&self, stream: Stream) -> Option<(&str, i32)> {
-        let (topic, number) = match stream {
-            Stream::Partials(number) => (&self.partials, number),
-            Stream::Input(number) => (self.inputs.iter().rev().find(|input| input.first <= number)?, number),
-            Stream::Repartition(number) => (self.repartition.as_ref()?, number),
-            Stream::Sources => (&self.sources, 0),
+        let of = |topic: &'_ Topic, number: u32| (number < topic.partitions).then_some(number);
+        let (topic, partition) = match stream {
+            Stream::Partials(number) => (&self.partials.name, of(&self.partials, number)?),
+            Stream::Input(number) => {
+                let Claim { of, .. } = self.numbered.get(number as usize)?;
+                (&of.topic, of.partition)
+            }
+            Stream::Repartition(number) => {
+                let topic = self.repartition.as_ref()?;
+                (&topic.name, of(topic, number)?)
+            }
+            Stream::Sources => (&self.sources.name, 0),
         };
-        let partition = number.checked_sub(topic.first).filter(|p| *p < topic.partitions)?;
-        Some((&topic.name, i32::try_from(partition).ok()?))
+        Some((topic, i32::try_from(partition).ok()?))
     }
 
     /// The topics that the group shares: everybody reads the sources, so nobody subscribes to them.
     pub fn shared_topics(&self) -> impl Iterator<Item = &str> {
-        self.inputs.iter().chain(&self.repartition).chain([&self.partials]).map(|topic| topic.name.as_str())
+        let ours = self.repartition.iter().chain([&self.partials]).map(|topic| &topic.name);
+        self.inputs.iter().chain(ours).map(String::as_str)
     }
 
     /// How many input partitions there are in all.
     pub fn input_partitions(&self) -> u32 {
-        self.inputs.iter().map(|input| input.partitions).sum()
+        self.numbered.len() as u32
     }
 
     /// How many users tasks there are: one per partition of what they read.
@@ -133,18 +137,28 @@ impl Streams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::numbering::{InputPartition, Numbering};
+
+    fn numbered(topics: &[(&str, u32)]) -> Vec<Claim> {
+        let topics: Vec<(String, u32)> = topics.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        Numbering::default().to_claim(&topics).expect("numbered")
+    }
+
+    fn of(inputs: &[&str], numbered: Vec<Claim>) -> Streams {
+        let inputs: Vec<String> = inputs.iter().map(|name| (*name).to_owned()).collect();
+        Streams::new(&inputs, numbered, Some(("repartition".into(), 6)), ("partials".into(), 4), "sources".into())
+    }
 
     fn streams() -> Streams {
-        let inputs = [("a".into(), 3), ("b".into(), 2)];
-        Streams::new(&inputs, Some(("repartition".into(), 6)), ("partials".into(), 4), "sources".into())
+        of(&["a", "b"], numbered(&[("a", 3), ("b", 2)]))
     }
 
     fn keyed_by_user() -> Streams {
-        Streams::new(&[("a".into(), 3)], None, ("partials".into(), 4), "sources".into())
+        Streams::new(&["a".into()], numbered(&[("a", 3)]), None, ("partials".into(), 4), "sources".into())
     }
 
     #[test]
-    fn inputs_are_numbered_through() {
+    fn partitions_of_all_inputs_have_a_number() {
         let streams = streams();
         assert_eq!(streams.stream("a", 2), Some(Stream::Input(2)));
         assert_eq!(streams.stream("b", 0), Some(Stream::Input(3)));
@@ -152,6 +166,21 @@ mod tests {
         assert_eq!(streams.stream("repartition", 5), Some(Stream::Repartition(5)));
         assert_eq!(streams.stream("sources", 0), Some(Stream::Sources));
         assert_eq!((streams.input_partitions(), streams.users_partitions()), (5, 6));
+    }
+
+    /// The first topic got one more: what was there keeps its number.
+    #[test]
+    fn a_number_is_where_it_was_claimed() {
+        let mut claims = numbered(&[("a", 1), ("b", 1)]);
+        let of_one = InputPartition { topic: "a".to_owned(), partition: 1 };
+        claims.push(Claim { number: 2, of: of_one, is_added: true });
+        let streams = of(&["b", "a"], claims);
+        let all: Vec<_> = (0..4).map(|number| streams.source(Stream::Input(number))).collect();
+        assert_eq!(all, [Some(("a", 0)), Some(("b", 0)), Some(("a", 1)), None]);
+        assert_eq!(streams.stream("a", 1), Some(Stream::Input(2)));
+        let is_added: Vec<bool> = (0..3).map(|number| streams.is_added(Stream::Input(number))).collect();
+        assert_eq!(is_added, [false, false, true]);
+        assert_eq!(streams.shared_topics().collect::<Vec<_>>(), ["b", "a", "repartition", "partials"]);
     }
 
     #[test]

@@ -11,7 +11,9 @@ use super::settings::{KafkaSettings, LARGEST_BYTES};
 use super::streams::Streams;
 use super::topic_ids::{self, Described};
 use super::trouble::{self, Told, Trouble};
-use crate::log::{BEGIN_ANEW, LogError, TopicId};
+use super::watch::Expected;
+use crate::log::numbering::Claim;
+use crate::log::{BEGIN_ANEW, LogError};
 use crate::model::record::Topic;
 use crate::model::time::{DAY_MS, Ms};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -327,7 +329,7 @@ impl TopicAdmin {
     }
 
     /// The topics that a log reads, as they are now.
-    fn identify(&self, settings: &KafkaSettings) -> Result<BTreeMap<String, (TopicId, u32)>, LogError> {
+    pub(super) fn identify(&self, settings: &KafkaSettings) -> Result<Expected, LogError> {
         let internal = Topic::INTERNAL.into_iter();
         let internal = internal.filter(|topic| *topic != Topic::Repartition || !settings.keyed_by_user);
         let names = settings.input_topics.iter().cloned().chain(internal.map(|topic| settings.topic_name(topic)));
@@ -341,19 +343,22 @@ impl TopicAdmin {
         names.into_iter().map(identified).collect()
     }
 
-    /// The streams of a log, from the partition counts as they are now.
-    pub fn streams(&self, settings: &KafkaSettings) -> Result<Streams, LogError> {
-        let ids = self.identify(settings)?;
-        let counted = |name: &str| {
-            let (_, partitions) = ids.get(name).copied().unwrap_or_default();
-            Ok::<_, LogError>((name.to_owned(), partitions))
+    /// The streams of a log, from the topics as they are now and the numbers of the input's partitions.
+    pub(super) fn streams(
+        &self,
+        settings: &KafkaSettings,
+        numbered: Vec<Claim>,
+        ids: Expected,
+    ) -> Result<Streams, LogError> {
+        let ours = |topic: Topic| {
+            let name = settings.topic_name(topic);
+            let partitions = ids.get(&name).map_or(0, |(_, partitions)| *partitions);
+            (name, partitions)
         };
-        let inputs = settings.input_topics.iter().map(|name| counted(name)).collect::<Result<Vec<_>, LogError>>()?;
-        let ours = |topic: Topic| counted(&settings.topic_name(topic));
-        let repartition = if settings.keyed_by_user { None } else { Some(ours(Topic::Repartition)?) };
-        let (sources, _) = ours(Topic::Sources)?;
-        let streams = Streams::new(&inputs, repartition, ours(Topic::Partials)?, sources);
-        let (changelog, found) = ours(Topic::Changelog)?;
+        let repartition = (!settings.keyed_by_user).then(|| ours(Topic::Repartition));
+        let (sources, _) = ours(Topic::Sources);
+        let streams = Streams::new(&settings.input_topics, numbered, repartition, ours(Topic::Partials), sources);
+        let (changelog, found) = ours(Topic::Changelog);
         let wanted = streams.users_partitions() + streams.partials_partitions();
         if found != wanted {
             let why = if settings.keyed_by_user {
