@@ -5,11 +5,13 @@
 
 mod beside;
 mod broker;
+mod definitions;
 mod delivery;
 mod expired;
 mod group;
 mod growth;
 mod latency;
+mod life;
 mod limits;
 mod made_anew;
 mod oidc;

@@ -1,0 +1,161 @@
+//! One application in the course of its life, with state on disk: traffic of known times, what it is stopped and
+//! started with, and what it says.
+
+use crate::broker::Broker;
+use crate::recovery::{Place, Running};
+use crate::world::{PATIENCE, World};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tailburn::model::time::{HOUR_MS, Moment};
+
+/// An event a second; all fail from the outage on, and the program stops in the middle of it.
+pub const OUTAGE_S: i64 = 90 * 60;
+pub const STOP_S: i64 = 2 * 3_600;
+/// Behind a start so much comes: as far as a boundary at which every key has a status, and what moves T there.
+pub const GOES_ON_S: i64 = 15 * 60;
+pub const BEHIND_S: i64 = 15;
+pub const SOON: Duration = Duration::from_secs(120);
+
+/// One application in the course of its life.
+pub struct Life {
+    pub world: World<Arc<Broker>>,
+    pub place: Place,
+    /// Of the configuration: what another instance has too.
+    pub more: String,
+    pub id: &'static str,
+    pub start_ms: i64,
+    pub fed_s: i64,
+    pub tenants: i64,
+}
+
+/// By key: the latest value, `None` for a tombstone.
+pub type Latest = BTreeMap<String, Option<Value>>;
+
+impl Life {
+    /// Nothing was read yet. `partitions`: of the users and of the rollup tasks.
+    pub fn new(broker: Arc<Broker>, id: &'static str, partitions: [u32; 2], tenants: i64) -> Life {
+        let world = World::new(broker, Box::leak(format!("w-{id}").into_boxed_str()), 1);
+        let [users, rollup] = partitions;
+        let more = format!(
+            "input: {{topics: [{}], idle_timeout: 1h}}\noutput: {{prefix: {id}.}}\n\
+             partitions: {{users: {users}, rollup: {rollup}}}\n",
+            world.input
+        );
+        let place = Place::with(&world, id, &more);
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let start_ms = now_ms - now_ms.rem_euclid(HOUR_MS) - 4 * HOUR_MS;
+        Life { world, place, more, id, start_ms, fed_s: 0, tenants }
+    }
+
+    /// Runs into the outage, and stops as a program does that is asked to.
+    pub fn begin(broker: Arc<Broker>, id: &'static str, documents: &str) -> Life {
+        let mut life = Life::new(broker, id, [2, 1], 3);
+        life.go_on(documents, STOP_S);
+        assert!(life.open().len() >= 6, "aggregate, tenants and groups fire: {:?}", life.open());
+        life
+    }
+
+    /// Starts with these definitions, is fed up to a moment, and stops.
+    pub fn go_on(&mut self, documents: &str, to_s: i64) {
+        self.define(documents);
+        let (mut running, _) = self.place.start();
+        self.feed(to_s);
+        let at = self.at(to_s - BEHIND_S - (to_s - BEHIND_S) % 60);
+        let is_told = |life: &Life| {
+            life.is_read() && life.latest("slo-status").values().flatten().any(|s| s["at"].as_str() >= Some(&at))
+        };
+        self.wait(&mut running, &format!("a status of {at}"), is_told);
+        assert_eq!(running.stop(), Some(0), "{}", self.place.log());
+    }
+
+    pub fn define(&self, documents: &str) {
+        fs::write(self.place.dir.path().join("slo.yaml"), documents).expect("an SLO");
+    }
+
+    pub fn wait(&self, running: &mut Running, what: &str, is_so: impl Fn(&Life) -> bool) {
+        let deadline = Instant::now() + SOON;
+        while !is_so(self) {
+            assert!(running.is_alive() && Instant::now() < deadline, "no {what}: {}", self.place.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    pub fn at(&self, second: i64) -> String {
+        Moment(self.start_ms + second * 1_000).to_string()
+    }
+
+    pub fn line(&self, second: i64) -> String {
+        let fails = second > OUTAGE_S;
+        format!(
+            r#"{{"tenant":"t{}","user":"u{}","timestamp":{},"operation":"checkout","status":{},"latency_ms":{},"attributes":{{"region":"{}","tier":"{}"}}}}"#,
+            second % self.tenants,
+            second % 60,
+            self.start_ms + second * 1_000,
+            if fails { 503 } else { 200 },
+            if fails { 900 } else { 100 },
+            ["eu", "us"][(second % 2) as usize],
+            ["pro", "free"][(second / 7 % 2) as usize],
+        )
+    }
+
+    pub fn feed(&mut self, to_s: i64) {
+        let producer: BaseProducer =
+            self.world.client().set("enable.idempotence", "true").set("linger.ms", "20").create().expect("a producer");
+        for second in self.fed_s..to_s {
+            let line = self.line(second);
+            let record = BaseRecord::<str, str>::to(&self.world.input).partition(0).payload(&line);
+            producer.send(record).map_err(|(error, _)| error).expect("the record is queued");
+        }
+        producer.flush(PATIENCE).expect("the records are delivered");
+        self.fed_s = to_s;
+    }
+
+    /// All that was fed was read, and that is committed.
+    pub fn is_read(&self) -> bool {
+        let consumer: BaseConsumer = self.world.client().set("group.id", self.id).create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.world.input, 0);
+        let committed = consumer.committed_offsets(list, PATIENCE).expect("the committed offset");
+        committed.elements().iter().all(|element| element.offset() == Offset::Offset(self.fed_s))
+    }
+
+    pub fn latest(&self, topic: &str) -> Latest {
+        let mut latest = Latest::new();
+        self.world.each_record(&format!("{}.{topic}", self.id), |key, value| {
+            latest.insert(key.to_owned(), value.map(|value| serde_json::from_slice(value).expect("JSON")));
+        });
+        latest
+    }
+
+    pub fn alerts(&self) -> Vec<Value> {
+        let mut alerts = Vec::new();
+        self.world.each_record(&format!("{}.burn-alerts", self.id), |_, value| {
+            alerts.extend(value.map(|value| serde_json::from_slice::<Value>(value).expect("JSON")));
+        });
+        alerts
+    }
+
+    /// The last record of each alert without an end, by id.
+    pub fn open(&self) -> BTreeMap<String, Value> {
+        let mut open = BTreeMap::new();
+        for alert in self.alerts() {
+            let id = alert["id"].as_str().expect("an id").to_owned();
+            match alert["state"].as_str() {
+                Some("resolved") => assert!(open.remove(&id).is_some(), "{id} was not open"),
+                _ => drop(open.insert(id, alert)),
+            }
+        }
+        open
+    }
+}
+
+/// Which key a status is of.
+pub fn identity(status: &Value) -> String {
+    format!("{}|{}|{}|{}", status["slo"], status["scope"], status["tenant"], status["group"])
+}
