@@ -15,6 +15,7 @@ mod life;
 mod limits;
 mod made_anew;
 mod oidc;
+mod outage;
 mod peek;
 mod pipeline;
 mod readiness;

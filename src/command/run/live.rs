@@ -139,6 +139,7 @@ impl Process {
                 return Ok(Exit::Done.into());
             }
             if matches!(cause, WorkerError::Grown(_) | WorkerError::Log(LogError::Grown(_))) {
+                self.keep_counts(index);
                 self.begin_with_more(index, &cause)?;
                 continue;
             }

@@ -1,0 +1,152 @@
+//! What the program shows during an outage in which it is killed, started again and moved: what fires is seen
+//! wherever its keys are, and nowhere else.
+
+use crate::broker_or_skip;
+use crate::definitions::CHECKOUT;
+use crate::life::{BEHIND_S, Life, SOON, STOP_S, identity};
+use crate::made_anew::Admin;
+use crate::recovery::{Place, Running};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// At this second each key has a status, because it is a full hour.
+const SEEN_S: i64 = STOP_S + BEHIND_S;
+
+type Names = BTreeSet<String>;
+
+impl Running {
+    fn items(&self, path: &str) -> Vec<Value> {
+        let answer = self.get(path);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        let body: Value = serde_json::from_str(body).expect("JSON");
+        body["items"].as_array().expect("items").clone()
+    }
+
+    /// The ids of what fires, as the board has them.
+    fn firing(&self) -> Names {
+        self.items("/api/v1/alerts?limit=1000").iter().map(|alert| name(&alert["id"])).collect()
+    }
+
+    fn keys(&self) -> Names {
+        self.items("/api/v1/status?limit=1000").iter().map(identity).collect()
+    }
+
+    /// Of those that are counted in a metric.
+    fn firing_metric(&self) -> usize {
+        self.metric("tailburn_alerts_firing") as usize
+    }
+}
+
+fn name(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+impl Life {
+    fn firing(&self) -> Names {
+        self.open().into_keys().collect()
+    }
+
+    fn keys(&self) -> Names {
+        self.latest("slo-status").values().flatten().map(identity).collect()
+    }
+
+    /// Feeds the outage, and waits until all of it is told.
+    fn fail(&mut self, running: &mut Running) {
+        self.feed(SEEN_S);
+        let at = self.at(STOP_S);
+        let keys = 3 + self.tenants as usize;
+        let is_told = |life: &Life| {
+            let latest = life.latest("slo-status");
+            latest.len() == keys && latest.values().flatten().all(|status| status["at"] == at)
+        };
+        self.wait(running, "status of all keys", is_told);
+        self.wait(running, "committed offset", Life::is_read);
+        let pages = self.open().values().filter(|alert| alert["severity"] == "page").count();
+        assert!(pages > 0, "{:?}", self.open());
+    }
+}
+
+fn until(what: &str, life: &Life, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}: {}", life.place.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Killed in an outage and started again, and a worker that begins anew: the page is seen all the time, and what is
+/// counted goes on.
+#[test]
+fn a_page_that_fires_is_seen_after_a_kill_and_counters_go_on() {
+    let mut life = Life::new(broker_or_skip!(), "page-seen", [2, 2], 3);
+    life.define(CHECKOUT);
+    let (mut running, _) = life.place.start();
+    life.fail(&mut running);
+    let (firing, keys) = (life.firing(), life.keys());
+    assert_eq!((running.firing(), running.firing_metric()), (firing.clone(), firing.len()));
+    assert_eq!(running.metric("tailburn_events_total"), SEEN_S as f64);
+    running.kill();
+
+    let (mut running, _) = life.place.start();
+    assert_eq!((running.firing(), running.firing_metric()), (firing.clone(), firing.len()), "{}", life.place.log());
+    assert_eq!(running.keys(), keys);
+    let more_s = 120;
+    life.feed(SEEN_S + more_s);
+    life.wait(&mut running, "committed offset", Life::is_read);
+    until("new events are counted", &life, || running.metric("tailburn_events_total") == more_s as f64);
+    until("new records are counted", &life, || running.metric("tailburn_records_written_total") > 0.0);
+    until("what fires is seen", &life, || running.firing() == life.firing());
+
+    // One more partition: the worker begins anew. (Nothing comes in it, and T waits for it.)
+    Admin::new(&life.world).grow(&life.world.input, 2);
+    let mut counted = 0.0;
+    until("it begins anew", &life, || life.place.log().contains("opening it anew"));
+    life.feed(SEEN_S + 2 * more_s);
+    let deadline = Instant::now() + SOON;
+    while counted < 2.0 * more_s as f64 {
+        let now = running.metric("tailburn_events_total");
+        assert!(now >= counted, "{now} events after {counted}");
+        assert!(running.is_alive() && Instant::now() < deadline, "{counted} events: {}", life.place.log());
+        counted = now;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(counted, 2.0 * more_s as f64);
+    until("what fires is seen", &life, || running.firing() == life.firing());
+    assert_eq!(running.firing_metric(), life.firing().len());
+    assert_eq!(running.stop(), Some(0), "{}", life.place.log());
+}
+
+/// Keys that moved are on one board, and on no other.
+#[test]
+fn keys_that_moved_leave_the_board_of_who_had_them() {
+    let mut life = Life::new(broker_or_skip!(), "moved", [1, 4], 12);
+    life.define(CHECKOUT);
+    let (mut first, _) = life.place.start();
+    life.fail(&mut first);
+    let (firing, keys) = (life.firing(), life.keys());
+    assert_eq!((first.firing(), first.keys()), (firing.clone(), keys.clone()));
+
+    let beside = Place::with(&life.world, life.id, &life.more);
+    std::fs::write(beside.dir.path().join("slo.yaml"), CHECKOUT).expect("an SLO");
+    let (second, _) = beside.start_beside();
+    let are_shared = |all: &Names, one: &Names, other: &Names| {
+        one.is_disjoint(other) && one.len() + other.len() == all.len() && one.union(other).eq(all)
+    };
+    until("each key is on one board", &life, || {
+        let (one, other) = (first.keys(), second.keys());
+        !other.is_empty() && are_shared(&keys, &one, &other) && are_shared(&firing, &first.firing(), &second.firing())
+    });
+    assert_eq!(first.firing_metric() + second.firing_metric(), firing.len());
+
+    assert_eq!(second.stop(), Some(0), "{}", beside.log());
+    until("the first has all of them again", &life, || first.keys() == keys && first.firing() == firing);
+    assert_eq!(first.firing_metric(), firing.len());
+
+    let (second, _) = beside.start_beside();
+    first.kill();
+    until("the second has what the first had", &life, || second.keys() == keys && second.firing() == firing);
+    assert_eq!(second.firing_metric(), firing.len());
+    assert_eq!(second.stop(), Some(0), "{}", beside.log());
+}
