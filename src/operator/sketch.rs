@@ -84,7 +84,6 @@ impl Sketch {
     }
 
     /// Subtracts what was added before.
-    #[cfg(test)]
     pub fn subtract(&mut self, other: &Sketch) {
         self.combine(other, u64::saturating_sub);
         self.bins.retain(|(_, weight)| *weight > 0);

@@ -9,7 +9,7 @@ use super::sketch::{Gathering, Sketch};
 use super::tier::{SliceRef, Tier};
 use crate::model::output::Exemplar;
 use crate::model::slo::Slo;
-use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, ceil_to, floor_to, slice_ms, window_start};
+use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to, slice_ms, window_start};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -169,41 +169,33 @@ impl Windows {
         Windows { tiers, sums }
     }
 
-    /// The stored events in slices of another length. Each span comes from one tier: from finer or equal slices as far
-    /// back as they reach, before that from coarser ones. A coarser slice counts at its start, so its events leave a
-    /// window up to one coarser slice too early, never too late.
+    /// The stored events in slices of another length: from finer or equal slices as far back as they reach, before that
+    /// from coarser ones. A coarser slice counts at its start, without what finer ones hold of it, so its events leave a
+    /// window up to one coarser slice too early, never too late; and a window that was there before stays exact.
     fn retiered(&self, from: &Layout, to: &Layout, tier: usize, at_ms: Ms) -> Tier {
         let (slice_ms, has_exemplars) = (to.tiers_ms[tier], to.tier_has_exemplars[tier]);
+        let needed_ms = window_start(at_ms, to.tier_keeps_ms[tier]);
         // Tiers are in ascending order; longer slices reach further back.
         let (finer, coarser): (Vec<usize>, Vec<usize>) =
             (0..from.tiers_ms.len()).partition(|tier| from.tiers_ms[*tier] <= slice_ms);
         let mut until_ms = Ms::MAX;
-        let mut stretches: Vec<(usize, Ms, Ms)> = Vec::new();
-        for tier in finer.into_iter().rev() {
-            let reach_ms = ceil_to(window_start(at_ms, from.tier_keeps_ms[tier]), slice_ms);
-            if reach_ms < until_ms {
-                stretches.push((tier, reach_ms, until_ms));
-                until_ms = reach_ms;
+        let mut panes: Vec<PaneDelta> = Vec::new();
+        for old in finer.into_iter().rev().chain(coarser) {
+            let of_ms = from.tiers_ms[old];
+            let reach_ms = window_start(at_ms, from.tier_keeps_ms[old]);
+            if reach_ms >= until_ms || until_ms <= needed_ms {
+                continue;
             }
+            let slices = self.tiers[old].slices_from(reach_ms.div_euclid(of_ms));
+            let older = slices.take_while(|slice| slice.number.saturating_mul(of_ms) < until_ms);
+            let older = older.map(|slice| without(slice.to_pane(slice.number * of_ms), &panes, until_ms, of_ms));
+            let older: Vec<PaneDelta> = older.collect();
+            panes.extend(older);
+            until_ms = reach_ms;
         }
-        for tier in coarser {
-            let reach_ms = window_start(at_ms, from.tier_keeps_ms[tier]);
-            if reach_ms < until_ms {
-                let turn_ms = if until_ms == Ms::MAX { until_ms } else { ceil_to(until_ms, from.tiers_ms[tier]) };
-                stretches.iter_mut().for_each(|(_, from_ms, _)| *from_ms = turn_ms.max(*from_ms));
-                stretches.push((tier, reach_ms, turn_ms));
-                until_ms = reach_ms;
-            }
-        }
+        panes.sort_by_key(|pane| pane.start_ms);
         let mut made = Tier::default();
-        for (tier, from_ms, until_ms) in stretches.into_iter().rev() {
-            let of_ms = from.tiers_ms[tier];
-            let slices = self.tiers[tier].slices_from(from_ms.div_euclid(of_ms));
-            for slice in slices.take_while(|slice| slice.number.saturating_mul(of_ms) < until_ms) {
-                let start_ms = slice.number * of_ms;
-                made.add(start_ms.div_euclid(slice_ms), &slice.to_pane(start_ms), has_exemplars);
-            }
-        }
+        panes.iter().for_each(|pane| made.add(pane.start_ms.div_euclid(slice_ms), pane, has_exemplars));
         made
     }
 
@@ -278,4 +270,17 @@ impl HourCount {
         }
         self.sum += count;
     }
+}
+
+/// A slice of this length without what others hold of it from `until_ms` on.
+fn without(mut slice: PaneDelta, others: &[PaneDelta], until_ms: Ms, of_ms: Ms) -> PaneDelta {
+    let end_ms = slice.start_ms.saturating_add(of_ms);
+    if end_ms > until_ms {
+        for other in others.iter().filter(|other| (until_ms..end_ms).contains(&other.start_ms)) {
+            slice.counts.subtract(&other.counts);
+            slice.latency.subtract(&other.latency);
+        }
+        slice.exemplars.retain(|(_, exemplar)| exemplar.at.0 < until_ms);
+    }
+    slice
 }
