@@ -164,7 +164,7 @@ fn what_keeps_us_from_the_brokers_is_told_where_readiness_is_asked_for() {
 fn errors_are_json_and_say_what_is_wrong() {
     let running = Running::new(1);
     for (path, status, part) in [
-        ("/nowhere", 404, "nothing here"),
+        ("/nowhere", 404, "no such path"),
         ("/api/v1/status?tennant=x", 400, "tennant"),
         ("/api/v1/status?limit=0", 400, "1 to 1000"),
         ("/api/v1/status?scope=all", 400, "aggregate, tenant or group"),

@@ -245,8 +245,8 @@ fn schemas_that_cannot_be_outcomes_are_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "\"int\"").unwrap();
     let error = AvroSchemas::open(file.path()).unwrap_err().to_string();
-    assert!(error.contains(&file.path().display().to_string()) && error.contains("no record"), "{error}");
-    assert_eq!(error.matches("no record").count(), 1, "{error}");
+    assert!(error.contains(&file.path().display().to_string()) && error.contains("is not a record"), "{error}");
+    assert_eq!(error.matches("is not a record").count(), 1, "{error}");
     let empty = tempfile::tempdir().unwrap();
     let error = AvroSchemas::open(empty.path()).unwrap_err().to_string();
     assert!(error.contains("has no schema in it"), "{error}");

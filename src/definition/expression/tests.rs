@@ -350,7 +350,7 @@ fn refuses_what_could_never_decide_and_says_where_and_why() {
         ("attributes[operation] == 'x'", 12, "quoted text"),
         ("status <", 9, "the expression ends where a value is expected"),
         ("status == 1u", 11, "leave the `u` out"),
-        ("[1, 2] == [1]", 1, "behind `in`"),
+        ("[1, 2] == [1]", 1, "a list can only follow `in`"),
         ("status && true", 1, "a condition is expected here"),
         ("true ? 1 : 2.0", 6, "must be of one type"),
         ("", 0, "the expression is empty"),
