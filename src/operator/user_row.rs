@@ -371,7 +371,7 @@ mod stored {
             let slices = row.slices.iter().map(of).collect();
             let bad_slices = row.slices.iter().filter(|s| s.bad_events > 0).map(of_bad).collect();
             let has_bad = row.last_bad_ms != NEVER;
-            let bad = has_bad.then(|| Bad { last_ms: row.last_bad_ms, slices: bad_slices, panes: row.bad_panes });
+            let bad = has_bad.then_some(Bad { last_ms: row.last_bad_ms, slices: bad_slices, panes: row.bad_panes });
             UserRow {
                 last_ms: row.last_ms,
                 tuple_ms: row.tuple_ms,

@@ -55,7 +55,7 @@ impl Told {
     fn event(&mut self, event: &Event, at_ms: Ms) -> Partial {
         let (user, region) = (format!("u{}", event.user), format!("r{}", event.region));
         let outcome = Outcome {
-            tenant: if event.user % 2 == 0 { "acme".into() } else { "birch".into() },
+            tenant: if event.user.is_multiple_of(2) { "acme".into() } else { "birch".into() },
             user: Some(user.as_str().into()),
             timestamp_ms: at_ms - event.late_ms,
             status: Some(if event.is_bad { 503 } else { 200 }),
