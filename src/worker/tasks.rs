@@ -141,8 +141,11 @@ impl Task for Users {
         Ok(())
     }
 
-    fn close(&mut self, store: &dyn Store, is_dropped: bool) -> Result<(), WorkerError> {
-        if let Some(to_ms) = self.task.aligned_ms().filter(|to| self.task.closed_ms().is_none_or(|at| at < *to)) {
+    fn close(&mut self, store: &dyn Store, published_ms: Option<Option<Ms>>) -> Result<(), WorkerError> {
+        let is_dropped = published_ms.is_some();
+        let to_ms =
+            self.task.aligned_ms().and_then(|to_ms| published_ms.map_or(Some(to_ms), |ms| Some(ms?.min(to_ms))));
+        if let Some(to_ms) = to_ms.filter(|to| self.task.closed_ms().is_none_or(|at| at < *to)) {
             fault::point(Place::Closing);
             self.task.close_until(to_ms, &mut self.partials, store)?;
         }
@@ -208,9 +211,9 @@ impl Task for Rollup {
         }
     }
 
-    fn close(&mut self, _store: &dyn Store, is_dropped: bool) -> Result<(), WorkerError> {
+    fn close(&mut self, _store: &dyn Store, published_ms: Option<Option<Ms>>) -> Result<(), WorkerError> {
         self.task.advance(&mut self.out)?;
-        if is_dropped {
+        if published_ms.is_some() {
             self.out.clear();
         }
         Ok(())

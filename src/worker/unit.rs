@@ -26,8 +26,10 @@ pub trait Task {
     fn save_group(&mut self, group: u16, store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError>;
     fn mark(&self) -> TaskMark;
     fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError>;
-    /// Closes what can be closed. What comes of it is kept to be said, or dropped.
-    fn close(&mut self, store: &dyn Store, is_dropped: bool) -> Result<(), WorkerError>;
+    /// Closes what can be closed. With `published_ms` the stream is read again: no more is closed than was published,
+    /// and what comes of it is dropped. (A partition without a record yet holds the others back, and the log that is read
+    /// again does not say so.)
+    fn close(&mut self, store: &dyn Store, published_ms: Option<Option<Ms>>) -> Result<(), WorkerError>;
     fn end_replay(&mut self, mark: Option<&Mark>);
     /// Everything up to the last commit was read again. `true`: the task has sources that the mark does not
     /// know, and from now on waits for them; a mark has to say so before anything else is published.
@@ -314,7 +316,7 @@ impl<T: Task> Unit<T> {
         let Phase::Replaying(target) = self.phase else { return Ok(()) };
         self.position = target;
         self.task.end_replay(self.mark.as_ref());
-        self.task.close(self.store.as_ref(), true)?;
+        self.task.close(self.store.as_ref(), Some(self.published_ms))?;
         let mark = self.mark.take();
         if self.task.at_ms() != self.published_ms {
             return Err(WorkerError::Diverged {
@@ -343,11 +345,11 @@ impl<T: Task> Unit<T> {
     }
 
     pub fn close(&mut self) -> Result<(), WorkerError> {
-        let is_dropped = !self.is_live();
+        let published_ms = (!self.is_live()).then_some(self.published_ms);
         if self.is_restoring() {
             return Ok(());
         }
-        self.task.close(self.store.as_ref(), is_dropped).map_err(|e| useless(self.id, e))
+        self.task.close(self.store.as_ref(), published_ms).map_err(|e| useless(self.id, e))
     }
 
     /// A decision about the task's own input partition, in force from here on.
