@@ -7,13 +7,15 @@ use crate::log::hand_over;
 use crate::partition::Batch;
 use crate::reference::{self, published};
 use crate::scenario::Scenario;
+use std::sync::Arc;
 use std::time::Duration;
 use tailburn::log::embedded::{EmbeddedLog, Sink, Source, SourceState};
 use tailburn::log::{LogError, Stream};
 use tailburn::model::record::{RecordIn, RecordOut, Topic};
+use tailburn::model::slo::Slo;
 use tailburn::pipeline::rollup::rollup_tasks;
-use tailburn::worker::Nobody;
 use tailburn::worker::direct::DirectWorker;
+use tailburn::worker::{Nobody, WorkerError};
 
 /// An input partition, read to its end.
 struct Recorded {
@@ -43,7 +45,7 @@ impl Sink for Collected {
 }
 
 pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
-    let published = published(backtest(scenario, broker).map_err(|error| error.to_string())?);
+    let published = published(backtest(scenario, &scenario.slos, broker).map_err(|error| error.to_string())?);
     // At its last T a backtest publishes a status of every key; a live run does not know that it is the last.
     let statuses = published.iter().filter(|(place, _)| matches!(place, Place::Output(Topic::SloStatus, _)));
     let last_ms = statuses.flat_map(|(_, records)| records).map(|record| record.timestamp_ms).max();
@@ -66,15 +68,16 @@ pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
     Ok(())
 }
 
-fn backtest(scenario: &Scenario, broker: &Broker) -> Result<Vec<RecordOut>, tailburn::worker::WorkerError> {
+/// What a backtest of all input by some definitions writes.
+pub fn backtest(scenario: &Scenario, slos: &Arc<Vec<Slo>>, broker: &Broker) -> Result<Vec<RecordOut>, WorkerError> {
     let source = |partition| -> Box<dyn Source> {
         let batch = broker.partition(Place::Input(partition)).ever();
         Box::new(Recorded { partition, batch, read: 0 })
     };
     let sources = (0..scenario.inputs).map(source).collect();
     let log = EmbeddedLog::new(sources, scenario.rollups, Collected::default());
-    let users = reference::users_task(scenario, scenario.inputs as usize);
-    let rollups = rollup_tasks(&scenario.slos, scenario.rollups, &reference::rollup_settings());
+    let users = reference::users_task(scenario, slos, scenario.inputs as usize);
+    let rollups = rollup_tasks(slos, scenario.rollups, &reference::rollup_settings());
     let mut worker = DirectWorker::new(log, reference::route(scenario), users, rollups, scenario.inputs);
     loop {
         let turn = worker.poll(Duration::ZERO)?;

@@ -155,11 +155,21 @@ pub struct Faults {
     pub step: u64,
     pub taken: Vec<Taken>,
     is_over: bool,
+    /// Nothing strikes for a while.
+    pub is_held: bool,
 }
 
 impl Faults {
     pub fn new(seed: u64, one_in: [Option<u64>; TABLE.len()], most: usize) -> Faults {
-        Faults { dice: Dice::new(seed, "faults"), one_in, most, step: 0, taken: Vec::new(), is_over: false }
+        Faults {
+            dice: Dice::new(seed, "faults"),
+            one_in,
+            most,
+            step: 0,
+            taken: Vec::new(),
+            is_over: false,
+            is_held: false,
+        }
     }
 
     /// Whether the fault strikes at this visit of its place.
@@ -168,7 +178,7 @@ impl Faults {
         let Some(one_in) = self.one_in[fault as usize] else { return false };
         // Rolled also where nothing may strike any more: a run with fewer faults is the same until then.
         let is_due = self.dice.one_in(one_in);
-        if !is_due || self.is_over || self.taken.len() >= self.most {
+        if !is_due || self.is_over || self.is_held || self.taken.len() >= self.most {
             return false;
         }
         self.taken.push(Taken { step: self.step, fault });

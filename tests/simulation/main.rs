@@ -14,6 +14,7 @@
 mod backtest;
 mod broker;
 mod broker_tests;
+mod change;
 mod compare;
 mod dice;
 mod faults;
@@ -77,6 +78,21 @@ fn a_directory_that_is_lost_after_silences_changes_nothing() {
             panic!("with directories that are lost often, {report}");
         }
     }
+}
+
+/// A new rule, objective, window, label, filter or `group-by`, an SLO that goes and one that comes: all processes stop,
+/// and start with other definitions. What does not belong to the change is as if they had been there always.
+#[test]
+fn a_definition_that_changes_in_the_middle_keeps_its_counts() {
+    let mut totals = change::Checked::default();
+    for seed in 2_000..2_200 {
+        match report::run_scenario(&Scenario::of(seed).changing()) {
+            Ok(success) => totals.add(&success.changed),
+            Err(report) => panic!("with definitions that change, {report}"),
+        }
+    }
+    println!("{totals:?}");
+    assert!(totals.has_seen_enough(), "the seeds do too little: {totals:?}");
 }
 
 #[test]

@@ -56,14 +56,15 @@ pub fn rollup_settings() -> RollupSettings {
     }
 }
 
-pub fn users_task(scenario: &Scenario, sources: usize) -> UsersTask {
-    UsersTask::new(Arc::clone(&scenario.slos), sources, users_settings(scenario))
+pub fn users_task(scenario: &Scenario, slos: &Arc<Vec<Slo>>, sources: usize) -> UsersTask {
+    UsersTask::new(Arc::clone(slos), sources, users_settings(scenario))
 }
 
 /// What the workers of a scenario are made of.
-pub fn setup(scenario: &Scenario) -> Setup {
+pub fn setup(scenario: &Scenario, slos: &Arc<Vec<Slo>>) -> Setup {
+    let hashes: Vec<&str> = slos.iter().map(|slo| slo.definition_hash.as_str()).collect();
     Setup {
-        slos: Arc::clone(&scenario.slos),
+        slos: Arc::clone(slos),
         inputs: scenario.inputs,
         keyed_by_user: scenario.is_keyed,
         spread: scenario.spread.clone(),
@@ -76,7 +77,7 @@ pub fn setup(scenario: &Scenario) -> Setup {
             out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
         },
         passes_over: true,
-        identity: "simulated".to_owned(),
+        identity: format!("simulated {}", hashes.concat()),
         checkpoint_interval_ms: scenario.checkpoint_ms,
         deltas_min_bytes: scenario.deltas_min_bytes,
         memory_limit_bytes: scenario.memory_bytes,
@@ -153,7 +154,7 @@ pub fn decisions(scenario: &Scenario, broker: &Broker, source: u32) -> BTreeSet<
 /// Runs a users task over its stream, and holds what it says against what was said.
 fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>, Vec<Partial>), String> {
     let sources = if scenario.is_keyed { 1 } else { scenario.inputs as usize };
-    let mut users = users_task(scenario, sources);
+    let mut users = users_task(scenario, &scenario.slos, sources);
     let stream = scenario.users_stream(task);
     let mut decisions = decisions(scenario, broker, task);
     let mut route = route(scenario);

@@ -2,6 +2,7 @@
 //! one where one ended, until everything is read and nothing is left to go wrong.
 
 use crate::broker::{Broker, Place};
+use crate::change;
 use crate::compare;
 use crate::dice::Dice;
 use crate::faults::{Fault, Faults, Taken};
@@ -14,9 +15,11 @@ use crate::world::{Life, Shared, Tally, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tailburn::log::{LogError, Stream};
 use tailburn::model::record::Topic;
+use tailburn::model::slo::Slo;
 use tailburn::model::time::{HOUR_MS, MINUTE_MS, Ms};
 use tailburn::pipeline::checkpoint::CheckpointError;
 use tailburn::state::StoreError;
@@ -39,6 +42,8 @@ pub struct Success {
     pub tally: Tally,
     pub taken: Vec<Taken>,
     pub compared: compare::Compared,
+    /// Where definitions changed.
+    pub changed: change::Checked,
 }
 
 /// A worker and what its thread knows.
@@ -68,6 +73,8 @@ struct Instance {
 
 pub struct Simulation<'a> {
     scenario: &'a Scenario,
+    /// By which the processes work that begin now.
+    slos: Arc<Vec<Slo>>,
     world: Shared,
     instances: Vec<Instance>,
     arrived: usize,
@@ -87,11 +94,14 @@ pub fn run(scenario: &Scenario, faults_max: usize) -> Result<Success, Failure> {
     violations.append(&mut world.broker.violations);
     let checked = outcome.and_then(|()| match violations.first() {
         Some(violation) => Err(format!("a rule was broken: {violation}")),
-        None => compare::compare(scenario, world),
+        None if scenario.becomes.is_some() => {
+            change::check(scenario, &world.broker).map(|changed| (compare::Compared::default(), changed))
+        }
+        None => compare::compare(scenario, world).map(|compared| (compared, change::Checked::default())),
     });
     let taken = world.faults.taken.clone();
     match checked {
-        Ok(compared) => Ok(Success { tally: world.tally, taken, compared }),
+        Ok((compared, changed)) => Ok(Success { tally: world.tally, taken, compared, changed }),
         Err(what) => Err(Failure { what, taken }),
     }
 }
@@ -137,6 +147,7 @@ impl<'a> Simulation<'a> {
         });
         Simulation {
             scenario,
+            slos: Arc::clone(&scenario.slos),
             world: Rc::new(RefCell::new(world)),
             instances: instances.collect(),
             arrived: 0,
@@ -153,6 +164,7 @@ impl<'a> Simulation<'a> {
             if let Some(violation) = self.world.borrow().violations.first() {
                 return Err(format!("a rule was broken: {violation}"));
             }
+            self.change_definitions()?;
             let count = self.instances.len() as u64;
             let at = self.world.borrow_mut().reading.below(count) as usize;
             let state = std::mem::replace(&mut self.instances[at].state, State::Gone);
@@ -203,12 +215,53 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// All processes stop gracefully, one behind the other, and begin with other definitions. Nothing else goes wrong
+    /// meanwhile: a checkpoint of the old definitions is what the new ones begin with.
+    fn change_definitions(&mut self) -> Result<(), String> {
+        let Some(becomes) = &self.scenario.becomes else { return Ok(()) };
+        if Arc::ptr_eq(&self.slos, &becomes.slos) || self.now_ms() < becomes.at_ms {
+            return Ok(());
+        }
+        self.world.borrow_mut().faults.is_held = true;
+        let is_ready = |instance: &Instance| match &instance.state {
+            State::Up(process) => process.worker.is_live(),
+            State::Gone => true,
+            State::Down { until_ms } => *until_ms > self.now_ms() + MINUTE_MS,
+            State::Asleep(..) => false,
+        };
+        let members = self.instances.iter().filter(|i| matches!(i.state, State::Up(_))).count();
+        let is_calm = {
+            let world = self.world.borrow();
+            world.broker.is_calm() && world.broker.group.is_calm() && members == world.broker.group.len()
+        };
+        // Every task is somebody's, and live: whoever goes leaves a checkpoint of it.
+        if !is_calm || members == 0 || !self.instances.iter().all(is_ready) {
+            return Ok(());
+        }
+        let mut all_stopped = true;
+        for at in 0..self.instances.len() {
+            match std::mem::replace(&mut self.instances[at].state, State::Gone) {
+                State::Up(mut process) => {
+                    let outcome = self.stop(&mut process);
+                    all_stopped &= outcome.is_ok();
+                    self.instances[at].state = self.ended(at, process, outcome)?;
+                }
+                other => self.instances[at].state = other,
+            }
+        }
+        if all_stopped {
+            self.slos = Arc::clone(&becomes.slos);
+            self.world.borrow_mut().faults.is_held = false;
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, at: usize) -> Process {
         self.world.borrow_mut().tally.workers += 1;
         let (instance, life) = (&self.instances[at], Life::default());
         let log = SimLog::open(&self.world, &life, &instance.producer);
         let stores = SimStores::open(&instance.directory, &self.world, &life, self.scenario.is_keyed);
-        let tasks = Tasks::new(setup(self.scenario), Box::new(stores), route(self.scenario));
+        let tasks = Tasks::new(setup(self.scenario, &self.slos), Box::new(stores), route(self.scenario));
         let now_ms = self.now_ms();
         let worker = Worker::new(log, tasks);
         Process { worker, life, began_ms: now_ms, committed_ms: now_ms, read: 0, commits_first: false }
@@ -286,6 +339,13 @@ impl<'a> Simulation<'a> {
                 Err(WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_))) => {}
                 // The disk is full, or does not answer: the process ends.
                 Err(WorkerError::Checkpoint(CheckpointError::Store(StoreError::Io { .. }))) => {}
+                // A task that was published further than it is checkpointed: as the message says, the old definitions
+                // come back once more, for a graceful stop.
+                Err(WorkerError::Refused(why))
+                    if why.contains("stop it gracefully") && !Arc::ptr_eq(&self.slos, &self.scenario.slos) =>
+                {
+                    self.slos = Arc::clone(&self.scenario.slos);
+                }
                 Err(error) => return Err(format!("a worker ended: {error}")),
             }
         }
@@ -297,7 +357,8 @@ impl<'a> Simulation<'a> {
     fn has_arrived(&self) -> bool {
         let target_ms = self.scenario.last_arrival_ms() + MINUTE_MS;
         let world = self.world.borrow();
-        let is_over = self.arrived == self.scenario.arrivals.len() && world.faults.is_over();
+        let is_changed = self.scenario.becomes.as_ref().is_none_or(|becomes| Arc::ptr_eq(&self.slos, &becomes.slos));
+        let is_over = self.arrived == self.scenario.arrivals.len() && world.faults.is_over() && is_changed;
         if !is_over || world.now_ms() < target_ms || !world.broker.is_calm() || !world.broker.group.is_calm() {
             return false;
         }

@@ -1,6 +1,7 @@
 //! What a seed decides before anything runs: SLOs, traffic, partition counts, cadences, and which
 //! faults strike how often.
 
+use crate::change::Change;
 use crate::dice::Dice;
 use crate::faults::{Fault, TABLE};
 use crate::traffic::{self, Arrival};
@@ -25,9 +26,20 @@ pub struct Stay {
     pub until_ms: Option<Ms>,
 }
 
+/// What the definitions become, and when all processes stop for it.
+pub struct Becomes {
+    pub at_ms: Ms,
+    pub change: Change,
+    pub slos: Arc<Vec<Slo>>,
+}
+
 pub struct Scenario {
     pub seed: u64,
     pub slos: Arc<Vec<Slo>>,
+    /// The texts of the SLOs.
+    pub documents: Vec<String>,
+    /// Other definitions, from some time on.
+    pub becomes: Option<Becomes>,
     pub inputs: u32,
     pub is_keyed: bool,
     pub spread: Spread,
@@ -68,9 +80,12 @@ impl Scenario {
         let begin_ms = EPOCH_MS + span_ms * begun / 100;
         let large_tenants = if dice.one_in(2) { vec!["t1".to_owned()] } else { Vec::new() };
         let partitions = dice.between(1, 4) as u32;
+        let documents: Vec<String> = (0..dice.between(1, 2)).map(|number| slo(number, dice)).collect();
         Scenario {
             seed,
-            slos: Arc::new(slos(dice)),
+            slos: parsed(&documents),
+            documents,
+            becomes: None,
             inputs,
             is_keyed,
             spread: Spread { partitions, per_tenant: dice.between(1, 3) as u32, large_tenants },
@@ -101,6 +116,21 @@ impl Scenario {
         self
     }
 
+    /// The same with other definitions in the middle. Nothing is passed over before the end, so that a backtest says
+    /// what the figures are.
+    pub fn changing(mut self) -> Scenario {
+        let dice = &mut Dice::new(self.seed, "change");
+        (self.idle_ms, self.alignment_ms) = (LONG_MS, 10 * LONG_MS);
+        // Limits that are reached are other scenarios' business.
+        self.groups_max = 100;
+        let span_ms = self.last_arrival_ms() - self.begin_ms;
+        let at_ms = self.begin_ms + span_ms * dice.between(20, 80) / 100;
+        let change = dice.pick(&Change::ALL);
+        let slos = parsed(&change.of(&self.documents));
+        self.becomes = Some(Becomes { at_ms, change, slos });
+        self
+    }
+
     /// How many users tasks there are.
     pub fn users_tasks(&self) -> u32 {
         if self.is_keyed { self.inputs } else { self.spread.partitions }
@@ -115,6 +145,11 @@ impl Scenario {
     pub fn streams(&self) -> Vec<Stream> {
         let blocks = (0..if self.is_keyed { 0 } else { self.spread.partitions }).map(Stream::Repartition);
         (0..self.inputs).map(Stream::Input).chain(blocks).chain((0..self.rollups).map(Stream::Partials)).collect()
+    }
+
+    /// What changes.
+    pub fn becomes_what(&self) -> Option<Change> {
+        self.becomes.as_ref().map(|becomes| becomes.change)
     }
 
     pub fn last_arrival_ms(&self) -> Ms {
@@ -147,10 +182,9 @@ fn fault_rates(dice: &mut Dice) -> [Option<u64>; TABLE.len()] {
     one_in
 }
 
-fn slos(dice: &mut Dice) -> Vec<Slo> {
-    let count = dice.between(1, 2);
-    let texts: Vec<(String, String)> = (0..count).map(|n| (format!("slo{n}.yaml"), slo(n, dice))).collect();
-    definition::parse(&texts).expect("the definitions of scenarios are right").slos
+fn parsed(documents: &[String]) -> Arc<Vec<Slo>> {
+    let named = documents.iter().enumerate().map(|(n, text)| (format!("slo{n}.yaml"), text.clone()));
+    Arc::new(definition::parse(&named.collect::<Vec<_>>()).expect("the definitions of scenarios are right").slos)
 }
 
 fn slo(number: i64, dice: &mut Dice) -> String {

@@ -1,0 +1,280 @@
+//! Definitions that change between a stop and the next start, and what must hold of what was published then
+//! (contract, section 2).
+//!
+//! Sums, coverage and counts of a key are a function of the events, its filters and `group-by`, so from the change
+//! on they are those of a backtest by the new definitions of all input. Alerts are not: they end with the old ones.
+
+use crate::backtest::backtest;
+use crate::broker::{Broker, Place};
+use crate::inputs;
+use crate::reference::published;
+use crate::scenario::Scenario;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use tailburn::model::duration;
+use tailburn::model::record::Topic;
+use tailburn::model::slo::Slo;
+use tailburn::model::time::{Moment, Ms};
+
+/// What changes in the first definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Everybody stops and starts, and that is all.
+    Nothing,
+    Rules,
+    Objective,
+    Window,
+    Label,
+    Filter,
+    GroupBy,
+    Removed,
+    Added,
+}
+
+impl Change {
+    pub const ALL: [Change; 9] = [
+        Change::Nothing,
+        Change::Rules,
+        Change::Objective,
+        Change::Window,
+        Change::Label,
+        Change::Filter,
+        Change::GroupBy,
+        Change::Removed,
+        Change::Added,
+    ];
+
+    /// The documents as they become.
+    pub fn of(self, documents: &[String]) -> Vec<String> {
+        let mut all = documents.to_vec();
+        let first = all[0].clone();
+        let between = |from: &str, to: &str, new: &str| {
+            let begin = first.find(from).expect("it is in every document") + from.len();
+            let end = begin + first[begin..].find(to).expect("it ends");
+            format!("{}{new}{}", &first[..begin], &first[end..])
+        };
+        match self {
+            Change::Nothing => {}
+            Change::Rules => all[0] = between("alert-rules: '", "'", "15m/3m/2/page,1h/5m/1/ticket,10m/1m/3/info"),
+            Change::Objective => all[0] = between("target: ", "}", "0.85"),
+            Change::Window => all[0] = between("duration: ", ",", "30d"),
+            Change::Label => {
+                all[0] = first.replacen(" annotations:", " labels: {team: payments}\n\x20 annotations:", 1)
+            }
+            Change::Filter => {
+                all[0] = between("good: {metricSource: {type: tailburn, spec: {filter: \"", "\"", "status < 400")
+            }
+            Change::GroupBy if first.contains("group-by") => {
+                all[0] = first.replace("tailburn.dev/group-by: region,", "").replace("'region,tier'", "tier");
+            }
+            Change::GroupBy => {
+                all[0] = first.replacen("annotations: {", "annotations: {tailburn.dev/group-by: tier,", 1)
+            }
+            Change::Removed if all.len() > 1 => drop(all.remove(0)),
+            Change::Removed | Change::Added => all.push(first.replace("name: slo0", "name: slo9")),
+        }
+        all
+    }
+}
+
+/// What there was to check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    pub statuses: usize,
+    pub user_windows: usize,
+    pub alerts: usize,
+    /// Of these, alerts that the change ended.
+    pub ended: usize,
+    pub tombstones: usize,
+}
+
+impl Checked {
+    pub fn add(&mut self, more: &Checked) {
+        self.statuses += more.statuses;
+        self.user_windows += more.user_windows;
+        self.alerts += more.alerts;
+        self.ended += more.ended;
+        self.tombstones += more.tombstones;
+    }
+
+    pub fn has_seen_enough(&self) -> bool {
+        self.statuses > 10_000 && self.user_windows > 10_000 && self.ended > 100 && self.tombstones > 10
+    }
+}
+
+pub fn check(scenario: &Scenario, broker: &Broker) -> Result<Checked, String> {
+    let new = &scenario.becomes.as_ref().ok_or("the definitions do not change")?.slos;
+    let mut checked = Checked::default();
+    let met = inputs::judge(scenario, broker).map_or(0, |judged| judged.met);
+    let expected = statuses(&published(backtest(scenario, new, broker).map_err(|error| error.to_string())?));
+    let kept = new.iter().filter(|slo| goes_on(slo, &scenario.slos)).map(|slo| (slo.name.as_str(), slo));
+    let kept: BTreeMap<&str, &Slo> = kept.collect();
+    let mut first_ms: BTreeMap<(String, String), Moment> = BTreeMap::new();
+    for (key, got) in live(broker, Topic::SloStatus) {
+        let Some(got) = got else {
+            checked.tombstones += 1;
+            continue;
+        };
+        let Some(slo) = kept.get(text(&got, "slo")).filter(|slo| text(&got, "definition_hash") == slo.definition_hash)
+        else {
+            continue;
+        };
+        let regrouped = scenario.slos.iter().any(|old| old.name == slo.name && old.group_by != slo.group_by);
+        if regrouped && text(&got, "scope") == "group" {
+            continue;
+        }
+        let at = moment(&got);
+        let since = *first_ms.entry((key.clone(), slo.definition_hash.clone())).or_insert(at);
+        let old = scenario.slos.iter().find(|old| old.name == slo.name);
+        let old = old.map(windows_of).unwrap_or_default();
+        // A window that is new is filled from the slices at hand: it is exact once all of it is behind the change.
+        let is_exact = |window: &Value| {
+            let ms = duration::parse(window["window"].as_str().unwrap_or_default()).expect("a duration");
+            old.contains(&ms) || at.0 - since.0 >= ms
+        };
+        // Where the clock had a say, a backtest of the same input says otherwise.
+        if let Some(expected) = expected.get(&(key, text(&got, "at").to_owned())).filter(|_| met == 0) {
+            same_windows(&got, expected, &is_exact).map_err(|why| {
+                format!("{why}\nunder the definition since {since}, {} {}", text(&got, "scope"), text(&got, "tenant"))
+            })?;
+            // Users tasks that were ahead had counted the users below the old objective.
+            let leaves_out: &[&str] = match scenario.becomes_what() {
+                Some(Change::Objective) => &["below_objective", "below_share"],
+                _ => &[],
+            };
+            same_figures(&got, expected, leaves_out, &mut checked)?;
+        }
+    }
+    check_alerts(scenario, new, broker, &mut checked)?;
+    check_tombstones(scenario, new, broker)?;
+    Ok(checked)
+}
+
+/// Whether an SLO keeps its counts: it had the same filters before.
+fn goes_on(slo: &Slo, before: &[Slo]) -> bool {
+    before.iter().any(|old| old.name == slo.name && old.filters_hash == slo.filters_hash)
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// All records of a topic that were published, with their keys; `None` is a tombstone.
+fn live(broker: &Broker, topic: Topic) -> Vec<(String, Option<Value>)> {
+    let mut all = Vec::new();
+    for place in broker.places().filter(|place| matches!(place, Place::Output(of, _) if *of == topic)) {
+        for (_, record) in broker.partition(place).ever() {
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+            let value = record.value.as_deref().map(|value| serde_json::from_slice(value).expect("JSON"));
+            all.push((key, value));
+        }
+    }
+    all
+}
+
+/// The statuses of a backtest by key and T.
+fn statuses(published: &crate::reference::Published) -> BTreeMap<(String, String), Value> {
+    let of_status = published.iter().filter(|(place, _)| matches!(place, Place::Output(Topic::SloStatus, _)));
+    let values = of_status.flat_map(|(_, records)| records).filter_map(|record| {
+        let key = String::from_utf8_lossy(record.key.as_deref()?).into_owned();
+        let value: Value = serde_json::from_slice(record.value.as_deref()?).expect("JSON");
+        Some(((key, text(&value, "at").to_owned()), value))
+    });
+    values.collect()
+}
+
+fn moment(status: &Value) -> Moment {
+    Moment(text(status, "at").parse::<jiff::Timestamp>().expect("a time").as_millisecond())
+}
+
+/// The windows in a status of an SLO.
+fn windows_of(slo: &Slo) -> BTreeSet<Ms> {
+    let usual = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"].map(|text| duration::parse(text).expect("a duration"));
+    let of_rules = slo.rules.iter().flat_map(|rule| [rule.long_ms, rule.evidence_ms()]);
+    usual.into_iter().chain(of_rules).chain([slo.compliance_window_ms]).collect()
+}
+
+fn same_windows(got: &Value, expected: &Value, is_exact: &dyn Fn(&Value) -> bool) -> Result<(), String> {
+    let empty = Vec::new();
+    let all = |status: &Value| status["windows"].as_array().unwrap_or(&empty).clone();
+    if all(got).len() != all(expected).len() {
+        return Err(format!("{} has other windows at {}", text(got, "slo"), text(got, "at")));
+    }
+    for (got_window, expected) in all(got).iter().zip(&all(expected)).filter(|(window, _)| is_exact(window)) {
+        if got_window != expected {
+            let (slo, at) = (text(got, "slo"), text(got, "at"));
+            return Err(format!("{slo} at {at}: {got_window} instead of {expected}"));
+        }
+    }
+    Ok(())
+}
+
+fn same_figures(got: &Value, expected: &Value, leaves_out: &[&str], checked: &mut Checked) -> Result<(), String> {
+    for field in ["budget", "budget_remaining", "budget_spent_of_period", "counts", "objective", "flags"] {
+        if got[field] != expected[field] {
+            return Err(format!(
+                "{field} of {} at {}: {} instead of {}",
+                text(got, "slo"),
+                text(got, "at"),
+                got[field],
+                expected[field]
+            ));
+        }
+    }
+    checked.statuses += 1;
+    let empty = Vec::new();
+    for users in got["users"].as_array().unwrap_or(&empty) {
+        let same_step = |other: &&Value| other["window"] == users["window"] && other["at"] == users["at"];
+        let other = expected["users"].as_array().unwrap_or(&empty).iter().find(same_step);
+        let bare = |users: &Value| {
+            let mut users = users.clone();
+            leaves_out.iter().for_each(|name| users[*name] = Value::Null);
+            users
+        };
+        if other.is_some_and(|other| bare(other) != bare(users)) {
+            return Err(format!("users of {} at {}: {users} instead of {other:?}", text(got, "slo"), text(got, "at")));
+        }
+        checked.user_windows += usize::from(other.is_some());
+    }
+    Ok(())
+}
+
+/// Alerts are numbered through, end once, and those of a definition that is no more have ended.
+fn check_alerts(scenario: &Scenario, new: &[Slo], broker: &Broker, checked: &mut Checked) -> Result<(), String> {
+    let hashes: BTreeSet<&str> = new.iter().map(|slo| slo.definition_hash.as_str()).collect();
+    let mut open: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    let mut ended = BTreeSet::new();
+    for (_, alert) in live(broker, Topic::BurnAlerts) {
+        let alert = alert.ok_or("an alert without a value")?;
+        let (id, seq) = (text(&alert, "id").to_owned(), alert["seq"].as_u64().unwrap_or_default());
+        let before = open.get(&id).map_or(0, |(seq, _)| *seq);
+        if seq != before + 1 || ended.contains(&id) {
+            return Err(format!("alert {id}: number {seq} behind {before}"));
+        }
+        checked.alerts += 1;
+        if text(&alert, "state") == "resolved" {
+            let by_change = ["definition_changed", "removed"].contains(&text(&alert, "resolved_reason"));
+            checked.ended += usize::from(by_change);
+            open.remove(&id);
+            ended.insert(id);
+        } else {
+            open.insert(id, (seq, text(&alert, "definition_hash").to_owned()));
+        }
+    }
+    match open.iter().find(|(_, (_, hash))| !hashes.contains(hash.as_str())) {
+        Some((id, _)) => {
+            Err(format!("alert {id} of a definition that is gone has no end: {:?}", scenario.becomes_what()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The last word about a key of an SLO that is gone is that it is gone.
+fn check_tombstones(scenario: &Scenario, new: &[Slo], broker: &Broker) -> Result<(), String> {
+    let is_gone = |slo: &&Slo| new.iter().all(|other| other.name != slo.name);
+    let gone: Vec<String> = scenario.slos.iter().filter(is_gone).map(|slo| format!("{}|", slo.name)).collect();
+    let latest: BTreeMap<String, bool> =
+        live(broker, Topic::SloStatus).into_iter().map(|(key, value)| (key, value.is_some())).collect();
+    let left = latest.iter().find(|(key, is_there)| **is_there && gone.iter().any(|slo| key.starts_with(slo)));
+    left.map_or(Ok(()), |(key, _)| Err(format!("{key} is still there, and its SLO is gone")))
+}
