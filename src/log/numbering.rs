@@ -1,7 +1,7 @@
 //! Which number an input partition has, for as long as the application lives.
 //!
 //! State keeps its sources by number, and topics grow: so a number is not counted, it is claimed. A claim
-//! ("number 5 is orders [3]") is a record of the topic of the sources, and nothing of a partition is read before
+//! ("number 5 is `orders [3]`") is a record of the topic of the sources, and nothing of a partition is read before
 //! its claim was read back from there. Of two claims the one that stands first in the topic counts: all
 //! instances read the same topic, so all come to the same numbers, also where two of them see two topics grow at
 //! the same moment.
