@@ -13,57 +13,20 @@ use smallvec::SmallVec;
 /// No group: the row of all the user's events.
 pub const NO_GROUP: u32 = u32::MAX;
 
-/// A slice of a user's events, good and bad ones. Sums of micro-weights saturate at 1.8e13 weighted events.
+/// Events of a user in a slice: all of them with the weight of the good ones, or the bad ones with theirs. Sums of
+/// micro-weights saturate at 1.8e13 weighted events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct UserSlice {
+struct Slice {
     /// The pane that it begins with; see [`UserRow::pane`].
     low: u32,
     events: u32,
-    good: u64,
+    weight: u64,
 }
 
-/// The bad events of a slice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct BadSlice {
-    low: u32,
-    events: u32,
-    bad: u64,
-}
-
-/// What is kept of a slice: both kinds are looked for, added up and made coarser alike.
-trait Slice: Copy {
-    fn low(&self) -> u32;
-    fn at(self, low: u32) -> Self;
-    fn add(&mut self, other: &Self);
-}
-
-impl Slice for UserSlice {
-    fn low(&self) -> u32 {
-        self.low
-    }
-
-    fn at(self, low: u32) -> UserSlice {
-        UserSlice { low, ..self }
-    }
-
-    fn add(&mut self, other: &UserSlice) {
+impl Slice {
+    fn add(&mut self, other: &Slice) {
         self.events = self.events.saturating_add(other.events);
-        self.good = self.good.saturating_add(other.good);
-    }
-}
-
-impl Slice for BadSlice {
-    fn low(&self) -> u32 {
-        self.low
-    }
-
-    fn at(self, low: u32) -> BadSlice {
-        BadSlice { low, ..self }
-    }
-
-    fn add(&mut self, other: &BadSlice) {
-        self.events = self.events.saturating_add(other.events);
-        self.bad = self.bad.saturating_add(other.bad);
+        self.weight = self.weight.saturating_add(other.weight);
     }
 }
 
@@ -71,7 +34,7 @@ impl Slice for BadSlice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Bad {
     last_ms: Ms,
-    slices: Vec<BadSlice>,
+    slices: Vec<Slice>,
     /// Panes with bad events, ascending, for at least a day: first and last bad, and later their minutes.
     panes: Vec<(u64, u32)>,
 }
@@ -91,7 +54,7 @@ pub struct UserRow {
     pub last_ms: Ms,
     /// The time of the event that `tuple` is from.
     pub tuple_ms: Ms,
-    slices: SmallVec<[UserSlice; 1]>,
+    slices: SmallVec<[Slice; 1]>,
     bad: Option<Box<Bad>>,
 }
 
@@ -149,7 +112,7 @@ impl UserRow {
         }
         self.last_ms = self.last_ms.max(event.time_ms);
         let good = if event.is_bad { 0 } else { event.weight_micros };
-        let one = UserSlice { low: pane as u32, events: 1, good };
+        let one = Slice { low: pane as u32, events: 1, weight: good };
         match self.slices.last_mut() {
             Some(last) if last.low == one.low => last.add(&one),
             _ => self.insert(one, windows_ms, at_ms),
@@ -160,7 +123,7 @@ impl UserRow {
     }
 
     #[cold]
-    fn insert(&mut self, slice: UserSlice, windows_ms: &[Ms], at_ms: Ms) {
+    fn insert(&mut self, slice: Slice, windows_ms: &[Ms], at_ms: Ms) {
         if self.slices.len() == self.slices.capacity() {
             self.coarsen(windows_ms, at_ms);
         }
@@ -176,7 +139,7 @@ impl UserRow {
         let mut bad = self.bad.take().unwrap_or_else(new);
         bad.last_ms = bad.last_ms.max(event.time_ms);
         bad.note_pane(pane_of(event.time_ms), at_ms);
-        let one = BadSlice { low: pane as u32, events: 1, bad: event.weight_micros };
+        let one = Slice { low: pane as u32, events: 1, weight: event.weight_micros };
         match self.find(&bad.slices, self.place(one.low)) {
             Ok(at) => bad.slices[at].add(&one),
             Err(at) => bad.slices.insert(at, one),
@@ -204,40 +167,40 @@ impl UserRow {
         i32::try_from(place).unwrap_or(if place < 0 { i32::MIN } else { i32::MAX })
     }
 
-    fn find<S: Slice>(&self, slices: &[S], place: i32) -> Result<usize, usize> {
-        slices.binary_search_by_key(&place, |slice| self.place(slice.low()))
+    fn find(&self, slices: &[Slice], place: i32) -> Result<usize, usize> {
+        slices.binary_search_by_key(&place, |slice| self.place(slice.low))
     }
 
     /// Slices in front of a pane.
-    fn before<S: Slice>(&self, slices: &[S], pane: u64) -> usize {
+    fn before(&self, slices: &[Slice], pane: u64) -> usize {
         let place = self.place_of(pane);
-        slices.partition_point(|slice| self.place(slice.low()) < place)
+        slices.partition_point(|slice| self.place(slice.low) < place)
     }
 
     /// Merges the slices that have left a shorter window into those of the next longer one, and drops
     /// those that have left all. No window's sum changes: starts are multiples of the coarser slice.
     fn coarsen(&mut self, windows_ms: &[Ms], at_ms: Ms) {
-        self.slices = self.coarser(&self.slices, windows_ms, at_ms).collect();
+        self.slices = self.coarser(&self.slices, windows_ms, at_ms).into_iter().collect();
         if let Some(mut bad) = self.bad.take() {
-            bad.slices = self.coarser(&bad.slices, windows_ms, at_ms).collect();
+            bad.slices = self.coarser(&bad.slices, windows_ms, at_ms);
             self.bad = Some(bad);
         }
     }
 
-    fn coarser<S: Slice>(&self, slices: &[S], windows_ms: &[Ms], at_ms: Ms) -> std::vec::IntoIter<S> {
-        let mut kept: Vec<S> = Vec::new();
+    fn coarser(&self, slices: &[Slice], windows_ms: &[Ms], at_ms: Ms) -> Vec<Slice> {
+        let mut kept: Vec<Slice> = Vec::new();
         for slice in slices {
-            let time_ms = ms_of(self.pane(slice.low()));
+            let time_ms = ms_of(self.pane(slice.low));
             let Some(window_ms) = windows_ms.iter().find(|w| time_ms >= window_start(at_ms, **w)) else {
                 continue;
             };
             let low = pane_of(floor_to(time_ms, slice_ms(*window_ms))) as u32;
             match kept.last_mut() {
-                Some(last) if last.low() == low => last.add(slice),
-                _ => kept.push(slice.at(low)),
+                Some(last) if last.low == low => last.add(slice),
+                _ => kept.push(Slice { low, ..*slice }),
             }
         }
-        kept.into_iter()
+        kept
     }
 
     /// Reads what an event will change, and says nothing of use: it brings the row into the caches.
@@ -252,12 +215,12 @@ impl UserRow {
         let mut sums = UserSums::default();
         for slice in self.slices.iter().rev().take_while(|s| self.place(s.low) >= start) {
             sums.events += u64::from(slice.events);
-            sums.good += u128::from(slice.good);
+            sums.good += u128::from(slice.weight);
         }
         for slice in self.bad.iter().flat_map(|bad| bad.slices.iter().rev()).take_while(|s| self.place(s.low) >= start)
         {
             sums.bad_events += u64::from(slice.events);
-            sums.bad += u128::from(slice.bad);
+            sums.bad += u128::from(slice.weight);
         }
         sums
     }
@@ -297,10 +260,10 @@ impl UserRow {
 
     /// Heap bytes beside the row itself, for the memory limit.
     pub fn heap_bytes(&self) -> usize {
-        let spilled = if self.slices.spilled() { self.slices.capacity() * size_of::<UserSlice>() } else { 0 };
+        let spilled = if self.slices.spilled() { self.slices.capacity() * size_of::<Slice>() } else { 0 };
         let bad = self.bad.as_ref().map_or(0, |bad| {
             let panes = bad.panes.capacity() * size_of::<(u64, u32)>();
-            size_of::<Bad>() + bad.slices.capacity() * size_of::<BadSlice>() + panes
+            size_of::<Bad>() + bad.slices.capacity() * size_of::<Slice>() + panes
         });
         spilled + bad
     }
@@ -322,7 +285,7 @@ impl Bad {
 
 /// A row as checkpoints have it: apart from the row in memory, so that one may change and the other stays.
 mod stored {
-    use super::{Bad, BadSlice, NEVER, UserRow, UserSlice};
+    use super::{Bad, NEVER, Slice, UserRow};
     use crate::model::time::Ms;
     use serde::{Deserialize, Serialize};
 
@@ -332,12 +295,12 @@ mod stored {
         last_ms: Ms,
         last_bad_ms: Ms,
         tuple_ms: Ms,
-        slices: Vec<Slice>,
+        slices: Vec<StoredSlice>,
         bad_panes: Vec<(u64, u32)>,
     }
 
     #[derive(Serialize, Deserialize)]
-    struct Slice {
+    struct StoredSlice {
         start_pane: u64,
         events: u32,
         bad_events: u32,
@@ -348,10 +311,10 @@ mod stored {
     impl From<UserRow> for Row {
         fn from(row: UserRow) -> Row {
             let mut bad = row.bad.iter().flat_map(|bad| &bad.slices).peekable();
-            let slice = |of: &UserSlice| {
+            let slice = |of: &Slice| {
                 let bad = bad.next_if(|bad| bad.low == of.low).copied().unwrap_or_default();
-                let (start_pane, good) = (row.pane(of.low), of.good);
-                Slice { start_pane, events: of.events, bad_events: bad.events, good, bad: bad.bad }
+                let (start_pane, good) = (row.pane(of.low), of.weight);
+                StoredSlice { start_pane, events: of.events, bad_events: bad.events, good, bad: bad.weight }
             };
             Row {
                 group: row.group,
@@ -366,8 +329,8 @@ mod stored {
 
     impl From<Row> for UserRow {
         fn from(row: Row) -> UserRow {
-            let of = |s: &Slice| UserSlice { low: s.start_pane as u32, events: s.events, good: s.good };
-            let of_bad = |s: &Slice| BadSlice { low: s.start_pane as u32, events: s.bad_events, bad: s.bad };
+            let of = |s: &StoredSlice| Slice { low: s.start_pane as u32, events: s.events, weight: s.good };
+            let of_bad = |s: &StoredSlice| Slice { low: s.start_pane as u32, events: s.bad_events, weight: s.bad };
             let slices = row.slices.iter().map(of).collect();
             let bad_slices = row.slices.iter().filter(|s| s.bad_events > 0).map(of_bad).collect();
             let has_bad = row.last_bad_ms != NEVER;
