@@ -66,12 +66,51 @@ impl Default for Slis {
 /// Users with fewer events than this are counted in an array.
 const COUNTED_BY_INDEX: u64 = 256;
 
+/// Users by their number of events.
+#[derive(Clone, Debug, Default)]
+pub struct ByEvents {
+    few: Vec<u64>,
+    many: BTreeMap<u64, u64>,
+}
+
+impl ByEvents {
+    #[inline]
+    pub fn add(&mut self, events: u64) {
+        if events >= COUNTED_BY_INDEX {
+            *self.many.entry(events).or_insert(0) += 1;
+            return;
+        }
+        if self.few.len() <= events as usize {
+            self.few.resize(events as usize + 1, 0);
+        }
+        self.few[events as usize] += 1;
+    }
+
+    /// Takes back what was added before.
+    #[inline]
+    pub fn take(&mut self, events: u64) {
+        if events < COUNTED_BY_INDEX {
+            self.few[events as usize] -= 1;
+        } else if let Some(users) = self.many.get_mut(&events) {
+            *users -= 1;
+            if *users == 0 {
+                self.many.remove(&events);
+            }
+        }
+    }
+
+    /// Numbers of events that some user has, ascending, and how many have them.
+    fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+        let few = (0..).zip(&self.few).filter(|(_, users)| **users > 0);
+        few.chain(self.many.iter().map(|(events, users)| (*events, users))).map(|(events, users)| (events, *users))
+    }
+}
+
 /// A distribution in the making: users are only counted or listed, and put in order once, at the end.
 #[derive(Debug, Default)]
 pub struct Gathering {
     counts: Distribution,
-    by_few_events: Vec<u64>,
-    by_many_events: BTreeMap<u64, u64>,
+    by_events: ByEvents,
     /// Users without a bad event: nearly all of them, nearly always.
     perfect: u64,
     /// The SLIs of the others, as bits.
@@ -79,15 +118,14 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Begins with users who had no bad event: those with too few events, and the others by their numbers of events.
-    pub fn of_perfect(users_too_few: u64, events: u64, by_events: impl Iterator<Item = (u64, u64)>) -> Gathering {
-        let mut all = Gathering::default();
-        (all.counts.users_too_few, all.counts.events) = (users_too_few, events);
-        for (events, users) in by_events.filter(|(_, users)| *users > 0) {
+    /// Begins with users who had no bad event: those with too few events, and the others.
+    pub fn of_perfect(users_too_few: u64, by_events: ByEvents) -> Gathering {
+        let mut all = Gathering { by_events, ..Gathering::default() };
+        for (events, users) in all.by_events.iter() {
             all.perfect += users;
-            all.counts_of(events, users);
+            all.counts.events += events * users;
         }
-        all.counts.users = all.perfect;
+        (all.counts.users, all.counts.users_too_few) = (all.perfect, users_too_few);
         all
     }
 
@@ -101,7 +139,7 @@ impl Gathering {
         self.counts.users += 1;
         self.counts.events += sums.events;
         self.counts.bad_events += sums.bad_events;
-        self.counts_of(sums.events, 1);
+        self.by_events.add(sums.events);
         if sums.bad == 0 {
             self.perfect += 1;
         } else {
@@ -110,22 +148,8 @@ impl Gathering {
         }
     }
 
-    #[inline]
-    fn counts_of(&mut self, events: u64, users: u64) {
-        if events >= COUNTED_BY_INDEX {
-            *self.by_many_events.entry(events).or_insert(0) += users;
-            return;
-        }
-        if self.by_few_events.len() <= events as usize {
-            self.by_few_events.resize(events as usize + 1, 0);
-        }
-        self.by_few_events[events as usize] += users;
-    }
-
     pub fn finish(mut self) -> Distribution {
-        let few = self.by_few_events.iter().enumerate().filter(|(_, users)| **users > 0);
-        let few = few.map(|(events, users)| (events as u64, *users));
-        self.counts.by_events = few.chain(self.by_many_events).collect();
+        self.counts.by_events = self.by_events.iter().collect();
         let perfect = (1f64.to_bits(), self.perfect);
         for (bits, users) in runs(&mut self.slis).into_iter().chain((self.perfect > 0).then_some(perfect)) {
             self.counts.slis.add(f64::from_bits(bits), users);

@@ -136,9 +136,9 @@ impl UsersTask {
         };
         let with_bad = rows.tallies[tally].at_step(at_ms, &rows.rows, key_of);
         let start_ms = window_start(at_ms, rows.slo.user_windows_ms[rows.tallies[tally].window]);
-        let member = |index: u32| {
+        let member = |(index, sums): (u32, UserSums)| {
             let row = &rows.rows[index as usize];
-            let (tenant, sums) = (users.get(row.user).tenant, row.sums_since(start_ms));
+            let tenant = users.get(row.user).tenant;
             Member { tenant, group: row.group, tuple: row.tuple, sums, who: Who::Row(index) }
         };
         let mut members: Vec<Member> = with_bad.into_iter().map(member).collect();

@@ -8,7 +8,7 @@
 use super::users::KeyRef;
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Ms, floor_to, slice_ms, window_start};
-use crate::operator::distribution::Gathering;
+use crate::operator::distribution::{ByEvents, Gathering, UserSums};
 use crate::operator::user_row::UserRow;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,9 +19,6 @@ const ABSENT: u32 = u32::MAX;
 const UNPLACED: u32 = u32::MAX - 1;
 /// The row has a bad event in the window: every step reads it.
 const BAD: u32 = u32::MAX - 2;
-
-/// Users with fewer events than this are counted in an array.
-const COUNTED_BY_INDEX: u32 = 256;
 
 /// Where a row is counted.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +47,9 @@ struct Cell {
 struct OfKey {
     key: KeyRef,
     rows: u32,
-    users: u64,
     users_too_few: u64,
-    events: u64,
-    /// Users with enough events by their number.
-    by_few_events: Vec<u64>,
-    by_many_events: BTreeMap<u64, u64>,
+    /// Users with enough events.
+    by_events: ByEvents,
 }
 
 /// What a step says of the users of a tuple who had no bad event.
@@ -181,20 +175,26 @@ impl Tally {
     }
 
     /// Counts what is new at a step, and returns the rows with a bad event in the window.
-    pub fn at_step(&mut self, at_ms: Ms, rows: &[UserRow], key_of: impl Fn(&UserRow) -> KeyRef) -> Vec<u32> {
+    pub fn at_step(
+        &mut self,
+        at_ms: Ms,
+        rows: &[UserRow],
+        key_of: impl Fn(&UserRow) -> KeyRef,
+    ) -> Vec<(u32, UserSums)> {
         self.advance(window_start(at_ms, self.window_ms), rows);
         for row in std::mem::take(&mut self.unplaced) {
             if self.places[row as usize].cell == UNPLACED {
                 self.place(row, &rows[row as usize], &key_of);
             }
         }
-        let is_good = |row: &u32| rows[*row as usize].sums_since(self.start_ms).bad_events == 0;
-        let recovered: Vec<u32> = self.bad.iter().copied().filter(is_good).collect();
-        for row in recovered {
+        let sums = |row: &u32| (*row, rows[*row as usize].sums_since(self.start_ms));
+        let (with_bad, recovered): (Vec<_>, Vec<_>) =
+            self.bad.iter().map(sums).partition(|(_, sums)| sums.bad_events > 0);
+        for (row, _) in recovered {
             self.bad.remove(&row);
             self.place(row, &rows[row as usize], &key_of);
         }
-        self.bad.iter().copied().collect()
+        with_bad
     }
 
     /// The step was taken: on to the next one, before an event comes for it.
@@ -299,7 +299,7 @@ impl Tally {
         let of_key = match self.key_of.get(&key) {
             Some(known) => *known,
             None => {
-                let new = OfKey::new(key);
+                let new = OfKey { key, rows: 0, users_too_few: 0, by_events: ByEvents::default() };
                 let at = slot(&mut self.keys, &mut self.free_keys, new);
                 self.key_of.insert(key, at);
                 at
@@ -320,14 +320,14 @@ impl Tally {
         if is_enough(before) {
             cell.users -= 1;
             cell.events -= u64::from(before);
-            of_key.take(before);
+            of_key.by_events.take(u64::from(before));
         } else if before > 0 {
             of_key.users_too_few -= 1;
         }
         if is_enough(after) {
             cell.users += 1;
             cell.events += u64::from(after);
-            of_key.add(after);
+            of_key.by_events.add(u64::from(after));
         } else if after > 0 {
             of_key.users_too_few += 1;
         }
@@ -335,7 +335,10 @@ impl Tally {
 
     /// The distributions of all keys, as far as users without a bad event go.
     pub fn distributions(&self) -> impl Iterator<Item = (KeyRef, Gathering)> {
-        self.key_of.iter().map(|(key, at)| (*key, self.keys[*at as usize].gathered()))
+        self.key_of.iter().map(|(key, at)| {
+            let of = &self.keys[*at as usize];
+            (*key, Gathering::of_perfect(of.users_too_few, of.by_events.clone()))
+        })
     }
 
     /// Users with enough events by key and tuple, in no order that means anything.
@@ -350,55 +353,6 @@ impl Tally {
     pub fn bytes(&self) -> usize {
         // A row stands in one list of those that leave; a cell in its index too.
         self.places.capacity() * (size_of::<Place>() + size_of::<u32>()) + self.cells.capacity() * 3 * size_of::<Cell>()
-    }
-}
-
-impl OfKey {
-    fn new(key: KeyRef) -> OfKey {
-        OfKey {
-            key,
-            rows: 0,
-            users: 0,
-            users_too_few: 0,
-            events: 0,
-            by_few_events: Vec::new(),
-            by_many_events: BTreeMap::new(),
-        }
-    }
-
-    #[inline]
-    fn add(&mut self, events: u32) {
-        self.users += 1;
-        self.events += u64::from(events);
-        if events < COUNTED_BY_INDEX {
-            let at = events as usize;
-            if at >= self.by_few_events.len() {
-                self.by_few_events.resize(at + 1, 0);
-            }
-            self.by_few_events[at] += 1;
-        } else {
-            *self.by_many_events.entry(u64::from(events)).or_insert(0) += 1;
-        }
-    }
-
-    #[inline]
-    fn take(&mut self, events: u32) {
-        self.users -= 1;
-        self.events -= u64::from(events);
-        if events < COUNTED_BY_INDEX {
-            self.by_few_events[events as usize] -= 1;
-        } else if let Some(users) = self.by_many_events.get_mut(&u64::from(events)) {
-            *users -= 1;
-            if *users == 0 {
-                self.by_many_events.remove(&u64::from(events));
-            }
-        }
-    }
-
-    fn gathered(&self) -> Gathering {
-        let by_events = self.by_few_events.iter().enumerate().map(|(events, users)| (events as u64, *users));
-        let by_events = by_events.chain(self.by_many_events.iter().map(|(events, users)| (*events, *users)));
-        Gathering::of_perfect(self.users_too_few, self.events, by_events)
     }
 }
 
