@@ -163,13 +163,13 @@ impl Numbering {
     /// configuration, with how many partitions they have now.
     pub fn to_claim(&self, present: &[(String, u32)]) -> Result<Vec<Claim>, Unnumbered> {
         let old = if self.claimed.is_empty() { self.numbered_before(present)? } else { Vec::new() };
-        let is_present = |of: &&InputPartition| !present.iter().any(|(t, n)| *t == of.topic && of.partition < *n);
-        if let Some(left) = self.number_of.keys().find(is_present) {
+        let is_absent = |of: &&InputPartition| !present.iter().any(|(t, n)| *t == of.topic && of.partition < *n);
+        if let Some(left) = self.number_of.keys().find(is_absent) {
             return Err(Unnumbered::Left(left.clone()));
         }
         let is_known = |topic: &str| old.iter().chain(self.number_of.keys()).any(|of| of.topic == topic);
-        let all = present.iter().flat_map(|(topic, count)| (0..*count).map(|p| InputPartition::new(topic, p)));
-        let new = all.filter(|of| !self.number_of.contains_key(of) && !old.contains(of));
+        let new = numbered_through(present).into_iter();
+        let new = new.filter(|of| !self.number_of.contains_key(of) && !old.contains(of));
         let new = new.map(|of| (is_known(&of.topic), of));
         let first = self.claimed.len() as u32;
         let wanted = old.iter().cloned().map(|of| (false, of)).chain(new);

@@ -2,7 +2,7 @@
 //! one partial per rollup partition.
 
 use super::checkpoint::CheckpointError;
-use super::intern::NONE;
+use super::intern::{NONE, put};
 use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, SloRows, UsersTask, Waiting};
 use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
@@ -375,16 +375,7 @@ impl SloRows {
     }
 
     fn new_row(&mut self, row: UserRow) -> u32 {
-        let index = match self.free.pop() {
-            Some(slot) => {
-                self.rows[slot as usize] = row;
-                slot
-            }
-            None => {
-                self.rows.push(row);
-                (self.rows.len() - 1) as u32
-            }
-        };
+        let index = put(&mut self.rows, &mut self.free, row);
         self.tallies.iter_mut().for_each(|tally| tally.begin(index));
         index
     }

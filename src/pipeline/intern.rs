@@ -44,6 +44,20 @@ pub struct Dictionary {
     bytes: usize,
 }
 
+/// Puts something where there is room, and says where.
+pub(super) fn put<T>(all: &mut Vec<T>, free: &mut Vec<u32>, new: T) -> u32 {
+    match free.pop() {
+        Some(at) => {
+            all[at as usize] = new;
+            at
+        }
+        None => {
+            all.push(new);
+            (all.len() - 1) as u32
+        }
+    }
+}
+
 /// A dictionary is swept when it has grown to twice what the last sweep left, and by so many texts.
 const SWEPT_FROM: usize = 4_096;
 
@@ -55,16 +69,7 @@ impl Dictionary {
             return *found;
         }
         self.bytes += text.len();
-        let new = match self.free.pop() {
-            Some(free) => {
-                self.texts[free as usize] = text.into();
-                free
-            }
-            None => {
-                self.texts.push(text.into());
-                (self.texts.len() - 1) as u32
-            }
-        };
+        let new = put(&mut self.texts, &mut self.free, text.into());
         let texts = &self.texts;
         self.index.insert_unique(hash, new, |i| hash_of(&texts[*i as usize]));
         new
@@ -191,16 +196,7 @@ impl UserTable {
             rows: 0,
             pending_until_ms: Ms::MIN,
         };
-        let new = match self.free.pop() {
-            Some(slot) => {
-                self.entries[slot as usize] = entry;
-                slot
-            }
-            None => {
-                self.entries.push(entry);
-                (self.entries.len() - 1) as u32
-            }
-        };
+        let new = put(&mut self.entries, &mut self.free, entry);
         let entries = &self.entries;
         self.index.insert_unique(hash, new, |i| entries[*i as usize].hash);
         new

@@ -5,6 +5,7 @@
 //! What a walk over all rows would find, and nothing else, is the rule: [`super::step`] walks where a
 //! window is long and its steps are rare, and a test holds the two against each other.
 
+use super::intern::put;
 use super::users::KeyRef;
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Ms, floor_to, slice_ms, window_start};
@@ -300,13 +301,13 @@ impl Tally {
             Some(known) => *known,
             None => {
                 let new = OfKey { key, rows: 0, users_too_few: 0, by_events: ByEvents::default() };
-                let at = slot(&mut self.keys, &mut self.free_keys, new);
+                let at = put(&mut self.keys, &mut self.free_keys, new);
                 self.key_of.insert(key, at);
                 at
             }
         };
         let new = Cell { key: of_key, tuple, rows: 0, users: 0, events: 0 };
-        let at = slot(&mut self.cells, &mut self.free_cells, new);
+        let at = put(&mut self.cells, &mut self.free_cells, new);
         self.cell_of.insert((key, tuple), at);
         at
     }
@@ -353,20 +354,6 @@ impl Tally {
     pub fn bytes(&self) -> usize {
         // A row stands in one list of those that leave; a cell in its index too.
         self.places.capacity() * (size_of::<Place>() + size_of::<u32>()) + self.cells.capacity() * 3 * size_of::<Cell>()
-    }
-}
-
-/// Puts something where there is room.
-fn slot<T>(all: &mut Vec<T>, free: &mut Vec<u32>, new: T) -> u32 {
-    match free.pop() {
-        Some(at) => {
-            all[at as usize] = new;
-            at
-        }
-        None => {
-            all.push(new);
-            (all.len() - 1) as u32
-        }
     }
 }
 
