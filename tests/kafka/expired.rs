@@ -5,9 +5,8 @@
 use crate::broker::Broker;
 use crate::pipeline::{PARTITIONS, await_committed, preload};
 use crate::recovery::Place;
-use crate::world::{PATIENCE, World};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
+use crate::world::{PATIENCE, World, committed};
+use rdkafka::consumer::BaseConsumer;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +16,9 @@ const CONFIGURATION: Option<i32> = Some(78);
 const EXPIRED: Duration = Duration::from_secs(120);
 
 /// The group's offsets of the input, by partition.
-fn committed(world: &World<Arc<Broker>>, id: &str) -> Vec<Option<i64>> {
+fn offsets(world: &World<Arc<Broker>>, id: &str) -> Vec<Option<i64>> {
     let consumer: BaseConsumer = world.client().set("group.id", id).create().expect("a consumer");
-    let mut list = TopicPartitionList::new();
-    list.add_partition_range(&world.input, 0, PARTITIONS as i32 - 1);
-    let found = consumer.committed_offsets(list, PATIENCE).expect("the committed offsets");
-    let offset = |offset| if let Offset::Offset(next) = offset { Some(next) } else { None };
-    found.elements().iter().map(|element| offset(element.offset())).collect()
+    committed(&consumer, &world.input, PARTITIONS).expect("the committed offsets")
 }
 
 /// Where a start says that it begins, by partition.
@@ -47,11 +42,11 @@ fn offsets_that_expired_are_told_and_the_remedy_loses_nothing() {
     preload(&world.client(), &world.input, 1_000, 50);
     await_committed(&world, "expired", 1_000, || {});
     assert_eq!(running.stop(), Some(0), "{}", place.log());
-    let was = committed(&world, "expired");
+    let was = offsets(&world, "expired");
     // This came meanwhile.
     preload(&world.client(), &world.input, 200, 50);
     let deadline = Instant::now() + EXPIRED;
-    while committed(&world, "expired").iter().any(Option::is_some) {
+    while offsets(&world, "expired").iter().any(Option::is_some) {
         assert!(Instant::now() < deadline, "the offsets do not expire");
         std::thread::sleep(Duration::from_millis(500));
     }
@@ -61,7 +56,7 @@ fn offsets_that_expired_are_told_and_the_remedy_loses_nothing() {
         let log = place.log();
         let last = log.lines().next_back().unwrap_or_default();
         assert!(last.contains("has no offset of it, and it had one") && last.contains("application_id"), "{log}");
-        assert_eq!(committed(&world, "expired"), vec![None; PARTITIONS as usize], "nothing was committed");
+        assert_eq!(offsets(&world, "expired"), vec![None; PARTITIONS as usize], "nothing was committed");
     }
     // As it says: another application_id, and the time of the last commit, which it says too.
     let log = place.log();

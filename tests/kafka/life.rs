@@ -3,10 +3,9 @@
 
 use crate::broker::Broker;
 use crate::recovery::{Place, Running};
-use crate::world::{PATIENCE, World};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use crate::world::{PATIENCE, World, committed};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -119,10 +118,7 @@ impl Life {
     /// All that was fed was read, and that is committed.
     pub fn is_read(&self) -> bool {
         let consumer: BaseConsumer = self.world.client().set("group.id", self.id).create().expect("a consumer");
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.world.input, 0);
-        let committed = consumer.committed_offsets(list, PATIENCE).expect("the committed offset");
-        committed.elements().iter().all(|element| element.offset() == Offset::Offset(self.fed_s))
+        committed(&consumer, &self.world.input, 1).is_ok_and(|all| all == [Some(self.fed_s)])
     }
 
     pub fn latest(&self, topic: &str) -> Latest {

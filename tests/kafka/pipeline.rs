@@ -3,10 +3,10 @@
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
-use crate::world::{PATIENCE, World};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use crate::world::{PATIENCE, World, committed};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -196,15 +196,8 @@ pub fn await_committed(world: &World<Arc<Broker>>, id: &str, records: u64, mut l
     let consumer: BaseConsumer = world.client().set("group.id", id).create().expect("a consumer");
     let deadline = Instant::now() + Duration::from_secs(600);
     loop {
-        let mut list = TopicPartitionList::new();
-        for partition in 0..PARTITIONS as i32 {
-            list.add_partition(&world.input, partition);
-        }
-        // A broker whose coordinators are still loading says so, and knows a moment later.
-        let committed = consumer.committed_offsets(list, PATIENCE);
-        let offset = |offset| if let Offset::Offset(next) = offset { next as u64 } else { 0 };
-        let sum = |list: &TopicPartitionList| list.elements().iter().map(|e| offset(e.offset())).sum::<u64>();
-        if committed.as_ref().is_ok_and(|list| sum(list) >= records) {
+        let committed = committed(&consumer, &world.input, PARTITIONS);
+        if committed.as_ref().is_ok_and(|all| all.iter().flatten().sum::<i64>() as u64 >= records) {
             return;
         }
         assert!(Instant::now() < deadline, "{committed:?}");

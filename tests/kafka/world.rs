@@ -35,6 +35,16 @@ pub struct Seen {
     pub timestamp_ms: Option<i64>,
 }
 
+/// A group's committed offsets of a topic, by partition. A broker whose coordinators are still loading answers with an
+/// error, and knows a moment later.
+pub fn committed(of_group: &BaseConsumer, topic: &str, partitions: u32) -> Result<Vec<Option<i64>>, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, partitions as i32 - 1);
+    let found = of_group.committed_offsets(list, PATIENCE)?;
+    let offset = |offset| if let Offset::Offset(next) = offset { Some(next) } else { None };
+    Ok(found.elements().iter().map(|element| offset(element.offset())).collect())
+}
+
 impl<B: Deref<Target = Broker>> World<B> {
     /// An input topic with so many partitions, and our own topics with two each (the changelog has four, the sources one).
     pub fn new(broker: B, name: &'static str, input_partitions: u32) -> World<B> {
