@@ -218,49 +218,23 @@ mod tests {
     use crate::model::outcome::{Outcome, WEIGHT_ONE};
     use crate::model::time::MINUTE_MS;
     use crate::operator::partial::Partial;
-    use crate::pipeline::users::UsersSettings;
-    use crate::state::{Batch, MemoryStore};
-    use std::sync::Arc;
+    use crate::pipeline::alone::Alone;
 
-    const SLO: &str = "
-apiVersion: openslo/v1
-kind: SLO
-metadata:
-  name: checkout
-  annotations:
-    tailburn.dev/user-windows: '10m,30m'
-    tailburn.dev/min-user-events: '1'
-    tailburn.dev/allowed-lateness: 0s
-spec:
-  service: checkout
-  indicator:
-    metadata: {name: ok}
-    spec:
-      ratioMetric:
-        counter: true
-        good: {metricSource: {type: tailburn, spec: {filter: 'status < 500'}}}
-        total: {metricSource: {type: tailburn, spec: {filter: 'true'}}}
-  timeWindow: [{duration: 1h, isRolling: true}]
-  budgetingMethod: Occurrences
-  objectives: [{displayName: standard, target: 0.9}]
-";
     const START_MS: Ms = 1_780_000_000_000;
 
-    /// A users task, its store, and everything that it said.
+    /// A users task, and everything that it said.
     struct Told {
-        task: UsersTask,
-        store: MemoryStore,
+        alone: Alone,
         said: Vec<Partial>,
         limit_bytes: u64,
     }
 
     impl Told {
         fn new(limit_bytes: u64) -> Told {
-            let slos = crate::definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]).expect("a definition").slos;
-            let settings =
-                UsersSettings { out_of_orderness_ms: 0, groups_max: 1, tenants_max: 50_000, rollup_partitions: 1 };
-            let task = UsersTask::new(Arc::new(slos), 1, settings);
-            Told { task, store: MemoryStore::default(), said: Vec::new(), limit_bytes }
+            let annotations = "user-windows: '10m,30m'
+                               min-user-events: '1'
+                               allowed-lateness: 0s";
+            Told { alone: Alone::new(annotations, "1h", 1), said: Vec::new(), limit_bytes }
         }
 
         fn event(&mut self, user: &str, after_ms: Ms) {
@@ -273,17 +247,11 @@ spec:
                 weight_micros: WEIGHT_ONE,
                 ..Outcome::default()
             };
-            self.task.apply(0, 0, &outcome);
-            let mut partials = [Partial::default()];
-            self.task.close_until(at_ms, &mut partials, &self.store).expect("closed");
-            self.said.extend(partials);
+            self.said.push(self.alone.take(&outcome, at_ms));
         }
 
         fn checkpoint(&mut self) {
-            let mut batch = Batch::default();
-            (0..KEY_GROUPS).for_each(|group| self.task.save_group(group, &self.store, &mut batch).expect("saved"));
-            self.store.write(&mut batch).expect("written");
-            self.task.evict(self.limit_bytes);
+            self.alone.checkpoint(self.limit_bytes);
         }
     }
 
@@ -299,7 +267,7 @@ spec:
             says("younger", 50);
             says("busy", 62);
             told.checkpoint();
-            assert_eq!(told.task.cold_users(), cold);
+            assert_eq!(told.alone.task.cold_users(), cold);
             // The younger one is still asked for, and the old one is met at each of these steps.
             (63..80).for_each(|minute| told.event("busy", minute * MINUTE_MS));
             told.event("old", 80 * MINUTE_MS);

@@ -5,6 +5,8 @@
 //! which log it runs on.
 
 mod admit;
+#[cfg(test)]
+mod alone;
 pub mod block;
 pub mod checkpoint;
 pub mod clients;
