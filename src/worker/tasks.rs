@@ -222,8 +222,9 @@ impl Task for Rollup {
     fn end_replay(&mut self, mark: Option<&Mark>) {
         if let Some(TaskMark::Rollup(of)) = mark.map(|mark| &mark.task) {
             self.task.end_replay(of);
-            self.is_restored = true;
         }
+        // Also without a checkpoint: what was published before the end came from the log alone.
+        self.is_restored = true;
     }
 
     fn evict(&mut self, _limit_bytes: u64) {}

@@ -19,7 +19,7 @@ use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
 use crate::pipeline::users::{UsersSettings, UsersTask};
 use model::{Brokers, Directory, Durable, TestLog};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -482,6 +482,89 @@ fn a_worker_is_ready_once_the_group_has_spoken_and_all_is_restored() {
     third.log.join_with_nothing();
     turns(&mut third, 100..102);
     assert!(third.is_ready(), "others have it all");
+}
+
+/// Keys of statuses, and ids of alerts that fire.
+#[derive(Debug, Default, PartialEq)]
+struct Shown {
+    keys: BTreeSet<Vec<u8>>,
+    firing: BTreeSet<String>,
+}
+
+impl Shown {
+    fn of<'a>(records: impl IntoIterator<Item = &'a RecordOut>) -> Shown {
+        let mut shown = Shown::default();
+        for record in records {
+            let (Some(key), Some(value)) = (&record.key, &record.value) else { continue };
+            match record.topic {
+                Topic::SloStatus => drop(shown.keys.insert(key.clone())),
+                Topic::BurnAlerts => {
+                    let alert: serde_json::Value = serde_json::from_slice(value).expect("JSON");
+                    let id = alert["id"].as_str().expect("an id").to_owned();
+                    if alert["state"] == "resolved" {
+                        shown.firing.remove(&id);
+                    } else {
+                        shown.firing.insert(id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        shown
+    }
+}
+
+#[derive(Default)]
+struct Restored(Vec<RecordOut>);
+
+impl Observer for Restored {
+    fn restored(&mut self, record: &RecordOut) {
+        self.0.push(record.clone());
+    }
+
+    fn committed(&mut self, _: &[RecordOut]) {}
+}
+
+/// Killed in the outage, with a checkpoint or before the first one.
+#[test]
+fn a_worker_that_was_killed_tells_all_keys_and_what_fires() {
+    for (has_checkpoint, is_lost) in [(false, false), (true, false), (true, true)] {
+        let inputs = traffic(1, false).into_iter().map(|input| input[..input.len() / 3].to_vec()).collect();
+        let (brokers, directory) =
+            (Rc::new(RefCell::new(Durable { inputs, ..Durable::default() })), Directory::default());
+        let mut first = worker(&brokers, &directory, PLAIN);
+        first.log.assign(&streams(false));
+        // No time goes by, so that no checkpoint is due.
+        for _ in 0..60 {
+            first.poll(Duration::ZERO, now(0)).expect("a turn");
+            first.commit(&mut Nobody, 0).expect("a commit");
+        }
+        if has_checkpoint {
+            first.checkpoint_all();
+            turns(&mut first, 0..1);
+        }
+        drop(first);
+        directory.crash(&mut || 0);
+        if is_lost {
+            directory.lose();
+        }
+        let published = Shown::of(&brokers.borrow().outputs);
+        assert!(published.keys.len() >= 4 && !published.firing.is_empty(), "{published:?}");
+
+        let mut second = worker(&brokers, &directory, PLAIN);
+        second.log.assign(&streams(false));
+        let mut restored = Restored::default();
+        for turn in 100..200 {
+            second.poll(Duration::ZERO, now(turn * 200)).expect("a turn");
+            if second.is_ready() {
+                break;
+            }
+        }
+        assert!(second.is_ready());
+        second.tell_restored(&mut restored).expect("told");
+        let restored = Shown::of(&restored.0);
+        assert_eq!(restored, published, "a checkpoint: {has_checkpoint}, lost: {is_lost}");
+    }
 }
 
 /// The input gets a fourth partition while its workers live, or die, with a checkpoint or without one.

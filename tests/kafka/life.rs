@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tailburn::model::time::{HOUR_MS, Moment};
+use tailburn::model::time::{HOUR_MS, Moment, SECOND_MS, floor_to};
 
 /// An event a second; all fail from the outage on, and the program stops in the middle of it.
 pub const OUTAGE_S: i64 = 90 * 60;
@@ -47,8 +47,10 @@ impl Life {
             world.input
         );
         let place = Place::with(&world, id, &more);
-        let now_ms = jiff::Timestamp::now().as_millisecond();
-        let start_ms = now_ms - now_ms.rem_euclid(HOUR_MS) - 4 * HOUR_MS;
+        // The stop is at a step of the longest windows whatever the time of day: what is shown after it was not there
+        // before, also of a window that is new.
+        let ago_ms = jiff::Timestamp::now().as_millisecond() - 3 * HOUR_MS;
+        let start_ms = floor_to(ago_ms, 6 * HOUR_MS) - STOP_S * SECOND_MS;
         Life { world, place, more, id, start_ms, fed_s: 0, tenants }
     }
 

@@ -49,7 +49,7 @@ fn a_group_without_offsets_begins_where_it_is_told() {
 
 #[test]
 fn between_the_assignment_and_the_next_poll_the_beginning_can_be_moved() {
-    let world = World::new(broker_or_skip!(), "moved", 1);
+    let world = World::new(broker_or_skip!(), "begins-later", 1);
     world.produce(0, &["a", "b", "c"]);
     let mut worker = world.open("w");
     worker.until_assigned();
