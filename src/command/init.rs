@@ -3,10 +3,10 @@
 //! It overwrites existing files only with `--force`, and a key never: with another key every user would look new.
 
 use super::{Exit, Failure, Outcome, Printer};
+use crate::model::hex;
 use anyhow::Context as _;
 use clap::Args;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -101,13 +101,7 @@ fn random_key() -> String {
     for _ in 0..3 {
         hash.update(uuid::Uuid::new_v4().as_bytes());
     }
-    let mut text = String::with_capacity(65);
-    for byte in hash.finalize() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('\n');
-    text
+    hex::encode(&hash.finalize()) + "\n"
 }
 
 fn next_commands(out: &mut Printer, dir: &Path) -> io::Result<()> {

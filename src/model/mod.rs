@@ -5,6 +5,7 @@
 
 pub mod duration;
 pub mod expr;
+pub mod hex;
 pub mod key;
 pub mod outcome;
 pub mod output;

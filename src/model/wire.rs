@@ -287,16 +287,13 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::hex;
     use proptest::prelude::*;
 
     fn written(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
         let mut out = Vec::new();
         write(&mut Writer::new(&mut out));
         out
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|b| format!("{b:02x}")).collect()
     }
 
     /// Rows on disk use these encodings, so the bytes must never change.
@@ -321,7 +318,7 @@ mod tests {
             w.ascending(&[]);
         });
         assert_eq!(
-            hex(&bytes),
+            hex::encode(&bytes),
             "0701\
              007f8001ac02ffffffffffffffffff01\
              0001027fffffffffffffffffff01feffffffffffffffff01\

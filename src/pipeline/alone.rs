@@ -1,4 +1,4 @@
-//! A users task on its own, for tests: what it is told, its store, and what it says.
+//! A users task on its own, for tests: outcomes go in, partials come out.
 
 use super::users::{KEY_GROUPS, UsersSettings, UsersTask};
 use crate::model::outcome::Outcome;
@@ -14,7 +14,7 @@ pub struct Alone {
 }
 
 impl Alone {
-    /// An SLO over `status < 500` with these annotations, one in a line.
+    /// A task with one SLO over `status < 500`, with these annotations, one per line.
     pub fn new(annotations: &str, compliance_window: &str, groups_max: usize) -> Alone {
         let annotations: String =
             annotations.lines().map(|line| format!("    tailburn.dev/{}\n", line.trim())).collect();
@@ -44,7 +44,7 @@ metadata:
         Alone { task: UsersTask::new(Arc::new(slos), 1, settings), store: MemoryStore::default() }
     }
 
-    /// Takes an outcome, and closes up to this time.
+    /// Takes an outcome, then closes all boundaries up to this time.
     pub fn take(&mut self, outcome: &Outcome<'_>, at_ms: Ms) -> Partial {
         self.task.apply(0, 0, outcome);
         self.close(at_ms)
@@ -57,7 +57,7 @@ metadata:
         partial
     }
 
-    /// Writes everything, and drops from memory what may be dropped.
+    /// Writes a checkpoint of everything, then evicts rows until `limit_bytes` is kept.
     pub fn checkpoint(&mut self, limit_bytes: u64) {
         let mut batch = Batch::default();
         (0..KEY_GROUPS).for_each(|group| self.task.save_group(group, &self.store, &mut batch).expect("saved"));

@@ -1,8 +1,8 @@
-//! Verdicts on their way from route to users: what a block of the repartition topic holds.
+//! Blocks: the records of the repartition topic, which carry verdicts from route to users.
 //!
-//! A block is a head and then its events, one behind the other, so that a writer appends and a reader
-//! borrows. Texts that many events share stand in the head once. SLOs are named by their filters: a
-//! reader with other definitions takes what it knows and leaves the rest.
+//! A block is a head followed by its events, so that a writer can append and a reader can borrow. Texts that many
+//! events share are in the head, once. SLOs are identified by their filters: a reader with other definitions takes the
+//! SLOs that it knows and skips the others.
 
 use super::intern::NONE;
 use super::turn::OutOfTurn;
@@ -12,39 +12,38 @@ use crate::model::time::{Ms, PANE_MS, floor_to};
 use crate::operator::classify::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// A block is closed at this size: well below what brokers take.
+/// A block is closed at this size, well below the largest record that brokers accept.
 pub const BLOCK_BYTES: usize = 384 * 1_024;
 
 /// The version of the layout, the first byte of every block.
 const VERSION: u8 = 3;
 
-/// What stands in front of the events.
+/// The part of a block before its events.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head<'a> {
     version: u8,
-    /// The input partition that the events are from.
+    /// The input partition of the events.
     pub source: u32,
-    /// The first record that the block is about, and the one behind the last.
+    /// The input offsets that the block covers; `next_offset` is the first one after it.
     pub first_offset: i64,
     pub next_offset: i64,
-    /// Where the block before it ended. `None`: there was none.
+    /// The `next_offset` of the previous block. `None`: this is the first block.
     pub follows: Option<i64>,
-    /// The source's watermark behind the block: nothing that follows becomes visible at or before it.
+    /// The source's watermark after the block: no later event becomes visible at or before it.
     pub watermark_ms: Option<Ms>,
     /// The watermark was raised because the source alone held T back (contract, section 3).
     pub is_incomplete: bool,
-    /// By the number that events use: the SLO's filters.
+    /// The identity of each SLO's filters. Events refer to SLOs by their index here.
     pub slos: Vec<u64>,
     #[serde(borrow)]
     pub tenants: Vec<&'a str>,
-    /// Attribute tuples as [`crate::model::tuple`] writes them, with the fields that make groups in front
-    /// (`grouping`).
+    /// Attribute tuples as [`crate::model::tuple`] writes them, preceded by the fields for groups (`grouping`).
     #[serde(borrow)]
     pub tuples: Vec<&'a [u8]>,
     pub events: u32,
 }
 
-/// One outcome that some SLO counts.
+/// One outcome that at least one SLO counts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event<'a> {
     pub time_ms: Ms,
@@ -56,12 +55,12 @@ pub struct Event<'a> {
     pub latency: i16,
     pub is_late: bool,
     pub user: Option<&'a str>,
-    /// Four SLOs a byte, trailing zeros left out; see [`Codes`].
+    /// Four SLOs per byte, without trailing zero bytes; see [`Codes`].
     codes: &'a [u8],
     pub example: Option<Example<'a>>,
 }
 
-/// A bad event, as an example of what went wrong.
+/// The details of a bad event that may become an exemplar.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example<'a> {
     pub hash: u64,
@@ -83,24 +82,24 @@ impl<'a> Example<'a> {
     }
 }
 
-/// Why a block cannot be read: it is none, or of a build that writes them otherwise.
+/// Why a block cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
     #[error(
-        "a block of verdicts has layout {found}, this build reads {VERSION}: let the build that wrote it read it, and stop \
-         it gracefully"
+        "a block of verdicts has layout {found}, but this build reads layout {VERSION}: start the build that wrote it, let \
+         it read everything, and stop it gracefully"
     )]
     Version { found: u8 },
     #[error("a block of verdicts cannot be {what}: {source}")]
     Bytes { what: &'static str, source: postcard::Error },
     #[error("a block of verdicts {0}")]
     OutOfTurn(#[from] OutOfTurn),
-    /// The input has more partitions than when this task began.
-    #[error("a block of verdicts is of input partition {0}, which was not there when this task began")]
+    /// The input has more partitions than when this task started.
+    #[error("a block of verdicts is from input partition {0}, which did not exist when this task started")]
     UnknownSource(u32),
 }
 
-/// Verdicts of one event, two bits an SLO; an SLO that does not count it has none.
+/// The verdicts of one event, two bits per SLO; zero if the SLO does not count the event.
 #[derive(Clone, Debug, Default)]
 pub struct Codes(Vec<u8>);
 
@@ -128,7 +127,7 @@ impl Codes {
 }
 
 impl Event<'_> {
-    /// The verdicts, with the number of the SLO as the block counts them.
+    /// The verdicts, each with the SLO's index in [`Head::slos`].
     pub fn verdicts(&self) -> impl Iterator<Item = (usize, Verdict)> {
         self.codes.iter().enumerate().flat_map(|(at, byte)| {
             (0..4).filter_map(move |i| {
@@ -144,7 +143,7 @@ impl Event<'_> {
     }
 }
 
-/// Everything about an event but the numbers of its texts.
+/// An event before it is added to a block: all of [`Event`] except the numbers of its tenant and tuple.
 pub struct Arriving<'a> {
     pub time_ms: Ms,
     pub boundary_ms: Ms,
@@ -156,12 +155,12 @@ pub struct Arriving<'a> {
     pub example: Option<Example<'a>>,
 }
 
-/// Texts of a block by the number that the intake gives them.
+/// Maps the intake's numbers of texts to the numbers within one block.
 #[derive(Debug, Default)]
 struct Numbered {
-    /// By the intake's number: the block's.
+    /// The block's number, by the intake's number.
     own: Vec<u32>,
-    /// By the block's number: the intake's.
+    /// The intake's number, by the block's number.
     used: Vec<u32>,
 }
 
@@ -185,7 +184,7 @@ impl Numbered {
     }
 }
 
-/// The block that a users partition gets next from a source.
+/// Builds the next block from one source to one users partition.
 #[derive(Debug, Default)]
 pub struct BlockWriter {
     tenants: Numbered,
@@ -193,13 +192,13 @@ pub struct BlockWriter {
     events: Vec<u8>,
     count: u32,
     first_offset: Option<i64>,
-    /// Where the last block ended.
-    follows: Option<i64>,
-    /// The last boundary that a block let close.
-    told_ms: Option<Ms>,
+    /// The `next_offset` of the last block.
+    last_end: Option<i64>,
+    /// The last boundary that the watermark of a sent block allows to close.
+    sent_ms: Option<Ms>,
 }
 
-/// What a block says beside its events.
+/// What a block's head contains besides the texts and the event count.
 pub struct Sealing<'a> {
     pub source: u32,
     pub next_offset: i64,
@@ -209,7 +208,7 @@ pub struct Sealing<'a> {
 }
 
 impl BlockWriter {
-    /// Appends an event; `tenant` and `tuple` are the intake's numbers. `true`: the block is full.
+    /// Appends an event; `tenant` and `tuple` are the intake's numbers. Returns whether the block is full.
     pub fn add(&mut self, offset: i64, tenant: u32, tuple: u32, event: &Arriving<'_>) -> Result<bool, BlockError> {
         self.first_offset.get_or_insert(offset);
         let event = Event {
@@ -230,22 +229,23 @@ impl BlockWriter {
         Ok(self.events.len() >= BLOCK_BYTES)
     }
 
-    /// One that goes on behind a block that ended there.
-    pub fn behind(follows: Option<i64>) -> BlockWriter {
-        BlockWriter { follows, ..BlockWriter::default() }
+    /// A writer whose first block continues after a block that ended at `last_end`.
+    pub fn after(last_end: Option<i64>) -> BlockWriter {
+        BlockWriter { last_end, ..BlockWriter::default() }
     }
 
-    /// Where the last block ended.
-    pub fn told(&self) -> Option<i64> {
-        self.follows
+    /// The `next_offset` of the last block.
+    pub fn last_end(&self) -> Option<i64> {
+        self.last_end
     }
 
-    /// Whether there is something to say: events, or a watermark that lets another boundary close.
+    /// Whether a block should be sent: there are events, or the watermark allows another boundary to close.
     pub fn has_news(&self, watermark_ms: Option<Ms>) -> bool {
-        self.count > 0 || boundary_of(watermark_ms) > self.told_ms
+        self.count > 0 || boundary_of(watermark_ms) > self.sent_ms
     }
 
-    /// The bytes of the block; the next one begins empty. `texts` gives the intake's texts.
+    /// Returns the bytes of the block, and starts the next one. `tenant` and `tuple` return the text of an intake's
+    /// number.
     pub fn seal<'t>(
         &mut self,
         sealing: &Sealing<'_>,
@@ -257,7 +257,7 @@ impl BlockWriter {
             source: sealing.source,
             first_offset: self.first_offset.unwrap_or(sealing.next_offset),
             next_offset: sealing.next_offset,
-            follows: self.follows.replace(sealing.next_offset),
+            follows: self.last_end.replace(sealing.next_offset),
             watermark_ms: sealing.watermark_ms,
             is_incomplete: sealing.is_incomplete,
             slos: sealing.slos.to_vec(),
@@ -271,17 +271,17 @@ impl BlockWriter {
         self.tenants.clear();
         self.tuples.clear();
         (self.count, self.first_offset) = (0, None);
-        self.told_ms = self.told_ms.max(boundary_of(sealing.watermark_ms));
+        self.sent_ms = self.sent_ms.max(boundary_of(sealing.watermark_ms));
         Ok(bytes)
     }
 }
 
-/// The last boundary that a watermark lets close.
+/// The last boundary that a watermark allows to close.
 fn boundary_of(watermark_ms: Option<Ms>) -> Option<Ms> {
     watermark_ms.map(|ms| floor_to(ms, PANE_MS))
 }
 
-/// The head of a block, and the bytes of its events.
+/// Reads the head of a block; returns it with the bytes of the events.
 pub fn open(bytes: &[u8]) -> Result<(Head<'_>, &[u8]), BlockError> {
     if let Some(found) = bytes.first().filter(|version| **version != VERSION) {
         return Err(BlockError::Version { found: *found });
@@ -289,7 +289,7 @@ pub fn open(bytes: &[u8]) -> Result<(Head<'_>, &[u8]), BlockError> {
     postcard::take_from_bytes(bytes).map_err(|source| BlockError::Bytes { what: "read", source })
 }
 
-/// Takes the next event off the bytes.
+/// Reads the next event, and advances `rest` past it.
 #[inline]
 pub fn next_event<'a>(rest: &mut &'a [u8]) -> Result<Event<'a>, BlockError> {
     let (event, after) =
@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_block_is_read_as_it_was_written() {
         let mut writer = BlockWriter::default();
         let mut codes = Codes::default();
         codes.set(0, Verdict::Good);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn another_layout_is_named() {
+    fn another_layout_is_refused_with_its_number() {
         assert!(matches!(open(&[VERSION + 1, 0]), Err(BlockError::Version { found }) if found == VERSION + 1));
         assert!(matches!(open(&[VERSION]), Err(BlockError::Bytes { .. })));
     }

@@ -1,16 +1,16 @@
-//! Who sends the events of an access log: whether one client stands for many people.
+//! Finds a client that sends most events of an access log: it may be a proxy for many people.
 //!
-//! A client that sends over half of all events is found by votes (Boyer and Moore): each event of the
-//! candidate is a vote for it, any other one against it, and at none the next client is the candidate.
-//! Who has a majority is the candidate at the end, whatever the order, and nothing but one name is kept.
-//! How much it sent is counted since it is the candidate, so that the figure is never too large.
+//! A client that sends over half of all events is found by majority vote (Boyer and Moore): each event of the candidate
+//! is a vote for it, every other event a vote against it, and when no votes are left the next client becomes the
+//! candidate. A client with a majority is the candidate at the end, in whatever order the events come, and only one
+//! name is kept. Its events are counted only while it is the candidate, so the count is never too large.
 
 use crate::model::outcome::Outcome;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
     pub events: u64,
-    /// Events that name no client.
+    /// Events without a client.
     pub nobody: u64,
     /// Events without a request: a connection that was opened and closed, a port scan.
     pub without_request: u64,
@@ -40,7 +40,7 @@ impl Clients {
     }
 
     fn elect(&mut self, user: &str) {
-        // The same one again keeps what it sent.
+        // If it is the same client again, its count goes on.
         if self.candidate != user {
             self.sent = 0;
             self.candidate.clear();
@@ -60,7 +60,7 @@ impl Clients {
 mod tests {
     use super::*;
 
-    /// One letter a client, `-` for none.
+    /// Events of these clients: one letter per client, `-` for none.
     fn of(clients: &str) -> Clients {
         let mut found = Clients::default();
         for client in clients.chars().map(String::from) {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_sent_is_never_said_too_large() {
+    fn the_count_of_a_majority_is_never_too_large() {
         let many = "ab".repeat(1_000) + &"a".repeat(500);
         let found = of(&many);
         let (client, sent) = found.majority().expect("a majority");

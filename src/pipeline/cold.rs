@@ -1,5 +1,5 @@
-//! Rows that exceed the memory limit: they stay in the store alone, come back when their user does,
-//! and are read from there where a window's step still counts them.
+//! Cold rows: above the memory limit, rows of quiet users are kept only in the store. They return to memory with the
+//! user's next event, and a step of a window reads them from the store as long as the window includes them.
 
 use super::checkpoint::{CheckpointError, read_stored, scan, user_key};
 use super::intern::NONE;
@@ -10,10 +10,10 @@ use crate::operator::user_row::{NEVER, UserRow};
 use crate::state::Store;
 use crate::state::keys::{Key, Kind, Prefix, range_of};
 
-/// A user is left alone for so long after the last event, beyond what may still come late.
+/// A user's rows stay in memory at least this long after the last event, plus the allowed lateness.
 const RESTING_MS: Ms = 10 * MINUTE_MS;
 
-/// The rows of an SLO that are in the store alone.
+/// The rows of an SLO that are only in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ColdRows {
     pub users: u64,
@@ -41,7 +41,7 @@ impl ColdRows {
     }
 }
 
-/// A row as it was read from the store, with what it is called.
+/// A row read from the store, with its names.
 pub(super) struct ColdRow {
     pub tenant: u32,
     pub user: String,
@@ -50,7 +50,7 @@ pub(super) struct ColdRow {
 }
 
 impl UsersTask {
-    /// Bytes that the task takes.
+    /// An estimate of the task's memory.
     pub fn memory_bytes(&self) -> u64 {
         let rows = self.slos.iter().flat_map(|s| &s.rows);
         let rows: usize = rows.map(|row| size_of::<UserRow>() + row.heap_bytes()).sum();
@@ -60,13 +60,13 @@ impl UsersTask {
         (rows + users + tallies + self.waiting_bytes()) as u64
     }
 
-    /// Users whose rows are in the store alone.
+    /// The number of users whose rows are only in the store, counted per SLO.
     pub fn cold_users(&self) -> u64 {
         self.slos.iter().map(|s| s.cold.users).sum()
     }
 
-    /// Drops rows from memory until `limit_bytes` is kept. To be called after a checkpoint: only rows
-    /// that the store has as they are, of users who have been quiet, are dropped.
+    /// Drops rows from memory until `limit_bytes` is kept. Must be called after a checkpoint: only rows of quiet users
+    /// that are unchanged since they were written to the store are dropped.
     pub fn evict(&mut self, limit_bytes: u64) {
         let Some(closed_ms) = self.closed_ms else { return };
         let used = self.memory_bytes();
@@ -93,7 +93,7 @@ impl UsersTask {
         }
     }
 
-    /// Users that may be dropped, with the time of their last event.
+    /// Users whose rows may be dropped, with the time of their last event.
     fn resting_users(&self, closed_ms: Ms) -> Vec<(Ms, u32)> {
         let lateness_ms = self.slos.iter().map(|s| s.slo.allowed_lateness_ms).max().unwrap_or(0);
         let before_ms = closed_ms - RESTING_MS - lateness_ms;
@@ -128,14 +128,14 @@ impl UsersTask {
         self.users.forget_if_unused(user, closed_ms);
     }
 
-    /// Brings a user's rows of an SLO back, if the store has them.
+    /// Loads a user's rows of an SLO from the store, if it has them and memory does not.
     pub(super) fn bring_back(&mut self, slo: usize, user: u32, store: &dyn Store) -> Result<(), CheckpointError> {
         if self.slos[slo].cold.users == 0 || self.slos[slo].row_of.get(user as usize).is_some_and(|i| *i != NONE) {
             return Ok(());
         }
         let entry = self.users.get(user);
         let who = (entry.group, self.tenants.text(entry.tenant).to_owned(), entry.name().to_owned());
-        // What was retired is in the store only until the next checkpoint.
+        // Retired rows remain in the store until the next checkpoint, but no longer count.
         if self.slos[slo].gone.contains(&who) {
             return Ok(());
         }
@@ -149,7 +149,8 @@ impl UsersTask {
         Ok(())
     }
 
-    /// Cold rows with events since `start_ms`. Those older than everything that asks for them go.
+    /// Reads the cold rows with events since `start_ms`. Retires rows whose last event is before `retire_before_ms`,
+    /// because no window needs them any more.
     pub(super) fn cold_rows(
         &mut self,
         slo: usize,
@@ -170,7 +171,6 @@ impl UsersTask {
                 return Ok(());
             }
             let who = (range_of(group, KEY_GROUPS), tenant.into_owned(), user.into_owned());
-            // Retired, and in the store only until the next checkpoint.
             if self.slos[slo].gone.contains(&who) {
                 return Ok(());
             }
@@ -222,19 +222,19 @@ mod tests {
 
     const START_MS: Ms = 1_780_000_000_000;
 
-    /// A users task, and everything that it said.
-    struct Told {
+    /// A users task, and all partials that it sent.
+    struct Run {
         alone: Alone,
-        said: Vec<Partial>,
+        sent: Vec<Partial>,
         limit_bytes: u64,
     }
 
-    impl Told {
-        fn new(limit_bytes: u64) -> Told {
+    impl Run {
+        fn new(limit_bytes: u64) -> Run {
             let annotations = "user-windows: '10m,30m'
                                min-user-events: '1'
                                allowed-lateness: 0s";
-            Told { alone: Alone::new(annotations, "1h", 1), said: Vec::new(), limit_bytes }
+            Run { alone: Alone::new(annotations, "1h", 1), sent: Vec::new(), limit_bytes }
         }
 
         fn event(&mut self, user: &str, after_ms: Ms) {
@@ -247,7 +247,7 @@ mod tests {
                 weight_micros: WEIGHT_ONE,
                 ..Outcome::default()
             };
-            self.said.push(self.alone.take(&outcome, at_ms));
+            self.sent.push(self.alone.take(&outcome, at_ms));
         }
 
         fn checkpoint(&mut self) {
@@ -257,25 +257,25 @@ mod tests {
 
     #[test]
     fn a_row_that_was_retired_is_not_found_again_before_the_checkpoint_that_deletes_it() {
-        let [mut small, mut large] = [1, u64::MAX].map(Told::new);
-        for (told, cold) in [(&mut small, 2), (&mut large, 0)] {
-            let mut says = |user: &str, minute: Ms| told.event(user, minute * MINUTE_MS);
-            says("old", 0);
-            says("busy", 15);
-            told.checkpoint();
-            let mut says = |user: &str, minute: Ms| told.event(user, minute * MINUTE_MS);
-            says("younger", 50);
-            says("busy", 62);
-            told.checkpoint();
-            assert_eq!(told.alone.task.cold_users(), cold);
-            // The younger one is still asked for, and the old one is met at each of these steps.
-            (63..80).for_each(|minute| told.event("busy", minute * MINUTE_MS));
-            told.event("old", 80 * MINUTE_MS);
-            told.event("younger", 81 * MINUTE_MS);
-            told.checkpoint();
-            told.event("busy", 95 * MINUTE_MS);
-            told.event("old", 96 * MINUTE_MS);
+        let [mut small, mut large] = [1, u64::MAX].map(Run::new);
+        for (run, cold) in [(&mut small, 2), (&mut large, 0)] {
+            let mut event = |user: &str, minute: Ms| run.event(user, minute * MINUTE_MS);
+            event("old", 0);
+            event("busy", 15);
+            run.checkpoint();
+            let mut event = |user: &str, minute: Ms| run.event(user, minute * MINUTE_MS);
+            event("younger", 50);
+            event("busy", 62);
+            run.checkpoint();
+            assert_eq!(run.alone.task.cold_users(), cold);
+            // A window still includes the younger user, so each of these steps scans the store and meets the old one.
+            (63..80).for_each(|minute| run.event("busy", minute * MINUTE_MS));
+            run.event("old", 80 * MINUTE_MS);
+            run.event("younger", 81 * MINUTE_MS);
+            run.checkpoint();
+            run.event("busy", 95 * MINUTE_MS);
+            run.event("old", 96 * MINUTE_MS);
         }
-        assert_eq!(small.said, large.said);
+        assert_eq!(small.sent, large.sent);
     }
 }

@@ -1,17 +1,17 @@
-//! How long after their time events come, the bad ones and the others.
+//! The delay between an event's time and its arrival, separately for bad events and others.
 //!
-//! A server that stamps the start of a request and writes its line at the end tells of a request that
-//! timed out long after its time, and of all others at once. Then failures alone are late: too late
-//! for a short window to see them beside what is good, or too late to count at all.
+//! A server that stamps the start of a request but logs it at the end reports timeouts long after their time, and all
+//! other requests at once. Then only failures are late: too late for a short window to see them together with good
+//! events, or too late to count at all.
 
 use crate::model::time::{Ms, SECOND_MS};
 
-/// An event that comes so long after its time is late by what this module asks.
+/// From this delay on, this module calls an event late.
 pub const LONG_MS: Ms = 16 * SECOND_MS;
-/// So many bad events are needed to say something.
+/// The number of late bad events needed for a conclusion.
 const BAD_MIN: u64 = 3;
 
-/// Of one kind of events: how many there are, and how many of them came long after their time.
+/// The delays of one kind of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Came {
     pub events: u64,
@@ -19,7 +19,7 @@ pub struct Came {
     pub longest_ms: Ms,
 }
 
-/// Delays are held against the largest time that their partition has had so far.
+/// A delay is measured against the largest event time of the partition so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delays {
     pub bad: Came,
@@ -35,11 +35,11 @@ impl Delays {
         came.longest_ms = came.longest_ms.max(delay_ms);
     }
 
-    /// Whether bad events come late far more often than others do.
+    /// Whether bad events are late far more often than others.
     pub fn are_of_the_bad(&self) -> bool {
         let (bad, other) = (self.bad, self.other);
         let is_much = bad.long_after >= BAD_MIN && bad.long_after * 10 >= bad.events;
-        // long_after / events > 5 * the same of the others, in integers.
+        // bad.long_after / bad.events > 5 * other.long_after / other.events, in integers.
         is_much
             && bad.long_after as u128 * u128::from(other.events) > 5 * other.long_after as u128 * u128::from(bad.events)
     }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_alone_come_late_are_seen() {
+    fn late_failures_among_punctual_events_are_found() {
         let late = 300 * SECOND_MS;
         let delays = of(&[late, late, late + 1, 0, 0], &[0; 100]);
         assert!(delays.are_of_the_bad());
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_late_whatever_it_is_is_not_of_the_failures() {
+    fn delays_that_are_rare_short_or_equal_for_all_events_are_not_blamed_on_failures() {
         let late = 300 * SECOND_MS;
         for (bad, other) in [
             (vec![late; 2], vec![0; 100]),

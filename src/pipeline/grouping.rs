@@ -1,5 +1,5 @@
-//! The fields of an outcome that groups are made of, on their way from route to users: they travel in
-//! front of the attribute tuple, and only where some SLO asks for them.
+//! Carries the fields used by `group-by` from route to users: they are written before the attribute tuple, and only
+//! the fields that some SLO groups by.
 
 use crate::model::outcome::Outcome;
 use crate::model::slo::Slo;
@@ -10,26 +10,26 @@ pub fn fields_asked_for(slos: &[Slo]) -> Vec<&'static str> {
     Slo::GROUP_FIELDS.into_iter().filter(is_asked_for).collect()
 }
 
-/// The fields of an outcome as pairs, so that equal pairs mean equal fields: an absent one is not an
-/// empty one.
+/// The fields of an outcome as pairs, so that equal pairs mean equal fields: an absent field differs from an empty
+/// one.
 pub fn pairs<'a>(fields: &'a [&'static str], outcome: &'a Outcome<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
     fields.iter().map(|field| outcome.group_value(field).map_or(("", ""), |value| (*field, value)))
 }
 
-/// Puts the fields in front of a tuple of attributes: which there are, and each with its length.
+/// Inserts the fields before an attribute tuple: a mask of the fields present, then each with its length.
 pub fn put_in_front(fields: &[&'static str], outcome: &Outcome<'_>, tuple: &mut Vec<u8>) {
     let mut front = vec![0u8];
     for field in fields {
         let Some(value) = outcome.group_value(field) else { continue };
         front[0] |= Slo::GROUP_FIELDS.iter().position(|known| known == field).map_or(0, |at| 1 << at);
-        // Decoders let nothing pass that is longer (`codec::FieldLimits`).
+        // The length fits into 16 bits, because decoders bound texts (`codec::FieldLimits`).
         front.extend_from_slice(&(value.len() as u16).to_be_bytes());
         front.extend_from_slice(value.as_bytes());
     }
     tuple.splice(0..0, front);
 }
 
-/// The fields in front of a tuple, by the order of [`Slo::GROUP_FIELDS`], and the tuple itself.
+/// Splits the fields (in the order of [`Slo::GROUP_FIELDS`]) from the tuple after them.
 pub fn taken_apart(bytes: &[u8]) -> ([Option<&str>; 3], &[u8]) {
     let mut fields = [None; 3];
     let Some((mask, mut rest)) = bytes.split_first() else { return (fields, bytes) };
@@ -45,7 +45,7 @@ pub fn taken_apart(bytes: &[u8]) -> ([Option<&str>; 3], &[u8]) {
     (fields, rest)
 }
 
-/// The value of a name of `group-by`, where it is a field.
+/// The value of a `group-by` name; `None` if the name is no field (then it is an attribute).
 pub fn field<'a>(fields: &[Option<&'a str>; 3], name: &str) -> Option<Option<&'a str>> {
     Slo::GROUP_FIELDS.iter().position(|known| *known == name).map(|at| fields[at])
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_come_back_from_in_front_of_the_tuple() {
+    fn fields_written_before_a_tuple_are_read_back() {
         let outcome = Outcome { operation: Some("pay".into()), error_type: Some("".into()), ..Outcome::default() };
         for (asked, found) in [
             (&["dependency", "error_type", "operation"][..], [None, Some(""), Some("pay")]),

@@ -1,8 +1,7 @@
-//! The intake: outcomes become verdicts, and go to the users partitions in blocks.
+//! The intake: classifies outcomes and sends the verdicts to the users partitions, in blocks.
 //!
-//! This is the half of route that runs where the input is not keyed by user. Everything that depends
-//! on the order of an input partition is decided here (watermark, lateness, visible boundary), so that
-//! behind it nothing depends on an order any more.
+//! This is the second half of route, used if the input is not keyed by user. Everything that depends on the order of
+//! an input partition (watermark, lateness, visible boundary) is decided here, so that no later stage depends on it.
 
 use super::block::{Arriving, BlockError, BlockWriter, Codes, Example, Sealing};
 use super::grouping;
@@ -19,25 +18,26 @@ use crate::operator::watermark::Watermark;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A note of where the last blocks ended takes up to 20 bytes a partition, and brokers take 4,095 in all: with
-/// more partitions than this, all get a block at every commit, so that there is nothing to note.
+/// A commit's metadata notes where the last block for each partition ended. A note takes up to 20 bytes, and brokers
+/// accept 4,095 bytes in all. With more partitions than this, every partition gets a block at every commit, so that
+/// nothing has to be noted.
 pub const NOTED_MAX: u32 = 160;
-/// So many texts are remembered from block to block; then they are learnt anew.
+/// Texts are remembered from block to block; above this number all are forgotten.
 const TEXTS_MAX: usize = 1 << 16;
 
-/// How users are spread.
+/// How users are spread over the users partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spread {
-    /// Users partitions in all.
+    /// The number of users partitions.
     pub partitions: u32,
-    /// How many of them a tenant's users are spread over.
+    /// The number of partitions that the users of one tenant are spread over.
     pub per_tenant: u32,
-    /// Tenants that are spread over all of them.
+    /// Tenants whose users are spread over all partitions.
     pub large_tenants: Vec<String>,
 }
 
 impl Spread {
-    /// The first of the partitions of a tenant, and how many there are.
+    /// The first of a tenant's partitions, and their number.
     fn of_tenant(&self, tenant: &str) -> (u32, u32) {
         let partitions = self.partitions.max(1);
         let is_large = self.large_tenants.iter().any(|large| large == tenant);
@@ -51,19 +51,19 @@ impl Spread {
 pub struct IntakeSource {
     pub watermark: Watermark,
     writers: Vec<BlockWriter>,
-    /// Blocks that were full before the commit.
+    /// Blocks that became full since the last commit.
     full: Vec<(u32, Vec<u8>)>,
-    /// The smallest boundary that an event of it became visible at: T may begin there.
+    /// The smallest boundary at which one of its events becomes visible: T may begin there.
     first_ms: Option<Ms>,
 }
 
-/// What all input partitions of a worker share.
+/// The state that all input partitions of a worker share.
 pub struct Intake {
     slos: Arc<Vec<Slo>>,
     filters: Vec<u64>,
     spread: Spread,
     out_of_orderness_ms: Ms,
-    /// The most lateness that some SLO allows: what is later is no event for any.
+    /// The largest allowed lateness of all SLOs: an event that is later counts for none.
     allowed_lateness_ms: Ms,
     least_allowed_ms: Ms,
     pub counts: UsersCounts,
@@ -73,7 +73,7 @@ pub struct Intake {
     shapes: Shapes,
     scratch: Vec<u8>,
     codes: Codes,
-    /// The fields that groups are made of.
+    /// The fields that some SLO groups by.
     group_fields: Vec<&'static str>,
 }
 
@@ -97,10 +97,11 @@ impl Intake {
         }
     }
 
-    /// `told`: by users partition, where the last block of the source ended; none where there was none yet.
-    pub fn source(&self, watermark: Watermark, told: &[Option<i64>]) -> IntakeSource {
-        let told = |partition: u32| told.get(partition as usize).copied().flatten();
-        let writers = (0..self.spread.partitions).map(|partition| BlockWriter::behind(told(partition))).collect();
+    /// Starts or resumes a source. `last_ends`: by users partition, where the source's last block ended; `None` if
+    /// there was none yet.
+    pub fn source(&self, watermark: Watermark, last_ends: &[Option<i64>]) -> IntakeSource {
+        let last_end = |partition: u32| last_ends.get(partition as usize).copied().flatten();
+        let writers = (0..self.spread.partitions).map(|partition| BlockWriter::after(last_end(partition))).collect();
         IntakeSource { watermark, writers, full: Vec::new(), first_ms: None }
     }
 
@@ -121,7 +122,7 @@ impl Intake {
         self.counts.note_late(late_by_ms, self.least_allowed_ms);
         let boundary_ms = visible_boundary(time_ms, watermark_ms);
         let is_bad = self.classify(outcome, late_by_ms);
-        // T begins with the first event, one that no SLO counts too: it travels without a verdict.
+        // T begins with the first event, even one that no SLO counts: that one is sent without a verdict.
         let may_begin = source.first_ms.is_none_or(|first_ms| boundary_ms < first_ms);
         if may_begin && late_by_ms <= self.allowed_lateness_ms {
             source.first_ms = Some(boundary_ms);
@@ -132,7 +133,7 @@ impl Intake {
         let (tenant, tuple) = self.number(outcome);
         let (home, spread) = self.homes[tenant as usize];
         let user = outcome.user.as_deref();
-        // Events without a user add up anywhere; the offset spreads them.
+        // Events without a user can be counted in any partition; the offset spreads them.
         let hash = user.map_or(offset.unsigned_abs(), |user| xxh3_64(user.as_bytes()));
         let partition = (home + (hash % u64::from(spread)) as u32) % self.spread.partitions;
         let arriving = Arriving {
@@ -146,14 +147,15 @@ impl Intake {
             example: is_bad.then(|| Example::of(outcome)),
         };
         if source.writers[partition as usize].add(offset, tenant, tuple, &arriving)? {
-            // What comes later in this transaction may still be visible where this is.
+            // The watermark before this record, because later events of this transaction may become visible at the same
+            // boundary.
             let block = self.seal(number, source, partition, offset + 1, watermark_ms)?;
             source.full.push((partition, block));
         }
         Ok(())
     }
 
-    /// Writes the verdicts to `codes`; `None`: no SLO counts the outcome. `true`: it is bad for one.
+    /// Writes the verdicts to `codes`. Returns whether the outcome is bad for an SLO; `None` if no SLO counts it.
     fn classify(&mut self, outcome: &Outcome<'_>, late_by_ms: Ms) -> Option<bool> {
         self.codes.clear();
         let mut is_bad = false;
@@ -206,7 +208,7 @@ impl Intake {
         source.writers[partition as usize].seal(&sealing, |t| tenants.text(t), |t| tuples.get(t))
     }
 
-    /// The blocks of a source, as they are to be committed: `next_offset` is where it is read to.
+    /// Appends the blocks of a source that the next commit sends. `next_offset`: the source is read up to there.
     pub fn flush(
         &mut self,
         number: u32,
@@ -216,17 +218,18 @@ impl Intake {
     ) -> Result<(), BlockError> {
         let watermark_ms = source.watermark.at_ms(self.out_of_orderness_ms);
         out.extend(std::mem::take(&mut source.full).into_iter().map(|(partition, block)| record(partition, block)));
-        let tells_all = self.spread.partitions > NOTED_MAX;
+        let needs_all = self.spread.partitions > NOTED_MAX;
         for partition in 0..self.spread.partitions {
             let writer = &source.writers[partition as usize];
-            if writer.has_news(watermark_ms) || tells_all && writer.told() != Some(next_offset) {
+            if writer.has_news(watermark_ms) || needs_all && writer.last_end() != Some(next_offset) {
                 out.push(record(partition, self.seal(number, source, partition, next_offset, watermark_ms)?));
             }
         }
         Ok(())
     }
 
-    /// To be called between commits, when no block is open: lets texts go that are too many.
+    /// Forgets the texts if there are too many. Only right after [`Intake::flush`] of all sources, when no open block
+    /// refers to them.
     pub fn forget_texts(&mut self) {
         if self.tenants.len() > TEXTS_MAX || self.tuples.len() > TEXTS_MAX {
             (self.tenants, self.tuples, self.shapes) = Default::default();
@@ -238,10 +241,10 @@ impl Intake {
 impl IntakeSource {
     /// By users partition, where the last block ended.
     pub fn told(&self) -> impl Iterator<Item = Option<i64>> {
-        self.writers.iter().map(BlockWriter::told)
+        self.writers.iter().map(BlockWriter::last_end)
     }
 
-    /// Whether there is something to be said to the users tasks.
+    /// Whether there is something to send to the users tasks.
     pub fn has_news(&self, out_of_orderness_ms: Ms) -> bool {
         let watermark_ms = self.watermark.at_ms(out_of_orderness_ms);
         !self.full.is_empty() || self.writers.iter().any(|writer| writer.has_news(watermark_ms))
@@ -255,7 +258,7 @@ fn record(partition: u32, block: Vec<u8>) -> RecordOut {
         key: None,
         value: Some(block),
         headers: Vec::new(),
-        // The topic is stamped by the brokers: it is deleted by age.
+        // The brokers stamp the records of this topic, because it is deleted by age.
         timestamp_ms: 0,
     }
 }

@@ -1,4 +1,4 @@
-//! Texts as small integers, so that the hot path hashes each text once and compares numbers.
+//! Interning: texts become small integers, so that the hot path hashes each text once and then compares numbers.
 
 use super::users::KEY_GROUPS;
 use crate::model::time::Ms;
@@ -12,16 +12,16 @@ use xxhash_rust::xxh3::xxh3_64;
 /// No index: no user, no group, no tuple.
 pub const NONE: u32 = u32::MAX;
 
-/// What the tables hash ids from outside with: whoever chooses ids must not know which of them collide.
+/// The tables hash ids from outside with a secret seed, so that nobody can choose ids that collide.
 static SECRETS: OnceLock<RapidSecrets> = OnceLock::new();
 
-/// To be called once, with a random number, before the first table is made. No figure depends on it: no table is
-/// walked through.
+/// Must be called once, with a random number, before the first table is created. No figure depends on the seed, because
+/// no table is iterated.
 pub fn seed_tables(seed: u64) {
     SECRETS.get_or_init(|| RapidSecrets::seed(seed));
 }
 
-/// Where nobody called [`seed_tables`]: in tests.
+/// Used if nobody called [`seed_tables`], as in tests.
 static UNSEEDED: RapidSecrets = RapidSecrets::seed(0);
 
 fn secrets() -> &'static RapidSecrets {
@@ -33,18 +33,18 @@ fn hash_of(text: &[u8]) -> u64 {
     rapidhash_v3_seeded(text, secrets())
 }
 
-/// Texts by number: tenants, groups, attribute tuples. Numbers are used again once nothing refers to them.
+/// Texts by number: tenants, groups, attribute tuples. A number is reused after its text was swept.
 #[derive(Debug, Default)]
 pub struct Dictionary {
     index: HashTable<u32>,
     texts: Vec<Box<[u8]>>,
     free: Vec<u32>,
-    /// How many texts the last sweep left.
+    /// The number of texts after the last sweep.
     kept: usize,
     bytes: usize,
 }
 
-/// Puts something where there is room, and says where.
+/// Stores a value in a free place, or at the end; returns its index.
 pub(super) fn put<T>(all: &mut Vec<T>, free: &mut Vec<u32>, new: T) -> u32 {
     match free.pop() {
         Some(at) => {
@@ -58,7 +58,7 @@ pub(super) fn put<T>(all: &mut Vec<T>, free: &mut Vec<u32>, new: T) -> u32 {
     }
 }
 
-/// A dictionary is swept when it has grown to twice what the last sweep left, and by so many texts.
+/// A dictionary is swept once it has twice as many texts as after the last sweep, plus this many.
 const SWEPT_FROM: usize = 4_096;
 
 impl Dictionary {
@@ -75,12 +75,12 @@ impl Dictionary {
         new
     }
 
-    /// Whether it is worth looking for texts that nothing refers to any more.
+    /// Whether it has grown enough that a sweep for unused texts is worth its cost.
     pub fn wants_sweep(&self) -> bool {
         self.len() >= 2 * self.kept + SWEPT_FROM
     }
 
-    /// Forgets all texts but those that `is_used` says, by number.
+    /// Forgets all texts except those for which `is_used`, by number, is true.
     pub fn sweep(&mut self, is_used: &[bool]) {
         let texts = &mut self.texts;
         let unused = (0..texts.len() as u32).filter(|i| !is_used.get(*i as usize).copied().unwrap_or(false));
@@ -96,12 +96,12 @@ impl Dictionary {
         self.kept = self.len();
     }
 
-    /// Bytes that it takes: a text, its place, and that in the index.
+    /// An estimate of its memory: each text, its slot, and its entry in the index.
     pub fn memory_bytes(&self) -> usize {
         self.bytes + self.texts.len() * 32
     }
 
-    /// One more than the largest number in use.
+    /// All numbers are below this one.
     pub fn capacity(&self) -> usize {
         self.texts.len()
     }
@@ -127,24 +127,25 @@ impl Dictionary {
     }
 }
 
-/// A user known to the task.
+/// A user that the task knows.
 #[derive(Debug)]
 pub struct UserEntry {
     hash: u64,
     pub tenant: u32,
-    /// What it is checkpointed with, by its name: the same in every process.
+    /// The range of key groups that the user is checkpointed with. It depends only on the name, so it is the same in
+    /// every process.
     pub group: u16,
-    /// Short ids lie in the entry itself: one cache miss less an event.
+    /// Short ids are stored in the entry itself, which saves a cache miss per event.
     name: SmallVec<[u8; 16]>,
-    /// Rows that belong to it; without any (and with nothing pending) it is forgotten.
+    /// The number of the user's rows. A user without rows and without pending events is forgotten.
     pub rows: u32,
-    /// The last boundary at which an event of it becomes visible.
+    /// The last boundary at which one of the user's events becomes visible.
     pub pending_until_ms: Ms,
 }
 
 impl UserEntry {
     pub fn name(&self) -> &str {
-        // It was made of a text.
+        // Always valid, because it was created from a `str`.
         std::str::from_utf8(&self.name).unwrap_or_default()
     }
 
@@ -153,7 +154,7 @@ impl UserEntry {
     }
 }
 
-/// Users by (tenant, id); indices are reused once a user is forgotten.
+/// Users by (tenant, id). An index is reused after its user was forgotten.
 #[derive(Debug, Default)]
 pub struct UserTable {
     index: HashTable<u32>,
@@ -165,7 +166,8 @@ fn hash_user(tenant: u32, name: &str) -> u64 {
     hash_of(name.as_bytes()) ^ u64::from(tenant).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The virtual key group of a user. (The lower half of the hash chose the users partition.)
+/// The virtual key group of a user. It uses the upper half of the hash, because the lower half chooses the users
+/// partition.
 pub fn virtual_group(name: &str) -> u16 {
     ((xxh3_64(name.as_bytes()) >> 32) % u64::from(keys::KEY_GROUPS)) as u16
 }
@@ -210,7 +212,7 @@ impl UserTable {
         &mut self.entries[user as usize]
     }
 
-    /// Forgets a user without rows and without pending events.
+    /// Forgets the user if it has no rows and no pending events; returns whether it did.
     pub fn forget_if_unused(&mut self, user: u32, closed_ms: Ms) -> bool {
         let entry = &self.entries[user as usize];
         if entry.rows > 0 || entry.pending_until_ms > closed_ms {
@@ -223,7 +225,7 @@ impl UserTable {
         true
     }
 
-    /// How many users are known.
+    /// The number of known users.
     pub fn len(&self) -> usize {
         self.index.len()
     }
@@ -232,7 +234,7 @@ impl UserTable {
         self.index.is_empty()
     }
 
-    /// One more than the largest index in use.
+    /// All indices are below this one.
     pub fn capacity(&self) -> usize {
         self.entries.len()
     }
@@ -242,11 +244,11 @@ fn is_user(entry: &UserEntry, tenant: u32, name: &str) -> bool {
     entry.tenant == tenant && entry.name[..] == *name.as_bytes()
 }
 
-/// So many shapes are remembered; then they are learnt anew.
+/// When this many shapes are known, all are forgotten.
 const SHAPES_MAX: usize = 1 << 16;
 
-/// Attribute tuples as records write them, with the tuple that each of them is. It saves sorting and
-/// copying the attributes of every event; where a text is too long for it, it knows nothing.
+/// A cache from attributes in the order of a record to their tuple, which saves sorting and copying the attributes of
+/// every event. Attributes with a text of more than 16 bytes are not cached.
 #[derive(Debug, Default)]
 pub struct Shapes {
     index: HashTable<u32>,
@@ -255,7 +257,7 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// The tuple of these attributes; `otherwise` works it out where the shape is new.
+    /// The tuple of these attributes; `otherwise` computes it if it is not cached.
     pub fn tuple<'a>(
         &mut self,
         pairs: impl Iterator<Item = (&'a str, &'a str)>,
@@ -281,7 +283,7 @@ impl Shapes {
     }
 }
 
-/// Writes texts as five words a pair, so that equal words mean equal texts; false where one is too long.
+/// Writes each pair as five words, so that equal words mean equal texts. Returns false if a text is too long.
 fn write_words<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, words: &mut Vec<u64>) -> bool {
     words.clear();
     for (name, value) in pairs {
@@ -293,7 +295,7 @@ fn write_words<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, words: &mut 
     true
 }
 
-/// The bytes of a text of at most 16 bytes; with its length they are the text.
+/// Packs a text of at most 16 bytes into two words, which together with its length determine it.
 #[inline]
 fn short(text: &[u8]) -> Option<(u64, u64)> {
     if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_nothing_refers_to_go_and_their_numbers_are_used_again() {
+    fn a_sweep_forgets_unused_texts_and_their_numbers_are_reused() {
         let mut texts = Dictionary::default();
         let number = |texts: &mut Dictionary, i: usize| texts.intern(format!("text {i}").as_bytes());
         for i in 0..SWEPT_FROM {
@@ -361,9 +363,9 @@ mod tests {
         assert!(users.forget_if_unused(a, 20_000));
     }
 
-    /// Texts around the lengths at which they are packed differently, alike but for one byte.
+    /// Texts of all lengths around those at which the packing changes; each differs from another in one byte.
     #[test]
-    fn a_shape_stands_for_its_texts_and_no_others() {
+    fn texts_that_differ_in_one_byte_have_different_shapes() {
         let texts: Vec<String> = (0..=18usize)
             .flat_map(|len| {
                 let plain = "abcdefghijklmnopqrst"[..len].to_owned();
@@ -386,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_forgotten_before_they_are_too_many() {
+    fn shapes_are_forgotten_at_the_limit() {
         let mut shapes = Shapes::default();
         for i in 0..SHAPES_MAX as u32 + 9 {
             assert_eq!(shapes.tuple([("n", i.to_string().as_str())].into_iter(), || i), i);

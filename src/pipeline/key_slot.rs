@@ -1,8 +1,8 @@
-//! How a rollup task holds a key between boundaries: as it is while things happen to it, packed into a few
-//! hundred bytes while nothing does.
+//! How a rollup task keeps a key between boundaries: live while it is busy, packed into a few hundred bytes while it
+//! is quiet.
 //!
-//! Most keys of many tenants are quiet most of the time. A live key takes kilobytes (windows, rules,
-//! figures of users, each with room to grow); packed it takes what it says.
+//! With many tenants most keys are quiet most of the time. A live key takes kilobytes (windows, rules and figures of
+//! users, each with room to grow), a packed one only the bytes of its content.
 
 use super::rollup::{Definition, Key};
 use crate::model::key::Scope;
@@ -11,12 +11,12 @@ use crate::operator::key_state::{KeyIdentity, KeyState};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// A key to which nothing happens for so long is packed: one that waits for the next step of a user window
-/// of an hour, too. Below that it would be packed and unpacked at every other boundary.
+/// A key is packed if nothing will happen to it for this long. That includes a key that waits for the next step of a
+/// user window of an hour; with a shorter time keys would be packed and unpacked at every other boundary.
 const REST_MS: Ms = MINUTE_MS - PANE_MS;
 
 pub(super) struct KeySlot {
-    /// Nothing happens to the key before this boundary, unless something is said of it.
+    /// Nothing happens to the key before this boundary, unless a partial for it arrives.
     pub due_ms: Ms,
     form: Form,
 }
@@ -26,7 +26,7 @@ enum Form {
     Packed(Box<[u8]>),
 }
 
-/// What of a key cannot be made anew from its definition.
+/// The parts of a key that cannot be rebuilt from its definition.
 #[derive(Serialize, Deserialize)]
 struct Packed<'a> {
     slo: usize,
@@ -42,7 +42,7 @@ impl KeySlot {
         KeySlot { due_ms: key.due_ms, form: Form::Live(Box::new(key)) }
     }
 
-    /// The key, to take a step.
+    /// The key for changes: unpacks it in place.
     pub fn live(&mut self, definitions: &[Definition]) -> &mut Key {
         if let Form::Packed(bytes) = &self.form {
             self.form = Form::Live(Box::new(unpack(bytes, self.due_ms, definitions)));
@@ -53,7 +53,7 @@ impl KeySlot {
         }
     }
 
-    /// The key, to be looked at.
+    /// The key for reading: a packed one stays packed.
     pub fn key(&self, definitions: &[Definition]) -> Cow<'_, Key> {
         match &self.form {
             Form::Live(key) => Cow::Borrowed(key),
@@ -68,7 +68,7 @@ impl KeySlot {
         }
     }
 
-    /// Nothing happened to the key at this boundary: packs it where nothing will for a while.
+    /// Called if nothing happened to the key at this boundary: packs it if nothing will happen for a while.
     pub fn rest(&mut self, at_ms: Ms) {
         if let Form::Live(key) = &self.form
             && self.due_ms - at_ms >= REST_MS
@@ -105,7 +105,7 @@ fn unpack(bytes: &[u8], due_ms: Ms, definitions: &[Definition]) -> Key {
     let definition = &definitions[packed.slo];
     Key {
         slo: packed.slo,
-        // It took a step by its present definition before it was packed.
+        // Before it was packed it had taken a step under its present definition.
         former: None,
         group: packed.group,
         identity: KeyIdentity::of(&definition.slo, &definition.layout, packed.scope.into_owned()),

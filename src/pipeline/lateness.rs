@@ -1,53 +1,53 @@
-//! Late records of one source, and which record made them late.
+//! Counts the late records of one source, and finds the record that made them late.
 //!
-//! A watermark follows the largest time. So one record whose clock is ahead makes everything behind it
-//! late, and a person who sees only a count of late records looks in the wrong place. Here the record
-//! that is to blame is remembered, at the price of a comparison for each record.
+//! A watermark follows the largest event time, so one record whose clock is ahead makes all records after it late. A
+//! person who sees only the number of late records would look in the wrong place. This module remembers the record to
+//! blame, at the cost of one comparison per record.
 
 use crate::model::time::Ms;
 
-/// A record that was ahead of all that came before it.
+/// A record with a larger event time than all records before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leap {
     pub offset: i64,
     pub time_ms: Ms,
-    /// The largest time before it; none where it is the first record.
+    /// The largest time before it; `None` for the first record.
     pub from_ms: Option<Ms>,
-    /// Records that would not have been late without it, and of these the dropped ones.
+    /// The number of records that are late or dropped only because of it, and how many of them are dropped.
     pub late: u64,
     pub dropped: u64,
 }
 
 impl Leap {
-    /// How far ahead of what came before it.
+    /// How far it is ahead of the largest time before it.
     pub fn length_ms(&self) -> Ms {
         self.from_ms.map_or(0, |from_ms| self.time_ms - from_ms)
     }
 }
 
-/// What is known of a record that is late.
+/// How late a record is, and what is allowed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Late {
-    /// By how much it is behind the watermark.
+    /// How far it is behind the watermark.
     pub by_ms: Ms,
     pub out_of_orderness_ms: Ms,
-    /// The smallest lateness that an SLO allows.
+    /// The smallest allowed lateness of all SLOs.
     pub allowed_ms: Ms,
 }
 
 /// The lateness of a source's records.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
-    /// All records that became events.
+    /// Records that became events.
     pub events: u64,
-    /// Late, and not dropped.
+    /// Late, but dropped by no SLO.
     pub late: u64,
     /// Too late for at least one SLO.
     pub dropped: u64,
-    /// The most that a late record that was not dropped was behind the largest time before it.
+    /// Of the late records that were not dropped: how far the worst was behind the largest time before it.
     pub furthest_behind_ms: Ms,
     previous_ms: Option<Ms>,
-    /// Records that are older than the one before them.
+    /// Records that are older than the record before them.
     falls: u64,
     /// The record with the largest time.
     furthest_ahead: Option<Leap>,
@@ -77,7 +77,7 @@ impl Lateness {
         self.previous_ms = Some(time_ms);
     }
 
-    /// Whether the records come from the newest to the oldest, mostly.
+    /// Whether most records are older than the one before: the input is sorted from newest to oldest.
     pub fn is_reversed(&self) -> bool {
         self.falls * 2 > self.events
     }
@@ -100,7 +100,7 @@ impl Lateness {
             self.furthest_behind_ms = self.furthest_behind_ms.max(behind_ms);
         }
         let allowed_ms = late.out_of_orderness_ms + if is_dropped { late.allowed_ms } else { 0 };
-        // Without the leap it would have been in time.
+        // Whether the record would have been in time without the leap.
         let by = |leap: &&mut Leap| leap.from_ms.is_some_and(|from_ms| time_ms + allowed_ms >= from_ms);
         if let Some(leap) = self.longest.as_mut().filter(by) {
             leap.late += 1;
@@ -131,7 +131,7 @@ mod tests {
     const SECOND: Ms = 1_000;
     const HOUR: Ms = 3_600 * SECOND;
 
-    /// Reads times as the users task does: 5 s out of orderness, an hour allowed.
+    /// Counts records with these times as a users task does, with 5 s out-of-orderness and 1 h allowed lateness.
     fn read(times_ms: impl IntoIterator<Item = Ms>) -> Lateness {
         let mut lateness = Lateness::default();
         let mut largest_ms: Option<Ms> = None;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn one_clock_a_day_ahead_is_found_although_others_follow_it() {
+    fn one_clock_a_day_ahead_is_found_even_if_a_later_record_is_further_ahead() {
         let times = (0..300).map(|i| i * 2 * SECOND).chain([24 * HOUR]).chain((301..3_600).map(|i| i * 2 * SECOND));
         let lateness = read(times.chain([24 * HOUR + SECOND]));
         let leap = lateness.to_blame().expect("a leap");
@@ -163,7 +163,7 @@ mod tests {
         let lateness = read((0..3_000).rev().map(|i| i * 10 * SECOND));
         assert_eq!((lateness.to_blame(), lateness.is_reversed()), (None, true));
         assert_eq!(lateness.furthest_ahead().map(|leap| leap.offset), Some(0));
-        // 360 records are within an hour and five seconds of the newest, the newest itself apart.
+        // 360 records besides the newest are within an hour and five seconds of it.
         assert_eq!((lateness.late, lateness.dropped), (360, 2_639));
     }
 
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn what_would_have_held_the_late_ones_is_the_most_that_one_was_behind() {
+    fn the_out_of_orderness_that_would_have_been_enough_is_known() {
         let lateness = read([0, 10 * SECOND, 2 * SECOND, 60 * SECOND, 23 * SECOND, 61 * SECOND]);
         assert_eq!((lateness.late, lateness.dropped, lateness.furthest_behind_ms), (2, 0, 37 * SECOND));
         assert_eq!((lateness.events, lateness.is_reversed()), (6, false));
     }
 
     #[test]
-    fn the_leap_of_most_late_records_stays_known_when_a_longer_one_comes() {
+    fn a_longer_leap_does_not_hide_the_leap_that_made_most_records_late() {
         let first = (0..100).map(|i| i * SECOND).chain([2 * HOUR]).chain((0..50).map(|i| 100 * SECOND + i * SECOND));
         let lateness = read(first.chain([50 * HOUR]));
         assert_eq!(lateness.to_blame().map(|leap| (leap.offset, leap.dropped)), Some((100, 50)));

@@ -1,8 +1,9 @@
-//! The whole flow: `route` makes verdicts of outcomes, `users` keeps a row per user and closes
-//! boundaries, `rollup` merges what closed, evaluates every key and says what leaves.
+//! The core, from input records to output records: `route` and `intake` turn records into verdicts, `users` keeps a
+//! row per user and closes boundaries, `rollup` merges what all users tasks closed, evaluates every key and encodes
+//! the output.
 //!
-//! `apply` takes records, `close`/`tick` takes time; both only return effects. Nothing here knows
-//! which log it runs on.
+//! Records and event time come in as arguments, and results go out as return values. Nothing here knows which log it
+//! runs on.
 
 mod admit;
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! User ids as pseudonyms: what leaves instead of the id, by default.
+//! Pseudonyms: by default they replace user ids in every output.
 
+use crate::model::hex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// How user ids leave: plainly, or as HMAC-SHA-256 under a key, prefixed by the key's id.
+/// How user ids are published: in plain text, or as HMAC-SHA-256 under a key, with the key's id as a prefix.
 #[derive(Clone)]
 pub enum UserIds {
     Plain,
@@ -11,27 +12,26 @@ pub enum UserIds {
 }
 
 impl UserIds {
-    /// Pseudonyms under a key; its id is the beginning of its hash, and says nothing about it.
+    /// Pseudonyms under a key. The key's id is the beginning of its hash, which does not reveal the key.
     pub fn hmac(key: Vec<u8>) -> UserIds {
-        let key_id = Sha256::digest(&key).iter().take(4).map(|b| format!("{b:02x}")).collect();
+        let key_id = hex::encode(&Sha256::digest(&key)[..4]);
         UserIds::Hmac { key, key_id }
     }
 
-    /// The id as it leaves. The tenant is part of the message: the same id at two tenants gives two
-    /// pseudonyms, so that no tenant recognises another's user.
+    /// The published form of an id. The tenant is part of the message, so the same id in two tenants has two
+    /// pseudonyms, and no tenant recognizes another tenant's users.
     pub fn publish(&self, tenant: &str, user: &str) -> String {
         match self {
             UserIds::Plain => user.to_owned(),
             UserIds::Hmac { key, key_id } => {
                 let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
-                    // HMAC takes keys of any length; a build in which it does not must not leak ids.
+                    // HMAC accepts keys of any length. If that were ever wrong, no id must leak.
                     return format!("{key_id}:");
                 };
                 for part in [tenant.as_bytes(), &[0], user.as_bytes()] {
                     mac.update(part);
                 }
-                let digest: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
-                format!("{key_id}:{digest}")
+                format!("{key_id}:{}", hex::encode(&mac.finalize().into_bytes()))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Route: a record becomes an outcome, or a dead letter.
+//! Route: turns each record into an outcome or a dead letter.
 
 use super::input_stats::InputStats;
 use crate::codec::dead_letter::{for_file, for_kafka};
@@ -7,7 +7,7 @@ use crate::model::outcome::Outcome;
 use crate::model::record::{RecordIn, RecordOut, Topic};
 use std::borrow::Cow;
 
-/// Where an input partition comes from, as dead letters say it.
+/// The name of an input partition, as in dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceName {
     /// The topic, or the file's name.
@@ -16,23 +16,23 @@ pub struct SourceName {
     pub partition: u32,
 }
 
-/// How dead letters leave.
+/// The form in which dead letters are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterForm {
-    /// The record itself, with headers, on one of so many partitions.
+    /// For Kafka: the record itself with additional headers, on one of this many partitions.
     Record { partitions: u32 },
-    /// A line of JSON.
+    /// For files: a line of JSON.
     Line,
 }
 
-/// The way in.
+/// Decodes the records of all input partitions of a worker.
 pub struct Route {
     decoder: Decoder,
     sources: Vec<SourceName>,
     form: DeadLetterForm,
-    /// What was odd about the records so far.
+    /// The problems of the records so far.
     pub stats: InputStats,
-    /// Records that have no dead letter of their own: they are lost in the one of a damaged block.
+    /// Records without a dead letter of their own, because they are in a damaged block that has one dead letter.
     pub records_lost: u64,
 }
 
@@ -42,7 +42,7 @@ impl Route {
         Route { decoder, sources, form, stats, records_lost: 0 }
     }
 
-    /// Takes one record of an input partition: an outcome for `each`, or a dead letter.
+    /// Takes one record of an input partition: calls `each` with its outcome, or returns a dead letter.
     #[inline]
     pub fn apply(&mut self, source: u32, record: &RecordIn<'_>, each: impl FnOnce(&Outcome<'_>)) -> Option<RecordOut> {
         let Route { decoder, sources, stats, .. } = self;
@@ -78,7 +78,7 @@ impl Route {
                     topic: Topic::DeadLetters,
                     partition: source,
                     key: None,
-                    // A struct of texts and numbers is always JSON.
+                    // Never fails: a struct of texts and numbers can always be written as JSON.
                     value: serde_json::to_vec(&line).ok(),
                     headers: Vec::new(),
                     timestamp_ms: record.offset,
@@ -88,7 +88,7 @@ impl Route {
     }
 }
 
-/// The name of a source; of one that nobody named, its number.
+/// The name of a source; if it has none, its number with an empty topic.
 #[cold]
 fn name_of(sources: &[SourceName], source: u32) -> Cow<'_, SourceName> {
     match sources.get(source as usize) {
@@ -108,7 +108,7 @@ mod tests {
         let name = SourceName { topic: "o.avro".to_owned(), partition: 0 };
         let decoder = Decoder::new(InputSettings::default())?;
         let mut route = Route::new(decoder, vec![name], DeadLetterForm::Line);
-        // The value itself could be read: it is what is left of something else.
+        // The value could be decoded, but a damaged block's value must not be trusted.
         let value = br#"{"tenant":"acme","timestamp":1780074045845}"#;
         for records in [1, 907, u64::MAX] {
             let damage = Damage { detail: "broken".to_owned(), records, block: Some(1), cut_from_bytes: None };

@@ -1,15 +1,15 @@
-//! A sample of users, the same wherever they are seen: those with the smallest hashes.
+//! A sample of users that does not depend on who takes it: the users with the smallest hashes.
 //!
-//! Two partitions that share users share some of these, however many users there are: the smallest
-//! hashes of both together are in the sample of each that has them (bottom-k sketches: Cohen and Kaplan,
-//! "Summarizing data using bottom-k sketches", PODC 2007, section 2).
+//! If two partitions share many of their users, their samples share some, too, however many users there are: the
+//! smallest hashes of both partitions together are in the sample of each partition that has the user (bottom-k
+//! sketches: Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007, section 2).
 
 use xxhash_rust::xxh3::Xxh3;
 
-/// So many users are in a sample.
+/// The largest number of users in a sample.
 const SIZE: usize = 64;
 
-/// The users with the smallest hashes of those that were offered.
+/// The smallest hashes of the users offered so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserSample {
     /// In ascending order.
@@ -17,17 +17,17 @@ pub struct UserSample {
 }
 
 impl UserSample {
-    /// Takes the user up where it belongs in the sample.
+    /// Adds a user if its hash is small enough.
     pub fn offer(&mut self, tenant: &str, user: &str) {
         let mut hasher = Xxh3::new();
         hasher.update(tenant.as_bytes());
-        // No text of valid UTF-8 has this byte: "a", "bc" is not "ab", "c".
+        // A separator that is in no UTF-8 text: ("a", "bc") must not equal ("ab", "c").
         hasher.update(&[0xff]);
         hasher.update(user.as_bytes());
         self.take(hasher.digest());
     }
 
-    /// `true`: the sample is another one now.
+    /// Returns whether the sample changed.
     fn take(&mut self, hash: u64) -> bool {
         if self.hashes.len() == SIZE && self.hashes.last() <= Some(&hash) {
             return false;
@@ -38,7 +38,7 @@ impl UserSample {
         true
     }
 
-    /// Takes the sample of somebody who saw users of the same kind; `true`: this one is another one now.
+    /// Adds the hashes of another sample; returns whether this one changed.
     pub fn merge(&mut self, hashes: &[u64]) -> bool {
         hashes.iter().filter(|hash| self.take(**hash)).count() > 0
     }
@@ -63,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_shares_users_shares_some_of_the_sample() {
+    fn partitions_that_share_users_share_some_of_the_sample() {
         for users in [1, 20, 5_000, 200_000] {
             let all = sample(0..users);
             assert_eq!(all.hashes().len(), SIZE.min(users as usize));
             assert_eq!(shared(&all, &sample((0..users).rev())), all.hashes().len(), "in any order");
             assert_eq!(shared(&all, &sample(users..2 * users)), 0, "{users} users");
         }
-        // Spread over two partitions without regard to who they are.
+        // Two partitions share half of all users.
         let (one, other) = (sample(0..150_000), sample(50_000..200_000));
         assert!(shared(&one, &other) > 10, "{}", shared(&one, &other));
     }

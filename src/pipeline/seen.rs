@@ -1,7 +1,7 @@
-//! What the outcomes looked like: a sample, so that a summary can say what a filter should have asked for.
+//! A sample of the outcomes, so that a summary can suggest what a filter should have read.
 //!
-//! It looks at the first outcomes, then at one in a few, and at those that an SLO could not classify.
-//! Everything it keeps is bounded.
+//! It inspects the first outcomes, then one in [`EVERY`], and those that an SLO could not classify. Everything it
+//! keeps is bounded.
 
 use crate::model::expr::{Fault, Field};
 use crate::model::outcome::Outcome;
@@ -10,31 +10,32 @@ use crate::model::slo::{Criterion, Slo};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// So many outcomes are looked at from the beginning on, then one in [`EVERY`].
+/// The first outcomes are all inspected, then one in [`EVERY`].
 const FIRST: u64 = 4_096;
 const EVERY: u64 = 64;
-/// So many unclassified ones are looked at, wherever they are.
+/// Up to this many unclassified outcomes are inspected, wherever they occur.
 const UNCLASSIFIED: u64 = 10_000;
-/// So many of them are looked at as they came, for names that are no fields.
+/// For up to this many of them the record is searched for names that are not fields.
 const RAW: u64 = 256;
 const NAMES: usize = 256;
 const VALUES: usize = 32;
 const TEXT_BYTES: usize = 80;
 
-/// What an expression read and an event did not have, or could not be calculated with.
+/// Why events could not be classified: an expression read an absent field or an unusable value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// As it stands in an expression, `attributes.region`; none where the field is there and has no usable value.
+    /// The absent field as expressions name it, such as `attributes.region`; `None` if the field is present but its value
+    /// is unusable.
     pub field: Option<String>,
-    /// In words, where no field is absent.
+    /// The fault in words.
     pub fault: String,
-    /// The smallest part of the expression that has no value, and whether it is of the `total` filter.
+    /// The smallest part of the expression without a value, and whether it belongs to the `total` filter.
     pub part: String,
     pub is_total: bool,
     pub events: u64,
-    /// Of these, the ones that failed by what is usual.
+    /// How many of these events failed by the usual criteria ([`Outcome::has_failed`]).
     pub failing: u64,
-    /// The first record of which this is known.
+    /// The first record with this gap.
     pub source: u32,
     pub offset: i64,
 }
@@ -45,16 +46,16 @@ pub struct Seen {
     outcomes: u64,
     unclassified: u64,
     raw: u64,
-    /// By name in an expression: values, the first of them.
+    /// The first values of each field, by its name in expressions.
     fields: BTreeMap<String, Vec<String>>,
-    /// Names at the top of JSON records that are no fields of an outcome.
+    /// Top-level names of JSON records that are not fields of an outcome.
     unknown: BTreeMap<String, u64>,
     /// By SLO.
     gaps: Vec<Vec<Gap>>,
 }
 
 impl Seen {
-    /// Whether the next outcome is to be looked at; `is_unclassified`: it is for an SLO.
+    /// Whether to inspect the next outcome. `is_unclassified`: at least one SLO cannot classify it.
     #[inline]
     pub fn is_due(&mut self, is_unclassified: bool) -> bool {
         self.outcomes += 1;
@@ -95,7 +96,7 @@ impl Seen {
             (Field::Step, &outcome.step),
         ];
         for (field, text) in texts.iter().filter_map(|(field, text)| Some((field, text.as_deref()?))) {
-            // Who the users are is nobody's business here.
+            // User ids are personal data, so their values are not kept.
             self.note(field.as_str().to_owned(), (*field != Field::User).then_some(text));
         }
         self.note(Field::Tenant.as_str().to_owned(), Some(&outcome.tenant));
@@ -127,7 +128,7 @@ impl Seen {
         }
     }
 
-    /// The names at the top of a JSON record; of other formats none.
+    /// Notes the top-level names of a JSON record; does nothing for other formats.
     fn look_at_names(&mut self, record: &[u8]) {
         #[derive(Deserialize)]
         struct Names(BTreeMap<String, serde::de::IgnoredAny>);
@@ -145,7 +146,7 @@ impl Seen {
     }
 
     fn keep(&mut self, slo: usize, gap: Gap) {
-        /// Expressions read a few fields; more kinds of gaps than this are of no use to anybody.
+        /// Expressions read few fields, and nobody reads a longer list of gaps.
         const GAPS: usize = 8;
         if self.gaps.len() <= slo {
             self.gaps.resize_with(slo + 1, Vec::new);
@@ -171,19 +172,19 @@ impl Seen {
         self.fields.keys().map(String::as_str)
     }
 
-    /// Names at the top of unclassified JSON records that are no fields of an outcome.
+    /// Top-level names of unclassified JSON records that are not fields of an outcome.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         self.unknown.keys().map(String::as_str)
     }
 
-    /// Values of a field, the first ones that came, and whether these are all of the sample.
+    /// The first values of a field, and whether the sample had no others.
     pub fn values(&self, field: &str) -> (&[String], bool) {
         let values = self.fields.get(field).map_or(&[][..], Vec::as_slice);
         (values, values.len() < VALUES)
     }
 }
 
-/// Why an SLO cannot classify an outcome; `None` where it can.
+/// Why an SLO cannot classify an outcome; `None` if it can.
 fn gap(slo: &Slo, source: u32, offset: i64, outcome: &Outcome<'_>) -> Option<Gap> {
     let new = |fault: Fault<'_>, part: String, is_total| Gap {
         field: field_of(&fault),

@@ -1,9 +1,9 @@
-//! The users of a short window who had no bad event in it: nearly all of them, nearly always. They are
-//! counted as their events come and as slices leave the window, so that a step of the window costs what
-//! changed, and not a walk over all rows. Rows with a bad event are few; a step reads them itself.
+//! Counts the users of a short window who had no bad event in it, which usually are nearly all users. The counts change
+//! as events arrive and as slices leave the window, so the cost of a step follows the changes and not the number of
+//! rows. Rows with a bad event are few; a step reads those.
 //!
-//! What a walk over all rows would find, and nothing else, is the rule: [`super::step`] walks where a
-//! window is long and its steps are rare, and a test holds the two against each other.
+//! The result must equal that of a walk over all rows. [`super::step`] does such a walk for long windows, whose steps
+//! are rare, and a test compares the two.
 
 use super::intern::put;
 use super::users::KeyRef;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The row has no event in the window.
 const ABSENT: u32 = u32::MAX;
-/// The row is new here: the next step reads it.
+/// The row is not counted yet: the next step reads it.
 const UNPLACED: u32 = u32::MAX - 1;
 /// The row has a bad event in the window: every step reads it.
 const BAD: u32 = u32::MAX - 2;
@@ -24,21 +24,21 @@ const BAD: u32 = u32::MAX - 2;
 /// Where a row is counted.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// A cell, or one of the marks above.
+    /// The index of a cell, or one of the constants above.
     cell: u32,
-    /// Events in the window.
+    /// The row's events in the window.
     events: u32,
-    /// The number of its oldest slice in the window, as far as it goes into these bits.
+    /// The lower 32 bits of the number of its oldest slice in the window.
     oldest: u32,
 }
 
-/// The rows of one key whose users share an attribute tuple.
+/// The rows of one key whose users have the same attribute tuple.
 #[derive(Debug)]
 struct Cell {
     key: u32,
     tuple: u32,
     rows: u32,
-    /// Of these, those with enough events, and their events.
+    /// The users with at least `min_events` events, and the number of their events.
     users: u64,
     events: u64,
 }
@@ -48,12 +48,13 @@ struct Cell {
 struct OfKey {
     key: KeyRef,
     rows: u32,
+    /// Users with fewer than `min_events` events.
     users_too_few: u64,
-    /// Users with enough events.
+    /// The other users, by their number of events.
     by_events: ByEvents,
 }
 
-/// What a step says of the users of a tuple who had no bad event.
+/// The users of one key and tuple who had enough events, and no bad one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Perfect {
     pub key: KeyRef,
@@ -65,19 +66,19 @@ pub(super) struct Perfect {
 /// One user window of an SLO.
 #[derive(Debug)]
 pub(super) struct Tally {
-    /// Which of the SLO's user windows it is.
+    /// The index among the SLO's user windows.
     pub window: usize,
     window_ms: Ms,
     slice_ms: Ms,
     min_events: u64,
-    /// Where the window begins at its next step.
+    /// The start of the window at its next step.
     start_ms: Ms,
-    /// By row.
+    /// By row index.
     places: Vec<Place>,
     unplaced: Vec<u32>,
     bad: BTreeSet<u32>,
-    /// By slice, from `start_ms` on: the rows whose oldest slice in the window it is. (A row that is counted
-    /// elsewhere now may still be named.)
+    /// For each slice from `start_ms` on: the rows of which it is the oldest slice in the window. Entries are not removed
+    /// when a row moves elsewhere; outdated ones are skipped later.
     leaving: VecDeque<Vec<u32>>,
     cells: Vec<Cell>,
     free_cells: Vec<u32>,
@@ -88,8 +89,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// The windows of an SLO that are kept: those with frequent steps, but for the longest one, whose walk
-    /// says which rows nobody asks for any more.
+    /// Tallies for the SLO's user windows with frequent steps. The longest window has none, because its walk over all
+    /// rows also finds those that no window needs any more.
     pub fn all_of(slo: &Slo) -> Vec<Tally> {
         let windows = slo.user_windows_ms.iter().copied().enumerate();
         let short = windows.take(slo.user_windows_ms.len().saturating_sub(1)).filter(|(_, ms)| slice_ms(*ms) < HOUR_MS);
@@ -101,7 +102,7 @@ impl Tally {
             window,
             window_ms,
             slice_ms: slice_ms(window_ms),
-            // Who has no event in the window is no user of it.
+            // A user without an event in the window is not a user of the window.
             min_events: min_events.max(1),
             start_ms: Ms::MIN,
             places: Vec::new(),
@@ -117,7 +118,7 @@ impl Tally {
         }
     }
 
-    /// A row that was not there before, with events or without.
+    /// A row was added, with or without events.
     pub fn begin(&mut self, row: u32) {
         let at = row as usize;
         if at >= self.places.len() {
@@ -127,7 +128,7 @@ impl Tally {
         self.unplaced.push(row);
     }
 
-    /// A row goes. What names it is passed over later.
+    /// A row is removed. Entries in `leaving` and `unplaced` that name it are skipped later.
     pub fn end(&mut self, row: u32) {
         let Some(place) = self.places.get_mut(row as usize) else { return };
         let Place { cell, events, .. } = std::mem::replace(place, Place { cell: ABSENT, events: 0, oldest: 0 });
@@ -140,7 +141,7 @@ impl Tally {
         }
     }
 
-    /// An event was added to a row, which has the tuple that it has behind it.
+    /// An event was added to a row; `tuple` is the row's tuple after it.
     #[inline]
     pub fn note(&mut self, row: u32, key: KeyRef, tuple: u32, time_ms: Ms, is_bad: bool) {
         let Some(place) = self.places.get_mut(row as usize) else { return };
@@ -150,7 +151,7 @@ impl Tally {
                 place.cell = UNPLACED;
                 self.unplaced.push(row);
             }
-            // It came so late that it has left the window already.
+            // So late that it is before the window.
             _ if time_ms < self.start_ms => {}
             cell if is_bad => {
                 let events = place.events;
@@ -175,7 +176,7 @@ impl Tally {
         }
     }
 
-    /// Counts what is new at a step, and returns the rows with a bad event in the window.
+    /// Brings the counts up to date for a step, and returns the rows with a bad event in the window.
     pub fn at_step(
         &mut self,
         at_ms: Ms,
@@ -198,7 +199,7 @@ impl Tally {
         with_bad
     }
 
-    /// The step was taken: on to the next one, before an event comes for it.
+    /// Moves the window on to its next step, before events for that step arrive.
     pub fn after_step(&mut self, at_ms: Ms, rows: &[UserRow]) {
         self.advance(window_start(at_ms + self.slice_ms, self.window_ms), rows);
     }
@@ -220,7 +221,7 @@ impl Tally {
         self.wait(row, floor_to(first_ms, self.slice_ms));
     }
 
-    /// A row is looked at again when this slice leaves the window.
+    /// Schedules a look at the row for when this slice leaves the window.
     fn wait(&mut self, row: u32, slice_start_ms: Ms) {
         self.places[row as usize].oldest = self.number(slice_start_ms);
         let at = usize::try_from((slice_start_ms - self.start_ms) / self.slice_ms).unwrap_or(0);
@@ -230,7 +231,7 @@ impl Tally {
         self.leaving[at].push(row);
     }
 
-    /// The window begins later: slices leave it.
+    /// Moves the start of the window: slices leave it.
     fn advance(&mut self, start_ms: Ms, rows: &[UserRow]) {
         while self.start_ms < start_ms {
             let Some(leaving) = self.leaving.pop_front() else {
@@ -312,7 +313,7 @@ impl Tally {
         at
     }
 
-    /// A row of a cell has another number of events in the window; 0: it is not in it.
+    /// The number of a row's events in the window changed; 0 means that the row is not in the window.
     #[inline]
     fn recount(&mut self, cell: u32, before: u32, after: u32) {
         let cell = &mut self.cells[cell as usize];
@@ -334,7 +335,7 @@ impl Tally {
         }
     }
 
-    /// The distributions of all keys, as far as users without a bad event go.
+    /// The distributions of all keys, over users without a bad event only.
     pub fn distributions(&self) -> impl Iterator<Item = (KeyRef, Gathering)> {
         self.key_of.iter().map(|(key, at)| {
             let of = &self.keys[*at as usize];
@@ -342,7 +343,7 @@ impl Tally {
         })
     }
 
-    /// Users with enough events by key and tuple, in no order that means anything.
+    /// Users with enough events by key and tuple, in an arbitrary order.
     pub fn cells(&self) -> impl Iterator<Item = Perfect> {
         self.cells.iter().filter(|cell| cell.users > 0).map(|cell| {
             let key = self.keys[cell.key as usize].key;
@@ -350,9 +351,9 @@ impl Tally {
         })
     }
 
-    /// Bytes that it takes.
+    /// An estimate of its memory.
     pub fn bytes(&self) -> usize {
-        // A row stands in one list of those that leave; a cell in its index too.
+        // Each row is in one list of `leaving`, and each cell also in an index.
         self.places.capacity() * (size_of::<Place>() + size_of::<u32>()) + self.cells.capacity() * 3 * size_of::<Cell>()
     }
 }

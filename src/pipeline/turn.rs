@@ -1,22 +1,22 @@
-//! Whether what is said follows from what was said before it.
+//! Checks that no record between tasks is missing or repeated.
 //!
-//! Tasks hear of one another through a log that keeps every record once and in order. Where it does not
-//! (a client library that loses its place, a hand that deleted records), figures would be wrong from
-//! then on and nothing would show it: so every record says what it goes on from, and a task that
-//! did not hear that stops.
+//! Tasks send records to each other through a log that keeps every record once and in order. If it does not (a client
+//! library loses its position, or somebody deletes records), all later figures would be wrong, and nothing would show
+//! it. Therefore every record names its predecessor, and a task that has not received the predecessor stops.
 
-/// A record that cannot follow what was heard.
+/// A record that is not the successor of the last one received from its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfTurn {
-    #[error("says what was said before")]
+    #[error("repeats what was received before")]
     Again,
     /// Positions are boundaries (of partials) or input offsets (of blocks).
-    #[error("goes on from {from:?} of sender {sender}, of whom only what is before {heard:?} was heard")]
+    #[error("continues sender {sender} at {from:?}, but its records were received only up to {heard:?}")]
     Missing { sender: u32, from: Option<i64>, heard: Option<i64> },
 }
 
-/// Whether a record that goes on `from` there follows from what was heard of its sender. Where nothing
-/// was heard, nothing was sent, unless the reader began in the middle (`has_heard_all` is false).
+/// Checks that a record that continues at `from` is the next one of its sender; `heard` is the position up to which
+/// its records were received. If nothing was received, `from` must be `None`, too, unless the reader started in the
+/// middle of the stream (`has_heard_all` is false).
 pub fn follows(sender: u32, from: Option<i64>, heard: Option<i64>, has_heard_all: bool) -> Result<(), OutOfTurn> {
     if from != heard && (heard.is_some() || has_heard_all) {
         return Err(OutOfTurn::Missing { sender, from, heard });

@@ -1,4 +1,4 @@
-//! Blocks of verdicts, taken into a users task.
+//! How a users task takes blocks of verdicts.
 
 use super::block::{self, BlockError, Event, Head};
 use super::grouping;
@@ -9,35 +9,35 @@ use crate::model::time::Ms;
 use crate::model::tuple::Pairs;
 use crate::operator::classify::Verdict;
 
-/// The texts and SLOs of a block as the task numbers them.
+/// Maps a block's numbers of SLOs, tenants and tuples to the task's numbers.
 struct Numbers {
-    /// By the block's number; `None`: the task has no such SLO.
+    /// `None`: the task has no such SLO.
     slos: Vec<Option<usize>>,
     tenants: Vec<u32>,
     tuples: Vec<u32>,
-    /// By tuple and then SLO: a group that is known, worked out when it is asked for.
+    /// The group for each tuple and SLO, computed on first use.
     groups: Vec<Option<u32>>,
 }
 
-/// Whether a block goes on from where the last one of its source ended.
-fn follow(heard: Option<i64>, has_heard_all: bool, head: &Head<'_>) -> Result<(), OutOfTurn> {
-    if heard.is_some_and(|next| head.first_offset < next) {
+/// Checks that a block continues where the source's last received block ended (`received`).
+fn follow(received: Option<i64>, has_heard_all: bool, head: &Head<'_>) -> Result<(), OutOfTurn> {
+    if received.is_some_and(|next| head.first_offset < next) {
         return Err(OutOfTurn::Again);
     }
-    turn::follows(head.source, head.follows, heard, has_heard_all)
+    turn::follows(head.source, head.follows, received, has_heard_all)
 }
 
 impl UsersTask {
-    /// Takes a block that stands at `offset` of the task's stream. [`BlockError::OutOfTurn`]: it does not
-    /// follow from what was heard of its source, and nothing that comes of it can be right.
+    /// Takes the block at `offset` of the task's stream. [`BlockError::OutOfTurn`]: it is not the next block of its
+    /// source, so all further figures would be wrong.
     pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<(), BlockError> {
         let (head, mut rest) = block::open(bytes)?;
-        // T would go on without it, and what it says later would come too late.
+        // If blocks of unknown sources were ignored, T would advance without them, and their events would be late.
         let source = self.sources.get_mut(head.source as usize);
         let source = source.ok_or(BlockError::UnknownSource(head.source))?;
         follow(source.next_offset, self.has_heard_all, &head)?;
         source.next_offset = Some(head.next_offset);
-        // While the log is read again, one that was not there yet is passed over until it says something.
+        // During a replay, a source that did not exist yet is passed over until its first block.
         source.watermark.take_up();
         let mut numbers = self.numbers(&head);
         for _ in 0..head.events {
@@ -46,7 +46,7 @@ impl UsersTask {
             if self.closed_ms.is_none_or(|closed| event.boundary_ms > closed) {
                 self.take(offset, &event, &head, &mut numbers);
             } else if self.loaded_ms.is_none_or(|loaded| event.boundary_ms > loaded) {
-                // Its source had promised that nothing would come for this boundary.
+                // The source's watermark had promised that there would be no more events for this boundary.
                 return Err(OutOfTurn::Again.into());
             }
         }
@@ -118,14 +118,14 @@ impl UsersTask {
         group
     }
 
-    /// A source has come so far.
+    /// Takes the watermark that the block carries.
     fn observe(&mut self, head: &Head<'_>) {
         if let Some(to_ms) = head.watermark_ms {
             self.raise_to(head.source, to_ms, head.is_incomplete);
         }
     }
 
-    /// A source holds nothing back up to `to_ms`; `is_incomplete`: although it has records.
+    /// Raises a source's watermark to `to_ms`. `is_incomplete`: although it has unread records.
     pub fn raise_to(&mut self, source: u32, to_ms: Ms, is_incomplete: bool) {
         let out_of_orderness_ms = self.settings.out_of_orderness_ms;
         let Some(source) = self.sources.get_mut(source as usize) else { return };
@@ -136,12 +136,12 @@ impl UsersTask {
         }
     }
 
-    /// The task's only source has read all that is there.
+    /// The task's only source has no unread records.
     pub fn caught_up(&mut self) {
         self.sources.iter_mut().for_each(|source| source.watermark.caught_up());
     }
 
-    /// Whether a source was not waited for at a boundary although it had records.
+    /// Whether T passed a boundary without waiting for a source with unread records.
     pub(super) fn is_incomplete(&self, at_ms: Ms) -> bool {
         self.sources.iter().any(|s| s.incomplete.iter().any(|(from_ms, to_ms)| *from_ms < at_ms && at_ms <= *to_ms))
     }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(follow(None, true, &head(0)), Ok(()), "its first");
         assert_eq!(follow(None, false, &head(1)), Ok(()), "the task began to read behind the first");
         assert_eq!(follow(Some(10), true, &head(1)), Ok(()));
-        let missing = |from, heard| Err(OutOfTurn::Missing { sender: 1, from, heard });
+        let missing = |from, received| Err(OutOfTurn::Missing { sender: 1, from, heard: received });
         assert_eq!(follow(None, true, &head(1)), missing(Some(10), None));
         assert_eq!(follow(Some(10), false, &head(2)), missing(Some(20), Some(10)));
         assert_eq!(follow(Some(5), true, &head(0)), missing(None, Some(5)));

@@ -1,31 +1,32 @@
-//! The bytes of state keys. They are frozen: a layout never changes and a kind is never used again;
-//! what has to differ gets a new kind, or a new format byte.
+//! The bytes of state keys. They are frozen: a layout never changes, and the number of a kind is never reused. A
+//! different layout needs a new kind or a new format byte.
 //!
-//! A key is a format byte, a kind byte and its fields, encoded so that bytes order as the fields do
-//! and every [`Prefix`] holds exactly its rows: integers big-endian (signed ones with the sign bit
-//! flipped), texts with their zero bytes escaped and a terminator. What a value means is not known
-//! here; see [`super::values`] for its envelope.
+//! A key is a format byte, a kind byte and its fields. They are encoded so that the bytes sort like the fields, and
+//! every [`Prefix`] matches exactly its rows: integers are big-endian (signed ones with the sign bit flipped), texts
+//! have their zero bytes escaped and end with a terminator. This module does not know what a value means; see
+//! [`super::values`] for its envelope.
 
 mod bytes;
 
+use crate::model::hex;
 use crate::model::key::{Scope, encode_into};
 use crate::model::time::Ms;
 use bytes::{Fields, put_i64, put_text};
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Every row of a user or of a key is in one of so many virtual key groups, whatever the number of tasks, and says so
-/// in front of its key: whoever has another number of tasks one day moves groups, and reads no input again. What a
-/// task checkpoints at a time is a range of them.
+/// The number of virtual key groups, whatever the number of tasks. Every row of a user or a key belongs to one group,
+/// and its key starts with it. So the number of tasks can change by moving groups, without reading the input again. A
+/// task checkpoints a range of groups at a time.
 pub const KEY_GROUPS: u16 = 1_024;
 
-/// The virtual key groups of one of so many ranges.
+/// The virtual key groups of one of `ranges` ranges.
 pub fn groups_of_range(range: u16, ranges: u16) -> std::ops::Range<u16> {
     let each = KEY_GROUPS / ranges;
     range * each..(range + 1) * each
 }
 
-/// Which of so many ranges a virtual key group is in.
+/// The range, out of `ranges`, that a virtual key group is in.
 pub const fn range_of(group: u16, ranges: u16) -> u16 {
     group / (KEY_GROUPS / ranges)
 }
@@ -33,9 +34,8 @@ pub const fn range_of(group: u16, ranges: u16) -> u16 {
 /// The first byte of every key.
 pub const FORMAT: u8 = 1;
 
-/// The second byte of every key. Never used: 0x00 and 0xff. Reserved for what is to come, so that
-/// nothing else takes them: 0x06 attempts of a journey, 0x07 ids seen (de-duplication), 0x08 users
-/// seen (distinct users), 0x09 gauges, 0x0a canaries, 0x0b recorded decisions.
+/// The second byte of every key. Never used: 0x00 and 0xff. Reserved for later: 0x06 attempts of a journey, 0x07 ids
+/// seen (de-duplication), 0x08 users seen (distinct users), 0x09 gauges, 0x0a canaries, 0x0b recorded decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -78,7 +78,7 @@ pub enum Space {
     Groups = 0x03,
 }
 
-/// Which log an offset belongs to.
+/// The kind of topic that an offset belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum StreamKind {
@@ -88,7 +88,7 @@ pub enum StreamKind {
     Changelog = 0x04,
 }
 
-/// The identity of an SLO's filters: window state belongs to it, not to the SLO's name.
+/// The identity of an SLO's filters. Window state belongs to the filters, not to the SLO's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiltersId(pub u64);
 
@@ -108,7 +108,7 @@ pub enum Meta {
     Identity,
     /// The record of the last checkpoint.
     Checkpoint,
-    /// The offset that a range of key groups is current to.
+    /// The offset up to which the rows of a range of key groups are current.
     Offset { group: u16, stream: StreamKind, partition: u32 },
 }
 
@@ -120,15 +120,15 @@ pub enum Key<'a> {
         space: Space,
         id: u64,
     },
-    /// What waits for its boundary.
+    /// Events that wait for their boundary.
     Pending {
         group: u16,
         visible_at_ms: Ms,
         source: u32,
         part: u32,
     },
-    /// The state of a user under some filters. `part` numbers its rows: a row that exists for few
-    /// users (their bad events) is one of its own.
+    /// The state of a user under some filters. `part` numbers its rows: data that only few users have (bad events) has a
+    /// row of its own.
     User {
         group: u16,
         tenant: Cow<'a, str>,
@@ -138,7 +138,7 @@ pub enum Key<'a> {
         period: PeriodKind,
         part: u8,
     },
-    /// The state of a key (slo, scope). `part` numbers its kinds of rows, `at_ms` the slices of one.
+    /// The state of a key (slo, scope). `part` numbers the kinds of its rows, `at_ms` the slices of one kind.
     Key {
         group: u16,
         slo: Cow<'a, str>,
@@ -161,7 +161,7 @@ impl ScopeKind {
     }
 }
 
-/// What a scope is about, as one text: nothing, the tenant, or the group as it stands in its key.
+/// The scope's value as one text: empty, the tenant, or the group as in record keys.
 pub fn subject(scope: &Scope) -> Cow<'_, str> {
     match scope {
         Scope::Aggregate => Cow::Borrowed(""),
@@ -182,7 +182,7 @@ pub fn subject(scope: &Scope) -> Cow<'_, str> {
     }
 }
 
-/// A set of rows that lie together.
+/// A set of rows with neighbouring keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefix<'a> {
     Kind(Kind),
@@ -194,7 +194,7 @@ pub enum Prefix<'a> {
     Pending {
         group: u16,
     },
-    /// What becomes visible at one boundary.
+    /// Events that become visible at one boundary.
     PendingAt {
         group: u16,
         visible_at_ms: Ms,
@@ -218,7 +218,7 @@ pub enum Prefix<'a> {
         group: u16,
         slo: &'a str,
     },
-    /// The state of an SLO under some filters: what goes when its filters change.
+    /// The state of an SLO under some filters, which is deleted when the filters change.
     SloFilters {
         group: u16,
         slo: &'a str,
@@ -234,7 +234,7 @@ mod meta {
 }
 
 impl Prefix<'_> {
-    /// Appends the bytes that all keys of this set, and no others, begin with.
+    /// Appends the bytes that all keys of this set, and no others, start with.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let begin = |out: &mut Vec<u8>, kind: Kind| out.extend_from_slice(&[FORMAT, kind as u8]);
         let grouped = |out: &mut Vec<u8>, kind: Kind, group: u16| {
@@ -400,7 +400,7 @@ fn decode_meta(fields: &mut Fields<'_>) -> Result<Meta, KeyError> {
 pub enum KeyError {
     #[error("the key ends at byte {at}, within its {what}")]
     Truncated { at: usize, what: &'static str },
-    #[error("{found:#04x} at byte {at} of the key is no {what} that this build knows")]
+    #[error("{found:#04x} at byte {at} of the key is not a {what} that this build knows")]
     Unknown { at: usize, what: &'static str, found: u8 },
     #[error("a text at byte {at} of the key is not UTF-8")]
     NotUtf8 { at: usize },
@@ -408,8 +408,8 @@ pub enum KeyError {
     Trailing { left: usize },
 }
 
-/// A key for an error message or a log line: its fields where it can be read, else its bytes. User
-/// ids do not leave in plain: they are shown as a hash.
+/// A key for an error message or a log line: its fields if it can be read, otherwise its size, hash and first bytes. User
+/// ids are shown as a hash, never in plain text.
 pub fn describe(bytes: &[u8]) -> String {
     match Key::decode(bytes) {
         Ok(Key::User { group, tenant, user, filters, part, .. }) => {
@@ -421,7 +421,7 @@ pub fn describe(bytes: &[u8]) -> String {
         }
         Ok(key) => format!("{key:?}"),
         Err(_) => {
-            let kind = bytes.iter().take(2).map(|b| format!("{b:02x}")).collect::<String>();
+            let kind = hex::encode(&bytes[..bytes.len().min(2)]);
             format!("an unreadable key of {} bytes (#{:016x}, beginning with {kind:?})", bytes.len(), xxh3_64(bytes))
         }
     }

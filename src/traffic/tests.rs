@@ -1,6 +1,7 @@
 //! Behaviour of the whole generator: determinism, truth, calibration.
 
 use super::*;
+use crate::model::hex;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use sha2::{Digest, Sha256};
 
@@ -15,7 +16,7 @@ fn lines(settings: TrafficSettings) -> (Vec<u8>, Truth) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(&Sha256::digest(bytes))
 }
 
 fn dirty(seed: u64, events: u64) -> TrafficSettings {

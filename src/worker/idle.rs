@@ -1,22 +1,23 @@
-//! Which input partitions are idle: read to the end of their log, and nothing came for a while.
+//! Which input partitions are idle: they are read to the end, and no record came for a while.
 //!
-//! The steady clock ([`crate::model::time::Now`]) is handed in; nothing here reads one.
+//! The time of the steady clock ([`crate::model::time::Now`]) is passed in; this module reads no clock.
 
 use crate::log::NextOffset;
 use crate::model::time::{Ms, PANE_MS};
 
-/// The partitions' silence.
+/// The silences of all partitions.
 pub struct Idleness {
-    /// `None` while records come.
+    /// `None` while records arrive.
     silences: Vec<Option<Silence>>,
     timeout_ms: Ms,
 }
 
-/// A partition at its end.
+/// A partition that is read to its end.
 #[derive(Clone, Copy)]
 struct Silence {
     since_ms: Ms,
     end: NextOffset,
+    /// The brokers said lately that this is still the end.
     is_confirmed: bool,
     ask_at_ms: Ms,
 }
@@ -27,9 +28,9 @@ impl Silence {
     }
 }
 
-/// An idle partition is looked at this often: it is idle only as long as the brokers say so.
+/// How often the brokers are asked about an idle partition, because it is idle only as long as they confirm it.
 const CONFIRMED_FOR_MS: Ms = PANE_MS;
-/// While the brokers give no answer they are asked this often.
+/// How often the brokers are asked again while they do not answer.
 const ASK_AGAIN_MS: Ms = 1_000;
 
 impl Idleness {
@@ -37,7 +38,7 @@ impl Idleness {
         Idleness { silences: vec![None; partitions], timeout_ms }
     }
 
-    /// A record came.
+    /// A record arrived.
     #[inline]
     pub fn heard(&mut self, partition: u32) {
         if let Some(silence) = self.silences.get_mut(partition as usize) {
@@ -54,15 +55,14 @@ impl Idleness {
         }
     }
 
-    /// The partitions that were silent long enough, as far as one knows here: the brokers are to be
-    /// asked whether nothing came.
+    /// The partitions that seem to be silent long enough: the brokers must be asked whether no record came.
     pub fn to_be_asked(&self, steady_ms: Ms) -> Vec<u32> {
         let is_due = |s: &Option<Silence>| s.is_some_and(|s| steady_ms >= s.ask_at_ms);
         (0..).zip(&self.silences).filter(|(_, s)| is_due(s)).map(|(partition, _)| partition).collect()
     }
 
-    /// What the brokers say of a partition's end; `None`: they are, or were, out of reach. Then its
-    /// silence was perhaps theirs, and counts from now on.
+    /// The brokers' answer about a partition's end. `None`: they are, or were, unreachable. Then the partition was perhaps
+    /// not silent at all, and its silence starts now.
     pub fn answered(&mut self, partition: u32, end: Option<NextOffset>, steady_ms: Ms) {
         let Some(Some(silence)) = self.silences.get_mut(partition as usize) else { return };
         match end {
@@ -71,13 +71,13 @@ impl Idleness {
                 silence.is_confirmed = steady_ms >= idle_at_ms;
                 silence.ask_at_ms = if silence.is_confirmed { steady_ms + CONFIRMED_FOR_MS } else { idle_at_ms };
             }
-            // Something came, and is on its way here.
+            // Records came; they will be polled soon.
             Some(_) => silence.begin(steady_ms, steady_ms + self.timeout_ms),
             None => silence.begin(steady_ms, steady_ms + ASK_AGAIN_MS),
         }
     }
 
-    /// Whether a partition is to be passed over now.
+    /// Whether to pass over a partition now.
     pub fn is_idle(&self, partition: u32) -> bool {
         let silence = self.silences.get(partition as usize).copied().flatten();
         silence.is_some_and(|s| s.is_confirmed)
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_its_way_is_no_silence() {
+    fn a_partition_with_records_not_yet_polled_is_not_idle() {
         let mut idleness = Idleness::new(1, 30_000);
         idleness.at_end(0, END, 0);
         idleness.answered(0, Some(NextOffset(8)), 30_000);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn while_the_brokers_are_out_of_reach_nothing_is_idle_and_the_silence_begins_behind_it() {
+    fn while_the_brokers_are_unreachable_nothing_is_idle_and_silences_start_again_after_it() {
         let mut idleness = Idleness::new(1, 30_000);
         idleness.at_end(0, END, 0);
         idleness.answered(0, None, 30_000);
@@ -121,11 +121,11 @@ mod tests {
         assert_eq!(idleness.to_be_asked(31_000), [0]);
         idleness.answered(0, None, 45_000);
         idleness.answered(0, Some(END), 46_000);
-        assert!(!idleness.is_idle(0), "only a second of it is known to be silence");
+        assert!(!idleness.is_idle(0), "it is known to be silent for one second only");
         assert!(idleness.to_be_asked(74_999).is_empty());
         idleness.answered(0, Some(END), 75_000);
         assert!(idleness.is_idle(0));
         idleness.answered(0, None, 85_000);
-        assert!(!idleness.is_idle(0), "nobody says so any more");
+        assert!(!idleness.is_idle(0), "the brokers no longer confirm it");
     }
 }

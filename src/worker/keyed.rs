@@ -1,38 +1,39 @@
-//! Whether the input is keyed by user where the configuration says so.
+//! Checks `input.keyed_by_user`: if the configuration says so, each user must be in one input partition only.
 //!
-//! Each users task keeps a sample of its users ([`UserSample`]); the instances tell one another theirs.
-//! A user that two of them have was sent to two input partitions: its figures are split between two
-//! tasks, and wrong in both.
+//! Each users task keeps a sample of its users ([`UserSample`]), and the instances send each other their samples. If two
+//! samples contain the same user, its events are in two input partitions: its figures are split between two tasks, and
+//! wrong in both.
 
 use super::WorkerError;
 use crate::model::record::{RecordOut, Topic};
 use crate::pipeline::sample::UserSample;
 use std::collections::BTreeMap;
 
-/// The last byte of a record's key, behind the partition: others say how far a partition is.
+/// The last byte of a record's key, after the partition. Other records of the topic have other last bytes.
 const SAMPLE: u8 = 1;
 
-/// By input partition, the hashes of some of its users.
+/// The samples of all input partitions.
 #[derive(Default)]
 pub struct Samples {
     all: BTreeMap<u32, UserSample>,
-    /// Of ours: what others were told.
-    told: BTreeMap<u32, UserSample>,
+    /// Of our partitions: the samples last sent.
+    sent: BTreeMap<u32, UserSample>,
+    /// A sample changed since the last check.
     is_new: bool,
 }
 
 impl Samples {
-    /// Takes down the sample of one of our users tasks.
+    /// Takes the sample of one of our users tasks.
     pub fn note(&mut self, source: u32, sample: &UserSample) {
         self.merge(source, sample.hashes());
     }
 
-    /// More than one instance has had the partition in the course of time.
+    /// Merges, because over time several instances may have owned the partition.
     fn merge(&mut self, source: u32, hashes: &[u64]) {
         self.is_new |= self.all.entry(source).or_default().merge(hashes);
     }
 
-    /// Somebody else tells a sample; `false`: this record is about something else.
+    /// Takes a record of the sources topic; `false`: it is not a sample.
     pub fn hear(&mut self, key: &[u8], value: &[u8]) -> bool {
         let Some((&SAMPLE, source)) = key.split_last() else { return false };
         let Ok(source) = source.try_into().map(u32::from_be_bytes) else { return false };
@@ -42,10 +43,10 @@ impl Samples {
         true
     }
 
-    /// What others do not know yet of ours.
+    /// Appends the samples of our partitions that changed since they were last sent.
     pub fn news(&mut self, ours: &[u32], out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
         for source in ours {
-            let Some(sample) = self.all.get(source).filter(|sample| self.told.get(source) != Some(*sample)) else {
+            let Some(sample) = self.all.get(source).filter(|sample| self.sent.get(source) != Some(*sample)) else {
                 continue;
             };
             let value = postcard::to_stdvec(sample.hashes())
@@ -58,12 +59,12 @@ impl Samples {
                 headers: Vec::new(),
                 timestamp_ms: 0,
             });
-            self.told.insert(*source, sample.clone());
+            self.sent.insert(*source, sample.clone());
         }
         Ok(())
     }
 
-    /// An error where a user is on two partitions.
+    /// Returns an error if a user is in two partitions.
     pub fn check(&mut self) -> Result<(), WorkerError> {
         if !std::mem::take(&mut self.is_new) {
             return Ok(());
@@ -80,9 +81,9 @@ impl Samples {
 
 fn split(one: u32, other: u32) -> WorkerError {
     WorkerError::Refused(format!(
-        "input.keyed_by_user: a user's events are on input partitions {one} and {other}, so its figures would be split. Let \
+        "input.keyed_by_user: a user's events are in input partitions {one} and {other}, so its figures would be split. Let \
          the producers use the user as the key of their records, all with the same partitioner, or set \
-         input.keyed_by_user to false; either way choose another application_id, because what was counted is wrong"
+         input.keyed_by_user to false; either way choose another application_id, because the counts so far are wrong"
     ))
 }
 
@@ -96,13 +97,13 @@ mod tests {
         sample
     }
 
-    /// What one instance says, and another one hears.
-    fn hear_of(source: u32, sample: &UserSample, other: &mut Samples) {
+    /// One instance sends a sample, another one receives it.
+    fn send(source: u32, sample: &UserSample, other: &mut Samples) {
         let (mut own, mut out) = (Samples::default(), Vec::new());
         own.note(source, sample);
         own.news(&[source], &mut out).expect("written");
         own.news(&[source], &mut out).expect("written");
-        assert_eq!(out.len(), 1, "nothing is told twice");
+        assert_eq!(out.len(), 1, "a sample is sent once");
         assert!(other.hear(out[0].key.as_deref().unwrap_or_default(), out[0].value.as_deref().unwrap_or_default()));
     }
 
@@ -110,22 +111,22 @@ mod tests {
     fn a_user_on_two_partitions_is_an_error_that_says_what_to_do() {
         let mut samples = Samples::default();
         samples.note(0, &sample(0..10));
-        hear_of(1, &sample(10..20), &mut samples);
-        samples.check().expect("nobody is on both");
-        hear_of(3, &sample(19..25), &mut samples);
-        let error = samples.check().expect_err("somebody is").to_string();
+        send(1, &sample(10..20), &mut samples);
+        samples.check().expect("no user is in both");
+        send(3, &sample(19..25), &mut samples);
+        let error = samples.check().expect_err("user 19 is in both").to_string();
         assert!(error.contains("partitions 1 and 3") && error.contains("keyed_by_user to false"), "{error}");
     }
 
     #[test]
-    fn records_about_the_progress_of_a_partition_are_others_business() {
+    fn records_about_the_progress_of_a_partition_are_ignored() {
         assert!(!Samples::default().hear(&7u32.to_be_bytes(), b""));
     }
 
     #[test]
     fn a_partition_that_moves_is_no_second_partition() {
         let mut samples = Samples::default();
-        hear_of(1, &sample(0..10), &mut samples);
+        send(1, &sample(0..10), &mut samples);
         samples.note(1, &sample(5..200));
         samples.check().expect("it is the same partition");
     }

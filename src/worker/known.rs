@@ -1,9 +1,9 @@
-//! Which streams this application has committed offsets of, and of which topics they were.
+//! Which streams this application has committed offsets for, and the ids of their topics.
 //!
-//! It stands in the topic of the sources, in the transaction that commits a stream for the first time. A
-//! group's offsets can go (they expire, and they are deleted with their topic) while the state of our tasks
-//! stays: whoever then begins at the beginning counts everything a second time. And a topic that was deleted
-//! and made anew has other records at the offsets that were noted. Neither is begun with.
+//! A record in the sources topic notes this, in the transaction that commits a stream for the first time. A group's
+//! offsets can disappear (they expire, and are deleted with their topic) while the state of our tasks stays; starting
+//! at the beginning would then count everything twice. And after a topic was deleted and created again, the committed
+//! offsets refer to other records. In both cases the worker refuses to start.
 
 use super::WorkerError;
 use super::memo;
@@ -13,7 +13,7 @@ use crate::model::record::RecordOut;
 use crate::model::time::{Moment, Ms};
 use std::collections::BTreeMap;
 
-/// What was said of a stream when it was committed first.
+/// The topic of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Was {
     topic: TopicId,
@@ -23,14 +23,15 @@ struct Was {
 /// All streams that were ever committed.
 #[derive(Default)]
 pub struct Known {
+    /// As noted at their first commit.
     all: BTreeMap<Stream, Was>,
-    /// Ours, as they are now.
+    /// Our streams, as they are now.
     ours: BTreeMap<Stream, Was>,
-    /// When a commit was heard of last.
-    heard_ms: Option<Ms>,
-    /// How many input partitions there are.
+    /// The time of the last known commit.
+    last_commit_ms: Option<Ms>,
+    /// The number of input partitions.
     inputs: u32,
-    /// How many there were when the first stream was committed.
+    /// The number of input partitions when the first stream was committed.
     inputs_at_first: Option<u32>,
     numbering: Numbering,
 }
@@ -40,16 +41,16 @@ impl Known {
         Known { inputs, ..Known::default() }
     }
 
-    /// Any record of the sources tells when something was committed.
+    /// Takes the timestamp of a record of the sources topic; the newest tells about when the last commit was.
     pub fn heard(&mut self, timestamp_ms: Option<Ms>) {
-        self.heard_ms = self.heard_ms.max(timestamp_ms);
+        self.last_commit_ms = self.last_commit_ms.max(timestamp_ms);
     }
 
-    /// Somebody, we ourselves perhaps, committed a stream, or claimed a number for one; `false`: the record is
-    /// about something else.
+    /// Takes a record of the sources topic, from any instance including this one: the first commit of a stream, or the
+    /// claim of a number for a partition. `false`: the record is neither.
     pub fn hear(&mut self, key: &[u8], value: &[u8]) -> Result<bool, WorkerError> {
         let is_claim = self.numbering.hear(key, value);
-        // Whoever claimed it knows of partitions that we do not know.
+        // The claiming instance knows partitions that this one does not.
         if let Some(new) = self.numbering.claimed().get(self.inputs as usize) {
             return Err(WorkerError::Grown(format!("{} was added to the input", new.of)));
         }
@@ -60,8 +61,8 @@ impl Known {
         Ok(true)
     }
 
-    /// Whether a stream may be begun with, or gone on with. `is_heard`: an older build may have said
-    /// something of it.
+    /// Checks that a stream may be started or continued. `is_heard`: other records about it exist, as an older build may
+    /// have committed it without a note.
     pub fn take_up(&mut self, assignment: &Assignment, is_heard: bool) -> Result<(), WorkerError> {
         let now = Was { topic: assignment.topic, name: assignment.name.clone() };
         let noted = memo::of_ours(assignment).and_then(|(_, memo)| memo.topic_id());
@@ -98,7 +99,7 @@ impl Known {
         self.ours.get(&stream).map_or(TopicId::UNKNOWN, |was| was.topic)
     }
 
-    /// What others do not know yet of ours.
+    /// Appends a record for each of our streams that is not noted yet, or whose topic has another id than noted.
     pub fn news(&mut self, out: &mut Vec<RecordOut>) {
         for (stream, was) in &self.ours {
             if self.all.get(stream) == Some(was) {
@@ -111,10 +112,11 @@ impl Known {
     }
 
     fn offsets_gone(&self, now: &Was) -> WorkerError {
-        let last = self.heard_ms.map_or_else(String::new, |ms| format!(" The last commit was at {}.", Moment(ms)));
+        let last =
+            self.last_commit_ms.map_or_else(String::new, |ms| format!(" The last commit was at {}.", Moment(ms)));
         WorkerError::Refused(format!(
             "{}: the group has no offset of it, and it had one: a group's offsets are deleted with their topic, and \
-             offsets.retention.minutes after its last instance left. Nothing was read or written.{last} {BEGIN_ANEW}",
+             offsets.retention.minutes after the last instance left. Nothing was read or written.{last} {BEGIN_ANEW}",
             now.name
         ))
     }
@@ -122,16 +124,16 @@ impl Known {
 
 fn made_anew(now: &Was, was: TopicId) -> WorkerError {
     WorkerError::Refused(format!(
-        "{}: the topic was deleted and made anew (its id is {}, and the offsets are those of {was}), so they say nothing \
-         of what is in it now. Nothing was read or written since this was noticed. {BEGIN_ANEW}",
+        "{}: the topic was deleted and made anew (its id is {}, but the offsets belong to {was}), so the offsets do not \
+         fit its present records. Nothing was read or written since this was noticed. {BEGIN_ANEW}",
         now.name, now.topic
     ))
 }
 
 fn renumbered(was: &Was, now: &Was) -> WorkerError {
     WorkerError::Refused(format!(
-        "{} has now the number that {} had, and the state keeps its sources by number: this is not the state of this \
-         application, or its internal topics were changed by hand. Nothing was read or written. {BEGIN_ANEW}",
+        "{} has now the number that {} had, but the state refers to its sources by number: either the state belongs to \
+         another application, or the internal topics were changed by hand. Nothing was read or written. {BEGIN_ANEW}",
         now.name, was.name
     ))
 }
@@ -156,14 +158,14 @@ mod tests {
         known.hear(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())
     }
 
-    /// Another instance, that has heard what one with this stream said.
+    /// An instance that has received the record of another instance's first commit of this stream.
     fn after(stream: Stream, topic: TopicId) -> Known {
         let (mut one, mut other, mut out) = (Known::new(4), Known::new(5), Vec::new());
-        one.take_up(&assignment(stream, topic, None), false).expect("it is new");
+        one.take_up(&assignment(stream, topic, None), false).expect("the stream is new");
         one.news(&mut out);
         one.news(&mut out);
-        assert_eq!(out.len(), 1, "nothing is told twice");
-        assert!(hear(&mut other, &out[0]).expect("heard"));
+        assert_eq!(out.len(), 1, "a stream is noted once");
+        assert!(hear(&mut other, &out[0]).expect("received"));
         other
     }
 
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_made_anew_is_refused_whoever_noted_the_old_one() {
+    fn a_topic_created_again_is_refused_by_the_note_of_an_offset_and_by_the_sources() {
         for stream in [Stream::Input(3), Stream::Repartition(0), Stream::Partials(2)] {
             let by_offset = refusal(&mut Known::default(), &assignment(stream, NEW, Some(OLD)));
             let by_sources = refusal(&mut after(stream, OLD), &assignment(stream, NEW, None));
@@ -184,52 +186,52 @@ mod tests {
     }
 
     #[test]
-    fn offsets_that_are_gone_are_refused_and_those_that_never_were_are_not() {
+    fn a_stream_whose_offset_is_gone_is_refused_and_a_new_stream_is_not() {
         let text = refusal(&mut after(Stream::Input(3), OLD), &assignment(Stream::Input(3), OLD, None));
         assert!(text.contains("has no offset of it, and it had one"), "{text}");
         let other = assignment(Stream::Input(4), OLD, None);
         after(Stream::Input(3), OLD).take_up(&other, false).expect("a partition that is new");
-        Known::default().take_up(&other, true).expect_err("an older build had said something of it");
+        Known::default().take_up(&other, true).expect_err("an older build had sent its progress");
     }
 
     #[test]
-    fn a_partition_that_was_added_is_told_from_one_that_nobody_had_yet() {
+    fn an_added_partition_differs_from_one_that_was_never_committed() {
         let known = after(Stream::Input(1), OLD);
         let was_added: Vec<bool> = (0..5).map(|number| known.was_added(number)).collect();
         assert_eq!(was_added, [false, false, false, false, true]);
-        assert!(!Known::new(5).was_added(4), "the application begins");
+        assert!(!Known::new(5).was_added(4), "at the application's first start");
     }
 
     #[test]
-    fn the_same_topic_and_brokers_without_ids_are_gone_on_with() {
+    fn the_same_topic_is_continued_and_so_is_one_without_an_id() {
         let same = assignment(Stream::Input(3), OLD, Some(OLD));
         after(Stream::Input(3), OLD).take_up(&same, true).expect("the same");
         let unknown = assignment(Stream::Input(3), TopicId::UNKNOWN, Some(OLD));
-        after(Stream::Input(3), OLD).take_up(&unknown, true).expect("nobody knows");
+        after(Stream::Input(3), OLD).take_up(&unknown, true).expect("the brokers have no topic ids");
     }
 
     #[test]
-    fn another_partition_under_the_number_is_refused() {
+    fn another_partition_with_the_same_number_is_refused() {
         let mut now = assignment(Stream::Input(3), OLD, Some(OLD));
         now.name = "payments [0]".to_owned();
         assert!(refusal(&mut after(Stream::Input(3), OLD), &now).contains("payments [0] has now the number"));
     }
 
-    /// It may have seen the partition before us.
+    /// Another instance may see an added partition before this one.
     #[test]
-    fn a_claim_beyond_what_we_know_has_us_begin_with_more() {
+    fn a_claim_for_an_unknown_partition_ends_the_worker_to_start_with_more_partitions() {
         let claims = Numbering::default().to_claim(&[("orders".to_owned(), 3)]).expect("numbered");
         let records: Vec<RecordOut> = claims.iter().map(|claim| claim.to_record("other")).collect();
         let mut known = Known::new(2);
         assert!(hear(&mut known, &records[0]).expect("ours") && hear(&mut known, &records[1]).expect("ours"));
-        // Of two claims of one number the second is nobody's.
+        // Of two claims of the same number the second has no effect.
         assert!(hear(&mut known, &claims[1].to_record("slow")).expect("nothing new"));
-        let grown = hear(&mut known, &records[2]).expect_err("it is new").to_string();
+        let grown = hear(&mut known, &records[2]).expect_err("a third partition").to_string();
         assert!(grown.contains("orders [2] was added"), "{grown}");
     }
 
     #[test]
-    fn records_about_something_else_are_others_business() {
+    fn other_records_of_the_sources_topic_are_ignored() {
         let mut known = Known::default();
         assert!(!known.hear(&7u32.to_be_bytes(), b"").expect("nothing"));
         assert!(!known.hear(&[0, 0, 0, 7, 1], b"").expect("nothing"));

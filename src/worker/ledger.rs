@@ -1,11 +1,10 @@
-//! The changelog of a task: what is written of which key group, and when.
+//! Writes a task's changelog: decides when each key group is written, and what of it.
 //!
-//! A group is an *image* (all its rows) and the *deltas* since (the rows that changed), in blocks. Once
-//! the deltas outweigh the image, the next block is a new image under the next generation, and the
-//! blocks of the old one get tombstones in the same transaction. Behind the blocks of a commit stands the
-//! task's mark, which says how many blocks of which generation each group has: whoever restores knows
-//! whether something is missing. (Deltas and images over a compacted log: Kafka Streams' changelogs, with
-//! blocks in place of rows; DESIGN, section 5.)
+//! A group consists of an *image* (all its rows) and *deltas* (the rows that changed since), both in blocks. Once the
+//! deltas are larger than the image, a new image is written under the next generation, and the blocks of the old one
+//! get tombstones in the same transaction. After the blocks of a commit comes the task's mark with the generation and
+//! the number of blocks of each group, so that a restore can tell whether blocks are missing. (This is a Kafka Streams
+//! changelog with blocks instead of rows; DESIGN, section 5.)
 
 use super::WorkerError;
 use crate::fault::{self, Place};
@@ -16,29 +15,29 @@ use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReadAgain};
 use crate::state::{Batch, Store};
 use std::ops::{ControlFlow, Range};
 
-/// Rows of a block, in bytes: well below what brokers take.
+/// The size of a block, well below the largest record that brokers accept.
 const BLOCK_BYTES: usize = 384 * 1_024;
-/// A group's deltas may weigh as much before a new image is written, however small its image is.
+/// Up to this size of a group's deltas no new image is written, however small the image is.
 pub const DELTAS_MIN_BYTES: u64 = 64 * 1_024;
 /// The first byte of a key.
 const MARK: u8 = 0;
 const BLOCK: u8 = 1;
 
-/// Where a task's checkpoint stands, and what is due of the next one.
+/// A task's last checkpoint, and the progress of the next one.
 pub struct Ledger {
-    /// Of the changelog.
+    /// The partition of the changelog.
     pub partition: u32,
     pub sequence: u64,
     pub groups: Vec<GroupMark>,
     interval_ms: Ms,
     deltas_min_bytes: u64,
-    /// When this round over the groups began, and how many of them are written.
+    /// When the current round over the groups began, and how many of them are written.
     round: Option<(Ms, u16)>,
-    /// All groups are due.
+    /// All groups are due at the next commit.
     is_urgent: bool,
-    /// All groups get a new image: the changelog has lost what was in it.
+    /// All groups get a new image, because the changelog has lost records.
     is_rewriting: bool,
-    /// The round is over since the store was flushed.
+    /// A round ended since the store was last flushed.
     pub is_round: bool,
 }
 
@@ -59,23 +58,23 @@ impl Ledger {
         }
     }
 
-    /// Goes on from a mark that was restored.
+    /// Continues from a restored mark.
     pub fn resume(&mut self, mark: &Mark) {
         self.sequence = mark.sequence;
         self.groups.clone_from(&mark.groups);
     }
 
-    /// Everything is due at the next commit.
+    /// Makes all groups due at the next commit.
     pub fn hurry(&mut self) {
         self.is_urgent = true;
     }
 
-    /// Everything is due at the next commit, and in full.
+    /// Makes all groups due at the next commit, each with a new image.
     pub fn rewrite(&mut self) {
         (self.is_urgent, self.is_rewriting) = (true, true);
     }
 
-    /// When the round began in which the oldest of the groups was written.
+    /// When the current round began. Every group was up to date in this round or in the one before.
     pub fn since_ms(&self) -> Option<Ms> {
         self.round.map(|(began_ms, _)| began_ms)
     }
@@ -84,7 +83,7 @@ impl Ledger {
         self.is_rewriting
     }
 
-    /// The groups whose turn it is.
+    /// The groups to write now. They are spread evenly over the checkpoint interval, so that no commit is large.
     pub fn due(&mut self, steady_ms: Ms) -> Range<u16> {
         let all = self.groups.len() as u16;
         if std::mem::take(&mut self.is_urgent) {
@@ -104,7 +103,7 @@ impl Ledger {
         done..all
     }
 
-    /// Writes what changed of a group; `prefixes` are those of its rows in the store.
+    /// Appends the changed rows of a group, or a new image. `prefixes`: those of the group's rows in the store.
     pub fn write_group(
         &mut self,
         group: u16,
@@ -142,7 +141,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes the mark behind the groups.
+    /// Appends the mark, after the blocks of all groups.
     pub fn write_mark(&mut self, mark: &Mark, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
         self.is_rewriting = false;
         out.push(record(self.partition, vec![MARK], Some(mark.to_bytes()?)));
@@ -151,7 +150,7 @@ impl Ledger {
 }
 
 fn record(partition: u32, key: Vec<u8>, value: Option<Vec<u8>>) -> RecordOut {
-    // Compacted, never deleted by age: the timestamp says nothing.
+    // The topic is compacted and never deleted by age, so the timestamp does not matter.
     RecordOut { topic: Topic::Changelog, partition, key: Some(key), value, headers: Vec::new(), timestamp_ms: 0 }
 }
 
@@ -159,7 +158,7 @@ fn block_key(group: u16, generation: u32, number: u32) -> Vec<u8> {
     [&[BLOCK][..], &group.to_be_bytes(), &generation.to_be_bytes(), &number.to_be_bytes()].concat()
 }
 
-/// All rows of a group as they will be once `changed` is written.
+/// All rows of a group as they will be after `changed` is written, in blocks.
 fn image(changed: &mut Batch, prefixes: &[Vec<u8>], store: &dyn Store) -> Result<Vec<Vec<u8>>, WorkerError> {
     let mut all = Batch::new();
     for prefix in prefixes {
@@ -171,7 +170,7 @@ fn image(changed: &mut Batch, prefixes: &[Vec<u8>], store: &dyn Store) -> Result
             .map_err(CheckpointError::from)?;
     }
     changed.sorted().for_each(|(key, value)| all.set(key, value));
-    // An image without rows is one block all the same: it says that there are none.
+    // An image without rows is one empty block, because it must still replace the old image.
     let mut blocks = packed(all.sorted().filter(|(_, value)| value.is_some()));
     if blocks.is_empty() {
         blocks.push(Vec::new());
@@ -179,7 +178,7 @@ fn image(changed: &mut Batch, prefixes: &[Vec<u8>], store: &dyn Store) -> Result
     Ok(blocks)
 }
 
-/// Rows, one behind the other, in blocks.
+/// Encodes rows into blocks.
 fn packed<'a>(rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Vec<Vec<u8>> {
     let mut blocks: Vec<Vec<u8>> = Vec::new();
     for (key, value) in rows {
@@ -215,7 +214,7 @@ pub enum Entry<'a> {
     Tombstone,
 }
 
-/// Reads a record; `None`: it is none of ours.
+/// Reads a record; `None`: it was not written by tailburn.
 pub fn read<'a>(key: &[u8], value: &'a [u8]) -> Option<Entry<'a>> {
     match key.split_first()? {
         (&MARK, []) => Some(Entry::Mark(value)),
@@ -237,7 +236,7 @@ pub fn read<'a>(key: &[u8], value: &'a [u8]) -> Option<Entry<'a>> {
     }
 }
 
-/// Adds the rows of a block to a batch; `false`: they are cut off.
+/// Adds the rows of a block to a batch; `false`: the block is truncated.
 pub fn unpack(mut rows: &[u8], batch: &mut Batch) -> bool {
     while !rows.is_empty() {
         let Some((key, value, rest)) = row(rows) else { return false };
@@ -247,7 +246,7 @@ pub fn unpack(mut rows: &[u8], batch: &mut Batch) -> bool {
     true
 }
 
-/// A key, its value, and what is behind them.
+/// A key, its value, and the bytes after them.
 type Row<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
 
 /// The first row.
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_takes_the_interval_and_leaves_no_group_out() {
+    fn a_round_takes_the_interval_and_includes_every_group() {
         let mut ledger = Ledger::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
         let mut groups = Vec::new();
         for steady_ms in (0..=30_000).step_by(200) {
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn deltas_follow_the_image_until_they_outweigh_it() {
+    fn deltas_follow_the_image_until_they_are_larger() {
         let (mut ledger, mut store) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), MemoryStore::default());
         let mut keys = Vec::new();
         let large = "x".repeat(40_000);

@@ -1,35 +1,36 @@
-//! What a commit notes beside each offset.
+//! The metadata that a commit stores with each offset.
 
 use crate::log::{Assignment, NextOffset, TopicId};
 use crate::model::time::Ms;
 use crate::operator::watermark::Watermark;
 use serde::{Deserialize, Serialize};
 
-/// The metadata of a committed offset, as JSON (brokers take 4,096 bytes of it).
+/// The metadata of a committed offset, as JSON (brokers accept 4,096 bytes).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memo {
-    /// Where the stream began for this application id.
+    /// The offset at which this application id began to read the stream.
     pub start: i64,
-    /// The last boundary that the task published.
+    /// The last boundary of which the task published the results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<Ms>,
-    /// The task's last checkpoint, as [`crate::pipeline::checkpoint::Mark::sequence`] counts them; 0: none.
+    /// The [`crate::pipeline::checkpoint::Mark::sequence`] of the task's last checkpoint; 0: none.
     #[serde(default)]
     pub sequence: u64,
-    /// Of an input partition without a task of its own.
+    /// The watermark of an input partition that is read by the intake, because such a partition has no task with a
+    /// checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
-    /// Of such a partition: by users partition, how far before the offset its last block ended; -1: there was
-    /// none. Empty: all ended there.
+    /// For such a partition, by users partition: the distance from the end of the last block to the offset; -1: no block
+    /// was sent. Empty: all last blocks ended at the offset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<i64>,
-    /// The id of the topic that the offset is one of.
+    /// The id of the offset's topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) topic: Option<String>,
 }
 
 impl Memo {
-    /// Notes where the last blocks ended.
+    /// Notes where the last blocks ended, by users partition; `next` is the committed offset.
     pub fn with_told(mut self, next: NextOffset, told: impl Iterator<Item = Option<i64>>) -> Memo {
         self.behind = told.map(|told| told.map_or(-1, |told| next.0 - told)).collect();
         if self.behind.iter().all(|behind| *behind == 0) {
@@ -38,35 +39,35 @@ impl Memo {
         self
     }
 
-    /// Notes which topic the offset is one of.
+    /// Notes the id of the offset's topic.
     pub fn with_topic(mut self, id: TopicId) -> Memo {
         self.topic = (id != TopicId::UNKNOWN).then(|| id.to_string());
         self
     }
 
-    /// `None` where it was not known, or an older build noted the offset.
+    /// `None` if the id was unknown, or an older build committed the offset.
     pub fn topic_id(&self) -> Option<TopicId> {
         TopicId::parse(self.topic.as_ref()?)
     }
 
-    /// Where the last block for each of so many users partitions ended.
+    /// Where the last block for each of the users partitions ended.
     pub fn told(&self, next: NextOffset, partitions: u32) -> Vec<Option<i64>> {
         let behind = |partition: usize| self.behind.get(partition).copied().unwrap_or(0);
         (0..partitions as usize).map(behind).map(|behind| (behind >= 0).then_some(next.0 - behind)).collect()
     }
 
     pub fn to_text(&self) -> String {
-        // Numbers are always JSON.
+        // Never fails: numbers and texts can always be written as JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// `None`: somebody else committed this offset.
+    /// `None`: the offset was not committed by tailburn.
     pub fn parse(text: &str) -> Option<Memo> {
         serde_json::from_str(text).ok()
     }
 }
 
-/// The committed offset of a stream with our note, where we committed it.
+/// The committed offset of a stream with its metadata; `None` if tailburn did not commit it.
 pub fn of_ours(assignment: &Assignment) -> Option<(NextOffset, Memo)> {
     let committed = assignment.committed.as_ref()?;
     Some((committed.next, Memo::parse(&committed.metadata)?))
@@ -77,9 +78,9 @@ mod tests {
     use super::*;
     use crate::pipeline::intake::NOTED_MAX;
 
-    /// Brokers take 4,096 bytes, and clients that end texts with a zero a byte less.
+    /// Brokers accept 4,096 bytes; clients with zero-terminated texts need one of them.
     #[test]
-    fn a_note_is_bounded_whatever_the_counts() {
+    fn metadata_is_bounded_for_any_number_of_partitions() {
         let longest = Memo {
             start: i64::MIN,
             at_ms: Some(i64::MIN),
@@ -94,7 +95,7 @@ mod tests {
         };
         let next = NextOffset(1_234_567_890_123_456_789);
         for partitions in [NOTED_MAX as usize, 10_000] {
-            // As far back as offsets go, where it is noted at all; with more partitions all are told.
+            // The longest distance, if distances are noted at all; with more partitions every block ends at the offset.
             let told = if partitions > NOTED_MAX as usize { next.0 } else { 0 };
             let memo = longest.clone().with_told(next, (0..partitions).map(|_| Some(told)));
             let text = memo.with_topic(TopicId([0xff; 16])).to_text();
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_last_blocks_ended_is_noted_beside_the_offset() {
+    fn the_ends_of_the_last_blocks_are_read_back() {
         for told in [vec![Some(90), None, Some(100)], vec![Some(100); 3], vec![None; 3]] {
             let memo = Memo { start: 7, ..Memo::default() }.with_told(NextOffset(100), told.iter().copied());
             let back = Memo::parse(&memo.to_text()).expect("ours");

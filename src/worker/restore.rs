@@ -1,10 +1,10 @@
-//! Restoring a task's store: from what it has, or from the changelog, to the checkpoint that the
-//! committed offset names.
+//! Restores a task's store, from its local content or from the changelog, to the checkpoint that the committed offset
+//! names.
 //!
-//! Blocks are put into the store as they come: a new generation replaces what the group had. It is done
-//! once the mark with the right number was read, because that mark stands in the transaction of the
-//! committed offset; where a partition ends just now says nothing (markers of one transaction reach
-//! partitions one by one).
+//! Blocks are put into the store as they are read; a new generation replaces the group's rows. The restore is complete
+//! once the mark with the right sequence number was read, because that mark was written in the transaction of the
+//! committed offset. The current end of the partition is no criterion, because the markers of a transaction reach its
+//! partitions one by one.
 
 use super::ledger::{self, Entry};
 use super::{TaskId, WorkerError};
@@ -19,27 +19,27 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
-/// How long a mark may take to become visible after its transaction was committed, at least.
+/// The minimum time to wait for the mark of a committed transaction to become visible.
 const PATIENCE_MS: Ms = 60_000;
 
-/// What a local store can be used for.
+/// How much of a local store can be used.
 pub enum Start {
-    /// It has everything.
+    /// All of it: nothing has to be restored.
     Warm(Mark),
-    /// It lacks what the changelog has from here on.
+    /// It is at an older checkpoint: the changelog must be read from this offset on.
     From(NextOffset, Mark),
-    /// Nothing of it is of use.
+    /// None of it: the changelog must be read from its beginning.
     Cold,
 }
 
-/// Where the changelog began and ended when a store was last flushed.
+/// The beginning and the end of the changelog when a store was last flushed.
 pub type Hint = Range<NextOffset>;
 
 fn hint_key() -> Vec<u8> {
     Key::Meta(Meta::Offset { group: 0, stream: StreamKind::Changelog, partition: 0 }).to_bytes()
 }
 
-/// Notes in the store that everything behind `range` comes after what it has.
+/// Notes in the store that all later records of the changelog are after `range`.
 pub fn put_hint(range: &Hint, batch: &mut Batch) {
     batch.put(&hint_key(), &[range.start.0.to_be_bytes(), range.end.0.to_be_bytes()].concat());
 }
@@ -53,7 +53,7 @@ pub fn hint(store: &dyn Store) -> Result<Option<Hint>, StoreError> {
     Ok(offset(0).zip(offset(8)).map(|(start, end)| NextOffset(start)..NextOffset(end)))
 }
 
-/// What a store is worth where the checkpoint `sequence` is wanted and the changelog reaches over `range`.
+/// How much of a store can be used to reach the checkpoint `sequence`, if the changelog has the records in `range`.
 pub fn start(store: &dyn Store, sequence: u64, range: &Hint) -> Result<Start, CheckpointError> {
     let Some(mark) = Mark::read(store)? else { return Ok(Start::Cold) };
     if mark.sequence == sequence {
@@ -66,15 +66,15 @@ pub fn start(store: &dyn Store, sequence: u64, range: &Hint) -> Result<Start, Ch
     })
 }
 
-/// A task's store on its way to a checkpoint.
+/// The restore of one task's store.
 pub struct Restore {
     task: TaskId,
     reader: Box<dyn Changelog>,
     target: u64,
-    /// What the store had, if it is built upon.
+    /// The checkpoint that the store had before, if its rows are kept.
     had: Option<Mark>,
     reached: Option<Mark>,
-    /// By group: the generation that is being applied, and how many of its blocks are.
+    /// By group: the generation that is being applied, and how many of its blocks are applied.
     applied: BTreeMap<u16, (u32, u32)>,
     range: Hint,
     waiting_since_ms: Option<Ms>,
@@ -94,13 +94,13 @@ impl Restore {
         let reader = log.changelog(partition, from.as_ref().map_or(range.start, |(from, _)| *from))?;
         let had = from.map(|(_, mark)| mark);
         let applied = BTreeMap::new();
-        // Each task is written once in the interval. Who refuses at last has written back by then what it
-        // does have, and another one may have what is missing.
+        // Every task is written once per interval. So an instance that gives up a restore has written the tasks that it
+        // has to the changelog before it exits, and another instance may have the missing one.
         let patience_ms = PATIENCE_MS.max(2 * checkpoint_interval_ms);
         Ok(Restore { task, reader, target, had, reached: None, applied, range, waiting_since_ms: None, patience_ms })
     }
 
-    /// Takes what is there. The mark, once the store is at it.
+    /// Applies the records that can be read now. Returns the mark once the store is at it.
     pub fn go_on(
         &mut self,
         store: &mut dyn Store,
@@ -157,14 +157,15 @@ impl Restore {
         }
         WorkerError::Refused(format!(
             "the state of {task} cannot be restored from the changelog: {why}. It was truncated, or the topic was made anew. \
-             Start the instance whose state.dir has this task: its store is written back to the changelog. Where several have \
-             some, start them one at a time, alone: each goes on until it misses what only another one has, and has \
-             written back its own by then. Or begin anew with another application_id and output.prefix"
+             Start the instance whose state.dir has this task: it writes its store back to the changelog. If several \
+             instances have tasks, start them one at a time, alone: each runs until it needs a task that only another \
+             instance has, and by then it has written its own tasks back. Or begin anew with another application_id and \
+             output.prefix"
         ))
     }
 }
 
-/// What takes the records of the changelog.
+/// Applies the records of the changelog to the store.
 struct Taking<'a> {
     task: TaskId,
     target: u64,
@@ -181,7 +182,7 @@ impl Taking<'_> {
             return Ok(());
         }
         match ledger::read(record.key.unwrap_or_default(), record.value) {
-            None => Err(self.useless(format!("the record at offset {} is none of tailburn's", record.offset))),
+            None => Err(self.useless(format!("the record at offset {} was not written by tailburn", record.offset))),
             Some(Entry::Tombstone) => Ok(()),
             Some(Entry::Mark(bytes)) => self.take_mark(bytes),
             Some(Entry::Block { group, generation, sequence, rows, .. }) => {
@@ -200,8 +201,9 @@ impl Taking<'_> {
             std::cmp::Ordering::Equal => *self.reached = Some(mark),
             std::cmp::Ordering::Greater => {
                 return Err(WorkerError::Refused(format!(
-                    "the changelog of {} is at checkpoint {}, and the group's committed offset names {}: the group's \
-                     offsets were set back by hand. Set them to where they were, or begin anew with another application_id",
+                    "the changelog of {} is at checkpoint {}, but the group's committed offset names {}: the group's \
+                     offsets were set back by hand. Set them to their old values, or begin anew with another \
+                     application_id",
                     self.task, mark.sequence, self.target
                 )));
             }
@@ -213,7 +215,7 @@ impl Taking<'_> {
         let had = self.had.as_ref().and_then(|had| had.groups.get(usize::from(group))).map(|had| had.generation);
         let current = self.applied.get(&group).map(|(generation, _)| *generation).or(had);
         if current.is_some_and(|current| generation < current) {
-            // An older image that compaction has not come to yet.
+            // An older image that compaction has not removed yet.
             return Ok(());
         }
         let mut batch = Batch::new();
@@ -226,7 +228,7 @@ impl Taking<'_> {
             }
         }
         if !ledger::unpack(rows, &mut batch) {
-            return Err(self.useless("a block of it is cut off".to_owned()));
+            return Err(self.useless("one of its blocks is truncated".to_owned()));
         }
         self.store.write(&mut batch)?;
         fault::point(Place::Restoring);

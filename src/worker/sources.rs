@@ -1,11 +1,10 @@
-//! What is known of the input partitions, ours and others': how far they are, and which of them are
-//! passed over.
+//! The progress of all input partitions, of this instance and of others, and the decision which of them to pass over.
 //!
-//! T is the smallest watermark of all partitions, so whoever owns one decides for it alone: passing a
-//! partition over means that its owner raises its watermark, and says so to the users tasks like any
-//! other progress, in the transaction that records it. What others are at is heard from them
-//! ([`crate::log::Stream::Sources`]) after they committed it; news that are late let a partition be
-//! raised later, never too far.
+//! T is the smallest watermark of all partitions, and the owner of a partition decides about it alone: to pass over a
+//! partition, its owner raises its watermark. The users tasks receive that like any other progress, in the transaction
+//! that records it. The progress of other instances' partitions comes from the sources topic
+//! ([`crate::log::Stream::Sources`]) after they committed it. If it comes late, a partition is raised later, but never
+//! too far.
 
 use super::idle::Idleness;
 use super::{MAX_SKEW_MS, WorkerError};
@@ -14,23 +13,23 @@ use crate::model::record::{RecordIn, RecordOut, Topic};
 use crate::model::time::{Ms, Now, PANE_MS, floor_to};
 use serde::{Deserialize, Serialize};
 
-/// Whoever was at the end of its log so lately is there.
+/// A partition counts as read to its end if it was at most this long ago.
 const AT_END_FOR_MS: Ms = 5_000;
-/// A partition that seems to hold all others back is looked at this often.
+/// How often the brokers are asked about a partition that seems to hold all others back.
 const ASK_AGAIN_MS: Ms = 2_000;
 
-/// How far an input partition is, as its owner says.
+/// The progress of an input partition, as its owner reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     pub watermark_ms: Option<Ms>,
-    /// An outcome was read from it.
+    /// At least one outcome was read from it.
     pub has_read: bool,
     pub is_at_end: bool,
-    /// It holds nothing back.
+    /// It does not hold T back.
     pub is_idle: bool,
 }
 
-/// What the settings say of partitions that hold T back.
+/// The settings for partitions that hold T back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     pub idle_timeout_ms: Ms,
@@ -38,7 +37,7 @@ pub struct Patience {
     pub out_of_orderness_ms: Ms,
 }
 
-/// A decision: a partition's watermark is to be raised so far.
+/// A decision to raise a partition's watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raise {
     pub source: u32,
@@ -46,7 +45,7 @@ pub struct Raise {
     pub is_incomplete: bool,
 }
 
-/// An answer of the brokers.
+/// An answer of the brokers about the end of a partition.
 #[derive(Clone, Copy)]
 struct Asked {
     at_ms: Ms,
@@ -56,33 +55,33 @@ struct Asked {
 /// All input partitions.
 pub struct Sources {
     all: Vec<Progress>,
-    /// Of which somebody, whoever that was, had said something.
-    is_heard: Vec<bool>,
-    /// What was said of ours last.
-    told: Vec<Option<Progress>>,
-    /// When ours were at their ends.
+    /// Progress of the partition was received while it was not ours.
+    is_reported: Vec<bool>,
+    /// Of our partitions: the progress last sent.
+    sent: Vec<Option<Progress>>,
+    /// Of our partitions: when they were last read to the end.
     at_end_ms: Vec<Option<Ms>>,
-    /// Nothing came of ours since they were.
+    /// Of our partitions: no record came since then.
     is_silent: Vec<bool>,
-    /// Bounded ones that ended.
+    /// Bounded partitions that have ended.
     ended: Vec<bool>,
-    /// Since when one of ours alone has held T back.
+    /// Of our partitions: since when it alone has held T back.
     alone_since_ms: Vec<Option<Ms>>,
-    /// Where the brokers said that those end, and when.
+    /// The brokers' last answer about the end of such a partition.
     asked: Vec<Option<Asked>>,
     idleness: Option<Idleness>,
     patience: Patience,
 }
 
 impl Sources {
-    /// Without `passes_over` no partition is ever idle.
+    /// If `passes_over` is false, no partition is ever idle.
     pub fn new(count: u32, patience: Patience, passes_over: bool) -> Sources {
         let count = count as usize;
         let idleness = passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms));
         Sources {
             all: vec![Progress::default(); count],
-            is_heard: vec![false; count],
-            told: vec![None; count],
+            is_reported: vec![false; count],
+            sent: vec![None; count],
             at_end_ms: vec![None; count],
             is_silent: vec![false; count],
             ended: vec![false; count],
@@ -93,29 +92,30 @@ impl Sources {
         }
     }
 
-    /// Somebody else says how far a partition is. Of ours we know better.
+    /// Takes the progress of another instance's partition. Records about our own partitions are ignored, because we know
+    /// better.
     pub fn hear(&mut self, record: &RecordIn<'_>, is_ours: impl Fn(u32) -> bool) {
         let source = record.key.and_then(|key| key.try_into().ok()).map(u32::from_be_bytes);
         let Some(source) = source.filter(|source| !is_ours(*source)) else { return };
-        if let (Some(known), Ok(said)) = (self.all.get_mut(source as usize), postcard::from_bytes(record.value)) {
-            *known = said;
-            self.is_heard[source as usize] = true;
+        if let (Some(known), Ok(progress)) = (self.all.get_mut(source as usize), postcard::from_bytes(record.value)) {
+            *known = progress;
+            self.is_reported[source as usize] = true;
         }
     }
 
-    /// How far T may have come by what was said of these partitions.
+    /// The T of these partitions, as far as their progress is known; `None` if one of them has none.
     pub fn at_ms(&self, is_one: impl Fn(u32) -> bool) -> Option<Ms> {
-        let said =
+        let watermarks =
             (0..).zip(&self.all).filter(|(source, _)| is_one(*source)).map(|(_, progress)| progress.watermark_ms);
-        said.min().flatten().map(|ms| floor_to(ms, PANE_MS))
+        watermarks.min().flatten().map(|ms| floor_to(ms, PANE_MS))
     }
 
-    /// Whether anything was said of a partition while it was not ours.
+    /// Whether progress of a partition was received while it was not ours.
     pub fn is_heard(&self, source: u32) -> bool {
-        self.is_heard.get(source as usize).copied().unwrap_or(false)
+        self.is_reported.get(source as usize).copied().unwrap_or(false)
     }
 
-    /// A record of one of ours came.
+    /// A record of one of our partitions arrived.
     #[inline]
     pub fn heard(&mut self, source: u32) {
         if let Some(is_silent) = self.is_silent.get_mut(source as usize) {
@@ -142,7 +142,7 @@ impl Sources {
         }
     }
 
-    /// A partition is given up, or taken up anew: what was seen of it here counts no more.
+    /// A partition was revoked or assigned: forgets what was observed of it here.
     pub fn forget(&mut self, source: u32) {
         let at = source as usize;
         self.heard(source);
@@ -151,13 +151,13 @@ impl Sources {
                 *seen = None;
             }
         }
-        if let (Some(told), Some(asked)) = (self.told.get_mut(at), self.asked.get_mut(at)) {
-            (*told, *asked) = (None, None);
+        if let (Some(sent), Some(asked)) = (self.sent.get_mut(at), self.asked.get_mut(at)) {
+            (*sent, *asked) = (None, None);
         }
     }
 
-    /// Ours that were silent long enough, or seem to hold all others back: the brokers are to be asked
-    /// where they end.
+    /// Our partitions that were silent long enough, or seem to hold all others back: the brokers must be asked where they
+    /// end.
     pub fn to_be_asked(&self, steady_ms: Ms) -> Vec<u32> {
         let Some(idleness) = &self.idleness else { return Vec::new() };
         let mut all = idleness.to_be_asked(steady_ms);
@@ -176,10 +176,10 @@ impl Sources {
         }
     }
 
-    /// One of ours is read up to `position`. `true`: that is where the brokers said lately that it ends.
+    /// One of our partitions is read up to `position`. `true`: that is at or past the end that the brokers named lately.
     ///
-    /// Of a partition on which records come faster than they are fetched no client ever sees the end, and
-    /// yet it is not behind.
+    /// If new records always arrive before the last ones are fetched, a client never sees the end of a partition,
+    /// although it is not behind.
     pub fn is_read_to(&mut self, source: u32, position: NextOffset, steady_ms: Ms) -> bool {
         let at = source as usize;
         let Some(Some(asked)) = self.asked.get_mut(at) else { return false };
@@ -191,7 +191,7 @@ impl Sources {
         true
     }
 
-    /// Takes down how far one of ours is; `is_held`: it is paused, or not live.
+    /// Sets the progress of one of our partitions; `is_held`: it is paused, or its task is not live.
     pub fn note(&mut self, source: u32, watermark_ms: Option<Ms>, has_read: bool, is_held: bool, steady_ms: Ms) {
         let at = source as usize;
         let ended = self.ended.get(at).copied().unwrap_or(false);
@@ -209,7 +209,7 @@ impl Sources {
         }
     }
 
-    /// Which of ours are to be raised, and how far.
+    /// Which of our partitions to raise, and how far.
     pub fn decide(&mut self, ours: &[u32], now: Now) -> Vec<Raise> {
         let mut raises = Vec::new();
         for source in ours.iter().copied() {
@@ -226,7 +226,7 @@ impl Sources {
         raises
     }
 
-    /// How far T would be without this partition, which is passed over.
+    /// How far T would be without this partition.
     fn without(&self, source: u32, wall_ms: Ms) -> Option<Ms> {
         let others = || (0..).zip(&self.all).filter(|(other, _)| *other != source).map(|(_, progress)| progress);
         let mut holding = others().filter(|progress| !progress.is_idle).peekable();
@@ -234,7 +234,7 @@ impl Sources {
             let slowest_ms = holding.map(|progress| progress.watermark_ms).min().flatten()?;
             return Some(floor_to(slowest_ms, PANE_MS));
         }
-        // Nobody holds T back; it begins with the first outcome all the same.
+        // No other partition holds T back, so it follows the wall clock. But T begins only with the first outcome.
         let has_begun = self.all.iter().any(|progress| progress.has_read);
         if self.ended.iter().all(|ended| *ended) {
             return None;
@@ -242,7 +242,7 @@ impl Sources {
         has_begun.then(|| floor_to(wall_ms - self.patience.out_of_orderness_ms, PANE_MS))
     }
 
-    /// Whether a partition has held T back for `max_alignment_wait` while all others are at their ends.
+    /// Whether a partition has held T back for `max_alignment_wait` while all others are read to their ends.
     fn holds_back_alone(&mut self, source: u32, steady_ms: Ms) -> bool {
         if self.idleness.is_none() || self.all.len() < 2 {
             return false;
@@ -262,10 +262,10 @@ impl Sources {
         steady_ms - *since.get_or_insert(steady_ms) >= self.patience.max_alignment_wait_ms
     }
 
-    /// Ours that are far ahead of the slowest of all.
+    /// Our partitions that are far ahead of the slowest of all partitions.
     pub fn far_ahead(&self, ours: impl Iterator<Item = (u32, Option<Ms>)>) -> Vec<u32> {
         let holding = || self.all.iter().filter(|progress| !progress.is_idle);
-        // Of those that have read nothing yet nobody knows how far they are behind.
+        // Partitions of which nothing was read yet are left out, because nobody knows how far they are behind.
         let slowest_ms = holding().filter_map(|progress| progress.watermark_ms).min();
         let is_ahead = |largest_ms: Option<Ms>| match (largest_ms, slowest_ms) {
             (Some(largest_ms), Some(slowest_ms)) => largest_ms > slowest_ms + MAX_SKEW_MS,
@@ -274,20 +274,21 @@ impl Sources {
         ours.filter(|(_, largest_ms)| is_ahead(*largest_ms)).map(|(source, _)| source).collect()
     }
 
-    /// How far one of ours is, in boundaries, where others do not know it yet.
-    fn unsaid(&self, source: u32) -> Option<Progress> {
+    /// The progress of one of our partitions, with the watermark rounded down to a boundary, if it differs from the
+    /// progress last sent.
+    fn unsent(&self, source: u32) -> Option<Progress> {
         let known = self.all.get(source as usize)?;
-        let said = Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known };
-        (self.told[source as usize] != Some(said)).then_some(said)
+        let progress = Progress { watermark_ms: known.watermark_ms.map(|w| floor_to(w, PANE_MS)), ..*known };
+        (self.sent[source as usize] != Some(progress)).then_some(progress)
     }
 
-    /// What others do not know yet of ours.
+    /// Appends the progress of our partitions that changed since it was last sent.
     pub fn news(&mut self, ours: &[u32], out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
         for source in ours.iter().copied() {
-            let Some(said) = self.unsaid(source) else { continue };
-            self.told[source as usize] = Some(said);
+            let Some(progress) = self.unsent(source) else { continue };
+            self.sent[source as usize] = Some(progress);
             let value =
-                postcard::to_stdvec(&said).map_err(|source| WorkerError::Partial { what: "written", source })?;
+                postcard::to_stdvec(&progress).map_err(|source| WorkerError::Partial { what: "written", source })?;
             out.push(RecordOut {
                 topic: Topic::Sources,
                 partition: 0,
@@ -301,7 +302,7 @@ impl Sources {
     }
 
     pub fn has_news(&self, ours: &[u32]) -> bool {
-        ours.iter().any(|source| self.unsaid(*source).is_some())
+        ours.iter().any(|source| self.unsent(*source).is_some())
     }
 
     pub fn have_all_ended(&self) -> bool {
@@ -320,7 +321,7 @@ mod tests {
     use crate::model::time::{DAY_MS, MINUTE_MS, SECOND_MS};
 
     const NOW_MS: Ms = 1_780_000_000_000;
-    /// The steady clock is a day behind the other one.
+    /// The steady clock is a day behind the wall clock.
     fn now(wall_ms: Ms) -> Now {
         Now { wall_ms, steady_ms: steady(wall_ms) }
     }
@@ -332,7 +333,7 @@ mod tests {
     const PATIENCE: Patience =
         Patience { idle_timeout_ms: 30_000, max_alignment_wait_ms: 600_000, out_of_orderness_ms: 5_000 };
 
-    fn told(sources: &mut Sources, source: u32, progress: Progress) {
+    fn report(sources: &mut Sources, source: u32, progress: Progress) {
         let value = postcard::to_stdvec(&progress).expect("encoded");
         let key = source.to_be_bytes();
         let record = RecordIn {
@@ -361,34 +362,34 @@ mod tests {
     #[test]
     fn an_idle_partition_rises_with_the_slowest_of_the_others() {
         let mut sources = Sources::new(3, PATIENCE, true);
-        told(&mut sources, 1, at(NOW_MS + 12_345));
-        told(&mut sources, 2, at(NOW_MS + 34_567));
+        report(&mut sources, 1, at(NOW_MS + 12_345));
+        report(&mut sources, 2, at(NOW_MS + 34_567));
         idle(&mut sources, NOW_MS, Some(NOW_MS - 60_000), NOW_MS + 29_999);
         assert!(sources.decide(&[0], now(NOW_MS + 29_999)).is_empty());
         idle(&mut sources, NOW_MS, Some(NOW_MS - 60_000), NOW_MS + 30_000);
         let raise = |to_ms| Raise { source: 0, to_ms, is_incomplete: false };
         assert_eq!(sources.decide(&[0], now(NOW_MS + 30_000)), [raise(NOW_MS + 10_000)]);
-        told(&mut sources, 1, Progress::default());
-        assert!(sources.decide(&[0], now(NOW_MS + 30_000)).is_empty(), "nobody knows where that one begins");
+        report(&mut sources, 1, Progress::default());
+        assert!(sources.decide(&[0], now(NOW_MS + 30_000)).is_empty(), "partition 1 has no watermark yet");
     }
 
     #[test]
-    fn with_all_idle_the_wall_clock_rules_once_an_outcome_was_read() {
+    fn if_all_are_idle_t_follows_the_wall_clock_once_an_outcome_was_read() {
         let mut sources = Sources::new(2, PATIENCE, true);
-        told(&mut sources, 1, Progress { is_idle: true, is_at_end: true, ..Progress::default() });
+        report(&mut sources, 1, Progress { is_idle: true, is_at_end: true, ..Progress::default() });
         idle(&mut sources, NOW_MS, None, NOW_MS + 30_000);
         assert!(sources.decide(&[0], now(NOW_MS + 30_000)).is_empty());
-        told(&mut sources, 1, Progress { is_idle: true, ..at(NOW_MS - 60_000) });
+        report(&mut sources, 1, Progress { is_idle: true, ..at(NOW_MS - 60_000) });
         let raises = sources.decide(&[0], now(NOW_MS + 30_000));
         assert_eq!(raises, [Raise { source: 0, to_ms: NOW_MS + 20_000, is_incomplete: false }]);
     }
 
     #[test]
-    fn whoever_holds_all_others_back_is_not_waited_for_for_ever() {
+    fn a_partition_that_alone_holds_t_back_is_raised_after_the_maximum_wait() {
         let mut sources = Sources::new(2, PATIENCE, true);
         for (minute, is_waited_for) in [(0, true), (9, true), (10, false)] {
             let now_ms = NOW_MS + minute * MINUTE_MS;
-            told(&mut sources, 1, at(now_ms));
+            report(&mut sources, 1, at(now_ms));
             sources.note(0, Some(NOW_MS - 60_000), true, false, steady(now_ms));
             let raises = sources.decide(&[0], now(now_ms));
             let raise = Raise { source: 0, to_ms: floor_to(now_ms, PANE_MS), is_incomplete: true };
@@ -400,13 +401,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_as_fast_as_records_come_holds_nobody_back() {
+    fn a_partition_that_is_read_as_fast_as_records_come_is_not_raised() {
         let mut sources = Sources::new(2, PATIENCE, true);
         let mut asked = 0;
         for second in 0..1_200 {
             let now_ms = NOW_MS + second * SECOND_MS;
-            told(&mut sources, 1, at(now_ms));
-            // A second's records are fetched while those of the next one come: its end is never seen.
+            report(&mut sources, 1, at(now_ms));
+            // While the records of one second are fetched those of the next arrive, so the end is never seen.
             sources.is_read_to(0, NextOffset(second * 1_000), steady(now_ms));
             for source in sources.to_be_asked(steady(now_ms)) {
                 sources.answered(source, Some(NextOffset(second * 1_000 + 900)), steady(now_ms));
@@ -419,18 +420,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_ahead_of_the_slowest_waits() {
+    fn a_partition_far_ahead_of_the_slowest_waits() {
         let mut sources = Sources::new(2, PATIENCE, true);
-        told(&mut sources, 1, at(NOW_MS));
+        report(&mut sources, 1, at(NOW_MS));
         sources.note(0, Some(NOW_MS + 11 * MINUTE_MS), true, false, NOW_MS);
         assert_eq!(sources.far_ahead([(0, Some(NOW_MS + 11 * MINUTE_MS))].into_iter()), [0]);
         assert!(sources.far_ahead([(0, Some(NOW_MS + 9 * MINUTE_MS))].into_iter()).is_empty());
-        told(&mut sources, 1, Progress { is_idle: true, ..at(NOW_MS) });
+        report(&mut sources, 1, Progress { is_idle: true, ..at(NOW_MS) });
         assert!(sources.far_ahead([(0, Some(NOW_MS + 11 * MINUTE_MS))].into_iter()).is_empty());
     }
 
     #[test]
-    fn news_are_said_once_and_a_watermark_in_boundaries() {
+    fn progress_is_sent_once_per_boundary() {
         let (mut sources, mut out) = (Sources::new(1, PATIENCE, true), Vec::new());
         sources.note(0, Some(NOW_MS + 1), true, false, NOW_MS);
         assert!(sources.has_news(&[0]));

@@ -99,7 +99,7 @@ impl<'a> Examiner<'a> {
     }
 
     fn report(self, counted: Counted) -> RecordsReport {
-        RecordsReport { notices: self.stats.told(counted), records: self.records, counted }
+        RecordsReport { notices: self.stats.notices(counted), records: self.records, counted }
     }
 }
 

@@ -3,5 +3,5 @@
 use super::Facts;
 
 pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
-    facts.route.stats.told(facts.counted())
+    facts.route.stats.notices(facts.counted())
 }

@@ -3,6 +3,7 @@
 
 use crate::command::Failure;
 use crate::config::{Settings, UserIds};
+use crate::model::hex;
 use crate::model::slo::Slo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -72,7 +73,7 @@ fn digest(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..DIGITS].to_owned()
+    hex::encode(&hash.finalize())[..DIGITS].to_owned()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A task that counts says what one says that walks over all rows at each step.
+//! A task with tallies sends the same partials as a task that walks over all rows at each step.
 
 use crate::model::outcome::{Outcome, WEIGHT_ONE};
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms};
@@ -64,7 +64,7 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn counting_says_what_walking_says(events in prop::collection::vec(event(), 1..250)) {
+    fn tallies_and_walks_give_the_same_partials(events in prop::collection::vec(event(), 1..250)) {
         let (mut counts, mut walks) = (task(false), task(true));
         let mut at_ms = START_MS;
         for event in &events {

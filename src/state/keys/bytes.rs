@@ -1,10 +1,10 @@
-//! The fields of a key as bytes that order as the fields do.
+//! The fields of a key as bytes that sort like the fields.
 
 use super::{KeyError, PeriodKind, ScopeKind, Space, StreamKind};
 use std::borrow::Cow;
 
-/// A zero byte within a text is followed by 0xff, the end of a text is a zero byte and 0x01. So a
-/// text sorts before those it is the beginning of, and no text's bytes are a prefix of another's.
+/// A zero byte within a text is followed by 0xff; a text ends with a zero byte and 0x01. So a text sorts before all
+/// longer texts that start with it, and its bytes are never a prefix of another text's bytes.
 const ESCAPED: u8 = 0xff;
 const END: u8 = 0x01;
 const SIGN: u64 = 1 << 63;
@@ -24,7 +24,7 @@ pub(super) fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&(value as u64 ^ SIGN).to_be_bytes());
 }
 
-/// Takes fields from the front of a key.
+/// Reads the fields of a key from its start.
 pub(super) struct Fields<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    /// A byte that stands for something.
+    /// A byte with a meaning; an error names `what` was expected.
     pub(super) fn byte<T>(&mut self, what: &'static str, meaning: impl FnOnce(u8) -> Option<T>) -> Result<T, KeyError> {
         let at = self.at;
         let [found] = self.array(what)?;

@@ -1,10 +1,6 @@
 use super::*;
 use proptest::prelude::*;
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 fn user<'a>(tenant: &'a str, user: &'a str) -> Key<'a> {
     Key::User {
         group: 0x0102,
@@ -72,7 +68,7 @@ fn key_bytes_are_frozen() {
         ),
     ];
     for (key, bytes) in fixtures {
-        assert_eq!(hex(&key.to_bytes()), bytes, "{key:?}");
+        assert_eq!(hex::encode(&key.to_bytes()), bytes, "{key:?}");
         assert_eq!(Key::decode(&key.to_bytes()), Ok(key));
     }
 }

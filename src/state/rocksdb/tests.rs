@@ -9,7 +9,7 @@ fn memory() -> RocksMemory {
     RocksMemory::new(16 << 20)
 }
 
-/// So little that rows are flushed all the time.
+/// So little memory that rows are flushed all the time.
 fn tight_memory() -> RocksMemory {
     RocksMemory::new(1 << 20)
 }
@@ -93,7 +93,7 @@ fn a_column_family_of_a_newer_build_does_not_hide_the_marker() {
 }
 
 #[test]
-fn a_database_of_somebody_else_is_left_alone() {
+fn a_database_not_written_by_tailburn_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let other = DB::open_default(dir.path()).unwrap();
     other.put(b"their", b"row").unwrap();
@@ -111,7 +111,7 @@ fn a_path_that_cannot_be_a_directory_is_an_error_with_its_name() {
 }
 
 #[test]
-fn a_wiped_store_is_empty_and_what_else_lay_there_stays() {
+fn a_wiped_store_is_empty_and_other_files_stay() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = opened(dir.path());
     put(&mut store, b"k", b"v");
