@@ -1,5 +1,5 @@
-//! The second opinion: a worker over the embedded log, as `tailburn backtest` drives it. Where no
-//! decision of the wall clock was met, what it writes is the beginning of what was published.
+//! A second reference: a worker over the embedded log, driven as `tailburn backtest` does. If no decision depended on
+//! the wall clock, its output must be a prefix of the published records.
 
 use crate::broker::{Broker, Place};
 use crate::compare::{apart, text};
@@ -59,7 +59,7 @@ pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
         if same < written.len() {
             let live = live.get(same).map_or_else(|| "nothing".to_owned(), |(_, live)| text(live));
             return Err(format!(
-                "{place:?}: record {same} of {} is otherwise in a backtest\n{}",
+                "{place:?}: record {same} of {} differs from a backtest\n{}",
                 written.len(),
                 apart(&live, &text(&written[same]))
             ));
@@ -68,7 +68,7 @@ pub fn is_a_prefix(scenario: &Scenario, broker: &Broker) -> Result<(), String> {
     Ok(())
 }
 
-/// What a backtest of all input by some definitions writes.
+/// The output of a backtest over all input, with the given definitions.
 pub fn backtest(scenario: &Scenario, slos: &Arc<Vec<Slo>>, broker: &Broker) -> Result<Vec<RecordOut>, WorkerError> {
     let source = |partition| -> Box<dyn Source> {
         let batch = broker.partition(Place::Input(partition)).ever();

@@ -1,9 +1,8 @@
-//! A model of Kafka as far as exactly-once depends on it: partitions, transactions with the epochs
-//! of their producers, markers that reach partitions one by one, and a group whose offsets travel
-//! in transactions.
+//! A model of the parts of Kafka on which exactly-once depends: partitions, transactions with the epochs of their
+//! producers, markers that reach partitions one by one, and a group whose offsets are committed in transactions.
 //!
-//! A request that is still on its way is modelled, since it can end a later transaction of the same
-//! epoch. Compaction and the deletion of records are; replication, leaders and retention are not.
+//! Delayed requests are modelled, because a delayed commit can end a later transaction of the same epoch. Compaction
+//! and the deletion of records are modelled, too; replication, leaders and retention are not.
 
 use crate::group::{Group, MemberId, Offset};
 use crate::partition::{Partition, Record, TransactionId};
@@ -13,7 +12,7 @@ use tailburn::log::{NextOffset, Stream, TopicId};
 use tailburn::model::record::Topic;
 use tailburn::model::time::Ms;
 
-/// The brokers give an open transaction up after so long.
+/// The brokers abort a transaction that is open for this long.
 pub const TRANSACTION_TIMEOUT_MS: Ms = 30_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,9 +35,9 @@ impl From<Stream> for Place {
 /// Why the brokers refuse a request of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// A later epoch of the transactional id is known.
+    /// The transactional id has a newer epoch.
     Fenced,
-    /// The offsets come from a member or a generation that is no more.
+    /// The offsets come from a former member or generation.
     Stale,
 }
 
@@ -55,7 +54,7 @@ struct Open {
     offsets: Vec<Offset>,
 }
 
-/// A marker that a partition has not got yet.
+/// A marker that a partition has not received yet.
 struct Owed {
     at_tick: u64,
     producer: String,
@@ -69,7 +68,7 @@ enum Target {
     Offsets(Vec<Offset>),
 }
 
-/// A request that is still on its way.
+/// A request that has not arrived yet.
 struct Delayed {
     at_tick: u64,
     request: Request,
@@ -107,7 +106,7 @@ impl Broker {
         }
     }
 
-    /// Of which topic a stream is. None is made anew here: no id may ever look as if one were.
+    /// The topic id of a stream. No topic is ever deleted and created again here, so the ids never change.
     pub fn topic(&self, stream: Stream) -> TopicId {
         let kind = match stream {
             Stream::Input(_) => 1,
@@ -130,12 +129,12 @@ impl Broker {
         self.partitions.keys().copied()
     }
 
-    /// A record of somebody else, outside of any transaction.
+    /// Appends a record of a foreign producer, outside any transaction.
     pub fn append(&mut self, place: Place, record: Record) {
         self.partition_mut(place).append(Rc::new(record), None);
     }
 
-    /// A transaction of somebody else, who needs no offsets of ours.
+    /// Appends a transaction of a foreign producer, without offsets.
     pub fn append_transaction(&mut self, place: Place, records: Vec<Record>, is_commit: bool) {
         let id = self.next_transaction();
         let partition = self.partition_mut(place);
@@ -148,7 +147,7 @@ impl Broker {
         self.transactions
     }
 
-    /// A producer takes the id up: what an earlier holder left open is aborted, and he is shut out.
+    /// A producer takes a transactional id: the open transaction of an earlier holder is aborted, and the holder fenced.
     pub fn init(&mut self, producer: &str) -> u32 {
         self.deliver_markers(|owed| owed.producer == producer);
         self.abort_open(producer);
@@ -163,13 +162,13 @@ impl Broker {
         }
     }
 
-    /// The open transaction of a producer, begun where there is none.
+    /// The open transaction of a producer; begins one if there is none.
     fn open(&mut self, producer: &str, epoch: u32) -> Result<&mut Open, Denied> {
         if self.epoch(producer) != Some(epoch) {
             return Err(Denied::Fenced);
         }
         if self.producers.get(producer).is_some_and(|state| state.open.is_none()) {
-            // The coordinator lets no transaction begin while markers of the last one are owed.
+            // The coordinator does not begin a transaction before all markers of the last one are written.
             self.deliver_markers(|owed| owed.producer == producer);
         }
         let (id, since_ms) = (self.transactions + 1, self.now_ms);
@@ -202,7 +201,7 @@ impl Broker {
         let is_member = self.group.accepts(member);
         for (stream, ..) in offsets.iter().filter(|_| is_member) {
             if self.group.owner(*stream) != Some(member) {
-                self.violations.push(format!("{member} commits {stream:?}, which is not its"));
+                self.violations.push(format!("{member} commits {stream:?}, which it does not own"));
             }
         }
         let open = self.open(producer, epoch)?;
@@ -213,7 +212,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends the open transaction, if there is one; its markers arrive within so many ticks.
+    /// Ends the open transaction, if there is one; its markers arrive within `late` ticks.
     pub fn end(&mut self, producer: &str, epoch: u32, is_commit: bool, late: u64) -> Result<(), Denied> {
         let state = self.producers.get_mut(producer).filter(|state| state.epoch == epoch).ok_or(Denied::Fenced)?;
         if let Some(open) = state.open.take() {
@@ -222,13 +221,13 @@ impl Broker {
         Ok(())
     }
 
-    /// A request to commit arrives later: it ends whatever is open under that epoch then.
+    /// Delays a request to commit. When it arrives, it ends the transaction then open in that epoch, whichever it is.
     pub fn end_later(&mut self, producer: &str, epoch: u32, ticks: u64) {
         let request = Request::Commit { producer: producer.to_owned(), epoch };
         self.delayed.push(Delayed { at_tick: self.tick + ticks, request });
     }
 
-    /// Records are deleted, now or later.
+    /// Deletes records, after this many ticks.
     pub fn delete_before(&mut self, place: Place, offset: i64, ticks: u64) {
         let request = Request::DeleteBefore(place, offset);
         self.delayed.push(Delayed { at_tick: self.tick + ticks, request });
@@ -241,7 +240,7 @@ impl Broker {
         self.partition_mut(place).compact(to, drops_tombstones)
     }
 
-    /// The coordinator gives the open transaction up, and shuts its producer out.
+    /// The coordinator aborts the open transaction, and fences its producer.
     pub fn time_out(&mut self, producer: &str) {
         self.abort_open(producer);
         if let Some(state) = self.producers.get_mut(producer) {
@@ -276,7 +275,7 @@ impl Broker {
         }
     }
 
-    /// A little time goes by: what is due arrives.
+    /// A little time passes, and the markers and requests that are due arrive.
     pub fn tick(&mut self) {
         self.tick += 1;
         let tick = self.tick;
@@ -288,29 +287,29 @@ impl Broker {
         overdue.collect::<Vec<_>>().iter().for_each(|producer| self.time_out(producer));
     }
 
-    /// Requests that were on their way.
+    /// Executes the delayed requests that are due.
     fn arrive(&mut self) {
         let tick = self.tick;
         let (due, rest) = std::mem::take(&mut self.delayed).into_iter().partition(|delayed| delayed.at_tick <= tick);
         self.delayed = rest;
         for Delayed { request, .. } in due {
             match request {
-                // Too late, where somebody has taken the id up since.
+                // Has no effect if another producer has taken the id meanwhile.
                 Request::Commit { producer, epoch } => drop(self.end(&producer, epoch, true, 0)),
                 Request::DeleteBefore(place, offset) => self.partition_mut(place).delete_before(offset),
             }
         }
     }
 
-    /// Committed offsets are told once none of them is in a transaction that has not ended; he who asks
-    /// waits.
+    /// Whether the committed offsets of the streams may be returned. While one of them is part of a transaction that has
+    /// not ended, the caller must wait.
     pub fn is_stable(&self, streams: &[Stream]) -> bool {
         let is_one = |offsets: &[Offset]| offsets.iter().any(|(stream, ..)| streams.contains(stream));
         let is_open = self.producers.values().filter_map(|p| p.open.as_ref()).any(|open| is_one(&open.offsets));
         !is_open && !self.owed.iter().any(|owed| matches!(&owed.target, Target::Offsets(offsets) if is_one(offsets)))
     }
 
-    /// What is committed of a stream, also where nobody can see it yet.
+    /// The committed offset of a stream, even if its marker has not arrived yet and nobody can see it.
     pub fn committed_for_sure(&self, stream: Stream) -> Option<(NextOffset, String)> {
         let owed = self.owed.iter().rev().filter(|owed| owed.is_commit).find_map(|owed| match &owed.target {
             Target::Offsets(offsets) => offsets.iter().find(|(of, ..)| *of == stream),
@@ -320,12 +319,12 @@ impl Broker {
         owed.or_else(|| self.group.committed(stream).map(|c| (c.next, c.metadata.clone())))
     }
 
-    /// Nothing is on its way.
+    /// Whether no marker or request is outstanding, and no transaction is open.
     pub fn is_calm(&self) -> bool {
         self.owed.is_empty() && self.delayed.is_empty() && self.producers.values().all(|p| p.open.is_none())
     }
 
-    /// Everything that is on its way arrives.
+    /// Delivers all outstanding markers.
     pub fn settle(&mut self) {
         self.deliver_markers(|_| true);
     }

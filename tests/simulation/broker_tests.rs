@@ -1,4 +1,4 @@
-//! The model holds what Kafka promises; a simulation is worth no more than that.
+//! The model keeps Kafka's promises. A simulation is only as good as its model.
 
 use crate::broker::{Broker, Denied, Place};
 use crate::partition::{Partition, Record};
@@ -53,7 +53,7 @@ fn records_and_offsets_count_together_or_not_at_all() {
 }
 
 #[test]
-fn a_new_holder_of_the_id_aborts_and_shuts_out_the_old_one() {
+fn a_new_holder_of_the_transactional_id_aborts_and_fences_the_old_one() {
     let mut broker = broker();
     let (_, old) = member(&mut broker);
     broker.send("p", old, OUT, record("of the old one")).expect("sent");
@@ -66,7 +66,7 @@ fn a_new_holder_of_the_id_aborts_and_shuts_out_the_old_one() {
 }
 
 #[test]
-fn offsets_of_a_member_that_is_no_more_are_refused() {
+fn offsets_of_a_former_member_are_refused() {
     let mut broker = broker();
     let (member, epoch) = member(&mut broker);
     broker.group.expel_all();
@@ -75,13 +75,13 @@ fn offsets_of_a_member_that_is_no_more_are_refused() {
 }
 
 #[test]
-fn a_delayed_request_ends_a_later_transaction_of_its_epoch_and_none_of_another() {
+fn a_delayed_commit_ends_a_later_transaction_of_its_epoch_but_not_of_another() {
     let mut broker = broker();
     let (_, epoch) = member(&mut broker);
     broker.end_later("p", epoch, 1);
     broker.send("p", epoch, OUT, record("torn")).expect("sent");
     broker.tick();
-    assert_eq!(visible(&broker).len(), 1, "this is the bug of the protocol that producers are renewed for");
+    assert_eq!(visible(&broker).len(), 1, "because of this flaw of the protocol, producers are renewed");
     broker.end_later("p", epoch, 1);
     let renewed = broker.init("p");
     broker.send("p", renewed, OUT, record("whole")).expect("sent");

@@ -1,8 +1,9 @@
-//! Definitions that change between a stop and the next start, and what must hold of what was published then
-//! (contract, section 2).
+//! Definitions that change between a stop and the next start, and checks of the output after that (contract,
+//! section 2).
 //!
-//! Sums, coverage and counts of a key are a function of the events, its filters and `group-by`, so from the change
-//! on they are those of a backtest by the new definitions of all input. Alerts are not: they end with the old ones.
+//! Sums, coverage and counts of a key depend only on the events, the filters and `group-by`. So after the change they
+//! must equal those of a backtest of all input with the new definitions. Alerts need not: they end with the old
+//! definitions.
 
 use crate::backtest::backtest;
 use crate::broker::{Broker, Place};
@@ -16,10 +17,10 @@ use tailburn::model::record::Topic;
 use tailburn::model::slo::Slo;
 use tailburn::model::time::{Moment, Ms};
 
-/// What changes in the first definition.
+/// The change of the first definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Everybody stops and starts, and that is all.
+    /// No change: all processes just stop and start.
     Nothing,
     Rules,
     Objective,
@@ -44,7 +45,7 @@ impl Change {
         Change::Added,
     ];
 
-    /// The documents as they become.
+    /// The documents after the change.
     pub fn of(self, documents: &[String]) -> Vec<String> {
         let mut all = documents.to_vec();
         let first = all[0].clone();
@@ -77,13 +78,13 @@ impl Change {
     }
 }
 
-/// What there was to check.
+/// How much was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     pub statuses: usize,
     pub user_windows: usize,
     pub alerts: usize,
-    /// Of these, alerts that the change ended.
+    /// How many of these alerts the change ended.
     pub ended: usize,
     pub tombstones: usize,
 }
@@ -127,17 +128,17 @@ pub fn check(scenario: &Scenario, broker: &Broker) -> Result<Checked, String> {
         let since = *first_ms.entry((key.clone(), slo.definition_hash.clone())).or_insert(at);
         let old = scenario.slos.iter().find(|old| old.name == slo.name);
         let old = old.map(windows_of).unwrap_or_default();
-        // A window that is new is filled from the slices at hand: it is exact once all of it is behind the change.
+        // A new window is filled from the existing slices. It is exact once it starts after the change.
         let is_exact = |window: &Value| {
             let ms = duration::parse(window["window"].as_str().unwrap_or_default()).expect("a duration");
             old.contains(&ms) || at.0 - since.0 >= ms
         };
-        // Where the clock had a say, a backtest of the same input says otherwise.
+        // If a decision depended on the wall clock, a backtest may differ.
         if let Some(expected) = expected.get(&(key, text(&got, "at").to_owned())).filter(|_| met == 0) {
             same_windows(&got, expected, &is_exact).map_err(|why| {
                 format!("{why}\nunder the definition since {since}, {} {}", text(&got, "scope"), text(&got, "tenant"))
             })?;
-            // Users tasks that were ahead had counted the users below the old objective.
+            // Users tasks that were ahead of the change had already counted users below the old objective.
             let leaves_out: &[&str] = match scenario.becomes_what() {
                 Some(Change::Objective) => &["below_objective", "below_share"],
                 _ => &[],
@@ -150,7 +151,7 @@ pub fn check(scenario: &Scenario, broker: &Broker) -> Result<Checked, String> {
     Ok(checked)
 }
 
-/// Whether an SLO keeps its counts: it had the same filters before.
+/// Whether an SLO keeps its counts, because it had the same filters before.
 fn goes_on(slo: &Slo, before: &[Slo]) -> bool {
     before.iter().any(|old| old.name == slo.name && old.filters_hash == slo.filters_hash)
 }
@@ -159,7 +160,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// All records of a topic that were published, with their keys; `None` is a tombstone.
+/// All published records of a topic, with their keys; `None` is a tombstone.
 fn live(broker: &Broker, topic: Topic) -> Vec<(String, Option<Value>)> {
     let mut all = Vec::new();
     for place in broker.places().filter(|place| matches!(place, Place::Output(of, _) if *of == topic)) {
@@ -239,7 +240,7 @@ fn same_figures(got: &Value, expected: &Value, leaves_out: &[&str], checked: &mu
     Ok(())
 }
 
-/// Alerts are numbered through, end once, and those of a definition that is no more have ended.
+/// Checks that alerts are numbered without gaps and end once, and that alerts of a removed definition have ended.
 fn check_alerts(scenario: &Scenario, new: &[Slo], broker: &Broker, checked: &mut Checked) -> Result<(), String> {
     let hashes: BTreeSet<&str> = new.iter().map(|slo| slo.definition_hash.as_str()).collect();
     let mut open: BTreeMap<String, (u64, String)> = BTreeMap::new();
@@ -262,19 +263,17 @@ fn check_alerts(scenario: &Scenario, new: &[Slo], broker: &Broker, checked: &mut
         }
     }
     match open.iter().find(|(_, (_, hash))| !hashes.contains(hash.as_str())) {
-        Some((id, _)) => {
-            Err(format!("alert {id} of a definition that is gone has no end: {:?}", scenario.becomes_what()))
-        }
+        Some((id, _)) => Err(format!("alert {id} of a removed definition never ended: {:?}", scenario.becomes_what())),
         None => Ok(()),
     }
 }
 
-/// The last word about a key of an SLO that is gone is that it is gone.
+/// Checks that the last record of each key of a removed SLO is a tombstone.
 fn check_tombstones(scenario: &Scenario, new: &[Slo], broker: &Broker) -> Result<(), String> {
     let is_gone = |slo: &&Slo| new.iter().all(|other| other.name != slo.name);
     let gone: Vec<String> = scenario.slos.iter().filter(is_gone).map(|slo| format!("{}|", slo.name)).collect();
     let latest: BTreeMap<String, bool> =
         live(broker, Topic::SloStatus).into_iter().map(|(key, value)| (key, value.is_some())).collect();
     let left = latest.iter().find(|(key, is_there)| **is_there && gone.iter().any(|slo| key.starts_with(slo)));
-    left.map_or(Ok(()), |(key, _)| Err(format!("{key} is still there, and its SLO is gone")))
+    left.map_or(Ok(()), |(key, _)| Err(format!("{key} has no tombstone, although its SLO was removed")))
 }

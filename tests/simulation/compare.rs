@@ -1,5 +1,5 @@
-//! What was published against what should have been, byte for byte and in order, and what must hold
-//! of offsets, notes and decisions whatever was published.
+//! Compares the published records with the expected ones, byte for byte and in order, and checks the rules for offsets,
+//! their metadata and decisions.
 
 use crate::backtest;
 use crate::broker::Place;
@@ -12,7 +12,7 @@ use crate::world::World;
 use tailburn::model::record::Topic;
 use tailburn::worker::Memo;
 
-/// What there was to compare.
+/// How much was compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Compared {
     pub records: usize,
@@ -21,17 +21,17 @@ pub struct Compared {
     pub dead_letters: usize,
     pub tombstones: usize,
     pub decided: usize,
-    /// Records that are in blocks, or in a keyed task.
+    /// Records that were found in blocks, or read by a keyed task.
     pub events: usize,
     pub late_dropped: usize,
-    /// Runs that were held against a backtest too.
+    /// Runs that were also compared with a backtest.
     pub backtests: usize,
 }
 
-/// So many groups the traffic has.
+/// The number of groups in the traffic.
 const GROUPS: usize = 10;
 
-/// Everything was published, or the first thing that is wrong.
+/// Checks that everything was published; returns the first difference.
 pub fn compare(scenario: &Scenario, world: &World) -> Result<Compared, String> {
     let judged = inputs::judge(scenario, &world.broker)?;
     let reference = Reference::of(scenario, &world.broker)?;
@@ -50,18 +50,18 @@ pub fn compare(scenario: &Scenario, world: &World) -> Result<Compared, String> {
         }
         compared.add(topic, &got);
     }
-    // Limits hold for each users task: with several of them the groups within may be others.
+    // Each users task applies the limit of groups to its own groups, so with several tasks other groups may be admitted.
     if judged.met == 0 && (scenario.groups_max >= GROUPS || scenario.users_tasks() == 1) {
         backtest::is_a_prefix(scenario, &world.broker)?;
         compared.backtests = 1;
     }
-    // Where no records could be had for a while, only the sameness above is promised.
+    // If a partition could not be read for a while, only the comparison above must hold.
     let taken = |fault| world.faults.has_taken(fault);
     let is_right = !taken(Fault::InputStalled);
     let waits_long = scenario.alignment_ms > scenario.idle_ms * 5;
     let hasty = judged.hasty.iter().filter(|_| world.faults.taken.is_empty());
     match judged.wrong.iter().chain(hasty).next() {
-        Some(wrong) if is_right && waits_long => Err(format!("passed over, and not idle: {wrong}")),
+        Some(wrong) if is_right && waits_long => Err(format!("passed over, but not idle: {wrong}")),
         _ => Ok(compared),
     }
 }
@@ -94,7 +94,7 @@ fn compare_partition(place: Place, got: &[Record], expected: &Published) -> Resu
     ))
 }
 
-/// Two texts from shortly before where they differ, so far as one can read.
+/// The parts of two texts around their first difference.
 pub fn apart(got: &str, want: &str) -> String {
     let same = got.chars().zip(want.chars()).take_while(|(got, want)| got == want).count();
     let from = |text: &str| text.chars().skip(same.saturating_sub(120)).take(400).collect::<String>();
@@ -102,7 +102,7 @@ pub fn apart(got: &str, want: &str) -> String {
     format!("{begin} ..\n     got .. {}\nexpected .. {}", from(got), from(want))
 }
 
-/// A record, readably.
+/// A record as readable text.
 pub fn text(record: &Record) -> String {
     let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(|b| String::from_utf8_lossy(b).into_owned());
     let headers: Vec<String> =
@@ -110,13 +110,13 @@ pub fn text(record: &Record) -> String {
     format!("{} {:?} {:?} {headers:?}", record.timestamp_ms, text(&record.key), text(&record.value))
 }
 
-/// At the end every stream is committed behind its last record, and says how far its task is.
+/// Checks that at the end every stream is committed after its last record, with the T of its task in the metadata.
 fn check_offsets(scenario: &Scenario, world: &World, reference: &Reference) -> Result<(), String> {
     for stream in scenario.streams() {
         let partition = world.broker.partition(stream.into());
         let next = partition.ever().last().map_or(partition.first(), |(offset, _)| offset + 1);
         let Some(committed) = world.broker.group.committed(stream) else {
-            // Where nothing was ever read there is nothing to commit.
+            // If nothing was ever read, there is nothing to commit.
             if next == partition.first() {
                 continue;
             }

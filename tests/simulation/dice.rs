@@ -1,6 +1,6 @@
-//! The only source of chance: a counter-based generator, so that a seed decides everything.
+//! The only source of randomness: a counter-based generator, so that a seed determines everything.
 
-/// A stream of numbers that depends on its key alone.
+/// A stream of numbers that depends only on its key.
 #[derive(Clone, Debug)]
 pub struct Dice {
     key: u64,
@@ -8,8 +8,7 @@ pub struct Dice {
 }
 
 impl Dice {
-    /// Streams for different purposes do not disturb one another: a new question to one of them
-    /// changes no answer of the others.
+    /// Streams for different purposes are independent: an additional draw from one does not change the others.
     pub fn new(seed: u64, purpose: &str) -> Dice {
         let key = purpose.bytes().fold(mix(seed), |key, byte| mix(key ^ u64::from(byte)));
         Dice { key, counter: 0 }

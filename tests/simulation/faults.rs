@@ -1,7 +1,7 @@
-//! The table of everything that can go wrong, and the record of what did.
+//! The table of all faults that can occur, and the list of those that did.
 //!
-//! Each place that can fail asks here, by name; nothing else in the simulation decides that
-//! something fails. A scenario switches some of the points on and scales how often they strike.
+//! Each place that can fail asks here, by name; nothing else in the simulation decides about failures. A scenario
+//! enables some of the fault points and scales how often they strike.
 
 use crate::dice::Dice;
 
@@ -61,8 +61,8 @@ pub enum Fault {
     ClockBack,
 }
 
-/// A fault point: its name in reports, what happens, and how often where the scenario does not scale
-/// it: once in so many visits of the place.
+/// A fault point: its name in reports, what happens, and how often: once in this many visits of the place, unless the
+/// scenario scales it.
 pub struct Point {
     pub fault: Fault,
     pub name: &'static str,
@@ -80,53 +80,53 @@ pub const TABLE: [Point; 52] = [
     point(Fault::CrashBeforePoll, "crash_before_poll", 300, "the process dies before it reads"),
     point(Fault::CrashAfterPoll, "crash_after_poll", 300, "the process dies with records in hand"),
     point(Fault::CrashBeforeAnswer, "crash_before_answer", 8, "the process dies when streams are given up, before the group has its answer"),
-    point(Fault::CrashInReplay, "crash_in_replay", 15, "the process dies while a task reads the log again"),
-    point(Fault::CrashLeaving, "crash_leaving", 8, "the process dies before it commits what is given up"),
+    point(Fault::CrashInReplay, "crash_in_replay", 15, "the process dies while a task replays the log"),
+    point(Fault::CrashLeaving, "crash_leaving", 8, "the process dies before it commits revoked streams"),
     point(Fault::CrashStopping, "crash_stopping", 3, "the process dies between the last commit and the flush"),
-    point(Fault::CrashAtSend, "crash_at_send", 4_000, "the process dies while records of a transaction leave"),
-    point(Fault::CrashInImage, "crash_in_image", 12, "the process dies when a new image of a key group was begun"),
-    point(Fault::CrashBeforeCommit, "crash_before_commit", 150, "the process dies with all records sent and no offsets"),
-    point(Fault::CrashBeforeEnd, "crash_before_end", 150, "the process dies with records and offsets sent, the transaction open"),
-    point(Fault::CrashAfterEnd, "crash_after_end", 150, "the process dies when the transaction is committed, before it knows"),
-    point(Fault::CrashAtSeek, "crash_at_seek", 20, "the process dies while it moves to where it reads again"),
+    point(Fault::CrashAtSend, "crash_at_send", 4_000, "the process dies while it sends records of a transaction"),
+    point(Fault::CrashInImage, "crash_in_image", 12, "the process dies after it started to send a new image of a key group"),
+    point(Fault::CrashBeforeCommit, "crash_before_commit", 150, "the process dies after it sent all records, before the offsets"),
+    point(Fault::CrashBeforeEnd, "crash_before_end", 150, "the process dies after it sent records and offsets, before the commit"),
+    point(Fault::CrashAfterEnd, "crash_after_end", 150, "the process dies after the commit, before it has the answer"),
+    point(Fault::CrashAtSeek, "crash_at_seek", 20, "the process dies while it seeks to the start of a replay"),
     point(Fault::CrashAtOpen, "crash_at_open", 80, "the process dies while it opens a store"),
     point(Fault::CrashAtRange, "crash_at_range", 60, "the process dies while it asks for the ends of a changelog"),
     point(Fault::CrashInRestore, "crash_in_restore", 15, "the process dies while it reads a changelog"),
     point(Fault::CrashAtScan, "crash_at_scan", 1_000, "the process dies while it reads its state"),
-    point(Fault::CrashBeforeWrite, "crash_before_write", 200, "the process dies before a store is written; those of other tasks may be"),
-    point(Fault::CrashAfterWrite, "crash_after_write", 200, "the process dies with a store written and not flushed"),
+    point(Fault::CrashBeforeWrite, "crash_before_write", 200, "the process dies before a store is written; other tasks' stores may be written"),
+    point(Fault::CrashAfterWrite, "crash_after_write", 200, "the process dies after a store is written, before it is flushed"),
     point(Fault::CrashBeforeFlush, "crash_before_flush", 60, "the process dies before a store is flushed"),
-    point(Fault::CrashAfterFlush, "crash_after_flush", 60, "the process dies right behind a flush"),
-    point(Fault::CrashAtPurge, "crash_at_purge", 20, "the process dies while records are let go"),
-    point(Fault::UnflushedLost, "unflushed_lost", 2, "a crash takes the batches of a store that were not flushed"),
-    point(Fault::DirectoryLost, "directory_lost", 3, "a crash takes the whole state directory"),
-    point(Fault::Damaged, "damaged", 3_000, "a store cannot be read any more"),
-    point(Fault::WriteRefused, "write_refused", 400, "the disk is full: a batch is not taken"),
+    point(Fault::CrashAfterFlush, "crash_after_flush", 60, "the process dies right after a flush"),
+    point(Fault::CrashAtPurge, "crash_at_purge", 20, "the process dies while it deletes records that are no longer needed"),
+    point(Fault::UnflushedLost, "unflushed_lost", 2, "a crash loses the batches of a store that were not flushed"),
+    point(Fault::DirectoryLost, "directory_lost", 3, "a crash loses the whole state directory"),
+    point(Fault::Damaged, "damaged", 3_000, "a store is damaged and cannot be read any more"),
+    point(Fault::WriteRefused, "write_refused", 400, "the disk is full: a batch is refused"),
     point(Fault::FlushFailed, "flush_failed", 150, "a flush fails"),
-    point(Fault::ReadFailed, "read_failed", 3_000, "the disk cannot be read for once"),
-    point(Fault::Stopped, "stopped", 300, "somebody asks the program to stop, and starts it again"),
+    point(Fault::ReadFailed, "read_failed", 3_000, "one read from the disk fails"),
+    point(Fault::Stopped, "stopped", 300, "a person stops the program, and starts it again"),
     point(Fault::Stalled, "stalled", 300, "the process sleeps; others may take over, then it wakes up"),
     point(Fault::PollBroken, "poll_broken", 400, "the consumer fails for good"),
     point(Fault::RestoreBroken, "restore_broken", 25, "the reader of a changelog fails"),
     point(Fault::RecordNotDelivered, "record_not_delivered", 4_000, "a record is not delivered: its transaction can only be aborted"),
     point(Fault::Aborted, "aborted", 60, "the broker wants the transaction aborted"),
-    point(Fault::FellBehind, "fell_behind", 400, "the group goes on to another generation, and members hear of it late"),
-    point(Fault::Shuffled, "shuffled", 300, "the group deals the streams otherwise"),
-    point(Fault::TimedOut, "timed_out", 150, "the broker gives the open transaction up and shuts its producer out"),
-    point(Fault::Fenced, "fenced", 300, "somebody takes the transactional id for a moment"),
-    point(Fault::EndLost, "end_lost", 80, "the request to commit is lost, and nobody knows"),
+    point(Fault::FellBehind, "fell_behind", 400, "the group has a new generation, and members learn of it late"),
+    point(Fault::Shuffled, "shuffled", 300, "the group assigns the streams differently"),
+    point(Fault::TimedOut, "timed_out", 150, "the broker aborts the open transaction and fences its producer"),
+    point(Fault::Fenced, "fenced", 300, "another producer takes the transactional id for a moment"),
+    point(Fault::EndLost, "end_lost", 80, "the request to commit is lost, and the sender does not know"),
     point(Fault::EndReplyLost, "end_reply_lost", 80, "the transaction is committed, and the reply is lost"),
     point(Fault::EndDelayed, "end_delayed", 80, "the request to commit arrives later, or too late; the sender has given up"),
-    point(Fault::EndRepeated, "end_repeated", 80, "the commit succeeds at the second try, and the first one is still on its way"),
-    point(Fault::MarkersLate, "markers_late", 40, "the partitions hear late that the transaction ended"),
-    point(Fault::LostAtPoll, "lost_at_poll", 300, "the group gives the partitions away, and says so"),
-    point(Fault::LostUnnoticed, "lost_unnoticed", 120, "the group gives the partitions away, and the commit is the first to hear"),
+    point(Fault::EndRepeated, "end_repeated", 80, "the commit succeeds at the second try, but the first request is still to arrive"),
+    point(Fault::MarkersLate, "markers_late", 40, "the markers of a transaction arrive late"),
+    point(Fault::LostAtPoll, "lost_at_poll", 300, "the group takes the partitions away, and says so"),
+    point(Fault::LostUnnoticed, "lost_unnoticed", 120, "the group takes the partitions away, and the process learns it from the commit"),
     point(Fault::AssignedInPieces, "assigned_in_pieces", 6, "the partitions come one after the other"),
-    point(Fault::BrokerSilent, "broker_silent", 400, "the brokers are out of reach for a while"),
-    point(Fault::CutOff, "cut_off", 400, "the brokers are out of reach for one process"),
-    point(Fault::InputStalled, "input_stalled", 100, "an input partition gives nothing for a while, though there is something"),
-    point(Fault::Compacted, "compacted", 300, "the changelogs and the sources are compacted, up to somewhere"),
-    point(Fault::PurgeLate, "purge_late", 3, "the brokers delete later what they may"),
+    point(Fault::BrokerSilent, "broker_silent", 400, "the brokers are unreachable for a while"),
+    point(Fault::CutOff, "cut_off", 400, "the brokers are unreachable for one process"),
+    point(Fault::InputStalled, "input_stalled", 100, "an input partition returns no records for a while, although it has some"),
+    point(Fault::Compacted, "compacted", 300, "the changelogs and the sources are compacted up to a random offset"),
+    point(Fault::PurgeLate, "purge_late", 3, "the brokers delete records later than asked"),
     point(Fault::ClockForward, "clock_forward", 1_500, "the machine's clock jumps forward"),
     point(Fault::ClockBack, "clock_back", 1_500, "the machine's clock jumps back"),
 ];
@@ -144,12 +144,12 @@ pub struct Taken {
     pub fault: Fault,
 }
 
-/// How often each fault strikes in one run, and what did.
+/// How often each fault strikes in one run, and the faults that struck.
 pub struct Faults {
     dice: Dice,
-    /// One in so many visits; `None`: never in this scenario.
+    /// Once in this many visits; `None`: never in this scenario.
     one_in: [Option<u64>; TABLE.len()],
-    /// No more of them than this.
+    /// The largest number of faults.
     most: usize,
     /// Visits of fault points so far: the number of a step in reports.
     pub step: u64,
@@ -176,7 +176,7 @@ impl Faults {
     pub fn strikes(&mut self, fault: Fault) -> bool {
         self.step += 1;
         let Some(one_in) = self.one_in[fault as usize] else { return false };
-        // Rolled also where nothing may strike any more: a run with fewer faults is the same until then.
+        // Always rolled, even if no fault may strike any more: then a run with fewer faults is the same up to that point.
         let is_due = self.dice.one_in(one_in);
         if !is_due || self.is_over || self.is_held || self.taken.len() >= self.most {
             return false;
@@ -185,7 +185,7 @@ impl Faults {
         true
     }
 
-    /// How long or how much, where a fault has a size.
+    /// The size of a fault that has one: how long, or how much.
     pub fn size(&mut self, low: i64, high: i64) -> i64 {
         self.dice.between(low, high)
     }
@@ -194,7 +194,7 @@ impl Faults {
         self.dice.one_in(2)
     }
 
-    /// From now on everything goes well, so that the run comes to its end.
+    /// No more faults from now on, so that the run can end.
     pub fn end(&mut self) {
         self.is_over = true;
     }

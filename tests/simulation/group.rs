@@ -1,7 +1,7 @@
-//! The consumer group: members, who has which stream, and the committed offsets.
+//! The consumer group: members, their streams, and the committed offsets.
 //!
-//! Cooperative and sticky in the way that matters: a stream goes to somebody else only after whoever has
-//! it gave it up, or was not heard for so long that the group goes on without him.
+//! It is cooperative and sticky where that matters: a stream moves to another member only after its owner gave it up,
+//! or after the owner's session expired.
 
 use crate::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use tailburn::model::time::Ms;
 
 pub type MemberId = u32;
 
-/// A member that is not heard for so long is expelled.
+/// A member without a heartbeat for this long is expelled.
 pub const SESSION_MS: Ms = 10_000;
 
 /// An offset of a transaction, with its metadata.
@@ -20,8 +20,8 @@ pub type Offset = (Stream, NextOffset, String);
 struct Member {
     owned: BTreeSet<Stream>,
     target: BTreeSet<Stream>,
-    heard_ms: Ms,
-    /// So many of its commits carry a generation that is over.
+    heartbeat_ms: Ms,
+    /// This many of its next commits carry an old generation.
     behind: u32,
 }
 
@@ -31,7 +31,7 @@ pub struct Group {
     members: BTreeMap<MemberId, Member>,
     next_member: MemberId,
     committed: BTreeMap<Stream, Committed>,
-    /// Streams that were taken from one member and given to another.
+    /// How many streams moved from one member to another.
     pub moved: u64,
     last_owner: BTreeMap<Stream, MemberId>,
 }
@@ -43,7 +43,7 @@ impl Group {
 
     pub fn join(&mut self, now_ms: Ms) -> MemberId {
         self.next_member += 1;
-        self.members.insert(self.next_member, Member { heard_ms: now_ms, ..Member::default() });
+        self.members.insert(self.next_member, Member { heartbeat_ms: now_ms, ..Member::default() });
         self.deal();
         self.next_member
     }
@@ -58,25 +58,25 @@ impl Group {
         self.members.clear();
     }
 
-    pub fn hear(&mut self, member: MemberId, now_ms: Ms) {
+    pub fn heartbeat(&mut self, member: MemberId, now_ms: Ms) {
         if let Some(member) = self.members.get_mut(&member) {
-            member.heard_ms = now_ms;
+            member.heartbeat_ms = now_ms;
         }
     }
 
-    /// The sessions of members that are no longer heard run out.
+    /// Expels the members whose sessions have expired.
     pub fn expire(&mut self, now_ms: Ms) -> usize {
-        let is_over = |member: &Member| now_ms - member.heard_ms > SESSION_MS;
+        let is_over = |member: &Member| now_ms - member.heartbeat_ms > SESSION_MS;
         let over: Vec<MemberId> = self.members.iter().filter(|(_, m)| is_over(m)).map(|(id, _)| *id).collect();
         over.iter().for_each(|member| self.expel(*member));
         over.len()
     }
 
     pub fn is_overdue(&self, member: MemberId, now_ms: Ms) -> bool {
-        self.members.get(&member).is_some_and(|member| now_ms - member.heard_ms > SESSION_MS)
+        self.members.get(&member).is_some_and(|member| now_ms - member.heartbeat_ms > SESSION_MS)
     }
 
-    /// Everybody keeps what he has, as far as that is no more than his share.
+    /// Assigns the streams. A member keeps its own, up to its share.
     fn deal(&mut self) {
         let Some(most) = self.streams.len().checked_div(self.members.len()).map(|share| share + 1) else { return };
         let wishes: Vec<(Stream, Option<MemberId>)> = self
@@ -105,7 +105,7 @@ impl Group {
         }
     }
 
-    /// The group decides otherwise, as it does when members come and go.
+    /// Assigns some streams to other members, as if members had joined and left.
     pub fn shuffle(&mut self, dice: &mut Dice) {
         let ids: Vec<MemberId> = self.members.keys().copied().collect();
         for stream in self.streams.clone() {
@@ -121,7 +121,7 @@ impl Group {
         }
     }
 
-    /// From now on so many commits of every member carry a generation that is over.
+    /// The next `commits` commits of every member carry an old generation.
     pub fn fall_behind(&mut self, commits: u32) {
         self.members.values_mut().for_each(|member| member.behind = commits);
     }
@@ -130,7 +130,7 @@ impl Group {
         self.members.len()
     }
 
-    /// What a member is to give up, and what it may take; `None`: it is no member any more.
+    /// The streams that a member must give up, and those that it may take; `None`: it is no longer a member.
     pub fn asks(&self, member: MemberId) -> Option<(Vec<Stream>, Vec<Stream>)> {
         let of = self.members.get(&member)?;
         let is_free = |stream: &&Stream| !self.members.values().any(|other| other.owned.contains(stream));
@@ -158,7 +158,7 @@ impl Group {
         self.members.iter().find(|(_, member)| member.owned.contains(&stream)).map(|(id, _)| *id)
     }
 
-    /// Everybody has what is his.
+    /// Whether every member has exactly its assigned streams.
     pub fn is_calm(&self) -> bool {
         self.members.values().all(|member| member.owned == member.target && member.behind == 0)
     }
@@ -171,7 +171,7 @@ impl Group {
         !is_behind
     }
 
-    /// A member that polls hears of the generation sooner or later.
+    /// A member polled, and so learnt of the new generation.
     pub fn catch_up(&mut self, member: MemberId) {
         if let Some(member) = self.members.get_mut(&member) {
             member.behind = 0;
@@ -182,7 +182,7 @@ impl Group {
         self.committed.get(&stream)
     }
 
-    /// Makes the offsets of a committed transaction count; says which of them go back.
+    /// Applies the offsets of a committed transaction; returns the streams whose offset went back.
     pub fn apply(&mut self, offsets: Vec<Offset>) -> Vec<Stream> {
         let mut back = Vec::new();
         for (stream, next, metadata) in offsets {
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(group.asks(second), Some((vec![], gives_up.clone())));
         group.take(second, &gives_up);
         assert!(group.is_calm());
-        group.hear(second, SESSION_MS + 1);
+        group.heartbeat(second, SESSION_MS + 1);
         assert_eq!(group.expire(SESSION_MS + 1), 1);
         assert!(!group.accepts(first) && group.accepts(second));
         assert_eq!(group.asks(second).map(|(_, takes)| takes.len()), Some(3));

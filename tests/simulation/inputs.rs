@@ -1,8 +1,8 @@
-//! What became of every record of the input: nothing is lost or doubled between the input and the users
-//! tasks, whatever was committed by whom.
+//! Follows every record of the input: none is lost or doubled between the input and the users tasks, whichever process
+//! committed it.
 //!
-//! Watermarks are computed once more from the records alone. Where a record met a higher one, a decision
-//! was made, and is judged here.
+//! Watermarks are computed again from the records alone. If a record met a higher watermark, the partition was passed
+//! over before it, and that decision is checked here.
 
 use crate::broker::{Broker, Place};
 use crate::log::hand_over;
@@ -16,9 +16,9 @@ use tailburn::model::time::{Ms, PANE_MS, floor_to};
 use tailburn::operator::classify::{Verdict, classify};
 use tailburn::pipeline::block;
 
-/// An event of a block, as far as it tells it from others.
+/// The fields that identify an event of a block.
 #[derive(Clone, Debug, PartialEq)]
-struct Told {
+struct Sent {
     time_ms: Ms,
     tenant: String,
     user: Option<String>,
@@ -26,27 +26,27 @@ struct Told {
     boundary_ms: Ms,
 }
 
-/// What is known of the decisions about the inputs.
+/// The results of the check.
 #[derive(Default)]
 pub struct Judged {
-    /// Records that met a decision.
+    /// The number of records that met a decision to pass over their partition.
     pub met: usize,
-    /// Decisions that records met though their partition had not been silent for so long.
+    /// Decisions about partitions that had not been silent for the idle timeout.
     pub wrong: Vec<String>,
-    /// Of these, those that were made because a partition was not waited for any longer. Where something
-    /// keeps it from being read that may be right.
+    /// The same, if the decision was that T no longer waits for a partition with unread records. That may be right if
+    /// something prevents the partition from being read.
     pub hasty: Vec<String>,
     pub events: usize,
     pub late_dropped: usize,
 }
 
-/// One input partition on its way through the blocks.
+/// One input partition, as its blocks show it.
 struct Tracked {
-    /// By repartition partition, what is to come.
-    told: Vec<VecDeque<Told>>,
-    /// How far it was raised because it was not waited for any longer, silent or not.
+    /// The events in the blocks of each repartition partition that were not yet matched with a record.
+    sent: Vec<VecDeque<Sent>>,
+    /// The watermarks to which it was raised because T no longer waited for it, silent or not.
     not_waited_for: BTreeSet<Ms>,
-    /// By offset, how far the blocks that end there said the watermark is.
+    /// The watermark in the blocks that end at an offset, by offset.
     watermarks: Vec<(i64, Ms)>,
 }
 
@@ -63,11 +63,11 @@ pub fn judge(scenario: &Scenario, broker: &Broker) -> Result<Judged, String> {
     Ok(judged)
 }
 
-/// Reads the blocks of a source, and checks them by themselves.
+/// Reads the blocks of a source, and checks that none goes back or adds to a closed boundary.
 fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked, String> {
-    let mut tracked = Tracked { told: Vec::new(), not_waited_for: BTreeSet::new(), watermarks: Vec::new() };
+    let mut tracked = Tracked { sent: Vec::new(), not_waited_for: BTreeSet::new(), watermarks: Vec::new() };
     for partition in 0..scenario.spread.partitions {
-        let (mut told, mut next, mut watermark_ms) = (VecDeque::new(), i64::MIN, None);
+        let (mut sent, mut next, mut watermark_ms) = (VecDeque::new(), i64::MIN, None);
         for (at, record) in broker.partition(Place::Output(Topic::Repartition, partition)).ever() {
             let (head, mut rest) =
                 block::open(record.value.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
@@ -80,9 +80,9 @@ fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked,
             for _ in 0..head.events {
                 let event = block::next_event(&mut rest).map_err(|error| error.to_string())?;
                 if watermark_ms.is_some_and(|ms| event.boundary_ms <= floor_to(ms, PANE_MS)) {
-                    return Err(format!("the block at {at} of {partition} says more of a closed boundary: {event:?}"));
+                    return Err(format!("the block at {at} of {partition} adds to a closed boundary: {event:?}"));
                 }
-                told.push_back(Told {
+                sent.push_back(Sent {
                     time_ms: event.time_ms,
                     tenant: head.tenants[event.tenant as usize].to_owned(),
                     user: event.user.map(str::to_owned),
@@ -94,28 +94,28 @@ fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked,
             (next, watermark_ms) = (head.next_offset, head.watermark_ms);
             tracked.watermarks.extend(head.watermark_ms.map(|ms| (head.next_offset, ms)));
         }
-        tracked.told.push(told);
+        tracked.sent.push(sent);
     }
     tracked.watermarks.sort_unstable();
     Ok(tracked)
 }
 
 impl Tracked {
-    fn take(&mut self, outcome: &Outcome<'_>) -> Option<Told> {
-        let is_it = |told: &Told| {
-            told.time_ms == outcome.timestamp_ms
-                && told.tenant == outcome.tenant
-                && told.user.as_deref() == outcome.user.as_deref()
-                && told.weight_micros == outcome.weight_micros
+    fn take(&mut self, outcome: &Outcome<'_>) -> Option<Sent> {
+        let is_it = |sent: &Sent| {
+            sent.time_ms == outcome.timestamp_ms
+                && sent.tenant == outcome.tenant
+                && sent.user.as_deref() == outcome.user.as_deref()
+                && sent.weight_micros == outcome.weight_micros
         };
-        let queue = self.told.iter_mut().find(|queue| queue.front().is_some_and(is_it))?;
+        let queue = self.sent.iter_mut().find(|queue| queue.front().is_some_and(is_it))?;
         queue.pop_front()
     }
 
-    /// The watermark that the first commit behind a record told, at least.
+    /// The watermark in the first block that ends after a record.
     fn behind(&self, offset: i64) -> Option<Ms> {
         let at = self.watermarks.partition_point(|(next, _)| *next <= offset);
-        // Where nothing was said behind it, everything was said before it.
+        // Without a later block the watermark did not change after the last one.
         self.watermarks.get(at).or_else(|| self.watermarks.last()).map(|(_, ms)| *ms)
     }
 }
@@ -144,20 +144,20 @@ fn follow(
             let counting: Vec<Ms> =
                 verdicts.filter(|(_, v)| *v != Verdict::Excluded).map(|(slo, _)| slo.allowed_lateness_ms).collect();
             let Some(lateness_ms) = counting.into_iter().max() else {
-                // No SLO counts it. The first of them travel all the same: T begins with any event.
+                // No SLO counts it. The first such events are sent nevertheless, because T begins with any event.
                 tracked.take(outcome);
                 return;
             };
             match tracked.take(outcome) {
-                Some(told) => {
+                Some(sent) => {
                     judged.events += 1;
                     let least_ms = floor_to(read_ms.map_or(time_ms, |w| w.max(time_ms)), PANE_MS) + PANE_MS;
-                    if told.boundary_ms < least_ms {
-                        failed.get_or_insert(format!("the record at {offset} is visible at {told:?}, before {least_ms}"));
+                    if sent.boundary_ms < least_ms {
+                        failed.get_or_insert(format!("the record at {offset} is visible at {sent:?}, before {least_ms}"));
                     }
-                    // It met a watermark that no record explains.
-                    let met_ms = told.boundary_ms - PANE_MS;
-                    if told.boundary_ms > least_ms && met_ms > raised_ms {
+                    // It met a watermark that is higher than its records explain.
+                    let met_ms = sent.boundary_ms - PANE_MS;
+                    if sent.boundary_ms > least_ms && met_ms > raised_ms {
                         raised_ms = met_ms;
                         judged.met += 1;
                         let is_incomplete = tracked.not_waited_for.contains(&met_ms);
@@ -170,7 +170,7 @@ fn follow(
                     let is_late_by = |w: Option<Ms>| w.is_some_and(|w| w - time_ms > lateness_ms);
                     if !is_late_by(read_ms) && !is_late_by(tracked.behind(offset)) {
                         failed.get_or_insert(format!(
-                            "the record at {offset} is in no block, and was not late: {time_ms}, read {read_ms:?}, told {:?}",
+                            "the record at {offset} is in no block, but was not late: {time_ms}, read {read_ms:?}, sent {:?}",
                             tracked.behind(offset)
                         ));
                     }
@@ -179,13 +179,13 @@ fn follow(
             }
         });
     });
-    if let Some(left) = tracked.told.iter().flatten().next() {
-        failed.get_or_insert(format!("{left:?} is in a block, and in no record, or in two blocks"));
+    if let Some(left) = tracked.sent.iter().flatten().next() {
+        failed.get_or_insert(format!("{left:?} is in a block, but not in the input, or it is in two blocks"));
     }
     failed.map_or(Ok(()), Err)
 }
 
-/// The silences of a partition since the last decision was judged.
+/// The longest silence of a partition since the last checked decision.
 struct Silence {
     last_ms: Ms,
     longest_ms: Ms,
@@ -202,7 +202,7 @@ impl Silence {
         self.last_ms = self.last_ms.max(at_ms);
     }
 
-    /// A partition is passed over only where nothing came for `input.idle_timeout`.
+    /// Checks that nothing arrived for `input.idle_timeout` before the partition was passed over.
     fn judge(&mut self, source: u32, offset: i64, wrong: &mut Vec<String>) {
         let silence_ms = std::mem::take(&mut self.longest_ms);
         if silence_ms < self.idle_ms {
@@ -211,7 +211,7 @@ impl Silence {
     }
 }
 
-/// Where the users task reads the input itself its decisions are known.
+/// Checks the decisions of a users task that reads the input itself: they are in the marks of its changelog.
 fn judge_keyed(scenario: &Scenario, broker: &Broker, source: u32, judged: &mut Judged) {
     let mut route = route(scenario);
     let mut decisions = decisions(scenario, broker, source);

@@ -1,6 +1,5 @@
-//! The log of a process: `tailburn::log::Log` over the model of the brokers, with the manners of the
-//! one over Kafka. A rebalance takes two polls, a producer is renewed after a disturbed commit, and
-//! leaving drops what is open.
+//! The log of a process: `tailburn::log::Log` over the model of the brokers. It behaves like the one over Kafka: a
+//! rebalance takes two polls, a producer is renewed after a disturbed commit, and leaving drops the open transaction.
 
 use crate::broker::{Denied, Place, TRANSACTION_TIMEOUT_MS};
 use crate::faults::Fault;
@@ -24,22 +23,22 @@ pub struct SimLog {
     producer: String,
     epoch: u32,
     pub member: Option<MemberId>,
-    /// What is ours; what is revoked is so until the group has its answer.
+    /// Our streams, including revoked ones until the group has our answer.
     owned: BTreeSet<Stream>,
-    /// To be given up at the next poll.
+    /// Revoked; given up at the next poll.
     leaving: Vec<Stream>,
-    /// Assigned, to be read from the next poll on.
+    /// Assigned; read from the next poll on.
     owed: BTreeMap<Stream, i64>,
     positions: BTreeMap<Stream, i64>,
     sources_next: i64,
     has_read_sources: bool,
-    told_end: BTreeMap<Stream, i64>,
+    reported_end: BTreeMap<Stream, i64>,
     paused: BTreeSet<Stream>,
     unsent: Vec<RecordOut>,
     /// The open transaction can only be aborted.
     is_doomed: bool,
     is_disturbed: bool,
-    /// The brokers do not hear this process, nor it them.
+    /// Until then this process and the brokers cannot reach each other.
     pub cut_until_ms: Ms,
 }
 
@@ -56,7 +55,7 @@ fn changelog_place(partition: u32) -> Place {
 }
 
 impl SimLog {
-    /// Takes the transactional id up; the group is joined with the first poll.
+    /// Takes the transactional id; the first poll joins the group.
     pub fn open(world: &Shared, life: &Life, producer: &str) -> SimLog {
         let epoch = world.borrow_mut().broker.init(producer);
         SimLog {
@@ -71,7 +70,7 @@ impl SimLog {
             positions: BTreeMap::new(),
             sources_next: 0,
             has_read_sources: false,
-            told_end: BTreeMap::new(),
+            reported_end: BTreeMap::new(),
             paused: BTreeSet::new(),
             unsent: Vec::new(),
             is_doomed: false,
@@ -80,7 +79,7 @@ impl SimLog {
         }
     }
 
-    /// Whether everything that may be read was read.
+    /// Whether all committed records were read.
     pub fn is_at_ends(&self) -> bool {
         let world = self.world.borrow();
         let end = |stream: Stream| world.broker.partition(stream.into()).stable_end();
@@ -100,7 +99,7 @@ impl SimLog {
         world.now_ms() < self.back_ms(world)
     }
 
-    /// Gives the group the answer that it waits for.
+    /// Answers the group: gives up revoked streams, and starts to read assigned ones.
     fn answer(&mut self, world: &mut World) -> Result<(), LogError> {
         if !self.leaving.is_empty() {
             self.die_or(world, Fault::CrashBeforeAnswer)?;
@@ -114,12 +113,12 @@ impl SimLog {
         }
         for (stream, next) in std::mem::take(&mut self.owed) {
             self.positions.insert(stream, next);
-            self.told_end.remove(&stream);
+            self.reported_end.remove(&stream);
         }
         Ok(())
     }
 
-    /// What the group has to say; `None`: nothing, so that there may be records.
+    /// The events of the group; `None` if there are none, so that this poll may return records.
     fn group_events(&mut self, world: &mut World) -> Option<Vec<LogEvent>> {
         let Some(member) = self.member else {
             self.member = Some(world.broker.group.join(world.now_ms()));
@@ -166,7 +165,7 @@ impl SimLog {
         assignments
     }
 
-    /// Some of what there is, from some of the partitions, in any order.
+    /// Some of the unread records, from some of the partitions, in any order.
     fn fetch(&mut self, world: &mut World) -> (Vec<(Stream, Batch)>, Vec<LogEvent>) {
         let (mut batches, mut events) = (Vec::new(), Vec::new());
         let mut streams: Vec<Stream> = self.positions.keys().filter(|s| !self.paused.contains(s)).copied().collect();
@@ -190,7 +189,7 @@ impl SimLog {
                 world.stalled.insert(stream, world.now_ms() + ms);
             }
             batches.push((stream, batch));
-            if next == end && self.told_end.insert(stream, next) != Some(next) {
+            if next == end && self.reported_end.insert(stream, next) != Some(next) {
                 events.push(LogEvent::End(stream, NextOffset(next)));
             }
         }
@@ -203,7 +202,7 @@ impl SimLog {
         (batches, events)
     }
 
-    /// Hands what was sent so far to the brokers.
+    /// Delivers the records sent so far to the brokers.
     fn deliver(&mut self, world: &mut World) -> Result<(), LogError> {
         for out in std::mem::take(&mut self.unsent) {
             let RecordOut { topic, partition, key, value, headers, timestamp_ms } = out;
@@ -222,7 +221,7 @@ impl SimLog {
         Ok(CommitOutcome::Aborted)
     }
 
-    /// Brokers that are silent are waited for, as long as a transaction may be open.
+    /// Waits for brokers that do not answer, as long as a transaction may be open.
     fn wait_for_brokers(&mut self, world: &mut World) -> Result<(), LogError> {
         if !self.is_out_of_reach(world) {
             return Ok(());
@@ -246,10 +245,10 @@ impl SimLog {
         let named: BTreeSet<Stream> = offsets.iter().map(|(stream, ..)| *stream).collect();
         let is_missing = |stream: &&Stream| !named.contains(stream) && !self.leaving.contains(stream);
         if self.owned.iter().any(|stream| is_missing(&stream)) || named.len() != offsets.len() {
-            world.violated(format!("a commit names {named:?}, and {:?} are owned", self.owned));
+            world.violated(format!("a commit names {named:?}, but {:?} are owned", self.owned));
         }
         if let Some((stream, _, metadata)) = offsets.iter().find(|(.., metadata)| metadata.len() > METADATA_MAX) {
-            world.violated(format!("the note of {stream:?} has {} bytes", metadata.len()));
+            world.violated(format!("the metadata of {stream:?} has {} bytes", metadata.len()));
         }
     }
 
@@ -272,7 +271,7 @@ impl SimLog {
             world.broker.group.expel(member);
         }
         self.deliver(world)?;
-        // Time goes by between records and offsets: something that was on its way may come now.
+        // Time passes between records and offsets, so delayed requests may arrive now.
         world.broker.tick();
         match world.broker.send_offsets(&self.producer, self.epoch, self.member.unwrap_or_default(), offsets) {
             Ok(()) => {}
@@ -312,12 +311,12 @@ impl SimLog {
 
     fn leave(&mut self) {
         let world = &mut *self.world.borrow_mut();
-        let is_heard = !self.is_out_of_reach(world);
-        // A process that leaves has its last word, if the brokers hear it and know it still.
-        if is_heard && world.broker.epoch(&self.producer) == Some(self.epoch) && world.reading.one_in(2) {
+        let is_reachable = !self.is_out_of_reach(world);
+        // A leaving process aborts its open transaction, if it can reach the brokers and is not fenced.
+        if is_reachable && world.broker.epoch(&self.producer) == Some(self.epoch) && world.reading.one_in(2) {
             let _ = world.broker.end(&self.producer, self.epoch, false, 0);
         }
-        if let Some(member) = self.member.filter(|_| is_heard) {
+        if let Some(member) = self.member.filter(|_| is_reachable) {
             world.broker.group.expel(member);
         }
     }
@@ -372,7 +371,7 @@ impl Log for SimLog {
             world.broker.group.expel(member);
         }
         if !std::mem::replace(&mut self.has_read_sources, true) {
-            // All that they hold, before anything is assigned.
+            // The first poll returns all records of the sources topic, before any stream is assigned.
             let (batch, next) = world.broker.partition(Stream::Sources.into()).read(0, usize::MAX);
             self.sources_next = next;
             drop(world);
@@ -395,13 +394,13 @@ impl Log for SimLog {
         let shared = Rc::clone(&self.world);
         let world = &mut *shared.borrow_mut();
         self.unsent.push(record.clone());
-        // Records leave when the client likes: some are there before the rest is sent.
+        // A client sends records when it likes, so some arrive before the others are handed to it.
         if world.reading.one_in(8) && !self.is_out_of_reach(world) {
             self.deliver(world)?;
             world.broker.tick();
         }
         self.is_doomed |= world.faults.strikes(Fault::RecordNotDelivered);
-        // An image begins with the first block of a generation; what it replaces goes in front of it.
+        // The tombstones of the old image come before the blocks of the new one.
         if record.topic == Topic::Changelog && record.value.is_none() {
             world.tally.replaced += 1;
             self.die_or(world, Fault::CrashInImage)?;
@@ -436,7 +435,7 @@ impl Log for SimLog {
 
     fn seek(&mut self, stream: Stream, next: NextOffset) -> Result<(), LogError> {
         self.die_or(&mut self.world.borrow_mut(), Fault::CrashAtSeek)?;
-        // Nothing of it will be read again.
+        // A revoked stream is not read any more.
         if self.leaving.contains(&stream) {
             return Ok(());
         }
@@ -445,7 +444,7 @@ impl Log for SimLog {
             Some(position) => *position = next.0,
             None => return Err(LogError::Refused { what: format!("{stream:?}"), message: "not ours".to_owned() }),
         }
-        self.told_end.remove(&stream);
+        self.reported_end.remove(&stream);
         Ok(())
     }
 
@@ -505,7 +504,7 @@ impl Log for SimLog {
     }
 }
 
-/// Reads a partition of the changelog, beside the group.
+/// Reads a partition of the changelog, without the group.
 struct Reader {
     world: Shared,
     life: Life,
@@ -545,7 +544,7 @@ impl Headers for Record {
     }
 }
 
-/// Hands records over as the log does.
+/// Passes records on as the log does.
 pub fn hand_over(stream: Stream, batch: &[(i64, Rc<Record>)], each: &mut dyn FnMut(Stream, &RecordIn<'_>)) {
     let partition = match stream {
         Stream::Input(partition) | Stream::Repartition(partition) | Stream::Partials(partition) => partition,

@@ -1,10 +1,9 @@
-//! Workers, simulated: one thread, no clock, all chance from a seed, and every fault that the
-//! table in [`faults`] names, at any step. What the workers of a run publish together must be what
-//! the core says of the same log, byte for byte and in order. The model of the brokers is held against
-//! real ones in `tests/broker_model`.
+//! A deterministic simulation of workers: one thread, no clock, all randomness from a seed, and every fault in the table
+//! of [`faults`], at any step. All that the workers of a run publish must equal the output of the core for the same log,
+//! byte for byte and in order. `tests/broker_model` compares the model of the brokers with real ones.
 //!
-//! `TAILBURN_SIM_SEED=N` replays a seed and tells what happened; `TAILBURN_SIM_SEEDS=FROM..TO` runs
-//! many, with the ignored test `many_seeds`.
+//! `TAILBURN_SIM_SEED=N` replays a seed and reports what happened; `TAILBURN_SIM_SEEDS=FROM..TO` runs many, with the
+//! ignored test `many_seeds`.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 #![expect(
     clippy::disallowed_methods,
@@ -34,7 +33,7 @@ use report::{Totals, run_seed, run_seeds};
 use scenario::Scenario;
 use std::time::Instant;
 
-/// Seeds that every run of the tests takes.
+/// The seeds of every test run.
 const SEEDS: std::ops::Range<u64> = 0..100;
 
 fn from_environment(name: &str) -> Option<String> {
@@ -70,7 +69,7 @@ fn many_seeds() {
     println!("{totals}\n{:.0} seeds a minute", (to - from) as f64 / minutes);
 }
 
-/// State is in the log: with state directories that are lost often, whatever is idle.
+/// All state is in the log: state directories are lost often, and the output must still be right.
 #[test]
 fn a_directory_that_is_lost_after_silences_changes_nothing() {
     for seed in 1_000..1_020 {
@@ -80,8 +79,9 @@ fn a_directory_that_is_lost_after_silences_changes_nothing() {
     }
 }
 
-/// A new rule, objective, window, label, filter or `group-by`, an SLO that goes and one that comes: all processes stop,
-/// and start with other definitions. What does not belong to the change is as if they had been there always.
+/// A new rule, objective, window, label, filter or `group-by`, a removed and an added SLO: all processes stop, and start
+/// with the changed definitions. Everything that the change does not touch is as if the new definitions had always been
+/// there.
 #[test]
 fn a_definition_that_changes_in_the_middle_keeps_its_counts() {
     let mut totals = change::Checked::default();
@@ -105,7 +105,7 @@ fn a_seed_decides_everything() {
     }
 }
 
-/// Nothing is compared with nothing: totals of no seed are not enough.
+/// A simulation that does nothing must not pass: the totals of no seed are not enough.
 #[test]
 fn a_run_that_does_nothing_is_no_success() {
     assert!(!Totals::default().has_seen_enough());

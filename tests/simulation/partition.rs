@@ -1,6 +1,5 @@
-//! One partition of a topic: records and control markers with offsets, and what a reader that wants
-//! committed records only may see of it. What was purged or compacted is hidden, and kept for those who
-//! compare.
+//! One partition of a topic: records and control markers with offsets, and the view of a reader of committed records.
+//! Deleted and compacted records are hidden from readers, but kept for the comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -22,22 +21,22 @@ enum Entry {
     Data {
         record: Rc<Record>,
         transaction: Option<TransactionId>,
-        /// Compaction took it: its offset is a hole.
+        /// Compaction removed it, so its offset is a gap.
         is_gone: bool,
     },
     /// The end of a transaction takes an offset of its own.
     Marker,
 }
 
-/// Records in order; what of them is visible depends on how their transactions ended.
+/// Records in order. Which of them are visible depends on how their transactions ended.
 #[derive(Default)]
 pub struct Partition {
     /// The offset of the first entry.
     first: i64,
-    /// What was before it is deleted.
+    /// All records before it are deleted.
     start: i64,
     entries: Vec<Entry>,
-    /// Transactions that have not ended here, and where they begin.
+    /// Transactions without a marker here, and their first offsets.
     open: BTreeMap<TransactionId, i64>,
     aborted: BTreeSet<TransactionId>,
 }
@@ -62,7 +61,7 @@ impl Partition {
         self.first + self.entries.len() as i64
     }
 
-    /// The last stable offset: nothing from the first open transaction on is shown to anybody.
+    /// The last stable offset: readers see nothing from the first open transaction on.
     pub fn stable_end(&self) -> i64 {
         self.open.values().copied().min().unwrap_or_else(|| self.end())
     }
@@ -86,13 +85,13 @@ impl Partition {
         self.entries.push(Entry::Marker);
     }
 
-    /// Deletes what is before an offset, as far as it is stable.
+    /// Deletes the records before an offset, as far as they are stable.
     pub fn delete_before(&mut self, offset: i64) {
         self.start = self.start.max(offset.min(self.stable_end()));
     }
 
-    /// Leaves the newest record of every key, of those before `to`; a tombstone goes as well, where its
-    /// time has come. How many records went.
+    /// Of the records before `to`, keeps only the newest one of every key; also drops old tombstones if
+    /// `drops_tombstones`. Returns how many records it removed.
     pub fn compact(&mut self, to: i64, drops_tombstones: bool) -> usize {
         let to = (to.min(self.stable_end()) - self.first).max(0) as usize;
         let (aborted, mut newest) = (&self.aborted, BTreeMap::new());
@@ -116,8 +115,8 @@ impl Partition {
         went
     }
 
-    /// At most `most` committed records from `from` on, and where reading goes on: behind markers
-    /// and aborted records, which are stepped over without a word.
+    /// At most `most` committed records from `from` on, and the next offset to read. Markers and aborted records are
+    /// skipped silently.
     pub fn read(&self, from: i64, most: usize) -> (Batch, i64) {
         let (mut batch, mut next) = (Batch::new(), from.max(self.first));
         while next < self.stable_end() && batch.len() < most {
@@ -126,7 +125,7 @@ impl Partition {
             }
             next += 1;
         }
-        // A fetch that ended with the last record also told what is behind it.
+        // A fetch that reached the last record also skips the markers after it.
         while next < self.stable_end() && !self.is_visible(next) {
             next += 1;
         }
@@ -148,7 +147,7 @@ impl Partition {
         }
     }
 
-    /// Every record that was ever committed, purged and compacted or not.
+    /// Every record that was ever committed, even if it was deleted or compacted.
     pub fn ever(&self) -> Batch {
         let mut batch = Batch::new();
         for offset in (self.first..self.stable_end()).filter(|offset| self.is_committed(*offset)) {
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_transaction_hides_what_stands_behind_it_too() {
+    fn an_open_transaction_also_hides_all_later_records() {
         let mut partition = Partition::beginning_at(5);
         partition.append(record("plain"), None);
         partition.append(record("open"), Some(1));
@@ -184,19 +183,19 @@ mod tests {
     }
 
     #[test]
-    fn aborted_records_and_markers_are_stepped_over() {
+    fn aborted_records_and_markers_are_skipped() {
         let mut partition = Partition::default();
         partition.append(record("aborted"), Some(1));
         partition.append(record("kept"), Some(2));
         partition.mark(1, false);
         partition.mark(2, true);
         assert_eq!(offsets(&partition), [1]);
-        assert_eq!(partition.read(0, 1).1, 4, "the markers behind the last record are no more to come");
+        assert_eq!(partition.read(0, 1).1, 4, "the markers after the last record are skipped, too");
         assert_eq!(partition.read(2, 9), (Vec::new(), 4));
     }
 
     #[test]
-    fn compaction_leaves_the_newest_of_a_key_and_holes() {
+    fn compaction_leaves_the_newest_record_of_a_key_and_gaps() {
         let mut partition = Partition::default();
         let of = |key: &str, value: Option<&str>| {
             let (key, value) = (Some(key.into()), value.map(Into::into));

@@ -1,10 +1,9 @@
-//! What should have been published: the committed log through fresh tasks, stage by stage, each in one
-//! uninterrupted go. No worker, no store, no transaction, and all boundaries closed at once after
-//! everything was read.
+//! The expected output: the committed log is fed to fresh tasks, stage by stage, without interruption. There is no
+//! worker, no store and no transaction, and all boundaries are closed at once after everything was read.
 //!
-//! That a partition was passed over is decided by the wall clock, so such a run cannot be held against a
-//! backtest. But each decision is in the log before it is used: in the blocks, or in the marks of a users
-//! task that reads its input itself. Given those the result is a function of the log again.
+//! Passing over a partition depends on the wall clock, so such a run cannot be compared with a backtest. But each
+//! decision is in the log before it is used: in the blocks, or in the marks of a users task that reads its input itself.
+//! Given the decisions, the result is a function of the log again.
 
 use crate::broker::{Broker, Place};
 use crate::compare::apart;
@@ -60,7 +59,7 @@ pub fn users_task(scenario: &Scenario, slos: &Arc<Vec<Slo>>, sources: usize) -> 
     UsersTask::new(Arc::clone(slos), sources, users_settings(scenario))
 }
 
-/// What the workers of a scenario are made of.
+/// The setup of a scenario's workers.
 pub fn setup(scenario: &Scenario, slos: &Arc<Vec<Slo>>) -> Setup {
     let hashes: Vec<&str> = slos.iter().map(|slo| slo.definition_hash.as_str()).collect();
     Setup {
@@ -84,7 +83,7 @@ pub fn setup(scenario: &Scenario, slos: &Arc<Vec<Slo>>) -> Setup {
     }
 }
 
-/// Records by the partition that they leave on, in order.
+/// Records by the partition that they are written to, in order.
 pub type Published = BTreeMap<Place, Vec<Record>>;
 
 pub fn published(records: Vec<RecordOut>) -> Published {
@@ -98,12 +97,11 @@ pub fn published(records: Vec<RecordOut>) -> Published {
 
 pub struct Reference {
     pub published: Published,
-    /// How far each task is.
+    /// The last boundary of each task.
     pub at_ms: BTreeMap<Stream, Option<Ms>>,
 }
 
-/// A decision that was committed: from which record on a source is raised, how far, and whether records
-/// were there.
+/// A committed decision to raise a source: from which offset on, to which watermark, and whether it had unread records.
 pub type Decision = (i64, Ms, bool);
 
 impl Reference {
@@ -117,7 +115,7 @@ impl Reference {
             of_tasks.push(partials);
         }
         for partition in 0..scenario.rollups {
-            // What is incomplete is not known as well where tasks read the input; see `same_partials`.
+            // Keyed tasks do not record enough to know which boundaries were incomplete; see `same_partials`.
             let partials = match scenario.is_keyed {
                 true => in_log(broker, partition).collect(),
                 false => of_tasks.iter_mut().map(|of| std::mem::take(&mut of[partition as usize])).collect(),
@@ -139,7 +137,7 @@ fn dead_letters(scenario: &Scenario, broker: &Broker) -> Vec<RecordOut> {
     out
 }
 
-/// Every decision about a source that was ever committed.
+/// Every decision about a source that was ever committed, from the marks of its keyed task.
 pub fn decisions(scenario: &Scenario, broker: &Broker, source: u32) -> BTreeSet<Decision> {
     if !scenario.is_keyed {
         return BTreeSet::new();
@@ -151,7 +149,7 @@ pub fn decisions(scenario: &Scenario, broker: &Broker, source: u32) -> BTreeSet<
     marks.flat_map(|mark| mark.raised).collect()
 }
 
-/// Runs a users task over its stream, and holds what it says against what was said.
+/// Runs a users task over its stream, and compares its partials with the published ones.
 fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>, Vec<Partial>), String> {
     let sources = if scenario.is_keyed { 1 } else { scenario.inputs as usize };
     let mut users = users_task(scenario, &scenario.slos, sources);
@@ -180,21 +178,22 @@ fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>,
         users.close_until(to_ms, &mut partials, &MemoryStore::default()).map_err(|error| error.to_string())?;
     }
     for (partition, partial) in (0..).zip(&partials) {
-        let said = said(broker, task, partition);
-        same_partials(scenario, partial, &said).map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
+        let published = merged(broker, task, partition);
+        same_partials(scenario, partial, &published)
+            .map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
     }
     Ok((users.closed_ms(), partials))
 }
 
-/// The partials of a partition as they were published.
+/// The published partials of a partition.
 fn in_log(broker: &Broker, partition: u32) -> impl Iterator<Item = Partial> {
     let records = broker.partition(Place::Output(Topic::Partials, partition)).ever();
     let read = |bytes: Option<&[u8]>| read_partial(bytes.unwrap_or_default()).expect("a partial is readable");
     records.into_iter().map(move |(_, record)| read(record.value.as_deref()))
 }
 
-/// Everything that a users task said to a rollup task, as one.
-fn said(broker: &Broker, task: u32, partition: u32) -> Partial {
+/// All published partials of a users task for a rollup task, merged into one.
+fn merged(broker: &Broker, task: u32, partition: u32) -> Partial {
     let mut all = Partial::default();
     for partial in in_log(broker, partition).filter(|partial| partial.users_task == task) {
         all.up_to_ms = all.up_to_ms.max(partial.up_to_ms);
@@ -203,7 +202,7 @@ fn said(broker: &Broker, task: u32, partition: u32) -> Partial {
     all
 }
 
-/// No window is longer.
+/// The length of the longest window.
 fn keep_ms(slo: &Slo) -> Ms {
     let windows = slo.rules.iter().map(|rule| rule.long_ms).chain(slo.user_windows_ms.iter().copied());
     windows.max().unwrap_or(0).max(slo.compliance_window_ms)
@@ -211,20 +210,20 @@ fn keep_ms(slo: &Slo) -> Ms {
 
 fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(), String> {
     if want.up_to_ms != got.up_to_ms {
-        return Err(format!("said up to {} instead of {}", got.up_to_ms, want.up_to_ms));
+        return Err(format!("published up to {} instead of {}", got.up_to_ms, want.up_to_ms));
     }
-    // A task that has nothing yet says of boundaries that they are incomplete where it closes them one by
-    // one; those who have something say the same. And of two decisions about a keyed task between the same
-    // two records only the last is kept.
+    // Two differences are allowed. A task without events yet sends an incomplete boundary only if it closes boundaries one
+    // by one, which a worker does and the reference does not. And of two decisions about a keyed task between the same
+    // two records, only the last one is kept.
     let bare = |partial: &Partial| -> Vec<BoundaryPartial> {
         let mut boundaries = partial.boundaries.clone();
         boundaries.retain(|boundary| !boundary.deltas.is_empty() || !boundary.steps.is_empty());
         for boundary in &mut boundaries {
             boundary.is_incomplete &= !scenario.is_keyed;
-            // What is said of different keys adds up in any order.
+            // The order of the deltas of different keys does not matter.
             boundary.deltas.sort_by_key(|delta| (delta.slo, format!("{:?}", delta.scope)));
             for delta in &mut boundary.deltas {
-                // Of rows that have run out it does not matter when they go.
+                // It does not matter when entries disappear that no window needs any more.
                 let keep_ms = keep_ms(&scenario.slos[delta.slo as usize]);
                 let from_ms = boundary.at_ms - keep_ms + slice_ms(keep_ms);
                 delta.seen.retain(|(ms, _)| *ms > from_ms);

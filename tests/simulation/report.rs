@@ -1,5 +1,5 @@
-//! What is told about seeds: totals of those that went well, and of one that did not the shortest
-//! schedule of faults that does it, the first difference, and how to see it again.
+//! Reports: the totals of the seeds that passed, and for a seed that failed the shortest schedule of faults that makes
+//! it fail, the first difference, and the command to replay it.
 
 use crate::compare::Compared;
 use crate::faults::{TABLE, Taken};
@@ -29,17 +29,17 @@ pub fn run_seeds(seeds: Range<u64>) -> Totals {
     let mut totals = Totals::default();
     for seed in seeds {
         if totals.seeds > 0 && totals.seeds.is_multiple_of(500) {
-            println!("{} seeds went well", totals.seeds);
+            println!("{} seeds passed", totals.seeds);
         }
         match run_seed(seed) {
             Ok(success) => totals.add(&success),
-            Err(report) => panic!("{report}\n{} seeds before it went well", totals.seeds),
+            Err(report) => panic!("{report}\n{} seeds passed before it", totals.seeds),
         }
     }
     totals
 }
 
-/// Runs a seed; where it fails, again with fewer faults, until one more is too few.
+/// Runs a seed. If it fails, finds the smallest number of faults with which it still fails.
 pub fn run_seed(seed: u64) -> Result<Success, String> {
     run_scenario(&Scenario::of(seed))
 }
@@ -93,7 +93,7 @@ fn settings(scenario: &Scenario) -> String {
 
 fn describe(scenario: &Scenario, failure: &Failure) -> String {
     format!(
-        "seed {seed}: {what}\n{settings}\nfaults taken, the fewest that do it:{schedule}\nto see it again:\n  \
+        "seed {seed}: {what}\n{settings}\nthe fewest faults with which it fails:{schedule}\nto replay it:\n  \
          TAILBURN_SIM_SEED={seed} cargo test --release --no-default-features --test simulation \
          what_is_published -- --nocapture",
         seed = scenario.seed,
@@ -103,10 +103,10 @@ fn describe(scenario: &Scenario, failure: &Failure) -> String {
     )
 }
 
-/// A seed that went well, in detail.
+/// A seed that passed, in detail.
 pub fn tell(scenario: &Scenario, success: &Success) -> String {
     let (seed, settings, schedule) = (scenario.seed, settings(scenario), schedule(&success.taken));
-    format!("seed {seed} went well\n{settings}\nfaults taken:{schedule}\n{:?}\n{:?}", success.tally, success.compared)
+    format!("seed {seed} passed\n{settings}\nfaults:{schedule}\n{:?}\n{:?}", success.tally, success.compared)
 }
 
 impl Totals {
@@ -143,12 +143,12 @@ impl Totals {
         sum.backtests += one.backtests;
     }
 
-    /// Fault points that struck nowhere.
+    /// Fault points that never struck.
     pub fn never_taken(&self) -> impl Iterator<Item = &'static str> {
         TABLE.iter().zip(self.taken).filter(|(_, count)| *count == 0).map(|(point, _)| point.name)
     }
 
-    /// A simulation of which nothing comes proves nothing.
+    /// Whether enough happened: a simulation without events proves nothing.
     pub fn has_seen_enough(&self) -> bool {
         let (did, compared) = (&self.tally, &self.compared);
         did.crashes > self.seeds / 2

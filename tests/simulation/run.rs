@@ -1,5 +1,5 @@
-//! Drives workers as `tailburn run` does: begins them, turns them, commits by the clock, begins the next
-//! one where one ended, until everything is read and nothing is left to go wrong.
+//! Drives workers as `tailburn run` does: starts them, lets them poll, commits at intervals, and starts a new one after
+//! one ended, until everything is read and no fault can occur any more.
 
 use crate::broker::{Broker, Place};
 use crate::change;
@@ -25,35 +25,34 @@ use tailburn::pipeline::checkpoint::CheckpointError;
 use tailburn::state::StoreError;
 use tailburn::worker::{Nobody, Tasks, Worker, WorkerError};
 
-/// A run that takes more turns does not come to an end.
+/// A run with more turns than this counts as endless.
 const TURNS_MAX: u64 = 150_000;
-/// Turns of each process without anything new, with the time standing still, after which nothing more
-/// will come.
+/// After this many turns of each process without any change, while time stands still, nothing more will happen.
 const QUIET_TURNS: u64 = 40;
 
-/// Why a run is wrong.
+/// Why a run failed.
 pub struct Failure {
     pub what: String,
     pub taken: Vec<Taken>,
 }
 
-/// What a run that is right did.
+/// What a successful run did.
 pub struct Success {
     pub tally: Tally,
     pub taken: Vec<Taken>,
     pub compared: compare::Compared,
-    /// Where definitions changed.
+    /// The checks of changed definitions, if they changed.
     pub changed: change::Checked,
 }
 
-/// A worker and what its thread knows.
+/// A worker, and the state of the thread that drives it.
 struct Process {
     worker: Worker<SimLog>,
     life: Life,
     began_ms: Ms,
     committed_ms: Ms,
     read: u64,
-    /// It wakes up and commits before it hears anything.
+    /// After its sleep it commits before it polls.
     commits_first: bool,
 }
 
@@ -73,7 +72,7 @@ struct Instance {
 
 pub struct Simulation<'a> {
     scenario: &'a Scenario,
-    /// By which the processes work that begin now.
+    /// The definitions for processes that start now.
     slos: Arc<Vec<Slo>>,
     world: Shared,
     instances: Vec<Instance>,
@@ -159,7 +158,7 @@ impl<'a> Simulation<'a> {
     fn run_to_the_end(&mut self) -> Result<(), String> {
         loop {
             if self.pass_time() {
-                return Err(format!("the run did not come to an end within {TURNS_MAX} turns: {}", self.standstill()));
+                return Err(format!("the run did not end within {TURNS_MAX} turns: {}", self.standstill()));
             }
             if let Some(violation) = self.world.borrow().violations.first() {
                 return Err(format!("a rule was broken: {violation}"));
@@ -177,7 +176,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// A turn of an instance, whatever it is doing.
+    /// One turn of an instance, in any state.
     fn turn(&mut self, at: usize, state: State) -> Result<State, String> {
         let now_ms = self.now_ms();
         match state {
@@ -215,8 +214,8 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// All processes stop gracefully, one behind the other, and begin with other definitions. Nothing else goes wrong
-    /// meanwhile: a checkpoint of the old definitions is what the new ones begin with.
+    /// When it is time: all processes stop gracefully, one after the other, and later start with the changed definitions.
+    /// No fault strikes meanwhile, because the new definitions must start from a checkpoint of the old ones.
     fn change_definitions(&mut self) -> Result<(), String> {
         let Some(becomes) = &self.scenario.becomes else { return Ok(()) };
         if Arc::ptr_eq(&self.slos, &becomes.slos) || self.now_ms() < becomes.at_ms {
@@ -234,7 +233,7 @@ impl<'a> Simulation<'a> {
             let world = self.world.borrow();
             world.broker.is_calm() && world.broker.group.is_calm() && members == world.broker.group.len()
         };
-        // Every task is somebody's, and live: whoever goes leaves a checkpoint of it.
+        // Every task must have an owner and be live, so that a stopping process leaves a checkpoint of it.
         if !is_calm || members == 0 || !self.instances.iter().all(is_ready) {
             return Ok(());
         }
@@ -267,7 +266,7 @@ impl<'a> Simulation<'a> {
         Process { worker, life, began_ms: now_ms, committed_ms: now_ms, read: 0, commits_first: false }
     }
 
-    /// What a worker's thread does between two looks at its signals.
+    /// The work of a worker's thread between two checks for signals.
     fn work(&mut self, process: &mut Process) -> Result<(), WorkerError> {
         if std::mem::take(&mut process.commits_first) {
             self.commit(process)?;
@@ -307,7 +306,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// As a signal does: what was read is committed and checkpointed.
+    /// Stops as after a signal: commits and checkpoints everything that was read.
     fn stop(&self, process: &mut Process) -> Result<(), WorkerError> {
         process.worker.checkpoint_all();
         self.commit(process)?;
@@ -315,7 +314,7 @@ impl<'a> Simulation<'a> {
         process.worker.flush()
     }
 
-    /// A service manager begins the program again where it does not do so itself.
+    /// A worker ended. The next start is the program's own, or that of a service manager.
     fn ended(&mut self, at: usize, process: Box<Process>, outcome: Result<(), WorkerError>) -> Result<State, String> {
         self.quiet = 0;
         let life = process.life.clone();
@@ -325,7 +324,7 @@ impl<'a> Simulation<'a> {
         if life.is_over() {
             world.tally.crashes += 1;
             if instance.directory.crash(&mut world.faults) {
-                // Whoever has no directory has no identity either.
+                // The instance's identity was in its directory, so it has a new one now.
                 instance.producer.push('+');
             }
         } else {
@@ -337,10 +336,10 @@ impl<'a> Simulation<'a> {
                 }
                 Err(WorkerError::Aborted(_) | WorkerError::Lost(_)) => {}
                 Err(WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_))) => {}
-                // The disk is full, or does not answer: the process ends.
+                // The disk is full or fails: the process ends.
                 Err(WorkerError::Checkpoint(CheckpointError::Store(StoreError::Io { .. }))) => {}
-                // A task that was published further than it is checkpointed: as the message says, the old definitions
-                // come back once more, for a graceful stop.
+                // A task published more than its checkpoint has. As the message advises, the old definitions are started
+                // once more and stopped gracefully.
                 Err(WorkerError::Refused(why))
                     if why.contains("stop it gracefully") && !Arc::ptr_eq(&self.slos, &self.scenario.slos) =>
                 {
@@ -353,7 +352,7 @@ impl<'a> Simulation<'a> {
         Ok(State::Down { until_ms: world.now_ms() + down_ms })
     }
 
-    /// Whether everything arrived, and T went beyond all of it (where it can).
+    /// Whether all input arrived, and T passed all of it (if T ever begins).
     fn has_arrived(&self) -> bool {
         let target_ms = self.scenario.last_arrival_ms() + MINUTE_MS;
         let world = self.world.borrow();
@@ -377,12 +376,12 @@ impl<'a> Simulation<'a> {
                 _ => return false,
             }
         }
-        // Where every event is excluded T never begins.
+        // If every event is excluded, T never begins.
         let never_ms = target_ms + HOUR_MS + 4 * self.scenario.idle_ms;
         members == world.broker.group.len() && at_ms.map_or(world.now_ms() > never_ms, |at_ms| at_ms >= target_ms)
     }
 
-    /// Where everybody is, when nobody comes to an end.
+    /// The state of all instances and streams, for a run that does not end.
     fn standstill(&self) -> String {
         let world = self.world.borrow();
         let of = |instance: &Instance| match &instance.state {
@@ -430,13 +429,13 @@ impl<'a> Simulation<'a> {
         self.world.borrow_mut().faults.strikes(fault)
     }
 
-    /// A little time goes by, and what arrives in it is there; `true`: too much of it went by.
+    /// Lets a little time pass, with the input that arrives in it. Returns whether the run has taken too many turns.
     fn pass_time(&mut self) -> bool {
         let world = &mut *self.world.borrow_mut();
         world.tally.turns += 1;
         let is_over = self.arrived == self.scenario.arrivals.len() && world.faults.is_over();
         if !self.is_frozen {
-            // When nothing more will arrive or go wrong, only silences are waited for, by the right time.
+            // Once all is read and no fault can occur, the run only waits for idle timeouts, so time may pass faster.
             let is_read = is_over && is_read(self.scenario, &world.broker);
             let pace_ms = if is_read { self.scenario.idle_ms / 20 } else { 0 }.max(self.scenario.pace_ms);
             let count = self.instances.iter().filter(|i| !matches!(i.state, State::Gone)).count() as Ms;
@@ -465,7 +464,7 @@ impl<'a> Simulation<'a> {
                     process.worker.log.cut_until_ms = Ms::MIN;
                 }
                 if let Some(member) = process.worker.log.member.filter(|_| process.worker.log.cut_until_ms <= now_ms) {
-                    world.broker.group.hear(member, now_ms);
+                    world.broker.group.heartbeat(member, now_ms);
                 }
             }
         }
@@ -475,7 +474,7 @@ impl<'a> Simulation<'a> {
     }
 }
 
-/// What goes wrong with nobody in particular.
+/// Faults that do not belong to one process.
 fn disturb(world: &mut World, scenario: &Scenario) {
     if world.faults.strikes(Fault::Shuffled) {
         world.broker.group.shuffle(&mut world.reading);
@@ -495,7 +494,7 @@ fn disturb(world: &mut World, scenario: &Scenario) {
     }
 }
 
-/// Whether the input is read to its end.
+/// Whether the whole input was read and committed.
 fn is_read(scenario: &Scenario, broker: &Broker) -> bool {
     let is_read = |source: u32| {
         let partition = broker.partition(Place::Input(source));

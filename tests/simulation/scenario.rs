@@ -1,5 +1,5 @@
-//! What a seed decides before anything runs: SLOs, traffic, partition counts, cadences, and which
-//! faults strike how often.
+//! Everything that a seed determines before a run: SLOs, traffic, partition counts, intervals, and which faults strike
+//! how often.
 
 use crate::change::Change;
 use crate::dice::Dice;
@@ -12,21 +12,21 @@ use tailburn::model::slo::Slo;
 use tailburn::model::time::{HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
 use tailburn::pipeline::intake::Spread;
 
-/// Event times begin some time after this.
+/// Event times start after this.
 pub const EPOCH_MS: Ms = 1_780_000_000_000;
-/// The default of the configuration; seeds do not change it.
+/// The default of the configuration; the same for all seeds.
 pub const OUT_OF_ORDERNESS_MS: Ms = 5 * SECOND_MS;
-/// Longer than the traffic of any scenario: nothing is idle before its end.
+/// Longer than the traffic of any scenario, so that nothing is idle before its end.
 const LONG_MS: Ms = 3 * HOUR_MS;
 
-/// A member of the group: when it comes, and when it goes for good.
+/// A member of the group: when it joins, and when it leaves for good.
 #[derive(Clone, Copy, Debug)]
 pub struct Stay {
     pub from_ms: Ms,
     pub until_ms: Option<Ms>,
 }
 
-/// What the definitions become, and when all processes stop for it.
+/// A change of the definitions, and when all processes stop for it.
 pub struct Becomes {
     pub at_ms: Ms,
     pub change: Change,
@@ -38,7 +38,7 @@ pub struct Scenario {
     pub slos: Arc<Vec<Slo>>,
     /// The texts of the SLOs.
     pub documents: Vec<String>,
-    /// Other definitions, from some time on.
+    /// The change of the definitions, if there is one.
     pub becomes: Option<Becomes>,
     pub inputs: u32,
     pub is_keyed: bool,
@@ -75,7 +75,7 @@ impl Scenario {
         let is_patient = dice.one_in(3);
         let idle_ms = if is_patient { LONG_MS } else { dice.pick(&[10, 10, 30, 60]) * SECOND_MS };
         let alignment_ms = if is_patient { 10 * LONG_MS } else { dice.pick(&[30, 60, 600]) * SECOND_MS };
-        // From the beginning, from somewhere in the middle, or with everything there already.
+        // Processes start with the traffic, in the middle of it, or after all of it.
         let begun = dice.pick(&[0, 0, 50, 100]);
         let begin_ms = EPOCH_MS + span_ms * begun / 100;
         let large_tenants = if dice.one_in(2) { vec!["t1".to_owned()] } else { Vec::new() };
@@ -108,7 +108,7 @@ impl Scenario {
         }
     }
 
-    /// The same with state directories that are lost often, whatever is idle.
+    /// The same scenario, but state directories are lost often.
     pub fn losing_directories(mut self) -> Scenario {
         self.one_in[Fault::DirectoryLost as usize] = Some(2);
         self.one_in[Fault::CrashAfterEnd as usize] = Some(20);
@@ -116,12 +116,12 @@ impl Scenario {
         self
     }
 
-    /// The same with other definitions in the middle. Nothing is passed over before the end, so that a backtest says
-    /// what the figures are.
+    /// The same scenario, but the definitions change in the middle. No partition is passed over before the end, so that
+    /// the figures must equal those of a backtest.
     pub fn changing(mut self) -> Scenario {
         let dice = &mut Dice::new(self.seed, "change");
         (self.idle_ms, self.alignment_ms) = (LONG_MS, 10 * LONG_MS);
-        // Limits that are reached are other scenarios' business.
+        // Other scenarios test the limit of groups.
         self.groups_max = 100;
         let span_ms = self.last_arrival_ms() - self.begin_ms;
         let at_ms = self.begin_ms + span_ms * dice.between(20, 80) / 100;
@@ -131,23 +131,23 @@ impl Scenario {
         self
     }
 
-    /// How many users tasks there are.
+    /// The number of users tasks.
     pub fn users_tasks(&self) -> u32 {
         if self.is_keyed { self.inputs } else { self.spread.partitions }
     }
 
-    /// What a users task reads.
+    /// The stream of a users task.
     pub fn users_stream(&self, task: u32) -> Stream {
         if self.is_keyed { Stream::Input(task) } else { Stream::Repartition(task) }
     }
 
-    /// Everything that the group deals out.
+    /// All streams that the group assigns.
     pub fn streams(&self) -> Vec<Stream> {
         let blocks = (0..if self.is_keyed { 0 } else { self.spread.partitions }).map(Stream::Repartition);
         (0..self.inputs).map(Stream::Input).chain(blocks).chain((0..self.rollups).map(Stream::Partials)).collect()
     }
 
-    /// What changes.
+    /// The change of the definitions, if there is one.
     pub fn becomes_what(&self) -> Option<Change> {
         self.becomes.as_ref().map(|becomes| becomes.change)
     }
@@ -157,7 +157,7 @@ impl Scenario {
     }
 }
 
-/// One stays from the beginning to the end; others come and go.
+/// One member stays from the beginning to the end; others join and leave.
 fn stays(dice: &mut Dice, begin_ms: Ms, span_ms: Ms) -> Vec<Stay> {
     let others = dice.pick(&[0, 1, 1, 2, 3]);
     let mut stays = vec![Stay { from_ms: begin_ms, until_ms: None }];
@@ -169,7 +169,7 @@ fn stays(dice: &mut Dice, begin_ms: Ms, span_ms: Ms) -> Vec<Stay> {
     stays
 }
 
-/// Few kinds of faults at a time, and those often, find what a little of each would not.
+/// Few kinds of faults that strike often find mistakes that all kinds at low rates do not.
 fn fault_rates(dice: &mut Dice) -> [Option<u64>; TABLE.len()] {
     let share = dice.pick(&[1, 3, 5]);
     let mut one_in = [None; TABLE.len()];

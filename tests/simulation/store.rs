@@ -1,7 +1,7 @@
-//! State directories with a store a task: batches are whole, those that were not flushed may be lost with
-//! a crash, the latest ones first, a store may be damaged, and a directory may be lost as a whole.
+//! State directories with one store per task. Batches are atomic; a crash may lose batches that were not flushed, the
+//! latest first; a store may be damaged, and a whole directory may be lost.
 //!
-//! It looks into what is written for one rule: no checkpoint is ahead of what is committed.
+//! Each write is checked for one rule: no checkpoint is ahead of the committed offsets.
 
 use crate::faults::{Fault, Faults};
 use crate::world::{Life, Shared, World};
@@ -17,15 +17,15 @@ use tailburn::worker::{Memo, Stores, TaskId};
 
 type Bytes = Vec<u8>;
 
-/// What outlives a process, of one task.
+/// The data of one task that outlives a process.
 #[derive(Clone, Default)]
 pub struct Disk {
     rows: BTreeMap<Bytes, Bytes>,
-    /// For each batch that was not flushed, what it replaced.
+    /// For each batch that was not flushed, the rows that it replaced.
     unflushed: Vec<Vec<(Bytes, Option<Bytes>)>>,
-    /// Nothing of it can be read any more.
+    /// It cannot be read any more.
     is_damaged: bool,
-    /// Somebody has it open.
+    /// A process has it open.
     is_open: bool,
 }
 
@@ -36,7 +36,7 @@ type SharedDisk = Rc<RefCell<Disk>>;
 pub struct Directory(Rc<RefCell<BTreeMap<TaskId, SharedDisk>>>);
 
 impl Directory {
-    /// What a crash leaves; `true`: nothing.
+    /// Applies a crash; returns whether the whole directory is lost.
     pub fn crash(&self, faults: &mut Faults) -> bool {
         let mut disks = self.0.borrow_mut();
         for disk in disks.values() {
@@ -57,7 +57,7 @@ impl Directory {
 }
 
 impl Disk {
-    /// What a crash leaves.
+    /// Applies a crash.
     fn crash(&mut self, faults: &mut Faults) {
         if !self.unflushed.is_empty() && faults.strikes(Fault::UnflushedLost) {
             let lost = faults.size(1, self.unflushed.len() as i64);
@@ -179,7 +179,7 @@ impl SimStore {
         }
     }
 
-    /// The state is never ahead of the log: what it holds was committed, and is published.
+    /// Checks that the state is not ahead of the log: its checkpoint was committed, and its results published.
     fn check_mark(&self) {
         let world = &mut *self.world.borrow_mut();
         match Mark::read(&*self.disk.borrow()) {
@@ -196,7 +196,8 @@ fn check_mark(world: &mut World, stream: Stream, mark: &Mark) {
     let again = mark.again().map_or(0, |again| again.offset);
     if said.is_none_or(|(next, memo)| mark.sequence > memo.sequence || again > next.0) {
         let sequence = mark.sequence;
-        world.violated(format!("the checkpoint of {stream:?} is {sequence} at {again}, committed is {committed:?}"));
+        world
+            .violated(format!("the checkpoint of {stream:?} is {sequence} at {again}, but {committed:?} is committed"));
     }
 }
 
@@ -278,7 +279,7 @@ impl Store for SimStore {
     }
 
     fn flush_soon(&mut self) -> Result<(), StoreError> {
-        // It may come late, or never.
+        // The flush may happen later, or never.
         let comes = self.world.borrow_mut().reading.one_in(2);
         if comes { self.flush() } else { self.strike(Fault::CrashBeforeFlush) }
     }
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_takes_unflushed_batches_from_the_end_and_never_a_flushed_one() {
+    fn a_crash_loses_unflushed_batches_from_the_end_and_never_a_flushed_one() {
         let mut disk = Disk::default();
         put(&mut disk, b"a", b"flushed");
         disk.flush().expect("flushed");

@@ -1,5 +1,5 @@
-//! Traffic of a scenario: what arrives when on which partition, with outages, rubbish, late events,
-//! silences, and transactions of others of which some are aborted.
+//! The traffic of a scenario: which records arrive when on which partition, with outages, invalid records, late events,
+//! silences, and transactions of the producers, some of them aborted.
 
 use crate::broker::{Broker, Place};
 use crate::dice::Dice;
@@ -7,7 +7,7 @@ use crate::partition::Record;
 use crate::scenario::EPOCH_MS;
 use tailburn::model::time::{MINUTE_MS, Ms, SECOND_MS};
 
-/// What a scenario decided about its traffic.
+/// The settings of a scenario's traffic.
 pub struct Plan {
     inputs: u32,
     is_keyed: bool,
@@ -16,7 +16,7 @@ pub struct Plan {
     users: u64,
     tenants: u64,
     late_ms: Ms,
-    /// A partition (or all), and from when to when nothing arrives on it.
+    /// A partition (or all), and the period in which nothing arrives on it.
     silences: Vec<(Option<u32>, Ms, Ms)>,
     outages: Vec<(Ms, Ms)>,
     late_one_in: u64,
@@ -24,13 +24,13 @@ pub struct Plan {
     transactions_one_in: u64,
 }
 
-/// Something that an input partition gets at a time.
+/// Records that arrive on an input partition at one time.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     pub at_ms: Ms,
     pub partition: u32,
     values: Vec<Vec<u8>>,
-    /// Written in a transaction of its producer, and whether that is committed.
+    /// If the producer writes them in a transaction: whether it commits it.
     transaction: Option<bool>,
 }
 
@@ -64,7 +64,7 @@ impl Plan {
     }
 }
 
-/// Everything that arrives, in order of time.
+/// All arrivals, in order of time.
 pub fn arrivals(plan: &Plan, dice: &mut Dice) -> Vec<Arrival> {
     let mut arrivals = Vec::new();
     for _ in 0..plan.records {
@@ -89,7 +89,7 @@ fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
         return dice.pick(&["{\"tenant\": 7}", "no JSON", "{\"tenant\":\"t0\"}"]).to_owned();
     }
     let delay_ms = match dice.below(50) {
-        // A clock that goes wrong: a little into the future, or so far that it is a dead letter.
+        // A wrong clock: a little in the future, or so far that the record is a dead letter.
         0 => -dice.between(0, 40_000),
         _ if dice.one_in(plan.late_one_in) => dice.below(plan.late_ms as u64) as Ms,
         _ => dice.between(0, 3_000),
@@ -116,7 +116,7 @@ fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
 }
 
 impl Arrival {
-    /// Appends it to its partition.
+    /// Appends the records to their partition.
     pub fn append_to(&self, broker: &mut Broker) {
         let record = |value: &Vec<u8>| {
             let headers = vec![("at".to_owned(), self.at_ms.to_string().into_bytes())];

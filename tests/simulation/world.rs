@@ -1,5 +1,4 @@
-//! What all processes of a simulation share: the brokers, the time, what goes wrong, and how reading
-//! interleaves.
+//! The state that all processes of a simulation share: the brokers, the time, the faults, and the order of reads.
 
 use crate::broker::Broker;
 use crate::dice::Dice;
@@ -13,12 +12,12 @@ use tailburn::model::time::{Ms, Now};
 pub struct World {
     pub broker: Broker,
     pub faults: Faults,
-    /// Decides what is read when, which is no fault.
+    /// Randomness that is not a fault, such as the order in which partitions are read.
     pub reading: Dice,
-    /// What the clock of the machine is wrong by.
+    /// The error of the machine's wall clock.
     pub clock_error_ms: Ms,
     pub silent_until_ms: Ms,
-    /// Input partitions that give nothing until then, though there is something.
+    /// Input partitions that return no records until then, although they have some.
     pub stalled: BTreeMap<Stream, Ms>,
     /// The most records of a partition in one poll.
     pub batch: u64,
@@ -26,7 +25,7 @@ pub struct World {
     pub tally: Tally,
 }
 
-/// What a run did, to see that it did something.
+/// Counts of what happened in a run, to check that enough happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub turns: u64,
@@ -45,7 +44,7 @@ pub struct Tally {
     pub expelled: u64,
     pub moved: u64,
     pub purges: u64,
-    /// Blocks of the changelog that a new image replaced.
+    /// Blocks of the changelog that were replaced by a new image.
     pub replaced: u64,
     pub compacted: u64,
 }
@@ -55,7 +54,7 @@ impl World {
         self.broker.now_ms
     }
 
-    /// What the machine's clocks show: only the one of the day can be set wrong.
+    /// The time of the machine's clocks. Only the wall clock can be wrong.
     pub fn now(&self) -> Now {
         Now { wall_ms: self.broker.now_ms + self.clock_error_ms, steady_ms: self.broker.now_ms }
     }
@@ -75,7 +74,7 @@ impl World {
 
 pub type Shared = Rc<RefCell<World>>;
 
-/// Whether a process lives. Once it is dead nothing of it reaches the world.
+/// Whether a process is alive. A dead process has no effect on the world any more.
 #[derive(Clone, Default)]
 pub struct Life(Rc<Cell<bool>>);
 
