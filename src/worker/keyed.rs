@@ -81,7 +81,7 @@ impl Samples {
 
 fn split(one: u32, other: u32) -> WorkerError {
     WorkerError::Refused(format!(
-        "input.keyed_by_user: a user's events are in input partitions {one} and {other}, so its figures would be split. Let \
+        "input.keyed_by_user: a user's events are on input partitions {one} and {other}, so its figures would be split. Let \
          the producers use the user as the key of their records, all with the same partitioner, or set \
          input.keyed_by_user to false; either way choose another application_id, because the counts so far are wrong"
     ))

@@ -50,7 +50,7 @@ impl Known {
     /// claim of a number for a partition. `false`: the record is neither.
     pub fn hear(&mut self, key: &[u8], value: &[u8]) -> Result<bool, WorkerError> {
         let is_claim = self.numbering.hear(key, value);
-        // The claiming instance knows partitions that this one does not.
+        // Whoever claimed it knows of partitions that we do not know.
         if let Some(new) = self.numbering.claimed().get(self.inputs as usize) {
             return Err(WorkerError::Grown(format!("{} was added to the input", new.of)));
         }

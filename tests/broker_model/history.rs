@@ -1,4 +1,4 @@
-//! One history, played to the model and to a broker side by side.
+//! One history, played to the model and to a broker at the same time.
 
 use crate::broker::{Broker, Denied, Place};
 use crate::dice::Dice;
@@ -13,28 +13,28 @@ use tailburn::log::{NextOffset, Stream};
 use tailburn::model::record::Topic;
 
 const PRODUCERS: [&str; 3] = ["p0", "p1", "p2"];
-/// As long as a broker may take to write the markers of a transaction that ended.
+/// The longest time that a broker may take to write the markers of a transaction.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
-/// A transaction that is to be given up may be open so long; others, as good as for ever.
+/// The transaction timeout of producers whose transaction must time out, and of all others.
 const IMPATIENT_MS: u32 = 1_000;
 const PATIENT_MS: u32 = 600_000;
 
-/// What histories met, by name.
+/// How often each situation occurred, by name.
 #[derive(Default)]
 pub struct Seen(BTreeMap<&'static str, u64>);
 
 const TO_BE_SEEN: [&str; 14] = [
-    "ids taken up",
+    "ids taken",
     "open transactions of predecessors",
     "records sent",
-    "records of others",
+    "records of foreign producers",
     "offsets sent",
     "stale members",
     "stale generations",
     "fenced producers",
     "commits",
     "aborts",
-    "transactions given up",
+    "transactions timed out",
     "records deleted",
     "unstable offsets",
     "looks",
@@ -62,18 +62,18 @@ impl fmt::Display for Seen {
     }
 }
 
-/// A holder of a transactional id, in both worlds.
+/// A present or former holder of a transactional id, in the model and at the broker.
 struct Holder {
     name: &'static str,
     epoch: u32,
     real: Handle,
 }
 
-/// A member as it was at some time: both worlds know whether that is over.
+/// A member's identity in one generation of the group.
 struct Credential {
     member: MemberId,
     real: ConsumerGroupMetadata,
-    /// Members came or went since, or it went itself.
+    /// Members joined or left since then.
     is_of_old_generation: bool,
 }
 
@@ -84,7 +84,7 @@ pub struct History {
     holders: Vec<Holder>,
     credentials: Vec<Credential>,
     written: u64,
-    told: Vec<String>,
+    steps: Vec<String>,
     seen: Seen,
 }
 
@@ -107,10 +107,10 @@ impl History {
             holders: Vec::new(),
             credentials: Vec::new(),
             written: 0,
-            told: Vec::new(),
+            steps: Vec::new(),
             seen: Seen::default(),
         };
-        history.member_comes();
+        history.add_member();
         PRODUCERS.iter().for_each(|name| history.init(name));
         for _ in 0..length {
             history.step();
@@ -119,13 +119,13 @@ impl History {
         history.seen
     }
 
-    /// What happened, for who reads of a difference.
-    fn tell(&mut self, what: String) {
-        self.told.push(what);
+    /// Notes an operation, to be printed with a difference.
+    fn note(&mut self, what: String) {
+        self.steps.push(what);
     }
 
     fn differs(&self, what: &str) -> ! {
-        panic!("{what}\nafter:\n  {}", self.told.join("\n  "))
+        panic!("{what}\nafter:\n  {}", self.steps.join("\n  "))
     }
 
     fn step(&mut self) {
@@ -141,7 +141,7 @@ impl History {
             77..=83 => self.end(false),
             84..=87 => self.delete(),
             88..=91 => self.change_members(),
-            92 => self.give_up(),
+            92 => self.time_out(),
             _ => self.look(),
         }
     }
@@ -161,22 +161,22 @@ impl History {
             .holders
             .iter()
             .any(|h| self.model.epoch(name) == Some(h.epoch) && h.name == name && h.real.has_begun());
-        self.take_up(name, false);
-        self.seen.count("ids taken up");
+        self.init_with(name, false);
+        self.seen.count("ids taken");
         if is_open {
             self.seen.count("open transactions of predecessors");
         }
     }
 
-    fn take_up(&mut self, name: &'static str, is_impatient: bool) {
-        self.tell(format!("{name} is taken up"));
+    fn init_with(&mut self, name: &'static str, is_impatient: bool) {
+        self.note(format!("a producer takes {name}"));
         let epoch = self.model.init(name);
         let real = self.real.init(name, if is_impatient { IMPATIENT_MS } else { PATIENT_MS });
         self.holders.push(Holder { name, epoch, real });
         self.markers_are_written();
     }
 
-    /// Mostly one whose id it is, now and then one who lost it.
+    /// Usually the present holder of an id, sometimes a former one.
     fn holder(&mut self) -> usize {
         let name = self.dice.pick(&PRODUCERS);
         let of: Vec<usize> = (0..self.holders.len()).filter(|i| self.holders[*i].name == name).collect();
@@ -184,7 +184,7 @@ impl History {
     }
 
     fn same(&mut self, what: String, model: Result<(), Denied>, real: Result<(), Denied>) -> Result<(), Denied> {
-        self.tell(format!("{what}: {model:?}"));
+        self.note(format!("{what}: {model:?}"));
         if model != real {
             self.differs(&format!("{what}: the model says {model:?}, the broker {real:?}"));
         }
@@ -210,13 +210,13 @@ impl History {
 
     fn append(&mut self) {
         let (place, value) = (self.place(), self.value());
-        self.tell(format!("somebody appends {value} to {place:?}"));
+        self.note(format!("a foreign producer appends {value} to {place:?}"));
         self.model.append(place, record(&value));
         self.real.append(place, &value);
-        self.seen.count("records of others");
+        self.seen.count("records of foreign producers");
     }
 
-    /// Mostly of somebody who is there; else of a generation that is over, or of somebody who is gone.
+    /// Usually of a member in the present generation; otherwise of an old generation, or of a member that has left.
     fn credential(&mut self) -> usize {
         let is_there = |c: &Credential| self.real.members.contains_key(&c.member);
         let of = |is_wanted: &dyn Fn(&Credential) -> bool| -> Vec<usize> {
@@ -257,7 +257,7 @@ impl History {
             Ok(()) => self.seen.count("offsets sent"),
             Err(Denied::Stale) => {
                 self.seen.count(if is_there { "stale generations" } else { "stale members" });
-                // Nothing else can be done with such a transaction.
+                // Such a transaction can only be aborted.
                 self.end_of(at, false);
             }
             Err(Denied::Fenced) => {}
@@ -266,7 +266,7 @@ impl History {
 
     fn end(&mut self, is_commit: bool) {
         let at = self.holder();
-        // The library knows better than to end what was not begun.
+        // The client library refuses to end a transaction that was not begun.
         if self.holders[at].real.has_begun() {
             self.end_of(at, is_commit);
         }
@@ -283,22 +283,22 @@ impl History {
         }
     }
 
-    /// What is not stable nobody deletes: a broker would let it go, and the model keeps it.
+    /// Deletes stable records only. A broker would also delete unstable ones, but the model keeps them.
     fn delete(&mut self) {
         let place = self.place();
         let partition = self.model.partition(place);
         let (start, end) = (partition.start(), partition.stable_end());
         let offset = self.dice.between(start, end);
         self.settled();
-        self.tell(format!("{place:?} is deleted before {offset}"));
+        self.note(format!("records of {place:?} before {offset} are deleted"));
         self.model.delete_before(place, offset, 0);
         self.real.delete_before(place, offset);
         self.seen.count("records deleted");
     }
 
-    fn member_comes(&mut self) {
+    fn add_member(&mut self) {
         let member = self.model.group.join(0);
-        self.tell(format!("member {member} joins"));
+        self.note(format!("member {member} joins"));
         self.real.join(member);
         self.regroup();
     }
@@ -307,17 +307,17 @@ impl History {
         let all: Vec<MemberId> = self.real.members.keys().copied().collect();
         if all.len() > 1 || all.len() == 1 && self.dice.one_in(3) {
             let member = self.dice.pick(&all);
-            self.tell(format!("member {member} leaves"));
+            self.note(format!("member {member} leaves"));
             self.model.group.expel(member);
             self.real.leave(member);
             self.regroup();
         }
         if self.real.members.len() < 2 {
-            self.member_comes();
+            self.add_member();
         }
     }
 
-    /// Everybody has another generation now, and what the broker dealt.
+    /// Takes the broker's new generation and assignment into the model.
     fn regroup(&mut self) {
         self.credentials.iter_mut().for_each(|credential| credential.is_of_old_generation = true);
         for (member, owned) in self.real.owned() {
@@ -329,17 +329,17 @@ impl History {
         }
     }
 
-    /// A transaction stays open for too long.
-    fn give_up(&mut self) {
+    /// A transaction stays open until it times out.
+    fn time_out(&mut self) {
         let (name, place) = (self.dice.pick(&PRODUCERS), self.place());
-        self.take_up(name, true);
+        self.init_with(name, true);
         if self.send_of(self.holders.len() - 1, place).is_err() {
             return;
         }
-        self.tell(format!("{name} waits for too long"));
+        self.note(format!("the transaction of {name} times out"));
         self.model.time_out(name);
         self.settled();
-        self.seen.count("transactions given up");
+        self.seen.count("transactions timed out");
         if self.dice.one_in(2) {
             self.init(name);
         }
@@ -357,7 +357,7 @@ impl History {
         }
     }
 
-    /// Waits until the broker shows what the model shows.
+    /// Waits until a value of the broker equals that of the model.
     fn until_same<T: PartialEq + fmt::Debug>(&self, what: &str, model: &T, real: impl Fn(&Real) -> T) {
         let deadline = Instant::now() + SETTLED_WITHIN;
         loop {
@@ -372,8 +372,8 @@ impl History {
         }
     }
 
-    /// A broker answers before the markers of a transaction stand in its partitions: what is sent at once
-    /// may stand in front of them. (When it writes them is not what the model is about.)
+    /// Waits for the markers of a transaction. A broker answers before it has written them, so a record sent at once may
+    /// come before them. The model does not cover that.
     fn markers_are_written(&self) {
         for place in places() {
             let end = self.model.partition(place).end();
@@ -387,7 +387,7 @@ impl History {
         }
     }
 
-    /// Everything that can be seen is the same.
+    /// Checks that all visible records and committed offsets are equal.
     fn look(&mut self) {
         self.settled();
         for partition in 0..PARTITIONS {

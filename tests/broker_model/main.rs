@@ -1,15 +1,15 @@
-//! The simulation is worth as much as its model of the brokers: here it is held against real Kafka.
+//! Compares the simulation's model of the brokers with real Kafka, because the simulation is only as good as its model.
 //!
-//! Random histories of producers, transactions, members and offsets are played to both, and what both
-//! answer and what can be seen of both has to be the same, offset by offset: markers too take one.
+//! Random histories of producers, transactions, members and offsets are played to both. Their answers and all that
+//! clients can see must be equal, offset by offset (transaction markers take an offset, too).
 //!
-//! Not played: requests that arrive late and markers that reach partitions one by one (the model decides
-//! when, a broker does not say), and compaction (a broker takes its time).
+//! Not played: delayed requests and markers that reach partitions one by one (a test cannot control when a broker does
+//! this), and compaction (a broker does it rarely).
 //!
-//! `TAILBURN_MODEL_SEEDS=FROM..TO` plays other histories than the usual ones.
+//! `TAILBURN_MODEL_SEEDS=FROM..TO` plays other histories than the default ones.
 #![cfg(feature = "kafka")]
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
-#![expect(clippy::disallowed_methods, reason = "brokers take their time, and variables say which histories")]
+#![expect(clippy::disallowed_methods, reason = "brokers need time, and an environment variable names the histories")]
 
 #[allow(dead_code, reason = "the simulation's own")]
 #[path = "../simulation/broker.rs"]
@@ -33,7 +33,7 @@ use history::History;
 use kafka::Broker;
 
 const SEEDS: std::ops::Range<u64> = 0..3;
-/// Operations of a history.
+/// The number of operations in a history.
 const LENGTH: usize = 100;
 
 fn seeds() -> std::ops::Range<u64> {

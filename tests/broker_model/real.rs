@@ -1,4 +1,4 @@
-//! The same requests to a real broker, and what is to be seen of it.
+//! The same requests to a real broker, and its visible state.
 
 use crate::broker::{Denied, Place};
 use crate::group::{MemberId, Offset};
@@ -18,7 +18,7 @@ use tailburn::log::Stream;
 const PATIENCE: Duration = Duration::from_secs(30);
 pub const PARTITIONS: u32 = 2;
 
-/// What everybody can see of a partition.
+/// The part of a partition that clients can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     pub start: i64,
@@ -28,7 +28,7 @@ pub struct View {
     pub records: Vec<(i64, String)>,
 }
 
-/// Why the last record was not taken, if it was not.
+/// The error of the last record, if it was not delivered.
 #[derive(Clone, Default)]
 struct Deliveries(Arc<Mutex<Option<RDKafkaErrorCode>>>);
 
@@ -44,17 +44,17 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Somebody who holds, or held, a transactional id.
+/// A present or former holder of a transactional id.
 pub struct Handle {
     producer: BaseProducer<Deliveries>,
     deliveries: Deliveries,
-    /// The library has a transaction begun.
+    /// The client library has an open transaction.
     is_begun: bool,
 }
 
 pub struct Real {
     bootstrap: String,
-    /// The names of topics begin so.
+    /// The prefix of the topics' names.
     name: String,
     plain: BaseProducer,
     committed_only: BaseConsumer,
@@ -71,19 +71,19 @@ fn client(bootstrap: &str) -> ClientConfig {
 fn reader(bootstrap: &str, group: &str, isolation: &str) -> BaseConsumer {
     let mut config = client(bootstrap);
     config.set("group.id", group).set("isolation.level", isolation).set("enable.auto.commit", "false");
-    // A broker holds the answer back where nothing is there, and the next question waits for it.
+    // A broker delays the answer to a fetch without records, and the next request waits for that answer.
     config.set("fetch.wait.max.ms", "10");
     config.set("enable.partition.eof", "true").create().expect("a consumer")
 }
 
-/// What the brokers said no to, in the model's words.
+/// The broker's refusal, as the model names it.
 fn denied(code: Option<RDKafkaErrorCode>, what: &str) -> Denied {
     match code {
         Some(
             RDKafkaErrorCode::Fenced
             | RDKafkaErrorCode::ProducerFenced
             | RDKafkaErrorCode::InvalidProducerEpoch
-            // Behind the error that says so the library knows nothing else of this producer.
+            // After the first fencing error the library reports only this for the producer.
             | RDKafkaErrorCode::Fatal,
         ) => Denied::Fenced,
         Some(
@@ -154,14 +154,14 @@ impl Real {
         }
     }
 
-    /// Takes a transactional id up.
+    /// Takes a transactional id.
     pub fn init(&self, producer: &str, timeout_ms: u32) -> Handle {
         let deliveries = Deliveries::default();
         let mut config = client(&self.bootstrap);
         config.set("transactional.id", format!("{}-{producer}", self.name)).set("linger.ms", "0");
         config.set("transaction.timeout.ms", timeout_ms.to_string());
         let made: BaseProducer<Deliveries> = config.create_with_context(deliveries.clone()).expect("a producer");
-        made.init_transactions(PATIENCE).expect("the id is taken up");
+        made.init_transactions(PATIENCE).expect("the id is taken");
         Handle { producer: made, deliveries, is_begun: false }
     }
 
@@ -175,7 +175,7 @@ impl Real {
         handle.producer.flush(PATIENCE).expect("an answer");
         let failed = handle.deliveries.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         failed.map_or(Ok(()), |code| match code {
-            // What was queued when the library heard of its end.
+            // Records that were queued when the library learnt that it was fenced.
             RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => Err(Denied::Fenced),
             code => Err(denied(Some(code), "delivery")),
         })
@@ -184,7 +184,7 @@ impl Real {
     pub fn append(&self, place: Place, value: &str) {
         let (topic, partition) = self.at(place);
         let record = BaseRecord::<(), str>::to(&topic).partition(partition).payload(value);
-        assert!(self.plain.send(record).is_ok(), "a record is not taken");
+        assert!(self.plain.send(record).is_ok(), "the client refused a record");
         self.plain.flush(PATIENCE).expect("delivered");
     }
 
@@ -230,14 +230,14 @@ impl Real {
         self.settle_group();
     }
 
-    /// Until everybody has what is his, and has had it for a while.
+    /// Waits until the group has assigned all partitions, and the assignment has not changed for a while.
     fn settle_group(&self) {
         let (began, mut calm_since) = (Instant::now(), Instant::now());
         let mut last = BTreeMap::new();
         while !self.members.is_empty() && calm_since.elapsed() < Duration::from_millis(1_500) {
-            assert!(began.elapsed() < PATIENCE, "the group does not come to rest: {last:?}");
+            assert!(began.elapsed() < PATIENCE, "the group does not settle: {last:?}");
             for consumer in self.members.values() {
-                // Records are not wanted; to have asked is.
+                // Polls for the sake of the group; the records do not matter.
                 let _ = consumer.poll(Duration::from_millis(20));
             }
             let now: BTreeMap<MemberId, usize> =
@@ -259,12 +259,12 @@ impl Real {
         self.members.iter().map(|(member, consumer)| (*member, of(consumer))).collect()
     }
 
-    /// What a member says of itself in commits now.
+    /// The identity and generation that a member sends with commits now.
     pub fn metadata(&self, member: MemberId) -> ConsumerGroupMetadata {
         self.members[&member].group_metadata().expect("metadata")
     }
 
-    /// What is committed of an input partition; `None`: the brokers make everybody wait for the end of a
+    /// The committed offset of an input partition; outer `None`: the brokers make clients wait for the end of a
     /// transaction.
     pub fn committed_of(&self, partition: u32) -> Option<Option<(i64, String)>> {
         let (topic, partition) = self.at(Place::Input(partition));
@@ -286,7 +286,7 @@ impl Real {
         }
     }
 
-    /// Where the partition ends, open transactions included.
+    /// The end of the partition, open transactions included.
     pub fn end(&self, place: Place) -> i64 {
         let (topic, partition) = self.at(place);
         self.everything.fetch_watermarks(&topic, partition, PATIENCE).expect("ends").1
@@ -319,7 +319,7 @@ impl Real {
     }
 }
 
-/// The client answers through futures; this thread waits for them.
+/// The client returns futures; this thread waits for them.
 fn wait<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(future)

@@ -28,7 +28,7 @@ pub struct Compared {
     pub backtests: usize,
 }
 
-/// The number of groups in the traffic.
+/// So many groups the traffic has.
 const GROUPS: usize = 10;
 
 /// Checks that everything was published; returns the first difference.
@@ -50,7 +50,7 @@ pub fn compare(scenario: &Scenario, world: &World) -> Result<Compared, String> {
         }
         compared.add(topic, &got);
     }
-    // Each users task applies the limit of groups to its own groups, so with several tasks other groups may be admitted.
+    // Limits hold for each users task: with several of them the groups within may be others.
     if judged.met == 0 && (scenario.groups_max >= GROUPS || scenario.users_tasks() == 1) {
         backtest::is_a_prefix(scenario, &world.broker)?;
         compared.backtests = 1;

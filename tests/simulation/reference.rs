@@ -149,7 +149,7 @@ pub fn decisions(scenario: &Scenario, broker: &Broker, source: u32) -> BTreeSet<
     marks.flat_map(|mark| mark.raised).collect()
 }
 
-/// Runs a users task over its stream, and compares its partials with the published ones.
+/// Runs a users task over its stream, and holds what it says against what was said.
 fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>, Vec<Partial>), String> {
     let sources = if scenario.is_keyed { 1 } else { scenario.inputs as usize };
     let mut users = users_task(scenario, &scenario.slos, sources);
@@ -178,9 +178,8 @@ fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>,
         users.close_until(to_ms, &mut partials, &MemoryStore::default()).map_err(|error| error.to_string())?;
     }
     for (partition, partial) in (0..).zip(&partials) {
-        let published = merged(broker, task, partition);
-        same_partials(scenario, partial, &published)
-            .map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
+        let said = said(broker, task, partition);
+        same_partials(scenario, partial, &said).map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
     }
     Ok((users.closed_ms(), partials))
 }
@@ -193,7 +192,7 @@ fn in_log(broker: &Broker, partition: u32) -> impl Iterator<Item = Partial> {
 }
 
 /// All published partials of a users task for a rollup task, merged into one.
-fn merged(broker: &Broker, task: u32, partition: u32) -> Partial {
+fn said(broker: &Broker, task: u32, partition: u32) -> Partial {
     let mut all = Partial::default();
     for partial in in_log(broker, partition).filter(|partial| partial.users_task == task) {
         all.up_to_ms = all.up_to_ms.max(partial.up_to_ms);

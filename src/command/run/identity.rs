@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
-/// Hexadecimal digits of a digest: enough to tell two configurations of one application apart.
+/// The number of hexadecimal digits of a digest: enough to distinguish two configurations of one application.
 const DIGITS: usize = 16;
 
-/// As a checkpoint names it: version, definitions, settings.
+/// The identity as in checkpoints: version, definitions, settings.
 pub fn identity(slos: &[Slo], settings: &Settings) -> Result<String, Failure> {
     let hashes: Vec<&str> = slos.iter().map(|slo| slo.definition_hash.as_str()).collect();
     let definitions = digest(&[hashes.concat().as_bytes()]);
@@ -25,7 +25,7 @@ pub fn identity(slos: &[Slo], settings: &Settings) -> Result<String, Failure> {
     Ok(format!("{} {definitions} {}", env!("CARGO_PKG_VERSION"), digest(&parts)))
 }
 
-/// The settings that change what is published. Those that say where, how fast and by whom do not.
+/// The settings that change published figures. Settings of place, speed and access do not.
 fn figures(settings: &Settings) -> Value {
     let (input, output, partitions) = (&settings.input, &settings.output, &settings.partitions);
     json!({
@@ -51,12 +51,12 @@ fn figures(settings: &Settings) -> Value {
     })
 }
 
-/// The key that pseudonyms are made with, where they are.
+/// The file with the key for pseudonyms, if they are used.
 fn key_file(settings: &Settings) -> Option<&std::path::PathBuf> {
     (settings.privacy.user_ids != Some(UserIds::Plain)).then_some(&settings.privacy.key_file)
 }
 
-/// What a file, or every file of a directory, says; in the order of their names.
+/// The content of a file, or of every file of a directory in the order of their names.
 fn contents(path: &Path, into: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
     if !path.is_dir() {
         into.push(fs::read(path)?);

@@ -1,5 +1,5 @@
-//! The live process: topics, the state directory, and a thread for each worker. A worker that ends for a
-//! reason that passes begins anew.
+//! The live process: topics, the state directory, and one thread per worker. A worker that ends for a temporary reason
+//! is started again.
 
 use super::recovery::{Ended, Recovery, ended};
 use super::signals::Signals;
@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     board.set_phase(Phase::Stopping);
     if let Some(server) = server {
         if let Err(failure) = &outcome {
-            // Whoever asks why this instance is not ready gets the answer before it is gone.
+            // So that a probe of `/readyz` can still see why this instance failed.
             board.set_trouble(Trouble::Lasting(failure.to_string()));
             super::recovery::wait(LAST_WORDS);
         }
@@ -55,7 +55,7 @@ fn listen(settings: &Settings, board: &Arc<Board>, metrics: telemetry::Metrics) 
     Ok(Some(server))
 }
 
-/// What all workers of a process share.
+/// The state that all workers of a process share.
 pub struct Process {
     pub settings: Settings,
     pub slos: Arc<Vec<Slo>>,
@@ -63,17 +63,18 @@ pub struct Process {
     pub signals: Signals,
     pub state: StateDir,
     pub from: From,
-    /// By worker: its figures, and whether it is live (`None`: it has not begun).
-    told: Mutex<Vec<Fares>>,
-    /// So many input partitions have a place for their dead letters.
+    /// By worker.
+    workers: Mutex<Vec<WorkerStatus>>,
+    /// The number of input partitions with a partition for their dead letters.
     dead_letters: AtomicU32,
 }
 
-/// How a worker fares, and what those before it counted.
+/// A worker's figures, and the counters of the workers that it replaced.
 #[derive(Clone, Default)]
-struct Fares {
+struct WorkerStatus {
     now: Figures,
     before: Figures,
+    /// `None`: it has not started yet.
     is_live: Option<bool>,
 }
 
@@ -92,23 +93,23 @@ impl Process {
         signals: Signals,
         from: From,
     ) -> Result<Process, Failure> {
-        let told = vec![Fares::default(); settings.workers as usize];
+        let workers = vec![WorkerStatus::default(); settings.workers as usize];
         let state = StateDir::open(settings)?;
-        let (told, dead_letters) = (Mutex::new(told), AtomicU32::new(0));
-        let process = Process { settings: settings.clone(), slos, board, signals, state, from, told, dead_letters };
+        let (workers, dead_letters) = (Mutex::new(workers), AtomicU32::new(0));
+        let process = Process { settings: settings.clone(), slos, board, signals, state, from, workers, dead_letters };
         process.make_topics().map_err(failed)?;
         process.say_where_it_starts();
         Ok(process)
     }
 
-    /// Runs all workers until they are told to stop, or one of them fails.
+    /// Runs all workers until the process must stop, or one of them fails.
     fn run(self) -> Outcome {
         let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
             let run = |index| {
                 let process = &self;
                 let body = move || {
                     let outcome = process.work(index);
-                    // One of us is none of us: whoever is left would wait for what nobody does.
+                    // If one worker ends, all must: the others would wait for its work.
                     process.signals.stop();
                     outcome
                 };
@@ -116,7 +117,7 @@ impl Process {
             };
             let threads: Vec<_> = (0..self.settings.workers).map(run).collect();
             let end = |thread: std::io::Result<std::thread::ScopedJoinHandle<'_, Outcome>>| match thread {
-                // A panic aborts the process before anybody could join.
+                // Never happens: a panic aborts the process.
                 Ok(handle) => handle.join().unwrap_or_else(|_| std::process::abort()),
                 Err(error) => Err(anyhow::Error::from(error).into()),
             };
@@ -125,7 +126,7 @@ impl Process {
         outcomes.into_iter().find(Result::is_err).unwrap_or_else(|| Ok(Exit::Done.into()))
     }
 
-    /// Begins a worker again and again, while what ends it is something that passes.
+    /// Runs a worker, and starts it again whenever it ends for a temporary reason.
     fn work(&self, index: u32) -> Outcome {
         let mut recovery = Recovery::default();
         loop {
@@ -135,7 +136,7 @@ impl Process {
                 Err(Ended::Passing(cause)) => cause,
             };
             if self.signals.is_told_to_stop() {
-                tracing::warn!("stopped while there was nothing to work with: {cause}");
+                tracing::warn!("stopped after a worker had ended: {cause}");
                 return Ok(Exit::Done.into());
             }
             if matches!(cause, WorkerError::Grown(_) | WorkerError::Log(LogError::Grown(_))) {
@@ -147,27 +148,27 @@ impl Process {
             tracing::warn!("{cause}; going on from the checkpoint");
             self.board.set_trouble(Trouble::Passing(cause.to_string()));
             self.keep_counts(index);
-            self.tell(index, &Figures::default(), Some(false));
+            self.report(index, &Figures::default(), Some(false));
             self.repair(&cause)?;
             super::recovery::wait(pause);
         }
     }
 
-    /// The input has got more partitions. All instances notice within seconds, and all stop before one of them
-    /// reads what is new: while some did not know of it, T would go on without it.
+    /// The input has more partitions. All instances notice within seconds, and all stop before one of them reads a new
+    /// partition, because in an instance that does not know it, T would advance without it.
     fn begin_with_more(&self, index: u32, cause: &WorkerError) -> Result<(), Failure> {
         tracing::warn!("{cause}; going on in {} s", super::recovery::ALL_NOTICE.as_secs());
-        self.tell(index, &Figures::default(), Some(false));
+        self.report(index, &Figures::default(), Some(false));
         super::recovery::wait(super::recovery::ALL_NOTICE);
         self.make_topics().map_err(failed)
     }
 
-    /// The log was opened with so many input partitions: one may have been added since the topics were looked at.
+    /// Makes partitions for dead letters if the log was opened with more input partitions than when topics were checked.
     pub fn make_room_for(&self, inputs: u32) -> Result<(), LogError> {
         if self.dead_letters.load(Ordering::Acquire) >= inputs { Ok(()) } else { self.make_topics() }
     }
 
-    /// Deletes a store of which a worker found that it is of no use.
+    /// Deletes a store that a worker found to be useless.
     fn repair(&self, cause: &WorkerError) -> Result<(), Failure> {
         use crate::worker::Stores as _;
         match cause {
@@ -176,28 +177,28 @@ impl Process {
         }
     }
 
-    /// A worker ended, and another one begins in its place: what it counted stays counted.
+    /// A worker ended and is replaced: keeps its counters.
     fn keep_counts(&self, index: u32) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = told.get_mut(index as usize) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = workers.get_mut(index as usize) {
             own.before.add(&own.now.counters());
         }
     }
 
-    /// Takes down how a worker fares. The figures of all of them.
-    pub fn tell(&self, index: u32, figures: &Figures, is_live: Option<bool>) -> Figures {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = told.get_mut(index as usize) {
+    /// Sets the status of a worker; returns the figures of all workers together.
+    pub fn report(&self, index: u32, figures: &Figures, is_live: Option<bool>) -> Figures {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = workers.get_mut(index as usize) {
             (own.now, own.is_live) = (figures.clone(), is_live);
         }
         let mut all = Figures::default();
-        told.iter().for_each(|told| all.add(&told.now));
-        told.iter().for_each(|told| all.add(&told.before));
-        let phase = if told.iter().all(|told| told.is_live == Some(true)) {
+        workers.iter().for_each(|worker| all.add(&worker.now));
+        workers.iter().for_each(|worker| all.add(&worker.before));
+        let phase = if workers.iter().all(|worker| worker.is_live == Some(true)) {
             Phase::Live
         } else {
             match all.phases.iter().sum::<usize>() {
-                // The group has given nothing yet.
+                // The group has assigned nothing yet.
                 0 => Phase::Starting,
                 assigned => Phase::Restoring { live: all.phases[2], assigned },
             }
@@ -226,7 +227,7 @@ impl Process {
         }
     }
 
-    /// `/readyz` says what is wrong with the brokers, while it is.
+    /// Shows trouble with the brokers in `/readyz` as long as it lasts.
     fn listener(&self) -> Listener {
         let board = Arc::clone(&self.board);
         Listener::new(move |told| match told {
@@ -243,7 +244,7 @@ impl Process {
         }
     }
 
-    /// Makes the topics of ours that are missing, and says of the others what is not as it should be.
+    /// Creates our missing topics, and checks the settings of the others.
     pub fn make_topics(&self) -> Result<(), LogError> {
         let kafka = self.kafka(0);
         let admin = topics::TopicAdmin::open(&kafka)?;
@@ -265,10 +266,10 @@ impl Process {
         Ok(())
     }
 
-    /// A warning for each difference, and an error where it breaks what tailburn promises.
+    /// Warns of each difference from the wanted settings; an error if a difference breaks a promise of tailburn.
     fn compare(&self, admin: &topics::TopicAdmin, plan: &topics::TopicPlan) -> Result<(), LogError> {
         let is_dead_letters = plan.ours == Some(Topic::DeadLetters);
-        // The input has got more partitions since it was made: each has one for its dead letters.
+        // Each input partition has one for its dead letters, and the input may have more partitions than before.
         if is_dead_letters && self.settings.topics.create && admin.partitions(&plan.name)? < Some(plan.partitions) {
             admin.add_partitions(plan)?;
             tracing::info!("{} has {} partitions now, one for each of the input", plan.name, plan.partitions);

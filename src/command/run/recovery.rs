@@ -1,7 +1,6 @@
-//! What ends a worker and passes, and how long a new one is tried.
+//! Which failures of a worker are temporary, and how long a new worker is tried.
 //!
-//! An instance that never came to work fails at once: a wrong address is told to a person, not
-//! tried again.
+//! An instance that never worked fails at once, so that a person learns of a wrong address.
 #![expect(clippy::disallowed_methods, reason = "how long to try is the shell's decision, and no figure depends on it")]
 
 use crate::command::Failure;
@@ -11,17 +10,18 @@ use crate::state::StoreError;
 use crate::worker::WorkerError;
 use std::time::{Duration, Instant};
 
-/// Without a commit for so long there is nothing to be hoped for; a service manager takes over.
+/// After this time without a commit the process ends, and a service manager takes over.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(900);
-/// Somebody who holds our transactional id too takes it back as often as we do.
+/// If a worker is fenced more often, another process uses the same transactional id, and the two would fence each other
+/// forever.
 const FENCED_MAX: u32 = 3;
-/// Instances that watch the same topics all notice a change within this.
+/// All instances that watch the same topics notice a change within this time.
 pub const ALL_NOTICE: Duration = Duration::from_secs(8);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Why a worker ended.
 pub enum Ended {
-    /// A new worker may have more luck.
+    /// A temporary failure: a new worker may succeed.
     Passing(WorkerError),
     Failed(Failure),
 }
@@ -49,7 +49,7 @@ pub fn ended(error: WorkerError) -> Ended {
     }
 }
 
-/// How an instance fares.
+/// The failures of a worker since its last success.
 #[derive(Default)]
 pub struct Recovery {
     has_worked: bool,
@@ -69,19 +69,19 @@ impl Recovery {
         self.after(cause, Instant::now())
     }
 
-    /// How long to wait before the next worker; `None`: no more.
+    /// How long to wait before the next worker starts; `None`: give up.
     pub fn after(&mut self, cause: &WorkerError, now: Instant) -> Option<Duration> {
         self.attempts += 1;
         self.fenced += u32::from(matches!(cause, WorkerError::Log(LogError::Fenced(_))));
         let since = *self.since.get_or_insert(now);
-        // The brokers answered where they aborted something or took something away.
+        // Other errors, such as an abort or a lost partition, are answers of the brokers, so these can be reached.
         let is_unreachable = matches!(cause, WorkerError::Log(_) | WorkerError::Checkpoint(_)) && !self.has_worked;
         let is_hopeless = is_unreachable || self.fenced > FENCED_MAX || now - since > GIVE_UP_AFTER;
         (!is_hopeless).then(|| PAUSE_MAX.min(Duration::from_millis(100 * u64::from(self.attempts))))
     }
 }
 
-/// Lets things pass.
+/// Waits before a retry.
 pub fn wait(pause: Duration) {
     std::thread::sleep(pause);
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_away_is_waited_for_within_a_bound() {
+    fn an_unreachable_broker_is_waited_for_within_a_bound() {
         let (mut recovery, began) = (Recovery::default(), Instant::now());
         recovery.went_well();
         assert!(recovery.after(&broken(), began).is_some_and(|pause| pause < Duration::from_secs(1)));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn two_holders_of_one_transactional_id_do_not_fence_each_other_for_ever() {
+    fn two_holders_of_one_transactional_id_do_not_fence_each_other_forever() {
         let mut recovery = Recovery::default();
         let fenced = || LogError::Fenced("another".to_owned()).into();
         for _ in 0..FENCED_MAX {

@@ -9,40 +9,40 @@ use tokio::signal::unix::{SignalKind, signal};
 const KILLED: i32 = 130;
 
 pub struct Signals {
-    told: Arc<AtomicBool>,
+    stops: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Listens on a thread of its own, as long as the process lives.
+    /// Listens on its own thread for the life of the process.
     pub fn install() -> Result<Signals, Failure> {
-        let told = Arc::new(AtomicBool::new(false));
-        let heard = Arc::clone(&told);
+        let stops = Arc::new(AtomicBool::new(false));
+        let signalled = Arc::clone(&stops);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
                 else {
-                    tracing::error!("signals cannot be listened for; only SIGKILL stops this process");
+                    tracing::error!("cannot listen for signals; only SIGKILL stops this process");
                     return;
                 };
                 loop {
                     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-                    if heard.swap(true, Ordering::Relaxed) {
+                    if signalled.swap(true, Ordering::Relaxed) {
                         std::process::exit(KILLED);
                     }
                     tracing::info!("stopping; a second signal leaves at once");
                 }
             });
         })?;
-        Ok(Signals { told })
+        Ok(Signals { stops })
     }
 
-    /// Tells whoever asks to stop.
+    /// Asks the process to stop, as a signal does.
     pub fn stop(&self) {
-        self.told.store(true, Ordering::Relaxed);
+        self.stops.store(true, Ordering::Relaxed);
     }
 
     pub fn is_told_to_stop(&self) -> bool {
-        self.told.load(Ordering::Relaxed)
+        self.stops.load(Ordering::Relaxed)
     }
 }

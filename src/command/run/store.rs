@@ -1,5 +1,5 @@
-//! The state directory: who this instance is, and the stores of its tasks.
-#![expect(clippy::disallowed_methods, reason = "a store that another thread gives up is waited for")]
+//! The state directory: the id of this instance, and the stores of its tasks.
+#![expect(clippy::disallowed_methods, reason = "waits for a store that another thread is about to close")]
 
 use crate::command::Failure;
 use crate::config::Settings;
@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "rocksdb")]
 use std::time::Duration;
 
-/// How long a store is waited for that another thread still has.
+/// How often and how long to wait for a store that another thread still has open.
 #[cfg(feature = "rocksdb")]
 const LOCK_TRIES: u32 = 200;
 #[cfg(feature = "rocksdb")]
 const LOCK_WAIT: Duration = Duration::from_millis(50);
 
-/// A state directory that is this process's alone, as long as this lives.
+/// A state directory, locked for this process as long as the value lives.
 pub struct StateDir {
-    /// Stable over restarts: it makes the transactional ids this directory's own.
+    /// Stable over restarts. It is part of the transactional ids, so that these belong to the directory.
     pub instance_id: String,
     tasks: PathBuf,
     #[cfg(feature = "rocksdb")]
@@ -61,7 +61,7 @@ impl StateDir {
     }
 }
 
-/// A store a task, below the state directory.
+/// One store per task, in the state directory.
 pub struct LocalStores {
     tasks: PathBuf,
     #[cfg(feature = "rocksdb")]
@@ -76,7 +76,7 @@ impl Stores for LocalStores {
         loop {
             match RocksStore::open(&dir, &self.memory) {
                 Ok(store) => return Ok(Box::new(store)),
-                // The directory is ours: another thread of this process is about to give it up.
+                // The state directory is locked by this process, so another thread of it is about to close the store.
                 Err(StoreError::Locked { .. }) if tries < LOCK_TRIES => std::thread::sleep(LOCK_WAIT),
                 Err(error) => return Err(error),
             }
@@ -100,8 +100,8 @@ impl Stores for LocalStores {
     }
 }
 
-/// Where the stores of an application are. Another application_id begins anew in the same directory, and the first
-/// one finds its own again.
+/// The directory of an application's stores. Another application_id starts with empty state in the same state.dir, and
+/// the first one finds its state again.
 fn tasks_of(dir: &Path, application_id: &str) -> Result<PathBuf, Failure> {
     let path = dir.join("application");
     let first = fs::read_to_string(&path).unwrap_or_default();
@@ -110,7 +110,7 @@ fn tasks_of(dir: &Path, application_id: &str) -> Result<PathBuf, Failure> {
         first if first == application_id => {}
         first => {
             tracing::info!(
-                "state.dir holds state of application {first} too; that of {application_id} stands beside it"
+                "state.dir also has state of application {first}; the state of {application_id} is kept separately"
             );
             return Ok(dir.join(format!("tasks-{application_id}")));
         }
@@ -133,7 +133,7 @@ fn read_or_make_id(path: &Path) -> Result<String, Failure> {
 mod tests {
     use super::*;
 
-    /// Who begins anew under another application id, as he is told to, finds no state in his way.
+    /// Messages advise another application id as a remedy, so it must start without state.
     #[test]
     fn applications_have_stores_of_their_own_in_one_directory() {
         let dir = tempfile::TempDir::new().expect("a directory");

@@ -1,4 +1,4 @@
-//! One worker and its thread: opens its view of the log, and turns until it is told to stop.
+//! One worker and its thread: opens its view of the log, and polls until the process must stop.
 #![expect(clippy::disallowed_methods, reason = "when to commit is the shell's decision, and no figure depends on it")]
 
 use super::identity::identity;
@@ -17,9 +17,9 @@ use crate::worker::{Tasks, Worker, WorkerError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a poll waits for records where there are none.
+/// How long a poll waits if there are no records.
 const POLL_WAIT: Duration = Duration::from_millis(20);
-/// A commit is made early once so many records were read since the last one.
+/// After this many records a commit is made before its interval is over.
 const COMMIT_RECORDS: u64 = 500_000;
 
 pub struct WorkerThread<'a> {
@@ -28,7 +28,7 @@ pub struct WorkerThread<'a> {
     began: Instant,
 }
 
-/// Keys are spread by these counts: with others every task would find the state of another one.
+/// Keys are assigned to tasks by these counts, so with other counts a task would find the state of another one.
 fn agree(key: &str, set: u32, found: u32) -> Result<(), Failure> {
     if set == found {
         return Ok(());
@@ -44,7 +44,7 @@ impl<'a> WorkerThread<'a> {
         WorkerThread { process, index, began: Instant::now() }
     }
 
-    /// Works until the process is told to stop.
+    /// Works until the process must stop.
     pub fn run(&self, recovery: &mut Recovery) -> Result<(), Ended> {
         let worker = self.open()?;
         self.turn(worker, recovery)
@@ -72,13 +72,13 @@ impl<'a> WorkerThread<'a> {
         let settings = &self.process.settings;
         let commit_every = Duration::from_millis(settings.state.commit_interval_ms.unsigned_abs());
         let mut published = Published::new(Arc::clone(&self.process.board), self.process.output_format())?;
-        let (mut committed, mut told) = (Instant::now(), Instant::now());
+        let (mut committed, mut reported) = (Instant::now(), Instant::now());
         let mut read = 0;
         while !self.process.signals.is_told_to_stop() {
             let turn = match worker.poll(POLL_WAIT, self.now()) {
                 Ok(turn) => turn,
                 Err(error @ WorkerError::Log(LogError::Grown(_))) => {
-                    // Nothing was read since the last turn. With a checkpoint nothing has to be read again either.
+                    // The failed poll returned no records. After a checkpoint nothing has to be replayed either.
                     self.leave(&mut worker, &mut published, recovery)?;
                     return Err(ended(error));
                 }
@@ -90,10 +90,10 @@ impl<'a> WorkerThread<'a> {
                 self.commit(&mut worker, &mut published, recovery)?;
                 (committed, read) = (Instant::now(), 0);
             }
-            if told.elapsed() >= commit_every {
+            if reported.elapsed() >= commit_every {
                 worker.tell_restored(&mut published).map_err(ended)?;
-                self.tell(&worker, &published);
-                told = Instant::now();
+                self.report(&worker, &published);
+                reported = Instant::now();
             }
         }
         self.leave(&mut worker, &mut published, recovery)?;
@@ -121,10 +121,10 @@ impl<'a> WorkerThread<'a> {
         i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// For those who look from outside.
-    fn tell(&self, worker: &Worker<KafkaLog>, published: &Published) {
+    /// Updates the metrics and the API.
+    fn report(&self, worker: &Worker<KafkaLog>, published: &Published) {
         let own = worker.figures();
-        let all = self.process.tell(self.index, &own, Some(worker.is_ready()));
+        let all = self.process.report(self.index, &own, Some(worker.is_ready()));
         published.tell(&all, Some(now_ms()));
         if let Some(checkpointed_ms) = own.checkpointed_ms {
             metrics::gauge!(names::CHECKPOINT_AGE).set((self.elapsed_ms() - checkpointed_ms) as f64 / 1_000.0);
@@ -144,7 +144,7 @@ impl<'a> WorkerThread<'a> {
         }
         let aborted = worker.take_aborted();
         metrics::counter!(names::COMMITS, "outcome" => "committed").increment(u64::from(outcome.is_ok()));
-        // One that failed for good was not counted where it was to be sent again.
+        // The worker counts transactions that it sends again; one that failed for good is counted here.
         let failed = u64::from(outcome.is_err() && aborted == 0);
         metrics::counter!(names::COMMITS, "outcome" => "aborted").increment(aborted + failed);
         metrics::histogram!(names::COMMIT_DURATION).record(began.elapsed().as_secs_f64());
