@@ -516,16 +516,16 @@ pub(super) fn user_key<'a>(filters: FiltersId, tenant: &'a str, user: &'a str) -
 type TakeRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), CheckpointError> + 'a;
 
 /// All rows with one of these prefixes.
-pub(super) fn scan_each<'a>(
+pub(super) fn scan_each(
     store: &dyn Store,
-    mut prefixes: impl Iterator<Item = Prefix<'a>>,
+    mut prefixes: impl Iterator<Item = Prefix>,
     each: &mut TakeRow<'_>,
 ) -> Result<(), CheckpointError> {
     prefixes.try_for_each(|prefix| scan(store, prefix, each))
 }
 
 /// All rows with a prefix; the first failure ends the scan.
-pub(super) fn scan(store: &dyn Store, prefix: Prefix<'_>, each: &mut TakeRow<'_>) -> Result<(), CheckpointError> {
+pub(super) fn scan(store: &dyn Store, prefix: Prefix, each: &mut TakeRow<'_>) -> Result<(), CheckpointError> {
     let mut failed = None;
     store.scan(&prefix.to_bytes(), &mut |key, value| match each(key, value) {
         Ok(()) => ControlFlow::Continue(()),

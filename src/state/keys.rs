@@ -34,20 +34,19 @@ pub const fn range_of(group: u16, ranges: u16) -> u16 {
 /// The first byte of every key.
 pub const FORMAT: u8 = 1;
 
-/// The second byte of every key. Never used: 0x00 and 0xff. Reserved for later: 0x06 attempts of a journey, 0x07 ids
-/// seen (de-duplication), 0x08 users seen (distinct users), 0x09 gauges, 0x0a canaries, 0x0b recorded decisions.
+/// The second byte of every key. Never used: 0x00 and 0xff. Reserved: 0x02 and 0x03 by designs that were never built; for
+/// later, 0x06 attempts of a journey, 0x07 ids seen (de-duplication), 0x08 users seen (distinct users), 0x09 gauges,
+/// 0x0a canaries, 0x0b recorded decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
     Meta = 0x01,
-    Dictionary = 0x02,
-    Pending = 0x03,
     User = 0x04,
     Key = 0x05,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Meta, Kind::Dictionary, Kind::Pending, Kind::User, Kind::Key];
+    pub const ALL: [Kind; 3] = [Kind::Meta, Kind::User, Kind::Key];
 }
 
 /// What a window state is counted over.
@@ -69,25 +68,6 @@ pub enum PeriodKind {
     Journey = 0x04,
 }
 
-/// What a dictionary numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Space {
-    AttributeTuples = 0x01,
-    Tenants = 0x02,
-    Groups = 0x03,
-}
-
-/// The kind of topic that an offset belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum StreamKind {
-    Input = 0x01,
-    Repartition = 0x02,
-    Partials = 0x03,
-    Changelog = 0x04,
-}
-
 /// The identity of an SLO's filters. Window state belongs to the filters, not to the SLO's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiltersId(pub u64);
@@ -99,34 +79,19 @@ impl FiltersId {
     }
 }
 
-/// Rows about the store as a whole, or about a key group of it.
+/// Rows about the store as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Meta {
-    /// The application and the task that the state belongs to.
-    Application,
-    /// The build and the configuration that wrote it.
-    Identity,
     /// The record of the last checkpoint.
     Checkpoint,
-    /// The offset up to which the rows of a range of key groups are current.
-    Offset { group: u16, stream: StreamKind, partition: u32 },
+    /// The range of the changelog when the store was last flushed.
+    ChangelogRange,
 }
 
 /// A key. `group` is the virtual key group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key<'a> {
     Meta(Meta),
-    Dictionary {
-        space: Space,
-        id: u64,
-    },
-    /// Events that wait for their boundary.
-    Pending {
-        group: u16,
-        visible_at_ms: Ms,
-        source: u32,
-        part: u32,
-    },
     /// The state of a user under some filters. `part` numbers its rows: data that only few users have (bad events) has a
     /// row of its own.
     User {
@@ -184,101 +149,38 @@ pub fn subject(scope: &Scope) -> Cow<'_, str> {
 
 /// A set of rows with neighbouring keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prefix<'a> {
+pub enum Prefix {
     Kind(Kind),
-    /// The offsets of a key group.
-    Offsets {
-        group: u16,
-    },
-    Dictionary(Space),
-    Pending {
-        group: u16,
-    },
-    /// Events that become visible at one boundary.
-    PendingAt {
-        group: u16,
-        visible_at_ms: Ms,
-    },
+    /// The users of a virtual key group.
     Users {
         group: u16,
     },
-    Tenant {
-        group: u16,
-        tenant: &'a str,
-    },
-    User {
-        group: u16,
-        tenant: &'a str,
-        user: &'a str,
-    },
+    /// The keys of a virtual key group.
     Keys {
         group: u16,
     },
-    Slo {
-        group: u16,
-        slo: &'a str,
-    },
-    /// The state of an SLO under some filters, which is deleted when the filters change.
-    SloFilters {
-        group: u16,
-        slo: &'a str,
-        filters: FiltersId,
-    },
 }
 
+/// What follows the kind in the keys of [`Meta`]. The first two were reserved for rows that were never built; the zeros
+/// of the last are fields that only such rows would need.
 mod meta {
-    pub(super) const APPLICATION: u8 = 0x01;
-    pub(super) const IDENTITY: u8 = 0x02;
-    pub(super) const CHECKPOINT: u8 = 0x03;
-    pub(super) const OFFSET: u8 = 0x04;
+    pub(super) const CHECKPOINT: &[u8] = &[0x03];
+    pub(super) const CHANGELOG_RANGE: &[u8] = &[0x04, 0, 0, 0x04, 0, 0, 0, 0];
 }
 
-impl Prefix<'_> {
+impl Prefix {
     /// Appends the bytes that all keys of this set, and no others, start with.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let begin = |out: &mut Vec<u8>, kind: Kind| out.extend_from_slice(&[FORMAT, kind as u8]);
-        let grouped = |out: &mut Vec<u8>, kind: Kind, group: u16| {
-            begin(out, kind);
-            out.extend_from_slice(&group.to_be_bytes());
+    pub fn encode(self, out: &mut Vec<u8>) {
+        let (kind, group) = match self {
+            Prefix::Kind(kind) => (kind, None),
+            Prefix::Users { group } => (Kind::User, Some(group)),
+            Prefix::Keys { group } => (Kind::Key, Some(group)),
         };
-        match *self {
-            Prefix::Kind(kind) => begin(out, kind),
-            Prefix::Offsets { group } => {
-                begin(out, Kind::Meta);
-                out.push(meta::OFFSET);
-                out.extend_from_slice(&group.to_be_bytes());
-            }
-            Prefix::Dictionary(space) => {
-                begin(out, Kind::Dictionary);
-                out.push(space as u8);
-            }
-            Prefix::Pending { group } => grouped(out, Kind::Pending, group),
-            Prefix::PendingAt { group, visible_at_ms } => {
-                grouped(out, Kind::Pending, group);
-                put_i64(out, visible_at_ms);
-            }
-            Prefix::Users { group } => grouped(out, Kind::User, group),
-            Prefix::Tenant { group, tenant } => {
-                grouped(out, Kind::User, group);
-                put_text(out, tenant);
-            }
-            Prefix::User { group, tenant, user } => {
-                Prefix::Tenant { group, tenant }.encode(out);
-                put_text(out, user);
-            }
-            Prefix::Keys { group } => grouped(out, Kind::Key, group),
-            Prefix::Slo { group, slo } => {
-                grouped(out, Kind::Key, group);
-                put_text(out, slo);
-            }
-            Prefix::SloFilters { group, slo, filters } => {
-                Prefix::Slo { group, slo }.encode(out);
-                out.extend_from_slice(&filters.0.to_be_bytes());
-            }
-        }
+        out.extend_from_slice(&[FORMAT, kind as u8]);
+        out.extend(group.map(u16::to_be_bytes).into_iter().flatten());
     }
 
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(self) -> Vec<u8> {
         let mut out = Vec::new();
         self.encode(&mut out);
         out
@@ -289,8 +191,6 @@ impl Key<'_> {
     pub const fn kind(&self) -> Kind {
         match self {
             Key::Meta(_) => Kind::Meta,
-            Key::Dictionary { .. } => Kind::Dictionary,
-            Key::Pending { .. } => Kind::Pending,
             Key::User { .. } => Kind::User,
             Key::Key { .. } => Kind::Key,
         }
@@ -299,23 +199,24 @@ impl Key<'_> {
     /// Appends the bytes of the key.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Key::Meta(row) => encode_meta(*row, out),
-            Key::Dictionary { space, id } => {
-                Prefix::Dictionary(*space).encode(out);
-                out.extend_from_slice(&id.to_be_bytes());
-            }
-            Key::Pending { group, visible_at_ms, source, part } => {
-                Prefix::PendingAt { group: *group, visible_at_ms: *visible_at_ms }.encode(out);
-                out.extend_from_slice(&source.to_be_bytes());
-                out.extend_from_slice(&part.to_be_bytes());
+            Key::Meta(row) => {
+                Prefix::Kind(Kind::Meta).encode(out);
+                out.extend_from_slice(match row {
+                    Meta::Checkpoint => meta::CHECKPOINT,
+                    Meta::ChangelogRange => meta::CHANGELOG_RANGE,
+                });
             }
             Key::User { group, tenant, user, filters, scope, period, part } => {
-                Prefix::User { group: *group, tenant, user }.encode(out);
+                Prefix::Users { group: *group }.encode(out);
+                put_text(out, tenant);
+                put_text(out, user);
                 out.extend_from_slice(&filters.0.to_be_bytes());
                 out.extend_from_slice(&[*scope as u8, *period as u8, *part]);
             }
             Key::Key { group, slo, filters, scope, subject, period, part, at_ms } => {
-                Prefix::SloFilters { group: *group, slo, filters: *filters }.encode(out);
+                Prefix::Keys { group: *group }.encode(out);
+                put_text(out, slo);
+                out.extend_from_slice(&filters.0.to_be_bytes());
                 out.push(*scope as u8);
                 put_text(out, subject);
                 out.extend_from_slice(&[*period as u8, *part]);
@@ -339,31 +240,11 @@ impl Key<'_> {
     }
 }
 
-fn encode_meta(row: Meta, out: &mut Vec<u8>) {
-    match row {
-        Meta::Application => out.extend_from_slice(&[FORMAT, Kind::Meta as u8, meta::APPLICATION]),
-        Meta::Identity => out.extend_from_slice(&[FORMAT, Kind::Meta as u8, meta::IDENTITY]),
-        Meta::Checkpoint => out.extend_from_slice(&[FORMAT, Kind::Meta as u8, meta::CHECKPOINT]),
-        Meta::Offset { group, stream, partition } => {
-            Prefix::Offsets { group }.encode(out);
-            out.push(stream as u8);
-            out.extend_from_slice(&partition.to_be_bytes());
-        }
-    }
-}
-
 fn decode_fields<'a>(fields: &mut Fields<'a>) -> Result<Key<'a>, KeyError> {
     fields.byte("format", |b| (b == FORMAT).then_some(()))?;
     let kind = fields.byte("kind", |b| Kind::ALL.into_iter().find(|k| *k as u8 == b))?;
     Ok(match kind {
         Kind::Meta => Key::Meta(decode_meta(fields)?),
-        Kind::Dictionary => Key::Dictionary { space: fields.space()?, id: fields.u64()? },
-        Kind::Pending => Key::Pending {
-            group: fields.u16()?,
-            visible_at_ms: fields.i64()?,
-            source: fields.u32()?,
-            part: fields.u32()?,
-        },
         Kind::User => Key::User {
             group: fields.u16()?,
             tenant: fields.text()?,
@@ -387,12 +268,12 @@ fn decode_fields<'a>(fields: &mut Fields<'a>) -> Result<Key<'a>, KeyError> {
 }
 
 fn decode_meta(fields: &mut Fields<'_>) -> Result<Meta, KeyError> {
-    Ok(match fields.byte("meta row", |b| (meta::APPLICATION..=meta::OFFSET).contains(&b).then_some(b))? {
-        meta::APPLICATION => Meta::Application,
-        meta::IDENTITY => Meta::Identity,
-        meta::CHECKPOINT => Meta::Checkpoint,
-        _ => Meta::Offset { group: fields.u16()?, stream: fields.stream()?, partition: fields.u32()? },
-    })
+    let rows = [(meta::CHECKPOINT, Meta::Checkpoint), (meta::CHANGELOG_RANGE, Meta::ChangelogRange)];
+    let (bytes, row) = fields.byte("meta row", |b| rows.into_iter().find(|(bytes, _)| bytes[0] == b))?;
+    for expected in &bytes[1..] {
+        fields.byte("meta row", |b| (b == *expected).then_some(()))?;
+    }
+    Ok(row)
 }
 
 /// Why bytes are not a key of this build.

@@ -29,7 +29,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Labels: `verdict` (one of [`VERDICTS`]).
+    /// Label: `verdict`.
     EVENTS = Counter "tailburn_events_total",
         "Events by verdict: accepted, excluded and unclassified of every SLO; late, late_dropped and \
          duplicate of records.";
@@ -93,9 +93,6 @@ metrics! {
     /// Keys that found no room on the HTTP board.
     BOARD_OVERFLOWED = Gauge "tailburn_http_keys_not_shown", "Keys with a status that the HTTP API does not hold.";
 }
-
-/// The values of the label `verdict`.
-pub const VERDICTS: [&str; 6] = ["accepted", "excluded", "unclassified", "late", "late_dropped", "duplicate"];
 
 #[cfg(test)]
 mod tests {

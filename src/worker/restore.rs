@@ -13,7 +13,7 @@ use crate::log::{Changelog, Log, LogError, NextOffset};
 use crate::model::record::RecordIn;
 use crate::model::time::Ms;
 use crate::pipeline::checkpoint::{CheckpointError, Mark};
-use crate::state::keys::{Key, Meta, StreamKind};
+use crate::state::keys::{Key, Meta};
 use crate::state::{Batch, Store, StoreError};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -36,7 +36,7 @@ pub enum Start {
 pub type Hint = Range<NextOffset>;
 
 fn hint_key() -> Vec<u8> {
-    Key::Meta(Meta::Offset { group: 0, stream: StreamKind::Changelog, partition: 0 }).to_bytes()
+    Key::Meta(Meta::ChangelogRange).to_bytes()
 }
 
 /// Notes in the store that all later records of the changelog are after `range`.

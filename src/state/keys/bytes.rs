@@ -1,6 +1,6 @@
 //! The fields of a key as bytes that sort like the fields.
 
-use super::{KeyError, PeriodKind, ScopeKind, Space, StreamKind};
+use super::{KeyError, PeriodKind, ScopeKind};
 use std::borrow::Cow;
 
 /// A zero byte within a text is followed by 0xff; a text ends with a zero byte and 0x01. So a text sorts before all
@@ -64,10 +64,6 @@ impl<'a> Fields<'a> {
         self.array("key group").map(u16::from_be_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, KeyError> {
-        self.array("number").map(u32::from_be_bytes)
-    }
-
     pub(super) fn u64(&mut self) -> Result<u64, KeyError> {
         self.array("id").map(u64::from_be_bytes)
     }
@@ -84,16 +80,6 @@ impl<'a> Fields<'a> {
     pub(super) fn period(&mut self) -> Result<PeriodKind, KeyError> {
         let all = [PeriodKind::Rolling, PeriodKind::Calendar, PeriodKind::Timeslice, PeriodKind::Journey];
         self.byte("period", |b| all.into_iter().find(|k| *k as u8 == b))
-    }
-
-    pub(super) fn space(&mut self) -> Result<Space, KeyError> {
-        let all = [Space::AttributeTuples, Space::Tenants, Space::Groups];
-        self.byte("dictionary", |b| all.into_iter().find(|k| *k as u8 == b))
-    }
-
-    pub(super) fn stream(&mut self) -> Result<StreamKind, KeyError> {
-        let all = [StreamKind::Input, StreamKind::Repartition, StreamKind::Partials, StreamKind::Changelog];
-        self.byte("stream", |b| all.into_iter().find(|k| *k as u8 == b))
     }
 
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, KeyError> {
