@@ -1,4 +1,4 @@
-//! What a log does beside its group: the sources that all read, the changelog, and purging.
+//! The parts of a log that do not use the group: the sources topic that every instance reads, the changelog, and purging.
 
 use crate::broker_or_skip;
 use crate::world::{PATIENCE, Worker, World, at, status, text};
@@ -50,7 +50,7 @@ fn every_log_is_told_all_sources_from_the_beginning_and_when_it_has_them() {
     second.until("their end is told", |worker| {
         worker.events.iter().any(|event| matches!(event, LogEvent::End(Stream::Sources, NextOffset(3..))))
     });
-    // The input may have moved to the second meanwhile, or be on its way there.
+    // The input may have moved to the second meanwhile, or be about to.
     let committed = |worker: &mut Worker| {
         worker.log.send(&sources("c")).expect("sent");
         let is_committed = matches!(worker.log.commit(&[at(INPUT, 0)]), Ok(CommitOutcome::Committed));
@@ -76,7 +76,7 @@ fn every_log_is_told_all_sources_from_the_beginning_and_when_it_has_them() {
     assert!(never_assigned, "{:?}", first.events);
 }
 
-/// Everything up to the end, as offset and value.
+/// All records up to the end, as offset and value.
 fn read_all(changelog: &mut dyn Changelog) -> Vec<(i64, String)> {
     let (mut read, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     let wait = Duration::from_millis(100);
@@ -125,7 +125,7 @@ fn a_changelog_is_not_read_while_a_transaction_of_it_is_open() {
     let mut worker = ready(&world, "w");
     commit(&mut worker, &[changelog(0, Some(b"a"))]);
     worker.log.send(&changelog(0, Some(b"b"))).expect("sent");
-    // It lingers in the producer a moment.
+    // The producer holds it back for a moment.
     let deadline = Instant::now() + PATIENCE;
     while worker.log.changelog_range(0).expect("a range").end != NextOffset(3) {
         assert!(Instant::now() < deadline, "the open transaction is not in the range");
@@ -171,7 +171,7 @@ fn what_was_read_is_purged() {
         (Stream::Partials(1), NextOffset(2)),
         (Stream::Repartition(0), NextOffset(1)),
         (INPUT, NextOffset(1)),
-        // Behind the end: nobody is told but the log.
+        // An offset after the end: this only leaves a line in the log.
         (Stream::Partials(0), NextOffset(50)),
     ]);
     let outsider: BaseConsumer = world.client().create().expect("a consumer");

@@ -1,8 +1,7 @@
-//! A real broker for as long as a test holds it.
+//! A real broker that runs as long as a test holds it.
 //!
-//! The tests of one process share it: the first starts it through `ops/kafka`, the last to let go
-//! stops it by its pid. Where no broker can be had the tests say so and pass, unless
-//! `TAILBURN_REQUIRE_BROKER=1` makes that a failure.
+//! The tests of one process share it: the first one starts it through `ops/kafka`, the last one stops it by its pid. If
+//! no broker can be started, the tests say so and pass, unless `TAILBURN_REQUIRE_BROKER=1` makes that a failure.
 
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -19,7 +18,7 @@ pub struct Broker {
 static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
 
 impl Broker {
-    /// The broker that the tests share; `None` where a test is to be skipped.
+    /// The broker that the tests share; `None`: the test must be skipped.
     pub fn shared() -> Option<Arc<Broker>> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(broker) = shared.upgrade() {
@@ -34,14 +33,14 @@ impl Broker {
         Broker::start_with(&[])
     }
 
-    /// A broker of the caller's own, to be killed and started at will. Its controller is another
-    /// process: a broker that is its own controller forgets the ends of transactions when it is
-    /// killed (ops/decisions/0004).
+    /// A broker for this caller alone, which may be killed and started again. Its controller is a separate process,
+    /// because a broker that is its own controller forgets the ends of transactions when it is killed
+    /// (ops/decisions/0004).
     pub fn start_apart() -> Option<Broker> {
         Broker::start_with(&["--apart"])
     }
 
-    /// A broker with properties of its own.
+    /// A broker for this caller alone, with these properties.
     #[allow(dead_code, reason = "tests/faults shares this file")]
     pub fn start_with_properties(properties: &[&str]) -> Option<Broker> {
         let options: Vec<&str> = properties.iter().flat_map(|property| ["--property", *property]).collect();
@@ -61,7 +60,7 @@ impl Broker {
         format!("127.0.0.1:{}", port.trim())
     }
 
-    /// A certificate or a key that belongs to them.
+    /// A certificate or a key for these listeners.
     #[allow(dead_code, reason = "tests/faults shares this file")]
     pub fn tls(&self, file: &str) -> String {
         self.dir.path().join("tls").join(file).display().to_string()
@@ -85,7 +84,7 @@ impl Broker {
         &self.bootstrap
     }
 
-    /// Only where it runs on this machine's Java.
+    /// Only if it runs on this machine's Java.
     pub fn pid(&self) -> String {
         let pid = std::fs::read_to_string(self.dir.path().join("broker.pid")).expect("the broker's pid");
         pid.trim().to_owned()
@@ -96,7 +95,7 @@ impl Broker {
         self.end("-KILL");
     }
 
-    /// Asks the broker to end, which says good-bye to its controller.
+    /// Stops the broker gracefully, so that it signs off from its controller.
     #[allow(dead_code, reason = "for tests/faults, which shares this file")]
     pub fn terminate(&self) {
         self.end("-TERM");
@@ -106,8 +105,8 @@ impl Broker {
         let pid = self.pid();
         let killed = Command::new("kill").args([signal, &pid]).status().expect("kill");
         assert!(killed.success(), "the broker (pid {pid}) could not be sent {signal}");
-        // A graceful end takes a while, and it takes the system a moment to take back the port. (Of a
-        // process that ended and is not reaped yet no command line is left.)
+        // A graceful stop takes a while, and the system frees the port a moment later. (A process that has ended but is
+        // not reaped yet has no command line any more.)
         let deadline = Instant::now() + Duration::from_secs(60);
         let runs = || std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
         while runs() || TcpStream::connect(&self.bootstrap).is_ok() {
@@ -116,7 +115,7 @@ impl Broker {
         }
     }
 
-    /// Starts it again on the same port with the same data, once its controller knows of its death.
+    /// Starts it again on the same port with the same data, after its controller has noticed its death.
     pub fn restart(&self) {
         std::thread::sleep(Duration::from_secs(7));
         let bootstrap = run(&self.dir, "start", &[]).expect("the broker starts again");
@@ -132,7 +131,7 @@ impl Drop for Broker {
     }
 }
 
-/// Runs `ops/kafka`; returns what it printed behind `bootstrap.servers=`.
+/// Runs `ops/kafka`; returns the value of its line `bootstrap.servers=`.
 fn run(dir: &TempDir, action: &str, more: &[&str]) -> Result<String, String> {
     let script = PathBuf::from("ops/kafka");
     let output = Command::new(&script)

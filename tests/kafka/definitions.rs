@@ -1,6 +1,6 @@
 //! Definitions that change between a stop and the next start (contract, section 2), on a real broker and with state on
-//! disk: counts stay with their filters and come to what a program says that always had these definitions; alerts end
-//! with the rules they had; what is gone gets tombstones.
+//! disk: counts stay with their filters, and become those of a program that always had the new definitions; alerts end
+//! with the rules that they had; removed keys get tombstones.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -52,12 +52,12 @@ spec:
 ";
 
 impl Life {
-    /// The state directory is lost: what is in it comes from the changelog.
+    /// Deletes the state directory, so that the state is restored from the changelog.
     fn lose_state(&self) {
         fs::remove_dir_all(self.place.dir.path().join("tailburn-state")).expect("the state is gone");
     }
 
-    /// The statuses of a boundary as a backtest of all that was fed writes them, with the definitions of now.
+    /// The statuses of a boundary in a backtest of all input so far, with the present definitions.
     fn backtest(&self, at: &str) -> BTreeMap<String, Value> {
         let traffic: Vec<String> = (0..self.fed_s).map(|second| self.line(second)).collect();
         fs::write(self.place.dir.path().join("traffic.jsonl"), traffic.join("\n")).expect("traffic");
@@ -71,7 +71,7 @@ impl Life {
         all.filter(|status| status["at"] == at).map(|status| (identity(&status), status)).collect()
     }
 
-    /// Each alert that was open has its end at the first boundary of the new definitions, with the rules it had.
+    /// Checks that each open alert ended at the first boundary of the new definitions, with the rules that it had.
     fn assert_ended(&self, open: &BTreeMap<String, Value>, at: &str, why: &str) {
         let alerts = self.alerts();
         for (id, told) in open {
@@ -88,7 +88,7 @@ impl Life {
         }
     }
 
-    /// What is counted is what it would be had the definitions always been these.
+    /// Checks that the counts are as if the definitions had always been these.
     fn assert_as_always(&self, is_kept: impl Fn(&str) -> bool) {
         let at = self.at(self.fed_s - BEHIND_S);
         let live: BTreeMap<String, Value> =
@@ -120,7 +120,7 @@ impl Life {
         }
     }
 
-    /// Events in the compliance window of all keys of which this holds.
+    /// The number of events in the compliance windows of the keys for which this holds.
     fn counted(&self, is_one: impl Fn(&Value) -> bool) -> f64 {
         let all = self.latest("slo-status").into_values().flatten().filter(|status| is_one(status));
         let of_one = |status: Value| {
@@ -131,8 +131,8 @@ impl Life {
         all.map(of_one).sum()
     }
 
-    /// Nothing that is counted by the last full minute is from before the last start. (What was read then and was not
-    /// visible yet may be.)
+    /// Checks that the counts at the last full minute include no event from before the last start, except those that were
+    /// read before it and became visible after it.
     fn assert_begun_anew(&self, counted: f64, started_s: i64) {
         let full_s = self.fed_s - BEHIND_S;
         let since = (full_s - full_s % 60 - started_s) as f64;
@@ -149,7 +149,7 @@ fn is_aggregate(slo: &'static str) -> impl Fn(&Value) -> bool {
     move |status| status["slo"] == slo && status["scope"] == "aggregate"
 }
 
-/// Counts stay; open alerts end, and what still burns fires anew.
+/// Counts stay; open alerts end, and rules that still burn fire again.
 fn keeps_its_counts(id: &'static str, broker: Arc<Broker>, to: &str, loses_state: bool) {
     let mut life = Life::begin(broker, id, CHECKOUT);
     let open = life.open();
@@ -196,7 +196,7 @@ fn a_label_and_an_owner_keep_the_counts() {
     keeps_its_counts("label", broker_or_skip!(), &to, false);
 }
 
-/// They do not find the old counts when they come back.
+/// When the old filters come back, they start with empty counts.
 fn other_filters_begin_anew(id: &'static str, broker: Arc<Broker>, loses_state: bool) {
     let mut life = Life::begin(broker, id, CHECKOUT);
     let open = life.open();

@@ -1,5 +1,5 @@
-//! What exactly-once costs: the same worker on the same input, with transactions and without. Not run by
-//! default: `ops/bench/delivery`.
+//! The cost of exactly-once: the same worker on the same input, with and without transactions. Not run by default:
+//! `ops/bench/delivery`.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -24,8 +24,8 @@ use tailburn::worker::{Nobody, Stores, TaskId, Tasks, Worker};
 
 const COMMIT: Duration = Duration::from_millis(200);
 
-/// The log with a producer that knows no transactions: what is sent is there, and where the input is read
-/// to is a record like the others. Whoever dies says things twice.
+/// The log with a producer without transactions: records are visible when they are sent, and the input's position is an
+/// ordinary record. After a crash records are published twice.
 struct AtLeastOnce {
     log: KafkaLog,
     producer: BaseProducer,
@@ -122,7 +122,7 @@ fn what_exactly_once_costs() {
     println!("exactly once beside at least once, median: {:.3}", ratios[ratios.len() / 2]);
 }
 
-/// Reads the input from its beginning to its end, and returns records a second.
+/// Reads the input from its beginning to its end; returns the records per second.
 fn run(world: &World<Arc<Broker>>, round: u64, records: u64, is_exactly_once: bool) -> f64 {
     let id = format!("delivery-{}-{round}", if is_exactly_once { "eos" } else { "alo" });
     let mut settings = world.settings(&id);
@@ -164,7 +164,7 @@ fn tasks(world: &World<Arc<Broker>>, id: &str) -> Tasks {
 fn turn<L: Log>(mut worker: Worker<L>, records: u64) -> f64 {
     let begin = Instant::now();
     let ms = || begin.elapsed().as_millis() as i64;
-    // The group takes its time; the clock runs from the first record on.
+    // Time is measured from the first record on, because joining the group takes a while.
     let (mut started, mut committed, cpu) = (None, Instant::now(), cpu_s("self"));
     loop {
         let turn = worker.poll(Duration::from_millis(20), Now { wall_ms: ms(), steady_ms: ms() }).expect("a turn");

@@ -1,6 +1,6 @@
-//! A group's offsets expire `offsets.retention.minutes` after its last instance left. The state and the internal topics
-//! are still there: whoever began at the beginning would count everything twice, and whoever began at the end would
-//! not count what came meanwhile. So it is refused, and what it says helps.
+//! A group's offsets expire `offsets.retention.minutes` after its last instance left, but the state and the internal
+//! topics still exist. A start at the beginning of the input would count everything twice, and a start at its end would
+//! lose the records that came meanwhile. Therefore `run` refuses to start, and the remedy in its message works.
 
 use crate::broker::Broker;
 use crate::pipeline::{PARTITIONS, await_committed, preload};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const CONFIGURATION: Option<i32> = Some(78);
-/// A minute, and until somebody looks; on a busy machine.
+/// The retention of a minute, plus the interval of the check, on a busy machine.
 const EXPIRED: Duration = Duration::from_secs(120);
 
 /// The group's offsets of the input, by partition.
@@ -21,7 +21,7 @@ fn offsets(world: &World<Arc<Broker>>, id: &str) -> Vec<Option<i64>> {
     committed(&consumer, &world.input, PARTITIONS).expect("the committed offsets")
 }
 
-/// Where a start says that it begins, by partition.
+/// The first offsets that a start logs, by partition.
 fn begins(world: &World<Arc<Broker>>, log: &str) -> Vec<Option<i64>> {
     let of = |partition: u32| {
         let said = format!("{} [{partition}]: the group has no offset; starting at ", world.input);
@@ -43,7 +43,7 @@ fn offsets_that_expired_are_told_and_the_remedy_loses_nothing() {
     await_committed(&world, "expired", 1_000, || {});
     assert_eq!(running.stop(), Some(0), "{}", place.log());
     let was = offsets(&world, "expired");
-    // This came meanwhile.
+    // These records come while nothing runs.
     preload(&world.client(), &world.input, 200, 50);
     let deadline = Instant::now() + EXPIRED;
     while offsets(&world, "expired").iter().any(Option::is_some) {
@@ -58,7 +58,7 @@ fn offsets_that_expired_are_told_and_the_remedy_loses_nothing() {
         assert!(last.contains("has no offset of it, and it had one") && last.contains("application_id"), "{log}");
         assert_eq!(offsets(&world, "expired"), vec![None; PARTITIONS as usize], "nothing was committed");
     }
-    // As it says: another application_id, and the time of the last commit, which it says too.
+    // The remedy of the message: another application_id, and a start at the time of the last commit, which it names.
     let log = place.log();
     let (_, rest) = log.split_once("The last commit was at ").expect("when the last commit was");
     let (time, _) = rest.split_once(". ").expect("a time");

@@ -40,7 +40,7 @@ fn partitions_move_with_what_their_owner_committed_at_the_last_moment() {
     assert_eq!(back.iter().map(|a| a.stream).collect::<Vec<_>>(), revoked);
 }
 
-/// Polls both until streams moved; the first commits them when it hears that they go.
+/// Polls both until streams moved; the first commits them when they are revoked.
 fn hand_over(first: &mut Worker, second: &mut Worker) -> (Vec<Stream>, BTreeMap<Stream, NextOffset>) {
     let (mut revoked, mut assigned) = (Vec::new(), BTreeMap::new());
     let deadline = Instant::now() + PATIENCE;
@@ -103,10 +103,10 @@ fn a_broker_that_dies_and_returns_is_waited_for() {
     assert_eq!(world.visible_values(Topic::SloStatus), ["before", "after"]);
 }
 
-/// Not compacted: all copies are to be seen.
+/// A topic without compaction, so that all copies stay visible.
 const COPIES: Topic = Topic::SloHistory;
 
-/// What a member on a thread of its own has done so far.
+/// What a member on its own thread has done so far.
 #[derive(Default)]
 struct Done {
     stop: AtomicBool,
@@ -115,15 +115,15 @@ struct Done {
     aborted: AtomicU64,
 }
 
-/// What members read: how often it is committed, and who writes it.
+/// The course of a test: what members read, and how they commit.
 #[derive(Clone, Copy)]
 struct Course {
-    /// Between two commits of a member.
+    /// The time between two commits of a member.
     pause: Duration,
-    /// Between two polls: meanwhile records wait, and the group goes on.
+    /// The time between two polls, in which records wait and the group may change.
     busy: Duration,
     times: u32,
-    /// Each record is in a transaction of its own: behind it stands the transaction's end.
+    /// Each record is in its own transaction, so a transaction marker follows it.
     is_transactional: bool,
 }
 
@@ -132,12 +132,12 @@ impl Course {
         if self.is_transactional { FED_PARTITIONS } else { 4 }
     }
 
-    /// Where the n-th record of a partition stands.
+    /// The offset of the n-th record of a partition.
     fn offset(self, n: i64) -> i64 {
         if self.is_transactional { 2 * n } else { n }
     }
 
-    /// The first record at or behind an offset.
+    /// The offset of the first record at or after an offset.
     fn first_from(self, offset: i64) -> i64 {
         if self.is_transactional { offset + offset % 2 } else { offset }
     }
@@ -148,9 +148,9 @@ struct Member {
     course: Course,
     log: KafkaLog,
     done: Arc<Done>,
-    /// What is ours, and what is to be read next.
+    /// Our streams, with the next offset to read.
     owned: BTreeMap<Stream, i64>,
-    /// Revoked, to be committed a last time.
+    /// Revoked; they are committed once more.
     leaving: Vec<Stream>,
     copies: Vec<RecordOut>,
 }
@@ -184,7 +184,7 @@ impl Member {
         let (owned, copies, leaving, course) = (&mut self.owned, &mut self.copies, &self.leaving, self.course);
         assert!(leaving.is_empty(), "revoked streams were committed before the next poll");
         let events = self.log.poll(Duration::from_millis(5), &mut |stream, record| {
-            // Everybody reads it: there the numbers of the input partitions are claimed.
+            // All instances read it, because the numbers of the input partitions are claimed there.
             if stream == Stream::Sources {
                 return;
             }
@@ -206,7 +206,7 @@ impl Member {
         Ok(())
     }
 
-    /// Again with the same records while it is aborted: the group changes under it.
+    /// Commits; tries again with the same records while the commit is aborted because the group changes.
     fn commit(&mut self) -> Result<(), LogError> {
         let offsets: Vec<_> = self.owned.iter().map(|(stream, next)| at(*stream, *next)).collect();
         for _ in 0..20 {
@@ -238,7 +238,7 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Ends a member; returns how many of its commits were made and how many of them aborted.
+/// Ends a member; returns the number of its commits, and how many of them were aborted.
 fn stop(done: &Done, thread: JoinHandle<Result<(), LogError>>) -> (u64, u64) {
     done.stop.store(true, Ordering::Relaxed);
     thread.join().expect("a member panicked").expect("a member's log ended");
@@ -277,7 +277,7 @@ fn feed_one_by_one(world: &World<Arc<Broker>>, stop: &AtomicBool) -> i64 {
     0
 }
 
-/// Writes to all partitions until it is told to stop; returns how many each has.
+/// Writes to all partitions until it must stop; returns the number of records in each.
 fn feed(world: &World<Arc<Broker>>, course: Course, stop: &AtomicBool) -> i64 {
     if course.is_transactional {
         return feed_one_by_one(world, stop);
@@ -293,7 +293,7 @@ fn feed(world: &World<Arc<Broker>>, course: Course, stop: &AtomicBool) -> i64 {
     0
 }
 
-/// Ends the feeding however the test ends: the scope waits for it.
+/// Stops the feeder however the test ends, because the scope waits for it.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -302,7 +302,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Records flow while a second member comes and goes.
+/// Records flow while a second member joins and leaves.
 fn come_and_go(world: &World<Arc<Broker>>, course: Course) {
     let (fed, (mut commits, mut aborted)) = (AtomicBool::new(false), (0, 0));
     let each = thread::scope(|scope| {
@@ -321,7 +321,7 @@ fn come_and_go(world: &World<Arc<Broker>>, course: Course) {
         fed.store(true, Ordering::Relaxed);
         let each = feeding.join().expect("it is fed");
         let (last, last_thread) = Member::begin(world.settings("second"), course);
-        // Whoever has a partition in the end commits its last record.
+        // At the end the owner of each partition commits its last record.
         let last_of = |partition| format!("{partition} {} {}", course.offset(each - 1), each - 1);
         let all = (0..course.partitions()).map(last_of).collect::<Vec<_>>();
         wait_until("all is committed", || {
@@ -358,7 +358,7 @@ fn every_record_is_committed_once_while_a_member_comes_and_goes() {
     );
 }
 
-/// The ends of transactions stand between the records, and the client library keeps its place by them too.
+/// Transaction markers are between the records, and the client library must count their offsets, too.
 #[test]
 fn no_record_of_many_small_transactions_is_passed_over_while_a_member_comes_and_goes() {
     let feed = World::new(broker_or_skip!(), "small-feed", 1);
@@ -370,7 +370,7 @@ fn no_record_of_many_small_transactions_is_passed_over_while_a_member_comes_and_
     );
 }
 
-/// The group's generation changes between a commit's metadata and the brokers' look at it.
+/// The group's generation changes after a member takes its metadata for a commit, and before the brokers check it.
 #[test]
 fn a_commit_that_the_group_outran_is_aborted_and_can_be_made_again() {
     let world = World::new(broker_or_skip!(), "outrun", 4);

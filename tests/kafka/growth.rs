@@ -1,5 +1,5 @@
-//! Topics of the input grow, and the list of them changes: whoever is read has its number for good, and what was
-//! written before anybody noticed is read too.
+//! Input topics get more partitions, and the list of input topics changes: a partition keeps its number for good, and
+//! records that were written before the change was noticed are read, too.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tailburn::log::kafka::KafkaSettings;
 use tailburn::log::kafka::topics::TopicAdmin;
 
-/// What was written before anybody noticed is read too.
+/// Records that were written before the new partitions were noticed are read, too.
 #[test]
 fn partitions_that_are_added_are_read_from_their_beginning() {
     let world = world(broker_or_skip!(), "w-grown");
@@ -49,7 +49,7 @@ fn partitions_that_are_added_are_read_from_their_beginning() {
         std::thread::sleep(Duration::from_millis(200));
     }
     println!("read after {:.1?}", began.elapsed());
-    // Killed, it reads the log again: T must come to where it was.
+    // After a kill it replays the log, and T must reach the same boundary again.
     running.kill();
     let (running, _) = place.start();
     assert_eq!(running.stop(), Some(0), "{}", place.log());
@@ -58,7 +58,7 @@ fn partitions_that_are_added_are_read_from_their_beginning() {
     assert_eq!(admin.partitions("grown.dead-letters").expect("a look"), Some(PARTITIONS + 2), "{}", place.log());
 }
 
-/// With more partitions users have moved: their figures would be split.
+/// With more partitions the producers would send users to other partitions, and their figures would be split.
 #[test]
 fn partitions_that_are_added_where_users_have_theirs_end_run() {
     let world = world(broker_or_skip!(), "w-keyed-grown");
@@ -77,7 +77,7 @@ fn partitions_that_are_added_where_users_have_theirs_end_run() {
     }
 }
 
-/// A broker learns of a new topic a moment after it was made.
+/// A broker learns of a new topic a moment after its creation.
 fn await_topic(world: &World<Arc<Broker>>, topic: &str) {
     let (topics, deadline) =
         (TopicAdmin::open(&world.settings("w")).expect("an administrator"), Instant::now() + PATIENCE);
@@ -87,7 +87,7 @@ fn await_topic(world: &World<Arc<Broker>>, topic: &str) {
     }
 }
 
-/// One application on several topics: what was written to them, and what it says of that.
+/// One application on several topics: the events written to them, and the counts that it publishes.
 struct Fed {
     world: World<Arc<Broker>>,
     id: &'static str,
@@ -95,7 +95,7 @@ struct Fed {
 }
 
 const AGGREGATE: &str = "availability|aggregate";
-/// Noticing takes seconds, and then all instances wait for one another.
+/// It takes seconds to notice a new partition, and then all instances wait for each other.
 const COUNTED: Duration = Duration::from_secs(120);
 
 impl Fed {
@@ -107,7 +107,7 @@ impl Fed {
         producer.flush(PATIENCE).expect("the record is delivered");
     }
 
-    /// An event, and something that is none, in each partition.
+    /// Writes an event and an invalid record to each partition.
     fn feed(&mut self, topics: &[(&str, u32)]) {
         for (topic, partitions) in topics {
             for partition in 0..*partitions {
@@ -148,7 +148,8 @@ impl Fed {
         }
     }
 
-    /// By the partition of the dead letters, which is the number of the input partition: whose they are, and how many.
+    /// By the partition of the dead letters, which is the number of the input partition: the name of the input partition,
+    /// and the number of its dead letters.
     fn dead_letters(&self) -> BTreeMap<i32, (String, u32)> {
         let mut found: BTreeMap<i32, (String, u32)> = BTreeMap::new();
         self.world.each_message(&format!("{}.dead-letters", self.id), |message| {
@@ -166,8 +167,9 @@ impl Fed {
     }
 }
 
-/// The first topic grows while two instances read it, both topics at once, and the first one while they are stopped
-/// and the list is turned round and has one more: each event is counted once, and each number stays whose it was.
+/// Partitions are added to the first topic while two instances read it, then to both topics at once, and then to the
+/// first one while the instances are stopped and the list of topics is reversed and gets a third one. Each event is
+/// counted once, and each number keeps its partition.
 #[test]
 fn any_topic_of_the_input_may_grow() {
     let (first, second, third) = ("w-any-grown-outcomes", "w-any-grown-second", "w-any-grown-third");
@@ -209,7 +211,7 @@ fn any_topic_of_the_input_may_grow() {
     let both = [&places[0], &places[1]];
     let mut running = places.each_ref().map(|place| place.start_beside().0);
     fed.await_counted(&both, &mut running);
-    // Killed, they read the log again: T must come to where it was.
+    // After a kill they replay the log, and T must reach the same boundary again.
     running.into_iter().for_each(Running::kill);
     let mut running = places.each_ref().map(|place| place.start_beside().0);
     fed.feed(&[(first, 7), (second, 3), (third, 2)]);
@@ -224,7 +226,7 @@ fn any_topic_of_the_input_may_grow() {
     assert_eq!(fed.counted(), fed.events);
 }
 
-/// What was read of it stays in the figures.
+/// Events of the removed topic stay in the figures.
 #[test]
 fn a_topic_that_left_the_list_is_refused_and_put_back_goes_on() {
     let world = world(broker_or_skip!(), "w-left");

@@ -1,5 +1,5 @@
-//! How long after the end of a pane its status and its alerts are there: in real time, with checkpoints and
-//! without. Not run by default: `ops/bench/latency`.
+//! The delay from the end of a pane to its status and its alerts, in real time, with and without checkpoints. Not run by
+//! default: `ops/bench/latency`.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -79,13 +79,13 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).expect("a time")
 }
 
-/// A page needs five minutes of figures.
+/// A page needs figures of five minutes.
 const WARM_S: u64 = 310;
-/// An outage begins so long behind the one of the tenant before, and lasts so long.
+/// The delay between the outages of two tenants, and the length of an outage.
 const APART_S: u64 = 3;
 const OUTAGE_S: u64 = 90;
 
-/// Outcomes of now. Once pages can be, every tenant has an outage, one behind the other.
+/// Outcomes with the present time. Once pages are possible, every tenant has an outage, one after the other.
 fn feed(world: &World<Arc<Broker>>, rate: u64, stop: &AtomicBool) {
     let mut config = world.client();
     config.set("linger.ms", "5").set("compression.type", "lz4");
@@ -115,7 +115,7 @@ fn feed(world: &World<Arc<Broker>>, rate: u64, stop: &AtomicBool) {
     producer.flush(Duration::from_secs(10)).expect("the records are delivered");
 }
 
-/// How long behind their T the records of a topic are there.
+/// The delays of a topic's records after their T.
 fn watch(world: &World<Arc<Broker>>, id: &str, time: Duration) -> (Vec<i64>, Vec<i64>) {
     let mut config = world.client();
     config.set("group.id", "watcher").set("isolation.level", "read_committed").set("fetch.wait.max.ms", "5");

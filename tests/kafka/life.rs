@@ -1,5 +1,5 @@
-//! One application in the course of its life, with state on disk: traffic of known times, what it is stopped and
-//! started with, and what it says.
+//! One application over several starts and stops, with state on disk: it is fed traffic of known times, and its output
+//! is read.
 
 use crate::broker::Broker;
 use crate::recovery::{Place, Running};
@@ -13,19 +13,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tailburn::model::time::{HOUR_MS, Moment, SECOND_MS, floor_to};
 
-/// An event a second; all fail from the outage on, and the program stops in the middle of it.
+/// One event per second. All fail from the outage on, and the program stops in the middle of it.
 pub const OUTAGE_S: i64 = 90 * 60;
 pub const STOP_S: i64 = 2 * 3_600;
-/// Behind a start so much comes: as far as a boundary at which every key has a status, and what moves T there.
+/// The traffic after a start: up to a boundary at which every key has a status, plus the events that move T there.
 pub const GOES_ON_S: i64 = 15 * 60;
 pub const BEHIND_S: i64 = 15;
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// One application in the course of its life.
+/// One application over several starts and stops.
 pub struct Life {
     pub world: World<Arc<Broker>>,
     pub place: Place,
-    /// Of the configuration: what another instance has too.
+    /// The part of the configuration that all instances share.
     pub more: String,
     pub id: &'static str,
     pub start_ms: i64,
@@ -37,7 +37,7 @@ pub struct Life {
 pub type Latest = BTreeMap<String, Option<Value>>;
 
 impl Life {
-    /// Nothing was read yet. `partitions`: of the users and of the rollup tasks.
+    /// An application that has read nothing yet. `partitions`: the number of users tasks and of rollup tasks.
     pub fn new(broker: Arc<Broker>, id: &'static str, partitions: [u32; 2], tenants: i64) -> Life {
         let world = World::new(broker, Box::leak(format!("w-{id}").into_boxed_str()), 1);
         let [users, rollup] = partitions;
@@ -47,14 +47,14 @@ impl Life {
             world.input
         );
         let place = Place::with(&world, id, &more);
-        // The stop is at a step of the longest windows whatever the time of day: what is shown after it was not there
-        // before, also of a window that is new.
+        // The stop is at a step of the longest windows, whatever the time of day, so that all figures after it are new,
+        // even those of a new window.
         let ago_ms = jiff::Timestamp::now().as_millisecond() - 3 * HOUR_MS;
         let start_ms = floor_to(ago_ms, 6 * HOUR_MS) - STOP_S * SECOND_MS;
         Life { world, place, more, id, start_ms, fed_s: 0, tenants }
     }
 
-    /// Runs into the outage, and stops as a program does that is asked to.
+    /// Runs into the outage, and stops gracefully.
     pub fn begin(broker: Arc<Broker>, id: &'static str, documents: &str) -> Life {
         let mut life = Life::new(broker, id, [2, 1], 3);
         life.go_on(documents, STOP_S);
@@ -62,7 +62,7 @@ impl Life {
         life
     }
 
-    /// Starts with these definitions, is fed up to a moment, and stops.
+    /// Starts with these definitions, feeds traffic up to a time, and stops.
     pub fn go_on(&mut self, documents: &str, to_s: i64) {
         self.define(documents);
         let (mut running, _) = self.place.start();
@@ -117,7 +117,7 @@ impl Life {
         self.fed_s = to_s;
     }
 
-    /// All that was fed was read, and that is committed.
+    /// Whether all traffic so far is read and committed.
     pub fn is_read(&self) -> bool {
         let consumer: BaseConsumer = self.world.client().set("group.id", self.id).create().expect("a consumer");
         committed(&consumer, &self.world.input, 1).is_ok_and(|all| all == [Some(self.fed_s)])
@@ -153,7 +153,7 @@ impl Life {
     }
 }
 
-/// Which key a status is of.
+/// The key of a status.
 pub fn identity(status: &Value) -> String {
     format!("{}|{}|{}|{}", status["slo"], status["scope"], status["tenant"], status["group"])
 }

@@ -1,4 +1,4 @@
-//! Limits of the brokers: on times, on sizes, on how old records may be; and where to begin by time.
+//! Limits of the brokers on timestamps, sizes and the age of records; and starts at a time.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -19,7 +19,7 @@ use tailburn::model::record::Topic;
 use tailburn::model::time::{HOUR_MS, MINUTE_MS};
 
 const CONFIGURATION: Option<i32> = Some(78);
-/// Also on a machine that is busy.
+/// Long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(90);
 
 /// Sets all settings of a topic that are not the brokers' defaults.
@@ -29,7 +29,7 @@ fn alter(world: &World<Arc<Broker>>, topic: &str, settings: &[(&str, &str)]) {
     let all = settings.iter().fold(AlterConfig::new(ResourceSpecifier::Topic(topic)), |all, (k, v)| all.set(k, v));
     let altered = runtime.block_on(client.alter_configs([&all], &AdminOptions::new())).expect("an answer");
     altered.into_iter().for_each(|outcome| drop(outcome.expect("it is altered")));
-    // The broker hears of it from the controller.
+    // The broker learns of it from the controller.
     let admin = TopicAdmin::open(&world.settings("admin")).expect("an administrator");
     let deadline = Instant::now() + PATIENCE;
     let is_there = |found: &BTreeMap<String, String>| {
@@ -41,14 +41,14 @@ fn alter(world: &World<Arc<Broker>>, topic: &str, settings: &[(&str, &str)]) {
     }
 }
 
-/// The topics that an application of the world's would make.
+/// The topics that an application would create.
 fn make_topics(world: &World<Arc<Broker>>, id: &str) {
     let settings = KafkaSettings { group_id: id.to_owned(), prefix: format!("{id}."), ..world.settings("admin") };
     let plans = plan(&settings, PartitionCounts { input: PARTITIONS, users: 8, rollup: 4 });
     TopicAdmin::open(&settings).expect("an administrator").create_missing(&plans, 1).expect("topics");
 }
 
-/// Starts with topics that were altered; the exit code and the last line of its log.
+/// Starts the program with altered topics; returns the exit code and the last line of its log.
 fn ended(world: &World<Arc<Broker>>, id: &str, topic: &str, settings: &[(&str, &str)]) -> (Option<i32>, String) {
     make_topics(world, id);
     alter(world, &format!("{id}.{topic}"), settings);
@@ -60,7 +60,7 @@ fn ended(world: &World<Arc<Broker>>, id: &str, topic: &str, settings: &[(&str, &
     (code, log.lines().next_back().unwrap_or_default().to_owned())
 }
 
-/// Waiting cures neither: no loop, but the topic, the limit and the setting.
+/// Retrying would not help, so the program ends and names the topic, the limit and the setting.
 #[test]
 fn a_record_that_the_broker_will_never_take_ends_run() {
     let world = World::new(broker_or_skip!(), "refusing", PARTITIONS);
@@ -76,7 +76,7 @@ fn a_record_that_the_broker_will_never_take_ends_run() {
     assert!(is_said.iter().all(|text| last.contains(text)), "{last}");
 }
 
-/// Without it the latest status of a key would be gone after the retention.
+/// Without compaction the latest status of a key would be deleted after the retention.
 #[test]
 fn a_compacted_topic_that_is_not_is_an_error_and_other_differences_are_warnings() {
     let world = World::new(broker_or_skip!(), "differing", PARTITIONS);
@@ -102,12 +102,12 @@ fn a_compacted_topic_that_is_not_is_an_error_and_other_differences_are_warnings(
     assert!(!log.contains("warned.slo-status"), "{log}");
 }
 
-/// Traffic of two days ahead of the clock, and of long ago, on topics that take neither from a producer.
+/// Traffic two days ahead of the clock, and traffic of long ago, on topics that accept neither as a producer's timestamp.
 #[test]
 fn a_t_that_the_limits_are_not_made_for_is_published() {
     let world = World::new(broker_or_skip!(), "far", PARTITIONS);
     make_topics(&world, "far-app");
-    // As an older build made it: the producer's time counts.
+    // As an older build created it, with the producer's timestamps.
     let limits = [("message.timestamp.before.max.ms", "60000"), ("message.timestamp.after.max.ms", "60000")];
     alter(&world, "far-app.burn-alerts", &limits);
     alter(&world, "far-app.slo-status", &[&limits[..], &[("cleanup.policy", "compact")]].concat());
@@ -119,7 +119,7 @@ fn a_t_that_the_limits_are_not_made_for_is_published() {
     assert!(!place.log().contains("aborted"), "{}", place.log());
 }
 
-/// Dead letters are kept by us, not by the brokers' default, and from when they were written.
+/// The topic of dead letters has a retention of its own, not the brokers' default, counted from when they were written.
 #[test]
 fn all_our_topics_are_stamped_by_the_brokers_and_dead_letters_have_a_retention() {
     let world = World::new(broker_or_skip!(), "stamped", PARTITIONS);
@@ -144,7 +144,8 @@ fn await_dead_letter(story: &Story, value: &str) {
     }
 }
 
-/// What is read of long ago is young when it is written: nothing of it is gone after the brokers looked what is old.
+/// Output about events of long ago counts as young, because it was just written: it survives the brokers' checks for old
+/// records.
 #[test]
 fn what_catching_up_writes_outlives_the_checks_of_retention() {
     let properties = [
@@ -152,16 +153,16 @@ fn what_catching_up_writes_outlives_the_checks_of_retention() {
         "log.initial.task.delay.ms=1000",
         "log.segment.delete.delay.ms=100",
         "log.roll.ms=3000",
-        // Compacted topics are compacted meanwhile: of them the latest has to stay.
+        // Compacted topics may be compacted meanwhile, so only the latest record of each key must stay.
         "log.cleaner.backoff.ms=500",
-        // The default for topics without a retention of their own: dead letters had none.
+        // The default for topics without their own retention, as that of dead letters once was.
         "log.retention.hours=1",
     ];
     let Some(broker) = Broker::start_with_properties(&properties) else { return };
     let settings = "input: {topics: [ancient-outcomes], idle_timeout: 1h}\n";
     let story = Story::since(24 * 500, Arc::new(broker), "ancient", "28d", settings);
     let running = story.run();
-    // What is written behind the segments' age rolls them; then two checks and more.
+    // Records written after the segments' maximum age roll the segments; then at least two checks must pass.
     story.feed(3, Duration::from_secs(4));
     story.feed_beyond(10 * MINUTE_MS);
     story.assert_told_to_the_end(2 * SOON);
@@ -178,8 +179,8 @@ fn what_catching_up_writes_outlives_the_checks_of_retention() {
     assert_eq!(running.stop(), Some(0), "{}", story.log());
 }
 
-/// Records of past times in transactions: the ends of these are stamped with the clock, and what was aborted has
-/// times too. Neither is a record to begin with.
+/// Records of past times in transactions. Transaction markers have the time of the clock, and aborted records have times,
+/// too, but reading must start at neither.
 #[test]
 fn a_beginning_by_time_is_the_first_record_that_fits() {
     let world = World::new(broker_or_skip!(), "by-time", 1);

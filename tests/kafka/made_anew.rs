@@ -1,5 +1,5 @@
-//! An input is its topic, not the topic's name: where it was made anew, and where the group's offsets are gone
-//! while the state is not, nothing is read or published, and a person is told what to do.
+//! An input is a topic, not a topic's name. If the topic was deleted and created again, or if the group's offsets are
+//! gone while the state exists, nothing is read or published, and a message says what to do.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub const CONFIGURATION: Option<i32> = Some(78);
-/// Noticed within 10 s; then the program leaves its group.
+/// The change is noticed within 10 s; then the program leaves its group.
 const NOTICED: Duration = Duration::from_secs(10);
 pub const LEFT: Duration = Duration::from_secs(20);
 
-/// What an administrator does to topics.
+/// The administration of topics.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
     runtime: tokio::runtime::Runtime,
@@ -76,7 +76,7 @@ pub fn world(broker: Arc<Broker>, name: &str) -> World<Arc<Broker>> {
     World::new(broker, Box::leak(name.to_owned().into_boxed_str()), PARTITIONS)
 }
 
-/// How many records of the status a reader of committed ones sees.
+/// The number of status records that a reader of committed records sees.
 pub fn published(world: &World<Arc<Broker>>, id: &str) -> usize {
     let mut config = world.client();
     config.set("group.id", "outsider").set("isolation.level", "read_committed");
@@ -123,7 +123,7 @@ fn made_anew_while_it_is_read() {
             assert!(began.elapsed() < NOTICED + Duration::from_secs(5), "{log}");
             assert!(last.contains(&world.input) && last.contains("made anew"), "{log}");
             assert!(last.contains("another application_id"), "{log}");
-            // Started again it says so before anything is read.
+            // After a restart it reports the same before it reads anything.
             let was = published(&world, id);
             assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
             assert!(place.log().lines().next_back().is_some_and(|last| last.contains("made anew")), "{}", place.log());
@@ -154,8 +154,8 @@ fn made_anew_while_it_is_stopped() {
     assert_eq!(published(&world, "anew-stopped"), was, "{}", place.log());
 }
 
-/// As they are after offsets.retention.minutes without an instance. What it says helps: the same state.dir and
-/// another application id.
+/// The offsets are gone, as after offsets.retention.minutes without an instance. The remedy in the message works: the same
+/// state.dir and another application id.
 #[test]
 fn offsets_that_are_gone_and_the_remedy() {
     let world = world(broker_or_skip!(), "w-gone");

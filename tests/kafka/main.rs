@@ -1,4 +1,4 @@
-//! The log on a real broker: what a mock cannot show (transactions, fencing, isolation).
+//! The log on a real broker, for everything that a mock cannot test (transactions, fencing, isolation).
 #![cfg(feature = "kafka")]
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 #![expect(clippy::disallowed_methods, reason = "brokers take their time, and which one to use is said by a variable")]
@@ -32,7 +32,7 @@ mod topics;
 mod transactions;
 mod world;
 
-/// Starts the shared broker, or ends the test with a word.
+/// Starts the shared broker; if that is not possible, ends the test with a note.
 macro_rules! broker_or_skip {
     () => {
         match crate::broker::Broker::shared() {

@@ -1,4 +1,4 @@
-//! OAUTHBEARER with tokens of a server that speaks OpenID Connect, as far as a client that has a secret needs it.
+//! OAUTHBEARER with tokens from a small OpenID Connect server: the part that a client with a secret needs.
 
 use crate::broker::Broker;
 use crate::pipeline::{PARTITIONS, await_committed, preload};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tokens live so long: a client has to come again for the next.
+/// The lifetime of a token, short enough that clients must fetch new ones.
 const LIFE_S: u64 = 20;
 
-/// Gives a token to whoever knows the secret, on a thread of its own for as long as the test's process lives.
+/// Gives a token to every client that knows the secret, on its own thread for the life of the test process.
 struct TokenServer {
     address: String,
     given: Arc<AtomicU32>,
@@ -29,7 +29,7 @@ impl TokenServer {
         let count = Arc::clone(&given);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // Who hangs up in between gets no answer.
+                // A client that closed the connection gets no answer.
                 let _ = answer(stream, &count);
             }
         });
@@ -80,7 +80,7 @@ fn answer(stream: TcpStream, given: &AtomicU32) -> std::io::Result<()> {
     )
 }
 
-/// Unsigned: the broker of these tests believes it.
+/// The token is unsigned, because the broker of these tests accepts that.
 fn token() -> String {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
     let claims = format!("{{\"sub\": \"tailburn\", \"iat\": {now_s}, \"exp\": {}}}", now_s + LIFE_S);
@@ -128,7 +128,7 @@ fn a_token_lets_us_in_and_its_absence_is_told() {
             });
         }
     });
-    // Meanwhile the first token is over: the next was fetched, and work goes on.
+    // Meanwhile the first token has expired: the client fetched another one, and work continues.
     preload(&world.client(), &world.input, 1_000, 50);
     await_committed(&world, "works", 2_000, || {});
     assert!(server.given.load(Ordering::Relaxed) > given, "no token was fetched anew");

@@ -1,5 +1,5 @@
-//! What the program shows during an outage in which it is killed, started again and moved: what fires is seen
-//! wherever its keys are, and nowhere else.
+//! The board during an outage in which the program is killed, restarted, and its keys move: firing alerts are on the
+//! board of the instance that has their keys, and on no other.
 
 use crate::broker_or_skip;
 use crate::definitions::CHECKOUT;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// At this second each key has a status, because it is a full hour.
+/// At this second every key has a status, because it is a full hour.
 const SEEN_S: i64 = STOP_S + BEHIND_S;
 
 type Names = BTreeSet<String>;
@@ -24,7 +24,7 @@ impl Running {
         body["items"].as_array().expect("items").clone()
     }
 
-    /// The ids of what fires, as the board has them.
+    /// The ids of the firing alerts on the board.
     fn firing(&self) -> Names {
         self.items("/api/v1/alerts?limit=1000").iter().map(|alert| name(&alert["id"])).collect()
     }
@@ -33,7 +33,7 @@ impl Running {
         self.items("/api/v1/status?limit=1000").iter().map(identity).collect()
     }
 
-    /// Of those that are counted in a metric.
+    /// The number of firing alerts in the metrics.
     fn firing_metric(&self) -> usize {
         self.metric("tailburn_alerts_firing") as usize
     }
@@ -52,7 +52,7 @@ impl Life {
         self.latest("slo-status").values().flatten().map(identity).collect()
     }
 
-    /// Feeds the outage, and waits until all of it is told.
+    /// Feeds the outage, and waits until all of it is published.
     fn fail(&mut self, running: &mut Running) {
         self.feed(SEEN_S);
         let at = self.at(STOP_S);
@@ -76,8 +76,8 @@ fn until(what: &str, life: &Life, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Killed in an outage and started again, and a worker that begins anew: the page is seen all the time, and what is
-/// counted goes on.
+/// The program is killed in an outage and started again, and a worker is restarted: the page is visible all the time, and
+/// counters continue.
 #[test]
 fn a_page_that_fires_is_seen_after_a_kill_and_counters_go_on() {
     let mut life = Life::new(broker_or_skip!(), "page-seen", [2, 2], 3);
@@ -99,7 +99,7 @@ fn a_page_that_fires_is_seen_after_a_kill_and_counters_go_on() {
     until("new records are counted", &life, || running.metric("tailburn_records_written_total") > 0.0);
     until("what fires is seen", &life, || running.firing() == life.firing());
 
-    // One more partition: the worker begins anew. (Nothing comes in it, and T waits for it.)
+    // One more partition makes the worker restart. (Nothing comes in it, so T waits for it.)
     Admin::new(&life.world).grow(&life.world.input, 2);
     let mut counted = 0.0;
     until("it begins anew", &life, || life.place.log().contains("opening it anew"));
@@ -118,7 +118,7 @@ fn a_page_that_fires_is_seen_after_a_kill_and_counters_go_on() {
     assert_eq!(running.stop(), Some(0), "{}", life.place.log());
 }
 
-/// Keys that moved are on one board, and on no other.
+/// Keys that moved are on the board of their new owner only.
 #[test]
 fn keys_that_moved_leave_the_board_of_who_had_them() {
     let mut life = Life::new(broker_or_skip!(), "moved", [1, 4], 12);

@@ -1,4 +1,4 @@
-//! `check --input TOPIC`: what the newest records of a topic become, and no trace of having looked.
+//! `check --input TOPIC` shows the results of a topic's newest records, and leaves no trace at the brokers.
 
 use crate::broker_or_skip;
 use crate::world::World;

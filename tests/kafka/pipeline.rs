@@ -1,5 +1,5 @@
-//! What `tailburn run` costs on a real broker, beside a reader that does nothing with the same
-//! records. Not run by default: `ops/bench/pipeline`.
+//! The cost of `tailburn run` on a real broker, compared with a reader that discards the same records. Not run by
+//! default: `ops/bench/pipeline`.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -20,7 +20,7 @@ const USERS: u64 = 100_000;
 const SPAN_MS: u64 = 30 * 60 * 1_000;
 pub const SLO: &str = include_str!("../fixtures/availability.yaml");
 
-/// What one run took.
+/// The cost of one run.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     wall_s: f64,
@@ -79,7 +79,7 @@ fn median(costs: &[Cost]) -> Cost {
     }
 }
 
-/// Keyed by user, in the order of time, half an hour that ended an hour ago.
+/// Half an hour of traffic that ended an hour ago, keyed by user, in order of time.
 pub fn preload(client: &ClientConfig, topic: &str, records: u64, users: u64) -> u64 {
     let mut config = client.clone();
     config.set("compression.type", "lz4").set("linger.ms", "20").set("batch.size", "1000000");
@@ -135,7 +135,7 @@ fn read_only(world: &World<Arc<Broker>>, round: u64, records: u64) -> Cost {
         wall_s: began.elapsed().as_secs_f64(),
         cpu_s: cpu_s("self") - before,
         broker_cpu_s: cpu_s(&world.broker.pid()) - broker,
-        // This process preloaded the topic too.
+        // This process also wrote the input.
         peak_mb: f64::NAN,
     }
 }
@@ -174,8 +174,8 @@ fn run(world: &World<Arc<Broker>>, round: u64, records: u64) -> Cost {
     cost
 }
 
-/// Everything is left at its default, except for what two programs on one machine must not share,
-/// and for what `BENCH_PROPERTIES` (`, name: "value"` ...) says to librdkafka.
+/// All settings have their defaults, except those that two programs on one machine must not share, and the properties
+/// for librdkafka in `BENCH_PROPERTIES` (`, name: "value"` ...).
 fn configuration(world: &World<Arc<Broker>>, id: &str) -> String {
     let properties = std::env::var("BENCH_PROPERTIES").unwrap_or_default();
     format!(

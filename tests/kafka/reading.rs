@@ -1,4 +1,4 @@
-//! Where reading begins, how it is held back and moved, and how an end is told.
+//! Where reading starts, how streams are paused and moved, and how the end of a partition is reported.
 
 use crate::broker_or_skip;
 use crate::world::{PATIENCE, Worker, World};

@@ -1,5 +1,5 @@
-//! How long a restart takes after SIGKILL: with the store that was there, and with an empty disk, beside a
-//! reader that does nothing with the same bytes. Not run by default: `ops/bench/recovery`.
+//! The time of a restart after SIGKILL, with the old store and with an empty disk, compared with a reader that discards
+//! the same bytes. Not run by default: `ops/bench/recovery`.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A checkpoint of everything takes that long at most; the store is durable a moment later.
+/// The longest time of a checkpoint of everything; the store is durable a moment later.
 const UNTIL_CHECKPOINTED: Duration = Duration::from_secs(25);
-/// The group misses a member that was killed after two seconds.
+/// The group expels a killed member after two seconds.
 const UNTIL_MISSED: Duration = Duration::from_secs(4);
 
 #[test]
@@ -63,7 +63,7 @@ fn mb(bytes: f64) -> f64 {
 
 /// From the start of the process.
 pub struct Times {
-    /// The group gave it its partitions.
+    /// The group assigned its partitions.
     assigned: Duration,
     live: Duration,
 }
@@ -75,7 +75,7 @@ impl std::fmt::Display for Times {
     }
 }
 
-/// Where a program runs.
+/// The place where a program runs: its directory and configuration.
 pub struct Place {
     pub dir: TempDir,
 }
@@ -86,7 +86,7 @@ impl Place {
         Place::with(world, id, more)
     }
 
-    /// An application of its own: the topics of the world's are made for other tests.
+    /// A separate application, because the world's own topics are for other tests.
     pub fn with(world: &World<Arc<Broker>>, id: &str, more: &str) -> Place {
         let dir = TempDir::new().expect("a directory");
         fs::write(dir.path().join("slo.yaml"), SLO).expect("an SLO");
@@ -108,7 +108,7 @@ impl Place {
         Place { dir }
     }
 
-    /// Puts other words into the configuration.
+    /// Replaces a part of the configuration.
     pub fn with_settings(self, from: &str, to: &str) -> Place {
         let path = self.dir.path().join("tailburn.yaml");
         let config = fs::read_to_string(&path).expect("a configuration");
@@ -135,7 +135,7 @@ impl Place {
         (running, times)
     }
 
-    /// The same where others may have all there is to have.
+    /// The same, but other instances may own all partitions.
     pub fn start_beside(&self) -> (Running, Times) {
         let began = Instant::now();
         let mut running = self.spawn(&[]);
@@ -182,7 +182,7 @@ pub struct Running {
 
 impl Running {
     pub fn get(&self, path: &str) -> String {
-        // It answers those alone who name the address it listens at.
+        // The server only answers requests that name its own address.
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         let mut answer = String::new();
         let asked = TcpStream::connect(&self.address).and_then(|mut stream| {
@@ -214,7 +214,7 @@ impl Running {
         self.end(PATIENCE)
     }
 
-    /// Waits for its end, and returns its exit code (`None`: it does not end) and the last that `/readyz` said.
+    /// Waits for its end; returns its exit code (`None`: it does not end) and the last answer of `/readyz`.
     pub fn end_watched(mut self, place: &Place, within: Duration) -> (Option<i32>, String) {
         let (deadline, mut last) = (Instant::now() + within, String::new());
         while Instant::now() < deadline {
@@ -252,7 +252,7 @@ impl Drop for Running {
     }
 }
 
-/// Reads all that the changelog holds, and does nothing with it.
+/// Reads the whole changelog, and discards it.
 fn read_changelog(world: &World<Arc<Broker>>, id: &str) -> (u64, usize, Duration) {
     let mut config = world.client();
     config.set("group.id", "changelog-reader").set("isolation.level", "read_committed");

@@ -1,4 +1,4 @@
-//! What a person has to look at ends `run` with code 78 and says what to do; nothing untrue is told before.
+//! Problems that a person must solve end `run` with code 78 and a remedy, and no wrong figure is published before.
 
 use crate::broker_or_skip;
 use crate::story::{ROLLUPS, Story};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_secs(60);
 const CONFIGURATION: Option<i32> = Some(78);
 
-/// The first user of all is on two partitions: the instances tell one another whom they see where.
+/// One user is on two partitions: the instances exchange samples of their users, and notice.
 #[test]
 fn input_that_is_not_keyed_by_user_though_it_is_said_to_be() {
     let settings = "input: {topics: [astray-outcomes], keyed_by_user: true, idle_timeout: 6s}\n";
@@ -23,7 +23,7 @@ fn input_that_is_not_keyed_by_user_though_it_is_said_to_be() {
     story.assert_same();
 }
 
-/// Keys are dealt to tasks by these counts: with another one each task would find another's state.
+/// Keys are assigned to tasks by these counts, so with another count a task would find another task's state.
 #[test]
 fn another_count_of_tasks_under_an_application_that_has_state() {
     let settings = "input: {topics: [recounted-outcomes], idle_timeout: 6s}\n";

@@ -1,4 +1,4 @@
-//! Stopped, killed, its state lost, its broker killed: what is published is the same.
+//! The program is stopped and killed, its state is lost, its broker is killed: the output is the same.
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
@@ -6,9 +6,9 @@ use crate::story::{ROLLUPS, Story};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Also on a machine that is busy.
+/// Long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(240);
-/// So that traffic comes for a while: nothing is idle before it ended.
+/// The traffic arrives over some time, and no partition is idle before its end.
 const SLICES: usize = 120;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -19,7 +19,7 @@ fn settings(name: &str, checkpoint_interval: &str) -> String {
     )
 }
 
-/// Moments at which to strike, other ones in each run of the tests.
+/// The times of the faults, different ones in each run of the tests.
 struct Moments(u64);
 
 impl Moments {
@@ -76,7 +76,7 @@ fn kill_often(story: &Story, kills: usize, after: impl Fn(usize)) {
         scope.spawn(|| story.feed(SLICES, PAUSE));
         for kill in 0..kills {
             let running = story.run();
-            // A member of the group that was killed is missed after two seconds.
+            // The group expels a killed member after two seconds.
             std::thread::sleep(moments.next(300, 5_000));
             running.kill();
             after(kill);

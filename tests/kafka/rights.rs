@@ -1,5 +1,5 @@
-//! A broker that asks what one may: with exactly the rights that `topics --acls` prints `run` works; without any of
-//! them it ends with 78 and says which is missing.
+//! A broker with an authorizer: with exactly the rights that `topics --acls` prints, `run` works; if any of them is
+//! missing, it ends with 78 and names it.
 #![allow(unsafe_code, reason = "the client library has no calls for access control lists")]
 
 use crate::broker::Broker;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub const CONFIGURATION: Option<i32> = Some(78);
-/// What a person has to change is said within this.
+/// The longest time until a missing right is reported.
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// A right as one printed command grants it, one operation at a time.
@@ -29,7 +29,7 @@ pub struct Right {
     operation: String,
 }
 
-/// What `kafka-acls.sh` would be told.
+/// The arguments for `kafka-acls.sh`.
 fn rights(printed: &str) -> Vec<Right> {
     let mut all = Vec::new();
     for line in printed.lines() {
@@ -79,7 +79,7 @@ pub fn set(world: &World<Arc<Broker>>, rights: &[Right], is_granted: bool) {
         };
         let name = CString::new(right.name.as_str()).expect("a name");
         let (name, who, host) = (name.as_ptr(), principal.as_ptr(), host.as_ptr());
-        // SAFETY: the client and all texts are alive; what is made here is given back below.
+        // SAFETY: the client and all texts are alive, and everything allocated here is freed below.
         unsafe {
             let queue = sys::rd_kafka_queue_new(client);
             if is_granted {
@@ -110,11 +110,11 @@ pub fn set(world: &World<Arc<Broker>>, rights: &[Right], is_granted: bool) {
             sys::rd_kafka_queue_destroy(queue);
         }
     }
-    // Brokers hear of it from their controller.
+    // Brokers learn of it from their controller.
     std::thread::sleep(Duration::from_millis(400));
 }
 
-/// How a client logs in, in the words of `kafka.properties`.
+/// The login of a client, as `kafka.properties`.
 pub fn by_password(broker: &Broker) -> String {
     let address = broker.listener("sasl");
     format!(
@@ -123,7 +123,7 @@ pub fn by_password(broker: &Broker) -> String {
     )
 }
 
-/// A place whose program logs in so.
+/// A place whose program uses this login.
 pub fn place(world: &World<Arc<Broker>>, id: &str, login: &str, more: &str) -> Place {
     let place = Place::with(world, id, more);
     let path = place.dir.path().join("tailburn.yaml");
@@ -134,7 +134,7 @@ pub fn place(world: &World<Arc<Broker>>, id: &str, login: &str, more: &str) -> P
     place
 }
 
-/// What the program prints of the rights that it needs.
+/// The rights that the program prints as needed.
 pub fn printed(place: &Place) -> Vec<Right> {
     let printed = tailburn(place, &["topics", "--acls"]);
     let all = rights(&printed.1);
@@ -155,13 +155,13 @@ pub fn last_line(log: &str) -> String {
 }
 
 impl Right {
-    /// Whether a line names the thing and what may not be done with it.
+    /// Whether a line names the resource and the operation that is not allowed.
     fn is_named_in(&self, line: &str) -> bool {
         line.contains(self.name.trim_end_matches('-')) && line.contains(&self.operation)
     }
 }
 
-/// Broker, topics of an application that has worked with exactly the printed rights, and these rights.
+/// A broker, the topics of an application that has worked with exactly the printed rights, and these rights.
 fn worked(id: &str, world: &'static str) -> Option<(World<Arc<Broker>>, Place, Vec<Right>)> {
     let world = World::new(Arc::new(Broker::start_secured()?), world, PARTITIONS);
     let place = place(&world, id, &by_password(&world.broker), "");
@@ -177,7 +177,7 @@ fn worked(id: &str, world: &'static str) -> Option<(World<Arc<Broker>>, Place, V
 #[test]
 fn with_exactly_the_printed_rights_it_works_and_without_any_single_one_it_says_which() {
     let Some((world, place, all)) = worked("rights", "rights-world") else { return };
-    // Without HTTP nobody is waited for at the end.
+    // Without HTTP the program does not wait for probes before it ends.
     let config = place.dir.path().join("tailburn.yaml");
     let text = std::fs::read_to_string(&config).expect("a configuration");
     let without = text.replace("http: {listen: \"127.0.0.1:0\"}\n", "http: {listen: null}\n");
@@ -223,7 +223,7 @@ fn a_right_that_is_withdrawn_from_a_running_instance_ends_it_and_readyz_says_so(
     }
 }
 
-/// The first start makes the topics: who may not create them is told so, as who may not use them is.
+/// The first start creates the topics. A missing right to create them is reported like a missing right to use them.
 #[test]
 fn a_first_start_without_the_right_to_create_says_so() {
     let Some(broker) = Broker::start_secured() else { return };

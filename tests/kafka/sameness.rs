@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tailburn::model::time::HOUR_MS;
 
-/// Also on a machine that is busy.
+/// Long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(240);
 
 #[test]
@@ -27,7 +27,7 @@ fn a_live_run_publishes_what_the_backtest_wrote_byte_for_byte() {
     assert_dead_letters(&story);
 }
 
-/// Once all partitions are idle T follows the wall clock, hours ahead: every key is forgotten.
+/// Once all partitions are idle, T follows the wall clock, which is hours ahead, so every key is forgotten.
 fn await_tombstones(story: &Story) {
     let deadline = Instant::now() + SOON;
     let remaining = || {
@@ -44,15 +44,15 @@ fn await_tombstones(story: &Story) {
     }
 }
 
-/// By T, then by key; on the partition that Kafka's own partitioner gives the key. The brokers stamp each with the
-/// time at which it was written: traffic that began thirty hours ago is not old in our topics.
+/// Records in order of T, then key, on the partition that Kafka's own partitioner chooses for the key. The brokers stamp
+/// each with the time of writing, so traffic that began thirty hours ago is not old in our topics.
 fn assert_in_order(topic: &str, records: &[Visible]) {
     let hour_ago_ms = jiff::Timestamp::now().as_millisecond() - HOUR_MS;
     let mut last: BTreeMap<i32, (i64, &str)> = BTreeMap::new();
     for record in records {
         assert!(record.timestamp_ms > hour_ago_ms, "{topic}: {} is stamped {}", record.key, record.timestamp_ms);
         if topic != "user-status" {
-            // An SLO's groups are where its aggregate is.
+            // An SLO's groups are in the partition of its aggregate.
             let placed_by = match record.key.split_once("|group|") {
                 Some((slo, _)) => format!("{slo}|aggregate"),
                 None => record.key.clone(),
@@ -85,7 +85,7 @@ fn partition_of(key: &str) -> i32 {
     }
 }
 
-/// As they came, with headers that say why and from where; in input order per input partition.
+/// Dead letters with the original bytes, and headers for reason and source, in input order per input partition.
 fn assert_dead_letters(story: &Story) {
     let expected: Vec<Value> =
         story.lines("dead-letters").iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();

@@ -1,4 +1,4 @@
-//! Brokers over TLS and with logins: what works, and what a person is told where it does not.
+//! Brokers with TLS and logins: connections that work, and the messages of those that do not.
 
 use crate::broker::Broker;
 use crate::pipeline::{PARTITIONS, await_committed, preload};
@@ -52,7 +52,7 @@ fn trouble_with_tls_and_logins_is_told_with_its_cause_and_the_setting() {
             ["do not speak TLS", "security.protocol"],
         ),
     ];
-    // All at once: each of them waits for most of its time.
+    // All in parallel, because each of them mostly waits.
     std::thread::scope(|scope| {
         for (name, login, says) in &cases {
             let world = &world;
@@ -102,7 +102,7 @@ fn a_password_over_tls_and_a_certificate_of_our_own_let_us_in() {
     }
 }
 
-/// Nothing is connected to: `check` refuses what `run` refuses, by the same rules.
+/// Without a connection, `check` refuses the same settings as `run`.
 #[test]
 fn check_refuses_what_run_refuses() {
     let Some(broker) = Broker::shared() else { return };

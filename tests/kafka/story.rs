@@ -1,5 +1,5 @@
-//! Traffic in files, what a backtest says of it, and the program on a real broker that is fed with
-//! the same: file n into partition n.
+//! Traffic in files, its backtest, and the program on a real broker that is fed the same traffic: file n goes to
+//! partition n.
 
 use crate::broker::Broker;
 use crate::world::PATIENCE;
@@ -23,23 +23,23 @@ use tempfile::TempDir;
 
 pub const INPUTS: u32 = 3;
 pub const ROLLUPS: u32 = 2;
-/// The topics whose records a backtest writes too.
+/// The topics whose records a backtest writes, too.
 pub const COMPARED: [&str; 4] = ["slo-status", "burn-alerts", "tail-cohorts", "user-status"];
-/// Those of which brokers keep the latest of each key, and not more for long.
+/// The compacted ones: brokers keep only the latest record of each key for long.
 const COMPACTED: [&str; 2] = ["slo-status", "user-status"];
 
 pub struct Story {
     dir: TempDir,
     broker: Arc<Broker>,
     name: &'static str,
-    /// Topic, then who a record is about: the values in order.
+    /// The values in order, by topic and the identity of a record.
     pub expected: Values,
 }
 
 /// By topic and identity: the values in order.
 pub type Values = BTreeMap<&'static str, BTreeMap<String, Vec<String>>>;
 
-/// A record as an outsider with `read_committed` sees it.
+/// A record as an independent client with `read_committed` sees it.
 pub struct Visible {
     pub partition: i32,
     pub key: String,
@@ -49,12 +49,12 @@ pub struct Visible {
 }
 
 impl Story {
-    /// Generates the traffic, asks the backtest, and makes the input topic. The traffic began thirty hours ago.
+    /// Generates the traffic, runs the backtest, and creates the input topic. The traffic began thirty hours ago.
     pub fn new(broker: Arc<Broker>, name: &'static str, compliance_window: &str, settings: &str) -> Story {
         Story::since(30, broker, name, compliance_window, settings)
     }
 
-    /// The same with traffic that began so many hours ago.
+    /// The same, with traffic that began this many hours ago.
     pub fn since(
         hours: i64,
         broker: Arc<Broker>,
@@ -141,8 +141,8 @@ impl Story {
         fs::read_to_string(&path).expect("a result").lines().map(str::to_owned).collect()
     }
 
-    /// What of it a live run publishes too. At its last T a backtest writes a status of every key; a live run
-    /// does not know that it is the last.
+    /// The records of the backtest that a live run publishes, too. At its last T a backtest writes a status of every key;
+    /// a live run does not know which T is the last.
     fn told(&self, topic: &str) -> Vec<String> {
         let at = |line: &String| {
             let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
@@ -185,8 +185,8 @@ impl Story {
         TopicAdmin::open(&settings).expect("an administrator").create_missing(&[topic], 1).expect("the input topic");
     }
 
-    /// Feeds the traffic in so many slices of event time, with a pause after each. What arrives late
-    /// in a file arrives as late here.
+    /// Feeds the traffic in this many slices of event time, with a pause after each. A record that is late in its file is
+    /// equally late here.
     pub fn feed(&self, slices: usize, pause: Duration) {
         let producer: BaseProducer = self.client().set("enable.idempotence", "true").create().expect("a producer");
         let files: Vec<Vec<String>> = (0..INPUTS).map(|n| self.traffic(n)).collect();
@@ -202,7 +202,7 @@ impl Story {
         }
     }
 
-    /// What the first partition's users did last they do once more, now, in the second one.
+    /// Sends the last records of the first partition's users again, with the present time, to the second partition.
     pub fn feed_astray(&self) {
         let producer: BaseProducer = self.client().create().expect("a producer");
         for line in self.traffic(0).iter().rev().take(500) {
@@ -215,7 +215,7 @@ impl Story {
         producer.flush(PATIENCE).expect("the records are delivered");
     }
 
-    /// An outcome in each partition that is so much later than all traffic, for T to come to the traffic's end.
+    /// Sends an outcome to each partition that is this much later than all traffic, so that T reaches the traffic's end.
     pub fn feed_beyond(&self, ms: i64) {
         let producer: BaseProducer = self.client().create().expect("a producer");
         let outcome = |line: &String| serde_json::from_str::<Value>(line).ok().filter(|o| o["timestamp"].is_i64());
@@ -229,14 +229,14 @@ impl Story {
         producer.flush(PATIENCE).expect("the records are delivered");
     }
 
-    /// Something that is no outcome, in each partition.
+    /// Sends an invalid record to each partition.
     pub fn feed_dead_letters(&self) {
         let producer: BaseProducer = self.client().create().expect("a producer");
         (0..INPUTS).for_each(|partition| send(&producer, &self.input(), partition as i32, "no outcome"));
         producer.flush(PATIENCE).expect("the records are delivered");
     }
 
-    /// Puts other words into the configuration.
+    /// Replaces a part of the configuration.
     pub fn reconfigure(&self, from: &str, to: &str) {
         let path = self.path().join("tailburn.yaml");
         let config = fs::read_to_string(&path).expect("a configuration");
@@ -265,7 +265,7 @@ impl Story {
         config
     }
 
-    /// Everything visible on one of our topics, in order per partition.
+    /// All visible records of one of our topics, in order per partition.
     pub fn visible(&self, topic: &str, partitions: u32) -> Vec<Visible> {
         let mut config = self.client();
         config.set("group.id", "outsider").set("isolation.level", "read_committed");
@@ -290,7 +290,7 @@ impl Story {
         seen
     }
 
-    /// Waits until as much is visible as the backtest wrote; `true`: it is.
+    /// Waits until as many records are visible as the backtest wrote; `false`: it took too long.
     pub fn is_told(&self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         let count = |topic: &'static str| self.visible(topic, ROLLUPS).iter().filter(|r| r.value.is_some()).count();
@@ -304,8 +304,8 @@ impl Story {
         true
     }
 
-    /// What the program published is what the backtest wrote, in the same order, and after it nothing
-    /// a second time.
+    /// Checks that the program published the records of the backtest, in the same order, and none of them again after
+    /// that.
     pub fn assert_same(&self) {
         COMPARED.into_iter().for_each(|topic| self.assert_same_in(topic));
     }
@@ -330,8 +330,8 @@ impl Story {
         }
     }
 
-    /// Waits until the end of what the backtest wrote is visible, or what came after it, wherever brokers may have
-    /// compacted topics meanwhile. What is still missing then is named.
+    /// Waits until the last records of the backtest, or newer ones of their keys, are visible. Brokers may have compacted
+    /// topics meanwhile. If records are still missing at the end, they are named.
     pub fn assert_told_to_the_end(&self, within: Duration) {
         let deadline = Instant::now() + within;
         loop {
@@ -346,7 +346,7 @@ impl Story {
         }
     }
 
-    /// The last values of the backtest that are not visible, and nothing that came after them.
+    /// The last values of the backtest for which neither they nor newer values of their keys are visible.
     fn missing_at_the_end(&self) -> Vec<String> {
         let of_topic = |topic: &&'static str| {
             let visible = self.visible(topic, ROLLUPS);
@@ -356,8 +356,8 @@ impl Story {
         COMPARED.iter().flat_map(of_topic).collect()
     }
 
-    /// The same as [`Story::assert_same`] after the brokers compacted what is compacted: of that the latest of each key
-    /// is there, and nothing that the backtest did not write.
+    /// The same as [`Story::assert_same`], but compacted topics may have been compacted: they must have the latest record
+    /// of each key, and no record that the backtest did not write.
     pub fn assert_same_but_compacted(&self) {
         for topic in COMPARED {
             if !COMPACTED.contains(&topic) {
@@ -378,7 +378,7 @@ impl Story {
         }
     }
 
-    /// For each status of a full hour there is a record of its history.
+    /// Checks that each status of a full hour has a record in the history.
     pub fn assert_history(&self) {
         let hour = |value: &String| {
             let (at, _) = place(value);
@@ -465,7 +465,7 @@ fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Values by who they are about, each in order.
+/// Values by identity, each in order.
 fn by_identity(values: impl Iterator<Item = String>) -> BTreeMap<String, Vec<String>> {
     let mut sorted: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for value in values {
@@ -487,7 +487,7 @@ fn is_reached(visible: &[Visible], value: &str) -> bool {
     of_it.into_iter().any(|record| record.value.as_ref().is_none_or(|value| place(value) >= at))
 }
 
-/// The key that a value was published under. (No name of this traffic has anything to be encoded.)
+/// The key under which a value was published. (No name in this traffic needs encoding.)
 fn key(value: &str) -> String {
     let record: Value = serde_json::from_str(value).expect("JSON");
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -502,7 +502,7 @@ fn key(value: &str) -> String {
     }
 }
 
-/// Where a record stands among those of its identity: T, then id and number where it has them.
+/// The position of a record among those of its identity: T, then id and number if it has them.
 fn place(value: &str) -> (String, u64) {
     let record: Value = serde_json::from_str(value).expect("JSON");
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();

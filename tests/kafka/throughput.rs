@@ -1,4 +1,4 @@
-//! What reading and committing cost on a real broker. Not run by default:
+//! The cost of reading and committing on a real broker. Not run by default:
 //! `cargo test --release --test kafka -- --ignored --nocapture throughput`.
 
 use crate::broker_or_skip;
@@ -14,7 +14,7 @@ const RECORDS: u64 = 1_000_000;
 const PARTITIONS: u32 = 4;
 const ROUNDS: u32 = 3;
 
-/// Times of one run: on the wall, of this thread, of the whole process.
+/// The times of one run: wall time, CPU time of this thread, CPU time of the whole process.
 struct Times {
     wall: Instant,
     thread_ns: u64,

@@ -1,4 +1,4 @@
-//! Our topics are made as planned, and never changed.
+//! Our topics are created as planned, and existing ones are never changed.
 
 use crate::broker_or_skip;
 use crate::world::World;

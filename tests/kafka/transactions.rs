@@ -101,7 +101,7 @@ fn an_open_transaction_of_a_dead_predecessor_is_not_waited_for() {
     let mut first = world.open_impatient("w");
     first.until("it is read", |worker| worker.read.len() == 1);
     first.log.send(&status("never committed")).expect("sent");
-    // As a process that was killed: neither aborted nor closed.
+    // Like a killed process, it neither aborts nor closes.
     #[expect(clippy::mem_forget, reason = "a killed process drops nothing")]
     std::mem::forget(first);
     let mut second = world.open("w");
@@ -121,7 +121,7 @@ fn a_partial_is_read_by_the_worker_that_sent_it() {
     worker.log.commit(&[at(INPUT, 1)]).expect("an outcome");
     worker.until("the partial is read", |worker| worker.read.len() == 2);
     assert_eq!(worker.read[1], (Stream::Partials(1), 0, "a partial".to_owned()));
-    // The marker that ended the transaction is an offset of its own.
+    // The marker at the end of the transaction has its own offset.
     worker
         .until("the end is told", |worker| worker.events.contains(&LogEvent::End(Stream::Partials(1), NextOffset(2))));
 }

@@ -1,4 +1,4 @@
-//! Topics of a test's own on the shared broker, and an outsider's view of them.
+//! The topics of one test on the shared broker, as an independent client sees them.
 
 use crate::broker::Broker;
 use rdkafka::config::ClientConfig;
@@ -25,7 +25,7 @@ pub struct World<B> {
     pub input: String,
 }
 
-/// A record as an outsider with `read_committed` sees it.
+/// A record as an independent client with `read_committed` sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub partition: i32,
@@ -35,8 +35,8 @@ pub struct Seen {
     pub timestamp_ms: Option<i64>,
 }
 
-/// A group's committed offsets of a topic, by partition. A broker whose coordinators are still loading answers with an
-/// error, and knows a moment later.
+/// A group's committed offsets of a topic, by partition. A broker whose coordinators are still loading returns an error,
+/// and the offsets a moment later.
 pub fn committed(of_group: &BaseConsumer, topic: &str, partitions: u32) -> Result<Vec<Option<i64>>, KafkaError> {
     let mut list = TopicPartitionList::new();
     list.add_partition_range(topic, 0, partitions as i32 - 1);
@@ -46,7 +46,7 @@ pub fn committed(of_group: &BaseConsumer, topic: &str, partitions: u32) -> Resul
 }
 
 impl<B: Deref<Target = Broker>> World<B> {
-    /// An input topic with so many partitions, and our own topics with two each (the changelog has four, the sources one).
+    /// An input topic with this many partitions, and our topics with two each (the changelog has four, the sources one).
     pub fn new(broker: B, name: &'static str, input_partitions: u32) -> World<B> {
         log_where_asked();
         let world = World { broker, name, input: format!("{name}-outcomes") };
@@ -81,7 +81,7 @@ impl<B: Deref<Target = Broker>> World<B> {
         Worker::open(&self.settings(worker)).expect("the log opens")
     }
 
-    /// A log whose member of the group is given up soon after it stops polling.
+    /// A log whose member is expelled from the group soon after it stops polling.
     pub fn open_impatient(&self, worker: &str) -> Worker {
         let mut settings = self.settings(worker);
         for (name, value) in
@@ -92,9 +92,9 @@ impl<B: Deref<Target = Broker>> World<B> {
         Worker::open(&settings).expect("the log opens")
     }
 
-    /// Writes records to the input as somebody else would.
+    /// Writes records to the input, as a foreign producer.
     pub fn produce(&self, partition: i32, values: &[&str]) {
-        // A request that is repeated on a busy machine is not to write a record twice.
+        // A request that is repeated on a busy machine must not write a record twice.
         let producer: BaseProducer = self.client().set("enable.idempotence", "true").create().expect("a producer");
         for value in values {
             let headers = OwnedHeaders::new().insert(Header { key: "origin", value: Some("test") });
@@ -104,7 +104,7 @@ impl<B: Deref<Target = Broker>> World<B> {
         producer.flush(PATIENCE).expect("the records are delivered");
     }
 
-    /// Everything visible on one of our topics, in order per partition.
+    /// All visible records of one of our topics, in order per partition.
     pub fn visible(&self, topic: Topic) -> Vec<Seen> {
         let consumer: BaseConsumer = self
             .client()
@@ -146,7 +146,7 @@ impl<B: Deref<Target = Broker>> World<B> {
         self.visible(topic).into_iter().map(|seen| text(&seen.value.unwrap_or_default())).collect()
     }
 
-    /// Key and value of all that is visible on any topic, in order per partition.
+    /// Key and value of all visible records of any topic, in order per partition.
     pub fn each_record(&self, topic: &str, mut each: impl FnMut(&str, Option<&[u8]>)) {
         self.each_message(topic, |message| {
             each(&text(message.key().unwrap_or_default()), message.payload());
@@ -182,10 +182,10 @@ impl<B: Deref<Target = Broker>> World<B> {
     }
 }
 
-/// A log, and what was heard from it.
+/// A log, and the records and events that it returned.
 pub struct Worker {
     pub log: KafkaLog,
-    /// Value by stream and offset, in the order of arrival, but for the claims of the log itself.
+    /// Values with stream and offset, in the order of arrival, without the claims of the log itself.
     pub read: Vec<(Stream, i64, String)>,
     pub events: Vec<LogEvent>,
 }
@@ -209,7 +209,7 @@ impl Worker {
         Ok(events)
     }
 
-    /// Polls until something holds.
+    /// Polls until a condition holds.
     pub fn until(&mut self, what: &str, holds: impl Fn(&Worker) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
@@ -218,7 +218,7 @@ impl Worker {
         }
     }
 
-    /// Polls until an event comes; returns it and those with it.
+    /// Polls until an event comes; returns it and the others of that poll.
     pub fn until_event(&mut self, what: &str, is_it: impl Fn(&LogEvent) -> bool) -> Vec<LogEvent> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -230,7 +230,7 @@ impl Worker {
         }
     }
 
-    /// All streams that were assigned in the first such event.
+    /// All streams that the first event with an assignment contains.
     pub fn until_assigned(&mut self) -> Vec<Assignment> {
         let events = self.until_event("an assignment", |event| matches!(event, LogEvent::Assigned(_)));
         events.into_iter().find_map(|e| if let LogEvent::Assigned(all) = e { Some(all) } else { None }).expect("it")
@@ -241,11 +241,11 @@ impl Worker {
     }
 }
 
-/// `TAILBURN_LOG=tailburn=debug` shows what the log and librdkafka say of themselves (with
-/// `--nocapture`, as their threads are not the test's).
+/// `TAILBURN_LOG=tailburn=debug` shows the log lines of tailburn and librdkafka (with `--nocapture`, because they come from
+/// other threads than the test's).
 fn log_where_asked() {
     if let Ok(filter) = std::env::var("TAILBURN_LOG") {
-        // Another test of this process was first.
+        // Fails if another test of this process was first.
         drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
     }
 }
