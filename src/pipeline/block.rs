@@ -60,7 +60,7 @@ pub struct Event<'a> {
     pub example: Option<Example<'a>>,
 }
 
-/// The details of a bad event that may become an exemplar.
+/// A bad event, as an example of what went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example<'a> {
     pub hash: u64,
@@ -82,7 +82,7 @@ impl<'a> Example<'a> {
     }
 }
 
-/// Why a block cannot be read or written.
+/// Why a block cannot be read: it is none, or of a build that writes them otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
     #[error(

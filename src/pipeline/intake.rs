@@ -122,7 +122,7 @@ impl Intake {
         self.counts.note_late(late_by_ms, self.least_allowed_ms);
         let boundary_ms = visible_boundary(time_ms, watermark_ms);
         let is_bad = self.classify(outcome, late_by_ms);
-        // T begins with the first event, even one that no SLO counts: that one is sent without a verdict.
+        // T begins with the first event, one that no SLO counts too: it travels without a verdict.
         let may_begin = source.first_ms.is_none_or(|first_ms| boundary_ms < first_ms);
         if may_begin && late_by_ms <= self.allowed_lateness_ms {
             source.first_ms = Some(boundary_ms);
@@ -147,15 +147,14 @@ impl Intake {
             example: is_bad.then(|| Example::of(outcome)),
         };
         if source.writers[partition as usize].add(offset, tenant, tuple, &arriving)? {
-            // The watermark before this record, because later events of this transaction may become visible at the same
-            // boundary.
+            // What comes later in this transaction may still be visible where this is.
             let block = self.seal(number, source, partition, offset + 1, watermark_ms)?;
             source.full.push((partition, block));
         }
         Ok(())
     }
 
-    /// Writes the verdicts to `codes`. Returns whether the outcome is bad for an SLO; `None` if no SLO counts it.
+    /// Writes the verdicts to `codes`; `None`: no SLO counts the outcome. `true`: it is bad for one.
     fn classify(&mut self, outcome: &Outcome<'_>, late_by_ms: Ms) -> Option<bool> {
         self.codes.clear();
         let mut is_bad = false;

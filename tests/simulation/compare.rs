@@ -31,7 +31,7 @@ pub struct Compared {
 /// So many groups the traffic has.
 const GROUPS: usize = 10;
 
-/// Checks that everything was published; returns the first difference.
+/// Everything was published, or the first thing that is wrong.
 pub fn compare(scenario: &Scenario, world: &World) -> Result<Compared, String> {
     let judged = inputs::judge(scenario, &world.broker)?;
     let reference = Reference::of(scenario, &world.broker)?;

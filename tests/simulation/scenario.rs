@@ -131,7 +131,7 @@ impl Scenario {
         self
     }
 
-    /// The number of users tasks.
+    /// How many users tasks there are.
     pub fn users_tasks(&self) -> u32 {
         if self.is_keyed { self.inputs } else { self.spread.partitions }
     }

@@ -7,7 +7,7 @@ use crate::partition::Record;
 use crate::scenario::EPOCH_MS;
 use tailburn::model::time::{MINUTE_MS, Ms, SECOND_MS};
 
-/// The settings of a scenario's traffic.
+/// What a scenario decided about its traffic.
 pub struct Plan {
     inputs: u32,
     is_keyed: bool,
