@@ -31,8 +31,7 @@ macro_rules! metrics {
 metrics! {
     /// Label: `verdict`.
     EVENTS = Counter "tailburn_events_total",
-        "Events by verdict: accepted, excluded and unclassified of every SLO; late, late_dropped and \
-         duplicate of records.";
+        "Events by verdict: accepted, excluded and unclassified of every SLO; late and late_dropped of records.";
     /// Label: `reason`.
     DEAD_LETTERS = Counter "tailburn_dead_letters_total", "Input records that could not become events, by reason.";
     /// Label: `field`.

@@ -81,7 +81,7 @@ pub struct Simulation<'a> {
     quiet: u64,
 }
 
-/// Runs a scenario with at most so many faults.
+/// Runs a scenario with at most `faults_max` faults.
 pub fn run(scenario: &Scenario, faults_max: usize) -> Result<Success, Failure> {
     let mut simulation = Simulation::new(scenario, faults_max);
     let outcome = simulation.run_to_the_end();
