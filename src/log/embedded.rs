@@ -1,7 +1,7 @@
-//! The log in one process: bounded input partitions, partials that become visible with the commit,
-//! and a sink for what leaves. Backtests, the demo, tests and simulations run on it.
+//! The log inside one process: input partitions, partials that become visible with the commit, and a
+//! sink for output records. Backtests, the demo, tests and simulations use it.
 //!
-//! It keeps nothing on disk and loses nothing while the process lives: a producer waits while its
+//! It stores nothing on disk, and loses nothing while the process lives: a producer waits while its
 //! partition is full.
 
 use super::{Assignment, Changelog, CommitOutcome, Log, LogError, LogEvent, NextOffset, Stream, TopicId};
@@ -12,29 +12,29 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Records read from one partition before the next one has its turn.
+/// How many records are read from one partition before the next one.
 const BATCH: usize = 1_024;
 
-/// Whether a source has more to give.
+/// Whether a source has more records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceState {
     More,
-    /// Nothing now; more may come.
+    /// None now, but more may come.
     Waiting,
-    /// Nothing will ever come again.
+    /// None will ever come.
     Finished,
 }
 
 /// An input partition.
 pub trait Source {
-    /// Hands over at most `max` records in order.
+    /// Passes on at most `max` records in order.
     fn read(&mut self, max: usize, each: &mut dyn FnMut(&RecordIn<'_>)) -> Result<SourceState, LogError>;
 
-    /// Waits at most so long for a record where there was none.
+    /// Waits at most this long for a record, after there was none.
     fn wait(&mut self, _at_most: Duration) {}
 }
 
-/// Where the records of a commit go, all of them at once.
+/// Takes the output records of a commit, all at once.
 pub trait Sink {
     fn commit(&mut self, records: Vec<RecordOut>) -> Result<(), LogError>;
 }
@@ -75,7 +75,7 @@ impl<S: Sink> EmbeddedLog<S> {
         }
     }
 
-    /// With so many partitions for blocks of verdicts.
+    /// With this many partitions for blocks of verdicts.
     pub fn with_repartition(mut self, partitions: u32) -> EmbeddedLog<S> {
         self.repartition = (0..partitions).map(|_| Internal::default()).collect();
         self
@@ -200,7 +200,7 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         Err(LogError::Broken(format!("{stream:?} of the embedded log cannot be read again")))
     }
 
-    /// Nothing comes between this log and its reader: where a stream was read to is where it ended.
+    /// An input's known end is where reading has come to. Internal partitions end after what is visible.
     fn ends(&mut self, streams: &[Stream]) -> Result<Option<Vec<NextOffset>>, LogError> {
         let internal =
             |partition: Option<&Internal>| NextOffset(partition.map_or(0, |p| p.next + p.visible.len() as i64));
@@ -223,7 +223,7 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         Ok(())
     }
 
-    /// It keeps none: nothing is read from it again.
+    /// There is no changelog.
     fn changelog_range(&mut self, _partition: u32) -> Result<Range<NextOffset>, LogError> {
         Ok(NextOffset(0)..NextOffset(0))
     }
@@ -236,7 +236,7 @@ impl<S: Sink> Log for EmbeddedLog<S> {
 }
 
 fn no_changelog(partition: u32) -> LogError {
-    LogError::Broken(format!("the embedded log keeps no changelog (of partition {partition})"))
+    LogError::Broken(format!("the embedded log has no changelog (partition {partition})"))
 }
 
 impl<S> EmbeddedLog<S> {
@@ -272,7 +272,7 @@ struct Queue {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // A panic aborts the process, so nobody is left to see a poisoned queue.
+        // A panic aborts the process, so a poisoned queue is never seen.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -285,7 +285,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Appends a record; waits while the partition is full. `false`: the reader is gone.
+    /// Appends a record. Waits while the partition is full. `false`: there is no reader any more.
     pub fn send(&self, value: Vec<u8>, timestamp_ms: Option<Ms>) -> bool {
         let mut state = self.queue.lock();
         while state.records.len() >= self.capacity && !state.is_closed {
@@ -299,7 +299,7 @@ impl Producer {
         true
     }
 
-    /// Nothing will come after what was sent.
+    /// Ends the partition after the records that were sent.
     pub fn close(&self) {
         self.queue.lock().is_closed = true;
         self.queue.changed.notify_all();

@@ -1,22 +1,22 @@
-//! Which number an input partition has, for as long as the application lives.
+//! The number of each input partition. It never changes while the application exists.
 //!
-//! State keeps its sources by number, and topics grow: so a number is not counted, it is claimed. A claim
-//! ("number 5 is `orders [3]`") is a record of the topic of the sources, and nothing of a partition is read before
-//! its claim was read back from there. Of two claims the one that stands first in the topic counts: all
-//! instances read the same topic, so all come to the same numbers, also where two of them see two topics grow at
-//! the same moment.
+//! State stores its sources by number, and topics grow, so numbers cannot follow from the order of the partitions: they
+//! are claimed. A claim ("number 5 is `orders [3]`") is a record in the topic of the sources, and a partition is read
+//! only after its claim was read back from there. Of two claims the one that comes first in the topic counts. All
+//! instances read the same topic, so all find the same numbers, even if two instances see two topics grow at the same
+//! moment.
 //!
-//! Builds before this one numbered the partitions through and said which one had which number with the first
-//! commit of each ([`Commitment`]). Where nothing was claimed yet, these say what the numbers are.
+//! Older builds numbered the partitions by their order, and stored the number of each with its first commit
+//! ([`Commitment`]). If nothing was claimed yet, the numbers come from these records.
 
 use super::{Stream, TopicId};
 use crate::model::record::{RecordOut, Topic};
 use std::collections::BTreeMap;
 
-/// The last byte of a record's key says what the record is.
+/// The last byte of a record's key is the kind of the record.
 const COMMITMENT: u8 = 2;
 const CLAIM: u8 = 3;
-/// The layout of a claim's value.
+/// The version of a claim's value.
 const VERSION: u8 = 1;
 const ID_BYTES: usize = 16;
 const COUNT_BYTES: usize = 4;
@@ -33,7 +33,7 @@ impl InputPartition {
         InputPartition { topic: topic.to_owned(), partition }
     }
 
-    /// As its name is printed; `None`: it is none.
+    /// Reads a printed name.
     fn parse(name: &str) -> Option<InputPartition> {
         let (topic, rest) = name.rsplit_once(" [")?;
         Some(InputPartition::new(topic, rest.strip_suffix(']')?.parse().ok()?))
@@ -46,12 +46,12 @@ impl std::fmt::Display for InputPartition {
     }
 }
 
-/// What is said of a stream when it is committed for the first time.
+/// The record that is written when a stream is committed for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commitment {
     pub stream: Stream,
     pub topic: TopicId,
-    /// How many input partitions there were then.
+    /// How many input partitions there were at that time.
     pub inputs: u32,
     /// The topic's name and the partition.
     pub name: String,
@@ -69,7 +69,7 @@ impl Commitment {
         record(key, [&self.topic.0[..], &self.inputs.to_be_bytes(), self.name.as_bytes()].concat())
     }
 
-    /// `None`: the record is about something else.
+    /// `None`: the record is of another kind.
     pub fn read(key: &[u8], value: &[u8]) -> Option<Commitment> {
         let (&COMMITMENT, key) = key.split_last()? else { return None };
         let (kind, number) = key.split_first()?;
@@ -87,17 +87,17 @@ impl Commitment {
     }
 }
 
-/// A number that somebody wants for a partition.
+/// A number that an instance claims for a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub number: u32,
     pub of: InputPartition,
-    /// The partition was added to a topic that was read before.
+    /// The partition was added to a topic after the application had started to read the topic.
     pub is_added: bool,
 }
 
 impl Claim {
-    /// `claimant`: who claims, so that no two claims have one key: compaction would keep the later of them.
+    /// `claimant` makes the key unique: of two claims with the same key compaction would keep the later one.
     pub fn to_record(&self, claimant: &str) -> RecordOut {
         let key = [&self.number.to_be_bytes()[..], claimant.as_bytes(), &[CLAIM]].concat();
         let head = [VERSION, u8::from(self.is_added)];
@@ -122,30 +122,30 @@ fn record(key: Vec<u8>, value: Vec<u8>) -> RecordOut {
 /// Why partitions cannot be numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unnumbered {
-    /// It was read, and is not among the partitions that are to be read now.
+    /// This partition was read before, and is not among those that are configured now.
     Left(InputPartition),
-    /// What an older build said fits more than one numbering, or none.
+    /// The records of an older build fit more than one numbering, or none.
     Ambiguous,
 }
 
-/// The numbers, as far as the topic of the sources was read.
+/// The numbers, as far as the topic of the sources has been read.
 #[derive(Clone, Debug, Default)]
 pub struct Numbering {
     /// By number.
     claimed: Vec<Claim>,
     number_of: BTreeMap<InputPartition, u32>,
-    /// By number: what was committed of, and how many there were then.
+    /// By number: the name of the committed partition, and how many input partitions there were at that time.
     committed: BTreeMap<u32, (String, u32)>,
 }
 
 impl Numbering {
-    /// Takes the next record of the topic; `true`: it is a claim.
-    pub fn hear(&mut self, key: &[u8], value: &[u8]) -> bool {
+    /// Applies the next record of the topic. `true`: it is a claim.
+    pub fn apply(&mut self, key: &[u8], value: &[u8]) -> bool {
         if let Some(Commitment { stream: Stream::Input(number), inputs, name, .. }) = Commitment::read(key, value) {
             self.committed.insert(number, (name, inputs));
         }
         let Some(claim) = Claim::read(key, value) else { return false };
-        // The first one counts. (Who was slower hears of that, and claims the next number.)
+        // The first claim counts. (A slower instance reads this one too, and claims the next number.)
         let is_free = claim.number as usize == self.claimed.len() && !self.number_of.contains_key(&claim.of);
         if is_free {
             self.number_of.insert(claim.of.clone(), claim.number);
@@ -154,21 +154,21 @@ impl Numbering {
         true
     }
 
-    /// What is claimed, by number.
+    /// The claims that count, by number.
     pub fn claimed(&self) -> &[Claim] {
         &self.claimed
     }
 
-    /// What is to be claimed for all partitions to have a number. `present`: the topics in the order of the
-    /// configuration, with how many partitions they have now.
+    /// The claims that are needed to give every partition a number. `present`: the topics in the order of the
+    /// configuration, with their numbers of partitions now.
     pub fn to_claim(&self, present: &[(String, u32)]) -> Result<Vec<Claim>, Unnumbered> {
-        let old = if self.claimed.is_empty() { self.numbered_before(present)? } else { Vec::new() };
+        let old = if self.claimed.is_empty() { self.numbered_by_older_build(present)? } else { Vec::new() };
         let is_absent = |of: &&InputPartition| !present.iter().any(|(t, n)| *t == of.topic && of.partition < *n);
         if let Some(left) = self.number_of.keys().find(is_absent) {
             return Err(Unnumbered::Left(left.clone()));
         }
         let is_known = |topic: &str| old.iter().chain(self.number_of.keys()).any(|of| of.topic == topic);
-        let new = numbered_through(present).into_iter();
+        let new = in_order(present).into_iter();
         let new = new.filter(|of| !self.number_of.contains_key(of) && !old.contains(of));
         let new = new.map(|of| (is_known(&of.topic), of));
         let first = self.claimed.len() as u32;
@@ -176,8 +176,8 @@ impl Numbering {
         Ok((first..).zip(wanted).map(|(number, (is_added, of))| Claim { number, of, is_added }).collect())
     }
 
-    /// The partitions as an older build numbered them through; none where there was none.
-    fn numbered_before(&self, present: &[(String, u32)]) -> Result<Vec<InputPartition>, Unnumbered> {
+    /// The partitions as an older build numbered them. Empty: there was no older build.
+    fn numbered_by_older_build(&self, present: &[(String, u32)]) -> Result<Vec<InputPartition>, Unnumbered> {
         let Some(total) = self.committed.values().map(|(_, inputs)| *inputs).max() else { return Ok(Vec::new()) };
         let mut committed = BTreeMap::new();
         for (number, (name, _)) in &self.committed {
@@ -188,7 +188,7 @@ impl Numbering {
             return Err(Unnumbered::Left(left.clone()));
         }
         let fits = |layout: &[(String, u32)]| {
-            let all: Vec<InputPartition> = numbered_through(layout);
+            let all: Vec<InputPartition> = in_order(layout);
             let agrees = committed.iter().all(|(number, of)| all.get(*number as usize) == Some(of));
             (all.len() as u32 == total && agrees).then_some(all)
         };
@@ -200,28 +200,28 @@ impl Numbering {
     }
 }
 
-fn numbered_through(topics: &[(String, u32)]) -> Vec<InputPartition> {
+fn in_order(topics: &[(String, u32)]) -> Vec<InputPartition> {
     topics.iter().flat_map(|(topic, count)| (0..*count).map(|p| InputPartition::new(topic, p))).collect()
 }
 
-/// The topics with the partitions that they had, from where each of them began: some have more by now, and others
-/// were not read yet. `None`: what was committed does not say it.
+/// The topics with their old numbers of partitions, found from the first number of each. Some have more partitions now,
+/// and some topics are new. `None`: the committed partitions do not show it.
 fn layout(
     committed: &BTreeMap<u32, InputPartition>,
     total: u32,
     present: &[(String, u32)],
 ) -> Option<Vec<(String, u32)>> {
-    let begins = committed.iter().map(|(number, of)| Some((number.checked_sub(of.partition)?, of.topic.as_str())));
-    let begins: BTreeMap<u32, &str> = begins.collect::<Option<_>>()?;
-    let is_begun = |topic: &str| begins.values().any(|begun| *begun == topic);
-    // A topic of which nothing was committed may stand in any gap.
-    let all_begun = present.iter().all(|(topic, _)| is_begun(topic));
-    if !all_begun && committed.len() as u32 != total {
+    let starts = committed.iter().map(|(number, of)| Some((number.checked_sub(of.partition)?, of.topic.as_str())));
+    let starts: BTreeMap<u32, &str> = starts.collect::<Option<_>>()?;
+    let has_start = |topic: &str| starts.values().any(|started| *started == topic);
+    // A topic without a committed partition could be in any gap.
+    let all_started = present.iter().all(|(topic, _)| has_start(topic));
+    if !all_started && committed.len() as u32 != total {
         return None;
     }
-    let ends = begins.keys().skip(1).copied().chain([total]);
+    let ends = starts.keys().skip(1).copied().chain([total]);
     let lengths =
-        begins.iter().zip(ends).map(|((begin, topic), end)| ((*topic).to_owned(), end.saturating_sub(*begin)));
+        starts.iter().zip(ends).map(|((start, topic), end)| ((*topic).to_owned(), end.saturating_sub(*start)));
     let layout: Vec<(String, u32)> = lengths.collect();
     let has_them = |(topic, had): &(String, u32)| present.iter().any(|(name, has)| name == topic && has >= had);
     layout.iter().all(has_them).then_some(layout)
@@ -235,19 +235,19 @@ mod tests {
         all.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
     }
 
-    fn hear(numbering: &mut Numbering, record: &RecordOut) -> bool {
-        numbering.hear(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())
+    fn apply(numbering: &mut Numbering, record: &RecordOut) -> bool {
+        numbering.apply(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())
     }
 
-    /// What an instance claims is said in one transaction.
+    /// All claims of an instance are in one transaction.
     fn claim(log: &mut Vec<RecordOut>, by: &str, claims: &[Claim]) {
         log.extend(claims.iter().map(|claim| claim.to_record(by)));
     }
 
-    fn heard(log: &[RecordOut]) -> Numbering {
+    fn read(log: &[RecordOut]) -> Numbering {
         let mut numbering = Numbering::default();
         for record in log {
-            hear(&mut numbering, record);
+            apply(&mut numbering, record);
         }
         numbering
     }
@@ -262,67 +262,67 @@ mod tests {
     }
 
     #[test]
-    fn the_first_claims_number_the_partitions_through() {
+    fn the_first_claims_number_the_partitions_in_order() {
         let claims = Numbering::default().to_claim(&topics(&[("a", 2), ("b", 1)])).expect("numbered");
         let mut log = Vec::new();
         claim(&mut log, "one", &claims);
-        let numbering = heard(&log);
+        let numbering = read(&log);
         assert_eq!(names(&numbering), ["a [0]", "a [1]", "b [0]"]);
         assert!(numbering.claimed().iter().all(|claim| !claim.is_added));
-        assert_eq!(numbering.to_claim(&topics(&[("b", 1), ("a", 2)])), Ok(Vec::new()), "in whatever order they stand");
+        assert_eq!(numbering.to_claim(&topics(&[("b", 1), ("a", 2)])), Ok(Vec::new()), "the order no longer matters");
     }
 
     #[test]
-    fn any_topic_may_grow_and_others_be_appended() {
+    fn any_topic_may_grow_and_topics_may_be_added() {
         let mut log = Vec::new();
         let mut grow = |present: &[(&str, u32)]| {
-            let claims = heard(&log).to_claim(&topics(present)).expect("numbered");
+            let claims = read(&log).to_claim(&topics(present)).expect("numbered");
             claim(&mut log, "one", &claims);
-            (names(&heard(&log)), claims.iter().map(|claim| claim.is_added).collect::<Vec<_>>())
+            (names(&read(&log)), claims.iter().map(|claim| claim.is_added).collect::<Vec<_>>())
         };
         grow(&[("a", 1), ("b", 1)]);
         let (names, _) = grow(&[("a", 3), ("b", 1)]);
         assert_eq!(names, ["a [0]", "b [0]", "a [1]", "a [2]"]);
         let (names, is_added) = grow(&[("c", 1), ("a", 3), ("b", 2)]);
         assert_eq!(names[4..], ["c [0]", "b [1]"]);
-        assert_eq!(is_added, [false, true], "a topic that is new begins where all begin");
+        assert_eq!(is_added, [false, true], "a new topic is not an added partition");
     }
 
     #[test]
-    fn of_two_that_claim_at_the_same_moment_the_first_is_right_for_both() {
+    fn of_two_claims_at_the_same_moment_the_first_counts_for_both_instances() {
         let mut log = Vec::new();
         claim(&mut log, "one", &Numbering::default().to_claim(&topics(&[("a", 1), ("b", 1)])).expect("numbered"));
-        let seen = heard(&log);
+        let seen = read(&log);
         let one = seen.to_claim(&topics(&[("a", 2), ("b", 1)])).expect("numbered");
         let other = seen.to_claim(&topics(&[("a", 1), ("b", 2)])).expect("numbered");
         let both = seen.to_claim(&topics(&[("a", 2), ("b", 2)])).expect("numbered");
         claim(&mut log, "other", &other);
         claim(&mut log, "one", &one);
         claim(&mut log, "both", &both);
-        assert_eq!(names(&heard(&log)), ["a [0]", "b [0]", "b [1]"]);
-        let again = heard(&log).to_claim(&topics(&[("a", 2), ("b", 2)])).expect("numbered");
+        assert_eq!(names(&read(&log)), ["a [0]", "b [0]", "b [1]"]);
+        let again = read(&log).to_claim(&topics(&[("a", 2), ("b", 2)])).expect("numbered");
         claim(&mut log, "one", &again);
-        assert_eq!(names(&heard(&log)), ["a [0]", "b [0]", "b [1]", "a [1]"]);
+        assert_eq!(names(&read(&log)), ["a [0]", "b [0]", "b [1]", "a [1]"]);
         let keys: Vec<_> = log.iter().map(|record| record.key.clone()).collect();
         let is_alone = |key| keys.iter().filter(|other| *other == key).count() == 1;
         assert!(keys.iter().all(is_alone), "compaction would keep the later one of two");
     }
 
     #[test]
-    fn what_left_the_list_is_named() {
+    fn a_partition_that_is_no_longer_configured_is_named() {
         let mut log = Vec::new();
         claim(&mut log, "one", &Numbering::default().to_claim(&topics(&[("a", 2), ("b", 1)])).expect("numbered"));
-        let left = |present| heard(&log).to_claim(&topics(present));
+        let left = |present| read(&log).to_claim(&topics(present));
         assert_eq!(left(&[("a", 2)]), Err(Unnumbered::Left(InputPartition::new("b", 0))));
         assert_eq!(left(&[("a", 1), ("b", 1)]), Err(Unnumbered::Left(InputPartition::new("a", 1))));
     }
 
-    /// State of a build that claimed nothing goes on unchanged, whatever became of its topics since.
+    /// State of a build without claims stays valid, even if its topics have grown since.
     #[test]
-    fn what_an_older_build_committed_says_its_numbers() {
+    fn the_commits_of_an_older_build_show_its_numbers() {
         let whole = [committed(0, "a [0]", 3), committed(1, "a [1]", 3), committed(2, "b [0]", 3)];
         let numbers = |present| {
-            let claims = heard(&whole).to_claim(&topics(present))?;
+            let claims = read(&whole).to_claim(&topics(present))?;
             Ok(claims.iter().map(|c| format!("{}{}", c.of, if c.is_added { "+" } else { "" })).collect::<Vec<_>>())
         };
         assert_eq!(numbers(&[("a", 2), ("b", 1)]), Ok(vec!["a [0]".into(), "a [1]".into(), "b [0]".into()]));
@@ -334,25 +334,25 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_build_did_not_say_is_not_guessed() {
-        let numbers = |log: &[RecordOut], present| heard(log).to_claim(&topics(present)).map(|claims| claims.len());
-        // Of the first topic nothing was committed: the count says that all are as they were, or it does not.
+    fn numbers_of_an_older_build_are_not_guessed() {
+        let numbers = |log: &[RecordOut], present| read(log).to_claim(&topics(present)).map(|claims| claims.len());
+        // Nothing was committed of the first topic. Only if the count is the same, all numbers are known.
         let second = [committed(2, "b [0]", 3)];
         assert_eq!(numbers(&second, &[("a", 2), ("b", 1)]), Ok(3));
         assert_eq!(numbers(&second, &[("a", 3), ("b", 1)]), Err(Unnumbered::Ambiguous));
-        // Where each of them began is known.
+        // The first number of each topic is known.
         let begun = [committed(1, "a [1]", 3), committed(2, "b [0]", 3)];
         assert_eq!(numbers(&begun, &[("a", 3), ("b", 1)]), Ok(4));
         let more = [committed(0, "a [0]", 3), committed(1, "a [1]", 3), committed(3, "b [1]", 4)];
-        assert_eq!(numbers(&more, &[("a", 3), ("b", 2)]), Ok(5), "its last topic had grown once");
+        assert_eq!(numbers(&more, &[("a", 3), ("b", 2)]), Ok(5), "the last topic had grown before");
         assert_eq!(numbers(&[committed(0, "a [0]", 2)], &[("a", 2), ("c", 1)]), Err(Unnumbered::Ambiguous));
     }
 
     #[test]
-    fn other_records_are_no_claims() {
+    fn records_of_other_kinds_are_no_claims() {
         let mut numbering = Numbering::default();
         for key in [&[0, 0, 0, 3][..], &[0, 0, 0, 7, 1], &[0, 0, 0, 0, 7, 2], b""] {
-            assert!(!numbering.hear(key, b"something"), "{key:?}");
+            assert!(!numbering.apply(key, b"something"), "{key:?}");
         }
         assert_eq!(Commitment::read(&[0, 0, 0, 7], b""), None);
     }

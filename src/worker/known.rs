@@ -49,7 +49,7 @@ impl Known {
     /// Takes a record of the sources topic, from any instance including this one: the first commit of a stream, or the
     /// claim of a number for a partition. `false`: the record is neither.
     pub fn hear(&mut self, key: &[u8], value: &[u8]) -> Result<bool, WorkerError> {
-        let is_claim = self.numbering.hear(key, value);
+        let is_claim = self.numbering.apply(key, value);
         // Whoever claimed it knows of partitions that we do not know.
         if let Some(new) = self.numbering.claimed().get(self.inputs as usize) {
             return Err(WorkerError::Grown(format!("{} was added to the input", new.of)));

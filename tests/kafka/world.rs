@@ -200,7 +200,7 @@ impl Worker {
         let read = &mut self.read;
         let events = self.log.poll(Duration::from_millis(50), &mut |stream, record| {
             let is_claim =
-                stream == Stream::Sources && Numbering::default().hear(record.key.unwrap_or_default(), record.value);
+                stream == Stream::Sources && Numbering::default().apply(record.key.unwrap_or_default(), record.value);
             if !is_claim {
                 read.push((stream, record.offset, text(record.value)));
             }

@@ -72,7 +72,7 @@ fn configuration_findings(loaded: &Loaded, is_for_run: bool) -> Vec<Finding> {
 #[cfg(feature = "kafka")]
 fn clients(settings: &Settings) -> Option<Problem> {
     use crate::log::LogError;
-    match crate::command::topics::kafka_settings(settings).try_clients().err()? {
+    match crate::log::kafka::try_clients(&crate::command::topics::kafka_settings(settings)).err()? {
         LogError::Refused { what, message } => Some(Problem::new(what, message, "")),
         other => Some(Problem::new("kafka.properties", other.to_string(), "")),
     }

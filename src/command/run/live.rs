@@ -11,7 +11,7 @@ use crate::command::{Exit, Failure, Global, Outcome, assemble, observe};
 use crate::config::{self, Settings};
 use crate::http::{Board, Endpoints, Phase, Server, Trouble, serve};
 use crate::log::LogError;
-use crate::log::kafka::{KafkaSettings, Listener, StartFrom, Told, topics};
+use crate::log::kafka::{ConnectionStatus, KafkaSettings, Listener, StartFrom, topics};
 use crate::model::record::Topic;
 use crate::model::slo::Slo;
 use crate::model::time::Moment;
@@ -230,10 +230,10 @@ impl Process {
     /// Shows trouble with the brokers in `/readyz` as long as it lasts.
     fn listener(&self) -> Listener {
         let board = Arc::clone(&self.board);
-        Listener::new(move |told| match told {
-            Told::Refused(why) => board.set_trouble(Trouble::Lasting(why.to_owned())),
-            Told::Unreachable(why) => board.set_trouble(Trouble::Passing(why.to_owned())),
-            Told::Well => board.clear_trouble(),
+        Listener::new(move |status| match status {
+            ConnectionStatus::Refused(why) => board.set_trouble(Trouble::Lasting(why.to_owned())),
+            ConnectionStatus::Unreachable(why) => board.set_trouble(Trouble::Passing(why.to_owned())),
+            ConnectionStatus::Healthy => board.clear_trouble(),
         })
     }
 

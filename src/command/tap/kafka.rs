@@ -3,7 +3,8 @@
 
 use super::From;
 use super::printer::{Flow, Found, Place, Printer};
-use crate::log::kafka::peek::{self, Onlooker, onlooker};
+use crate::log::kafka::observer::{Observer, observer};
+use crate::log::kafka::peek;
 use anyhow::{Context as _, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -25,7 +26,7 @@ pub fn read(
     printer: &mut Printer<impl Write, impl Write>,
 ) -> anyhow::Result<()> {
     let consumer =
-        onlooker(&properties, "tailburn-tap").context("no consumer can be created with `kafka.properties`")?;
+        observer(&properties, "tailburn-tap").context("no consumer can be created with `kafka.properties`")?;
     let partitions = assign(&consumer, topic, from)?;
     let mut ended = BTreeSet::new();
     let mut is_explained = false;
@@ -87,7 +88,7 @@ pub fn newest(
 }
 
 /// Assigns all partitions of the topic and returns their number.
-fn assign(consumer: &BaseConsumer<Onlooker>, topic: &str, from: From) -> anyhow::Result<usize> {
+fn assign(consumer: &BaseConsumer<Observer>, topic: &str, from: From) -> anyhow::Result<usize> {
     let unreachable = || format!("the broker does not describe topic `{topic}`: is `bootstrap.servers` right?");
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_WAIT).with_context(unreachable)?;
     let partitions = metadata.topics().first().map_or(&[][..], |found| found.partitions());

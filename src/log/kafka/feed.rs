@@ -7,7 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
 
-/// How long what was sent may take to arrive.
+/// How long delivery may take.
 const FLUSH: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -17,7 +17,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Connects; the partitioner is the one of Kafka's Java clients.
+    /// Connects. The partitioner is that of Kafka's Java clients.
     pub fn open(servers: &str, topic: &str) -> Result<Feed, LogError> {
         let mut config = ClientConfig::new();
         for (name, value) in [
@@ -30,16 +30,16 @@ impl Feed {
             config.set(name, value);
         }
         let producer: BaseProducer = config.create().map_err(|e| broken(&e))?;
-        // A topic that is not there is told now, not with the first record that is lost.
+        // A missing topic is reported here, not when the first record is lost.
         let metadata = producer.client().fetch_metadata(Some(topic), FLUSH).map_err(|e| broken(&e))?;
         if metadata.topics().iter().all(|t| t.error().is_some() || t.partitions().is_empty()) {
-            let message = "there is no such topic; make it first".to_owned();
+            let message = "there is no such topic: create it first".to_owned();
             return Err(LogError::Refused { what: format!("topic {topic}"), message });
         }
         Ok(Feed { producer, topic: topic.to_owned() })
     }
 
-    /// Queues a record; waits while the queue is full.
+    /// Queues a record. Waits while the queue is full.
     pub fn send(&self, key: &[u8], value: &[u8], timestamp_ms: Ms) -> Result<(), LogError> {
         let mut record = BaseRecord::to(&self.topic).key(key).payload(value).timestamp(timestamp_ms);
         loop {
@@ -57,7 +57,7 @@ impl Feed {
         }
     }
 
-    /// Waits until everything has arrived.
+    /// Waits until everything is delivered.
     pub fn finish(&self) -> Result<(), LogError> {
         self.producer.flush(FLUSH).map_err(|e| broken(&e))
     }

@@ -1,11 +1,11 @@
-//! What the consumer group decides, held until the log is ready to act on it.
+//! The rebalances of the consumer group, kept until the log acts on them.
 //!
-//! librdkafka reports a rebalance from within `poll` and then waits for the answer (assign or
-//! unassign). The callback here only notes the report: the worker first hears of it, may commit
-//! what it is about to give up, and the answer is given at its next poll.
+//! librdkafka calls back from within `poll` and then waits for us to assign or unassign the partitions. The callback
+//! here only stores the event. The worker gets it first and may commit what it is about to give up. At its next poll
+//! the partitions are assigned or unassigned.
 
-use super::KafkaSettings;
-use super::trouble::Trouble;
+use super::client_log::log_line;
+use super::connection::{ConnectionErrors, Listener};
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
@@ -16,31 +16,31 @@ use rdkafka::types::RDKafkaRespErr;
 use std::ffi::CStr;
 use std::sync::{Mutex, PoisonError};
 
-/// A report of the group that awaits its answer.
+/// What a rebalance did to our partitions. The group waits until we have acted on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    Assign(Vec<(String, i32)>),
-    Revoke(Vec<(String, i32)>),
-    /// Somebody else has them already.
+pub enum RebalanceEvent {
+    Assigned(Vec<(String, i32)>),
+    Revoked(Vec<(String, i32)>),
+    /// Another member may own them already.
     Lost(Vec<(String, i32)>),
 }
 
-/// The consumer's context. Callbacks run on the polling thread; the lock is there because the
-/// client library asks for it, and is never contended.
+/// The consumer's context. Callbacks run on the polling thread. The client library requires the lock; no other thread
+/// ever takes it.
 #[derive(Default)]
 pub struct GroupContext {
-    reports: Mutex<Vec<Report>>,
-    trouble: Trouble,
+    events: Mutex<Vec<RebalanceEvent>>,
+    connection: ConnectionErrors,
 }
 
 impl GroupContext {
-    pub fn new(settings: &KafkaSettings) -> GroupContext {
-        GroupContext { reports: Mutex::default(), trouble: Trouble::new(settings) }
+    pub fn new(listener: Listener) -> GroupContext {
+        GroupContext { events: Mutex::default(), connection: ConnectionErrors::new(listener) }
     }
 
-    /// The reports since the last call, oldest first.
-    pub fn take(&self) -> Vec<Report> {
-        std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The events since the last call, oldest first.
+    pub fn take(&self) -> Vec<RebalanceEvent> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -50,7 +50,7 @@ impl ClientContext for GroupContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.trouble.note(&error, reason);
+        self.connection.record(&error, reason);
         tracing::warn!(target: "tailburn::kafka", %error, reason, "the consumer reports");
     }
 }
@@ -58,18 +58,18 @@ impl ClientContext for GroupContext {
 impl ConsumerContext for GroupContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions = list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
-        let report = match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Report::Assign(partitions),
-            _ if consumer.assignment_lost() => Report::Lost(partitions),
-            _ => Report::Revoke(partitions),
+        let event = match kind {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => RebalanceEvent::Assigned(partitions),
+            _ if consumer.assignment_lost() => RebalanceEvent::Lost(partitions),
+            _ => RebalanceEvent::Revoked(partitions),
         };
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 }
 
-/// Whether this consumer is a member of its group, as far as it knows. Without a member id and a
-/// generation the brokers take a commit for one of somebody who needs no group, and check nothing:
-/// librdkafka forgets both where the group has shut it out.
+/// Whether this consumer is a member of its group, as far as it knows. If the group has expelled it, librdkafka forgets
+/// its member id and generation. The brokers then take a commit for one of a consumer without a group, and check
+/// nothing.
 #[expect(unsafe_code, reason = "the client library does not show what is in the group's metadata")]
 pub fn is_member(consumer: &BaseConsumer<GroupContext>) -> bool {
     // SAFETY: the client is alive.
@@ -87,22 +87,11 @@ pub fn is_member(consumer: &BaseConsumer<GroupContext>) -> bool {
     is_member && !consumer.assignment_lost()
 }
 
-/// librdkafka's own log, into ours.
-pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    // Both clients get the same properties, and each complains about those of the other.
-    if facility == "CONFWARN" {
-        tracing::debug!(target: "tailburn::kafka", facility, "{message}");
-        return;
-    }
-    match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::warn!(target: "tailburn::kafka", facility, "{message}"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::info!(target: "tailburn::kafka", facility, "{message}");
+/// Gives up everything that the group still asks for, so that a closing consumer can leave it.
+pub fn unassign_while_closing(consumer: &BaseConsumer<GroupContext>) {
+    for event in consumer.context().take() {
+        if let Err(error) = consumer.unassign() {
+            tracing::debug!(target: "tailburn::kafka", %error, ?event, "while closing");
         }
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "tailburn::kafka", facility, "{message}"),
     }
 }

@@ -1,42 +1,23 @@
-//! The newest records of a topic, read from outside: no group is joined and no offset is committed.
+//! Reads the newest records of a topic without joining a group or committing an offset.
 
-use super::broken;
-use super::group::log_line;
+use super::errors::{broken, invalid_properties};
+use super::observer::{Observer, observer};
 use crate::log::LogError;
 use crate::model::record::{Headers, RecordIn};
 use crate::model::time::Ms;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::{ClientConfig, ClientContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 const REQUEST: Duration = Duration::from_secs(15);
-/// All of it: a topic that is written to faster than it is read has no end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// For all partitions together: a topic that is written faster than it is read has no end.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 
-/// The context of a client that only looks: the end of a partition is no news for a log.
-pub struct Onlooker;
-
-impl ClientContext for Onlooker {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF)) {
-            tracing::warn!(target: "tailburn::kafka", %error, reason, "the consumer reports");
-        }
-    }
-}
-
-impl ConsumerContext for Onlooker {}
-
-/// A record with its bytes.
+/// A record that owns its bytes.
 pub struct Peeked {
     partition: u32,
     offset: i64,
@@ -56,7 +37,7 @@ impl Headers for OwnHeaders {
 }
 
 impl Peeked {
-    /// As the log hands records over.
+    /// As the log passes records on.
     pub fn record(&self) -> RecordIn<'_> {
         RecordIn {
             partition: self.partition,
@@ -92,15 +73,14 @@ impl Peeked {
 
 /// The last `limit` committed records of a topic by their timestamps, oldest first.
 ///
-/// Offsets are no count of records: the ends of transactions and what was aborted have offsets, too. So each
-/// partition is read from further and further back, until it gave enough records or has no more.
+/// Offsets do not count records: the ends of transactions and aborted records have offsets too. So each partition is
+/// read again from further back until it has given enough records or has no more.
 pub fn newest(properties: &BTreeMap<String, String>, topic: &str, limit: u64) -> Result<Vec<Peeked>, LogError> {
-    let consumer = onlooker(properties, "tailburn-check")
-        .map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
+    let consumer = observer(properties, "tailburn-check").map_err(|e| invalid_properties(&e))?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut partitions = partitions(&consumer, topic, limit)?;
     #[expect(clippy::disallowed_methods, reason = "a request to brokers has a deadline")]
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + READ_TIMEOUT;
     let mut is_in_time = true;
     while is_in_time && partitions.values().any(|p| p.is_wanted) {
         is_in_time = read_to_the_ends(&consumer, topic, &mut partitions, limit, deadline)?;
@@ -114,15 +94,15 @@ pub fn newest(properties: &BTreeMap<String, String>, topic: &str, limit: u64) ->
     Ok(found.split_off(found.len().saturating_sub(limit)))
 }
 
-/// A partition whose end is read.
+/// A partition, read from some offset to its end.
 #[derive(Default)]
 struct Partition {
     low: i64,
     high: i64,
-    /// Where reading begins.
+    /// Where reading starts.
     from: i64,
     found: VecDeque<Peeked>,
-    /// Whether it is (still) to be read.
+    /// Whether it has to be read (again).
     is_wanted: bool,
 }
 
@@ -139,7 +119,7 @@ impl Partition {
         self.found.push_back(peeked);
     }
 
-    /// Begins twice as far from the end, where there were too few records and there is something before them.
+    /// If there were too few records and there is something before them, starts twice as far from the end.
     fn go_back(&mut self, limit: usize) {
         self.is_wanted = self.is_wanted && self.found.len() < limit && self.from > self.low;
         if self.is_wanted {
@@ -149,9 +129,9 @@ impl Partition {
     }
 }
 
-/// Reads what is wanted to the ends; false where the time was up before.
+/// Reads the wanted partitions to their ends. `false`: the deadline came first.
 fn read_to_the_ends(
-    consumer: &BaseConsumer<Onlooker>,
+    consumer: &BaseConsumer<Observer>,
     topic: &str,
     partitions: &mut BTreeMap<i32, Partition>,
     limit: usize,
@@ -175,7 +155,7 @@ fn read_to_the_ends(
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
-            // librdkafka goes on trying; what it does not get over runs into the deadline.
+            // librdkafka tries again. If that does not help, the deadline ends this.
             Some(Err(error)) => tracing::warn!(target: "tailburn::kafka", topic, %error, "reading is disturbed"),
             None => {}
         }
@@ -187,27 +167,9 @@ fn read_to_the_ends(
     Ok(true)
 }
 
-/// A consumer with the user's properties, except for those that would leave traces in the cluster.
-/// librdkafka assigns nothing without a group id; it is never joined.
-pub fn onlooker(properties: &BTreeMap<String, String>, group: &str) -> Result<BaseConsumer<Onlooker>, KafkaError> {
-    let mut config = ClientConfig::new();
-    config.extend(properties.clone());
-    for (name, value) in [
-        ("group.id", group),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("isolation.level", "read_committed"),
-        ("enable.partition.eof", "true"),
-        ("auto.offset.reset", "earliest"),
-    ] {
-        config.set(name, value);
-    }
-    config.create_with_context(Onlooker)
-}
-
-/// The partitions of a topic, each to be read from `limit` offsets before its end.
+/// The partitions of a topic, each with `limit` offsets before its end as the start.
 fn partitions(
-    consumer: &BaseConsumer<Onlooker>,
+    consumer: &BaseConsumer<Observer>,
     topic: &str,
     limit: usize,
 ) -> Result<BTreeMap<i32, Partition>, LogError> {
@@ -235,7 +197,8 @@ mod tests {
         Peeked { partition: 0, offset, timestamp_ms: None, key, value, headers: OwnHeaders(Vec::new()) }
     }
 
-    /// Looks for records where some offsets hold none, as `newest` does; where each round began.
+    /// Reads a partition as `newest` does, where only some offsets hold records. Returns the records and where each
+    /// round started.
     fn looked(low: i64, high: i64, limit: usize, is_record: impl Fn(i64) -> bool) -> (Vec<i64>, Vec<i64>) {
         let mut partition = Partition::new(low, high, limit);
         let mut rounds = Vec::new();
@@ -250,10 +213,10 @@ mod tests {
     #[test]
     fn records_are_counted_and_not_offsets() {
         assert_eq!(looked(0, 100, 3, |_| true), (vec![97, 98, 99], vec![97]));
-        // A record and the end of its transaction, in turn; the end comes last.
+        // Records and ends of transactions take turns, and an end comes last.
         assert_eq!(looked(0, 100, 3, |o| o % 2 == 0), (vec![94, 96, 98], vec![97, 94]));
         assert_eq!(looked(0, 100, 1, |o| o == 98), (vec![98], vec![99, 98]));
-        // Far behind a long row of markers, and never before the beginning.
+        // One record before many ends of transactions. Reading never starts before the log does.
         assert_eq!(looked(10, 100, 1, |o| o == 20), (vec![20], vec![99, 98, 96, 92, 84, 68, 36, 10]));
         assert_eq!(looked(10, 100, 2, |o| o == 20).0, [20]);
         assert_eq!(looked(10, 100, 5, |_| false).0, [] as [i64; 0]);

@@ -1,38 +1,39 @@
-//! The transactional producer: records out, and the offsets that caused them, as one.
+//! The transactional producer: it publishes records together with the offsets that caused them.
 //!
-//! A transaction opens with the first record (or with the commit). Errors fall in four classes:
-//! the same call again, abort, fenced, broken. After a commit whose course was disturbed the
-//! producer is replaced: a request that is still under way could end a later transaction.
+//! A transaction starts with its first record (or with the commit). After an error there are four ways on: repeat the
+//! call, abort, fenced, broken. After a disturbed commit the producer is replaced, because a request that is still on
+//! its way could end a later transaction.
 
-use super::group::log_line;
-use super::refusal::{self, is_incurable};
+mod connect;
+mod context;
+
+pub use connect::try_transactions;
+
+use super::error_codes::{is_fenced, is_permanent};
 use super::settings::{KafkaSettings, TRANSACTION_TIMEOUT};
-use super::trouble::Trouble;
+use super::{client_config, refusal};
 use crate::log::{CommitOutcome, LogError};
 use crate::model::record::{RecordOut, Topic};
+use connect::{INIT_TIMEOUT, connect};
+use context::PublishContext;
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, TopicPartitionList};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// A call is tried again within this; the broker gives a transaction up after as long.
-const CALL_BOUND: Duration = TRANSACTION_TIMEOUT;
-/// The first contact: a new cluster creates its transaction log, a dead predecessor times out.
-const INIT_BOUND: Duration = Duration::from_secs(60);
-/// The same, for who only asks.
-const TRY_BOUND: Duration = Duration::from_secs(20);
-/// One wait for deliveries, between two looks at the reports.
+/// A call is repeated for this long. Then the broker aborts the transaction anyway.
+const CALL_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
+/// How long to wait for deliveries before looking at the producer's events again.
 const SLICE: Duration = Duration::from_millis(50);
-/// Events of the client that are served in one go.
+/// How many events of the producer are taken at a time.
 const EVENTS_PER_WAIT: u32 = 64;
-/// A commit that took longer may have left a request behind.
+/// A commit that took longer may have left a request on its way.
 const SLOW_COMMIT: Duration = Duration::from_secs(5);
 
 pub struct Publisher {
@@ -40,67 +41,20 @@ pub struct Publisher {
     config: ClientConfig,
     /// By the discriminant of [`Topic`].
     names: Vec<(Topic, String)>,
-    /// Since when a transaction is open.
+    /// When the open transaction started.
     open: Option<Instant>,
-    /// The open transaction can only be aborted.
+    /// A record was not delivered: the open transaction can only be aborted.
     doomed: bool,
     settings: KafkaSettings,
 }
 
-/// Sees what the producer is told outside of any call.
-struct PublishContext {
-    disturbed: AtomicBool,
-    trouble: Trouble,
-    /// The first record of the open transaction that was not delivered: its topic, and why.
-    failed: Mutex<Option<(String, RDKafkaErrorCode)>>,
-}
-
-impl PublishContext {
-    fn new(settings: &KafkaSettings) -> PublishContext {
-        PublishContext { disturbed: AtomicBool::default(), trouble: Trouble::new(settings), failed: Mutex::default() }
-    }
-
-    fn failed(&self) -> MutexGuard<'_, Option<(String, RDKafkaErrorCode)>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for PublishContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.disturbed.store(true, Ordering::Relaxed);
-        self.trouble.note(&error, reason);
-        tracing::warn!(target: "tailburn::kafka", %error, reason, "the producer reports");
-    }
-}
-
-impl ProducerContext for PublishContext {
-    type DeliveryOpaque = ();
-
-    /// Only failures are reported; librdkafka then lets the transaction be aborted only.
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, record)) = result {
-            tracing::debug!(target: "tailburn::kafka", %error, "a record was not delivered; its transaction is aborted");
-            let failure = error.rdkafka_error_code().map(|code| (record.topic().to_owned(), code));
-            // The others of its batch, and those behind it, fail because of the first.
-            let mut failed = self.failed();
-            if failed.as_ref().is_none_or(|(_, code)| !is_incurable(*code)) {
-                *failed = failure.or_else(|| failed.take());
-            }
-        }
-    }
-}
-
 impl Publisher {
-    /// Connects, and ends what an earlier holder of the transactional id left open.
+    /// Connects, and aborts what an earlier user of the transactional id left open.
     pub fn open(settings: &KafkaSettings) -> Result<Publisher, LogError> {
-        let config = settings.producer();
+        let config = client_config::producer(settings);
         let names = Topic::OUTPUTS.into_iter().chain(Topic::INTERNAL);
         Ok(Publisher {
-            producer: connect(settings, &config, INIT_BOUND)?,
+            producer: connect(settings, &config, INIT_TIMEOUT)?,
             config,
             names: names.map(|topic| (topic, settings.topic_name(topic))).collect(),
             open: None,
@@ -116,7 +70,7 @@ impl Publisher {
         }
         let name = self.names.iter().find(|(topic, _)| *topic == record.topic).map(|(_, name)| name.as_str());
         let name = name.ok_or_else(|| LogError::Broken(format!("no topic for {:?}", record.topic)))?;
-        let deadline = Instant::now() + CALL_BOUND;
+        let deadline = Instant::now() + CALL_TIMEOUT;
         let mut outgoing = outgoing(name, record)?;
         loop {
             let Err((error, again)) = self.producer.send(outgoing) else { return Ok(()) };
@@ -126,12 +80,12 @@ impl Publisher {
                     self.wait_for_deliveries(SLICE);
                 }
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => return Err(too_large(name, record)),
-                // The transaction failed already (a record was not delivered): this one goes with it.
+                // The transaction has failed already (a record was not delivered), and this record goes with it.
                 Some(RDKafkaErrorCode::State) => {
                     self.doomed = true;
                     return Ok(());
                 }
-                _ => return Err(self.given_up("a record was not accepted", &error)),
+                _ => return Err(self.failure("a record was not accepted", &error)),
             }
         }
     }
@@ -145,7 +99,7 @@ impl Publisher {
         self.end(Some((offsets, group)))
     }
 
-    /// Publishes what was sent, which nothing that was read has caused.
+    /// Publishes what was sent without offsets: no record that was read has caused it.
     pub fn commit_alone(&mut self) -> Result<CommitOutcome, LogError> {
         self.end(None)
     }
@@ -163,12 +117,12 @@ impl Publisher {
         }
         let started = Instant::now();
         self.producer.client().context().disturbed.store(false, Ordering::Relaxed);
-        let outcome = self.publish(offsets, started + CALL_BOUND);
+        let outcome = self.publish(offsets, started + CALL_TIMEOUT);
         self.refusal()?;
         let outcome = outcome?;
         let disturbed = self.producer.client().context().disturbed.load(Ordering::Relaxed);
         if outcome == CommitOutcome::Aborted {
-            // librdkafka would number its records on, with holes for those that the abort purged.
+            // librdkafka would continue its sequence numbers, with gaps for the records that the abort dropped.
             self.renew("a transaction was aborted")?;
         } else if disturbed || started.elapsed() > SLOW_COMMIT {
             self.renew("a commit was disturbed")?;
@@ -181,10 +135,10 @@ impl Publisher {
         offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
         deadline: Instant,
     ) -> Result<CommitOutcome, LogError> {
-        // First the offsets: they travel beside the records, and a failed transaction shows at once.
+        // The offsets come first: they are sent while records are delivered, and a failed transaction shows at once.
         let sent = match offsets {
             None => true,
-            Some((offsets, group)) => self.again("send the offsets", deadline, |producer, left| {
+            Some((offsets, group)) => self.retry("send the offsets", deadline, |producer, left| {
                 producer.send_offsets_to_transaction(offsets, group, left)
             })?,
         };
@@ -193,16 +147,16 @@ impl Publisher {
                 break;
             }
         }
-        // Where a record was not delivered, a commit would fail, and leave open whether it counts.
+        // If a record was not delivered, a commit would fail, and its outcome would be unknown.
         if !sent || self.producer.client().context().failed().is_some() {
             self.abort()?;
             return Ok(CommitOutcome::Aborted);
         }
-        if !self.again("commit", deadline, |producer, left| producer.commit_transaction(left))? {
-            // It was asked for, and the brokers may have heard: librdkafka can abort by taking a new epoch,
-            // which says nothing of a transaction that had been decided before.
+        if !self.retry("commit", deadline, |producer, left| producer.commit_transaction(left))? {
+            // The brokers may have received the commit. librdkafka can abort with a new epoch, which does not undo a
+            // transaction that was committed before.
             self.abort()?;
-            return Err(LogError::Broken("a commit failed, and whether it counts is not known".to_owned()));
+            return Err(LogError::Broken("a commit failed, and its outcome is not known".to_owned()));
         }
         self.open = None;
         Ok(CommitOutcome::Committed)
@@ -213,16 +167,16 @@ impl Publisher {
         if self.open.is_none() {
             return Ok(());
         }
-        let deadline = Instant::now() + CALL_BOUND;
+        let deadline = Instant::now() + CALL_TIMEOUT;
         loop {
-            // Aborting purges what is under way, and waits until those reports were looked at:
-            // they are looked at between short calls.
+            // Aborting drops the queued records, and waits until their delivery reports are taken. So the calls are
+            // short, and reports are taken between them.
             match self.producer.abort_transaction(SLICE) {
                 Ok(()) => break,
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
                     self.producer.poll(Duration::ZERO);
                 }
-                Err(error) => return Err(self.given_up("abort", &error)),
+                Err(error) => return Err(self.failure("abort", &error)),
             }
         }
         self.open = None;
@@ -230,11 +184,11 @@ impl Publisher {
         Ok(())
     }
 
-    /// An error where the brokers refused a record for a reason that waiting does not cure: sending it again,
-    /// by this producer or another one, would never end.
+    /// Fails if the brokers refused a record for a permanent reason: this or another producer would send it again for
+    /// ever.
     fn refusal(&self) -> Result<(), LogError> {
         let failed = self.producer.client().context().failed().clone();
-        match failed.filter(|(_, code)| is_incurable(*code)) {
+        match failed.filter(|(_, code)| is_permanent(*code)) {
             None => Ok(()),
             Some((topic, code)) => Err(refusal::of_record(&self.settings, &topic, code)),
         }
@@ -243,15 +197,14 @@ impl Publisher {
     fn begin(&mut self) -> Result<(), LogError> {
         if self.open.is_none() {
             *self.producer.client().context().failed() = None;
-            self.producer.begin_transaction().map_err(|e| self.given_up("begin a transaction", &e))?;
+            self.producer.begin_transaction().map_err(|e| self.failure("begin a transaction", &e))?;
             self.open = Some(Instant::now());
         }
         Ok(())
     }
 
-    /// Makes a call until it succeeds (`true`), the transaction has to be aborted (`false`), or it
-    /// is given up.
-    fn again(
+    /// Repeats a call until it succeeds (`true`), the transaction has to be aborted (`false`), or it fails.
+    fn retry(
         &self,
         what: &str,
         deadline: Instant,
@@ -261,7 +214,7 @@ impl Publisher {
             let left = deadline.saturating_duration_since(Instant::now());
             match call(&self.producer, left.max(SLICE)) {
                 Ok(()) => return Ok(true),
-                Err(KafkaError::Transaction(error)) if is_incurable(error.code()) => {
+                Err(KafkaError::Transaction(error)) if is_permanent(error.code()) => {
                     return Err(refusal::of_transaction(&self.settings, what, error.code()));
                 }
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
@@ -271,19 +224,19 @@ impl Publisher {
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {
                     self.producer.poll(Duration::ZERO);
                 }
-                Err(error) => return Err(self.given_up(what, &error)),
+                Err(error) => return Err(self.failure(what, &error)),
             }
         }
     }
 
-    /// Returns `true` at once when all records are delivered, else `false` after `most`. Serves what
-    /// the client has to say, so that it does not pile up.
+    /// Returns `true` as soon as all records are delivered, or `false` after `most`. It also takes the producer's events,
+    /// so that they do not pile up.
     #[expect(unsafe_code, reason = "the client library's flush sleeps in slices of 100 ms")]
     fn wait_for_deliveries(&self, most: Duration) -> bool {
         let most_ms = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the client is alive. The client library's own `flush` polls in slices of 100 ms
-        // that never end early; successes are not reported here, so librdkafka's wait is exact.
-        // (`in_flight_count` is not: it counts log lines and errors among the records.)
+        // SAFETY: the client is alive. The client library's own `flush` polls in slices of 100 ms that never end early.
+        // Successes are not reported here, so librdkafka's wait is exact. (`in_flight_count` is not: it also counts log
+        // lines and errors.)
         let flushed = unsafe { sys::rd_kafka_flush(self.producer.client().native_ptr(), most_ms) };
         for _ in 0..EVENTS_PER_WAIT {
             if self.producer.in_flight_count() == 0 {
@@ -294,18 +247,18 @@ impl Publisher {
         flushed == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
     }
 
-    /// A new producer with the same id: its epoch shuts out whatever the old one left under way.
+    /// Replaces the producer by one with the same id: the new epoch fences whatever the old one has still on its way.
     fn renew(&mut self, why: &str) -> Result<(), LogError> {
         tracing::info!(target: "tailburn::kafka", why, "replacing the producer");
-        self.producer = connect(&self.settings, &self.config, INIT_BOUND)?;
+        self.producer = connect(&self.settings, &self.config, INIT_TIMEOUT)?;
         Ok(())
     }
 
-    fn given_up(&self, what: &str, error: &KafkaError) -> LogError {
+    fn failure(&self, what: &str, error: &KafkaError) -> LogError {
         let fatal = self.producer.client().fatal_error();
         let code = fatal.as_ref().map(|(code, _)| *code).or_else(|| error.rdkafka_error_code());
         let message = fatal.map_or_else(|| format!("{what}: {error}"), |(_, why)| format!("{what}: {why}"));
-        // The brokers shut a transaction out that they gave up, as they do a second holder of its id.
+        // The brokers fence a producer whose transaction timed out, and also one whose id somebody else uses.
         let overdue = self.open.is_some_and(|since| since.elapsed() >= TRANSACTION_TIMEOUT);
         match code {
             Some(code) if is_fenced(code) && overdue => LogError::Broken(format!(
@@ -317,52 +270,10 @@ impl Publisher {
     }
 }
 
-/// Whether we may have transactions, tried with an id that no worker has: a worker's own would be shut out by it. Nothing
-/// is published; the brokers forget the id after `transactional.id.expiration.ms`.
-pub fn try_transactions(settings: &KafkaSettings) -> Result<(), LogError> {
-    let transactional_id = format!("{}check", settings.transactional_prefix());
-    let config = KafkaSettings { transactional_id, ..settings.clone() }.producer();
-    match connect(settings, &config, TRY_BOUND) {
-        // Somebody else checks, too.
-        Ok(_) | Err(LogError::Fenced(_)) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn connect(
-    settings: &KafkaSettings,
-    config: &ClientConfig,
-    bound: Duration,
-) -> Result<BaseProducer<PublishContext>, LogError> {
-    let refused =
-        |error: KafkaError| LogError::Refused { what: "kafka.properties".to_owned(), message: error.to_string() };
-    let producer: BaseProducer<PublishContext> =
-        config.create_with_context(PublishContext::new(settings)).map_err(refused)?;
-    let deadline = Instant::now() + bound;
-    loop {
-        match producer.init_transactions(Duration::from_secs(5)) {
-            Ok(()) => return Ok(producer),
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
-                producer.poll(Duration::ZERO);
-            }
-            Err(error) => {
-                let of_right = error.rdkafka_error_code().and_then(|code| refusal::of_right(settings, code));
-                let cause = of_right.or_else(|| producer.client().context().trouble.cause());
-                return Err(cause.unwrap_or_else(|| {
-                    LogError::Broken(format!(
-                        "no transactions with the brokers at {}: {error}",
-                        config.get("bootstrap.servers").unwrap_or("(none named)")
-                    ))
-                }));
-            }
-        }
-    }
-}
-
 fn outgoing<'a>(topic: &'a str, record: &'a RecordOut) -> Result<BaseRecord<'a, [u8], [u8]>, LogError> {
     let partition = i32::try_from(record.partition).map_err(|e| LogError::Broken(format!("{topic}: {e}")))?;
-    // Without a time of its own: T is in the record. Our topics are stamped by the brokers, and where one of them
-    // is not, T would be judged by limits that are meant for clocks.
+    // Without a timestamp: T is in the record, and the brokers stamp records of our topics. If a topic is set up
+    // otherwise, the broker would compare T to limits that are meant for clocks.
     let mut outgoing = BaseRecord::to(topic).partition(partition);
     outgoing.key = record.key.as_deref();
     outgoing.payload = record.value.as_deref();
@@ -382,14 +293,4 @@ fn too_large(topic: &str, record: &RecordOut) -> LogError {
             "a record of {bytes} bytes is over message.max.bytes: raise it in kafka.properties and on the topic"
         ),
     }
-}
-
-fn is_fenced(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::Fenced
-            | RDKafkaErrorCode::ProducerFenced
-            | RDKafkaErrorCode::InvalidProducerEpoch
-            | RDKafkaErrorCode::FencedInstanceId
-    )
 }

@@ -1,8 +1,7 @@
-//! Lets the brokers delete what nobody will read again, on a thread of its own: the answer may take
-//! long, and nothing depends on it.
+//! Deletes records that nobody will read again, on a thread of its own: it may take long, and nothing waits for it.
 
-use super::KafkaSettings;
-use super::topics::TopicAdmin;
+use super::settings::KafkaSettings;
+use super::topics::admin::TopicAdmin;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,21 +10,21 @@ use std::thread;
 /// A partition, and the first offset that stays.
 type Cut = ((String, i32), i64);
 
-/// The worker's end. The thread begins with the first request and ends with this.
+/// Owned by the log. The thread starts with the first request and stops when this is dropped.
 #[derive(Default)]
 pub struct Purger {
     requests: Option<Sender<Vec<Cut>>>,
 }
 
 impl Purger {
-    pub fn ask(&mut self, settings: &KafkaSettings, cuts: Vec<Cut>) {
-        let requests = self.requests.get_or_insert_with(|| begin(settings.clone()));
-        // Where the thread has ended it has said why.
+    pub fn request(&mut self, settings: &KafkaSettings, cuts: Vec<Cut>) {
+        let requests = self.requests.get_or_insert_with(|| start(settings.clone()));
+        // If the thread has stopped, it has already logged why.
         drop(requests.send(cuts));
     }
 }
 
-fn begin(settings: KafkaSettings) -> Sender<Vec<Cut>> {
+fn start(settings: KafkaSettings) -> Sender<Vec<Cut>> {
     let (sender, requests) = channel();
     let thread = thread::Builder::new().name("tailburn-purge".to_owned());
     if let Err(error) = thread.spawn(move || serve(&settings, &requests)) {
@@ -42,9 +41,9 @@ fn serve(settings: &KafkaSettings, requests: &Receiver<Vec<Cut>>) {
             return;
         }
     };
-    let (mut done, mut complained) = (BTreeMap::new(), false);
+    let (mut done, mut has_warned) = (BTreeMap::new(), false);
     while let Ok(first) = requests.recv() {
-        // What came meanwhile goes with it: only the latest cut of a partition counts.
+        // Takes all waiting requests at once: only the latest cut of a partition counts.
         let cuts = std::iter::once(first).chain(requests.try_iter()).flatten().collect();
         let cuts = fresh(&done, cuts);
         if cuts.is_empty() {
@@ -52,18 +51,18 @@ fn serve(settings: &KafkaSettings, requests: &Receiver<Vec<Cut>>) {
         }
         match purge(&admin, &cuts) {
             Ok(()) => {}
-            Err(error) if complained => tracing::debug!(target: "tailburn::kafka", error, "not purged"),
+            Err(error) if has_warned => tracing::debug!(target: "tailburn::kafka", error, "not purged"),
             Err(error) => {
-                complained = true;
-                tracing::warn!(target: "tailburn::kafka", error, "not purged: it stays until its retention ends");
+                has_warned = true;
+                tracing::warn!(target: "tailburn::kafka", error, "not purged: the records stay until their retention ends");
             }
         }
-        // Also where it failed: the next cut of the partition will be behind this one.
+        // Even if it failed: the next cut of the partition includes this one.
         done.extend(cuts);
     }
 }
 
-/// The cuts that are behind those made already.
+/// The cuts that delete more than was deleted before.
 fn fresh(done: &BTreeMap<(String, i32), i64>, cuts: Vec<Cut>) -> BTreeMap<(String, i32), i64> {
     let mut latest: BTreeMap<(String, i32), i64> = BTreeMap::new();
     for (partition, before) in cuts {

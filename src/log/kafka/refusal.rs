@@ -1,30 +1,21 @@
-//! What brokers refuse for a reason that waiting does not cure, in words that say what to change.
+//! Errors for what the brokers refuse, with the setting or right to change.
 
-use super::rights::{self, Operation, Operations, Resource, Right};
-use super::settings::KafkaSettings;
-use super::topic_ids::Described;
-use super::topics::TopicAdmin;
+use super::error_codes::is_authorization_error;
+use super::operations::Operation;
+use super::rights::{self, Resource, Right};
+use super::settings::{KafkaSettings, LARGEST_BYTES};
+use super::topics::admin::TopicAdmin;
 use crate::log::{BEGIN_ANEW, LogError};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use std::collections::BTreeMap;
 
-/// Whether a right is missing, whichever.
-pub fn is_of_right(code: Code) -> bool {
-    matches!(
-        code,
-        Code::GroupAuthorizationFailed
-            | Code::TopicAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed
-    )
+/// The error if the code says that a right is missing. `None`: it says something else.
+pub fn of_code(settings: &KafkaSettings, code: Option<Code>) -> Option<LogError> {
+    let code = code.filter(|code| is_authorization_error(*code))?;
+    Some(of_transaction(settings, "use it", code))
 }
 
-/// A right that is missing, in the words of Kafka's own tools; `None`: it is something else.
-pub fn of_right(settings: &KafkaSettings, code: Code) -> Option<LogError> {
-    is_of_right(code).then(|| of_transaction(settings, "use it", code))
-}
-
-/// What is missing of all that is needed, as far as the brokers say. Only for who was refused already.
+/// The rights that are missing now. It asks the brokers, so it is only for after a refusal.
 fn missing_now(settings: &KafkaSettings) -> Option<LogError> {
     let missing = TopicAdmin::open(settings).and_then(|admin| admin.missing_rights(settings)).unwrap_or_default();
     rights::refused(&missing)
@@ -34,44 +25,12 @@ fn lacks(resource: Resource, operation: Operation) -> Option<LogError> {
     rights::refused(&[Right { resource, operations: vec![operation] }])
 }
 
-/// A topic that cannot be looked at.
-pub fn of_topic(settings: &KafkaSettings, topic: &str, code: Code) -> LogError {
-    let found = BTreeMap::from([(topic.to_owned(), Described::Refused(code))]);
-    let missing = rights::missing_on_topics(&rights::needed(settings), &found, || Operations::UNKNOWN);
-    rights::refused(&missing).unwrap_or_else(|| LogError::Refused {
-        what: topic.to_owned(),
-        message: format!("cannot be looked at: {code}"),
-    })
-}
-
-/// Whether the same request is refused tomorrow too, unless a person changes something.
-pub fn is_incurable(code: Code) -> bool {
-    matches!(
-        code,
-        Code::InvalidTimestamp
-            | Code::MessageSizeTooLarge
-            | Code::InvalidMessageSize
-            | Code::MessageBatchTooLarge
-            | Code::InvalidRecord
-            | Code::InvalidTopic
-            | Code::PolicyViolation
-            | Code::UnsupportedForMessageFormat
-            | Code::OffsetMetadataTooLarge
-            | Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed
-            | Code::UnknownTopic
-            | Code::UnknownPartition
-    )
-}
-
 /// A record for `topic` was refused.
 pub fn of_record(settings: &KafkaSettings, topic: &str, code: Code) -> LogError {
     if code == Code::TopicAuthorizationFailed {
-        return rights::unwritable(topic);
+        return rights::cannot_write(topic);
     }
-    // What the limits are now: best effort, the refusal itself stands.
+    // The limits are for the message only: without them it is still right.
     let found = TopicAdmin::open(settings).and_then(|admin| admin.configured(topic)).unwrap_or_default();
     LogError::Refused { what: topic.to_owned(), message: in_words(code, topic, &found) }
 }
@@ -83,26 +42,26 @@ fn in_words(code: Code, topic: &str, found: &BTreeMap<String, String>) -> String
     };
     let is_stamped = found.get("message.timestamp.type").is_some_and(|kind| kind == "LogAppendTime");
     match code {
-        // Of a batch with such a record the client library says that its records are invalid.
+        // For the other records of a batch with such a record the client library reports `InvalidRecord`.
         Code::InvalidTimestamp | Code::InvalidRecord if !is_stamped => format!(
-            "the broker refuses a record for its time ({}, {}, {}). Let the brokers stamp it: {}",
+            "the broker refuses a record for its timestamp ({}, {}, {}). Let the brokers stamp records: {}",
             limit("message.timestamp.type"),
             limit("message.timestamp.before.max.ms"),
             limit("message.timestamp.after.max.ms"),
             alter("message.timestamp.type=LogAppendTime")
         ),
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => format!(
-            "the broker refuses a record that is too large for it ({}, {}). Raise the limit: {}",
+            "the broker refuses a record because it is too large ({}, {}). Raise the limit: {}",
             limit("max.message.bytes"),
             limit("segment.bytes"),
-            alter(&format!("max.message.bytes={}", super::settings::LARGEST_BYTES))
+            alter(&format!("max.message.bytes={}", LARGEST_BYTES))
         ),
         Code::UnknownTopic | Code::UnknownPartition => format!(
-            "it was deleted, or lacks a partition: `tailburn topics` shows what it should be. Where an internal topic was \
-             deleted: {BEGIN_ANEW}"
+            "it was deleted, or lacks a partition: `tailburn topics` shows what it should be. If it is an internal topic \
+             and was deleted: {BEGIN_ANEW}"
         ),
         Code::InvalidRecord => format!(
-            "the broker refuses a record ({}): a topic that is compacted takes none without a key. Alter it: {}",
+            "the broker refuses a record ({}): a compacted topic takes no record without a key. Alter the topic: {}",
             limit("cleanup.policy"),
             alter("cleanup.policy=delete")
         ),
@@ -110,7 +69,7 @@ fn in_words(code: Code, topic: &str, found: &BTreeMap<String, String>) -> String
     }
 }
 
-/// The offsets, or the transaction as such, were refused.
+/// The offsets, or the transaction itself, were refused.
 pub fn of_transaction(settings: &KafkaSettings, what: &str, code: Code) -> LogError {
     let right = match code {
         Code::GroupAuthorizationFailed => lacks(Resource::Group(settings.group_id.clone()), Operation::Read),
@@ -123,8 +82,10 @@ pub fn of_transaction(settings: &KafkaSettings, what: &str, code: Code) -> LogEr
     right.unwrap_or_else(|| match code {
         Code::OffsetMetadataTooLarge => LogError::Refused {
             what: "offset.metadata.max.bytes".to_owned(),
-            message: "is less than the note beside an offset needs: set it to its default of 4096 on the brokers"
-                .to_owned(),
+            message:
+                "is too small for the metadata that tailburn stores with an offset: set it to its default of 4096 on \
+                      the brokers"
+                    .to_owned(),
         },
         Code::TopicAuthorizationFailed => LogError::Refused {
             what: "a topic".to_owned(),
@@ -152,14 +113,5 @@ mod tests {
             of_size.contains("max.message.bytes=1000") && of_size.contains("--entity-name t.slo-status"),
             "{of_size}"
         );
-    }
-
-    #[test]
-    fn what_passes_is_tried_again() {
-        for code in
-            [Code::NotEnoughReplicas, Code::RequestTimedOut, Code::MessageTimedOut, Code::OutOfOrderSequenceNumber]
-        {
-            assert!(!is_incurable(code), "{code:?}");
-        }
     }
 }

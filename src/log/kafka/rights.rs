@@ -1,84 +1,27 @@
-//! The rights that `run` needs: one list, which `topics --acls` prints, and which a start, the watch over a running
-//! instance and `check --connect` hold against what the brokers allow.
+//! The rights that `run` needs. `topics --acls` prints this list; a start, the watch of a running instance and
+//! `check --connect` compare it to what the brokers allow.
 //!
-//! Brokers let whoever may read, write, delete or alter something describe it too, so Describe is not in it.
+//! Describe is not in the list: brokers allow it to everybody who may read, write, delete or alter a resource.
 
+use super::error_codes::is_authorization_error;
+use super::native::describe_topics::Described;
+use super::operations::{Operation, Operations};
 use super::settings::KafkaSettings;
-use super::topic_ids::Described;
-use super::topics::{PartitionCounts, plan};
+use super::topics::plan::{PartitionCounts, plan};
 use crate::log::LogError;
 use crate::model::record::Topic;
-use rdkafka::bindings::rd_kafka_AclOperation_t as Native;
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    Read,
-    Write,
-    Create,
-    Delete,
-    Alter,
-    DescribeConfigs,
-}
-
-impl Operation {
-    /// As Kafka's own tools have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Operation::Read => "Read",
-            Operation::Write => "Write",
-            Operation::Create => "Create",
-            Operation::Delete => "Delete",
-            Operation::Alter => "Alter",
-            Operation::DescribeConfigs => "DescribeConfigs",
-        }
-    }
-
-    const fn bit(self) -> u32 {
-        let native = match self {
-            Operation::Read => Native::RD_KAFKA_ACL_OPERATION_READ,
-            Operation::Write => Native::RD_KAFKA_ACL_OPERATION_WRITE,
-            Operation::Create => Native::RD_KAFKA_ACL_OPERATION_CREATE,
-            Operation::Delete => Native::RD_KAFKA_ACL_OPERATION_DELETE,
-            Operation::Alter => Native::RD_KAFKA_ACL_OPERATION_ALTER,
-            Operation::DescribeConfigs => Native::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
-        };
-        1 << native as u32
-    }
-
-    /// Who may do this may look at the thing.
-    const fn implies_describe(self) -> bool {
-        matches!(self, Operation::Read | Operation::Write | Operation::Delete | Operation::Alter)
-    }
-}
-
-/// What brokers say that we may do with something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Operations(Option<u32>);
-
-impl Operations {
-    /// Brokers that are too old, or of another make, do not say.
-    pub const UNKNOWN: Operations = Operations(None);
-
-    /// By librdkafka's numbers.
-    pub fn of(numbers: impl Iterator<Item = u32>) -> Operations {
-        Operations(Some(numbers.filter(|number| *number < 32).fold(0, |all, number| all | 1 << number)))
-    }
-
-    pub fn allow(self, operation: Operation) -> bool {
-        self.0.is_none_or(|all| all & operation.bit() != 0)
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     Topic(String),
     Group(String),
-    /// All that begin so.
+    /// All ids with this prefix.
     TransactionalIds(String),
 }
 
-/// All that has to be allowed on one thing.
+/// The operations that have to be allowed on one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
     pub resource: Resource,
@@ -90,19 +33,19 @@ pub fn needed(settings: &KafkaSettings) -> Vec<Right> {
     let inputs = settings.input_topics.iter();
     let inputs =
         inputs.map(|name| Right { resource: Resource::Topic(name.clone()), operations: vec![Operation::Read] });
-    // The partition counts name nothing.
+    // Only the names of the topics matter here, not their partition counts.
     let ours = plan(settings, PartitionCounts { input: 1, users: 1, rollup: 1 }).into_iter();
     let ours = ours.map(|plan| {
         let mut operations = vec![Operation::Write, Operation::DescribeConfigs];
         if plan.ours.is_some_and(|topic| Topic::INTERNAL.contains(&topic)) {
-            // What was read of them is deleted.
+            // Records that were read are deleted.
             operations.extend([Operation::Read, Operation::Delete]);
         }
         if settings.makes_topics {
             operations.push(Operation::Create);
         }
         if settings.makes_topics && plan.ours == Some(Topic::DeadLetters) {
-            // It gets a partition for each that an input gets.
+            // It gets a new partition for each that is added to an input.
             operations.push(Operation::Alter);
         }
         Right { resource: Resource::Topic(plan.name), operations }
@@ -112,7 +55,8 @@ pub fn needed(settings: &KafkaSettings) -> Vec<Right> {
     inputs.chain(ours).chain([group, Right { resource: ids, operations: vec![Operation::Write] }]).collect()
 }
 
-/// What is not allowed of the topics that are there. `on_cluster`: who may create any topic may create these.
+/// The missing rights on the topics that exist. `on_cluster`: the operations allowed on the whole cluster, among which
+/// may be the right to create any topic.
 pub fn missing_on_topics(
     needed: &[Right],
     found: &BTreeMap<String, Described>,
@@ -124,8 +68,8 @@ pub fn missing_on_topics(
             Described::There { operations, .. } => {
                 right.operations.iter().copied().filter(|operation| !operations.allow(*operation)).collect()
             }
-            // It may not even be looked at.
-            Described::Refused(code) if super::refusal::is_of_right(*code) => {
+            // We may not even describe it, so all rights that would allow that are missing.
+            Described::Refused(code) if is_authorization_error(*code) => {
                 right.operations.iter().copied().filter(|operation| operation.implies_describe()).collect()
             }
             Described::Refused(_) | Described::Absent => Vec::new(),
@@ -141,18 +85,19 @@ pub fn missing_on_topics(
     missing
 }
 
-/// Says what is missing, and how to come by it; `None`: nothing is.
+/// An error that names the missing rights and how to grant them. `None`: nothing is missing.
 pub fn refused(missing: &[Right]) -> Option<LogError> {
     let (first, others) = missing.split_first()?;
     let (what, mut message) = in_words(first);
     if !others.is_empty() {
-        let others: Vec<String> = others.iter().map(|right| format!("{} on {}", names(right), about(right))).collect();
-        message = format!("{message}. Missing too: {}", others.join("; "));
+        let others: Vec<String> =
+            others.iter().map(|right| format!("{} on {}", names(right), resource_name(right))).collect();
+        message = format!("{message}. Also missing: {}", others.join("; "));
     }
     Some(LogError::Refused { what, message })
 }
 
-/// The topics among them.
+/// The names of the topics among the resources.
 pub fn topics(needed: &[Right]) -> Vec<String> {
     let name = |right: &Right| match &right.resource {
         Resource::Topic(name) => Some(name.clone()),
@@ -161,38 +106,47 @@ pub fn topics(needed: &[Right]) -> Vec<String> {
     needed.iter().filter_map(name).collect()
 }
 
-pub fn uncreatable(topic: &str) -> LogError {
-    of_topic(topic, Operation::Create)
+pub fn cannot_create(topic: &str) -> LogError {
+    lacks(topic, Operation::Create)
 }
 
-pub fn unalterable(topic: &str) -> LogError {
-    of_topic(topic, Operation::Alter)
+pub fn cannot_alter(topic: &str) -> LogError {
+    lacks(topic, Operation::Alter)
 }
 
-/// Its settings may not be looked at.
-pub fn unexplained(topic: &str) -> LogError {
-    of_topic(topic, Operation::DescribeConfigs)
+pub fn cannot_describe_configs(topic: &str) -> LogError {
+    lacks(topic, Operation::DescribeConfigs)
 }
 
-pub fn unreadable(topic: &str) -> LogError {
-    of_topic(topic, Operation::Read)
+pub fn cannot_read(topic: &str) -> LogError {
+    lacks(topic, Operation::Read)
 }
 
-pub fn unwritable(topic: &str) -> LogError {
-    of_topic(topic, Operation::Write)
+pub fn cannot_write(topic: &str) -> LogError {
+    lacks(topic, Operation::Write)
 }
 
-fn of_topic(topic: &str, operation: Operation) -> LogError {
+/// The brokers refuse to describe a topic.
+pub fn cannot_describe(settings: &KafkaSettings, topic: &str, code: RDKafkaErrorCode) -> LogError {
+    let found = BTreeMap::from([(topic.to_owned(), Described::Refused(code))]);
+    let missing = missing_on_topics(&needed(settings), &found, || Operations::UNKNOWN);
+    refused(&missing).unwrap_or_else(|| LogError::Refused {
+        what: topic.to_owned(),
+        message: format!("cannot be described: {code}"),
+    })
+}
+
+fn lacks(topic: &str, operation: Operation) -> LogError {
     let right = Right { resource: Resource::Topic(topic.to_owned()), operations: vec![operation] };
     let (what, message) = in_words(&right);
     LogError::Refused { what, message }
 }
 
-/// What one of them is about, and what to say of it.
+/// The resource and the message about one missing right.
 pub fn in_words(missing: &Right) -> (String, String) {
     let creates = |operation: &Operation| matches!(operation, Operation::Create | Operation::Alter);
     let instead = match missing.operations.iter().any(creates) {
-        true => ", or set topics.create to false where somebody else makes the topics",
+        true => ", or set topics.create to false if somebody else creates the topics",
         false => "",
     };
     let how = format!("grant it (`tailburn topics --acls` prints the commands){instead}");
@@ -202,10 +156,10 @@ pub fn in_words(missing: &Right) -> (String, String) {
         Resource::Topic(_) => format!("this principal lacks the {rights} {operations} on this topic: {how}"),
         Resource::Group(_) => format!("this principal lacks the {rights} {operations} on this consumer group: {how}"),
         Resource::TransactionalIds(_) => {
-            format!("this principal lacks the {rights} {operations} on transactional ids that begin so: {how}")
+            format!("this principal lacks the {rights} {operations} on transactional ids with this prefix: {how}")
         }
     };
-    (about(missing), message)
+    (resource_name(missing), message)
 }
 
 fn names(right: &Right) -> String {
@@ -216,7 +170,7 @@ fn names(right: &Right) -> String {
     }
 }
 
-fn about(right: &Right) -> String {
+fn resource_name(right: &Right) -> String {
     match &right.resource {
         Resource::Topic(name) => name.clone(),
         Resource::Group(name) => format!("group {name}"),
@@ -226,23 +180,11 @@ fn about(right: &Right) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Listener, StartFrom};
     use super::*;
     use crate::log::TopicId;
-    use rdkafka::error::RDKafkaErrorCode;
 
     fn settings(makes_topics: bool) -> KafkaSettings {
-        KafkaSettings {
-            properties: BTreeMap::new(),
-            group_id: "app".to_owned(),
-            transactional_id: "app-1-0".to_owned(),
-            input_topics: vec!["orders".to_owned()],
-            prefix: "p.".to_owned(),
-            start_from: StartFrom::Earliest,
-            keyed_by_user: false,
-            makes_topics,
-            listener: Listener::default(),
-        }
+        KafkaSettings { makes_topics, ..KafkaSettings::for_tests(&[]) }
     }
 
     fn on(needed: &[Right], topic: &str) -> Vec<&'static str> {
@@ -261,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_depends_on_whose_topic_it_is_and_who_makes_it() {
+    fn the_rights_depend_on_whose_topic_it_is_and_who_creates_it() {
         let makes = needed(&settings(true));
         assert_eq!(on(&makes, "orders"), ["Read"]);
         assert_eq!(on(&makes, "p.slo-status"), ["Write", "DescribeConfigs", "Create"]);
@@ -275,15 +217,19 @@ mod tests {
     }
 
     #[test]
-    fn each_right_that_brokers_do_not_grant_is_named() {
+    fn each_missing_right_is_named() {
         use Operation::{Create, DescribeConfigs, Write};
         let none = Operations::of(std::iter::empty());
         assert_eq!(missing(allowing(&[Write, DescribeConfigs, Create]), none), []);
         assert_eq!(missing(allowing(&[Write, DescribeConfigs]), none)[0].operations, [Create]);
         let creates = Operations::of(std::iter::once(Create.bit().trailing_zeros()));
-        assert_eq!(missing(allowing(&[Write, DescribeConfigs]), creates), [], "who may create any topic");
+        assert_eq!(
+            missing(allowing(&[Write, DescribeConfigs]), creates),
+            [],
+            "the right to create any topic is enough"
+        );
         let refused = missing(Described::Refused(RDKafkaErrorCode::TopicAuthorizationFailed), none);
-        assert_eq!(refused[0].operations, [Write], "whoever may write may look at it");
+        assert_eq!(refused[0].operations, [Write], "the right to write includes the right to describe");
         let text = super::refused(&refused).map(|error| error.to_string()).unwrap_or_default();
         assert!(text.starts_with("p.slo-status: this principal lacks the right Write"), "{text}");
         let text = names(&Right { operations: vec![Write, Create, DescribeConfigs], ..refused[0].clone() });
@@ -291,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn brokers_that_do_not_say_and_topics_that_are_not_there_forbid_nothing() {
+    fn brokers_that_do_not_list_rights_and_topics_that_do_not_exist_forbid_nothing() {
         let unknown = Described::There { id: TopicId::UNKNOWN, partitions: 1, operations: Operations::UNKNOWN };
         assert_eq!(missing(unknown, Operations::UNKNOWN), []);
         assert_eq!(missing(Described::Absent, Operations::UNKNOWN), []);

@@ -1,23 +1,19 @@
-//! What a Kafka log needs to know, and the properties its two clients get from it.
+//! The settings of a Kafka log.
 //!
-//! A user's `kafka.properties.*` reach librdkafka verbatim. The few that tailburn owns are refused
-//! with the reason: with another value outputs and offsets would no longer be one, or nobody could
-//! tell who owns a partition.
+//! A user's `kafka.properties.*` reach librdkafka unchanged, except for a few that only tailburn may set. Those are
+//! refused with a reason: with another value outputs and offsets would no longer be committed together, or two
+//! instances could own one partition.
 
-use super::peek::Onlooker;
-use super::trouble::Listener;
+use super::connection::Listener;
 use crate::log::LogError;
-use crate::model::properties::{self, FIXED};
+use crate::model::properties;
 use crate::model::record::Topic;
 use crate::model::time::Ms;
-use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::BaseConsumer;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;
 
-/// Where reading begins in a partition for which the group has no offset yet.
+/// Where reading starts in a partition for which the group has no offset yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartFrom {
     Earliest,
@@ -26,82 +22,34 @@ pub enum StartFrom {
     Time(Ms),
 }
 
-/// Everything that one worker's log is opened with.
+/// Everything that is needed to open one worker's log.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
     /// Properties of librdkafka, as the user wrote them (`bootstrap.servers` among them).
     pub properties: BTreeMap<String, String>,
     /// The application id.
     pub group_id: String,
-    /// Stable over restarts of this worker, and its alone: a second holder fences the first.
+    /// The same after each restart of this worker, and used by no other: a second user of the id fences the first.
     pub transactional_id: String,
-    /// In the order of the configuration. (At the first start it numbers the partitions; then their claims do.)
+    /// In the order of the configuration. (The first start numbers the partitions in this order. Later their claims
+    /// decide.)
     pub input_topics: Vec<String>,
-    /// In front of every topic of ours.
+    /// The prefix of all our topics.
     pub prefix: String,
     pub start_from: StartFrom,
-    /// The inputs are keyed by user: nothing is repartitioned, and there is no topic for it.
+    /// The inputs are keyed by user: nothing is repartitioned, and there is no repartition topic.
     pub keyed_by_user: bool,
-    /// Topics of ours that are missing are made, so we have to be allowed to.
+    /// `run` creates missing topics of ours, so it needs the right to.
     pub makes_topics: bool,
-    /// Who hears of trouble with the brokers.
+    /// Is notified when the brokers cannot be used.
     pub listener: Listener,
 }
 
-/// What our own topics take. A record of somebody else that is larger, and a dead letter, is cut.
+/// The largest record that our own topics take. A dead letter that is larger is cut.
 pub const LARGEST_BYTES: usize = 16 << 20;
 
 /// How long a transaction may stay open before the broker aborts it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What both clients get unless the user says otherwise.
-const BOTH: [(&str, &str); 4] = [
-    ("statistics.interval.ms", "0"),
-    ("allow.auto.create.topics", "false"),
-    ("log.connection.close", "false"),
-    // A broker that comes back is found within a second, not within ten.
-    ("reconnect.backoff.max.ms", "1000"),
-];
-
-/// librdkafka waits a whole back-off between two transactions, and a second before it asks a
-/// partition again whose queue was full: its defaults are made for clients that seldom commit.
-/// It counts keys and values of what is queued, for all partitions together; with its own structures
-/// a short record takes four times as much, and compressed responses come on top.
-const CONSUMER: [(&str, &str); 10] = [
-    ("fetch.queue.backoff.ms", "2"),
-    ("queued.min.messages", "1000000"),
-    ("queued.max.messages.kbytes", "16384"),
-    ("max.partition.fetch.bytes", "1048576"),
-    ("fetch.max.bytes", "8388608"),
-    ("session.timeout.ms", "10000"),
-    ("heartbeat.interval.ms", "2000"),
-    ("retry.backoff.ms", "5"),
-    ("retry.backoff.max.ms", "20"),
-    ("check.crcs", "true"),
-];
-
-/// One partition beside the group. What waits is on top of what the group's consumer holds, and its
-/// end is told only after the brokers waited for more.
-const READER: [(&str, &str); 7] = [
-    ("fetch.queue.backoff.ms", "2"),
-    ("fetch.wait.max.ms", "50"),
-    ("queued.max.messages.kbytes", "16384"),
-    ("max.partition.fetch.bytes", "8388608"),
-    ("fetch.max.bytes", "8388608"),
-    ("retry.backoff.ms", "5"),
-    ("check.crcs", "true"),
-];
-
-const PRODUCER: [(&str, &str); 8] = [
-    ("message.max.bytes", "16777216"),
-    ("retry.backoff.ms", "5"),
-    ("retry.backoff.max.ms", "20"),
-    ("transaction.timeout.ms", "15000"),
-    ("message.timeout.ms", "10000"),
-    ("linger.ms", "5"),
-    ("compression.type", "lz4"),
-    ("batch.size", "1000000"),
-];
 
 /// Properties that name a file (or a directory of files).
 const FILES: [&str; 7] = [
@@ -115,7 +63,7 @@ const FILES: [&str; 7] = [
 ];
 
 impl KafkaSettings {
-    /// Refuses properties with which the promise of this log would not hold.
+    /// Refuses properties that would break exactly-once processing.
     pub fn validate(&self) -> Result<(), LogError> {
         if let Some((name, message)) = properties::refusals(&self.properties).into_iter().next() {
             return Err(refused(name, message));
@@ -126,7 +74,7 @@ impl KafkaSettings {
         self.open_files()
     }
 
-    /// librdkafka says of a file that cannot be opened only that something failed.
+    /// Checks the files here, because librdkafka only reports that something failed.
     fn open_files(&self) -> Result<(), LogError> {
         let is_named = |value: &str| !value.is_empty() && value != "probe";
         let named = FILES.iter().filter_map(|name| Some((*name, self.properties.get(*name)?)));
@@ -136,27 +84,8 @@ impl KafkaSettings {
         Ok(())
     }
 
-    /// Makes each kind of client as a log does, and connects to nobody: librdkafka then reads every property, and the
-    /// files that are named in them. `Err`: what `run` would say.
-    pub fn try_clients(&self) -> Result<(), LogError> {
-        self.validate()?;
-        for mut config in [self.admin(), self.consumer(), self.producer()] {
-            config.remove("bootstrap.servers");
-            config.remove("metadata.broker.list");
-            // It would ask for a token at once.
-            config.remove("sasl.oauthbearer.method");
-            if cfg!(feature = "gssapi") {
-                // It would get a ticket at once.
-                config.set("sasl.kerberos.min.time.before.relogin", "0");
-            }
-            let made: Result<BaseConsumer<Onlooker>, _> = config.create_with_context(Onlooker);
-            made.map_err(|e| LogError::Refused { what: "kafka.properties".to_owned(), message: e.to_string() })?;
-        }
-        Ok(())
-    }
-
-    /// The name of one of our topics on the broker. Internal ones carry the application id: another
-    /// application must not read what the tasks of this one tell each other.
+    /// The name of one of our topics on the broker. Internal ones carry the application id, so that no other
+    /// application reads what the tasks of this one send each other.
     pub fn topic_name(&self, topic: Topic) -> String {
         match topic.name().strip_prefix("internal.") {
             Some(name) => format!("{}internal.{}.{name}", self.prefix, self.group_id),
@@ -164,66 +93,34 @@ impl KafkaSettings {
         }
     }
 
-    /// How the transactional ids of all workers of the application begin.
+    /// The prefix of the transactional ids of all workers of the application.
     pub fn transactional_prefix(&self) -> String {
         format!("{}-", self.group_id)
     }
 
-    /// Where tokens come from, where we log in with one.
+    /// Where we get tokens, if we log in with one.
     pub(super) fn token_url(&self) -> Option<&str> {
         let of = |name: &str| self.properties.get(name).map(String::as_str);
         let mechanism = of("sasl.mechanism").or_else(|| of("sasl.mechanisms"));
         of("sasl.oauthbearer.token.endpoint.url").filter(|_| mechanism == Some("OAUTHBEARER"))
     }
 
-    pub(super) fn consumer(&self) -> ClientConfig {
-        self.reads(&CONSUMER)
-    }
-
-    /// Reads beside the group: librdkafka wants a group's name, but it is never joined.
-    pub(super) fn reader(&self) -> ClientConfig {
-        self.reads(&READER)
-    }
-
-    fn reads(&self, defaults: &[(&str, &str)]) -> ClientConfig {
-        let mut config = self.client(defaults);
-        config.set("group.id", &self.group_id);
-        let fixed = FIXED.iter().filter(|(.., is_producers)| !is_producers).map(|(name, value, _)| (*name, *value));
-        for (name, value) in fixed.chain([super::fetch::BATCH_PROPERTY]) {
-            config.set(name, value);
+    /// Settings of an application `app` with a broker and these properties.
+    #[cfg(test)]
+    pub(super) fn for_tests(properties: &[(&str, &str)]) -> KafkaSettings {
+        let mut all = BTreeMap::from([("bootstrap.servers".to_owned(), "localhost:9092".to_owned())]);
+        all.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        KafkaSettings {
+            properties: all,
+            group_id: "app".into(),
+            transactional_id: "app-1-0".into(),
+            input_topics: vec!["orders".into()],
+            prefix: "p.".into(),
+            start_from: StartFrom::Earliest,
+            keyed_by_user: false,
+            makes_topics: true,
+            listener: Listener::default(),
         }
-        config
-    }
-
-    pub(super) fn producer(&self) -> ClientConfig {
-        let mut config = self.client(&PRODUCER);
-        config.set("transactional.id", &self.transactional_id);
-        for (name, value, _) in FIXED.iter().filter(|(.., is_producers)| *is_producers) {
-            config.set(*name, *value);
-        }
-        config
-    }
-
-    /// Neither a member of the group nor a writer: looks at topics and creates them.
-    pub(super) fn admin(&self) -> ClientConfig {
-        // It meets the brokers first: who hangs up tells why our settings are wrong.
-        self.client(&[("log.connection.close", "true")])
-    }
-
-    fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set_log_level(RDKafkaLogLevel::Info);
-        for (name, value) in BOTH.iter().chain(defaults) {
-            config.set(*name, *value);
-        }
-        if self.token_url().is_some() {
-            // The library that fetches tokens is built in, and knows no place of this system's authorities.
-            config.set("https.ca.location", "probe");
-        }
-        for (name, value) in &self.properties {
-            config.set(name, value);
-        }
-        config
     }
 }
 
@@ -236,19 +133,7 @@ mod tests {
     use super::*;
 
     fn settings(properties: &[(&str, &str)]) -> KafkaSettings {
-        let mut all = BTreeMap::from([("bootstrap.servers".to_owned(), "localhost:9092".to_owned())]);
-        all.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        KafkaSettings {
-            properties: all,
-            group_id: "tailburn".into(),
-            transactional_id: "tailburn-1".into(),
-            input_topics: vec!["request-outcomes".into()],
-            prefix: "tailburn.".into(),
-            start_from: StartFrom::Earliest,
-            keyed_by_user: false,
-            makes_topics: true,
-            listener: Listener::default(),
-        }
+        KafkaSettings::for_tests(properties)
     }
 
     #[test]
@@ -262,24 +147,15 @@ mod tests {
             ("acks", "1"),
         ] {
             let refusal = settings(&[(name, value)]).validate();
-            let Err(LogError::Refused { what, .. }) = refusal else { panic!("{name}={value} was let through") };
+            let Err(LogError::Refused { what, .. }) = refusal else { panic!("{name}={value} was accepted") };
             assert_eq!(what, format!("kafka.properties.{name}"));
         }
     }
 
     #[test]
-    fn lets_through_what_agrees_and_what_is_the_users_own() {
+    fn accepts_the_users_own_properties_and_the_values_that_tailburn_sets() {
         let ours = settings(&[("isolation.level", "read_committed"), ("security.protocol", "ssl"), ("acks", "all")]);
         assert!(ours.validate().is_ok());
-        assert_eq!(ours.consumer().get("security.protocol"), Some("ssl"));
-        assert_eq!(ours.producer().get("security.protocol"), Some("ssl"));
-    }
-
-    #[test]
-    fn a_property_of_the_user_wins_over_a_default() {
-        let ours = settings(&[("compression.type", "zstd"), ("fetch.queue.backoff.ms", "10")]);
-        assert_eq!(ours.producer().get("compression.type"), Some("zstd"));
-        assert_eq!(ours.consumer().get("fetch.queue.backoff.ms"), Some("10"));
     }
 
     #[test]
@@ -287,11 +163,5 @@ mod tests {
         let mut ours = settings(&[]);
         ours.properties.clear();
         assert!(matches!(ours.validate(), Err(LogError::Refused { .. })));
-    }
-
-    #[test]
-    fn the_transaction_timeout_is_the_brokers() {
-        let configured = settings(&[]).producer().get("transaction.timeout.ms").map(str::to_owned);
-        assert_eq!(configured, Some(TRANSACTION_TIMEOUT.as_millis().to_string()));
     }
 }

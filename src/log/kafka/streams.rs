@@ -1,9 +1,11 @@
 //! Which stream is which partition of which topic.
 
-use super::watch::Expected;
 use crate::log::numbering::Claim;
 use crate::log::{Stream, TopicId};
 use std::collections::BTreeMap;
+
+/// The topics as they were when the log was opened: id and number of partitions, by name.
+pub type OpenedTopics = BTreeMap<String, (TopicId, u32)>;
 
 /// The streams of one worker's log.
 #[derive(Clone, Debug)]
@@ -14,14 +16,14 @@ pub struct Streams {
     numbered: Vec<Claim>,
     /// Their numbers by partition.
     numbers: BTreeMap<String, BTreeMap<u32, u32>>,
-    /// `None` where the inputs are keyed by user already.
+    /// `None`: the inputs are keyed by user, so nothing is repartitioned.
     repartition: Option<Topic>,
     partials: Topic,
     sources: Topic,
-    ids: Expected,
+    opened: OpenedTopics,
 }
 
-/// A topic whose partitions are the whole of a kind of stream.
+/// A topic whose partitions are all the streams of one kind.
 #[derive(Clone, Debug)]
 struct Topic {
     name: String,
@@ -35,8 +37,7 @@ impl From<(String, u32)> for Topic {
 }
 
 impl Streams {
-    /// Topics with their partition counts, those of the input by number; the topic of the sources has one
-    /// partition.
+    /// Topics with their partition counts, the input's partitions by number. The topic of the sources has one partition.
     pub fn new(
         inputs: &[String],
         numbered: Vec<Claim>,
@@ -55,35 +56,39 @@ impl Streams {
             repartition: repartition.map(Topic::from),
             partials: Topic::from(partials),
             sources: Topic::from((sources, 1)),
-            ids: Expected::new(),
+            opened: OpenedTopics::new(),
         }
     }
 
-    /// With the ids and partition counts of the topics, by name.
-    pub fn with_ids(mut self, ids: Expected) -> Streams {
-        self.ids = ids;
+    pub fn with_topics(mut self, opened: OpenedTopics) -> Streams {
+        self.opened = opened;
         self
     }
 
     /// The topics as they were when the log was opened.
-    pub fn ids(&self) -> &Expected {
-        &self.ids
+    pub fn opened(&self) -> &OpenedTopics {
+        &self.opened
     }
 
     pub fn topic_id(&self, topic: &str) -> TopicId {
-        self.ids.get(topic).map_or(TopicId::UNKNOWN, |(id, _)| *id)
+        self.opened.get(topic).map_or(TopicId::UNKNOWN, |(id, _)| *id)
     }
 
     pub fn is_input(&self, topic: &str) -> bool {
         self.inputs.iter().any(|input| input == topic)
     }
 
-    /// Whether a stream is a partition that a topic of the input got when it was read already.
+    /// Whether nothing is repartitioned because the inputs are keyed by user.
+    pub fn is_keyed_by_user(&self) -> bool {
+        self.repartition.is_none()
+    }
+
+    /// Whether a stream is a partition that was added to an input topic after we had started to read the topic.
     pub fn is_added(&self, stream: Stream) -> bool {
         matches!(stream, Stream::Input(number) if self.numbered.get(number as usize).is_some_and(|claim| claim.is_added))
     }
 
-    /// What a partition of the broker is called here; `None` where it is none of ours.
+    /// The stream of a partition. `None`: we do not read this partition.
     pub fn stream(&self, topic: &str, partition: i32) -> Option<Stream> {
         let partition = u32::try_from(partition).ok()?;
         if let Some(numbers) = self.numbers.get(topic) {
@@ -95,7 +100,7 @@ impl Streams {
         repartition.or_else(partials).or_else(|| number(&self.sources).map(|_| Stream::Sources))
     }
 
-    /// The topic and partition of a stream; `None` where there is no such stream.
+    /// The topic and partition of a stream. `None`: there is no such stream.
     pub fn source(&self, stream: Stream) -> Option<(&str, i32)> {
         let of = |topic: &'_ Topic, number: u32| (number < topic.partitions).then_some(number);
         let (topic, partition) = match stream {
@@ -113,7 +118,7 @@ impl Streams {
         Some((topic, i32::try_from(partition).ok()?))
     }
 
-    /// The topics that the group shares: everybody reads the sources, so nobody subscribes to them.
+    /// The topics whose partitions the group distributes. (Every instance reads all of the sources, outside of the group.)
     pub fn shared_topics(&self) -> impl Iterator<Item = &str> {
         let ours = self.repartition.iter().chain([&self.partials]).map(|topic| &topic.name);
         self.inputs.iter().chain(ours).map(String::as_str)
@@ -124,7 +129,7 @@ impl Streams {
         self.numbered.len() as u32
     }
 
-    /// How many users tasks there are: one per partition of what they read.
+    /// How many users tasks there are: one for each partition that they read.
     pub fn users_partitions(&self) -> u32 {
         self.repartition.as_ref().map_or_else(|| self.input_partitions(), |repartition| repartition.partitions)
     }
@@ -168,9 +173,9 @@ mod tests {
         assert_eq!((streams.input_partitions(), streams.users_partitions()), (5, 6));
     }
 
-    /// The first topic got one more: what was there keeps its number.
+    /// The first topic got one more partition: the others keep their numbers.
     #[test]
-    fn a_number_is_where_it_was_claimed() {
+    fn a_partition_has_the_number_that_was_claimed_for_it() {
         let mut claims = numbered(&[("a", 1), ("b", 1)]);
         let of_one = InputPartition { topic: "a".to_owned(), partition: 1 };
         claims.push(Claim { number: 2, of: of_one, is_added: true });
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_does_not_share_what_everybody_reads() {
+    fn the_group_does_not_distribute_the_sources() {
         assert_eq!(streams().shared_topics().collect::<Vec<_>>(), ["a", "b", "repartition", "partials"]);
     }
 

@@ -1,14 +1,16 @@
-//! Watches over the topics that are read, on a thread of its own: whether each still is the topic that it was
-//! when the log was opened.
+//! Watches our topics on a thread of its own: whether each is still the topic that was there when the log was opened,
+//! and whether we still have our rights.
 //!
-//! A client that reads a topic which is deleted and made anew at once goes on at its old offset in the new one,
-//! and says nothing. So the brokers are asked again and again for the ids; the log asks the watch at every
-//! poll and before every commit.
+//! If a topic is deleted and created again at once, its consumers silently continue at their old offset in the new
+//! topic. So the watch keeps asking the brokers for the topics' ids. The log looks at the watch at every poll and before
+//! every commit.
 
-use super::KafkaSettings;
+use super::errors::recreated;
+use super::native::describe_topics::Described;
 use super::rights::{self, Right};
-use super::topic_ids::Described;
-use super::topics::TopicAdmin;
+use super::settings::KafkaSettings;
+use super::streams::{OpenedTopics, Streams};
+use super::topics::admin::TopicAdmin;
 use crate::log::{LogError, TopicId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,18 +19,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A topic that was made anew is to be noticed within 10 s, also where a broker is slow.
+/// A topic that was created again is noticed within 10 s, even if a broker is slow.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// One question.
-const QUESTION: Duration = Duration::from_secs(5);
+/// One request.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The topics as they were, by name.
-pub type Expected = BTreeMap<String, (TopicId, u32)>;
-
-/// What became of a topic.
+/// What changed. The log cannot simply continue after any of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    MadeAnew {
+    Recreated {
         topic: String,
         was: TopicId,
         now: TopicId,
@@ -38,24 +37,24 @@ pub enum Change {
         was: u32,
         now: u32,
     },
-    /// Credentials or rights that were in force are no more.
+    /// Our credentials or rights were withdrawn.
     Refused {
         what: String,
         message: String,
     },
 }
 
-/// Credentials may be changed on both sides, one after the other.
-const UNTIL_REFUSED: Duration = Duration::from_secs(10);
-/// Rights are taken back and granted again while they are put in order: missing so often in a row they are missing.
+/// A new password is set on both sides one after the other, so a short refusal is no reason to give up.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+/// Whoever edits rights may remove one and grant it again at once: a right has to be missing this many times in a row.
 const TIMES_MISSING: u32 = 2;
-/// Each how many looks the group is asked about.
+/// The rights on the group are checked every so many times.
 const GROUP_EVERY: u32 = 3;
 
-/// The log's end. The thread ends with it.
+/// Owned by the log. The thread stops when this is dropped.
 pub struct Watch {
     shared: Arc<Shared>,
-    _ends: Sender<()>,
+    _stop: Sender<()>,
 }
 
 #[derive(Default)]
@@ -65,42 +64,47 @@ struct Shared {
 }
 
 impl Watch {
-    pub fn begin(settings: &KafkaSettings, expected: Expected) -> Result<Watch, LogError> {
+    pub fn start(settings: &KafkaSettings, opened: OpenedTopics) -> Result<Watch, LogError> {
         let admin = TopicAdmin::open(settings)?;
         let needed = rights::needed(settings);
-        let (ends, ended) = channel();
+        let (stop, stopped) = channel();
         let shared = Arc::new(Shared::default());
         let thread = thread::Builder::new().name("tailburn-topics".to_owned());
-        let told = Arc::clone(&shared);
+        let thread_shared = Arc::clone(&shared);
         thread
-            .spawn(move || serve(&admin, &expected, &needed, &told, &ended))
+            .spawn(move || serve(&admin, &opened, &needed, &thread_shared, &stopped))
             .map_err(|e| LogError::Broken(format!("no thread to watch the topics with: {e}")))?;
-        Ok(Watch { shared, _ends: ends })
+        Ok(Watch { shared, _stop: stop })
     }
 
-    /// What changed since the log was opened. Costs one look at a flag where nothing did.
+    /// Fails if something changed since the log was opened. If nothing did, this only reads a flag.
     #[inline]
-    pub fn change(&self) -> Option<Change> {
+    pub fn check(&self, streams: &Streams) -> Result<(), LogError> {
         if !self.shared.has_changed.load(Ordering::Acquire) {
-            return None;
+            return Ok(());
         }
-        self.shared.change.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        match self.shared.change.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            None => Ok(()),
+            Some(Change::Recreated { topic, was, now }) => Err(recreated(&topic, was, now)),
+            Some(Change::Grown { topic, was, now }) => Err(streams.grown(&topic, was, now)),
+            Some(Change::Refused { what, message }) => Err(LogError::Refused { what, message }),
+        }
     }
 }
 
-fn serve(admin: &TopicAdmin, expected: &Expected, needed: &[Right], shared: &Shared, ended: &Receiver<()>) {
+fn serve(admin: &TopicAdmin, opened: &OpenedTopics, needed: &[Right], shared: &Shared, stopped: &Receiver<()>) {
     let mut names = rights::topics(needed);
-    names.extend(expected.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    names.extend(opened.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     let mut rights = Rights::default();
-    while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        let change = match admin.describe(&names, QUESTION) {
+    while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let change = match admin.describe(&names, TIMEOUT) {
             Ok(found) => {
-                admin.is_well();
-                change(expected, &found).or_else(|| rights.look(admin, needed, &found))
+                admin.mark_healthy();
+                change(opened, &found).or_else(|| rights.check(admin, needed, &found))
             }
             Err(error) => {
-                tracing::debug!(target: "tailburn::kafka", %error, "the topics' ids cannot be asked for");
-                admin.refused_credentials(UNTIL_REFUSED).and_then(refused)
+                tracing::debug!(target: "tailburn::kafka", %error, "the topics cannot be described");
+                admin.refused_for(REFUSED_FOR).and_then(refused)
             }
         };
         if let Some(change) = change {
@@ -111,23 +115,24 @@ fn serve(admin: &TopicAdmin, expected: &Expected, needed: &[Right], shared: &Sha
     }
 }
 
-/// What was missing when one looked last.
+/// The rights as of the last check.
 #[derive(Default)]
 struct Rights {
-    looks: u32,
+    checks: u32,
+    /// How many checks in a row found a right missing.
     times_missing: u32,
-    of_group: Option<Right>,
+    missing_on_group: Option<Right>,
 }
 
 impl Rights {
-    fn look(&mut self, admin: &TopicAdmin, needed: &[Right], found: &BTreeMap<String, Described>) -> Option<Change> {
+    fn check(&mut self, admin: &TopicAdmin, needed: &[Right], found: &BTreeMap<String, Described>) -> Option<Change> {
         let mut missing = admin.missing_on_topics(needed, found);
-        if self.looks.is_multiple_of(GROUP_EVERY) || self.of_group.is_some() {
-            // Who does not answer forbids nothing.
-            self.of_group = admin.missing_on_group(needed, QUESTION).unwrap_or_default();
+        if self.checks.is_multiple_of(GROUP_EVERY) || self.missing_on_group.is_some() {
+            // A coordinator that does not answer takes no right away.
+            self.missing_on_group = admin.missing_on_group(needed, TIMEOUT).unwrap_or_default();
         }
-        self.looks = self.looks.wrapping_add(1);
-        missing.extend(self.of_group.clone());
+        self.checks = self.checks.wrapping_add(1);
+        missing.extend(self.missing_on_group.clone());
         self.decide(&missing)
     }
 
@@ -147,12 +152,13 @@ fn refused(error: LogError) -> Option<Change> {
     }
 }
 
-/// The first difference. A topic that is not there just now may be on its way; who reads it hears of that.
-pub fn change(expected: &Expected, found: &BTreeMap<String, Described>) -> Option<Change> {
-    let all = || expected.iter().filter_map(|(name, was)| Some((name, was, found.get(name)?)));
-    let made_anew = all().find_map(|(name, (was, _), now)| match now {
+/// The first difference. A topic that a broker does not know may be a new one. If it is really gone, the consumer
+/// reports that.
+fn change(opened: &OpenedTopics, found: &BTreeMap<String, Described>) -> Option<Change> {
+    let all = || opened.iter().filter_map(|(name, was)| Some((name, was, found.get(name)?)));
+    let recreated = all().find_map(|(name, (was, _), now)| match now {
         Described::There { id, .. } if id.contradicts(*was) => {
-            Some(Change::MadeAnew { topic: name.clone(), was: *was, now: *id })
+            Some(Change::Recreated { topic: name.clone(), was: *was, now: *id })
         }
         _ => None,
     });
@@ -164,12 +170,13 @@ pub fn change(expected: &Expected, found: &BTreeMap<String, Described>) -> Optio
             _ => None,
         })
     };
-    made_anew.or_else(grown)
+    recreated.or_else(grown)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::rights::{Operation, Operations, Resource};
+    use super::super::operations::{Operation, Operations};
+    use super::super::rights::Resource;
     use super::*;
     use rdkafka::error::RDKafkaErrorCode;
 
@@ -182,26 +189,30 @@ mod tests {
     }
 
     #[test]
-    fn another_id_comes_before_another_count_and_what_is_not_there_is_waited_for() {
-        let expected = Expected::from([("a".to_owned(), (OLD, 1)), ("b".to_owned(), (OLD, 3))]);
-        assert_eq!(change(&expected, &found(OLD, 3)), None);
-        assert_eq!(change(&expected, &found(TopicId::UNKNOWN, 3)), None);
-        assert_eq!(change(&expected, &BTreeMap::from([("b".to_owned(), Described::Absent)])), None);
-        let made_anew = Change::MadeAnew { topic: "b".to_owned(), was: OLD, now: NEW };
-        assert_eq!(change(&expected, &found(NEW, 4)), Some(made_anew));
+    fn a_new_id_is_reported_before_a_new_count_and_a_missing_topic_is_not_reported() {
+        let opened = OpenedTopics::from([("a".to_owned(), (OLD, 1)), ("b".to_owned(), (OLD, 3))]);
+        assert_eq!(change(&opened, &found(OLD, 3)), None);
+        assert_eq!(change(&opened, &found(TopicId::UNKNOWN, 3)), None);
+        assert_eq!(change(&opened, &BTreeMap::from([("b".to_owned(), Described::Absent)])), None);
+        let recreated = Change::Recreated { topic: "b".to_owned(), was: OLD, now: NEW };
+        assert_eq!(change(&opened, &found(NEW, 4)), Some(recreated));
         let refused = Described::Refused(RDKafkaErrorCode::TopicAuthorizationFailed);
-        assert_eq!(change(&expected, &BTreeMap::from([("b".to_owned(), refused)])), None, "a right is looked at apart");
+        assert_eq!(
+            change(&opened, &BTreeMap::from([("b".to_owned(), refused)])),
+            None,
+            "rights are checked separately"
+        );
         let grown = Change::Grown { topic: "b".to_owned(), was: 3, now: 4 };
-        assert_eq!(change(&expected, &found(OLD, 4)), Some(grown));
+        assert_eq!(change(&opened, &found(OLD, 4)), Some(grown));
     }
 
     #[test]
-    fn a_right_that_is_granted_again_at_once_ends_nothing() {
+    fn a_right_that_is_granted_again_at_once_does_not_count_as_missing() {
         let missing = [Right { resource: Resource::Topic("a".to_owned()), operations: vec![Operation::Write] }];
         let mut rights = Rights::default();
         assert_eq!(rights.decide(&missing), None);
         assert_eq!(rights.decide(&[]), None);
-        assert_eq!(rights.decide(&missing), None, "it was there in between");
+        assert_eq!(rights.decide(&missing), None, "it was granted in between");
         let withdrawn = rights.decide(&missing);
         assert!(
             matches!(&withdrawn, Some(Change::Refused { what, message }) if what == "a" && message.contains("Write")),

@@ -1,10 +1,10 @@
-//! Which topic a name stands for now: its id and how many partitions it has.
+//! Describes topics: the id, the number of partitions, and what we may do.
 //!
-//! The client library's own metadata has no ids, so this asks librdkafka itself.
+//! The client library's own metadata has no topic ids.
 #![expect(unsafe_code, reason = "the client library does not describe topics")]
 
-use super::ask::{Owned, Question, ask};
-use super::rights::Operations;
+use super::request::{Owned, Request, send};
+use crate::log::kafka::operations::Operations;
 use crate::log::{LogError, TopicId};
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
@@ -19,23 +19,22 @@ pub enum Described {
     There {
         id: TopicId,
         partitions: u32,
-        /// What we may do with it.
         operations: Operations,
     },
-    /// There is none of this name, as far as the broker that was asked knows.
+    /// The broker that was asked knows no topic of this name.
     Absent,
-    /// It cannot be looked at.
+    /// The brokers refuse to describe it.
     Refused(RDKafkaErrorCode),
 }
 
-/// Describes topics by their names. `Err`: the brokers did not answer within `wait`.
+/// Describes topics by their names. `Err`: the brokers did not answer before `timeout`.
 ///
 /// # Safety
 /// `client` is a client of librdkafka that outlives the call.
 pub unsafe fn describe(
     client: *mut sys::rd_kafka_t,
     names: &[String],
-    wait: Duration,
+    timeout: Duration,
 ) -> Result<BTreeMap<String, Described>, LogError> {
     let texts = names.iter().map(|name| CString::new(name.as_str())).collect::<Result<Vec<_>, _>>();
     let texts = texts.map_err(|e| LogError::Broken(format!("a topic's name: {e}")))?;
@@ -44,12 +43,12 @@ pub unsafe fn describe(
     let topics = unsafe { sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
     let topics = Owned::new(topics, sys::rd_kafka_TopicCollection_destroy)?;
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-    let question = Question { kind, name: "describing topics", wait };
-    // SAFETY: the client is alive by the caller's promise, the collection until this function returns; the event
-    // is the answer to this question, and all that is in it lives as long.
+    let request = Request { kind, name: "describing topics", timeout };
+    // SAFETY: the client is alive by the caller's promise, the collection until this function returns. The event is
+    // the result of this request, and everything in it lives as long as the event.
     unsafe {
-        let send = |options, queue| sys::rd_kafka_DescribeTopics(client, topics.raw, options, queue);
-        let event = ask(client, question, send)?;
+        let describe = |options, queue| sys::rd_kafka_DescribeTopics(client, topics.raw, options, queue);
+        let event = send(client, request, describe)?;
         Ok(read(sys::rd_kafka_event_DescribeTopics_result(event.raw)))
     }
 }
@@ -61,20 +60,19 @@ unsafe fn read(result: *const sys::rd_kafka_DescribeTopics_result_t) -> BTreeMap
     if result.is_null() {
         return BTreeMap::new();
     }
-    // SAFETY: the caller's promise; librdkafka returns so many descriptions, which live as long as the result.
+    // SAFETY: the caller's promise. librdkafka returns `count` descriptions, which live as long as the result.
     let all = unsafe {
         let first = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
         if first.is_null() { &[] } else { std::slice::from_raw_parts(first, count) }
     };
-    // SAFETY: each is a description of the result.
+    // SAFETY: each one is a description in the result.
     all.iter().map(|one| unsafe { read_one(*one) }).collect()
 }
 
 /// # Safety
 /// `one` is a description that outlives the call.
 unsafe fn read_one(one: *const sys::rd_kafka_TopicDescription_t) -> (String, Described) {
-    // SAFETY: the caller's promise; name, error and id belong to the description, and the id is there where
-    // there is no error.
+    // SAFETY: the caller's promise. Name, error and id belong to the description, which has an id if it has no error.
     unsafe {
         let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(one)).to_string_lossy().into_owned();
         let error = sys::rd_kafka_TopicDescription_error(one);
@@ -90,7 +88,7 @@ unsafe fn read_one(one: *const sys::rd_kafka_TopicDescription_t) -> (String, Des
         let id = if id.is_null() { TopicId::UNKNOWN } else { topic_id(id) };
         let mut count = 0;
         let operations = sys::rd_kafka_TopicDescription_authorized_operations(one, &mut count);
-        let operations = super::principal::read(operations, count);
+        let operations = super::describe_rights::read(operations, count);
         (name, Described::There { id, partitions: u32::try_from(partitions).unwrap_or(u32::MAX), operations })
     }
 }

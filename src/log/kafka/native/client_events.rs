@@ -1,7 +1,7 @@
-//! What a client that nobody polls was told outside of any call.
-#![expect(unsafe_code, reason = "the client library does not poll an administrator for it")]
+//! Errors and log lines of an admin client, which the client library never polls for.
+#![expect(unsafe_code, reason = "the client library does not poll an admin client")]
 
-use super::ask::Owned;
+use super::request::Owned;
 use crate::log::LogError;
 use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel;
@@ -10,17 +10,17 @@ use rdkafka::types::RDKafkaRespErr;
 use std::ffi::{CStr, c_char};
 use std::ptr;
 
-pub enum Said {
+pub enum ClientEvent {
     Error(RDKafkaErrorCode, String),
-    Line { level: RDKafkaLogLevel, facility: String, text: String },
+    LogLine { level: RDKafkaLogLevel, facility: String, text: String },
 }
 
-/// All of it since this was asked last.
+/// The events since the last call.
 ///
 /// # Safety
 /// `client` is a client of librdkafka that outlives the call, and nobody else serves its main queue.
-pub unsafe fn since_last(client: *mut sys::rd_kafka_t) -> Result<Vec<Said>, LogError> {
-    // SAFETY: the caller's promise; the queue is given back, which leaves the client's own untouched.
+pub unsafe fn take(client: *mut sys::rd_kafka_t) -> Result<Vec<ClientEvent>, LogError> {
+    // SAFETY: the caller's promise. This is a reference to the client's queue: dropping it leaves the queue itself alone.
     let queue = unsafe { Owned::new(sys::rd_kafka_queue_get_main(client), sys::rd_kafka_queue_destroy)? };
     let mut all = Vec::new();
     loop {
@@ -37,21 +37,22 @@ pub unsafe fn since_last(client: *mut sys::rd_kafka_t) -> Result<Vec<Said>, LogE
 
 /// # Safety
 /// `event` outlives the call.
-unsafe fn read(event: *mut sys::rd_kafka_event_t) -> Option<Said> {
-    // SAFETY: the caller's promise; texts are C strings that live as long as the event.
+unsafe fn read(event: *mut sys::rd_kafka_event_t) -> Option<ClientEvent> {
+    // SAFETY: the caller's promise. Texts are C strings that live as long as the event.
     unsafe {
         if sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_LOG {
             let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
             if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) != 0 {
                 return None;
             }
-            return Some(Said::Line { level: of_syslog(level), facility: owned(facility)?, text: owned(text)? });
+            let (facility, text) = (owned(facility)?, owned(text)?);
+            return Some(ClientEvent::LogLine { level: of_syslog(level), facility, text });
         }
         let code = sys::rd_kafka_event_error(event);
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
-        Some(Said::Error(code.into(), owned(sys::rd_kafka_event_error_string(event))?))
+        Some(ClientEvent::Error(code.into(), owned(sys::rd_kafka_event_error_string(event))?))
     }
 }
 

@@ -1,36 +1,37 @@
-//! What the principal that we are logged in as may do with the group and the cluster, as the brokers say.
-#![expect(unsafe_code, reason = "the client library does not ask for it")]
+//! Asks the brokers what our principal may do with the group and the cluster.
+#![expect(unsafe_code, reason = "the client library does not ask for the allowed operations")]
 
-use super::ask::{Question, Unanswered, ask};
-use super::rights::Operations;
+use super::request::{Request, RequestError, send};
 use crate::log::LogError;
+use crate::log::kafka::operations::Operations;
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
-/// What may be done with a consumer group, that has members or has none. The inner error: not even looked at.
+/// The operations allowed on a consumer group, which may be empty. The inner error: the brokers refuse to describe it.
 ///
 /// # Safety
 /// `client` is a client of librdkafka that outlives the call.
 pub unsafe fn of_group(
     client: *mut sys::rd_kafka_t,
     group: &str,
-    wait: Duration,
+    timeout: Duration,
 ) -> Result<Result<Operations, RDKafkaErrorCode>, LogError> {
     let name = CString::new(group).map_err(|e| LogError::Broken(format!("group {group:?}: {e}")))?;
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-    let question = Question { kind, name: "describing the group", wait };
+    let request = Request { kind, name: "describing the group", timeout };
     let mut names = [name.as_ptr()];
-    // SAFETY: the client is alive by the caller's promise, the name as long as this function; the event is the
-    // answer to this question, and all that is in it lives as long.
+    // SAFETY: the client is alive by the caller's promise, the name until this function returns. The event is the
+    // result of this request, and everything in it lives as long as the event.
     unsafe {
-        let send = |options, queue| sys::rd_kafka_DescribeConsumerGroups(client, names.as_mut_ptr(), 1, options, queue);
-        let event = match ask(client, question, send) {
+        let describe =
+            |options, queue| sys::rd_kafka_DescribeConsumerGroups(client, names.as_mut_ptr(), 1, options, queue);
+        let event = match send(client, request, describe) {
             Ok(event) => event,
-            // Who may not use the group is not told which broker looks after it.
-            Err(Unanswered::Refused(_, code)) => return Ok(Err(code)),
-            Err(Unanswered::Failed(error)) => return Err(error),
+            // Without a right on the group, finding its coordinator already fails.
+            Err(RequestError::Refused(_, code)) => return Ok(Err(code)),
+            Err(RequestError::Failed(error)) => return Err(error),
         };
         let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.raw);
         let mut count = 0;
@@ -47,7 +48,7 @@ pub unsafe fn of_group(
     }
 }
 
-/// A cluster, as it describes itself.
+/// What a cluster says about itself.
 pub struct Cluster {
     pub brokers: usize,
     pub id: String,
@@ -56,13 +57,13 @@ pub struct Cluster {
 
 /// # Safety
 /// `client` is a client of librdkafka that outlives the call.
-pub unsafe fn of_cluster(client: *mut sys::rd_kafka_t, wait: Duration) -> Result<Cluster, LogError> {
+pub unsafe fn of_cluster(client: *mut sys::rd_kafka_t, timeout: Duration) -> Result<Cluster, LogError> {
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
-    let question = Question { kind, name: "describing the cluster", wait };
-    // SAFETY: the client is alive by the caller's promise; the event is the answer to this question, and all that
-    // is in it lives as long.
+    let request = Request { kind, name: "describing the cluster", timeout };
+    // SAFETY: the client is alive by the caller's promise. The event is the result of this request, and everything in
+    // it lives as long as the event.
     unsafe {
-        let event = ask(client, question, |options, queue| sys::rd_kafka_DescribeCluster(client, options, queue))?;
+        let event = send(client, request, |options, queue| sys::rd_kafka_DescribeCluster(client, options, queue))?;
         let result = sys::rd_kafka_event_DescribeCluster_result(event.raw);
         let (mut brokers, mut count) = (0, 0);
         sys::rd_kafka_DescribeCluster_result_nodes(result, &mut brokers);
@@ -74,12 +75,12 @@ pub unsafe fn of_cluster(client: *mut sys::rd_kafka_t, wait: Duration) -> Result
 }
 
 /// # Safety
-/// `first` is null, or the first of so many operations.
+/// `first` is null, or the first of `count` operations.
 pub unsafe fn read(first: *const sys::rd_kafka_AclOperation_t, count: usize) -> Operations {
     if first.is_null() {
         return Operations::UNKNOWN;
     }
-    // SAFETY: the caller's promise. None at all is a place that may not be looked at.
+    // SAFETY: the caller's promise. With a count of zero the pointer must not be read.
     let all = if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(first, count) } };
     Operations::of(all.iter().map(|operation| *operation as u32))
 }
