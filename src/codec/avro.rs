@@ -10,27 +10,28 @@ mod compression;
 mod container;
 mod fingerprint;
 mod framing;
+mod naming;
 mod plan;
 mod reader;
 mod resync;
+mod schema_error;
 mod schemas;
 mod value;
 mod walk;
 
 pub(super) use container::{Container, Joined, MAGIC as CONTAINER_MAGIC};
-pub use schemas::{AvroSchemas, FileSchema, SchemaError};
+pub use schema_error::SchemaError;
+pub use schemas::{AvroSchemas, FileSchema, SCHEMA_OF_RECORD};
 
 use super::gather::Gathered;
+use super::limits::FieldLimits;
+use super::rejected::Rejected;
 use super::tree::Node;
-use super::{FieldLimits, Rejected};
 use crate::model::outcome::Rejection;
 use crate::model::record::RecordIn;
 use plan::Plan;
 use reader::Malformed;
 use walk::Walk;
-
-/// tailburn's own schema of an outcome: raw records are read with it unless another one is configured.
-pub const SCHEMA_OF_RECORD: &str = include_str!("../../schemas/request-outcome.avsc");
 
 /// Reads a record with our own field names.
 pub(super) fn gather<'a>(
@@ -70,12 +71,6 @@ pub(super) fn explain(record: &RecordIn<'_>, schemas: &AvroSchemas, mut rejected
 fn reject(plan: &Plan, walk: &Walk<'_>, error: Malformed) -> Rejected {
     let detail = format!("not an Avro record of schema {}: {} at byte {}", plan.name(), error.0, walk.at());
     Rejected::new(Rejection::NotDecodable, detail)
-}
-
-/// The length of the first datum of `bytes`, or what is wrong with it and at which byte.
-fn datum_len(plan: &Plan, bytes: &[u8]) -> Result<usize, (Malformed, usize)> {
-    let mut walk = Walk::new(plan, bytes);
-    walk.skip(plan.root()).map(|()| walk.at()).map_err(|e| (e, walk.at()))
 }
 
 #[cfg(test)]

@@ -10,29 +10,22 @@ mod foreign;
 mod line;
 mod months;
 mod request;
+mod shape;
+mod text;
 mod time;
+
+pub use shape::ClfShape;
 
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
-use super::{FieldLimits, Rejected};
+use super::limits::FieldLimits;
+use super::rejected::Rejected;
 use client::Client;
 use line::Line;
-use serde::Deserialize;
-use std::borrow::Cow;
+use text::text;
 
 /// The tenant of an access log if the configuration names none.
 pub(super) const TENANT: &str = "default";
-
-/// The fields before the time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClfShape {
-    /// Host, ident and user.
-    #[default]
-    Combined,
-    /// The virtual host, then host, ident and user.
-    VhostCombined,
-}
 
 #[inline]
 pub(super) fn gather<'a>(bytes: &'a [u8], shape: ClfShape, limits: &FieldLimits) -> Result<Gathered<'a>, Rejected> {
@@ -98,15 +91,6 @@ fn sent(header: &[u8]) -> &[u8] {
 fn attribute<'a>(name: &'static str, value: Option<&'a [u8]>, out: &mut Gathered<'a>, limits: &FieldLimits) {
     if let Some(value) = value {
         out.attribute(name.into(), Scalar::Text(text(value)), limits);
-    }
-}
-
-/// Borrowed if it is UTF-8; invalid bytes become U+FFFD.
-#[inline]
-fn text(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

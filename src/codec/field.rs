@@ -3,7 +3,7 @@
 //! Every decoder turns what it reads into a [`Scalar`], and only [`super::gather`] decides what a field takes. This
 //! file knows no format.
 
-use super::json::Number;
+use super::number::Number;
 use crate::model::time::Ms;
 use std::borrow::Cow;
 

@@ -10,8 +10,11 @@
 
 use super::fault::{Fault, Problem};
 use super::field::{Field, Scalar};
-use super::mapping::Found;
-use super::{FieldLimits, Rejected, TimestampIs, numeric, odd_time, rfc3339};
+use super::found::Found;
+use super::limits::FieldLimits;
+use super::rejected::Rejected;
+use super::rules::{Rules, TimestampIs};
+use super::{numeric, odd_time, rfc3339};
 use crate::model::outcome::{Outcome, Pairs, Rejection, WEIGHT_ONE};
 use crate::model::time::Ms;
 use std::borrow::Cow;
@@ -24,16 +27,6 @@ const WEIGHT_MIN: f64 = 1e-6;
 const WEIGHT_MAX: f64 = 1e6;
 /// The most faults of single names that are kept per record.
 const NAMED_FAULTS_MAX: usize = 16;
-
-/// What a verdict needs besides the record's fields.
-pub(super) struct Rules<'a> {
-    pub limits: &'a FieldLimits,
-    /// Used for an absent or empty tenant; not empty itself.
-    pub default_tenant: Option<&'a str>,
-    /// The largest acceptable event time; `None` if no record can be in the future.
-    pub not_after_ms: Option<Ms>,
-    pub timestamp_is: TimestampIs,
-}
 
 /// An outcome under construction.
 #[derive(Default)]

@@ -7,14 +7,13 @@
 
 mod cursor;
 mod foreign;
-mod number;
-
-pub(super) use number::Number;
 
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
+use super::limits::FieldLimits;
+use super::mapping::Mapping;
+use super::rejected::Rejected;
 use super::tree::Node;
-use super::{FieldLimits, Mapping, Rejected};
 use cursor::{Cursor, Syntax};
 
 /// The depth of objects and arrays that a mapping can read, including the record itself. Deeper values are no field's

@@ -4,7 +4,6 @@
 //! field is read only from its source, and is absent if the path leads nowhere. Unmapped fields are read by their own
 //! names: `attributes.tier` adds to the record's own `attributes`, while a mapping of `attributes` as a whole replaces
 //! them first.
-
 //!
 //! Each rule notes whether it found a value: a misspelt path is not an error, but it finds nothing in any record, and
 //! the user must be warned.
@@ -15,15 +14,17 @@ mod path;
 mod source;
 mod spec;
 
+pub use super::found::{Found, bit};
 pub use path::Path;
 
-use super::FieldLimits;
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
+use super::limits::FieldLimits;
 use super::tree::Node;
 use crate::model::suggest::{closest, one_of};
 use serde::Deserialize;
 use source::Source;
+use spec::Wrong;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -60,10 +61,6 @@ pub struct Mapping {
     /// Fields that are not read by their own name ([`Field::bit`]).
     mapped: u32,
 }
-
-/// Which rules found a value in a record, one bit each in the order of [`Mapping::sources`]. Rules past the 128th
-/// always count as found.
-pub type Found = u128;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Target {
@@ -125,11 +122,6 @@ impl Mapping {
     }
 }
 
-/// The bit of a rule in [`Found`].
-pub const fn bit(index: usize) -> Found {
-    if index < Found::BITS as usize { 1 << index } else { 0 }
-}
-
 impl TryFrom<serde_json::Map<String, serde_json::Value>> for Mapping {
     type Error = MappingErrors;
 
@@ -154,9 +146,6 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Mapping {
         Ok(mapping)
     }
 }
-
-/// What is wrong, and what to do.
-type Wrong = (String, Option<String>);
 
 fn rule(name: &str, value: &serde_json::Value) -> Result<(Target, Source), Wrong> {
     let target = Target::parse(name)?;

@@ -11,14 +11,18 @@ pub mod dead_letter;
 mod fault;
 pub mod field;
 pub mod files;
+mod found;
 mod gather;
 mod json;
 mod limits;
 pub mod mapping;
+mod number;
 mod numeric;
 mod odd_time;
 pub mod output;
+mod rejected;
 mod rfc3339;
+mod rules;
 mod tree;
 
 pub use avro::{AvroSchemas, FileSchema, SchemaError};
@@ -26,12 +30,16 @@ pub use clf::ClfShape;
 pub use fault::Fault;
 pub use limits::FieldLimits;
 pub use mapping::Mapping;
+pub use rejected::Rejected;
+pub use rules::TimestampIs;
 
 use crate::model::outcome::{Outcome, Rejection};
 use crate::model::record::RecordIn;
 use crate::model::time::{Ms, SECOND_MS};
 use field::Field;
-use gather::{Gathered, Rules};
+use found::Found;
+use gather::Gathered;
+use rules::Rules;
 use serde::Deserialize;
 
 /// By default, how far an event may lie after the timestamp of its Kafka record.
@@ -66,17 +74,6 @@ pub struct InputSettings {
     pub timestamp_is: TimestampIs,
 }
 
-/// Servers write a record at the end of a request, but some put the start time into it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimestampIs {
-    /// The end of a request; used unchanged.
-    #[default]
-    End,
-    /// The start: the latency, if there is one, is added.
-    Start,
-}
-
 /// Why a decoder cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
@@ -90,23 +87,6 @@ pub enum CodecError {
     SchemaOfRecord(SchemaError),
 }
 
-/// Why a record is not an outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    pub reason: Rejection,
-    /// What is wrong and where, for people.
-    pub detail: String,
-    /// What a record of another format looks like, if known; records are counted by it.
-    pub looks_like: Option<&'static str>,
-}
-
-impl Rejected {
-    #[cold]
-    fn new(reason: Rejection, detail: String) -> Self {
-        Rejected { reason, detail, looks_like: None }
-    }
-}
-
 /// The result of reading a record.
 #[derive(Debug)]
 pub struct Read<'a> {
@@ -114,7 +94,7 @@ pub struct Read<'a> {
     /// Values that the outcome's fields could not take.
     pub faults: Vec<Fault<'a>>,
     /// Which rules of the mapping found a value, if there is a mapping and the record could be parsed.
-    pub found: Option<mapping::Found>,
+    pub found: Option<Found>,
 }
 
 /// Reads records of one input.

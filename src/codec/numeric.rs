@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn an_integer_is_a_number_without_a_fraction() {
-        let number = |written| Scalar::Number(crate::codec::json::Number::scan(written).expect("a number"));
+        let number = |written| Scalar::Number(crate::codec::number::Number::scan(written).expect("a number"));
         for (value, integer_of_it) in [
             (number("500"), Some(Some(500))),
             (number("500.0"), Some(Some(500))),

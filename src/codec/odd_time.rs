@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_epoch_time_in_another_unit_is_told_with_its_unit() {
-        let number = |written| Scalar::Number(crate::codec::json::Number::scan(written).expect("a number"));
+        let number = |written| Scalar::Number(crate::codec::number::Number::scan(written).expect("a number"));
         assert!(told(number("1780074045.845")).ends_with("unit: s}` in input.mapping"));
         assert!(told(number("1780074045845.0")).ends_with("unit: ms}` in input.mapping"));
         assert!(told(Scalar::Text("1780074045845".into())).ends_with("unit: ms}` in input.mapping"));

@@ -2,9 +2,9 @@
 //!
 //! Only mapped input pays for it. The depth is bounded when a tree is built, so dropping it is safe.
 
-use super::FieldLimits;
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
+use super::limits::FieldLimits;
 use std::borrow::Cow;
 
 #[derive(Clone, Debug, PartialEq)]

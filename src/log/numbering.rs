@@ -93,24 +93,24 @@ pub struct Claim {
     pub number: u32,
     pub of: InputPartition,
     /// The partition was added to a topic after the application had started to read the topic.
-    pub is_added: bool,
+    pub extends_topic: bool,
 }
 
 impl Claim {
     /// `claimant` makes the key unique: of two claims with the same key compaction would keep the later one.
     pub fn to_record(&self, claimant: &str) -> RecordOut {
         let key = [&self.number.to_be_bytes()[..], claimant.as_bytes(), &[CLAIM]].concat();
-        let head = [VERSION, u8::from(self.is_added)];
+        let head = [VERSION, u8::from(self.extends_topic)];
         record(key, [&head[..], &self.of.partition.to_be_bytes(), self.of.topic.as_bytes()].concat())
     }
 
     fn read(key: &[u8], value: &[u8]) -> Option<Claim> {
         let (number, rest) = key.split_first_chunk::<4>()?;
         let (&CLAIM, _) = rest.split_last()? else { return None };
-        let (&[VERSION, is_added], value) = value.split_first_chunk::<2>()? else { return None };
+        let (&[VERSION, extends_topic], value) = value.split_first_chunk::<2>()? else { return None };
         let (partition, topic) = value.split_first_chunk::<4>()?;
         let of = InputPartition::new(std::str::from_utf8(topic).ok()?, u32::from_be_bytes(*partition));
-        Some(Claim { number: u32::from_be_bytes(*number), of, is_added: is_added == 1 })
+        Some(Claim { number: u32::from_be_bytes(*number), of, extends_topic: extends_topic == 1 })
     }
 }
 
@@ -173,7 +173,7 @@ impl Numbering {
         let new = new.map(|of| (is_known(&of.topic), of));
         let first = self.claimed.len() as u32;
         let wanted = old.iter().cloned().map(|of| (false, of)).chain(new);
-        Ok((first..).zip(wanted).map(|(number, (is_added, of))| Claim { number, of, is_added }).collect())
+        Ok((first..).zip(wanted).map(|(number, (extends_topic, of))| Claim { number, of, extends_topic }).collect())
     }
 
     /// The partitions as an older build numbered them. Empty: there was no older build.
@@ -268,7 +268,7 @@ mod tests {
         claim(&mut log, "one", &claims);
         let numbering = read(&log);
         assert_eq!(names(&numbering), ["a [0]", "a [1]", "b [0]"]);
-        assert!(numbering.claimed().iter().all(|claim| !claim.is_added));
+        assert!(numbering.claimed().iter().all(|claim| !claim.extends_topic));
         assert_eq!(numbering.to_claim(&topics(&[("b", 1), ("a", 2)])), Ok(Vec::new()), "the order no longer matters");
     }
 
@@ -278,14 +278,14 @@ mod tests {
         let mut grow = |present: &[(&str, u32)]| {
             let claims = read(&log).to_claim(&topics(present)).expect("numbered");
             claim(&mut log, "one", &claims);
-            (names(&read(&log)), claims.iter().map(|claim| claim.is_added).collect::<Vec<_>>())
+            (names(&read(&log)), claims.iter().map(|claim| claim.extends_topic).collect::<Vec<_>>())
         };
         grow(&[("a", 1), ("b", 1)]);
         let (names, _) = grow(&[("a", 3), ("b", 1)]);
         assert_eq!(names, ["a [0]", "b [0]", "a [1]", "a [2]"]);
-        let (names, is_added) = grow(&[("c", 1), ("a", 3), ("b", 2)]);
+        let (names, extends_topic) = grow(&[("c", 1), ("a", 3), ("b", 2)]);
         assert_eq!(names[4..], ["c [0]", "b [1]"]);
-        assert_eq!(is_added, [false, true], "a new topic is not an added partition");
+        assert_eq!(extends_topic, [false, true], "a new topic is not an added partition");
     }
 
     #[test]
@@ -323,7 +323,7 @@ mod tests {
         let whole = [committed(0, "a [0]", 3), committed(1, "a [1]", 3), committed(2, "b [0]", 3)];
         let numbers = |present| {
             let claims = read(&whole).to_claim(&topics(present))?;
-            Ok(claims.iter().map(|c| format!("{}{}", c.of, if c.is_added { "+" } else { "" })).collect::<Vec<_>>())
+            Ok(claims.iter().map(|c| format!("{}{}", c.of, if c.extends_topic { "+" } else { "" })).collect::<Vec<_>>())
         };
         assert_eq!(numbers(&[("a", 2), ("b", 1)]), Ok(vec!["a [0]".into(), "a [1]".into(), "b [0]".into()]));
         let grown = ["a [0]", "a [1]", "b [0]", "a [2]+", "b [1]+"].map(str::to_owned).to_vec();

@@ -15,7 +15,7 @@ use tailburn::model::record::{RecordOut, Topic};
 const RECORDS: i64 = 20;
 
 #[test]
-fn partitions_move_with_what_their_owner_committed_at_the_last_moment() {
+fn partitions_move_with_the_last_commit_of_their_owner() {
     let world = World::new(broker_or_skip!(), "rebalance", 4);
     let values: Vec<String> = (0..RECORDS).map(|n| n.to_string()).collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
@@ -82,7 +82,7 @@ fn a_worker_that_was_away_too_long_loses_its_streams_and_commits_nothing() {
 }
 
 #[test]
-fn a_broker_that_dies_and_returns_is_waited_for() {
+fn a_broker_that_is_killed_and_restarted_is_waited_for() {
     let Some(broker) = Broker::start_apart() else { return };
     let world = World::new(&broker, "outage", 1);
     world.produce(0, &["a"]);
@@ -233,7 +233,7 @@ impl Member {
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -360,7 +360,7 @@ fn every_record_is_committed_once_while_a_member_comes_and_goes() {
 
 /// Transaction markers are between the records, and the client library must count their offsets, too.
 #[test]
-fn no_record_of_many_small_transactions_is_passed_over_while_a_member_comes_and_goes() {
+fn no_record_of_many_small_transactions_is_lost_while_a_member_comes_and_goes() {
     let feed = World::new(broker_or_skip!(), "small-feed", 1);
     let mut world = World::new(Arc::clone(&feed.broker), "small-transactions", 1);
     world.input = feed_settings(&world).topic_name(FED);
@@ -372,13 +372,13 @@ fn no_record_of_many_small_transactions_is_passed_over_while_a_member_comes_and_
 
 /// The group's generation changes after a member takes its metadata for a commit, and before the brokers check it.
 #[test]
-fn a_commit_that_the_group_outran_is_aborted_and_can_be_made_again() {
+fn a_commit_of_an_old_generation_is_aborted_and_can_be_repeated() {
     let world = World::new(broker_or_skip!(), "outrun", 4);
     come_and_go(&world, Course { pause: Duration::ZERO, busy: Duration::ZERO, times: 5, is_transactional: false });
 }
 
 #[test]
-fn a_stream_that_was_paused_when_it_was_given_up_is_read_when_it_returns() {
+fn a_stream_that_was_paused_when_it_was_revoked_is_read_when_it_comes_back() {
     let world = World::new(broker_or_skip!(), "paused-away", 2);
     world.produce(0, &["a"]);
     world.produce(1, &["b"]);

@@ -60,7 +60,7 @@ fn partitions_that_are_added_are_read_from_their_beginning() {
 
 /// With more partitions the producers would send users to other partitions, and their figures would be split.
 #[test]
-fn partitions_that_are_added_where_users_have_theirs_end_run() {
+fn partitions_that_are_added_to_an_input_keyed_by_user_end_run() {
     let world = world(broker_or_skip!(), "w-keyed-grown");
     let input = format!("input: {{topics: [{}], keyed_by_user: true}}\n", world.input);
     let place = Place::with(&world, "keyed-grown", &input);
@@ -171,7 +171,7 @@ impl Fed {
 /// first one while the instances are stopped and the list of topics is reversed and gets a third one. Each event is
 /// counted once, and each number keeps its partition.
 #[test]
-fn any_topic_of_the_input_may_grow() {
+fn any_input_topic_may_grow() {
     let (first, second, third) = ("w-any-grown-outcomes", "w-any-grown-second", "w-any-grown-third");
     let world = world(broker_or_skip!(), "w-any-grown");
     let admin = Admin::new(&world);
@@ -228,7 +228,7 @@ fn any_topic_of_the_input_may_grow() {
 
 /// Events of the removed topic stay in the figures.
 #[test]
-fn a_topic_that_left_the_list_is_refused_and_put_back_goes_on() {
+fn a_topic_that_is_removed_from_the_list_is_refused_until_it_is_put_back() {
     let world = world(broker_or_skip!(), "w-left");
     let admin = Admin::new(&world);
     admin.create_with("w-left-second", 1);

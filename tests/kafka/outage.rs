@@ -71,7 +71,7 @@ impl Life {
 fn until(what: &str, life: &Life, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
     while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}: {}", life.place.log());
+        assert!(Instant::now() < deadline, "timed out waiting until {what}: {}", life.place.log());
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -12,21 +12,21 @@ use tailburn::log::{Log, LogError, LogEvent, NextOffset, Stream};
 const INPUT: Stream = Stream::Input(0);
 
 #[test]
-fn the_end_of_a_partition_is_told_each_time_it_is_reached() {
+fn the_end_of_a_partition_is_reported_each_time_it_is_reached() {
     let world = World::new(broker_or_skip!(), "ends", 2);
     world.produce(0, &["a", "b"]);
     let mut worker = world.open("w");
     for end in [LogEvent::End(INPUT, NextOffset(2)), LogEvent::End(Stream::Input(1), NextOffset(0))] {
-        worker.until("the ends are told", |worker| worker.events.contains(&end));
+        worker.until("the ends are reported", |worker| worker.events.contains(&end));
     }
     assert_eq!(worker.values(), ["a", "b"]);
     world.produce(0, &["c"]);
-    worker.until("the new end is told", |worker| worker.events.contains(&LogEvent::End(INPUT, NextOffset(3))));
+    worker.until("the new end is reported", |worker| worker.events.contains(&LogEvent::End(INPUT, NextOffset(3))));
     assert_eq!(worker.values(), ["a", "b", "c"]);
 }
 
 #[test]
-fn a_group_without_offsets_begins_where_it_is_told() {
+fn a_group_without_offsets_starts_where_the_settings_say() {
     let world = World::new(broker_or_skip!(), "start", 1);
     world.produce(0, &["old"]);
     std::thread::sleep(Duration::from_millis(20));
@@ -48,19 +48,19 @@ fn a_group_without_offsets_begins_where_it_is_told() {
 }
 
 #[test]
-fn between_the_assignment_and_the_next_poll_the_beginning_can_be_moved() {
+fn the_start_can_be_moved_between_the_assignment_and_the_next_poll() {
     let world = World::new(broker_or_skip!(), "begins-later", 1);
     world.produce(0, &["a", "b", "c"]);
     let mut worker = world.open("w");
     worker.until_assigned();
-    assert!(worker.read.is_empty(), "records came before the answer");
+    assert!(worker.read.is_empty(), "records came before the partitions were assigned");
     worker.log.seek(INPUT, NextOffset(2)).expect("moved");
-    worker.until("the end is told", |worker| worker.events.contains(&LogEvent::End(INPUT, NextOffset(3))));
+    worker.until("the end is reported", |worker| worker.events.contains(&LogEvent::End(INPUT, NextOffset(3))));
     assert_eq!(worker.values(), ["c"]);
 }
 
 #[test]
-fn a_paused_stream_is_silent_and_goes_on_where_it_stopped() {
+fn a_paused_stream_is_silent_and_continues_where_it_stopped() {
     let world = World::new(broker_or_skip!(), "paused", 2);
     world.produce(0, &["a", "b"]);
     world.produce(1, &["x"]);
@@ -73,7 +73,7 @@ fn a_paused_stream_is_silent_and_goes_on_where_it_stopped() {
     worker.until("the rest is read", |worker| worker.read.len() == 3);
     assert_eq!(worker.values(), ["x", "a", "b"]);
 
-    worker.until("the end is told", |worker| worker.events.contains(&LogEvent::End(INPUT, NextOffset(2))));
+    worker.until("the end is reported", |worker| worker.events.contains(&LogEvent::End(INPUT, NextOffset(2))));
     worker.log.pause(&[INPUT]).expect("paused at the end");
     world.produce(0, &["c"]);
     silent_for(&mut worker, Duration::from_millis(600));
@@ -105,7 +105,7 @@ fn a_seek_moves_reading_in_both_directions_also_while_paused() {
 }
 
 #[test]
-fn a_log_that_lost_what_was_not_read_is_refused() {
+fn a_log_that_lost_unread_records_is_refused() {
     let world = World::new(broker_or_skip!(), "lost", 1);
     world.produce(0, &["a", "b", "c"]);
     let mut worker = world.open("w");
@@ -118,13 +118,13 @@ fn a_log_that_lost_what_was_not_read_is_refused() {
     assert_eq!((assigned[0].next, assigned[0].log_start), (NextOffset(1), NextOffset(2)));
     let deadline = Instant::now() + PATIENCE;
     let refusal = loop {
-        assert!(Instant::now() < deadline, "nothing was refused");
+        assert!(Instant::now() < deadline, "no error came");
         if let Err(refusal) = worker.step() {
             break refusal;
         }
     };
     assert!(matches!(&refusal, LogError::Refused { what, .. } if what.starts_with(&world.input)), "{refusal}");
-    assert!(worker.read.is_empty(), "records were read behind a hole");
+    assert!(worker.read.is_empty(), "records after the gap were read");
 }
 
 fn delete_before(admin: &AdminClient<DefaultClientContext>, topic: &str, offset: i64) {

@@ -7,7 +7,7 @@ use tailburn::log::kafka::KafkaLog;
 use tailburn::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicState, plan};
 
 #[test]
-fn missing_topics_are_made_once_and_are_as_planned() {
+fn missing_topics_are_created_once_and_are_as_planned() {
     let broker = broker_or_skip!();
     let world = World::new(broker, "plans", 3);
     let settings = world.settings("admin");
@@ -32,7 +32,7 @@ fn a_topic_that_differs_is_named_and_left_alone() {
 }
 
 #[test]
-fn an_input_that_is_not_there_is_named() {
+fn a_missing_input_is_named() {
     let world = World::new(broker_or_skip!(), "absent", 1);
     let mut settings = world.settings("w");
     settings.input_topics = vec!["no-such-topic".to_owned()];

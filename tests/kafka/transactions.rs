@@ -8,7 +8,7 @@ use tailburn::model::record::{RecordOut, Topic};
 const INPUT: Stream = Stream::Input(0);
 
 #[test]
-fn what_was_sent_is_seen_as_it_was_sent() {
+fn records_are_visible_as_they_were_sent() {
     let world = World::new(broker_or_skip!(), "roundtrip", 1);
     world.produce(0, &["a", "b"]);
     let mut worker = world.open("w");
@@ -25,7 +25,7 @@ fn what_was_sent_is_seen_as_it_was_sent() {
     let tombstone = RecordOut { value: None, headers: Vec::new(), ..full.clone() };
     worker.log.send(&full).expect("sent");
     worker.log.send(&tombstone).expect("sent");
-    assert!(world.visible(Topic::SloStatus).is_empty(), "an open transaction is seen");
+    assert!(world.visible(Topic::SloStatus).is_empty(), "an open transaction is visible");
     assert_eq!(worker.log.commit(&[at(INPUT, 2)]).expect("an outcome"), CommitOutcome::Committed);
     let seen = |record: &RecordOut| Seen {
         partition: 1,
@@ -43,7 +43,7 @@ fn what_was_sent_is_seen_as_it_was_sent() {
 }
 
 #[test]
-fn after_an_abort_nothing_is_seen_and_the_records_come_again() {
+fn after_an_abort_nothing_is_visible_and_the_records_come_again() {
     let world = World::new(broker_or_skip!(), "abort", 1);
     world.produce(0, &["a", "b", "c"]);
     let mut worker = world.open("w");
@@ -60,7 +60,7 @@ fn after_an_abort_nothing_is_seen_and_the_records_come_again() {
 }
 
 #[test]
-fn a_successor_goes_on_from_the_committed_offset_and_its_metadata() {
+fn a_successor_continues_from_the_committed_offset_and_its_metadata() {
     let world = World::new(broker_or_skip!(), "metadata", 1);
     world.produce(0, &["a", "b", "c"]);
     let mut first = world.open("w");
@@ -78,7 +78,7 @@ fn a_successor_goes_on_from_the_committed_offset_and_its_metadata() {
 }
 
 #[test]
-fn a_second_holder_of_the_transactional_id_fences_the_first() {
+fn a_second_user_of_the_transactional_id_fences_the_first() {
     let world = World::new(broker_or_skip!(), "fencing", 1);
     world.produce(0, &["a"]);
     let mut first = world.open("w");

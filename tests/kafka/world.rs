@@ -213,7 +213,7 @@ impl Worker {
     pub fn until(&mut self, what: &str, holds: impl Fn(&Worker) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
-            assert!(Instant::now() < deadline, "waited in vain until {what}; events: {:?}", self.events);
+            assert!(Instant::now() < deadline, "timed out waiting until {what}; events: {:?}", self.events);
             self.step().unwrap_or_else(|error| panic!("until {what}: {error}"));
         }
     }
@@ -222,7 +222,7 @@ impl Worker {
     pub fn until_event(&mut self, what: &str, is_it: impl Fn(&LogEvent) -> bool) -> Vec<LogEvent> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            assert!(Instant::now() < deadline, "waited in vain for {what}; events: {:?}", self.events);
+            assert!(Instant::now() < deadline, "timed out waiting for {what}; events: {:?}", self.events);
             let events = self.step().unwrap_or_else(|error| panic!("waiting for {what}: {error}"));
             if events.iter().any(&is_it) {
                 return events;

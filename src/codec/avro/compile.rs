@@ -5,8 +5,9 @@
 //! defined. A logical type that does not fit its type is ignored, as the specification says.
 
 use super::fingerprint::{self, Fingerprints};
+use super::naming::{full_name, inner_namespace};
 use super::plan::{Kind, Plan, RecordField, TypeId};
-use super::schemas::SchemaError;
+use super::schema_error::SchemaError;
 use hashbrown::HashMap;
 use serde_json::{Map, Value as Json};
 
@@ -47,20 +48,6 @@ struct Awaited {
     /// The name with its namespace, and as written.
     full: String,
     bare: String,
-}
-
-/// A name in its namespace.
-pub(super) fn full_name(name: &str, namespace: &str) -> String {
-    if namespace.is_empty() || name.contains('.') { name.to_owned() } else { format!("{namespace}.{name}") }
-}
-
-/// The namespace inside a type that may have a name.
-pub(super) fn inner_namespace(of: &Map<String, Json>, outer: &str) -> String {
-    let written = of.get("namespace").and_then(Json::as_str);
-    match of.get("name").and_then(Json::as_str).and_then(|name| name.rsplit_once('.')) {
-        Some((namespace, _)) => namespace.to_owned(),
-        None => written.unwrap_or(outer).to_owned(),
-    }
 }
 
 impl Compiler {

@@ -6,9 +6,9 @@
 //! number of records. Concatenated files are read one after the other.
 
 use super::compression::{BLOCK_BYTES_MAX, Compression};
-use super::datum_len;
 use super::resync::{Marker, Rewind, SYNC_BYTES, is_marker};
 use super::schemas::FileSchema;
+use super::walk::datum_len;
 use crate::model::record::Damage;
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};

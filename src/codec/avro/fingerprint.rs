@@ -4,7 +4,7 @@
 //! types out of that form, but some libraries do not. For a schema with logical types every variant is kept, the right
 //! one first, so that records of all these libraries are recognized.
 
-use super::compile::{full_name, inner_namespace};
+use super::naming::{full_name, inner_namespace};
 use serde_json::{Map, Value as Json};
 
 pub(super) type Fingerprint = [u8; 8];

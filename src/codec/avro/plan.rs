@@ -3,7 +3,7 @@
 //! A recursive type refers back by its number, so compiling ends and reading it costs no more than any other type.
 
 use super::super::field::Field;
-use super::schemas::SchemaError;
+use super::schema_error::SchemaError;
 use serde_json::Value as Json;
 
 /// A type's number in its plan.

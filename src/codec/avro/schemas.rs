@@ -5,36 +5,21 @@
 //! our own. Records of a container file carry the fingerprint of the file's schema, which is looked up per file: two
 //! files may have schemas of one fingerprint that differ in the unit of a time.
 
-use super::super::Rejected;
+use super::super::rejected::Rejected;
 use super::compile::{self, Compiled};
 use super::fingerprint::Fingerprint;
 use super::framing::{self, Named, SINGLE_OBJECT, SchemaId};
 use super::plan::Plan;
-use super::{SCHEMA_OF_RECORD, datum_len};
+use super::schema_error::SchemaError;
+use super::walk::datum_len;
 use crate::model::outcome::Rejection;
 use crate::model::record::RecordIn;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why a schema cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    #[error("the schema is not JSON: {0}")]
-    NoJson(String),
-    #[error("not an Avro schema: {place} {problem}")]
-    Invalid { place: String, problem: String },
-    #[error("the schema is not a record: an outcome's schema is a record, or a union with one")]
-    NoRecord,
-    #[error("the schema refers to the type `{0}`, which it does not define")]
-    UnknownName(String),
-    #[error("cannot read {}: {problem}", path.display())]
-    Read { path: PathBuf, problem: String },
-    #[error("{} has no schema in it: put the writers' schemas there, as 7.avsc or <GUID>.avsc", path.display())]
-    Empty { path: PathBuf },
-    #[error("{}: {problem}", path.display())]
-    File { path: PathBuf, problem: Box<SchemaError> },
-}
+/// tailburn's own schema of an outcome: raw records are read with it unless another one is configured.
+pub const SCHEMA_OF_RECORD: &str = include_str!("../../../schemas/request-outcome.avsc");
 
 /// The schema of a container file, and its fingerprint.
 #[derive(Clone, Debug)]

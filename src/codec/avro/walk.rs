@@ -3,9 +3,9 @@
 //! Unused values are skipped without a look inside: their texts may be any bytes, and they may be nested as deep as
 //! their bytes allow, because skipping keeps its own stack.
 
-use super::super::FieldLimits;
 use super::super::field::{Field, Scalar};
 use super::super::gather::Gathered;
+use super::super::limits::FieldLimits;
 use super::super::odd_time;
 use super::super::tree::Node;
 use super::plan::{Kind, Plan, RecordField, TypeId};
@@ -316,4 +316,10 @@ fn give_member<'a>(field: Field, name: Cow<'a, str>, value: Scalar<'a>, out: &mu
 
 fn floor_to_ms(t: i64, units_in_ms: i64) -> Ms {
     t.div_euclid(units_in_ms)
+}
+
+/// The length of the first datum of `bytes`, or what is wrong with it and at which byte.
+pub(super) fn datum_len(plan: &Plan, bytes: &[u8]) -> Result<usize, (Malformed, usize)> {
+    let mut walk = Walk::new(plan, bytes);
+    walk.skip(plan.root()).map(|()| walk.at()).map_err(|e| (e, walk.at()))
 }

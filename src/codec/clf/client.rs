@@ -3,6 +3,7 @@
 //! One peer is one user in all notations: the port is cut off, addresses are written as in RFC 5952, IPv4 inside IPv6
 //! as IPv4. A value that names no peer gives no user: for a unix socket every server writes something else.
 
+use super::text::text;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -22,7 +23,7 @@ pub(super) fn read(host: &[u8]) -> Client<'_> {
         return match host {
             // Varnish writes this address for a peer on a unix socket.
             b"-" | b"unix" | b"None" | b"0.0.0.0" => Client::Nobody,
-            _ => Client::Peer(super::text(host)),
+            _ => Client::Peer(text(host)),
         };
     }
     unusual(host)
@@ -42,7 +43,7 @@ fn unusual(host: &[u8]) -> Client<'_> {
     match without_port(host) {
         b"" | b"-" | b"unix" | b"None" => Client::Nobody,
         name if name.iter().any(|b| matches!(b, b':' | b'[' | b']')) => Client::Foreign,
-        name => Client::Peer(super::text(name)),
+        name => Client::Peer(text(name)),
     }
 }
 

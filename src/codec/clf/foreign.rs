@@ -3,11 +3,12 @@
 //! It only explains lines that were refused already: it names their likely writer or, if several things are wrong, the
 //! one that explains most.
 
-use super::super::Rejected;
+use super::super::rejected::Rejected;
 use super::client::is_address;
 use super::line::Misfit;
+use super::months;
+use super::shape::ClfShape;
 use super::time::{self, Stamp};
-use super::{ClfShape, months};
 use crate::model::outcome::Rejection;
 
 /// A format and its remedy.

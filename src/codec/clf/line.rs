@@ -6,8 +6,10 @@
 
 use super::super::rfc3339::digits;
 use super::client::{self, Client};
+use super::request;
+use super::shape::ClfShape;
+use super::text::quotes;
 use super::time::{self, Stamp};
-use super::{ClfShape, request};
 use crate::model::time::Ms;
 
 /// The parts of a line, as they are written.
@@ -168,21 +170,6 @@ fn quoted(bytes: &[u8]) -> (Option<&[u8]>, &[u8]) {
         Some(end) => (Some(&inside[..end]), &inside[end + 1..]),
         None => (None, b""),
     }
-}
-
-/// The positions of the unescaped quotes.
-pub(super) fn quotes(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let at = from + memchr::memchr2(b'"', b'\\', bytes.get(from..)?)?;
-            if bytes[at] == b'"' {
-                from = at + 1;
-                return Some(at);
-            }
-            from = at + 2;
-        }
-    })
 }
 
 /// The server's duration, if it is the only field after the quoted texts: seconds as nginx (`0.123`) or gunicorn

@@ -2,7 +2,7 @@
 
 use super::super::field::Scalar;
 use super::super::rfc3339::digits;
-use super::line::quotes;
+use super::text::{quotes, text};
 
 /// The parts of a request line; a port scan, a cut request or `-` has none.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -89,5 +89,5 @@ pub(super) fn status(word: &[u8]) -> Option<i64> {
 pub(super) fn size(word: &[u8]) -> Scalar<'_> {
     let is_number = (1..=18).contains(&word.len()) && word.iter().all(u8::is_ascii_digit);
     let bytes = if is_number { digits(word) } else { None };
-    bytes.map_or_else(|| Scalar::Text(super::text(word)), Scalar::Long)
+    bytes.map_or_else(|| Scalar::Text(text(word)), Scalar::Long)
 }

@@ -2,7 +2,7 @@
 //!
 //! The text is valid UTF-8, and every stop is at an ASCII byte, so slices of it are valid texts.
 
-use super::Number;
+use super::super::number::Number;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
 //! What a record looks like that is not a JSON object, and what to do about it. Only on the cold path.
 
-use super::super::Rejected;
+use super::super::rejected::Rejected;
 use super::cursor::Syntax;
 use crate::model::outcome::Rejection;
 

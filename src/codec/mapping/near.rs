@@ -1,7 +1,7 @@
 //! Suggests an existing path for one that leads nowhere. Only on the cold path.
 
 use super::super::tree::Node;
-use super::Path;
+use super::path::Path;
 use crate::model::suggest::closest;
 
 /// How many paths of a record are examined.

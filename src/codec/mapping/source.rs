@@ -2,10 +2,12 @@
 
 use super::super::field::{Field, Scalar};
 use super::super::gather::Gathered;
+use super::super::limits::FieldLimits;
+use super::super::number::Number;
+use super::super::numeric;
 use super::super::tree::Node;
-use super::super::{FieldLimits, json::Number, numeric};
-use super::Path;
 use super::bucket::Bucket;
+use super::path::Path;
 use crate::model::time::Ms;
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! Parses a source in the configuration: a path, or one of `path` (with `unit`), `const` and `bucket`.
 
 use super::bucket::Bucket;
+use super::path::Path;
 use super::source::{Constant, Source, Unit};
-use super::{Path, Wrong};
 use crate::model::suggest::{closest, one_of};
 use serde_json::{Map, Value};
 
@@ -11,6 +11,9 @@ const BUCKET_KEYS: [&str; 3] = ["path", "by", "edges"];
 const UNITS: [(&str, Unit); 4] = [("s", Unit::S), ("ms", Unit::Ms), ("us", Unit::Us), ("ns", Unit::Ns)];
 const SHAPES: &str =
     "write a path, or one of `{path: ..., unit: ...}`, `{const: ...}` and `{bucket: {path: ..., by: month}}`";
+
+/// What is wrong, and what to do.
+pub(super) type Wrong = (String, Option<String>);
 
 pub(super) fn source(value: &Value) -> Result<Source, Wrong> {
     match value {

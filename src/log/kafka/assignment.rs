@@ -27,7 +27,7 @@ enum Pending {
 
 /// What librdkafka has to do for the group.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum AssignmentChange {
     Assign(BTreeMap<Stream, NextOffset>),
     Unassign {
         streams: Vec<Stream>,
@@ -57,14 +57,14 @@ impl Assigned {
     }
 
     /// Carries out what the group waits for. `None`: it waits for nothing.
-    pub fn take_change(&mut self) -> Option<Change> {
+    pub fn take_change(&mut self) -> Option<AssignmentChange> {
         match self.pending.take()? {
             Pending::Assign(starts) => {
                 // A paused stream is not fetched at all before it is resumed: a partition that is fetched, paused and
                 // then moved may continue after records that nobody received.
                 let (paused, started) = starts.into_iter().partition(|(stream, _)| self.paused.contains(stream));
                 self.deferred.extend::<BTreeMap<Stream, NextOffset>>(paused);
-                Some(Change::Assign(started))
+                Some(AssignmentChange::Assign(started))
             }
             Pending::Unassign(all) => {
                 let deferred = &mut self.deferred;
@@ -73,7 +73,7 @@ impl Assigned {
                 let paused = streams.iter().copied().filter(|stream| self.paused.contains(stream)).collect();
                 self.positions.retain(|stream, _| !all.contains(stream));
                 self.paused.retain(|stream| !all.contains(stream));
-                Some(Change::Unassign { streams, paused })
+                Some(AssignmentChange::Unassign { streams, paused })
             }
         }
     }
@@ -163,7 +163,7 @@ mod tests {
         let mut assigned = Assigned::default();
         assigned.add(starts(&[(A, 5), (B, 7)]));
         assert!(assigned.move_start(A, NextOffset(6)));
-        assert_eq!(assigned.take_change(), Some(Change::Assign(starts(&[(A, 6), (B, 7)]))));
+        assert_eq!(assigned.take_change(), Some(AssignmentChange::Assign(starts(&[(A, 6), (B, 7)]))));
         assert!(!assigned.move_start(A, NextOffset(1)), "librdkafka has to seek");
         assert_eq!(assigned.take_change(), None);
     }
@@ -173,7 +173,7 @@ mod tests {
         let mut assigned = Assigned::default();
         assigned.add(starts(&[(A, 5), (B, 7)]));
         assert_eq!(assigned.pause(&[A]), [], "librdkafka does not know it yet");
-        assert_eq!(assigned.take_change(), Some(Change::Assign(starts(&[(B, 7)]))));
+        assert_eq!(assigned.take_change(), Some(AssignmentChange::Assign(starts(&[(B, 7)]))));
         assert_eq!(assigned.fetched().collect::<Vec<_>>(), [(B, NextOffset(7))]);
         assert!(assigned.move_start(A, NextOffset(9)));
         assert_eq!(assigned.resume(&[A, B]), [B]);
@@ -190,10 +190,14 @@ mod tests {
         assigned.revoke(vec![A, B]);
         assert!(assigned.owns(A) && assigned.owns(B));
         let change = assigned.take_change();
-        assert_eq!(change, Some(Change::Unassign { streams: vec![A], paused: vec![] }), "B was never fetched");
+        assert_eq!(
+            change,
+            Some(AssignmentChange::Unassign { streams: vec![A], paused: vec![] }),
+            "B was never fetched"
+        );
         assert!(!assigned.owns(A) && !assigned.owns(B));
         assigned.add(starts(&[(B, 8)]));
-        assert_eq!(assigned.take_change(), Some(Change::Assign(starts(&[(B, 8)]))), "it is no longer paused");
+        assert_eq!(assigned.take_change(), Some(AssignmentChange::Assign(starts(&[(B, 8)]))), "it is no longer paused");
     }
 
     /// Otherwise the partition would be silent when it comes back.
@@ -204,6 +208,6 @@ mod tests {
         assigned.take_change();
         assert_eq!(assigned.pause(&[A]), [A]);
         assigned.revoke(vec![A]);
-        assert_eq!(assigned.take_change(), Some(Change::Unassign { streams: vec![A], paused: vec![A] }));
+        assert_eq!(assigned.take_change(), Some(AssignmentChange::Unassign { streams: vec![A], paused: vec![A] }));
     }
 }

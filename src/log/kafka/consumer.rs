@@ -1,7 +1,7 @@
 //! This worker's membership in the consumer group: it acts on rebalances, fetches records, and moves, pauses and resumes
 //! partitions.
 
-use super::assignment::{Assigned, Change};
+use super::assignment::{Assigned, AssignmentChange};
 use super::client_config;
 use super::dispatch::Dispatch;
 use super::errors::{broken, invalid_properties};
@@ -118,11 +118,11 @@ impl GroupConsumer {
     pub fn apply_change(&mut self) -> Result<(), LogError> {
         match self.assigned.take_change() {
             None => Ok(()),
-            Some(Change::Assign(starts)) => {
+            Some(AssignmentChange::Assign(starts)) => {
                 self.start(&starts)?;
                 self.seek_again(|stream| !starts.contains_key(&stream))
             }
-            Some(Change::Unassign { streams, paused }) => {
+            Some(AssignmentChange::Unassign { streams, paused }) => {
                 // librdkafka remembers a pause after the partition is unassigned: it would be silent when it comes back.
                 let paused = self.streams.list(paused)?;
                 self.client()?.resume(&paused).map_err(|e| broken("resume", &e))?;

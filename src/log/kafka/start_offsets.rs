@@ -34,7 +34,8 @@ impl Lookup<'_> {
         let log_starts = self.offsets_at(Offset::Beginning, self.streams.list(streams.iter().copied())?)?;
         // Partitions that our own tasks write are read from their first record on, because another instance may have
         // started earlier. So are partitions that were added to a topic: they have records from before we noticed them.
-        let starts_as_set = |stream: &Stream| matches!(stream, Stream::Input(_)) && !self.streams.is_added(*stream);
+        let starts_as_set =
+            |stream: &Stream| matches!(stream, Stream::Input(_)) && !self.streams.extends_topic(*stream);
         let is_new = |stream: &Stream| starts_as_set(stream) && !self.has_offset(&committed, *stream);
         let starts = self.configured_starts(&streams.iter().copied().filter(is_new).collect::<Vec<_>>())?;
         let ids = self.topic_ids(&streams)?;

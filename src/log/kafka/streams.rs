@@ -84,8 +84,8 @@ impl Streams {
     }
 
     /// Whether a stream is a partition that was added to an input topic after we had started to read the topic.
-    pub fn is_added(&self, stream: Stream) -> bool {
-        matches!(stream, Stream::Input(number) if self.numbered.get(number as usize).is_some_and(|claim| claim.is_added))
+    pub fn extends_topic(&self, stream: Stream) -> bool {
+        matches!(stream, Stream::Input(number) if self.numbered.get(number as usize).is_some_and(|claim| claim.extends_topic))
     }
 
     /// The stream of a partition. `None`: we do not read this partition.
@@ -178,13 +178,13 @@ mod tests {
     fn a_partition_has_the_number_that_was_claimed_for_it() {
         let mut claims = numbered(&[("a", 1), ("b", 1)]);
         let of_one = InputPartition { topic: "a".to_owned(), partition: 1 };
-        claims.push(Claim { number: 2, of: of_one, is_added: true });
+        claims.push(Claim { number: 2, of: of_one, extends_topic: true });
         let streams = of(&["b", "a"], claims);
         let all: Vec<_> = (0..4).map(|number| streams.source(Stream::Input(number))).collect();
         assert_eq!(all, [Some(("a", 0)), Some(("b", 0)), Some(("a", 1)), None]);
         assert_eq!(streams.stream("a", 1), Some(Stream::Input(2)));
-        let is_added: Vec<bool> = (0..3).map(|number| streams.is_added(Stream::Input(number))).collect();
-        assert_eq!(is_added, [false, false, true]);
+        let extends_topic: Vec<bool> = (0..3).map(|number| streams.extends_topic(Stream::Input(number))).collect();
+        assert_eq!(extends_topic, [false, false, true]);
         assert_eq!(streams.shared_topics().collect::<Vec<_>>(), ["b", "a", "repartition", "partials"]);
     }
 
