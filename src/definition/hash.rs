@@ -57,7 +57,7 @@ fn definition(slo: &Slo) -> Value {
         "filters": keys(slo),
         "objective": fraction(slo.objective),
         "tenant_objectives": slo.tenant_objectives.iter().map(|(t, o)| (t, fraction(*o))).collect::<BTreeMap<_, _>>(),
-        "compliance_window_ms": slo.compliance_window_ms,
+        "compliance_window_ms": slo.period.nominal_ms(),
         "tenant_alerts": match slo.tenant_alerts {
             TenantAlerts::Off => "off",
             TenantAlerts::UpTo(severity) => severity.as_str(),

@@ -8,6 +8,7 @@ use super::indicator::{IndicatorSpec, Metric, read_indicator};
 use super::rules::{self, WrittenRule};
 use super::{hash, window};
 use crate::model::duration;
+use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Criterion, Indicator, Slo, ThresholdOp, USER_WINDOWS_MAX};
 use crate::model::suggest::closest;
@@ -59,10 +60,10 @@ pub(super) fn read_slo<'d>(
         service: read_service(&fields, catalog, report),
         description: fields.get("description").and_then(|at| at.text(report)),
         indicator: read_indicator_of(document, &fields, catalog, indicators, report),
-        compliance_window_ms: read_time_window(&fields, report),
+        period: read_time_window(&fields, report),
+        method: read_budgeting_method(&fields, report),
         rules: read_rules(&fields, &settings, catalog, report),
     };
-    check_budgeting_method(&fields, report);
     let objectives =
         fields.require(report, "objectives", "write objectives: [{target: 0.999}]").map(|at| at.list(report));
     let objectives = objectives.unwrap_or_default();
@@ -85,7 +86,8 @@ struct Common<'d> {
     service: Option<&'d str>,
     description: Option<&'d str>,
     indicator: Option<IndicatorSpec>,
-    compliance_window_ms: Option<Ms>,
+    period: Option<Period>,
+    method: Option<Method>,
     rules: Option<Vec<WrittenRule<'d>>>,
 }
 
@@ -130,7 +132,7 @@ fn read_indicator_of<'d>(
     }
 }
 
-fn read_time_window(fields: &Fields<'_>, report: &mut Report) -> Option<Ms> {
+fn read_time_window(fields: &Fields<'_>, report: &mut Report) -> Option<Period> {
     let remedy = "write timeWindow: [{duration: 28d, isRolling: true}]";
     let at = fields.require(report, "timeWindow", remedy)?;
     let windows = at.list(report);
@@ -157,7 +159,7 @@ fn read_time_window(fields: &Fields<'_>, report: &mut Report) -> Option<Ms> {
     let duration_at = window.require(report, "duration", remedy)?;
     let text = duration_at.text(report)?;
     match duration::parse(text) {
-        Ok(window_ms) => window::check(&duration_at, window_ms, report),
+        Ok(window_ms) => window::check(&duration_at, window_ms, report).map(Period::Rolling),
         Err(_) if text.ends_with(['M', 'Q', 'Y']) => {
             let message = format!("`{text}` is a calendar period, and those are not supported yet");
             duration_at.error(report, message, "write days or weeks, as in 28d");
@@ -170,16 +172,17 @@ fn read_time_window(fields: &Fields<'_>, report: &mut Report) -> Option<Ms> {
     }
 }
 
-fn check_budgeting_method(fields: &Fields<'_>, report: &mut Report) {
+fn read_budgeting_method(fields: &Fields<'_>, report: &mut Report) -> Option<Method> {
     let remedy = "write budgetingMethod: Occurrences";
-    let Some(at) = fields.require(report, "budgetingMethod", remedy) else { return };
-    match at.text(report) {
-        None | Some("Occurrences") => {}
-        Some(known @ ("Timeslices" | "RatioTimeslices")) => {
-            at.error(report, format!("`{known}` is not supported yet"), remedy);
-        }
-        Some(other) => at.error(report, format!("there is no budgeting method `{other}`"), remedy),
+    let at = fields.require(report, "budgetingMethod", remedy)?;
+    let text = at.text(report)?;
+    let method = Method::parse(text);
+    match text {
+        _ if method.is_some() => {}
+        "Timeslices" | "RatioTimeslices" => at.error(report, format!("`{text}` is not supported yet"), remedy),
+        _ => at.error(report, format!("there is no budgeting method `{text}`"), remedy),
     }
+    method
 }
 
 /// The custom rules; `None` if the defaults apply.
@@ -230,13 +233,13 @@ fn read_objective<'d>(
     let objective = read_target(&fields, report);
     let criterion = common.indicator.as_ref().and_then(|spec| criterion(&fields, &spec.metric, report));
     let (name, objective, indicator) = (name?, objective?, common.indicator.as_ref()?);
-    let compliance_window_ms = common.compliance_window_ms?;
+    let (period, method) = (common.period?, common.method?);
     let rules = match &common.rules {
         Some(written) => {
             rules::check_written(written, objective, report);
             written.iter().map(|written| written.rule.clone()).collect()
         }
-        None => rules::default_rules(at, compliance_window_ms, objective, report),
+        None => rules::default_rules(at, period.nominal_ms(), objective, report),
     };
     let mut slo = Slo {
         objective_name: if several { fields.get("displayName").and_then(|at| at.name(report)) } else { None }
@@ -249,10 +252,11 @@ fn read_objective<'d>(
         indicator: Indicator { name: indicator.name.clone(), total: indicator.total.clone(), criterion: criterion? },
         objective,
         tenant_objectives: settings.tenant_objectives.as_ref().map(|(map, _)| map.clone()).unwrap_or_default(),
-        compliance_window_ms,
+        period,
+        method,
         group_by: settings.group_by.clone(),
         tenant_alerts: settings.tenant_alerts,
-        user_windows_ms: user_windows(settings, compliance_window_ms, report),
+        user_windows_ms: user_windows(settings, period, report),
         rules,
         min_events: settings.min_events,
         low_traffic_guard: settings.low_traffic_guard,
@@ -368,14 +372,14 @@ fn parse_op(text: &str) -> Option<ThresholdOp> {
 }
 
 /// Ascending, without repeats: the ones written, or 1 h, 1 d and the compliance window.
-fn user_windows(settings: &Settings<'_>, compliance_window_ms: Ms, report: &mut Report) -> Vec<Ms> {
+fn user_windows(settings: &Settings<'_>, period: Period, report: &mut Report) -> Vec<Ms> {
     let mut windows = match &settings.user_windows {
         Some((written, at)) => {
-            for long in written.iter().filter(|window_ms| **window_ms > compliance_window_ms) {
+            for long in written.iter().filter(|window_ms| **window_ms > period.nominal_ms()) {
                 let message = format!(
                     "the user window {} is longer than the compliance window {}",
                     duration::print(*long),
-                    duration::print(compliance_window_ms)
+                    period.name()
                 );
                 at.error(report, message, "leave it out, or choose a longer time window");
             }
@@ -385,7 +389,7 @@ fn user_windows(settings: &Settings<'_>, compliance_window_ms: Ms, report: &mut 
             }
             written.clone()
         }
-        None => vec![HOUR_MS, DAY_MS, compliance_window_ms],
+        None => vec![HOUR_MS, DAY_MS, period.nominal_ms()],
     };
     windows.sort_unstable();
     windows.dedup();

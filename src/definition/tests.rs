@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::duration::parse as ms;
 use crate::model::outcome::Outcome;
+use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Criterion, Severity, TenantAlerts};
 
@@ -70,7 +71,8 @@ fn fills_in_the_defaults() {
     assert_eq!(slo.indicator.name, "checkout-success");
     assert_eq!(Some(slo.objective), Ratio::new(999, 1000));
     assert_eq!(slo.tenant_alerts, TenantAlerts::UpTo(Severity::Info));
-    assert_eq!(Ok(slo.compliance_window_ms), ms("28d"));
+    assert_eq!(Ok(slo.period), ms("28d").map(Period::Rolling));
+    assert_eq!(slo.method, Method::Occurrences);
     assert_eq!(slo.user_windows_ms, ["1h", "1d", "28d"].map(|text| ms(text).unwrap_or(0)));
     assert_eq!((slo.min_events, slo.min_user_events), (0, 5));
     assert!(slo.low_traffic_guard && slo.single_user_guard && slo.budget_rule);

@@ -9,6 +9,7 @@ pub mod hex;
 pub mod key;
 pub mod outcome;
 pub mod output;
+pub mod period;
 pub mod properties;
 pub mod ratio;
 pub mod record;

@@ -3,6 +3,7 @@
 //! `definition` makes these from OpenSLO documents; the operators only read them.
 
 use super::expr::{Filter, NumberExpr};
+use super::period::{Method, Period};
 use super::ratio::Ratio;
 use super::time::{MINUTE_MS, Ms, ceil_to, slice_ms};
 use std::collections::BTreeMap;
@@ -141,11 +142,14 @@ pub struct Slo {
     /// In [0, 1); compared exactly.
     pub objective: Ratio,
     pub tenant_objectives: BTreeMap<String, Ratio>,
-    pub compliance_window_ms: Ms,
+    /// What the error budget is for.
+    pub period: Period,
+    /// What good and bad are counted in.
+    pub method: Method,
     /// Attributes of the scope `group`, or fields of the outcome, by name; empty: no such scope.
     pub group_by: Vec<String>,
     pub tenant_alerts: TenantAlerts,
-    /// Ascending, without repeats; the compliance window among them.
+    /// Ascending, without repeats.
     pub user_windows_ms: Vec<Ms>,
     /// In the order of section 6 (or as the user wrote them).
     pub rules: Vec<Rule>,

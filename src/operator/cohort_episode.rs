@@ -1,68 +1,39 @@
 //! Cohorts of one key over time: each is an episode with numbered records, like an alert.
 //!
-//! An episode opens after 2 steps of its user window in a row that find the cohort, and closes after 3 in a row that do
-//! not. A step without a cube (fewer than 5 users below) finds nothing. `cohort` decides what counts as found; this
-//! module only writes the records. `tail_degraded` is not published yet: its estimate does not exist yet.
+//! `cohort` decides what counts as found, and `cohort_tracker` when an episode opens and closes; this module only writes
+//! the records. A step without a cube (fewer than 5 users below) finds nothing. `tail_degraded` is not published yet:
+//! its estimate does not exist yet.
 
 use super::alert;
-use super::cohort::{Attributes, Found, Kind, merge_leaves, search};
-use super::key_state::{KeyFacts, KeyOutput, KeyState, Moments};
-use super::partial::{KeyStep, LEAVES, Leaf, SampleUser, cap_leaves};
-use super::status::{name_of, scope_fields, weight_of};
+use super::cohort::{Kind, merge_leaves};
+use super::cohort_tracker::{
+    CLOSES_AFTER_STEPS, CohortRecord, OPENS_AFTER_STEPS, Open, Told, Tracked, bad_share, values_of,
+};
+use super::key_definition::{Boundary, KeyDefinition};
+use super::key_state::{KeyOutput, KeyState};
+use super::key_view::{KeyView, weight_of};
+use super::partial::{KeyStep, LEAVES, cap_leaves};
 use crate::model::duration;
-use crate::model::output::{AlertCohort, AttributeValue, TailCohort};
+use crate::model::output::TailCohort;
 use crate::model::time::{Moment, Ms, slice_ms};
-use serde::{Deserialize, Serialize};
 
-const OPENS_AFTER_STEPS: u8 = 2;
-const CLOSES_AFTER_STEPS: u8 = 3;
 const SUMMARY_CHARS: usize = 200;
-
-/// A cohort that the last steps found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tracked {
-    kind: Kind,
-    window_ms: Ms,
-    /// As seen by the last step that found it.
-    found: Found,
-    /// Consecutive steps that found it; consecutive steps that did not.
-    hits: u8,
-    misses: u8,
-    open: Option<Open>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Open {
-    id: String,
-    started_ms: Ms,
-    seq: u64,
-    told: Told,
-}
-
-/// Content of an episode's last record; a material change brings the next one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Told {
-    users_in_tail: u64,
-    rank: u64,
-    alert_id: Option<String>,
-}
-
-/// A record of an episode; the sample of users is added when ids are published.
-#[derive(Debug)]
-pub struct CohortRecord {
-    pub record: TailCohort,
-    pub sample: Vec<SampleUser>,
-}
 
 /// Looks for cohorts at the steps of this boundary, and publishes changes. It runs after the rules and before the
 /// alerts, so that a new alert can name the cohort.
-pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: &[&KeyStep], out: &mut KeyOutput) {
-    if !facts.slo.cohorts {
+pub fn step(
+    key: &mut KeyState,
+    definition: &KeyDefinition<'_>,
+    boundary: &Boundary<'_>,
+    steps: &[&KeyStep],
+    out: &mut KeyOutput,
+) {
+    if !definition.slo.cohorts {
         return;
     }
-    let alert = alert::firing(key, facts, now);
-    let events_window_ms = alert.as_ref().map(|a| nearest(&facts.slo.user_windows_ms, a.window_ms));
-    for window_ms in facts.slo.user_windows_ms.iter().copied().filter(|w| now.at_ms % slice_ms(*w) == 0) {
+    let alert = alert::firing(key.view(definition, boundary));
+    let events_window_ms = alert.as_ref().map(|a| nearest(&definition.slo.user_windows_ms, a.window_ms));
+    for window_ms in definition.slo.user_windows_ms.iter().copied().filter(|w| boundary.at_ms % slice_ms(*w) == 0) {
         let cubes = steps.iter().filter(|s| s.window_ms == window_ms).flat_map(|s| &s.cube);
         let mut leaves = merge_leaves(cubes);
         cap_leaves(&mut leaves, LEAVES);
@@ -70,15 +41,15 @@ pub fn step(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, steps: 
         let looks_at_events = events_window_ms == Some(window_ms);
         key.cohorts.look(Kind::Events, window_ms, if looks_at_events { &leaves } else { &[] });
     }
-    tell(key, facts, now, alert.map(|a| a.id), out);
+    tell(key, definition, boundary, alert.map(|a| a.id), out);
     key.leading_cohort = key.cohorts.leading(events_window_ms.is_some());
 }
 
 /// Ends the episodes of windows that are no longer examined; of all windows if the key is forgotten.
 pub fn close_where(
     key: &mut KeyState,
-    facts: &KeyFacts<'_>,
-    now: &Moments<'_>,
+    definition: &KeyDefinition<'_>,
+    boundary: &Boundary<'_>,
     ends: &dyn Fn(Ms) -> bool,
     out: &mut KeyOutput,
 ) {
@@ -88,75 +59,24 @@ pub fn close_where(
         ended = true;
     }
     if ended {
-        tell(key, facts, now, None, out);
+        tell(key, definition, boundary, None, out);
         key.leading_cohort = None;
     }
 }
 
-/// All cohorts of one key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cohorts {
-    tracked: Vec<Tracked>,
-}
-
-impl Cohorts {
-    /// No cohort was found, and none is open.
-    pub fn is_empty(&self) -> bool {
-        self.tracked.is_empty()
-    }
-
-    fn look(&mut self, kind: Kind, window_ms: Ms, leaves: &[Leaf]) {
-        let is_open = |t: &&Tracked| t.kind == kind && t.window_ms == window_ms && t.open.is_some();
-        let known: Vec<&Attributes> = self.tracked.iter().filter(is_open).map(|t| &t.found.attributes).collect();
-        let found = search(leaves, kind, &known);
-        self.see(kind, window_ms, found);
-    }
-
-    /// Counts a step of one window: the cohorts it found, and those it no longer found.
-    fn see(&mut self, kind: Kind, window_ms: Ms, found: Vec<Found>) {
-        for tracked in self.tracked.iter_mut().filter(|t| t.kind == kind && t.window_ms == window_ms) {
-            tracked.hits = 0;
-            tracked.misses = tracked.misses.saturating_add(1);
-        }
-        let is_same =
-            |t: &Tracked, f: &Found| t.kind == kind && t.window_ms == window_ms && t.found.attributes == f.attributes;
-        for found in found {
-            match self.tracked.iter_mut().find(|t| is_same(t, &found)) {
-                // The number of misses shows the hits before this step: there was one step between.
-                Some(tracked) => {
-                    tracked.hits = if tracked.misses == 1 { OPENS_AFTER_STEPS } else { 1 };
-                    tracked.misses = 0;
-                    tracked.found = found;
-                }
-                None => self.tracked.push(Tracked { kind, window_ms, found, hits: 1, misses: 0, open: None }),
-            }
-        }
-        // A cohort that was found once, but not at the next step, was chance.
-        self.tracked.retain(|t| t.open.is_some() || t.misses == 0);
-    }
-
-    /// The open cohort to name first: by events while the budget burns, else by users; from the smallest window, with
-    /// the best rank.
-    fn leading(&self, burns: bool) -> Option<AlertCohort> {
-        let open = self.tracked.iter().filter_map(|t| t.open.as_ref().map(|open| (t, open)));
-        let kept = open.filter(|(t, _)| burns || t.kind == Kind::Users);
-        let order = |(t, open): &(&Tracked, &Open)| (t.kind, t.window_ms, t.misses, t.found.rank, open.id.clone());
-        let (tracked, open) = kept.min_by_key(order)?;
-        Some(AlertCohort {
-            id: open.id.clone(),
-            cohort: values_of(&tracked.found),
-            risk_ratio: Some(tracked.found.risk.ratio),
-            bad_share: bad_share(&tracked.found),
-        })
-    }
-}
-
 /// Opens, updates and closes episodes; records leave in the order of their ids.
-fn tell(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, alert_id: Option<String>, out: &mut KeyOutput) {
+fn tell(
+    key: &mut KeyState,
+    definition: &KeyDefinition<'_>,
+    boundary: &Boundary<'_>,
+    alert_id: Option<String>,
+    out: &mut KeyOutput,
+) {
     let mut cohorts = std::mem::take(&mut key.cohorts);
+    let view = key.view(definition, boundary);
     for tracked in &mut cohorts.tracked {
-        if let Some(state) = tracked.next_state(facts, now, alert_id.as_deref()) {
-            out.cohorts.extend(tracked.record(key, facts, now, state, alert_id.clone()));
+        if let Some(state) = tracked.next_state(view, alert_id.as_deref()) {
+            out.cohorts.extend(tracked.record(view, state, alert_id.clone()));
         }
     }
     cohorts.tracked.retain(|t| t.misses < CLOSES_AFTER_STEPS);
@@ -166,11 +86,11 @@ fn tell(key: &mut KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, alert_id: O
 
 impl Tracked {
     /// The record that is due: `open`, `update`, `closed` or none.
-    fn next_state(&mut self, facts: &KeyFacts<'_>, now: &Moments<'_>, alert_id: Option<&str>) -> Option<&'static str> {
+    fn next_state(&mut self, view: KeyView<'_>, alert_id: Option<&str>) -> Option<&'static str> {
         match &self.open {
             None if self.hits >= OPENS_AFTER_STEPS => {
-                let id = self.id(facts, now);
-                self.open = Some(Open { id, started_ms: now.at_ms, seq: 0, told: Told::default() });
+                let id = self.id(view);
+                self.open = Some(Open { id, started_ms: view.boundary.at_ms, seq: 0, told: Told::default() });
                 Some("open")
             }
             None => None,
@@ -183,9 +103,10 @@ impl Tracked {
         }
     }
 
-    fn id(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> String {
+    fn id(&self, view: KeyView<'_>) -> String {
         let window = duration::print(self.window_ms);
-        let parts = [facts.key_text, &self.words(), self.kind.as_str(), &window, &now.at_ms.to_string()];
+        let at = view.boundary.at_ms.to_string();
+        let parts = [view.definition.key_text, &self.words(), self.kind.as_str(), &window, &at];
         alert::short_hash(&parts.join("|"))
     }
 
@@ -194,35 +115,28 @@ impl Tracked {
         pairs.join(",")
     }
 
-    fn record(
-        &mut self,
-        key: &KeyState,
-        facts: &KeyFacts<'_>,
-        now: &Moments<'_>,
-        state: &str,
-        alert_id: Option<String>,
-    ) -> Option<CohortRecord> {
-        let summary = self.summary(facts, state);
+    fn record(&mut self, view: KeyView<'_>, state: &str, alert_id: Option<String>) -> Option<CohortRecord> {
+        let summary = self.summary(view.definition, state);
         let found = &self.found;
         let open = self.open.as_mut()?;
         open.seq += 1;
         open.told = Told { users_in_tail: found.users_in_tail, rank: found.rank, alert_id: alert_id.clone() };
-        let (tenant, group) = scope_fields(facts);
-        let events = key.windows.sum(facts.layout.compliance).counts.total();
-        let allowed = (1.0 - facts.objective.as_f64()) * weight_of(events);
+        let (tenant, group) = view.definition.scope_fields();
+        let events = view.compliance().total();
+        let allowed = (1.0 - view.definition.objective.as_f64()) * weight_of(events);
         let record = TailCohort {
             id: open.id.clone(),
             seq: open.seq,
             state: state.to_owned(),
             kind: self.kind.as_str().to_owned(),
-            slo: facts.slo.name.clone(),
-            definition_hash: facts.slo.definition_hash.clone(),
-            service: facts.slo.service.clone(),
-            scope: facts.scope.kind().to_owned(),
+            slo: view.definition.slo.name.clone(),
+            definition_hash: view.definition.slo.definition_hash.clone(),
+            service: view.definition.slo.service.clone(),
+            scope: view.definition.scope.kind().to_owned(),
             tenant,
             group,
             window: duration::print(self.window_ms),
-            at: Moment(now.at_ms),
+            at: Moment(view.boundary.at_ms),
             started_at: Moment(open.started_ms),
             rank: Some(found.rank),
             cohort: values_of(found),
@@ -246,9 +160,9 @@ impl Tracked {
     }
 
     /// At most 200 characters: where, who, how many, how much worse.
-    fn summary(&self, facts: &KeyFacts<'_>, state: &str) -> String {
+    fn summary(&self, definition: &KeyDefinition<'_>, state: &str) -> String {
         let f = &self.found;
-        let (name, window) = (name_of(facts), duration::print(self.window_ms));
+        let (name, window) = (definition.name_in_words(), duration::print(self.window_ms));
         let what = match self.kind {
             Kind::Users => "more often badly served",
             Kind::Events => "more bad events",
@@ -268,17 +182,6 @@ impl Tracked {
     }
 }
 
-fn values_of(found: &Found) -> Vec<AttributeValue> {
-    let pair =
-        |(attribute, value): &(String, String)| AttributeValue { attribute: attribute.clone(), value: value.clone() };
-    found.attributes.iter().map(pair).collect()
-}
-
-/// The cohort's share of the bad events of all users with enough events.
-fn bad_share(found: &Found) -> Option<f64> {
-    (found.bad_total > 0).then(|| found.bad as f64 / found.bad_total as f64)
-}
-
 /// The user window whose length is nearest to another window's, by ratio; of two, the shorter.
 fn nearest(user_windows_ms: &[Ms], window_ms: Ms) -> Ms {
     let distance = |w: &Ms| (w.max(&window_ms) * 1_000) / w.min(&window_ms).max(&1);
@@ -286,4 +189,15 @@ fn nearest(user_windows_ms: &[Ms], window_ms: Ms) -> Ms {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::model::time::MINUTE_MS;
+
+    #[test]
+    fn the_nearest_user_window_is_by_ratio() {
+        let (hour, day, month) = (60 * MINUTE_MS, 1_440 * MINUTE_MS, 28 * 1_440 * MINUTE_MS);
+        for (long, window) in [(hour, hour), (6 * hour, day), (2 * hour, hour), (3 * day, day), (month, month)] {
+            assert_eq!(nearest(&[hour, day, month], long), window);
+        }
+    }
+}

@@ -1,83 +1,17 @@
 //! The status of a key: every published figure of an SLO, from the same sums that the alerts use.
 
-use super::burn_rate::{alerts_are_off, severity_cap};
+use super::burn_rate::{RuleState, alerts_are_off};
 use super::distribution::latency_of;
-use super::key_state::{KeyFacts, KeyState, Moments};
-use super::partial::Counts;
-use crate::model::duration;
-use crate::model::key::{OTHER, Scope};
-use crate::model::output::{Budget, Counts as CountFields, Labels, RuleStatus, SloHistory, SloStatus, WindowStatus};
+use super::key_state::State;
+use super::key_view::{KeyView, allowed_share, sli_of, weight_of};
+use crate::model::output::{Budget, Counts as CountFields, RuleStatus, SloHistory, SloStatus, WindowStatus};
 use crate::model::ratio::{Ratio, Threshold};
-use crate::model::time::{MINUTE_MS, Moment, Ms, window_start};
+use crate::model::time::{MINUTE_MS, Moment, Ms};
 use std::cmp::Ordering;
-
-/// Micro-weights as published.
-pub fn weight_of(micros: u128) -> f64 {
-    micros as f64 / 1e6
-}
-
-/// `good / (good + bad)`; without events null, never 1 or 0.
-pub fn sli_of(counts: &Counts) -> Option<f64> {
-    (counts.total() > 0).then(|| counts.good as f64 / counts.total() as f64)
-}
-
-/// `(bad / (good + bad)) / (1 - objective)` (Site Reliability Workbook, chapter 5).
-pub fn burn_of(counts: &Counts, objective: Ratio) -> Option<f64> {
-    (counts.total() > 0).then(|| (counts.bad as f64 / counts.total() as f64) / allowed_share(objective))
-}
-
-/// `1 - objective`, from the decimal as written: in doubles `1 - 0.99` is not `0.01`.
-pub fn allowed_share(objective: Ratio) -> f64 {
-    objective.complement().unwrap_or(Ratio::ZERO).as_f64()
-}
 
 /// The share of a window in which the key has existed; 0 before its first event.
 pub fn coverage_of(at_ms: Ms, first_ms: Option<Ms>, start_ms: Ms) -> f64 {
     first_ms.map_or(0.0, |first_ms| ((at_ms - first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0))
-}
-
-/// The state of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum State {
-    NoData,
-    Breached,
-    AtRisk,
-    Ok,
-}
-
-impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            State::NoData => "no_data",
-            State::Breached => "breached",
-            State::AtRisk => "at_risk",
-            State::Ok => "ok",
-        }
-    }
-}
-
-/// The share of the period's budget that is spent: burn times coverage.
-fn spent_of_period(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> Option<f64> {
-    let burn = burn_of(&key.windows.sum(facts.layout.compliance).counts, facts.objective)?;
-    Some(burn * compliance_coverage(key, facts, at_ms))
-}
-
-fn compliance_coverage(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> f64 {
-    coverage_of(at_ms, key.first_ms(), window_start(at_ms, facts.slo.compliance_window_ms))
-}
-
-/// Whether at least `share` of the period's budget is spent: `burn * coverage >= share`, compared in
-/// integers, because a total outage spends exactly all of it.
-fn has_spent(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms, share: Ratio) -> bool {
-    let counts = &key.windows.sum(facts.layout.compliance).counts;
-    let Some(first_ms) = key.first_ms().filter(|_| counts.total() > 0) else { return false };
-    let window_ms = at_ms - window_start(at_ms, facts.slo.compliance_window_ms);
-    let covered_ms = (at_ms - first_ms).min(window_ms);
-    // Sums of micro-weights stay far below 2^88, so that a length of time fits on top of them.
-    let bad = counts.bad.saturating_mul(covered_ms.unsigned_abs().into());
-    let all = counts.total().saturating_mul(window_ms.unsigned_abs().into());
-    let allowed = Threshold::product(share, facts.objective.complement().unwrap_or(Ratio::ZERO));
-    allowed.compare_share(bad, all) != Ordering::Less
 }
 
 /// The level of spent budget, as far as a state depends on it.
@@ -88,103 +22,156 @@ pub enum Spent {
     All,
 }
 
-/// The budget spent at a boundary, from the sums as they are now. While the sums stay, it only grows, because coverage
-/// grows.
-pub fn spent_at(key: &KeyState, facts: &KeyFacts<'_>, at_ms: Ms) -> Spent {
-    let spent = |num, den| has_spent(key, facts, at_ms, Ratio { num, den });
-    match () {
-        () if spent(1, 1) => Spent::All,
-        () if spent(3, 4) => Spent::Much,
-        () => Spent::Little,
+impl KeyView<'_> {
+    /// The share of the period's budget that is spent: burn times coverage.
+    fn spent_of_period(self) -> Option<f64> {
+        Some(self.compliance_burn()? * self.compliance_coverage())
     }
-}
 
-/// The state at this boundary, after the rules took their step.
-pub fn state_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> State {
-    if key.is_silent(now.at_ms, facts.slo.no_data_after_ms) {
-        return State::NoData;
+    fn compliance_coverage(self) -> f64 {
+        let at_ms = self.boundary.at_ms;
+        coverage_of(at_ms, self.key.first_ms(), self.definition.slo.period.start_ms(at_ms))
     }
-    let fires = key.episodes.iter().any(Option::is_some);
-    match spent_at(key, facts, now.at_ms) {
-        Spent::All => State::Breached,
-        Spent::Much => State::AtRisk,
-        Spent::Little if fires => State::AtRisk,
-        Spent::Little => State::Ok,
-    }
-}
 
-/// Tenant and group as in every record.
-pub fn scope_fields(facts: &KeyFacts<'_>) -> (Option<String>, Labels) {
-    match facts.scope {
-        Scope::Aggregate => (None, Labels::new()),
-        Scope::Tenant(tenant) => (Some(tenant.clone()), Labels::new()),
-        Scope::Group(pairs) => (None, pairs.iter().cloned().collect()),
-        Scope::OtherGroups => (None, facts.slo.group_by.iter().map(|name| (name.clone(), OTHER.to_owned())).collect()),
+    /// Whether at least `share` of the period's budget is spent: `burn * coverage >= share`, compared in integers, because a
+    /// total outage spends exactly all of it.
+    fn has_spent(self, at_ms: Ms, share: Ratio) -> bool {
+        let counts = self.compliance();
+        let Some(first_ms) = self.key.first_ms().filter(|_| counts.total() > 0) else { return false };
+        let window_ms = at_ms - self.definition.slo.period.start_ms(at_ms);
+        let covered_ms = (at_ms - first_ms).min(window_ms);
+        // Sums of micro-weights stay far below 2^88, so that a length of time fits on top of them.
+        let bad = counts.bad.saturating_mul(covered_ms.unsigned_abs().into());
+        let all = counts.total().saturating_mul(window_ms.unsigned_abs().into());
+        let allowed = Threshold::product(share, self.definition.objective.complement().unwrap_or(Ratio::ZERO));
+        allowed.compare_share(bad, all) != Ordering::Less
     }
-}
 
-/// The SLO and its scope in words.
-pub fn name_of(facts: &KeyFacts<'_>) -> String {
-    let display_name = &facts.slo.display_name;
-    let name = match &facts.slo.objective_name {
-        // Objectives of one document share its name.
-        Some(objective) => format!("{display_name} ({objective})"),
-        None => display_name.clone(),
-    };
-    match facts.scope {
-        Scope::Aggregate => name,
-        Scope::Tenant(tenant) => format!("{name} for {tenant}"),
-        Scope::OtherGroups => format!("{name} for all other groups"),
-        Scope::Group(pairs) => {
-            let pairs: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
-            format!("{name} for {}", pairs.join(","))
+    /// The budget spent at a boundary, from the sums as they are now. While the sums stay, it only grows, because coverage
+    /// grows.
+    pub fn spent_at(self, at_ms: Ms) -> Spent {
+        let spent = |num, den| self.has_spent(at_ms, Ratio { num, den });
+        match () {
+            () if spent(1, 1) => Spent::All,
+            () if spent(3, 4) => Spent::Much,
+            () => Spent::Little,
         }
     }
-}
 
-/// Builds the status.
-pub fn status_of(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, state: State) -> SloStatus {
-    let slo = facts.slo;
-    let (tenant, group) = scope_fields(facts);
-    let burn = burn_of(&key.windows.sum(facts.layout.compliance).counts, facts.objective);
-    SloStatus {
-        slo: slo.name.clone(),
-        definition_hash: slo.definition_hash.clone(),
-        service: slo.service.clone(),
-        display_name: slo.display_name.clone(),
-        labels: slo.labels.clone(),
-        scope: facts.scope.kind().to_owned(),
-        tenant,
-        group,
-        at: Moment(now.at_ms),
-        state: state.as_str().to_owned(),
-        flags: flags(key, facts, now),
-        objective: facts.objective.as_f64(),
-        budgeting_method: "Occurrences".to_owned(),
-        compliance_window: duration::print(slo.compliance_window_ms),
-        budget_remaining: burn.map(|b| 1.0 - b),
-        budget_spent_of_period: spent_of_period(key, facts, now.at_ms),
-        budget: budget(key, facts, burn),
-        policy: None,
-        sla: None,
-        windows: (0..facts.layout.windows_ms.len()).map(|w| window_fields(key, facts, now, w)).collect(),
-        users: key.user_windows().collect(),
-        alerts: rule_fields(key, facts),
-        forecast: None,
-        counts: CountFields {
-            accepted: key.accepted,
-            unclassified: key.unclassified,
-            late: key.late,
-            maintenance: 0,
-            counts_since: Moment(key.since_ms()),
-        },
-        period: None,
-        previous: None,
-        components: Vec::new(),
-        journey: None,
-        gauge: None,
-        failures: Vec::new(),
-        maintenance: None,
+    /// The state at this boundary, after the rules took their step.
+    pub fn state(self) -> State {
+        if self.is_stale() {
+            return State::NoData;
+        }
+        let fires = self.key.episodes.iter().any(Option::is_some);
+        match self.spent_at(self.boundary.at_ms) {
+            Spent::All => State::Breached,
+            Spent::Much => State::AtRisk,
+            Spent::Little if fires => State::AtRisk,
+            Spent::Little => State::Ok,
+        }
+    }
+
+    /// Builds the status.
+    pub fn status(self, state: State) -> SloStatus {
+        let KeyView { key, definition, boundary } = self;
+        let slo = definition.slo;
+        let (tenant, group) = definition.scope_fields();
+        SloStatus {
+            slo: slo.name.clone(),
+            definition_hash: slo.definition_hash.clone(),
+            service: slo.service.clone(),
+            display_name: slo.display_name.clone(),
+            labels: slo.labels.clone(),
+            scope: definition.scope.kind().to_owned(),
+            tenant,
+            group,
+            at: Moment(boundary.at_ms),
+            state: state.as_str().to_owned(),
+            flags: self.flags(),
+            objective: definition.objective.as_f64(),
+            budgeting_method: slo.method.as_str().to_owned(),
+            compliance_window: slo.period.name(),
+            budget_remaining: self.compliance_burn().map(|burn| 1.0 - burn),
+            budget_spent_of_period: self.spent_of_period(),
+            budget: self.budget(),
+            policy: None,
+            sla: None,
+            windows: (0..definition.layout.windows_ms.len()).map(|w| self.window(w)).collect(),
+            users: key.user_windows().collect(),
+            alerts: self.rules(),
+            forecast: None,
+            counts: CountFields {
+                accepted: key.accepted,
+                unclassified: key.unclassified,
+                late: key.late,
+                maintenance: 0,
+                counts_since: Moment(key.since_ms()),
+            },
+            period: None,
+            previous: None,
+            components: Vec::new(),
+            journey: None,
+            gauge: None,
+            failures: Vec::new(),
+            maintenance: None,
+        }
+    }
+
+    fn flags(self) -> Vec<String> {
+        let KeyView { key, definition, boundary } = self;
+        let unclassified = key.unclassified_hour.sum;
+        let events = self.counts(definition.layout.hour).events;
+        let all = [
+            (self.compliance_coverage() < 1.0, "warming_up"),
+            (unclassified * 100 > events + unclassified, "degraded_data"),
+            (boundary.is_incomplete, "incomplete"),
+            (key.tenants_overflow, "tenants_overflow"),
+            (boundary.groups_overflow, "groups_overflow"),
+        ];
+        all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
+    }
+
+    fn budget(self) -> Budget {
+        let compliance = self.compliance();
+        let share = allowed_share(self.definition.objective);
+        let allowed = share * weight_of(compliance.total());
+        let spent = weight_of(compliance.bad);
+        let outage_minutes = share * self.definition.slo.period.nominal_ms() as f64 / MINUTE_MS as f64;
+        Budget {
+            allowed_bad: Some(allowed),
+            spent_bad: Some(spent),
+            remaining_bad: Some(allowed - spent),
+            remaining_minutes: self.compliance_burn().map(|burn| (1.0 - burn) * outage_minutes),
+        }
+    }
+
+    fn window(self, window: usize) -> WindowStatus {
+        let (counts, start_ms) = (self.counts(window), self.start_ms(window));
+        WindowStatus {
+            window: self.definition.layout.name_of(window),
+            start: Moment(start_ms),
+            good: weight_of(counts.good),
+            bad: weight_of(counts.bad),
+            sli: sli_of(counts),
+            burn: self.burn(window),
+            coverage: coverage_of(self.boundary.at_ms, self.key.first_ms(), start_ms),
+            latency_ms: latency_of(&self.key.windows.latency(self.definition.layout, window)),
+        }
+    }
+
+    fn rules(self) -> Vec<RuleStatus> {
+        let definition = self.definition;
+        let off = alerts_are_off(definition.slo, definition.is_tenant());
+        let of_rule = |(i, state): (usize, &RuleState)| RuleStatus {
+            rule: definition.slo.rules[i].name(),
+            severity: if off { "off" } else { state.severity(&definition.specs[i], definition.cap).as_str() }
+                .to_owned(),
+            state: if state.firing_since_ms.is_some() { "firing" } else { "inactive" }.to_owned(),
+            since: state.firing_since_ms.map(Moment),
+            held_back_by: state.held_back.names(),
+        };
+        self.key.rules.iter().enumerate().map(of_rule).collect()
     }
 }
 
@@ -210,60 +197,4 @@ pub fn history_of(status: &SloStatus) -> SloHistory {
         users_below: day.map(|users| users.below_objective),
         worst_1pct_error_mean_estimate: day.and_then(|users| users.worst_1pct_error_mean_estimate),
     }
-}
-
-fn flags(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Vec<String> {
-    let unclassified = key.unclassified_hour.sum;
-    let events = key.windows.sum(facts.layout.hour).counts.events;
-    let all = [
-        (compliance_coverage(key, facts, now.at_ms) < 1.0, "warming_up"),
-        (unclassified * 100 > events + unclassified, "degraded_data"),
-        (now.is_incomplete, "incomplete"),
-        (key.tenants_overflow, "tenants_overflow"),
-        (now.groups_overflow, "groups_overflow"),
-    ];
-    all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
-}
-
-fn budget(key: &KeyState, facts: &KeyFacts<'_>, burn: Option<f64>) -> Budget {
-    let compliance = &key.windows.sum(facts.layout.compliance).counts;
-    let share = allowed_share(facts.objective);
-    let allowed = share * weight_of(compliance.total());
-    let spent = weight_of(compliance.bad);
-    let outage_minutes = share * facts.slo.compliance_window_ms as f64 / MINUTE_MS as f64;
-    Budget {
-        allowed_bad: Some(allowed),
-        spent_bad: Some(spent),
-        remaining_bad: Some(allowed - spent),
-        remaining_minutes: burn.map(|b| (1.0 - b) * outage_minutes),
-    }
-}
-
-fn window_fields(key: &KeyState, facts: &KeyFacts<'_>, now: &Moments<'_>, window: usize) -> WindowStatus {
-    let sum = key.windows.sum(window);
-    let start_ms = now.starts.windows_ms[window];
-    WindowStatus {
-        window: duration::print(facts.layout.windows_ms[window]),
-        start: Moment(start_ms),
-        good: weight_of(sum.counts.good),
-        bad: weight_of(sum.counts.bad),
-        sli: sli_of(&sum.counts),
-        burn: burn_of(&sum.counts, facts.objective),
-        coverage: coverage_of(now.at_ms, key.first_ms(), start_ms),
-        latency_ms: latency_of(&key.windows.latency(facts.layout, window)),
-    }
-}
-
-fn rule_fields(key: &KeyState, facts: &KeyFacts<'_>) -> Vec<RuleStatus> {
-    let is_tenant = matches!(facts.scope, Scope::Tenant(_));
-    let off = alerts_are_off(facts.slo, is_tenant);
-    let cap = severity_cap(facts.slo, is_tenant);
-    let of_rule = |(i, state): (usize, &super::burn_rate::RuleState)| RuleStatus {
-        rule: facts.slo.rules[i].name(),
-        severity: if off { "off" } else { state.severity(&facts.specs[i], cap).as_str() }.to_owned(),
-        state: if state.firing_since_ms.is_some() { "firing" } else { "inactive" }.to_owned(),
-        since: state.firing_since_ms.map(Moment),
-        held_back_by: state.held_back.names(),
-    };
-    key.rules.iter().enumerate().map(of_rule).collect()
 }

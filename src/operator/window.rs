@@ -7,7 +7,9 @@
 use super::partial::{Counts, EXEMPLARS, PaneDelta};
 use super::sketch::{Gathering, Sketch};
 use super::tier::{SliceRef, Tier};
+use crate::model::duration;
 use crate::model::output::Exemplar;
+use crate::model::period::Period;
 use crate::model::slo::Slo;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to, slice_ms, window_start};
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,8 @@ const STATUS_WINDOWS_MS: [Ms; 7] =
 pub struct Layout {
     /// Ascending, distinct.
     pub windows_ms: Vec<Ms>,
-    /// The index of the compliance window.
+    /// The period of the compliance window, and its index.
+    period: Period,
     pub compliance: usize,
     /// The index of the 1 h window.
     pub hour: usize,
@@ -39,7 +42,7 @@ pub struct Layout {
 impl Layout {
     pub fn of(slo: &Slo) -> Layout {
         let mut windows_ms = STATUS_WINDOWS_MS.to_vec();
-        windows_ms.push(slo.compliance_window_ms);
+        windows_ms.push(slo.period.nominal_ms());
         for rule in &slo.rules {
             windows_ms.push(rule.long_ms);
             windows_ms.push(rule.evidence_ms());
@@ -53,11 +56,20 @@ impl Layout {
         let keeps = |tier: usize| windows_ms.iter().zip(&tier_of).filter(|(_, t)| **t == tier).map(|(w, _)| *w).max();
         let tier_keeps_ms = (0..tiers_ms.len()).map(|tier| keeps(tier).unwrap_or(0)).collect();
         let index = |ms: Ms| windows_ms.iter().position(|w| *w == ms).unwrap_or(0);
-        let (compliance, hour) = (index(slo.compliance_window_ms), index(HOUR_MS));
+        let (compliance, hour) = (index(slo.period.nominal_ms()), index(HOUR_MS));
         let has_exemplars =
             |slice: &Ms| *slice == slice_ms(HOUR_MS) || slo.rules.iter().any(|r| slice_ms(r.long_ms) == *slice);
         let tier_has_exemplars = tiers_ms.iter().map(has_exemplars).collect();
-        Layout { windows_ms, compliance, hour, tiers_ms, tier_keeps_ms, tier_has_exemplars, tier_of }
+        Layout {
+            windows_ms,
+            period: slo.period,
+            compliance,
+            hour,
+            tiers_ms,
+            tier_keeps_ms,
+            tier_has_exemplars,
+            tier_of,
+        }
     }
 
     /// The tier of a window, and the length of its slices.
@@ -70,10 +82,23 @@ impl Layout {
         self.windows_ms.iter().position(|w| *w == window_ms)
     }
 
+    fn start_ms(&self, window: usize, at_ms: Ms) -> Ms {
+        if window == self.compliance {
+            self.period.start_ms(at_ms)
+        } else {
+            window_start(at_ms, self.windows_ms[window])
+        }
+    }
+
+    /// As in records: `1h`.
+    pub fn name_of(&self, window: usize) -> String {
+        if window == self.compliance { self.period.name() } else { duration::print(self.windows_ms[window]) }
+    }
+
     /// The starts of all windows at a boundary; computed once per boundary, not once per key.
     pub fn starts_at(&self, at_ms: Ms) -> Starts {
         Starts {
-            windows_ms: self.windows_ms.iter().map(|w| window_start(at_ms, *w)).collect(),
+            windows_ms: (0..self.windows_ms.len()).map(|window| self.start_ms(window, at_ms)).collect(),
             tiers_ms: self.tier_keeps_ms.iter().map(|w| window_start(at_ms, *w)).collect(),
         }
     }

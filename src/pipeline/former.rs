@@ -9,12 +9,14 @@ use super::rollup::{At, Definition, Key, RollupSettings, Said, Writer};
 use crate::codec::output::EncodeError;
 use crate::model::expr::{Condition, Filter};
 use crate::model::key::Scope;
+use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
 use crate::model::record::RecordOut;
 use crate::model::slo::{Criterion, Documentation, Indicator, Rule, Slo, TenantAlerts};
 use crate::model::time::Ms;
-use crate::operator::alert::Resolved;
-use crate::operator::key_state::{KeyIdentity, KeyOutput};
+use crate::operator::episode::Resolved;
+use crate::operator::key_definition::KeyIdentity;
+use crate::operator::key_state::KeyOutput;
 use crate::operator::window::{Layout, Starts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,7 +33,8 @@ pub(super) struct StoredDefinition {
     documentation: Documentation,
     objective: Ratio,
     tenant_objectives: BTreeMap<String, Ratio>,
-    compliance_window_ms: Ms,
+    period: Period,
+    method: Method,
     group_by: Vec<String>,
     tenant_alerts: TenantAlerts,
     user_windows_ms: Vec<Ms>,
@@ -58,7 +61,8 @@ impl StoredDefinition {
             documentation: slo.documentation.clone(),
             objective: slo.objective,
             tenant_objectives: slo.tenant_objectives.clone(),
-            compliance_window_ms: slo.compliance_window_ms,
+            period: slo.period,
+            method: slo.method,
             group_by: slo.group_by.clone(),
             tenant_alerts: slo.tenant_alerts,
             user_windows_ms: slo.user_windows_ms.clone(),
@@ -92,7 +96,8 @@ impl StoredDefinition {
             indicator: Indicator { name: String::new(), total: None, criterion: nothing_is_asked },
             objective: self.objective,
             tenant_objectives: self.tenant_objectives,
-            compliance_window_ms: self.compliance_window_ms,
+            period: self.period,
+            method: self.method,
             group_by: self.group_by,
             tenant_alerts: self.tenant_alerts,
             user_windows_ms: self.user_windows_ms,
@@ -150,12 +155,12 @@ impl Key {
         out: &mut KeyOutput,
     ) {
         let identity = KeyIdentity::of(&former.slo, &former.layout, self.identity.scope.clone());
-        let facts = identity.facts(&former.slo, &former.layout);
+        let facts = identity.definition(&former.slo, &former.layout);
         let now = at.moments(&self.identity.scope, former, settings);
         self.state.advance(&facts, &now);
         self.state.apply(&facts, &now, &said.deltas.iter().collect::<Vec<_>>());
         self.state.end(&facts, &now, Resolved::DefinitionChanged, Some(&present.slo), out);
-        self.state.redefine(&facts, &self.identity.facts(&present.slo, &present.layout), at.at_ms);
+        self.state.redefine(&facts, &self.identity.definition(&present.slo, &present.layout), at.at_ms);
     }
 
     /// The last boundary of a key whose definition has gone, or which the present one does not have.
@@ -167,7 +172,7 @@ impl Key {
         settings: &RollupSettings,
         out: &mut Vec<RecordOut>,
     ) -> Result<(), EncodeError> {
-        let facts = self.identity.facts(&definition.slo, &definition.layout);
+        let facts = self.identity.definition(&definition.slo, &definition.layout);
         let now = at.moments(&self.identity.scope, definition, settings);
         self.state.advance(&facts, &now);
         let mut output = KeyOutput { is_gone: self.state.exists(), ..KeyOutput::default() };

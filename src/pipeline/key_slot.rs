@@ -7,7 +7,8 @@
 use super::rollup::{Definition, Key};
 use crate::model::key::Scope;
 use crate::model::time::{MINUTE_MS, Ms, PANE_MS};
-use crate::operator::key_state::{KeyIdentity, KeyState};
+use crate::operator::key_definition::KeyIdentity;
+use crate::operator::key_state::KeyState;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 

@@ -15,12 +15,14 @@ use crate::model::output::{SloStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic, partition_of};
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Moment, Ms, PANE_MS, slice_ms};
-use crate::operator::alert::Resolved;
-use crate::operator::cohort_episode::CohortRecord;
-use crate::operator::key_state::{KeyIdentity, KeyOutput, KeyState, Moments};
+use crate::operator::cohort_tracker::CohortRecord;
+use crate::operator::episode::Resolved;
+use crate::operator::key_definition::{Boundary, KeyIdentity};
+use crate::operator::key_state::{KeyOutput, KeyState};
+use crate::operator::key_view::weight_of;
 use crate::operator::partial::{BoundaryPartial, KeyDelta, KeyStep, Partial, SampleUser, WorstUser, worst_of};
 use crate::operator::significance::wilson_low;
-use crate::operator::status::{history_of, weight_of};
+use crate::operator::status::history_of;
 use crate::operator::window::{Layout, Starts};
 use crate::state::keys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -448,8 +450,8 @@ impl RollupTask {
             let index = key.former.unwrap_or(key.slo);
             let (definition, starts) = (&self.definitions[index], &starts[index]);
             let identity = KeyIdentity::of(&definition.slo, &definition.layout, key.identity.scope.clone());
-            let facts = identity.facts(&definition.slo, &definition.layout);
-            let now = Moments { starts, ..now.moments(&identity.scope, definition, &self.settings) };
+            let facts = identity.definition(&definition.slo, &definition.layout);
+            let now = Boundary { starts, ..now.moments(&identity.scope, definition, &self.settings) };
             let mut state = key.state.clone();
             state.catch_up(at_ms);
             state.advance(&facts, &now);
@@ -515,9 +517,9 @@ pub(super) struct At {
 
 impl At {
     /// The boundary, as a key sees it.
-    pub fn moments<'a>(&self, scope: &Scope, definition: &'a Definition, settings: &RollupSettings) -> Moments<'a> {
+    pub fn moments<'a>(&self, scope: &Scope, definition: &'a Definition, settings: &RollupSettings) -> Boundary<'a> {
         let is_tenant = matches!(scope, Scope::Tenant(_));
-        Moments {
+        Boundary {
             at_ms: self.at_ms,
             starts: &definition.starts,
             status_interval_ms: if is_tenant {
@@ -554,7 +556,7 @@ impl Key {
     ) -> Result<Stepped, EncodeError> {
         let at_ms = at.at_ms;
         let (deltas, steps): (Vec<_>, Vec<_>) = (said.deltas.iter().collect(), said.steps.iter().collect());
-        let (undertow, left) = (self.state.undertow(), out.len());
+        let (quiet_fingerprint, left) = (self.state.quiet_fingerprint(), out.len());
         if self.at_ms < at_ms - PANE_MS {
             self.state.catch_up(at_ms - PANE_MS);
         }
@@ -563,7 +565,7 @@ impl Key {
         if let Some(former) = former {
             self.go_over(former, definition, at, settings, said, &mut output);
         }
-        let facts = self.identity.facts(&definition.slo, &definition.layout);
+        let facts = self.identity.definition(&definition.slo, &definition.layout);
         let now = at.moments(&self.identity.scope, definition, settings);
         if former.is_none() {
             self.state.advance(&facts, &now);
@@ -589,7 +591,7 @@ impl Key {
         }
         // New figures of its users alone change nothing that is looked at before their next step.
         let is_silent = former.is_none() && deltas.is_empty() && out.len() == left;
-        let is_calm = is_silent && self.state.undertow() == undertow;
+        let is_calm = is_silent && self.state.quiet_fingerprint() == quiet_fingerprint;
         self.due_ms = if is_calm { self.state.quiet_until_ms(&facts, &now) } else { at_ms + PANE_MS };
         Ok(if is_calm && steps.is_empty() { Stepped::AsBefore } else { Stepped::Changed })
     }

@@ -186,7 +186,7 @@ impl SloRows {
             filters: filters_of(&slo),
             groups_of: groups_of(&slo),
             seen_slice_ms,
-            keep_ms: keep_ms.max(slo.compliance_window_ms),
+            keep_ms: keep_ms.max(slo.period.nominal_ms()),
             row_of: Vec::new(),
             group_row_of: BTreeMap::new(),
             rows: Vec::new(),

@@ -192,7 +192,7 @@ fn moment(status: &Value) -> Moment {
 fn windows_of(slo: &Slo) -> BTreeSet<Ms> {
     let usual = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"].map(|text| duration::parse(text).expect("a duration"));
     let of_rules = slo.rules.iter().flat_map(|rule| [rule.long_ms, rule.evidence_ms()]);
-    usual.into_iter().chain(of_rules).chain([slo.compliance_window_ms]).collect()
+    usual.into_iter().chain(of_rules).chain([slo.period.nominal_ms()]).collect()
 }
 
 fn same_windows(got: &Value, expected: &Value, is_exact: &dyn Fn(&Value) -> bool) -> Result<(), String> {

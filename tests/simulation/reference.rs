@@ -204,7 +204,7 @@ fn said(broker: &Broker, task: u32, partition: u32) -> Partial {
 /// The length of the longest window.
 fn keep_ms(slo: &Slo) -> Ms {
     let windows = slo.rules.iter().map(|rule| rule.long_ms).chain(slo.user_windows_ms.iter().copied());
-    windows.max().unwrap_or(0).max(slo.compliance_window_ms)
+    windows.max().unwrap_or(0).max(slo.period.nominal_ms())
 }
 
 fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(), String> {

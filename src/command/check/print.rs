@@ -49,8 +49,7 @@ fn slos(out: &mut Printer, report: &Report, findings: &[Finding]) -> io::Result<
     for slo in report.ready.iter().flat_map(|(_, slos)| slos) {
         let rules: Vec<String> = slo.rules.iter().map(|r| format!("{} {}", r.name(), r.severity.as_str())).collect();
         let rules = if rules.is_empty() { "no alert rules".to_owned() } else { rules.join(", ") };
-        let window = crate::model::duration::print(slo.compliance_window_ms);
-        out.tick(&format!("{} over {window}: {rules}", slo.name))?;
+        out.tick(&format!("{} over {}: {rules}", slo.name, slo.period.name()))?;
     }
     Ok(())
 }

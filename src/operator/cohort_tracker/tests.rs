@@ -1,5 +1,4 @@
 use super::*;
-use crate::model::time::MINUTE_MS;
 use crate::operator::cohort::risk::Risk;
 
 fn found(attributes: &str, rank: u64) -> Found {
@@ -69,12 +68,4 @@ fn the_leading_cohort_is_of_events_only_while_the_budget_burns() {
     assert_eq!(leading(&cohorts, true).as_deref(), Some("c=1"));
     assert_eq!(leading(&cohorts, false).as_deref(), Some("b=1"));
     assert_eq!(leading(&Cohorts::default(), true), None);
-}
-
-#[test]
-fn the_nearest_user_window_is_by_ratio() {
-    let (hour, day, month) = (60 * MINUTE_MS, 1_440 * MINUTE_MS, 28 * 1_440 * MINUTE_MS);
-    for (long, window) in [(hour, hour), (6 * hour, day), (2 * hour, hour), (3 * day, day), (month, month)] {
-        assert_eq!(nearest(&[hour, day, month], long), window);
-    }
 }

@@ -3,20 +3,21 @@
 //! A boundary too many costs time, one too few changes what is published; the tests of
 //! `pipeline::rollup` compare with evaluating every one.
 
-use super::{KeyFacts, KeyState, Moments};
+use super::alert::GIVE_UP_AFTER_MS;
+use super::burn_rate::RuleState;
+use super::cohort_tracker::Cohorts;
+use super::key_definition::{Boundary, KeyDefinition};
+use super::key_state::KeyState;
+use super::key_view::KeyView;
 use crate::model::output::AlertCohort;
 use crate::model::time::{HOUR_MS, Ms, PANE_MS, boundary_behind, ceil_to, floor_to, slice_ms};
-use crate::operator::alert::GIVE_UP_AFTER_MS;
-use crate::operator::burn_rate::RuleState;
-use crate::operator::cohort_episode::Cohorts;
-use crate::operator::status::spent_at;
 
 /// After the end of the year 9999.
 const NEVER_MS: Ms = 1_000_000_000 * HOUR_MS;
 
 /// The parts of a key that may change without new events and without output.
 #[derive(PartialEq)]
-pub struct Undertow {
+pub struct QuietFingerprint {
     rules: Vec<RuleState>,
     cohorts: Cohorts,
     leading_cohort: Option<AlertCohort>,
@@ -26,12 +27,12 @@ pub struct Undertow {
 
 impl KeyState {
     /// Compared from boundary to boundary: if it is equal and there was no output, only time passed.
-    pub fn undertow(&self) -> Undertow {
+    pub fn quiet_fingerprint(&self) -> QuietFingerprint {
         let (rules, cohorts) = (self.rules.clone(), self.cohorts.clone());
         let bits =
             (0..self.users.len()).map(|i| u32::from(self.users[i].is_some()) | u32::from(self.has_users(i)) << 1);
         let users = bits.fold(0, |all, two| all << 2 | two);
-        Undertow { rules, cohorts, leading_cohort: self.leading_cohort.clone(), users }
+        QuietFingerprint { rules, cohorts, leading_cohort: self.leading_cohort.clone(), users }
     }
 
     fn has_users(&self, window: usize) -> bool {
@@ -40,51 +41,54 @@ impl KeyState {
 
     /// The next boundary at which the key may change, unless it gets events before. Only valid after a boundary at
     /// which only time passed.
-    pub fn quiet_until_ms(&self, facts: &KeyFacts<'_>, now: &Moments<'_>) -> Ms {
-        let next_ms = now.at_ms + PANE_MS;
+    pub fn quiet_until_ms(&self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> Ms {
+        let next_ms = boundary.at_ms + PANE_MS;
         if !self.exists() {
             return next_ms;
         }
         let at_least = |ms: Ms| ceil_to(ms, PANE_MS);
-        let multiple = |of_ms: Ms| at_least(floor_to(now.at_ms, of_ms) + of_ms);
+        let multiple = |of_ms: Ms| at_least(floor_to(boundary.at_ms, of_ms) + of_ms);
         let next_hour_ms = multiple(HOUR_MS);
         let mut until_ms = if next_hour_ms <= self.told_hourly_until_ms() { next_hour_ms } else { NEVER_MS };
         let mut not_beyond = |ms: Ms| {
-            if ms > now.at_ms {
+            if ms > boundary.at_ms {
                 until_ms = until_ms.min(ms);
             }
         };
         if self.has_news {
-            not_beyond(multiple(now.status_interval_ms));
+            not_beyond(multiple(boundary.status_interval_ms));
         }
-        self.windows.next_expiry_ms(facts.layout).into_iter().for_each(&mut not_beyond);
-        for (rule, spec) in self.rules.iter().zip(facts.specs) {
+        self.windows.next_expiry_ms(definition.layout).into_iter().for_each(&mut not_beyond);
+        for (rule, spec) in self.rules.iter().zip(definition.specs) {
             rule.deadlines(spec, self.first_ms()).into_iter().flatten().map(at_least).for_each(&mut not_beyond);
         }
         if let Some(last_ms) = self.last_ms() {
-            not_beyond(boundary_behind(last_ms + facts.slo.no_data_after_ms));
+            not_beyond(boundary_behind(last_ms + definition.slo.no_data_after_ms));
             not_beyond(boundary_behind(last_ms + GIVE_UP_AFTER_MS));
         }
-        for (window, window_ms) in facts.slo.user_windows_ms.iter().enumerate() {
+        for (window, window_ms) in definition.slo.user_windows_ms.iter().enumerate() {
             let is_empty = self.users.get(window).is_some_and(Option::is_some) && !self.has_users(window);
             if !is_empty || !self.cohorts.is_empty() {
                 not_beyond(multiple(slice_ms(*window_ms)));
             }
         }
-        self.spends_before_ms(facts, now.at_ms, until_ms)
+        self.view(definition, boundary).spends_before_ms(until_ms)
     }
+}
 
-    /// The first boundary before `until_ms` at which more of the budget counts as spent than at `at_ms`, or else
+impl KeyView<'_> {
+    /// The first boundary before `until_ms` at which more of the budget counts as spent than now, or else
     /// `until_ms`.
-    fn spends_before_ms(&self, facts: &KeyFacts<'_>, at_ms: Ms, until_ms: Ms) -> Ms {
-        let now = spent_at(self, facts, at_ms);
+    fn spends_before_ms(self, until_ms: Ms) -> Ms {
+        let at_ms = self.boundary.at_ms;
+        let now = self.spent_at(at_ms);
         let (mut same_ms, mut more_ms) = (at_ms, until_ms);
-        if spent_at(self, facts, until_ms - PANE_MS) == now {
+        if self.spent_at(until_ms - PANE_MS) == now {
             return until_ms;
         }
         while more_ms - same_ms > PANE_MS {
             let middle_ms = floor_to((same_ms + more_ms) / 2, PANE_MS);
-            if spent_at(self, facts, middle_ms) == now { same_ms = middle_ms } else { more_ms = middle_ms }
+            if self.spent_at(middle_ms) == now { same_ms = middle_ms } else { more_ms = middle_ms }
         }
         more_ms
     }

@@ -1,0 +1,120 @@
+//! A key's step at a boundary, once its events were added: rules, cohorts, alerts and the status, in this order and from
+//! the same sums.
+
+use super::alert;
+use super::burn_rate::{self, Evidence};
+use super::cohort_episode;
+use super::episode::Resolved;
+use super::key_definition::{Boundary, KeyDefinition};
+use super::key_state::{KeyOutput, KeyState};
+use super::partial::KeyStep;
+use crate::model::key::Scope;
+use crate::model::slo::{Severity, Slo};
+use crate::model::time::{DAY_MS, HOUR_MS, Ms, PANE_MS};
+
+/// The retention of the history topic.
+const TOLD_HOURLY_FOR_MS: Ms = 400 * DAY_MS;
+
+impl KeyState {
+    /// Ends every alert of the old definition, and the cohorts that the next one, if any, does not look for.
+    pub fn end(
+        &mut self,
+        definition: &KeyDefinition<'_>,
+        boundary: &Boundary<'_>,
+        why: Resolved,
+        next: Option<&Slo>,
+        out: &mut KeyOutput,
+    ) {
+        alert::close_all(self, definition, boundary, why, &mut out.alerts);
+        let goes_on = |window_ms: Ms| next.is_some_and(|n| n.cohorts && n.user_windows_ms.contains(&window_ms));
+        cohort_episode::close_where(self, definition, boundary, &|window_ms| !goes_on(window_ms), out);
+    }
+
+    /// Decides everything that is due at the boundary; `steps` are the user figures of its steps.
+    pub fn evaluate(
+        &mut self,
+        definition: &KeyDefinition<'_>,
+        boundary: &Boundary<'_>,
+        steps: &[&KeyStep],
+        out: &mut KeyOutput,
+    ) {
+        if !self.exists() {
+            return;
+        }
+        let is_aggregate = matches!(definition.scope, Scope::Aggregate);
+        if !is_aggregate && self.windows.sum(definition.layout.compliance).counts.events == 0 {
+            alert::close_all(self, definition, boundary, Resolved::NoData, &mut out.alerts);
+            cohort_episode::close_where(self, definition, boundary, &|_| true, out);
+            out.is_gone = true;
+            return;
+        }
+        self.step_rules(definition, boundary);
+        cohort_episode::step(self, definition, boundary, steps, out);
+        alert::step(self, definition, boundary, &mut out.alerts);
+        let state = self.view(definition, boundary).state();
+        // A key that begins to exist does not change its state.
+        let changed = self.state_before.replace(state).map_or(is_aggregate, |before| before != state);
+        if changed || !out.alerts.is_empty() || self.is_due(boundary) {
+            out.status = Some(self.view(definition, boundary).status(state));
+            self.has_news = false;
+        }
+    }
+
+    /// The key's status and open alerts with the figures of a complete boundary, for a restored task.
+    pub fn published(&self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> KeyOutput {
+        let Some(state) = self.state_before else { return KeyOutput::default() };
+        let view = self.view(definition, boundary);
+        KeyOutput { status: Some(view.status(state)), alerts: alert::standing(view), ..KeyOutput::default() }
+    }
+
+    fn is_due(&self, boundary: &Boundary<'_>) -> bool {
+        let is_full_hour = boundary.at_ms % HOUR_MS == 0 && boundary.at_ms <= self.told_hourly_until_ms();
+        boundary.is_last || is_full_hour || (self.has_news && boundary.at_ms % boundary.status_interval_ms == 0)
+    }
+
+    /// An aggregate key is never forgotten. But a single record of the year 9999 in a bounded input must not cause 70
+    /// million empty statuses: hourly statuses end when the history's retention is over.
+    pub(super) fn told_hourly_until_ms(&self) -> Ms {
+        self.last_ms().unwrap_or(0).max(self.since_ms()) + TOLD_HOURLY_FOR_MS
+    }
+
+    fn step_rules(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
+        self.forget_users(definition, boundary);
+        let evidence = Evidence {
+            at_ms: boundary.at_ms,
+            first_ms: self.first_ms(),
+            windows: &self.windows,
+            users_active: self.users_active(definition, boundary),
+            bad_users: &self.bad_users,
+            window_starts_ms: &boundary.starts.windows_ms,
+        };
+        burn_rate::step_rules(&mut self.rules, definition.slo, definition.objective, definition.specs, &evidence);
+    }
+
+    /// Users within the longest window of the rules; each event without a user counts as one.
+    fn users_active(&self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> u64 {
+        // Windows are numbered in ascending order of length.
+        let longest = definition.specs.iter().map(|spec| spec.long).max();
+        longest.map_or(0, |longest| {
+            let named = self.seen.users_since(boundary.starts.windows_ms[longest]);
+            named + self.windows.sum(longest).counts.anonymous
+        })
+    }
+
+    /// Forgets users whose last event is before the longest window that needs them.
+    fn forget_users(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
+        if boundary.at_ms % (6 * PANE_MS) != 0 {
+            return;
+        }
+        let start_of = |window: usize| boundary.starts.windows_ms[window];
+        if let Some(from_ms) = definition.specs.iter().map(|s| start_of(s.long)).min() {
+            self.seen.forget_before(from_ms);
+            self.bad_seen.forget_before(from_ms);
+        }
+        let pages = definition.specs.iter().filter(|s| s.severity == Severity::Page);
+        let keep_from_ms = pages.map(|s| start_of(s.long)).min().unwrap_or(boundary.at_ms);
+        self.bad_users.forget_before(keep_from_ms);
+        // How far back an event can lie that may still become visible, plus a pane.
+        self.bad_users.close_before(boundary.at_ms - PANE_MS * 2 - definition.slo.allowed_lateness_ms);
+    }
+}

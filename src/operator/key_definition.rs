@@ -1,0 +1,106 @@
+//! What does not change about a key while its events do: its definition, and the boundary it is at.
+
+use super::burn_rate::{RuleSpec, severity_cap};
+use super::window::{Layout, Starts};
+use crate::model::key::{OTHER, Scope, key_text};
+use crate::model::output::Labels;
+use crate::model::ratio::Ratio;
+use crate::model::slo::{Severity, Slo};
+use crate::model::time::Ms;
+
+/// What stays the same about a key as long as its definition does.
+#[derive(Debug)]
+pub struct KeyDefinition<'a> {
+    pub slo: &'a Slo,
+    pub layout: &'a Layout,
+    pub scope: &'a Scope,
+    pub key_text: &'a str,
+    pub objective: Ratio,
+    pub specs: &'a [RuleSpec],
+    pub cap: Option<Severity>,
+}
+
+/// The owned part of [`KeyDefinition`].
+#[derive(Clone, Debug)]
+pub struct KeyIdentity {
+    pub scope: Scope,
+    pub key_text: String,
+    pub objective: Ratio,
+    pub specs: Vec<RuleSpec>,
+    pub cap: Option<Severity>,
+}
+
+impl KeyIdentity {
+    pub fn of(slo: &Slo, layout: &Layout, scope: Scope) -> KeyIdentity {
+        let objective = slo.objective_of(&scope);
+        KeyIdentity {
+            key_text: key_text(&slo.name, &scope),
+            objective,
+            specs: slo.rules.iter().map(|rule| RuleSpec::of(slo, rule, objective, layout)).collect(),
+            cap: severity_cap(slo, matches!(scope, Scope::Tenant(_))),
+            scope,
+        }
+    }
+
+    pub fn definition<'a>(&'a self, slo: &'a Slo, layout: &'a Layout) -> KeyDefinition<'a> {
+        KeyDefinition {
+            slo,
+            layout,
+            scope: &self.scope,
+            key_text: &self.key_text,
+            objective: self.objective,
+            specs: &self.specs,
+            cap: self.cap,
+        }
+    }
+}
+
+/// The boundary a key is at.
+#[derive(Clone, Copy, Debug)]
+pub struct Boundary<'a> {
+    pub at_ms: Ms,
+    pub starts: &'a Starts,
+    pub status_interval_ms: Ms,
+    pub is_incomplete: bool,
+    /// The last T of a bounded input.
+    pub is_last: bool,
+    /// The SLO has more groups than its limit.
+    pub groups_overflow: bool,
+}
+
+impl KeyDefinition<'_> {
+    pub fn is_tenant(&self) -> bool {
+        matches!(self.scope, Scope::Tenant(_))
+    }
+
+    /// Tenant and group as in every record.
+    pub fn scope_fields(&self) -> (Option<String>, Labels) {
+        match self.scope {
+            Scope::Aggregate => (None, Labels::new()),
+            Scope::Tenant(tenant) => (Some(tenant.clone()), Labels::new()),
+            Scope::Group(pairs) => (None, pairs.iter().cloned().collect()),
+            Scope::OtherGroups => {
+                (None, self.slo.group_by.iter().map(|name| (name.clone(), OTHER.to_owned())).collect())
+            }
+        }
+    }
+
+    /// The SLO and its scope in words.
+    pub fn name_in_words(&self) -> String {
+        let display_name = &self.slo.display_name;
+        let name = match &self.slo.objective_name {
+            // Objectives of one document share its name.
+            Some(objective) => format!("{display_name} ({objective})"),
+            None => display_name.clone(),
+        };
+        match self.scope {
+            Scope::Aggregate => name,
+            Scope::Tenant(tenant) => format!("{name} for {tenant}"),
+            Scope::OtherGroups => format!("{name} for all other groups"),
+            Scope::Group(pairs) => {
+                let pairs: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                format!("{name} for {}", pairs.join(","))
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A key as seen at a boundary: its state, its definition, and what follows from both. Everything that reads a key takes
+//! this; only what changes one takes the state itself.
+
+use super::key_definition::{Boundary, KeyDefinition};
+use super::key_state::KeyState;
+use super::partial::Counts;
+use crate::model::ratio::Ratio;
+use crate::model::time::Ms;
+
+#[derive(Clone, Copy)]
+pub struct KeyView<'a> {
+    pub key: &'a KeyState,
+    pub definition: &'a KeyDefinition<'a>,
+    pub boundary: &'a Boundary<'a>,
+}
+
+impl KeyState {
+    pub fn view<'a>(&'a self, definition: &'a KeyDefinition<'a>, boundary: &'a Boundary<'a>) -> KeyView<'a> {
+        KeyView { key: self, definition, boundary }
+    }
+}
+
+impl<'a> KeyView<'a> {
+    /// What is good and bad in a window of the layout.
+    pub fn counts(self, window: usize) -> &'a Counts {
+        &self.key.windows.sum(window).counts
+    }
+
+    /// What is good and bad in the compliance window.
+    pub fn compliance(self) -> &'a Counts {
+        self.counts(self.definition.layout.compliance)
+    }
+
+    /// The burn rate over a window; `None` without events.
+    pub fn burn(self, window: usize) -> Option<f64> {
+        burn_of(self.counts(window), self.definition.objective)
+    }
+
+    /// The burn rate over the compliance window.
+    pub fn compliance_burn(self) -> Option<f64> {
+        self.burn(self.definition.layout.compliance)
+    }
+
+    pub fn start_ms(self, window: usize) -> Ms {
+        self.boundary.starts.windows_ms[window]
+    }
+
+    /// No event for as long as the definition calls no data.
+    pub fn is_stale(self) -> bool {
+        self.key.is_silent(self.boundary.at_ms, self.definition.slo.no_data_after_ms)
+    }
+}
+
+/// `good / (good + bad)`; without events null, never 1 or 0.
+pub fn sli_of(counts: &Counts) -> Option<f64> {
+    (counts.total() > 0).then(|| counts.good as f64 / counts.total() as f64)
+}
+
+/// `(bad / (good + bad)) / (1 - objective)` (Site Reliability Workbook, chapter 5).
+pub fn burn_of(counts: &Counts, objective: Ratio) -> Option<f64> {
+    (counts.total() > 0).then(|| (counts.bad as f64 / counts.total() as f64) / allowed_share(objective))
+}
+
+/// `1 - objective`, from the decimal as written: in doubles `1 - 0.99` is not `0.01`.
+pub fn allowed_share(objective: Ratio) -> f64 {
+    objective.complement().unwrap_or(Ratio::ZERO).as_f64()
+}
+
+/// Micro-weights as published.
+pub fn weight_of(micros: u128) -> f64 {
+    micros as f64 / 1e6
+}
