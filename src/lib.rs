@@ -27,7 +27,7 @@
 //!   users, the leaf cube and the worst-served users are sent, too. In a short window, users without a bad event are
 //!   counted as their events come and go (`pipeline::tally`); only the others' rows are read.
 //! - **Rollup** ([`pipeline::rollup`]) merges the partials of a boundary once all users tasks have closed it, evaluates
-//!   every key ([`operator::key_state`]) and encodes the output. A key belongs to one rollup task, which is the only
+//!   every key (`operator::evaluation`) and encodes the output. A key belongs to one rollup task, which is the only
 //!   writer of its output partition.
 //! - **The worker** ([`worker`]) polls the log, runs the tasks that Kafka's group protocol assigned to it, and commits
 //!   outputs, blocks, partials, changelog and consumed offsets in one transaction. State goes to the changelog, key
@@ -91,6 +91,37 @@
 //!     ([`log::TopicId`]); if a topic was created again, or if offsets are gone while state exists, `run` ends before
 //!     it reads anything.
 //!
+//! # The way of one record
+//!
+//! A checkout fails with status 503 and is written to the input topic. Input that is not keyed by user:
+//!
+//! 1. [`worker::Worker::poll`] asks the log for records. The Kafka log hands over a batch; the worker gives each record to
+//!    the task whose stream it stands in.
+//! 2. [`pipeline::route`] decodes it. If that fails, the record becomes a dead letter and nothing else happens to it.
+//! 3. [`pipeline::intake`] moves the watermark of the input partition, computes the boundary at which the event becomes
+//!    visible, asks each SLO for a verdict ([`operator::classify`]), and writes the verdicts to the block of a users task.
+//! 4. The next commit sends the block, and with it the offset behind the record. Both become visible together or not at
+//!    all.
+//! 5. The worker that owns the users task reads the block ([`pipeline::block`]). The verdicts wait for their boundary.
+//! 6. When all input partitions have passed the boundary, [`pipeline::close`] adds the verdicts to the user's row and to
+//!    the keys: aggregate, tenant, group. Only what changed leaves, as a partial, in the next commit.
+//! 7. The rollup task waits until every users task has closed the boundary, adds the partials to its keys, evaluates them
+//!    and publishes the status.
+//! 8. After the commit the worker writes the changed rows to the local store, and shows the same bytes on the HTTP board.
+//!
+//! # The way of one alert
+//!
+//! 1. At each boundary [`operator::burn_rate`] compares the error ratios of a rule's two windows with its threshold, in
+//!    integers. Warm-up and guards may hold the rule back; the status says which.
+//! 2. The rule fires. `operator::evaluation` then looks for cohorts ([`operator::cohort`]), so that the alert can name
+//!    one, and [`operator::alert`] opens an episode for the severity and writes its first record.
+//! 3. Later boundaries write a record only if something changed: another rule fires, twice as many users are affected, a
+//!    cohort is known for the first time, or the data is stale.
+//! 4. Good events bring the burn down. After `resolve_after` on evidence the rule ends, and the episode with it: its last
+//!    record says `resolved` and why. Silence alone never resolves it, except after 24 hours with reason `no_data`.
+//! 5. If the process is killed in between, the successor restores the key's state, reads the log again up to the last
+//!    commit, and goes on with the same episode and the next number. Nothing is published twice.
+//!
 //! # Deliberately absent
 //!
 //! - No timers per user. Long windows have rare steps: one sequential pass over their rows is cheap enough.
@@ -112,11 +143,11 @@
 //! | keys and groups | 2 | [`model::key`], [`pipeline::close`] |
 //! | boundaries, late events, idle partitions | 3 | [`model::time`], [`operator::watermark`], [`pipeline::intake`], [`worker`] |
 //! | windows, `sli`, `burn`, `coverage` | 4 | [`operator::window`], [`operator::status`] |
-//! | `state`, `flags`, when a status is due | 5 | [`operator::status`], [`operator::key_state`] |
+//! | `state`, `flags`, when a status is due | 5 | [`operator::status`], `operator::evaluation` |
 //! | rules, guards, `held_back_by` | 6 | [`operator::burn_rate`], [`operator::significance`] |
 //! | alerts, `affected_users`, exemplars | 6 | [`operator::alert`] |
 //! | `users[]`, quantiles, `below_expected` | 7 | [`operator::user_row`], [`operator::distribution`] |
-//! | cohorts | 7 | [`operator::cohort`], [`operator::cohort_episode`] |
+//! | cohorts | 7 | [`operator::cohort`], [`operator::cohort_tracker`], [`operator::cohort_episode`] |
 //! | worst users | 7 | [`pipeline::step`], [`pipeline::rollup`] |
 //! | `latency_ms` | 8 | [`operator::sketch`] |
 //! | records, topics, order | 8 | [`model::output`], [`model::record`], [`pipeline::rollup`] |
