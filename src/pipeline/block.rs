@@ -4,10 +4,9 @@
 //! events share are in the head, once. SLOs are identified by their filters: a reader with other definitions takes the
 //! SLOs that it knows and skips the others.
 
+use super::example::Example;
 use super::intern::NONE;
 use super::turn::OutOfTurn;
-use super::users::example_hash;
-use crate::model::outcome::Outcome;
 use crate::model::time::{Ms, PANE_MS, floor_to};
 use crate::operator::classify::Verdict;
 use serde::{Deserialize, Serialize};
@@ -58,28 +57,6 @@ pub struct Event<'a> {
     /// Four SLOs per byte, without trailing zero bytes; see [`Codes`].
     codes: &'a [u8],
     pub example: Option<Example<'a>>,
-}
-
-/// A bad event, as an example of what went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Example<'a> {
-    pub hash: u64,
-    pub trace_id: Option<&'a str>,
-    pub operation: Option<&'a str>,
-    pub status: Option<i64>,
-    pub dependency: Option<&'a str>,
-}
-
-impl<'a> Example<'a> {
-    pub fn of(outcome: &'a Outcome<'_>) -> Example<'a> {
-        Example {
-            hash: example_hash(outcome),
-            trace_id: outcome.trace_id.as_deref(),
-            operation: outcome.operation.as_deref(),
-            status: outcome.status,
-            dependency: outcome.dependency.as_deref(),
-        }
-    }
 }
 
 /// Why a block cannot be read: it is none, or of a build that writes them otherwise.

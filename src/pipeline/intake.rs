@@ -3,7 +3,9 @@
 //! This is the second half of route, used if the input is not keyed by user. Everything that depends on the order of
 //! an input partition (watermark, lateness, visible boundary) is decided here, so that no later stage depends on it.
 
-use super::block::{Arriving, BlockError, BlockWriter, Codes, Example, Sealing};
+use super::arrival::Arrival;
+use super::block::{Arriving, BlockError, BlockWriter, Codes, Sealing};
+use super::example::Example;
 use super::grouping;
 use super::intern::{Dictionary, Shapes};
 use super::rollup::slo_ids;
@@ -11,9 +13,9 @@ use super::users::{UsersCounts, latency_bin, least_allowed_ms};
 use crate::model::outcome::Outcome;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
-use crate::model::time::{Ms, visible_boundary};
+use crate::model::time::Ms;
 use crate::model::tuple;
-use crate::operator::classify::{Verdict, classify};
+use crate::operator::classify::Verdict;
 use crate::operator::watermark::Watermark;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -113,19 +115,14 @@ impl Intake {
         offset: i64,
         outcome: &Outcome<'_>,
     ) -> Result<(), BlockError> {
-        let time_ms = outcome.timestamp_ms;
-        let watermark_ms = source.watermark.at_ms(self.out_of_orderness_ms);
-        source.watermark.take_up();
-        source.watermark.observe(time_ms);
+        let arrival = Arrival::observe(&mut source.watermark, outcome.timestamp_ms, self.out_of_orderness_ms);
         self.counts.outcomes += 1;
-        let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
-        self.counts.note_late(late_by_ms, self.least_allowed_ms);
-        let boundary_ms = visible_boundary(time_ms, watermark_ms);
-        let is_bad = self.classify(outcome, late_by_ms);
+        self.counts.note_late(arrival.late_by_ms, self.least_allowed_ms);
+        let is_bad = self.classify(outcome, &arrival);
         // T begins with the first event, one that no SLO counts too: it travels without a verdict.
-        let may_begin = source.first_ms.is_none_or(|first_ms| boundary_ms < first_ms);
-        if may_begin && late_by_ms <= self.allowed_lateness_ms {
-            source.first_ms = Some(boundary_ms);
+        let may_begin = source.first_ms.is_none_or(|first_ms| arrival.boundary_ms < first_ms);
+        if may_begin && arrival.late_by_ms <= self.allowed_lateness_ms {
+            source.first_ms = Some(arrival.boundary_ms);
         } else if is_bad.is_none() {
             return Ok(());
         }
@@ -137,33 +134,32 @@ impl Intake {
         let hash = user.map_or(offset.unsigned_abs(), |user| xxh3_64(user.as_bytes()));
         let partition = (home + (hash % u64::from(spread)) as u32) % self.spread.partitions;
         let arriving = Arriving {
-            time_ms,
-            boundary_ms,
+            time_ms: arrival.time_ms,
+            boundary_ms: arrival.boundary_ms,
             weight_micros: outcome.weight_micros,
             latency: latency_bin(outcome.latency_ms),
-            is_late: late_by_ms > 0,
+            is_late: arrival.is_late(),
             user,
             codes: &self.codes,
             example: is_bad.then(|| Example::of(outcome)),
         };
         if source.writers[partition as usize].add(offset, tenant, tuple, &arriving)? {
             // What comes later in this transaction may still be visible where this is.
-            let block = self.seal(number, source, partition, offset + 1, watermark_ms)?;
+            let block = self.seal(number, source, partition, offset + 1, arrival.watermark_ms)?;
             source.full.push((partition, block));
         }
         Ok(())
     }
 
     /// Writes the verdicts to `codes`; `None`: no SLO counts the outcome. `true`: it is bad for one.
-    fn classify(&mut self, outcome: &Outcome<'_>, late_by_ms: Ms) -> Option<bool> {
+    fn classify(&mut self, outcome: &Outcome<'_>, arrival: &Arrival) -> Option<bool> {
         self.codes.clear();
         let mut is_bad = false;
         for (index, slo) in self.slos.iter().enumerate() {
-            let verdict = classify(slo, outcome);
-            match verdict {
-                Verdict::Excluded => self.counts.excluded += 1,
-                _ if late_by_ms > slo.allowed_lateness_ms => {}
-                _ => {
+            match arrival.judge(slo, outcome) {
+                (Verdict::Excluded, _) => self.counts.excluded += 1,
+                (_, false) => {}
+                (verdict, true) => {
                     self.counts.note(verdict);
                     is_bad |= verdict == Verdict::Bad;
                     self.codes.set(index, verdict);

@@ -8,12 +8,14 @@
 mod admit;
 #[cfg(test)]
 mod alone;
+mod arrival;
 pub mod block;
 pub mod checkpoint;
 pub mod clients;
 pub mod close;
 mod cold;
 pub mod delays;
+mod example;
 mod former;
 mod grouping;
 pub mod input_stats;

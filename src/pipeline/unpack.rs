@@ -4,10 +4,9 @@ use super::block::{self, BlockError, Event, Head};
 use super::grouping;
 use super::intern::NONE;
 use super::turn::{self, OutOfTurn};
-use super::users::{UsersTask, Waiting, is_local, keep_example};
+use super::users::{UsersTask, Waiting, is_local};
 use crate::model::time::Ms;
 use crate::model::tuple::Pairs;
-use crate::operator::classify::Verdict;
 
 /// Maps a block's numbers of SLOs, tenants and tuples to the task's numbers.
 struct Numbers {
@@ -90,11 +89,7 @@ impl UsersTask {
                 verdict,
                 is_late: event.is_late,
             };
-            let pane = self.pane(event.boundary_ms);
-            pane.verdicts.push(waiting);
-            if let (Verdict::Bad, Some(example)) = (verdict, &event.example) {
-                keep_example(pane, &waiting, example);
-            }
+            self.hold_back(event.boundary_ms, waiting, event.example.as_ref());
         }
     }
 

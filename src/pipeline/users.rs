@@ -5,10 +5,11 @@
 //! partitions were read, and lets the rows be updated in one tight loop per pane.
 
 use super::admit::TenantKeys;
-use super::block::Example;
+use super::arrival::Arrival;
 use super::checkpoint::{filters_of, groups_of};
 use super::cold::ColdRows;
 use super::delays::Delays;
+use super::example::Example;
 use super::intern::{Dictionary, NONE, Shapes, UserTable};
 use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
@@ -18,16 +19,15 @@ use crate::model::outcome::Outcome;
 use crate::model::output::Exemplar;
 use crate::model::record::partition_of;
 use crate::model::slo::Slo;
-use crate::model::time::{Moment, Ms, PANE_MS, boundary_behind, floor_to, visible_boundary};
+use crate::model::time::{Moment, Ms, PANE_MS, boundary_behind, floor_to};
 use crate::model::tuple;
-use crate::operator::classify::{Verdict, classify};
+use crate::operator::classify::Verdict;
 use crate::operator::partial::{Counts, EXEMPLARS};
 use crate::operator::sketch::{Gathering, Sketch, ZERO_BIN, bin_of};
 use crate::operator::user_row::UserRow;
 use crate::operator::watermark::{Watermark, aligned_boundary};
 use crate::operator::window::in_bytes;
 use crate::state::keys::FiltersId;
-use rapidhash::v3::rapidhash_v3;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -425,29 +425,24 @@ impl UsersTask {
 
     /// Takes one outcome of a source (an input partition).
     pub fn apply(&mut self, source: u32, offset: i64, outcome: &Outcome<'_>) {
-        let time_ms = outcome.timestamp_ms;
-        let before = self.sources[source as usize].watermark;
-        let watermark_ms = before.at_ms(self.settings.out_of_orderness_ms);
         let watermark = &mut self.sources[source as usize].watermark;
-        watermark.take_up();
-        watermark.observe(time_ms);
-        let boundary_ms = visible_boundary(time_ms, watermark_ms);
+        let arrival = Arrival::observe(watermark, outcome.timestamp_ms, self.settings.out_of_orderness_ms);
+        let boundary_ms = arrival.boundary_ms;
         self.counts.outcomes += 1;
         // A record that is read once more after a restart, and that was visible before: its
         // boundary is closed, and all of it is in the rows already.
         if self.closed_ms.is_some_and(|closed| boundary_ms <= closed) {
             return;
         }
-        self.beginnings.note(boundary_ms, offset, before);
-        let late_by_ms = watermark_ms.map_or(0, |w| (w - time_ms).max(0));
-        if !self.has_begun && late_by_ms <= self.allowed_lateness_ms {
+        self.beginnings.note(boundary_ms, offset, arrival.met);
+        if !self.has_begun && arrival.late_by_ms <= self.allowed_lateness_ms {
             self.begin_by(boundary_ms);
         }
-        self.note_lateness(source, offset, time_ms, before.largest_ms(), late_by_ms);
+        self.note_lateness(source, offset, &arrival);
         let mut ids: Option<Ids> = None;
         let (has_failed, mut is_good, mut is_bad) = (outcome.has_failed(), false, false);
         for slo in 0..self.slos.len() {
-            let verdict = classify(&self.slos[slo].slo, outcome);
+            let (verdict, is_in_time) = arrival.judge(&self.slos[slo].slo, outcome);
             is_good |= verdict == Verdict::Good;
             is_bad |= verdict == Verdict::Bad;
             if has_failed {
@@ -455,16 +450,15 @@ impl UsersTask {
             }
             match verdict {
                 Verdict::Excluded => self.note(slo, verdict),
-                _ if late_by_ms > self.slos[slo].slo.allowed_lateness_ms => self.slos[slo].counts.dropped += 1,
+                _ if !is_in_time => self.slos[slo].counts.dropped += 1,
                 _ => {
                     let ids = *ids.get_or_insert_with(|| self.intern(outcome, boundary_ms));
-                    self.enqueue(slo, outcome, boundary_ms, ids, verdict, late_by_ms > 0);
+                    self.enqueue(slo, outcome, &arrival, ids, verdict);
                 }
             }
         }
         if is_good || is_bad {
-            let behind_ms = before.largest_ms().map_or(0, |largest_ms| (largest_ms - time_ms).max(0));
-            self.delays.note(behind_ms, is_bad);
+            self.delays.note(arrival.behind_ms(), is_bad);
         }
     }
 
@@ -477,8 +471,9 @@ impl UsersTask {
     }
 
     #[inline]
-    fn note_lateness(&mut self, source: u32, offset: i64, time_ms: Ms, largest_ms: Option<Ms>, by_ms: Ms) {
+    fn note_lateness(&mut self, source: u32, offset: i64, arrival: &Arrival) {
         let lateness = &mut self.sources[source as usize].lateness;
+        let (time_ms, largest_ms, by_ms) = (arrival.time_ms, arrival.met.largest_ms(), arrival.late_by_ms);
         if by_ms == 0 {
             return lateness.in_time(offset, time_ms, largest_ms);
         }
@@ -541,11 +536,11 @@ impl UsersTask {
         &self.sample
     }
 
-    fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, at_ms: Ms, ids: Ids, verdict: Verdict, is_late: bool) {
+    fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, arrival: &Arrival, ids: Ids, verdict: Verdict) {
         self.note(slo, verdict);
-        let group = self.group_of(slo, outcome, at_ms);
+        let group = self.group_of(slo, outcome, arrival.boundary_ms);
         let waiting = Waiting {
-            time_ms: outcome.timestamp_ms,
+            time_ms: arrival.time_ms,
             weight_micros: outcome.weight_micros,
             user: ids.user,
             tenant: ids.tenant,
@@ -554,12 +549,19 @@ impl UsersTask {
             slo: slo as u32,
             latency: latency_bin(outcome.latency_ms),
             verdict,
-            is_late,
+            is_late: arrival.is_late(),
         };
-        let pane = self.pane(at_ms);
+        let example = (verdict == Verdict::Bad).then(|| Example::of(outcome));
+        self.hold_back(arrival.boundary_ms, waiting, example.as_ref());
+    }
+
+    /// A verdict waits for its boundary; of a bad one with its example.
+    #[inline]
+    pub(super) fn hold_back(&mut self, boundary_ms: Ms, waiting: Waiting, example: Option<&Example<'_>>) {
+        let pane = self.pane(boundary_ms);
         pane.verdicts.push(waiting);
-        if verdict == Verdict::Bad {
-            keep_exemplar(pane, &waiting, outcome);
+        if let (Verdict::Bad, Some(example)) = (waiting.verdict, example) {
+            keep_example(pane, &waiting, example);
         }
     }
 
@@ -744,10 +746,6 @@ pub(super) fn group_values(text: &[u8]) -> Vec<String> {
     values
 }
 
-fn keep_exemplar(pane: &mut Pane, waiting: &Waiting, outcome: &Outcome<'_>) {
-    keep_example(pane, waiting, &Example::of(outcome));
-}
-
 pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example<'_>) {
     let start_ms = floor_to(waiting.time_ms, PANE_MS);
     let kept = pane.exemplars.entry((waiting.slo, waiting.tenant, waiting.group, start_ms)).or_default();
@@ -771,14 +769,4 @@ pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example
             kept.truncate(EXEMPLARS);
         }
     }
-}
-
-/// A hash of what identifies a bad event, so that which examples are kept depends on nothing else.
-pub(super) fn example_hash(outcome: &Outcome<'_>) -> u64 {
-    let mut hash = rapidhash_v3(outcome.tenant.as_bytes()) ^ rapidhash_v3(&outcome.timestamp_ms.to_le_bytes());
-    for field in [&outcome.user, &outcome.trace_id, &outcome.event_id, &outcome.operation] {
-        let part = field.as_deref().map_or(1, |text| rapidhash_v3(text.as_bytes()));
-        hash = hash.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ part;
-    }
-    hash
 }
