@@ -21,7 +21,7 @@ use super::{Exit, Failure, Global, Outcome, Printer, assemble};
 use crate::http::{self, Endpoints, HttpError, Server};
 use crate::model::duration;
 use crate::model::time::{MINUTE_MS, Ms, floor_to};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Inputs, Metrics};
 use crate::traffic::{self, HISTORY_MS, Story, Traffic};
 use anyhow::Context as _;
 use clap::Args;
@@ -182,7 +182,8 @@ fn server(args: &DemoArgs, shared: &Arc<Shared>) -> Result<Option<Server>, Failu
         _ => telemetry::install_metrics().ok(),
     };
     let board = Arc::clone(&shared.board);
-    let render = move || metrics.as_ref().map_or_else(String::new, |metrics| metrics_text(metrics, &board));
+    let render =
+        move || metrics.as_ref().map_or_else(String::new, |metrics| metrics_text(metrics, &board, &Inputs::default()));
     let endpoints = Endpoints { board: Arc::clone(&shared.board), metrics: Arc::new(render) };
     let served = match &args.http {
         Some(listen) => http::serve(listen, endpoints),

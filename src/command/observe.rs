@@ -8,7 +8,7 @@ use crate::http::{Board, Update};
 use crate::model::outcome::Rejection;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
-use crate::telemetry::{self, Committed, Metrics, names};
+use crate::telemetry::{self, Committed, Inputs, Metrics, names};
 use crate::worker::{Figures, Observer};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ pub struct Published {
 }
 
 /// The metrics' text: the counters, and the figures of the last commit.
-pub fn metrics_text(metrics: &Metrics, board: &Board) -> String {
+pub fn metrics_text(metrics: &Metrics, board: &Board, inputs: &Inputs) -> String {
     let (aggregates, firing) = (board.aggregates(), board.firing());
     let figures = telemetry::figures(&Committed {
         aggregates: &aggregates.iter().map(|json| &**json).collect::<Vec<_>>(),
         firing: &firing.iter().map(|json| &**json).collect::<Vec<_>>(),
         keys: &board.keys(),
     });
-    metrics.render() + &figures
+    metrics.render() + &figures + &inputs.text()
 }
 
 impl Published {

@@ -147,6 +147,11 @@ pub trait Log {
     /// Reads a stream from `next` on.
     fn seek(&mut self, stream: Stream, next: NextOffset) -> Result<(), LogError>;
 
+    /// Where a stream ended when records of it were fetched last; this asks nobody. `None`: not known, or it has no end.
+    fn last_seen_end(&self, _stream: Stream) -> Option<NextOffset> {
+        None
+    }
+
     /// Where these streams end now, according to the brokers. `None`: brokers are out of reach, or were since the last
     /// call, so that this may be why no records came.
     fn ends(&mut self, streams: &[Stream]) -> Result<Option<Vec<NextOffset>>, LogError>;

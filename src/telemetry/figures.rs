@@ -55,16 +55,16 @@ pub struct Committed<'a> {
 
 /// The samples of each family, in the order in which families are printed.
 #[derive(Default)]
-struct Families(BTreeMap<&'static str, Vec<(String, f64)>>);
+pub(super) struct Families(BTreeMap<&'static str, Vec<(String, f64)>>);
 
 impl Families {
-    fn put(&mut self, name: &'static str, labels: &[(&str, &str)], figure: Option<f64>) {
+    pub fn put(&mut self, name: &'static str, labels: &[(&str, &str)], figure: Option<f64>) {
         let Some(figure) = figure else { return };
         let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         self.0.entry(name).or_default().push((labels.join(","), figure));
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, samples) in &self.0 {
             let help = names::ALL.iter().find(|m| m.name == *name).map_or("", |m| m.help);

@@ -4,10 +4,12 @@
 //! for data: nothing here writes to it. No label contains a user id.
 
 mod figures;
+mod inputs;
 mod logging;
 mod metrics;
 pub mod names;
 
 pub use figures::{Committed, figures};
+pub use inputs::{InputSample, Inputs};
 pub use logging::{LogFormat, LogOptions, abort_on_panic, allows_colour, init_logging, stderr_line};
 pub use metrics::{Metrics, MetricsError, install_metrics};

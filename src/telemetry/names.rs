@@ -58,17 +58,9 @@ metrics! {
     COMMITS = Counter "tailburn_commits_total", "Transactions, by how they ended.";
     CHECKPOINT_AGE = Gauge "tailburn_checkpoint_age_seconds", "The age of the oldest key group's checkpoint.";
     CHANGELOG_BYTES = Counter "tailburn_changelog_written_bytes_total", "Bytes of state written to the changelog.";
-    RESTORE_DURATION = Histogram "tailburn_restore_duration_seconds", "How long a task took from its assignment to live.";
     TASKS = Gauge "tailburn_tasks", "Tasks of this instance, by state (restoring, replaying, live).";
     /// Label: `kind` (users, rollup).
     ROWS = Gauge "tailburn_state_rows", "State rows in memory, by kind of task.";
-    STATE_BYTES = Gauge "tailburn_state_bytes", "Memory held by state, as accounted against state.memory_limit.";
-    /// Label: `slo`.
-    GROUPS_OVERFLOWED = Counter "tailburn_groups_overflowed_total",
-        "Events counted in the group __other__ because limits.groups was reached, by SLO.";
-    /// Label: `slo`.
-    LEAVES_OVERFLOWED = Counter "tailburn_leaves_overflowed_total",
-        "Users counted under __other__ because there were too many attribute tuples, by SLO.";
     /// Label: `slo`.
     KEYS = Gauge "tailburn_keys", "Keys with a status, by SLO.";
     /// Labels: `slo`, `severity`.

@@ -16,6 +16,7 @@
 
 pub mod direct;
 mod idle;
+pub mod inputs;
 mod keyed;
 mod known;
 mod ledger;
@@ -37,6 +38,7 @@ use crate::pipeline::input_stats::{DeadLetterCounts, UnreadableCounts};
 use crate::pipeline::turn::OutOfTurn;
 use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
+pub use inputs::{InputFigures, Volume};
 pub use ledger::DELTAS_MIN_BYTES;
 pub use memo::Memo;
 pub use parts::read as read_partial;
@@ -364,6 +366,16 @@ impl<L: Log> Worker<L> {
 
     pub fn figures(&self) -> Figures {
         self.tasks.figures()
+    }
+
+    /// Our input partitions.
+    pub fn inputs(&self) -> Vec<InputFigures> {
+        self.tasks.input_figures(&|source| self.log.last_seen_end(Stream::Input(source)))
+    }
+
+    /// What was read since this was asked before.
+    pub fn take_volumes(&mut self) -> Vec<(Stream, Volume)> {
+        self.tasks.take_volumes()
     }
 
     /// Writes a checkpoint of all that changed, in the next commit.

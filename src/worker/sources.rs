@@ -61,6 +61,8 @@ pub struct Sources {
     sent: Vec<Option<Progress>>,
     /// Of our partitions: when they were last read to the end.
     at_end_ms: Vec<Option<Ms>>,
+    /// Of our partitions: the end that the log reported last.
+    ends: Vec<Option<NextOffset>>,
     /// Of our partitions: no record came since then.
     is_silent: Vec<bool>,
     /// Bounded partitions that have ended.
@@ -83,6 +85,7 @@ impl Sources {
             is_reported: vec![false; count],
             sent: vec![None; count],
             at_end_ms: vec![None; count],
+            ends: vec![None; count],
             is_silent: vec![false; count],
             ended: vec![false; count],
             alone_since_ms: vec![None; count],
@@ -129,6 +132,7 @@ impl Sources {
     pub fn at_end(&mut self, source: u32, end: NextOffset, steady_ms: Ms) {
         if let Some(at) = self.at_end_ms.get_mut(source as usize) {
             *at = Some(steady_ms);
+            self.ends[source as usize] = Some(end);
             self.is_silent[source as usize] = true;
         }
         if let Some(idleness) = &mut self.idleness {
@@ -154,6 +158,18 @@ impl Sources {
         if let (Some(sent), Some(asked)) = (self.sent.get_mut(at), self.asked.get_mut(at)) {
             (*sent, *asked) = (None, None);
         }
+        if let Some(end) = self.ends.get_mut(at) {
+            *end = None;
+        }
+    }
+
+    pub fn progress(&self, source: u32) -> Progress {
+        self.all.get(source as usize).copied().unwrap_or_default()
+    }
+
+    /// The end of one of our partitions, as the log reported it last.
+    pub fn reported_end(&self, source: u32) -> Option<NextOffset> {
+        self.ends.get(source as usize).copied().flatten()
     }
 
     /// Our partitions that were silent long enough, or seem to hold all others back: the brokers must be asked where they

@@ -1,5 +1,6 @@
 //! The tasks of a worker: what the group gave it, without the log.
 
+use super::inputs::{self, InputFigures, Volume, Volumes};
 use super::keyed::Samples;
 use super::known::Known;
 use super::memo::{self, Memo};
@@ -96,6 +97,7 @@ pub struct Tasks {
     counts_before: UsersCounts,
     dead_letters: Vec<(u32, RecordOut)>,
     changelog_bytes: u64,
+    volumes: Volumes,
 }
 
 /// Everything of one transaction.
@@ -238,6 +240,7 @@ impl Tasks {
             sources: Sources::new(setup.inputs, setup.patience, setup.passes_over),
             intake,
             known: Known::new(setup.inputs),
+            volumes: Volumes::new(setup.inputs),
             setup,
             stores,
             route,
@@ -254,6 +257,7 @@ impl Tasks {
     /// Takes one record.
     #[inline]
     pub fn take(&mut self, stream: Stream, record: &RecordIn<'_>) -> Result<(), WorkerError> {
+        self.volumes.count(stream, record.value.len());
         match stream {
             Stream::Input(number) if self.intake.is_some() => self.take_input(number, record),
             Stream::Input(number) => self.take_keyed(number, record),
@@ -723,6 +727,24 @@ impl Tasks {
     pub fn not_read_again(&self) -> Vec<(Stream, NextOffset)> {
         let users = self.users.values().filter(|_| !self.setup.keyed_by_user).filter_map(Unit::not_read_again);
         users.chain(self.rollups.values().filter_map(Unit::not_read_again)).collect()
+    }
+
+    pub fn take_volumes(&mut self) -> Vec<(Stream, Volume)> {
+        self.volumes.take()
+    }
+
+    /// Our input partitions; `end`: where the log saw one end.
+    pub fn input_figures(&self, end: &dyn Fn(u32) -> Option<NextOffset>) -> Vec<InputFigures> {
+        let of_source = |source: u32| {
+            let progress = self.sources.progress(source);
+            InputFigures {
+                source,
+                lag: inputs::lag(self.position(source), self.sources.reported_end(source), end(source)),
+                watermark_ms: progress.watermark_ms,
+                is_idle: progress.is_idle,
+            }
+        };
+        self.ours().into_iter().map(of_source).collect()
     }
 
     pub fn figures(&self) -> Figures {

@@ -15,7 +15,7 @@ use crate::log::kafka::{ConnectionStatus, KafkaSettings, Listener, StartFrom, to
 use crate::model::record::Topic;
 use crate::model::slo::Slo;
 use crate::model::time::Moment;
-use crate::telemetry;
+use crate::telemetry::{self, Inputs};
 use crate::worker::{Figures, WorkerError};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,8 +31,10 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let signals = Signals::install()?;
     let metrics = telemetry::install_metrics().map_err(anyhow::Error::from)?;
     let board = Arc::new(Board::default());
-    let server = listen(&settings, &board, metrics)?;
-    let outcome = Process::open(&settings, slos, Arc::clone(&board), signals, args.from).and_then(Process::run);
+    let inputs = Arc::new(Inputs::default());
+    let server = listen(&settings, &board, &inputs, metrics)?;
+    let outcome =
+        Process::open(&settings, slos, (Arc::clone(&board), inputs), signals, args.from).and_then(Process::run);
     board.set_phase(Phase::Stopping);
     if let Some(server) = server {
         if let Err(failure) = &outcome {
@@ -45,10 +47,15 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     outcome
 }
 
-fn listen(settings: &Settings, board: &Arc<Board>, metrics: telemetry::Metrics) -> Result<Option<Server>, Failure> {
+fn listen(
+    settings: &Settings,
+    board: &Arc<Board>,
+    inputs: &Arc<Inputs>,
+    metrics: telemetry::Metrics,
+) -> Result<Option<Server>, Failure> {
     let Some(listen) = &settings.http.listen else { return Ok(None) };
-    let shown = Arc::clone(board);
-    let text = move || observe::metrics_text(&metrics, &shown);
+    let (shown, inputs) = (Arc::clone(board), Arc::clone(inputs));
+    let text = move || observe::metrics_text(&metrics, &shown, &inputs);
     let endpoints = Endpoints { board: Arc::clone(board), metrics: Arc::new(text) };
     let server = serve(listen, endpoints).map_err(anyhow::Error::from)?;
     tracing::info!("http://{} has /api/v1/status, /livez, /readyz and /metrics", server.address());
@@ -60,6 +67,7 @@ pub struct Process {
     pub settings: Settings,
     pub slos: Arc<Vec<Slo>>,
     pub board: Arc<Board>,
+    pub inputs: Arc<Inputs>,
     pub signals: Signals,
     pub state: StateDir,
     pub from: From,
@@ -89,14 +97,15 @@ impl Process {
     fn open(
         settings: &Settings,
         slos: Arc<Vec<Slo>>,
-        board: Arc<Board>,
+        (board, inputs): (Arc<Board>, Arc<Inputs>),
         signals: Signals,
         from: From,
     ) -> Result<Process, Failure> {
         let workers = vec![WorkerStatus::default(); settings.workers as usize];
         let state = StateDir::open(settings)?;
         let (workers, dead_letters) = (Mutex::new(workers), AtomicU32::new(0));
-        let process = Process { settings: settings.clone(), slos, board, signals, state, from, workers, dead_letters };
+        let process =
+            Process { settings: settings.clone(), slos, board, inputs, signals, state, from, workers, dead_letters };
         process.make_topics().map_err(failed)?;
         process.say_where_it_starts();
         Ok(process)

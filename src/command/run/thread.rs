@@ -12,8 +12,8 @@ use crate::log::kafka::{KafkaLog, Streams};
 use crate::log::{LogError, Stream};
 use crate::model::time::{Ms, Now};
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::telemetry::names;
-use crate::worker::{Tasks, Worker, WorkerError};
+use crate::telemetry::{InputSample, names};
+use crate::worker::{InputFigures, Tasks, Worker, WorkerError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,7 +92,7 @@ impl<'a> WorkerThread<'a> {
             }
             if reported.elapsed() >= commit_every {
                 worker.tell_restored(&mut published).map_err(ended)?;
-                self.report(&worker, &published);
+                self.report(&mut worker, &published);
                 reported = Instant::now();
             }
         }
@@ -122,13 +122,36 @@ impl<'a> WorkerThread<'a> {
     }
 
     /// Updates the metrics and the API.
-    fn report(&self, worker: &Worker<KafkaLog>, published: &Published) {
+    fn report(&self, worker: &mut Worker<KafkaLog>, published: &Published) {
+        self.report_inputs(worker);
         let own = worker.figures();
         let all = self.process.report(self.index, &own, Some(worker.is_ready()));
         published.tell(&all, Some(now_ms()));
         if let Some(checkpointed_ms) = own.checkpointed_ms {
             metrics::gauge!(names::CHECKPOINT_AGE).set((self.elapsed_ms() - checkpointed_ms) as f64 / 1_000.0);
         }
+    }
+
+    fn report_inputs(&self, worker: &mut Worker<KafkaLog>) {
+        let volumes = worker.take_volumes();
+        let streams = worker.log.streams();
+        for (stream, volume) in volumes {
+            let Some((topic, _)) = streams.source(stream) else { continue };
+            metrics::counter!(names::RECORDS_READ, "topic" => topic.to_owned()).increment(volume.records);
+            metrics::counter!(names::BYTES_READ, "topic" => topic.to_owned()).increment(volume.bytes);
+        }
+        let sample = |input: InputFigures| {
+            let (topic, partition) = streams.source(Stream::Input(input.source))?;
+            let InputFigures { lag, watermark_ms, is_idle, .. } = input;
+            Some(InputSample {
+                topic: topic.to_owned(),
+                partition: partition.unsigned_abs(),
+                lag,
+                watermark_ms,
+                is_idle,
+            })
+        };
+        self.process.inputs.set(self.index, worker.inputs().into_iter().filter_map(sample).collect());
     }
 
     fn commit(

@@ -9,6 +9,7 @@ use super::fetch::Fetcher;
 use super::group::{GroupContext, RebalanceEvent};
 use super::refusal;
 use super::retry::{REQUEST_TIMEOUT, RETRY_TIMEOUT};
+use super::seen_end;
 use super::settings::KafkaSettings;
 use super::start_offsets::Lookup;
 use super::streams::Streams;
@@ -211,6 +212,12 @@ impl GroupConsumer {
         self.seek_again(|stream| fetched.contains(&stream))?;
         let starts = self.assigned.take_deferred(streams);
         if starts.is_empty() { Ok(()) } else { self.start(&starts) }
+    }
+
+    /// `None`: nothing of the partition was fetched yet.
+    pub fn last_seen_end(&self, stream: Stream) -> Option<NextOffset> {
+        let (topic, partition) = self.streams.source(stream)?;
+        seen_end::last_seen_end(self.client().ok()?, topic, partition)
     }
 
     /// Where the partitions of these streams end now. `None`: brokers are or were out of reach.

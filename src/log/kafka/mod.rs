@@ -33,6 +33,7 @@ mod reader;
 mod refusal;
 mod retry;
 pub mod rights;
+mod seen_end;
 mod settings;
 mod sources;
 mod start_offsets;
@@ -176,6 +177,10 @@ impl Log for KafkaLog {
 
     fn seek(&mut self, stream: Stream, next: NextOffset) -> Result<(), LogError> {
         self.consumer.seek(stream, next)
+    }
+
+    fn last_seen_end(&self, stream: Stream) -> Option<NextOffset> {
+        self.consumer.last_seen_end(stream)
     }
 
     fn ends(&mut self, streams: &[Stream]) -> Result<Option<Vec<NextOffset>>, LogError> {
