@@ -3,7 +3,7 @@
 //! Bounded: above its capacity a new key is only counted, and the answers say so. Writers hold the lock for one
 //! commit's updates, readers only while they clone pointers.
 
-use super::filter::{Filter, KeyParts};
+use super::filter::{Filter, KeyParts, Shelf};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -59,14 +59,6 @@ pub enum Update {
         open: bool,
         json: Vec<u8>,
     },
-}
-
-/// The filter of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shelf {
-    Status,
-    Alerts,
-    Cohorts,
 }
 
 /// A page of records in the order of their keys.

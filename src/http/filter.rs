@@ -1,10 +1,17 @@
 //! The query of a request: `?slo=&tenant=&scope=&state=&limit=&after=`.
 
-use super::board::Shelf;
 use std::collections::BTreeMap;
 
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    Status,
+    Alerts,
+    Cohorts,
+}
 
 /// The parts of a key, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,8 @@ mod routes;
 mod server;
 
 pub use board::{Board, Phase, Trouble, Update};
-pub use server::{Endpoints, HttpError, Server, serve};
+pub use routes::Endpoints;
+pub use server::{HttpError, Server, serve};
 
 #[cfg(test)]
 mod tests;

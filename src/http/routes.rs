@@ -1,10 +1,9 @@
 //! The paths and their answers.
 
-use super::board::{Phase, Shelf, Trouble};
-use super::filter::Filter;
+use super::board::{Board, Phase, Trouble};
+use super::filter::{Filter, Shelf};
 use super::host;
 use super::reply::{self, Reply};
-use super::server::Endpoints;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -12,6 +11,15 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use serde_json::json;
+use std::sync::Arc;
+
+/// The data that the routes read.
+#[derive(Clone)]
+pub struct Endpoints {
+    pub board: Arc<Board>,
+    /// Renders the metrics as text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
 
 const ROOT: &str = concat!(
     "tailburn ",

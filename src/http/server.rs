@@ -1,20 +1,10 @@
 //! The server's thread: starting it binds the port first; it stops when asked to.
 
-use super::board::Board;
 use super::connections::{self, Answers, Limits};
-use super::routes;
+use super::routes::{self, Endpoints};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
-
-/// The data that the routes read.
-#[derive(Clone)]
-pub struct Endpoints {
-    pub board: Arc<Board>,
-    /// Renders the metrics as text.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {

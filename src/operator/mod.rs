@@ -10,6 +10,7 @@ pub mod cohort_tracker;
 pub mod distribution;
 pub mod episode;
 mod evaluation;
+pub mod exemplars;
 pub mod key_definition;
 pub mod key_state;
 pub mod key_view;

@@ -111,12 +111,9 @@ pub struct PaneDelta {
     pub start_ms: Ms,
     pub counts: Counts,
     pub latency: Sketch,
-    /// The bad events with the smallest hash, ascending by hash, at most [`EXEMPLARS`].
+    /// The bad events with the smallest hash, ascending by hash, at most [`super::exemplars::EXEMPLARS`].
     pub exemplars: Vec<(u64, Exemplar)>,
 }
-
-/// How many bad events are kept as examples.
-pub const EXEMPLARS: usize = 5;
 
 /// Integer sums that add and subtract exactly: events are unweighted, good and bad in micro-weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

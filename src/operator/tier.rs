@@ -13,9 +13,9 @@
 //! Latencies are kept only here: a due status adds up the bins of its windows, so that an event need not add to every
 //! window.
 
+use super::exemplars::keep_smallest;
 use super::partial::{Counts, PaneDelta};
 use super::sketch::{Gathering, Sketch};
-use super::window::keep_smallest;
 use crate::model::output::Exemplar;
 use crate::model::time::{Moment, Ms};
 use crate::model::wire::Writer;

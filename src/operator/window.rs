@@ -4,7 +4,8 @@
 //! when a slice expires, whatever its length. Windows with the same slice length share their slices
 //! (a *tier*).
 
-use super::partial::{Counts, EXEMPLARS, PaneDelta};
+use super::exemplars::keep_smallest;
+use super::partial::{Counts, PaneDelta};
 use super::sketch::{Gathering, Sketch};
 use super::tier::{SliceRef, Tier};
 use crate::model::duration;
@@ -241,29 +242,6 @@ impl Windows {
         let mut kept = Vec::new();
         self.window_slices(layout, window).for_each(|slice| keep_smallest(&mut kept, &slice.exemplars()));
         kept.into_iter().map(|(_, exemplar)| exemplar).collect()
-    }
-}
-
-/// Orders exemplars with equal hashes by their whole content, so that the choice depends on nothing else.
-pub fn in_bytes(exemplar: &Exemplar) -> (Ms, Option<i64>, [Option<&str>; 3]) {
-    let texts = [&exemplar.trace_id, &exemplar.operation, &exemplar.dependency];
-    (exemplar.at.0, exemplar.status, texts.map(|text| text.as_deref()))
-}
-
-/// Merges exemplars, keeping those with the smallest hash.
-pub fn keep_smallest(kept: &mut Vec<(u64, Exemplar)>, more: &[(u64, Exemplar)]) {
-    for (hash, exemplar) in more {
-        let at = kept.partition_point(|(h, _)| h < hash);
-        let same = kept.get_mut(at).filter(|(h, _)| h == hash);
-        if let Some((_, same)) = same {
-            // Exemplars with equal content are one.
-            if in_bytes(exemplar) < in_bytes(same) {
-                same.clone_from(exemplar);
-            }
-        } else if at < EXEMPLARS {
-            kept.insert(at, (*hash, exemplar.clone()));
-            kept.truncate(EXEMPLARS);
-        }
     }
 }
 

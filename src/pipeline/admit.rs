@@ -6,7 +6,7 @@ use super::intern::Dictionary;
 use super::users::{KeyRef, LOCAL, OTHER_GROUPS, Pane, SloRows, UsersTask, Waiting, group_values, is_local};
 use crate::model::key::{Scope, key_text};
 use crate::operator::classify::Verdict;
-use crate::operator::window::keep_smallest;
+use crate::operator::exemplars::keep_smallest;
 
 /// A users task remembers so many combinations of an SLO for each one that may have a key; what is new
 /// beyond that is of `__other__` at once.

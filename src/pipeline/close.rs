@@ -7,9 +7,9 @@ use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, Sl
 use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
 use crate::operator::classify::Verdict;
+use crate::operator::exemplars::keep_smallest;
 use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial};
 use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
-use crate::operator::window::keep_smallest;
 use crate::state::Store;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;

@@ -8,12 +8,20 @@
 //! [`Tally`] (or an array of them, indexed by an enum), a `#[cold]` method that counts it, and a line in
 //! [`InputStats::notices`].
 
-use super::route::SourceName;
 use crate::codec::field::Field;
 use crate::codec::mapping::{self, Found, Mapping, Path};
 use crate::codec::{Fault, Rejected};
 use crate::model::outcome::Rejection;
 use std::collections::BTreeMap;
+
+/// The name of an input partition, as in dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceName {
+    /// The topic, or the file's name.
+    pub topic: String,
+    /// The partition in that topic.
+    pub partition: u32,
+}
 
 /// At most this many shapes of dead letters are reported.
 const SHAPES_REPORTED: usize = 8;

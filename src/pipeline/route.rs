@@ -1,20 +1,12 @@
 //! Route: turns each record into an outcome or a dead letter.
 
 use super::input_stats::InputStats;
+pub use super::input_stats::SourceName;
 use crate::codec::dead_letter::{for_file, for_kafka};
 use crate::codec::{Decoder, Rejected};
 use crate::model::outcome::Outcome;
 use crate::model::record::{RecordIn, RecordOut, Topic};
 use std::borrow::Cow;
-
-/// The name of an input partition, as in dead letters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceName {
-    /// The topic, or the file's name.
-    pub topic: String,
-    /// The partition in that topic.
-    pub partition: u32,
-}
 
 /// The form in which dead letters are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

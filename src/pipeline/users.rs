@@ -22,11 +22,11 @@ use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms, PANE_MS, boundary_behind, floor_to};
 use crate::model::tuple;
 use crate::operator::classify::Verdict;
-use crate::operator::partial::{Counts, EXEMPLARS};
+use crate::operator::exemplars;
+use crate::operator::partial::Counts;
 use crate::operator::sketch::{Gathering, Sketch, ZERO_BIN, bin_of};
 use crate::operator::user_row::UserRow;
 use crate::operator::watermark::{Watermark, aligned_boundary};
-use crate::operator::window::in_bytes;
 use crate::state::keys::FiltersId;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -749,24 +749,11 @@ pub(super) fn group_values(text: &[u8]) -> Vec<String> {
 pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example<'_>) {
     let start_ms = floor_to(waiting.time_ms, PANE_MS);
     let kept = pane.exemplars.entry((waiting.slo, waiting.tenant, waiting.group, start_ms)).or_default();
-    let at = kept.partition_point(|(h, _)| *h < example.hash);
-    if at >= EXEMPLARS {
-        return;
-    }
-    let exemplar = Exemplar {
+    exemplars::keep(kept, example.hash, || Exemplar {
         trace_id: example.trace_id.map(str::to_owned),
         at: Moment(waiting.time_ms),
         operation: example.operation.map(str::to_owned),
         status: example.status,
         dependency: example.dependency.map(str::to_owned),
-    };
-    match kept.get_mut(at).filter(|(hash, _)| *hash == example.hash) {
-        // Partitions are read in any order: of two, the first one read is not the one to keep.
-        Some((_, same)) if in_bytes(&exemplar) < in_bytes(same) => *same = exemplar,
-        Some(_) => {}
-        None => {
-            kept.insert(at, (example.hash, exemplar));
-            kept.truncate(EXEMPLARS);
-        }
-    }
+    });
 }

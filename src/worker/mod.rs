@@ -15,6 +15,7 @@
 //! [`direct`] is the small brother, for input that is read once and kept by nobody: backtest and demo.
 
 pub mod direct;
+mod errors;
 mod idle;
 pub mod inputs;
 mod keyed;

@@ -7,7 +7,7 @@
 //! partitions one by one.
 
 use super::ledger::{self, Entry};
-use super::{TaskId, WorkerError};
+use super::{TaskId, WorkerError, errors};
 use crate::fault::{self, Place};
 use crate::log::{Changelog, Log, LogError, NextOffset};
 use crate::model::record::RecordIn;
@@ -195,7 +195,7 @@ impl Taking<'_> {
     }
 
     fn take_mark(&mut self, bytes: &[u8]) -> Result<(), WorkerError> {
-        let mark = Mark::from_bytes(bytes).map_err(|e| super::unit::of(self.task, e))?;
+        let mark = Mark::from_bytes(bytes).map_err(|e| errors::of(self.task, e))?;
         match mark.sequence.cmp(&self.target) {
             std::cmp::Ordering::Less => {}
             std::cmp::Ordering::Equal => *self.reached = Some(mark),

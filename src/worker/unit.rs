@@ -3,6 +3,7 @@
 //! Taken up, it goes through [`Phase`]s: restoring, replaying, live. Only a live task has anything to say;
 //! for the others every commit repeats the offset and the note that it found.
 
+use super::errors::{damaged, of, useless};
 use super::ledger::Ledger;
 use super::memo::{self, Memo};
 use super::restore::{self, Hint, Restore, Start};
@@ -476,35 +477,5 @@ fn opened(stores: &mut dyn Stores, task: TaskId) -> Result<Box<dyn Store>, Worke
             Ok(stores.open(task)?)
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Damage found later than at the opening ends the worker; the next one finds no store.
-fn useless(task: TaskId, error: WorkerError) -> WorkerError {
-    match error {
-        WorkerError::Checkpoint(error) => of(task, error),
-        other => other,
-    }
-}
-
-/// The same where the changelog is read too: what cannot be read of that is no fault of the store.
-fn damaged(task: TaskId, error: WorkerError) -> WorkerError {
-    match error {
-        WorkerError::Checkpoint(CheckpointError::Store(store)) if store.is_corruption() => {
-            WorkerError::Useless { task, why: store.to_string() }
-        }
-        other => other,
-    }
-}
-
-pub(super) fn of(task: TaskId, error: CheckpointError) -> WorkerError {
-    match error {
-        CheckpointError::Value(value) if value.is_of_another_build() => {
-            WorkerError::Refused(format!("{task}: {value}"))
-        }
-        CheckpointError::Value(_) | CheckpointError::Row { .. } => {
-            WorkerError::Useless { task, why: error.to_string() }
-        }
-        other => damaged(task, other.into()),
     }
 }
