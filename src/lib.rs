@@ -25,7 +25,9 @@
 //!   boundary close ([`pipeline::close`]), they are added to rows and keys, and only changes are sent on, as a
 //!   [`Partial`](operator::partial::Partial). At each step of a user window ([`pipeline::step`]) the distribution over
 //!   users, the leaf cube and the worst-served users are sent, too. In a short window, users without a bad event are
-//!   counted as their events come and go (`pipeline::tally`); only the others' rows are read.
+//!   counted as their events come and go (`pipeline::tally`); only the others' rows are read. A boundary with new
+//!   groups or tenants waits until the rollup task of the SLO's aggregate key has decided, for all users tasks, which of them
+//!   get keys ([`pipeline::admission`]).
 //! - **Rollup** ([`pipeline::rollup`]) merges the partials of a boundary once all users tasks have closed it, evaluates
 //!   every key (`operator::evaluation`) and encodes the output. A key belongs to one rollup task, which is the only
 //!   writer of its output partition.
@@ -140,7 +142,7 @@
 //! |---|---|---|
 //! | dead letters, weights | 1 | [`codec`] |
 //! | good, bad, unclassified | 2 | [`operator::classify`], [`model::expr`] |
-//! | keys and groups | 2 | [`model::key`], [`pipeline::close`] |
+//! | keys and groups | 2 | [`model::key`], [`operator::admission`], [`pipeline::close`] |
 //! | boundaries, late events, idle partitions | 3 | [`model::time`], [`operator::watermark`], [`pipeline::intake`], [`worker`] |
 //! | windows, `sli`, `burn`, `coverage` | 4 | [`operator::window`], [`operator::status`] |
 //! | `state`, `flags`, when a status is due | 5 | [`operator::status`], `operator::evaluation` |

@@ -1,6 +1,7 @@
 //! Operators decide. They read no clock, do no IO, and iterate no unordered map: the same events give the same figures,
 //! on any machine, with any partitioning, and after any crash.
 
+pub mod admission;
 pub mod alert;
 pub mod burn_rate;
 pub mod classify;

@@ -2,6 +2,7 @@
 //!
 //! Everything in here adds up: deltas of several users tasks may be merged in any order.
 
+use super::admission::Candidates;
 use super::distribution::Distribution;
 use super::sketch::Sketch;
 use crate::model::key::{OTHER, Scope};
@@ -25,6 +26,10 @@ pub struct Partial {
     /// What the sender's SLO indices stand for: the identities of their filters, in its order. Empty:
     /// the receiver has the same list. (While a new configuration is rolled out, it may not.)
     pub slos: Vec<u64>,
+    /// Groups and tenants that the receiver has to decide on before the sender can close their boundary.
+    pub candidates: Vec<Candidates>,
+    /// Where the sender waits for a decision, whoever makes it: all its candidates up to here are known.
+    pub candidates_up_to_ms: Option<Ms>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use super::intern::virtual_group;
 use super::rollup_state::RollupMark;
 use super::users::{KEY_GROUPS, KeyRef, UsersTask};
 use crate::model::time::{Ms, PANE_MS};
+use crate::operator::admission::Decision;
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::operator::watermark::Watermark;
 use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind, groups_of_range, range_of};
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The version of the values written here, and the only one that is read: none was ever released before.
-pub(super) const VERSION: u8 = 5;
+pub(super) const VERSION: u8 = 6;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +54,12 @@ pub struct UsersMark {
     /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
     /// of each pair and up to the second. What said so may lie before what is read again.
     incomplete: Vec<Vec<(Ms, Ms)>>,
-    /// By filters and `group-by` ([`groups_of`]): groups that have a key of their own.
-    admitted: BTreeMap<u64, Vec<Vec<u8>>>,
-    /// By the same: groups that are remembered without a key of their own.
+    /// By filters and `group-by` ([`groups_of`]): groups that are remembered, with or without a key of their own.
     kept: BTreeMap<u64, Vec<Vec<u8>>>,
-    /// By filters: tenants that have keys. Where they are far fewer than may have, their users' rows say it.
-    tenants: BTreeMap<u64, Vec<String>>,
-    /// By the same: those with more groups than are remembered, and those with more tenants than may have keys.
+    /// Which groups and tenants have keys, where the task decides that alone.
+    decisions: Vec<Decision>,
+    /// Those with more groups than are remembered (by filters and `group-by`), and those with more tenants than
+    /// may have keys (by filters).
     overflowing: (Vec<u64>, Vec<u64>),
     /// An event was visible: the aggregate keys of these filters were told of.
     begun: Vec<u64>,
@@ -245,17 +245,12 @@ impl UsersTask {
 
     /// What a checkpoint says beside the rows.
     pub fn mark(&self) -> UsersMark {
-        let admitted = self.slos.iter().filter(|rows| !rows.admitted.is_empty()).map(|rows| {
-            let texts = rows.admitted.iter().map(|g| rows.groups.get(*g).to_vec()).collect();
-            (rows.groups_of, texts)
-        });
         UsersMark {
             sources: self.sources.iter().map(|s| s.watermark).collect(),
             heard: self.sources.iter().map(|s| s.next_offset).collect(),
             incomplete: self.sources.iter().map(|s| s.incomplete.iter().copied().collect()).collect(),
-            admitted: admitted.collect(),
             kept: self.kept_groups(),
-            tenants: self.tenants_to_note(),
+            decisions: self.decisions(),
             overflowing: (
                 self.slos.iter().filter(|rows| rows.groups_overflow).map(|rows| rows.groups_of).collect(),
                 self.slos.iter().filter(|rows| rows.tenants_overflow).map(|rows| rows.filters.0).collect(),
@@ -265,37 +260,20 @@ impl UsersTask {
     }
 
     fn kept_groups(&self) -> BTreeMap<u64, Vec<Vec<u8>>> {
-        let has_some = self.slos.iter().filter(|rows| rows.groups.len() > rows.admitted.len());
-        let of = has_some.map(|rows| {
-            let kept = (0..rows.groups.len() as u32).filter(|group| !rows.admitted.contains(group));
-            (rows.groups_of, kept.map(|group| rows.groups.get(group).to_vec()).collect())
-        });
-        of.collect()
+        let has_some = self.slos.iter().filter(|rows| !rows.kept.is_empty());
+        has_some
+            .map(|rows| (rows.groups_of, rows.kept.iter().map(|g| rows.groups.get(*g).to_vec()).collect()))
+            .collect()
     }
 
-    fn tenants_to_note(&self) -> BTreeMap<u64, Vec<String>> {
-        if self.tenants.len() <= self.settings.tenants_max / 2 {
-            return BTreeMap::new();
-        }
-        let text = |tenant: u32| self.tenants.text(tenant).to_owned();
-        let of = self.slos.iter().map(|s| (s.filters.0, s.tenants_with_keys.all().map(text).collect()));
-        of.collect()
-    }
-
-    /// Brings back which groups and tenants have keys.
-    fn load_admitted(&mut self, mark: &UsersMark) {
+    /// Brings back which groups are remembered, and what the task decided alone.
+    fn load_groups(&mut self, mark: &UsersMark) {
+        mark.decisions.iter().for_each(|decision| self.learn(decision, false));
         for rows in &mut self.slos {
             let (groups, filters) = (rows.groups_of, rows.filters.0);
-            for text in mark.admitted.get(&groups).into_iter().flatten() {
-                let group = rows.groups.intern(text);
-                rows.admitted.insert(group);
-            }
             for text in mark.kept.get(&groups).into_iter().flatten() {
-                rows.groups.intern(text);
-            }
-            for tenant in mark.tenants.get(&filters).into_iter().flatten() {
-                let tenant = self.tenants.intern(tenant.as_bytes());
-                rows.tenants_with_keys.add(tenant);
+                let group = rows.group(text);
+                rows.kept.push(group);
             }
             rows.groups_overflow = mark.overflowing.0.contains(&groups);
             rows.has_told_overflow = rows.groups_overflow;
@@ -355,7 +333,7 @@ impl UsersTask {
         self.has_heard_all = false;
         // Aggregate keys of filters that are new exist from the next boundary at which something is visible.
         self.has_begun = self.slos.iter().all(|rows| mark.begun.contains(&rows.filters.0));
-        self.load_admitted(mark);
+        self.load_groups(mark);
         let by_filters = self.by_filters();
         let (mut seen, mut is_full) = (0u32, false);
         scan(store, Prefix::Kind(Kind::User), &mut |key, value| {
@@ -375,8 +353,7 @@ impl UsersTask {
                     stored.has_strays(self.slos[slo].groups_of);
                 let last_ms = stored.groups.iter().map(|(_, stored)| stored.row.last_ms).max();
                 let last_ms = last_ms.max(Some(stored.row.row.last_ms));
-                let tenant = self.tenants.intern(tenant.as_bytes());
-                self.note_tenant(slo, tenant);
+                self.tenants.intern(tenant.as_bytes());
                 self.slos[slo].cold.add(last_ms.unwrap_or(0));
                 return Ok(());
             }
@@ -422,7 +399,6 @@ impl UsersTask {
     ) -> Result<(), CheckpointError> {
         let stored = StoredUser::read(key, value)?;
         let tenant = self.tenants.intern(tenant.as_bytes());
-        self.note_tenant(slo, tenant);
         let user = self.user(tenant, user);
         let groups_of = self.slos[slo].groups_of;
         if stored.has_strays(groups_of) {
@@ -435,19 +411,12 @@ impl UsersTask {
         Ok(())
     }
 
-    /// A tenant with rows has a key, unless there are too many.
-    fn note_tenant(&mut self, slo: usize, tenant: u32) {
-        if !self.slos[slo].tenants_overflow {
-            self.slos[slo].tenants_with_keys.add(tenant);
-        }
-    }
-
     /// The code of a stored group: `None` is the row of all events, an empty text all other groups.
     pub(super) fn group_code(&mut self, slo: usize, text: Option<&[u8]>) -> u32 {
         match text {
             None => NO_GROUP,
             Some([]) => super::users::OTHER_GROUPS,
-            Some(text) => self.slos[slo].groups.intern(text),
+            Some(text) => self.slos[slo].group(text),
         }
     }
 

@@ -20,7 +20,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const BATCH: usize = 32;
 
 impl UsersTask {
-    /// Closes every boundary up to `to_ms`; `partials` (one per rollup partition) take what changed.
+    /// Closes every boundary up to `to_ms`; `partials` (one per rollup partition) take what changed. One that
+    /// waits for a decision of a rollup task, about groups or tenants that are new, is closed by a later call.
     ///
     /// `store` has the rows that are not in memory.
     pub fn close_until(
@@ -41,7 +42,8 @@ impl UsersTask {
         most: usize,
     ) -> Result<(), CheckpointError> {
         self.cool_down();
-        let mut said = 0;
+        self.look_ahead(to_ms, partials);
+        let (mut said, before) = (0, self.closed_ms);
         let first = match (self.closed_ms, self.pending.first_key_value()) {
             (Some(closed), _) => closed + PANE_MS,
             (None, Some((first, _))) if *first <= to_ms => *first,
@@ -63,6 +65,11 @@ impl UsersTask {
                     }
                 }
             }
+            if !self.is_decided(at_ms) {
+                // Nothing lies between the last one and this.
+                self.closed_ms = self.closed_ms.map(|closed| closed.max(at_ms - PANE_MS));
+                break;
+            }
             said += self.close(at_ms, partials, store)?;
             self.closed_ms = Some(at_ms);
             at_ms += PANE_MS;
@@ -73,7 +80,8 @@ impl UsersTask {
         if self.tuples.wants_sweep() {
             self.sweep_tuples();
         }
-        if let Some(closed) = self.closed_ms {
+        self.tell_looked(partials);
+        if let Some(closed) = self.closed_ms.filter(|_| self.closed_ms > before) {
             self.raise_sources(closed);
             partials.iter_mut().for_each(|p| p.up_to_ms = closed);
             if self.groups_at.as_ref().is_some_and(|groups| groups.iter().all(|at_ms| *at_ms <= Some(closed))) {
@@ -92,8 +100,7 @@ impl UsersTask {
             if !std::mem::replace(&mut self.has_begun, true) {
                 self.emit_beginnings(&mut boundary);
             }
-            self.admit_groups(&mut pane);
-            self.admit_tenants(&pane);
+            self.admit(&mut pane, at_ms);
             for batch in pane.verdicts.chunks(BATCH) {
                 self.touch(batch);
                 for waiting in batch {
@@ -107,7 +114,7 @@ impl UsersTask {
                 }
             }
             for slo in 0..self.slos.len() {
-                self.emit_deltas(slo, &pane, &mut boundary);
+                self.emit_deltas(slo, at_ms, &pane, &mut boundary);
             }
             self.emit_overflows(&mut boundary);
             self.spare = pane.verdicts;
@@ -151,7 +158,7 @@ impl UsersTask {
         let rows = &mut self.slos[waiting.slo as usize];
         let group = match waiting.group {
             NONE => NONE,
-            _ => rows.group_to_count(waiting, self.settings.groups_max),
+            _ => rows.group_to_count(waiting, at_ms, self.settings.groups_max, self.decides_alone),
         };
         rows.tenant(waiting.tenant).add(waiting);
         if group != NONE {
@@ -176,13 +183,13 @@ impl UsersTask {
         }
     }
 
-    fn emit_deltas(&mut self, slo: usize, pane: &Pane, boundary: &mut [BoundaryPartial]) {
+    fn emit_deltas(&mut self, slo: usize, at_ms: Ms, pane: &Pane, boundary: &mut [BoundaryPartial]) {
         let mut touched = std::mem::take(&mut self.slos[slo].gathered);
         touched.sort_unstable_by_key(|(tenant, _)| *tenant);
         let mut aggregate: Option<KeyDelta> = None;
         for (tenant, gathered) in touched {
             self.slos[slo].gathered_of[tenant as usize] = NONE;
-            let is_told = self.tells_of(slo, tenant, !gathered.panes.is_empty());
+            let is_told = self.tells_of(slo, tenant, !gathered.panes.is_empty(), at_ms);
             let mut delta = self.delta(slo, KeyRef::Tenant(tenant), gathered);
             for p in &mut delta.panes {
                 for (_, more) in pane
@@ -207,14 +214,17 @@ impl UsersTask {
             all.tenants_overflow = self.slos[slo].tenants_overflow;
             self.push(slo, KeyRef::Aggregate, all, boundary);
         }
-        self.emit_groups(slo, pane, boundary);
+        self.emit_groups(slo, at_ms, pane, boundary);
         self.slos[slo].touched_bad.clear();
     }
 
-    fn emit_groups(&mut self, slo: usize, pane: &Pane, boundary: &mut [BoundaryPartial]) {
+    fn emit_groups(&mut self, slo: usize, at_ms: Ms, pane: &Pane, boundary: &mut [BoundaryPartial]) {
         let groups = std::mem::take(&mut self.slos[slo].group_sums);
-        let mut examples =
-            if groups.is_empty() { BTreeMap::new() } else { self.slos[slo].examples_of_groups(slo as u32, pane) };
+        let mut examples = if groups.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.slos[slo].examples_of_groups(slo as u32, at_ms, pane)
+        };
         for (group, gathered) in groups {
             let mut delta = self.delta(slo, KeyRef::Group(group), gathered);
             for p in &mut delta.panes {
@@ -435,11 +445,11 @@ impl SloRows {
     }
 
     /// The examples of a pane by group and pane of event time; those of groups without a key are of the rest.
-    fn examples_of_groups(&self, slo: u32, pane: &Pane) -> BTreeMap<(u32, Ms), Vec<(u64, Exemplar)>> {
+    fn examples_of_groups(&self, slo: u32, at_ms: Ms, pane: &Pane) -> BTreeMap<(u32, Ms), Vec<(u64, Exemplar)>> {
         let mut by_group: BTreeMap<(u32, Ms), Vec<(u64, Exemplar)>> = BTreeMap::new();
         let of_slo = pane.exemplars.range((slo, 0, 0, Ms::MIN)..=(slo, u32::MAX, u32::MAX, Ms::MAX));
         for ((_, _, code, start_ms), examples) in of_slo.filter(|((_, _, code, _), _)| *code != NONE) {
-            let group = if self.admitted.contains(code) { *code } else { OTHER_GROUPS };
+            let group = if self.groups_with_keys.has(*code, at_ms) { *code } else { OTHER_GROUPS };
             keep_smallest(by_group.entry((group, *start_ms)).or_default(), examples);
         }
         by_group

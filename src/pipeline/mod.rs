@@ -5,6 +5,7 @@
 //! Records and event time come in as arguments, and results go out as return values. Nothing here knows which log it
 //! runs on.
 
+pub mod admission;
 mod admit;
 #[cfg(test)]
 mod alone;

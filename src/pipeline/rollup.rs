@@ -4,6 +4,7 @@
 //! A boundary costs what happens at it: keys of which something is said, and those that are due. It may
 //! be taken in pieces, key by key, so that what leaves need not be in memory all at once.
 
+use super::admission::{Admission, Forgotten};
 use super::checkpoint::filters_of;
 use super::key_slot::KeySlot;
 use super::pseudonym::UserIds;
@@ -15,6 +16,7 @@ use crate::model::output::{SloStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic, partition_of};
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Moment, Ms, PANE_MS, slice_ms};
+use crate::operator::admission::Decision;
 use crate::operator::cohort_tracker::CohortRecord;
 use crate::operator::episode::Resolved;
 use crate::operator::key_definition::{Boundary, KeyIdentity};
@@ -134,6 +136,8 @@ pub struct RollupTask {
     /// By boundary, what users tasks said of it.
     waiting: BTreeMap<Ms, Waiting>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
+    /// Which groups and tenants have keys.
+    pub(super) admission: Admission,
     /// Where nothing is known of a users task, nothing was ever said: it is not being read again.
     pub(super) has_heard_all: bool,
     pub(super) at_ms: Option<Ms>,
@@ -172,6 +176,7 @@ impl RollupTask {
             due: BTreeSet::new(),
             waiting: BTreeMap::new(),
             up_to_ms: vec![None; settings.users_tasks as usize],
+            admission: Admission::new(settings.users_tasks),
             has_heard_all: true,
             at_ms: None,
             loaded_ms: None,
@@ -217,7 +222,8 @@ impl RollupTask {
 
     /// From where the partials are to be read again for all that waits, `next` being the next offset.
     pub fn read_again(&self, next: i64) -> i64 {
-        self.waiting.values().map(|w| w.offset).min().map_or(next, |first| first.min(next))
+        let waiting = self.waiting.values().map(|w| w.offset).chain(self.admission.first_offset());
+        waiting.min().map_or(next, |first| first.min(next))
     }
 
     /// Takes a partial of a users task, read at an offset of the partials stream.
@@ -247,6 +253,8 @@ impl RollupTask {
             let new = || Waiting { offset, said: Vec::new() };
             self.waiting.entry(boundary.at_ms).or_insert_with(new).said.push(boundary);
         }
+        self.admission.name(offset, partial.candidates);
+        self.admission.named_up_to(partial.users_task, partial.candidates_up_to_ms);
         if partial.up_to_ms > Ms::MIN {
             self.hear(partial.users_task, Some(partial.up_to_ms));
         }
@@ -269,6 +277,29 @@ impl RollupTask {
         }
     }
 
+    /// Decides which groups and tenants get keys, as far as all users tasks have named theirs. Whoever closed a
+    /// boundary has none left to name up to there.
+    fn admit(&mut self) {
+        let known = self.up_to_ms.iter().zip(&self.admission.named_up_to_ms).map(|(closed, named)| closed.max(named));
+        let to_ms = known.min().copied().flatten();
+        self.admission.decide(to_ms);
+    }
+
+    /// What was decided since this was asked before.
+    pub fn take_decisions(&mut self) -> Vec<Decision> {
+        self.admission.take_decisions()
+    }
+
+    /// Sets that belong to no definition any more, where a checkpoint had them.
+    pub fn take_forgotten(&mut self) -> Vec<Forgotten> {
+        self.admission.take_forgotten()
+    }
+
+    /// Something is decided that the users tasks have to hear.
+    pub fn has_decided(&self) -> bool {
+        self.admission.has_news()
+    }
+
     /// Evaluates every boundary that all users tasks have closed, and at which something happens.
     pub fn advance(&mut self, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
         self.advance_until(Ms::MAX, out)
@@ -282,6 +313,7 @@ impl RollupTask {
 
     /// As [`RollupTask::advance`], and no further than `last_ms`.
     pub fn advance_until(&mut self, last_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
+        self.admit();
         let Some(to_ms) = self.up_to_ms.iter().copied().min().flatten().map(|to_ms| to_ms.min(last_ms)) else {
             return Ok(());
         };
@@ -413,7 +445,8 @@ impl RollupTask {
     fn sort_by_key(&mut self, at_ms: Ms, heard: Vec<BoundaryPartial>) -> BTreeMap<Arc<str>, Said> {
         let mut by_key: BTreeMap<Arc<str>, Said> = BTreeMap::new();
         for BoundaryPartial { deltas, steps, .. } in heard {
-            for delta in deltas {
+            for mut delta in deltas {
+                self.admission.put_in_its_place(&self.definitions[delta.slo as usize].slo, &mut delta, at_ms);
                 let text = key_text(&self.definitions[delta.slo as usize].slo.name, &delta.scope);
                 let group = key_group(&text);
                 if !self.knows(group, at_ms) {

@@ -4,6 +4,7 @@
 //! boundaries. The partials are read again from the smallest of them on, and every boundary is for the
 //! groups that have not seen it: keys know nothing of one another, so each comes to what it was.
 
+use super::admission::SET_PART;
 use super::checkpoint::{CheckpointError, get, put, scan_each};
 use super::former::StoredDefinition;
 use super::key_slot::KeySlot;
@@ -25,6 +26,8 @@ pub struct RollupMark {
     pub at_ms: Option<Ms>,
     /// By users task, the last boundary it said to be closed.
     pub up_to_ms: Vec<Option<Ms>>,
+    /// By users task, how far its candidates for keys were known.
+    named_up_to_ms: Vec<Option<Ms>>,
     /// SLOs that have more groups than are remembered.
     groups_overflow: Vec<String>,
     /// The definitions that the keys were evaluated by.
@@ -46,7 +49,13 @@ impl RollupTask {
         let overflowing = self.definitions.iter().filter(|definition| definition.groups_overflow);
         let groups_overflow = overflowing.map(|definition| definition.slo.name.clone()).collect();
         let definitions = self.definitions.iter().map(|definition| StoredDefinition::of(&definition.slo)).collect();
-        RollupMark { at_ms: self.at_ms, up_to_ms: self.up_to_ms.clone(), groups_overflow, definitions }
+        RollupMark {
+            at_ms: self.at_ms,
+            up_to_ms: self.up_to_ms.clone(),
+            named_up_to_ms: self.admission.named_up_to_ms.clone(),
+            groups_overflow,
+            definitions,
+        }
     }
 
     /// Writes the keys of a group that changed since it was last saved, as they are at [`Self::at_ms`].
@@ -61,7 +70,7 @@ impl RollupTask {
                 self.save_key(&slot.key(&self.definitions), batch)?;
             }
         }
-        Ok(())
+        self.admission.save_group(group, batch)
     }
 
     fn save_key(&self, key: &RollupKey, batch: &mut Batch) -> Result<(), CheckpointError> {
@@ -113,18 +122,21 @@ impl RollupTask {
                 store,
                 groups_of_range(group, KEY_GROUPS).map(|group| Prefix::Keys { group }),
                 &mut |key, value| {
-                    let Ok(Key::Key { slo, .. }) = Key::decode(key) else {
-                        return Err(CheckpointError::Key);
-                    };
+                    let row = Key::decode(key).map_err(|_| CheckpointError::Key)?;
+                    let Key::Key { slo, part, .. } = &row else { return Err(CheckpointError::Key) };
+                    if *part == SET_PART {
+                        return self.admission.load_row(&row, key, value);
+                    }
                     let stored = get::<StoredKey>(key, value)?;
-                    let definition = self.definition_of(&slo, &stored.definition_hash, mark);
-                    let definition = definition.ok_or_else(|| CheckpointError::Definition { slo: slo.into_owned() })?;
+                    let definition = self.definition_of(slo, &stored.definition_hash, mark);
+                    let definition = definition.ok_or_else(|| CheckpointError::Definition { slo: slo.to_string() })?;
                     found.push((definition, stored));
                     Ok(())
                 },
             )?;
             found.into_iter().for_each(|(definition, stored)| self.adopt(group, definition, stored));
         }
+        self.admission.keep_only(&self.definitions[..self.present], &mut self.gone);
         self.due = self.keys.iter().map(|(text, slot)| (slot.due_ms, Arc::clone(text))).collect();
         Ok(())
     }
@@ -170,6 +182,9 @@ impl RollupTask {
     pub fn end_replay(&mut self, mark: &RollupMark) {
         for (users_task, up_to_ms) in (0..).zip(&mark.up_to_ms) {
             self.hear(users_task, *up_to_ms);
+        }
+        for (users_task, up_to_ms) in (0..).zip(&mark.named_up_to_ms) {
+            self.admission.named_up_to(users_task, *up_to_ms);
         }
         for definition in &mut self.definitions {
             definition.groups_overflow |= mark.groups_overflow.contains(&definition.slo.name);

@@ -200,7 +200,7 @@ impl UsersTask {
         let mut cubes = self.cubes(slo, users);
         let is_shown = window_ms == WORST_USERS_WINDOW_MS;
         let mut worst = if is_shown { self.worst(slo, &users.members, at_ms) } else { BTreeMap::new() };
-        let told = |key: &KeyRef| self.slos[slo].has_key(*key);
+        let told = |key: &KeyRef| self.slos[slo].has_key(*key, at_ms);
         let told: Vec<(KeyRef, Distribution)> = distributions.into_iter().filter(|(key, _)| told(key)).collect();
         for (key, distribution) in told {
             let step = KeyStep {

@@ -4,7 +4,7 @@
 //! Waiting makes every figure a function of the visible events alone, whatever the order in which
 //! partitions were read, and lets the rows be updated in one tight loop per pane.
 
-use super::admit::TenantKeys;
+use super::admit::Admitted;
 use super::arrival::Arrival;
 use super::checkpoint::{filters_of, groups_of};
 use super::cold::ColdRows;
@@ -21,6 +21,7 @@ use crate::model::record::partition_of;
 use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms, PANE_MS, boundary_behind, floor_to};
 use crate::model::tuple;
+use crate::operator::admission::{Admits, group_text};
 use crate::operator::classify::Verdict;
 use crate::operator::exemplars;
 use crate::operator::partial::Counts;
@@ -73,6 +74,10 @@ pub(super) struct Pane {
     pub exemplars: BTreeMap<ExemplarKey, Vec<(u64, Exemplar)>>,
     /// By SLO, groups that were not known when their events came; their codes have the bit [`LOCAL`].
     pub groups: BTreeMap<u32, Dictionary>,
+    /// SLOs of which it has more groups than are remembered.
+    pub overflowing: BTreeSet<u32>,
+    /// By SLO: of what sets the boundary has to be decided before it can be closed.
+    pub waits_for: BTreeSet<(u32, Admits)>,
 }
 
 /// What a key gathers while a boundary closes.
@@ -147,12 +152,18 @@ pub(super) struct SloRows {
     pub walked: u16,
     /// Groups that are remembered: the values of what `group-by` names, each length-prefixed.
     pub groups: Dictionary,
+    /// Of these, those that were seen here; the others are known from rows, or were admitted.
+    pub kept: Vec<u32>,
     /// Groups that have a key of their own.
-    pub admitted: BTreeSet<u32>,
+    pub groups_with_keys: Admitted,
+    /// Groups that have a key of their own and were not seen here, with the boundary.
+    pub strangers: BTreeMap<Vec<u8>, Ms>,
+    /// Candidates that were named and are not decided.
+    pub asked: BTreeSet<(Admits, u32)>,
     /// More groups were seen than are remembered, and the rollup tasks were told.
     pub groups_overflow: bool,
     pub has_told_overflow: bool,
-    pub tenants_with_keys: TenantKeys,
+    pub tenants_with_keys: Admitted,
     /// More tenants were seen than may have keys.
     pub tenants_overflow: bool,
     /// By tenant: where in `gathered` it is, while the boundary that closes has news of it.
@@ -197,10 +208,13 @@ impl SloRows {
                 .fold(0, |all, window| all | 1 << window),
             tallies,
             groups: Dictionary::default(),
-            admitted: BTreeSet::new(),
+            kept: Vec::new(),
+            groups_with_keys: Admitted::default(),
+            strangers: BTreeMap::new(),
+            asked: BTreeSet::new(),
             groups_overflow: false,
             has_told_overflow: false,
-            tenants_with_keys: TenantKeys::default(),
+            tenants_with_keys: Admitted::default(),
             tenants_overflow: false,
             gathered_of: Vec::new(),
             gathered: Vec::new(),
@@ -221,12 +235,7 @@ impl SloRows {
 impl SloRows {
     /// The text of the group with these values of what `group-by` names.
     pub(super) fn group_text<'a>(&self, scratch: &mut Vec<u8>, value: impl Fn(&str) -> Option<&'a str>) {
-        scratch.clear();
-        for name in &self.slo.group_by {
-            let value = value(name).unwrap_or(ABSENT);
-            scratch.extend_from_slice(&(value.len() as u16).to_be_bytes());
-            scratch.extend_from_slice(value.as_bytes());
-        }
+        group_text(self.slo.group_by.iter().map(|name| value(name).unwrap_or(ABSENT)), scratch);
     }
 }
 
@@ -368,6 +377,12 @@ pub struct UsersTask {
     hot: Option<(Ms, Pane)>,
     /// The room of the pane that was closed last, for the next one.
     pub(super) spare: Vec<Waiting>,
+    /// It decides itself which groups and tenants have keys: no other users task has any.
+    pub(super) decides_alone: bool,
+    /// All candidates up to here are named.
+    pub(super) looked_ms: Option<Ms>,
+    /// So far all rollup tasks were told.
+    pub(super) told_ms: Option<Ms>,
     pub(super) sources: Vec<InputSource>,
     pub(super) beginnings: Beginnings,
     pub(super) closed_ms: Option<Ms>,
@@ -405,6 +420,9 @@ impl UsersTask {
             spare: Vec::new(),
             pending: BTreeMap::new(),
             hot: None,
+            decides_alone: true,
+            looked_ms: None,
+            told_ms: None,
             sources: vec![InputSource::default(); sources],
             beginnings: Beginnings::default(),
             closed_ms: None,
@@ -732,18 +750,6 @@ pub(super) fn latency_bin(latency_ms: Option<f64>) -> i16 {
         Some(_) => ZERO_BIN,
         None => NO_LATENCY,
     }
-}
-
-/// The values in a group's text.
-pub(super) fn group_values(text: &[u8]) -> Vec<String> {
-    let mut values = Vec::new();
-    let mut rest = text;
-    while let Some((head, tail)) = rest.split_first_chunk::<2>() {
-        let (value, after) = tail.split_at(usize::from(u16::from_be_bytes(*head)).min(tail.len()));
-        values.push(String::from_utf8_lossy(value).into_owned());
-        rest = after;
-    }
-    values
 }
 
 pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example<'_>) {

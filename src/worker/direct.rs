@@ -226,7 +226,7 @@ impl<L: Log> DirectWorker<L> {
     }
 
     fn send_partials(&mut self) -> Result<(), WorkerError> {
-        let Some(closed_ms) = self.users.closed_ms() else { return Ok(()) };
+        let closed_ms = self.users.closed_ms();
         let mut records = Vec::new();
         parts::say(&mut self.partials, &Partial::default(), closed_ms, &mut records)?;
         Ok(records.iter().try_for_each(|record| self.log.send(record))?)

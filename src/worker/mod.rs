@@ -14,6 +14,7 @@
 //!
 //! [`direct`] is the small brother, for input that is read once and kept by nobody: backtest and demo.
 
+mod decisions;
 pub mod direct;
 mod errors;
 mod idle;

@@ -8,29 +8,35 @@ use crate::operator::partial::{BoundaryPartial, Partial};
 /// A partial larger than this is sent in parts.
 const PART_BYTES: usize = 512 * 1_024;
 /// The version of the layout, the first byte of every part.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Whether a partial has something to say where its users task has closed so much.
-pub fn is_news(partial: &Partial, closed_ms: Ms) -> bool {
-    !partial.boundaries.is_empty() || partial.up_to_ms >= closed_ms
+pub fn is_news(partial: &Partial, closed_ms: Option<Ms>) -> bool {
+    !partial.boundaries.is_empty()
+        || partial.candidates_up_to_ms.is_some()
+        || closed_ms.is_some_and(|closed_ms| partial.up_to_ms >= closed_ms)
 }
 
 /// Takes the partials that have something to say, one a rollup partition; `nothing` takes their places.
 pub fn say(
     partials: &mut [Partial],
     nothing: &Partial,
-    closed_ms: Ms,
+    closed_ms: Option<Ms>,
     out: &mut Vec<RecordOut>,
 ) -> Result<(), WorkerError> {
     for (partition, partial) in (0..).zip(partials).filter(|(_, partial)| is_news(partial, closed_ms)) {
-        let next = Partial { from_ms: Some(closed_ms), ..nothing.clone() };
+        if closed_ms.is_none_or(|closed_ms| partial.up_to_ms < closed_ms) {
+            // Candidates, ahead of the boundary that waits for them.
+            partial.up_to_ms = Ms::MIN;
+        }
+        let next = Partial { from_ms: closed_ms, ..nothing.clone() };
         out.extend(of(std::mem::replace(partial, next))?.into_iter().map(|part| RecordOut {
             topic: Topic::Partials,
             partition,
             key: None,
             value: Some(part),
             headers: Vec::new(),
-            timestamp_ms: closed_ms,
+            timestamp_ms: closed_ms.unwrap_or(0),
         }));
     }
     Ok(())
@@ -53,11 +59,15 @@ fn of(mut whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
     }
     let mut parts = Vec::new();
     let (up_to_ms, boundaries) = (whole.up_to_ms, std::mem::take(&mut whole.boundaries));
-    let empty = Partial { up_to_ms: Ms::MIN, boundaries: Vec::new(), ..whole };
+    let (candidates, candidates_up_to_ms) = (std::mem::take(&mut whole.candidates), whole.candidates_up_to_ms);
+    let empty = Partial { up_to_ms: Ms::MIN, candidates_up_to_ms: None, ..whole };
+    for candidates in candidates {
+        parts.push(encode(&Partial { candidates: vec![candidates], ..empty.clone() })?);
+    }
     for boundary in boundaries {
         split(&empty, boundary, &mut parts)?;
     }
-    parts.push(encode(&Partial { up_to_ms, ..empty })?);
+    parts.push(encode(&Partial { up_to_ms, candidates_up_to_ms, ..empty })?);
     Ok(parts)
 }
 

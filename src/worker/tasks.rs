@@ -1,5 +1,6 @@
 //! The tasks of a worker: what the group gave it, without the log.
 
+use super::decisions::{self, Decisions, Heard};
 use super::inputs::{self, InputFigures, Volume, Volumes};
 use super::keyed::Samples;
 use super::known::Known;
@@ -13,6 +14,7 @@ use crate::log::{Assignment, Log, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut, rollup_partition};
 use crate::model::slo::Slo;
 use crate::model::time::{Ms, Now, boundary_behind};
+use crate::operator::admission::Decision;
 use crate::operator::partial::Partial;
 use crate::operator::watermark::Watermark;
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
@@ -73,6 +75,8 @@ pub struct Users {
 pub struct Rollup {
     pub task: RollupTask,
     out: Vec<RecordOut>,
+    /// What it decided on keys, and users tasks do not know.
+    decided: Vec<Decision>,
     /// It was brought back, and nobody was told what it had published.
     is_restored: bool,
 }
@@ -89,6 +93,7 @@ pub struct Tasks {
     sources: Sources,
     samples: Samples,
     known: Known,
+    decisions: Decisions,
     inputs: BTreeMap<u32, Input>,
     users: BTreeMap<u32, Unit<Users>>,
     rollups: BTreeMap<u32, Unit<Rollup>>,
@@ -172,6 +177,8 @@ impl Task for Users {
 
     fn begin_live(&mut self, mark: Option<&Mark>) -> bool {
         (0..self.task.source_count()).for_each(|source| self.task.take_up(source as u32));
+        // Those who were there before, with other definitions perhaps, may have asked something else.
+        self.task.ask_again();
         let known =
             mark.and_then(|mark| if let TaskMark::Users(of) = &mark.task { Some(of.sources.len()) } else { None });
         known.is_some_and(|known| known < self.task.source_count())
@@ -179,6 +186,10 @@ impl Task for Users {
 
     fn evict(&mut self, limit_bytes: u64) {
         self.task.evict(limit_bytes);
+    }
+
+    fn waits_for_decision(&self) -> bool {
+        self.task.waits_for_decision()
     }
 }
 
@@ -217,6 +228,7 @@ impl Task for Rollup {
         self.task.advance(&mut self.out)?;
         if published_ms.is_some() {
             self.out.clear();
+            self.task.take_decisions();
         }
         Ok(())
     }
@@ -241,6 +253,7 @@ impl Tasks {
             intake,
             known: Known::new(setup.inputs),
             volumes: Volumes::new(setup.inputs),
+            decisions: Decisions::default(),
             setup,
             stores,
             route,
@@ -266,6 +279,9 @@ impl Tasks {
                     return Ok(());
                 };
                 unit.before(record.offset)?;
+                if unit.is_restoring() {
+                    return Ok(());
+                }
                 let taken = unit.task.task.apply_block(record.offset, record.value);
                 taken.map_err(|error| WorkerError::of_block(unit.id, record.offset, error))?;
                 unit.behind(record.offset)
@@ -284,7 +300,10 @@ impl Tasks {
                 let is_ours = |n: u32| if ours.2 { ours.1.contains_key(&n) } else { ours.0.contains_key(&n) };
                 let key = record.key.unwrap_or_default();
                 self.known.heard(record.timestamp_ms);
-                if !self.samples.hear(key, record.value) && !self.known.hear(key, record.value)? {
+                if Decisions::is_one(key) {
+                    let heard = self.decisions.hear(key, record.value)?;
+                    heard.iter().for_each(|heard| self.learn(heard));
+                } else if !self.samples.hear(key, record.value) && !self.known.hear(key, record.value)? {
                     self.sources.hear(record, is_ours);
                 }
                 Ok(())
@@ -313,6 +332,9 @@ impl Tasks {
         let Some(unit) = self.users.get_mut(&number).filter(|unit| !unit.is_restoring()) else { return Ok(()) };
         self.sources.heard(number);
         unit.before(record.offset)?;
+        if unit.is_restoring() {
+            return Ok(());
+        }
         let is_live = unit.is_live();
         if !is_live && let Some((_, to_ms, is_incomplete)) = unit.decisions_until(record.offset) {
             unit.task.task.raise_to(0, to_ms, is_incomplete);
@@ -384,11 +406,9 @@ impl Tasks {
         let setup = &self.setup;
         let sources = if setup.keyed_by_user { 1 } else { setup.inputs as usize };
         let nothing = Partial { users_task: number, slos: slo_ids(&setup.slos), ..Partial::default() };
-        let task = Users {
-            task: UsersTask::new(Arc::clone(&setup.slos), sources, setup.users),
-            partials: vec![nothing.clone(); setup.rollups as usize],
-            nothing,
-        };
+        let mut users = UsersTask::new(Arc::clone(&setup.slos), sources, setup.users).asking();
+        self.decisions.tell(&mut users);
+        let task = Users { task: users, partials: vec![nothing.clone(); setup.rollups as usize], nothing };
         let making = Tasks::making(setup, TaskId::Users(number));
         let (mut unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
         if self.setup.keyed_by_user {
@@ -411,7 +431,12 @@ impl Tasks {
     ) -> Result<bool, WorkerError> {
         let setup = &self.setup;
         let settings = RollupSettings { partition: number, users_tasks: setup.users_tasks(), ..setup.rollup.clone() };
-        let task = Rollup { task: RollupTask::new(&setup.slos, settings), out: Vec::new(), is_restored: false };
+        let task = Rollup {
+            task: RollupTask::new(&setup.slos, settings),
+            out: Vec::new(),
+            decided: Vec::new(),
+            is_restored: false,
+        };
         let making = Tasks::making(setup, TaskId::Rollup(number));
         let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
         self.rollups.insert(number, unit);
@@ -550,7 +575,26 @@ impl Tasks {
     /// Closes every boundary that can be closed.
     pub fn close(&mut self) -> Result<(), WorkerError> {
         self.users.values_mut().try_for_each(Unit::close)?;
-        self.rollups.values_mut().try_for_each(Unit::close)
+        self.rollups.values_mut().try_for_each(Unit::close)?;
+        let mut is_decided = false;
+        for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
+            for decision in unit.task.task.take_decisions() {
+                // Our own users tasks need not wait for the log: what they say leaves in the same transaction.
+                self.users.values_mut().for_each(|users| users.task.task.learn(&decision, true));
+                unit.task.decided.push(decision);
+                is_decided = true;
+            }
+        }
+        if is_decided { self.users.values_mut().try_for_each(Unit::close) } else { Ok(()) }
+    }
+
+    fn learn(&mut self, heard: &Heard) {
+        for unit in self.users.values_mut() {
+            match heard {
+                Heard::Decided(decision, is_last) => unit.task.task.learn(decision, *is_last),
+                Heard::Forgotten(set) => unit.task.task.forget_decisions(*set),
+            }
+        }
     }
 
     /// Input partitions that are far ahead of the slowest.
@@ -580,14 +624,13 @@ impl Tasks {
     pub fn has_news(&self) -> bool {
         let of_users = |unit: &Unit<Users>| {
             let closed_ms = unit.task.task.closed_ms();
-            unit.is_live()
-                && closed_ms.is_some_and(|closed| unit.task.partials.iter().any(|p| parts::is_news(p, closed)))
+            unit.is_live() && unit.task.partials.iter().any(|p| parts::is_news(p, closed_ms))
         };
         let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
         !self.dead_letters.is_empty()
             || self.inputs.values().any(|input| input.source.has_news(out_of_orderness_ms))
             || self.users.values().any(of_users)
-            || self.rollups.values().any(|unit| unit.is_live() && !unit.task.out.is_empty())
+            || self.rollups.values().any(|unit| unit.is_live() && unit.task.has_news())
             || self.sources.has_news(&self.ours())
     }
 
@@ -632,6 +675,9 @@ impl Tasks {
         }
         for unit in self.users.values_mut().filter(|unit| unit.is_live()) {
             unit.task.say(&mut records)?;
+        }
+        for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
+            unit.task.tell_decisions(&mut records)?;
         }
         let ours = self.ours();
         self.sources.news(&ours, &mut records)?;
@@ -756,7 +802,7 @@ impl Tasks {
         let mut phases = [0; 3];
         let of = |phase: &Phase| match phase {
             Phase::Restoring(_) => 0,
-            Phase::Replaying(_) => 1,
+            Phase::Replaying(_) | Phase::Undecided(_) => 1,
             Phase::Live => 2,
         };
         self.users.values().for_each(|unit| phases[of(&unit.phase)] += 1);
@@ -780,7 +826,19 @@ impl Tasks {
 impl Users {
     /// What was closed since the last commit, one partial a rollup partition that has news.
     fn say(&mut self, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
-        let Some(closed_ms) = self.task.closed_ms() else { return Ok(()) };
-        parts::say(&mut self.partials, &self.nothing, closed_ms, out)
+        parts::say(&mut self.partials, &self.nothing, self.task.closed_ms(), out)
+    }
+}
+
+impl Rollup {
+    fn has_news(&self) -> bool {
+        !self.out.is_empty() || !self.decided.is_empty() || self.task.has_decided()
+    }
+
+    /// What was decided since the last commit.
+    fn tell_decisions(&mut self, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+        // Of what was decided under a definition that is gone the new one is to know nothing.
+        self.task.take_forgotten().iter().for_each(|forgotten| decisions::tombstones_of(forgotten, out));
+        self.decided.drain(..).try_for_each(|decision| decisions::records_of(&decision, out))
     }
 }

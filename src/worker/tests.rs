@@ -109,8 +109,9 @@ fn route(inputs: u32) -> Route {
 fn users_settings() -> UsersSettings {
     UsersSettings {
         out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
-        groups_max: 8,
-        tenants_max: 50_000,
+        // Fewer than there are, so that somebody has to decide for all users tasks.
+        groups_max: 2,
+        tenants_max: 2,
         rollup_partitions: ROLLUPS,
     }
 }

@@ -28,8 +28,8 @@ pub trait Task {
     fn mark(&self) -> TaskMark;
     fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError>;
     /// Closes what can be closed. With `published_ms` the stream is read again: no more is closed than was published,
-    /// and what comes of it is dropped. (A partition without a record yet holds the others back, and the log that is read
-    /// again does not say so.)
+    /// and what comes of it is dropped. (A partition without a record yet held the others back, or a decision was waited
+    /// for, and the log that is read again does not say so.)
     fn close(&mut self, store: &dyn Store, published_ms: Option<Option<Ms>>) -> Result<(), WorkerError>;
     fn end_replay(&mut self, mark: Option<&Mark>);
     /// Everything up to the last commit was read again. `true`: the task has sources that the mark does not
@@ -38,6 +38,10 @@ pub trait Task {
         false
     }
     fn evict(&mut self, limit_bytes: u64);
+    /// It cannot close what it has before it hears a decision.
+    fn waits_for_decision(&self) -> bool {
+        false
+    }
 }
 
 /// How far a task is.
@@ -45,6 +49,9 @@ pub enum Phase {
     Restoring(Box<Restore>),
     /// Its stream is read again up to here.
     Replaying(NextOffset),
+    /// The stream was read again up to here, and a decision that was known when this was published has not been read
+    /// yet: the sources topic may be behind.
+    Undecided(NextOffset),
     Live,
 }
 
@@ -153,7 +160,8 @@ impl<T: Task> Unit<T> {
         let from = unit.replay_from(next, making.identity)?;
         log.seek(unit.stream, from)?;
         unit.finish_where_due()?;
-        Ok((unit, false))
+        let is_held = unit.is_restoring();
+        Ok((unit, is_held))
     }
 
     fn begin_anew(self, assignment: &Assignment) -> Result<Unit<T>, WorkerError> {
@@ -220,8 +228,12 @@ impl<T: Task> Unit<T> {
         Ok(())
     }
 
-    /// Goes on restoring. The offset to read from, once that is done.
+    /// Goes on restoring, or waiting for decisions. The offset to read from, once that is done.
     pub fn go_on_restoring(&mut self, identity: &str, steady_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
+        if let Phase::Undecided(target) = self.phase {
+            self.go_live(target)?;
+            return Ok(self.is_live().then_some(target));
+        }
         let Phase::Restoring(restore) = &mut self.phase else { return Ok(None) };
         let restored = restore.go_on(self.store.as_mut(), &T::prefixes, steady_ms).map_err(|e| damaged(self.id, e))?;
         let Some(mark) = restored else { return Ok(None) };
@@ -317,7 +329,18 @@ impl<T: Task> Unit<T> {
         let Phase::Replaying(target) = self.phase else { return Ok(()) };
         self.position = target;
         self.task.end_replay(self.mark.as_ref());
+        self.go_live(target)
+    }
+
+    fn go_live(&mut self, target: NextOffset) -> Result<(), WorkerError> {
         self.task.close(self.store.as_ref(), Some(self.published_ms))?;
+        if self.task.at_ms() < self.published_ms && self.task.waits_for_decision() {
+            if !matches!(self.phase, Phase::Undecided(_)) {
+                tracing::info!(task = %self.id, "waits for a decision on groups or tenants, made before, that is on its way");
+            }
+            self.phase = Phase::Undecided(target);
+            return Ok(());
+        }
         let mark = self.mark.take();
         if self.task.at_ms() != self.published_ms {
             return Err(WorkerError::Diverged {
@@ -342,14 +365,14 @@ impl<T: Task> Unit<T> {
     }
 
     pub fn is_restoring(&self) -> bool {
-        matches!(self.phase, Phase::Restoring(_))
+        matches!(self.phase, Phase::Restoring(_) | Phase::Undecided(_))
     }
 
     pub fn close(&mut self) -> Result<(), WorkerError> {
-        let published_ms = (!self.is_live()).then_some(self.published_ms);
         if self.is_restoring() {
             return Ok(());
         }
+        let published_ms = (!self.is_live()).then_some(self.published_ms);
         self.task.close(self.store.as_ref(), published_ms).map_err(|e| useless(self.id, e))
     }
 

@@ -26,10 +26,9 @@ pub struct Compared {
     pub late_dropped: usize,
     /// Runs that were also compared with a backtest.
     pub backtests: usize,
+    /// Of these, runs in which several users tasks shared a limit that was reached.
+    pub shared_limits: usize,
 }
-
-/// So many groups the traffic has.
-const GROUPS: usize = 10;
 
 /// Everything was published, or the first thing that is wrong.
 pub fn compare(scenario: &Scenario, world: &World) -> Result<Compared, String> {
@@ -50,10 +49,11 @@ pub fn compare(scenario: &Scenario, world: &World) -> Result<Compared, String> {
         }
         compared.add(topic, &got);
     }
-    // Limits hold for each users task: with several of them the groups within may be others.
-    if judged.met == 0 && (scenario.groups_max >= GROUPS || scenario.users_tasks() == 1) {
+    // How many groups are remembered holds for each users task: with several of them the flag may come later.
+    if judged.met == 0 && (scenario.remembers_all_groups() || scenario.users_tasks() == 1) {
         backtest::is_a_prefix(scenario, &world.broker)?;
         compared.backtests = 1;
+        compared.shared_limits = usize::from(scenario.users_tasks() > 1 && reference.has_refused);
     }
     // If a partition could not be read for a while, only the comparison above must hold.
     let taken = |fault| world.faults.has_taken(fault);

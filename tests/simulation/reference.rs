@@ -15,10 +15,12 @@ use std::sync::Arc;
 use tailburn::codec::output::{Encoder, OutputFormat};
 use tailburn::codec::{Decoder, InputSettings, MAX_FUTURE_SKEW_MS};
 use tailburn::log::Stream;
+use tailburn::model::key::Scope;
 use tailburn::model::record::{RecordOut, Topic};
 use tailburn::model::slo::Slo;
 use tailburn::model::time::{MINUTE_MS, Ms, slice_ms};
-use tailburn::operator::partial::{BoundaryPartial, Partial};
+use tailburn::operator::admission::{self, Admits, Candidates, SetId, order_of};
+use tailburn::operator::partial::{BoundaryPartial, KeyDelta, Partial};
 use tailburn::pipeline::checkpoint::Mark;
 use tailburn::pipeline::pseudonym::UserIds;
 use tailburn::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
@@ -39,7 +41,7 @@ fn users_settings(scenario: &Scenario) -> UsersSettings {
     UsersSettings {
         out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
         groups_max: scenario.groups_max,
-        tenants_max: 50_000,
+        tenants_max: scenario.tenants_max,
         rollup_partitions: scenario.rollups,
     }
 }
@@ -99,6 +101,8 @@ pub struct Reference {
     pub published: Published,
     /// The last boundary of each task.
     pub at_ms: BTreeMap<Stream, Option<Ms>>,
+    /// Some group or tenant has no key, because there are too many.
+    pub has_refused: bool,
 }
 
 /// A committed decision to raise a source: from which offset on, to which watermark, and whether it had unread records.
@@ -109,10 +113,18 @@ impl Reference {
         let mut out = dead_letters(scenario, broker);
         let mut at_ms = BTreeMap::new();
         let mut of_tasks = Vec::new();
-        for task in 0..scenario.users_tasks() {
-            let (closed_ms, partials) = users(scenario, broker, task)?;
-            at_ms.insert(scenario.users_stream(task), closed_ms);
-            of_tasks.push(partials);
+        let mut tasks =
+            (0..scenario.users_tasks()).map(|task| Fed::of(scenario, broker, task)).collect::<Result<Vec<_>, _>>()?;
+        tasks.iter_mut().try_for_each(Fed::close)?;
+        let candidates: Vec<&Candidates> =
+            tasks.iter().flat_map(|fed| &fed.partials).flat_map(|p| &p.candidates).collect();
+        let admitted = Admitted::of(&candidates);
+        for (task, mut fed) in (0..).zip(tasks) {
+            admitted.tell(&mut fed.users);
+            fed.close()?;
+            fed.check(scenario, broker, task, &admitted)?;
+            at_ms.insert(scenario.users_stream(task), fed.users.closed_ms());
+            of_tasks.push(fed.partials);
         }
         for partition in 0..scenario.rollups {
             // Keyed tasks do not record enough to know which boundaries were incomplete; see `same_partials`.
@@ -122,7 +134,7 @@ impl Reference {
             };
             at_ms.insert(Stream::Partials(partition), rollup(scenario, partials, partition, &mut out)?);
         }
-        Ok(Reference { published: published(out), at_ms })
+        Ok(Reference { published: published(out), at_ms, has_refused: admitted.has_refused })
     }
 }
 
@@ -149,39 +161,112 @@ pub fn decisions(scenario: &Scenario, broker: &Broker, source: u32) -> BTreeSet<
     marks.flat_map(|mark| mark.raised).collect()
 }
 
-/// Runs a users task over its stream, and holds what it says against what was said.
-fn users(scenario: &Scenario, broker: &Broker, task: u32) -> Result<(Option<Ms>, Vec<Partial>), String> {
-    let sources = if scenario.is_keyed { 1 } else { scenario.inputs as usize };
-    let mut users = users_task(scenario, &scenario.slos, sources);
-    let stream = scenario.users_stream(task);
-    let mut decisions = decisions(scenario, broker, task);
-    let mut route = route(scenario);
-    let mut failed = None;
-    hand_over(stream, &broker.partition(stream.into()).ever(), &mut |_, record| {
-        if scenario.is_keyed {
-            while let Some((_, to_ms, is_incomplete)) = decisions.first().filter(|(at, ..)| *at <= record.offset) {
-                users.raise_to(0, *to_ms, *is_incomplete);
-                decisions.pop_first();
+/// A users task that was fed its stream.
+struct Fed {
+    users: UsersTask,
+    partials: Vec<Partial>,
+}
+
+impl Fed {
+    fn of(scenario: &Scenario, broker: &Broker, task: u32) -> Result<Fed, String> {
+        let sources = if scenario.is_keyed { 1 } else { scenario.inputs as usize };
+        let mut users = users_task(scenario, &scenario.slos, sources).asking();
+        let stream = scenario.users_stream(task);
+        let mut decisions = decisions(scenario, broker, task);
+        let mut route = route(scenario);
+        let mut failed = None;
+        hand_over(stream, &broker.partition(stream.into()).ever(), &mut |_, record| {
+            if scenario.is_keyed {
+                while let Some((_, to_ms, is_incomplete)) = decisions.first().filter(|(at, ..)| *at <= record.offset) {
+                    users.raise_to(0, *to_ms, *is_incomplete);
+                    decisions.pop_first();
+                }
+                route.apply(task, record, |outcome| users.apply(0, record.offset, outcome));
+            } else if let Err(error) = users.apply_block(record.offset, record.value) {
+                failed = Some(error.to_string());
             }
-            route.apply(task, record, |outcome| users.apply(0, record.offset, outcome));
-        } else if let Err(error) = users.apply_block(record.offset, record.value) {
-            failed = Some(error.to_string());
+        });
+        decisions.iter().for_each(|(_, to_ms, is_incomplete)| users.raise_to(0, *to_ms, *is_incomplete));
+        let nothing = Partial { users_task: task, slos: slo_ids(&scenario.slos), ..Partial::default() };
+        let partials = vec![nothing; scenario.rollups as usize];
+        failed.map_or(Ok(Fed { users, partials }), Err)
+    }
+
+    /// Closes what can be closed; the first time it names its candidates, all of them.
+    fn close(&mut self) -> Result<(), String> {
+        match self.users.aligned_ms().filter(|to_ms| self.users.closed_ms() < Some(*to_ms)) {
+            Some(to_ms) => self
+                .users
+                .close_until(to_ms, &mut self.partials, &MemoryStore::default())
+                .map_err(|error| error.to_string()),
+            None => Ok(()),
         }
-    });
-    decisions.iter().for_each(|(_, to_ms, is_incomplete)| users.raise_to(0, *to_ms, *is_incomplete));
-    if let Some(failed) = failed {
-        return Err(failed);
     }
-    let nothing = Partial { users_task: task, slos: slo_ids(&scenario.slos), ..Partial::default() };
-    let mut partials = vec![nothing; scenario.rollups as usize];
-    if let Some(to_ms) = users.aligned_ms() {
-        users.close_until(to_ms, &mut partials, &MemoryStore::default()).map_err(|error| error.to_string())?;
+
+    /// Holds what the task says against what was said.
+    fn check(&self, scenario: &Scenario, broker: &Broker, task: u32, admitted: &Admitted) -> Result<(), String> {
+        if self.users.waits_for_decision() {
+            return Err(format!("users-{task} waits for a decision"));
+        }
+        for (partition, partial) in (0..).zip(&self.partials) {
+            same_partials(scenario, partial, &said(broker, task, partition), admitted)
+                .map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
+        }
+        Ok(())
     }
-    for (partition, partial) in (0..).zip(&partials) {
-        let said = said(broker, task, partition);
-        same_partials(scenario, partial, &said).map_err(|why| format!("users-{task} to rollup-{partition}: {why}"))?;
+}
+
+/// Who has a key, worked out with all candidates at hand: by when they became visible, then by their keys.
+#[derive(Default)]
+struct Admitted {
+    sets: BTreeMap<SetId, (Vec<(Ms, Vec<u8>)>, BTreeSet<Vec<u8>>)>,
+    has_refused: bool,
+    last_ms: Ms,
+}
+
+impl Admitted {
+    fn of(candidates: &[&Candidates]) -> Admitted {
+        let mut first: BTreeMap<SetId, BTreeMap<Vec<u8>, Ms>> = BTreeMap::new();
+        let mut subjects = BTreeMap::new();
+        let mut admitted = Admitted::default();
+        for candidates in candidates {
+            subjects.insert(candidates.set, &candidates.subject);
+            admitted.last_ms = admitted.last_ms.max(candidates.at_ms);
+            let set = first.entry(candidates.set).or_default();
+            for name in &candidates.names {
+                let at_ms = set.entry(name.clone()).or_insert(candidates.at_ms);
+                *at_ms = candidates.at_ms.min(*at_ms);
+            }
+        }
+        for (id, names) in first {
+            let subject = subjects[&id];
+            let mut sorted: Vec<(Ms, Vec<u8>)> = names.into_iter().map(|(name, at_ms)| (at_ms, name)).collect();
+            sorted.sort_by_key(|(at_ms, name)| (*at_ms, order_of(id.admits, &subject.group_by, name)));
+            let refused = sorted.split_off(sorted.len().min(subject.max as usize));
+            admitted.has_refused |= !refused.is_empty();
+            admitted.sets.insert(id, (sorted, refused.into_iter().map(|(_, name)| name).collect()));
+        }
+        admitted
     }
-    Ok((users.closed_ms(), partials))
+
+    fn tell(&self, users: &mut UsersTask) {
+        let decision =
+            |set, at_ms, names| admission::Decision { set, slo: String::new(), at_ms, after_ms: None, names };
+        for (set, (names, _)) in &self.sets {
+            for (at_ms, name) in names {
+                users.learn(&decision(*set, *at_ms, vec![name.clone()]), false);
+            }
+            users.learn(&decision(*set, self.last_ms, Vec::new()), true);
+        }
+    }
+
+    /// Whether a delta is of a tenant that never gets a key, and so of nobody.
+    fn is_of_nobody(&self, delta: &KeyDelta) -> bool {
+        let Scope::Tenant(tenant) = &delta.scope else { return false };
+        let of_tenants = self.sets.iter().filter(|(id, _)| id.admits == Admits::Tenants);
+        let is_admitted = |names: &[(Ms, Vec<u8>)]| names.iter().any(|(_, name)| name == tenant.as_bytes());
+        delta.panes.is_empty() && !of_tenants.into_iter().any(|(_, (names, _))| is_admitted(names))
+    }
 }
 
 /// The published partials of a partition.
@@ -207,7 +292,7 @@ fn keep_ms(slo: &Slo) -> Ms {
     windows.max().unwrap_or(0).max(slo.period.nominal_ms())
 }
 
-fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(), String> {
+fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial, admitted: &Admitted) -> Result<(), String> {
     if want.up_to_ms != got.up_to_ms {
         return Err(format!("published up to {} instead of {}", got.up_to_ms, want.up_to_ms));
     }
@@ -216,6 +301,7 @@ fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial) -> Result<(
     // two records, only the last one is kept.
     let bare = |partial: &Partial| -> Vec<BoundaryPartial> {
         let mut boundaries = partial.boundaries.clone();
+        boundaries.iter_mut().for_each(|boundary| boundary.deltas.retain(|delta| !admitted.is_of_nobody(delta)));
         boundaries.retain(|boundary| !boundary.deltas.is_empty() || !boundary.steps.is_empty());
         for boundary in &mut boundaries {
             boundary.is_incomplete &= !scenario.is_keyed;

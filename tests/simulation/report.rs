@@ -141,6 +141,7 @@ impl Totals {
         sum.events += one.events;
         sum.late_dropped += one.late_dropped;
         sum.backtests += one.backtests;
+        sum.shared_limits += one.shared_limits;
     }
 
     /// Fault points that never struck.
@@ -160,6 +161,7 @@ impl Totals {
             && did.cold_reads > self.seeds
             && compared.decided > self.seeds as usize / 10
             && compared.backtests > self.seeds as usize / 20
+            && compared.shared_limits > self.seeds as usize / 50
             && compared.records > 100 * self.seeds as usize
             && [compared.alerts, compared.cohorts, compared.dead_letters, compared.tombstones].iter().all(|n| *n > 50)
     }

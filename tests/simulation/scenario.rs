@@ -45,6 +45,7 @@ pub struct Scenario {
     pub spread: Spread,
     pub rollups: u32,
     pub groups_max: usize,
+    pub tenants_max: usize,
     /// The offset at which each input partition begins.
     pub firsts: Vec<i64>,
     /// In order of time.
@@ -90,7 +91,7 @@ impl Scenario {
             is_keyed,
             spread: Spread { partitions, per_tenant: dice.between(1, 3) as u32, large_tenants },
             rollups: dice.between(1, 3) as u32,
-            groups_max: dice.pick(&[1, 10, 10]),
+            groups_max: dice.pick(&[1, 2, 10]),
             firsts: (0..inputs).map(|_| dice.pick(&[0, 0, 7, 1_000])).collect(),
             arrivals,
             stays: stays(dice, begin_ms, span_ms),
@@ -105,6 +106,7 @@ impl Scenario {
             memory_bytes: dice.pick(&[u64::MAX, u64::MAX, 20_000, 1]),
             one_in: fault_rates(dice),
             faults_max: dice.pick(&[0, 8, 16, 30, 60]),
+            tenants_max: dice.pick(&[1, 2, 50_000]),
         }
     }
 
@@ -129,6 +131,13 @@ impl Scenario {
         let slos = parsed(&change.of(&self.documents));
         self.becomes = Some(Becomes { at_ms, change, slos });
         self
+    }
+
+    /// Whether no task can see more groups of an SLO than it remembers: how many it sees depends on how many
+    /// tasks there are.
+    pub fn remembers_all_groups(&self) -> bool {
+        let groups = |slo: &Slo| traffic::REGIONS.len() * if slo.group_by.len() > 1 { traffic::TIERS.len() } else { 1 };
+        self.slos.iter().all(|slo| groups(slo) <= 4 * self.groups_max)
     }
 
     /// How many users tasks there are.

@@ -7,6 +7,9 @@ use crate::partition::Record;
 use crate::scenario::EPOCH_MS;
 use tailburn::model::time::{MINUTE_MS, Ms, SECOND_MS};
 
+pub const REGIONS: [&str; 3] = ["eu", "us", "ap"];
+pub const TIERS: [&str; 2] = ["free", "pro"];
+
 /// What a scenario decided about its traffic.
 pub struct Plan {
     inputs: u32,
@@ -98,7 +101,7 @@ fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
     if plan.is_keyed {
         user = user * u64::from(plan.inputs) + u64::from(partition);
     }
-    let region = ["eu", "us", "ap"][(user % 5 % 3) as usize];
+    let region = REGIONS[(user % 5 % 3) as usize];
     let is_down = plan.outages.iter().any(|(from_ms, to_ms)| (*from_ms..*to_ms).contains(&at_ms));
     let is_bad = if is_down && region == "eu" { !dice.one_in(8) } else { dice.one_in(60) };
     let latency = if dice.one_in(25) { String::new() } else { format!(",\"latency_ms\":{}", dice.below(1_000)) };
@@ -111,7 +114,7 @@ fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
         if is_bad { 503 } else { 200 },
         dice.pick(&["pay", "pay", "browse"]),
         if dice.one_in(12) { "ap" } else { region },
-        if user.is_multiple_of(2) { "pro" } else { "free" },
+        TIERS[usize::from(user.is_multiple_of(2))],
     )
 }
 

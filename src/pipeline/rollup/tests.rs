@@ -1,6 +1,7 @@
 //! However many users tasks there are, whatever is passed over and wherever a task is torn away: the
 //! same records leave.
 
+mod admission;
 mod changes;
 mod frozen;
 mod heap;
@@ -243,7 +244,8 @@ fn close(slos: &[Slo], task: &mut UsersTask, index: u32, to_ms: Ms, streams: &mu
     for (partial, stream) in partials.into_iter().zip(streams) {
         let Some(up_to_ms) = task.closed_ms() else { continue };
         let mut send = |up_to_ms, boundaries| {
-            let part = Partial { users_task: index, from_ms, up_to_ms, boundaries, slos: slo_ids(slos) };
+            let slos = slo_ids(slos);
+            let part = Partial { users_task: index, from_ms, up_to_ms, boundaries, slos, ..Partial::default() };
             stream.push(postcard::to_stdvec(&part).expect("bytes"));
         };
         let mut boundaries = partial.boundaries;

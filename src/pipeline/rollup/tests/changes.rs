@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::model::output::{BurnAlert, SloStatus};
+use crate::operator::admission::Decision;
 use crate::pipeline::checkpoint::{CheckpointError, GroupMark, ReadAgain, UsersMark};
 use crate::pipeline::users::KEY_GROUPS as USER_GROUPS;
 use crate::state::keys::{Key as RowKey, Kind, Prefix};
@@ -17,6 +18,8 @@ pub(super) struct Program {
     pub stores: [MemoryStore; 2],
     /// Partials so far.
     offset: i64,
+    /// Which groups and tenants have keys, as the topic of the sources has it.
+    pub decided: Vec<Decision>,
     /// The latest status of each key, as the compacted topic has it.
     pub latest: BTreeMap<String, SloStatus>,
     /// Users that are listed.
@@ -30,12 +33,13 @@ pub(super) const SETTINGS: UsersSettings =
 impl Program {
     pub fn new(slos: Arc<Vec<Slo>>) -> Program {
         Program {
-            users: UsersTask::new(Arc::clone(&slos), 1, SETTINGS),
+            users: UsersTask::new(Arc::clone(&slos), 1, SETTINGS).asking(),
             rollup: rollup(&slos, 0, 1),
             slos,
             input: Vec::new(),
             stores: Default::default(),
             offset: 0,
+            decided: Vec::new(),
             latest: BTreeMap::new(),
             listed: BTreeSet::new(),
             alerts: Vec::new(),
@@ -47,15 +51,27 @@ impl Program {
             self.users.apply(0, self.input.len() as i64, &event.outcome());
             self.input.push(event.clone());
         }
-        let from_ms = self.users.closed_ms();
-        let Some(to_ms) = self.users.aligned_ms().filter(|to_ms| Some(*to_ms) > from_ms) else { return };
-        let mut partials = vec![Partial { from_ms, slos: slo_ids(&self.slos), ..Partial::default() }];
+        let Some(to_ms) = self.users.aligned_ms().filter(|to_ms| Some(*to_ms) > self.users.closed_ms()) else { return };
+        self.close(to_ms);
+        if self.users.closed_ms() < Some(to_ms) {
+            self.close(to_ms);
+        }
+        assert_eq!(self.users.closed_ms(), Some(to_ms), "all that was named is decided");
+    }
+
+    fn close(&mut self, to_ms: Ms) {
+        let (from_ms, up_to_ms) = (self.users.closed_ms(), Ms::MIN);
+        let mut partials = vec![Partial { from_ms, up_to_ms, slos: slo_ids(&self.slos), ..Partial::default() }];
         self.users.close_until(to_ms, &mut partials, &self.stores[0]).expect("closed");
         self.rollup.apply(self.offset, partials.remove(0)).expect("in turn");
         self.offset += 1;
         let mut out = Vec::new();
         self.rollup.advance(&mut out).expect("evaluated");
         out.iter().for_each(|record| self.read(record));
+        for decision in self.rollup.take_decisions() {
+            self.users.learn(&decision, true);
+            self.decided.push(decision);
+        }
     }
 
     fn read(&mut self, record: &RecordOut) {
@@ -83,6 +99,9 @@ impl Program {
         let at_ms = self.users.closed_ms();
         self.slos = Arc::clone(slos);
         self.rollup = self.loaded(&mark);
+        for forgotten in self.rollup.take_forgotten() {
+            self.decided.retain(|decision| decision.set != forgotten.set);
+        }
         self.load_users(&users, at_ms, again);
     }
 
@@ -120,7 +139,8 @@ impl Program {
         at_ms: Option<Ms>,
         again: ReadAgain,
     ) -> Result<(), CheckpointError> {
-        self.users = UsersTask::new(Arc::clone(&self.slos), 1, SETTINGS);
+        self.users = UsersTask::new(Arc::clone(&self.slos), 1, SETTINGS).asking();
+        self.decided.iter().for_each(|decision| self.users.learn(decision, true));
         let group = GroupMark { at_ms, again, generation: 0, blocks: 0, image_bytes: 0, delta_bytes: 0 };
         let groups = vec![group; usize::from(USER_GROUPS)];
         self.users.load(&groups, mark, &self.stores[0], u64::MAX)?;
@@ -129,6 +149,7 @@ impl Program {
             self.users.apply(0, offset, &event.outcome());
         }
         self.users.end_replay(Some(mark));
+        self.users.ask_again();
         Ok(())
     }
 

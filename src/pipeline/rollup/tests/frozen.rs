@@ -84,6 +84,9 @@ fn freezes_the_state() {
         };
         program.stores[store].scan(&[], note).expect("memory");
     }
+    for decision in &program.decided {
+        writeln!(text, "topic decision {}", hex(&postcard::to_stdvec(decision).expect("bytes"))).expect("a text");
+    }
     program.alerts.clear();
     program.feed(&outage(STOP_S, MORE_S));
     said(&program).iter().for_each(|value| writeln!(text, "says {value}").expect("a text"));
@@ -125,6 +128,9 @@ fn gone_on(text: &str) -> Result<Program, CheckpointError> {
         let mut words = line.splitn(4, ' ');
         let (task, what) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         match (task, what, words.next(), words.next()) {
+            (_, "decision", Some(decision), _) => {
+                program.decided.push(postcard::from_bytes(&bytes(decision)).expect("a decision"));
+            }
             (_, "mark", Some(mark), _) => marks.push(Mark::from_bytes(&bytes(mark))?),
             (_, "row", Some(key), Some(value)) => {
                 let mut batch = Batch::default();
@@ -145,6 +151,15 @@ fn gone_on(text: &str) -> Result<Program, CheckpointError> {
     }
     program.feed(&outage(STOP_S, MORE_S));
     Ok(program)
+}
+
+/// Up to version 5 each users task decided itself which groups and tenants have keys, and what several of them decided
+/// need not agree.
+#[test]
+fn the_state_from_before_groups_were_admitted_once_is_refused_with_advice() {
+    let text = std::fs::read_to_string(file(5)).expect("a fixture");
+    let refused = gone_on(&text).err().expect("refused").to_string();
+    assert!(refused.contains("earlier build"), "{refused}");
 }
 
 #[test]
