@@ -26,8 +26,8 @@
 //!   [`Partial`](operator::partial::Partial). At each step of a user window ([`pipeline::step`]) the distribution over
 //!   users, the leaf cube and the worst-served users are sent, too. In a short window, users without a bad event are
 //!   counted as their events come and go (`pipeline::tally`); only the others' rows are read. A boundary with new
-//!   groups or tenants waits until the rollup task of the SLO's aggregate key has decided, for all users tasks, which of them
-//!   get keys ([`pipeline::admission`]).
+//!   groups or tenants waits until the rollup task of the SLO's aggregate key has decided, for all users tasks, which of
+//!   them get keys ([`pipeline::admission`]).
 //! - **Rollup** ([`pipeline::rollup`]) merges the partials of a boundary once all users tasks have closed it, evaluates
 //!   every key (`operator::evaluation`) and encodes the output. A key belongs to one rollup task, which is the only
 //!   writer of its output partition.

@@ -11,7 +11,7 @@ use super::intern::Dictionary;
 use super::users::{KeyRef, LOCAL, OTHER_GROUPS, Pane, SloRows, UsersTask, Waiting, is_local};
 use crate::model::key::{Scope, key_text};
 use crate::model::record::partition_of;
-use crate::model::time::{Ms, PANE_MS};
+use crate::model::time::Ms;
 use crate::operator::admission::{Admits, Candidates, Decision, SetId, Subject, group_values, order_of};
 use crate::operator::classify::Verdict;
 use crate::operator::exemplars::keep_smallest;
