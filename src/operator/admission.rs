@@ -161,7 +161,7 @@ impl AdmittedSet {
 
     /// Whether one has no key at a boundary, and none later.
     pub fn refuses(&self, name: &[u8], at_ms: Ms) -> bool {
-        self.full_ms.is_some_and(|full_ms| full_ms <= at_ms) && !self.at_ms.get(name).is_some_and(|at| *at <= at_ms)
+        self.full_ms.is_some_and(|full_ms| full_ms <= at_ms) && self.at_ms.get(name).is_none_or(|at| *at > at_ms)
     }
 
     /// Who was admitted at a boundary, by their names.

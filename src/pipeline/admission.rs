@@ -5,8 +5,8 @@
 //! made again after a crash. The sets are stored beside the keys, in the key group of the aggregate key, and are valid
 //! at the boundary and the offset at which this group is valid.
 
-use super::checkpoint::{CheckpointError, filters_of, get, groups_of, put};
-use super::rollup::{Definition, key_group, virtual_group};
+use super::rollup_key::{Definition, key_group, virtual_group};
+use super::stored::{CheckpointError, filters_of, get, groups_of, put};
 use crate::model::key::{Scope, key_text};
 use crate::model::slo::Slo;
 use crate::model::time::Ms;

@@ -7,8 +7,10 @@
 //! and closes the boundary once they are decided. Meanwhile it goes on to look at later boundaries. A boundary at which
 //! nothing is new does not wait. (A backtest has one users task, which decides alone.)
 
+use super::admitted::{Admitted, NEVER};
 use super::intern::Dictionary;
-use super::users::{KeyRef, LOCAL, OTHER_GROUPS, Pane, SloRows, UsersTask, Waiting, is_local};
+use super::key_ref::{KeyRef, LOCAL, OTHER_GROUPS, is_local};
+use super::users::{Pane, SloRows, UsersTask, Waiting};
 use crate::model::key::{Scope, key_text};
 use crate::model::record::partition_of;
 use crate::model::time::Ms;
@@ -23,71 +25,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const KEPT_PER_GROUP: usize = 4;
 /// So many candidates are sent in one piece, which always fits into a record.
 const NAMES_MAX: usize = 1_000;
-
-/// The codes of groups or tenants that have keys, and since when.
-#[derive(Debug, Default)]
-pub(super) struct Admitted {
-    /// By code: the boundary; [`NEVER`] where it has none.
-    since_ms: Vec<Ms>,
-    /// So many codes have keys.
-    pub count: usize,
-    /// So many have keys in all, also those that have no code here.
-    total: usize,
-    /// From here on no other gets one.
-    full_ms: Option<Ms>,
-    /// Everything up to here is decided.
-    up_to_ms: Option<Ms>,
-    /// The last boundary, of those that were heard of, at which somebody was admitted.
-    last_ms: Option<Ms>,
-}
-
-const NEVER: Ms = Ms::MAX;
-
-impl Admitted {
-    fn since_ms(&self, code: u32) -> Ms {
-        self.since_ms.get(code as usize).copied().unwrap_or(NEVER)
-    }
-
-    pub fn has(&self, code: u32, at_ms: Ms) -> bool {
-        self.since_ms(code) <= at_ms
-    }
-
-    /// Gives a code to one that has a key.
-    fn know(&mut self, code: u32, since_ms: Ms) {
-        let at = code as usize;
-        if at >= self.since_ms.len() {
-            self.since_ms.resize(at + 1, NEVER);
-        }
-        self.count += usize::from(self.since_ms[at] == NEVER);
-        self.since_ms[at] = self.since_ms[at].min(since_ms);
-    }
-
-    fn admit(&mut self, at_ms: Ms, max: usize) {
-        self.total += 1;
-        if self.total >= max {
-            self.full_ms.get_or_insert(at_ms);
-        }
-    }
-
-    fn add(&mut self, code: u32, at_ms: Ms, max: usize) {
-        if self.since_ms(code) == NEVER {
-            self.know(code, at_ms);
-            self.admit(at_ms, max);
-        }
-    }
-
-    fn is_full(&self, max: usize) -> bool {
-        self.full_ms.is_some() || self.total >= max
-    }
-
-    fn is_decided(&self, at_ms: Ms) -> bool {
-        self.full_ms.is_some() || Some(at_ms) <= self.up_to_ms
-    }
-
-    fn codes(&self) -> impl Iterator<Item = (Ms, u32)> {
-        self.since_ms.iter().zip(0..).filter(|(since_ms, _)| **since_ms != NEVER).map(|(ms, code)| (*ms, code))
-    }
-}
 
 impl UsersTask {
     /// Leaves the decision to the rollup tasks: there may be other users tasks.

@@ -1,6 +1,7 @@
 //! A users task on its own, for tests: outcomes go in, partials come out.
 
-use super::users::{KEY_GROUPS, UsersSettings, UsersTask};
+use super::key_ref::KEY_GROUPS;
+use super::users::{UsersSettings, UsersTask};
 use crate::model::outcome::Outcome;
 use crate::model::time::{Ms, PANE_MS, floor_to};
 use crate::operator::partial::Partial;

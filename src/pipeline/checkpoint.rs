@@ -4,177 +4,18 @@
 //! the checkpoint says from which offset each source is to be read again, and the records before
 //! that boundary are recognised and skipped.
 
-use super::intern::virtual_group;
-use super::rollup_state::RollupMark;
-use super::users::{KEY_GROUPS, KeyRef, UsersTask};
-use crate::model::time::{Ms, PANE_MS};
-use crate::operator::admission::Decision;
+use super::key_ref::{KEY_GROUPS, KeyRef, OTHER_GROUPS};
+pub use super::mark::{GroupMark, Mark, ReadAgain, TaskMark, UsersMark};
+pub use super::stored::CheckpointError;
+use super::stored::{StoredRow, StoredUser, put, scan, scan_each, user_key};
+use super::users::UsersTask;
+use crate::model::time::PANE_MS;
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::operator::watermark::Watermark;
-use crate::state::keys::{FiltersId, Key, Kind, Meta, PeriodKind, Prefix, ScopeKind, groups_of_range, range_of};
-use crate::state::values::{ValueError, open};
-use crate::state::{Batch, Store, StoreError};
-use serde::{Deserialize, Serialize};
+use crate::state::keys::{FiltersId, Key, Kind, Prefix, groups_of_range, range_of};
+use crate::state::{Batch, Store};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-
-/// The version of the values written here, and the only one that is read: none was ever released before.
-pub(super) const VERSION: u8 = 6;
-
-/// Why a checkpoint cannot be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Value(#[from] ValueError),
-    #[error("a row of the state cannot be {what}: {source}")]
-    Row { what: &'static str, source: postcard::Error },
-    #[error("the state has a key of {slo} that was evaluated by a definition which its checkpoint lacks")]
-    Definition { slo: String },
-    #[error("the state has a row with a key that this build does not know; move the directory away to have it rebuilt")]
-    Key,
-}
-
-/// Where a source is to be read again from, and the watermark that its first record met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadAgain {
-    pub offset: i64,
-    pub watermark: Watermark,
-}
-
-/// What a checkpoint says of a users task beside its rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UsersMark {
-    /// How far each source had come.
-    pub sources: Vec<Watermark>,
-    /// By source, where its last block ended.
-    heard: Vec<Option<i64>>,
-    /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
-    /// of each pair and up to the second. What said so may lie before what is read again.
-    incomplete: Vec<Vec<(Ms, Ms)>>,
-    /// By filters and `group-by` ([`groups_of`]): groups that are remembered, with or without a key of their own.
-    kept: BTreeMap<u64, Vec<Vec<u8>>>,
-    /// Which groups and tenants have keys, where the task decides that alone.
-    decisions: Vec<Decision>,
-    /// Those with more groups than are remembered (by filters and `group-by`), and those with more tenants than
-    /// may have keys (by filters).
-    overflowing: (Vec<u64>, Vec<u64>),
-    /// An event was visible: the aggregate keys of these filters were told of.
-    begun: Vec<u64>,
-}
-
-/// What a checkpoint says of a key group: groups are written in turn, so each has its own boundary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupMark {
-    /// The boundary that the group's rows are true of.
-    pub at_ms: Option<Ms>,
-    /// Reading the task's stream again from here brings back all that the rows do not have.
-    pub again: ReadAgain,
-    /// Which image of the group the changelog holds, and how many blocks it has had since.
-    pub generation: u32,
-    pub blocks: u32,
-    pub image_bytes: u64,
-    pub delta_bytes: u64,
-}
-
-/// What kind of task a checkpoint is of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TaskMark {
-    Users(UsersMark),
-    Rollup(RollupMark),
-}
-
-/// The checkpoint of a task: in the changelog and in the store, in one unit with the rows it is true of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// The build and definitions that wrote it.
-    pub identity: String,
-    /// Counts the commits that wrote one. The committed offset names the last of them.
-    pub sequence: u64,
-    pub groups: Vec<GroupMark>,
-    /// Watermarks of the task's own source that were raised by decision; see the worker.
-    pub raised: Vec<(i64, Ms, bool)>,
-    pub task: TaskMark,
-}
-
-impl Mark {
-    pub fn write(&self, batch: &mut Batch) -> Result<(), CheckpointError> {
-        put(batch, &Key::Meta(Meta::Checkpoint), self)
-    }
-
-    pub fn read(store: &dyn Store) -> Result<Option<Mark>, CheckpointError> {
-        let key = Key::Meta(Meta::Checkpoint).to_bytes();
-        let mut value = Vec::new();
-        if store.get(&key, &mut value)? { Ok(Some(get(&key, &value)?)) } else { Ok(None) }
-    }
-
-    /// As the changelog has it: a version and the mark.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
-        postcard::to_extend(self, vec![VERSION]).map_err(|source| CheckpointError::Row { what: "written", source })
-    }
-
-    pub fn from_bytes(bytes: &[u8]) -> Result<Mark, CheckpointError> {
-        match bytes.split_first() {
-            Some((&VERSION, mark)) => {
-                postcard::from_bytes(mark).map_err(|source| CheckpointError::Row { what: "read", source })
-            }
-            // The marks of the builds before had no version: they began with the length of a text.
-            Some((found, _)) if *found < VERSION || *found >= 0x10 => Err(ValueError::older("the checkpoint").into()),
-            _ => Err(ValueError::newer("the checkpoint").into()),
-        }
-    }
-
-    /// The boundary that all rows are true of, at least.
-    pub fn at_ms(&self) -> Option<Ms> {
-        self.groups.iter().map(|group| group.at_ms).min().flatten()
-    }
-
-    /// Where the task's stream has to be read again from.
-    pub fn again(&self) -> Option<ReadAgain> {
-        self.groups.iter().map(|group| group.again).min_by_key(|again| again.offset)
-    }
-}
-
-pub(super) fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Result<(), CheckpointError> {
-    let bytes = postcard::to_stdvec(row).map_err(|source| CheckpointError::Row { what: "written", source })?;
-    batch.put_row(key, VERSION, |out| out.bytes(&bytes));
-    Ok(())
-}
-
-pub(super) fn get<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, CheckpointError> {
-    let mut row = open(key, VERSION..=VERSION, value)?;
-    let bytes = row.payload.bytes().map_err(|source| ValueError::unreadable(key, row.version, source))?;
-    postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
-}
-
-/// Window state belongs to an SLO's name and the hash of its filters: a new objective keeps it.
-pub(super) fn filters_of(slo: &crate::model::slo::Slo) -> FiltersId {
-    FiltersId::of(&format!("{}\0{}", slo.name, slo.filters_hash))
-}
-
-/// Groups belong to the filters and to `group-by`.
-pub(super) fn groups_of(slo: &crate::model::slo::Slo) -> u64 {
-    FiltersId::of(&format!("{}\0{}\0{}", slo.name, slo.filters_hash, slo.group_by.join("\0"))).0
-}
-
-/// The rows of one (SLO, user).
-#[derive(Serialize, Deserialize)]
-struct StoredUser<'a> {
-    #[serde(borrow)]
-    row: StoredRow<'a>,
-    /// What the groups are of, see [`groups_of`]; 0 where there are none.
-    groups_of: u64,
-    /// By the group's text.
-    groups: Vec<(Cow<'a, [u8]>, StoredRow<'a>)>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredRow<'a> {
-    row: UserRow,
-    tuple: Cow<'a, [u8]>,
-}
 
 impl UsersTask {
     /// Writes the rows of a key group that changed since it was written last.
@@ -415,7 +256,7 @@ impl UsersTask {
     pub(super) fn group_code(&mut self, slo: usize, text: Option<&[u8]>) -> u32 {
         match text {
             None => NO_GROUP,
-            Some([]) => super::users::OTHER_GROUPS,
+            Some([]) => OTHER_GROUPS,
             Some(text) => self.slos[slo].group(text),
         }
     }
@@ -435,73 +276,4 @@ impl UsersTask {
         }
         rows.adopt(row, &mut self.users);
     }
-}
-
-/// A stored row: its group's text (`None`: the row of all events), the row, its tuple's bytes.
-pub(super) type Stored = (Option<Vec<u8>>, UserRow, Vec<u8>);
-
-/// The rows of a (SLO, user) as the store has them, without those of another `group-by`.
-pub(super) fn read_stored(key: &[u8], value: &[u8], groups_of: u64) -> Result<Vec<Stored>, CheckpointError> {
-    Ok(StoredUser::read(key, value)?.into_rows(groups_of))
-}
-
-impl<'a> StoredUser<'a> {
-    fn read(key: &[u8], value: &'a [u8]) -> Result<StoredUser<'a>, CheckpointError> {
-        let sealed = open(key, VERSION..=VERSION, value)?;
-        let (version, mut payload) = (sealed.version, sealed.payload);
-        let bytes = payload.bytes().map_err(|source| ValueError::unreadable(key, version, source))?;
-        postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
-    }
-
-    fn has_strays(&self, groups_of: u64) -> bool {
-        !self.groups.is_empty() && self.groups_of != groups_of
-    }
-
-    fn stripped(self) -> StoredUser<'a> {
-        StoredUser { groups_of: 0, groups: Vec::new(), ..self }
-    }
-
-    fn into_rows(self, groups_of: u64) -> Vec<Stored> {
-        let user = if self.has_strays(groups_of) { self.stripped() } else { self };
-        let of_all = (None, user.row.row, user.row.tuple.into_owned());
-        let of_groups = user.groups.into_iter().map(|(text, r)| (Some(text.into_owned()), r.row, r.tuple.into_owned()));
-        std::iter::once(of_all).chain(of_groups).collect()
-    }
-}
-
-pub(super) fn user_key<'a>(filters: FiltersId, tenant: &'a str, user: &'a str) -> Key<'a> {
-    Key::User {
-        group: virtual_group(user),
-        tenant: Cow::Borrowed(tenant),
-        user: Cow::Borrowed(user),
-        filters,
-        scope: ScopeKind::Aggregate,
-        period: PeriodKind::Rolling,
-        part: 0,
-    }
-}
-
-/// What takes a row's key and value.
-type TakeRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), CheckpointError> + 'a;
-
-/// All rows with one of these prefixes.
-pub(super) fn scan_each(
-    store: &dyn Store,
-    mut prefixes: impl Iterator<Item = Prefix>,
-    each: &mut TakeRow<'_>,
-) -> Result<(), CheckpointError> {
-    prefixes.try_for_each(|prefix| scan(store, prefix, each))
-}
-
-/// All rows with a prefix; the first failure ends the scan.
-pub(super) fn scan(store: &dyn Store, prefix: Prefix, each: &mut TakeRow<'_>) -> Result<(), CheckpointError> {
-    let mut failed = None;
-    store.scan(&prefix.to_bytes(), &mut |key, value| match each(key, value) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(e) => {
-            failed = Some(e);
-            ControlFlow::Break(())
-        }
-    })?;
-    failed.map_or(Ok(()), Err)
 }

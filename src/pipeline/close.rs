@@ -1,9 +1,10 @@
 //! Closing a boundary: the waiting verdicts are added to rows and keys, and what changed leaves as
 //! one partial per rollup partition.
 
-use super::checkpoint::CheckpointError;
 use super::intern::{NONE, put};
-use super::users::{Gathered, KeyRef, NO_LATENCY, OTHER_GROUPS, Pane, PaneSum, SloRows, UsersTask, Waiting};
+use super::key_ref::{KeyRef, OTHER_GROUPS};
+use super::stored::CheckpointError;
+use super::users::{Gathered, NO_LATENCY, Pane, PaneSum, SloRows, UsersTask, Waiting};
 use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
 use crate::operator::classify::Verdict;

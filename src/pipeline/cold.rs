@@ -1,53 +1,19 @@
 //! Cold rows: above the memory limit, rows of quiet users are kept only in the store. They return to memory with the
 //! user's next event, and a step of a window reads them from the store as long as the window includes them.
 
-use super::checkpoint::{CheckpointError, read_stored, scan, user_key};
+use super::cold_rows::ColdRow;
 use super::intern::NONE;
+use super::key_ref::KEY_GROUPS;
+use super::stored::{CheckpointError, read_stored, scan, user_key};
 use super::tally::Tally;
-use super::users::{KEY_GROUPS, UsersTask};
+use super::users::UsersTask;
 use crate::model::time::{MINUTE_MS, Ms};
-use crate::operator::user_row::{NEVER, UserRow};
+use crate::operator::user_row::UserRow;
 use crate::state::Store;
 use crate::state::keys::{Key, Kind, Prefix, range_of};
 
 /// A user's rows stay in memory at least this long after the last event, plus the allowed lateness.
 const RESTING_MS: Ms = 10 * MINUTE_MS;
-
-/// The rows of an SLO that are only in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ColdRows {
-    pub users: u64,
-    /// The time of their newest event.
-    pub newest_ms: Ms,
-}
-
-impl Default for ColdRows {
-    fn default() -> Self {
-        ColdRows { users: 0, newest_ms: NEVER }
-    }
-}
-
-impl ColdRows {
-    pub fn add(&mut self, last_ms: Ms) {
-        self.users += 1;
-        self.newest_ms = self.newest_ms.max(last_ms);
-    }
-
-    fn take(&mut self) {
-        self.users -= 1;
-        if self.users == 0 {
-            *self = ColdRows::default();
-        }
-    }
-}
-
-/// A row read from the store, with its names.
-pub(super) struct ColdRow {
-    pub tenant: u32,
-    pub user: String,
-    pub group: u32,
-    pub row: UserRow,
-}
 
 impl UsersTask {
     /// An estimate of the task's memory.

@@ -1,6 +1,6 @@
 //! Interning: texts become small integers, so that the hot path hashes each text once and then compares numbers.
 
-use super::users::KEY_GROUPS;
+use super::key_ref::KEY_GROUPS;
 use crate::model::time::Ms;
 use crate::state::keys;
 use hashbrown::HashTable;

@@ -4,7 +4,7 @@
 //! With many tenants most keys are quiet most of the time. A live key takes kilobytes (windows, rules and figures of
 //! users, each with room to grow), a packed one only the bytes of its content.
 
-use super::rollup::{Definition, Key};
+use super::rollup_key::{Definition, Key};
 use crate::model::key::Scope;
 use crate::model::time::{MINUTE_MS, Ms, PANE_MS};
 use crate::operator::key_definition::KeyIdentity;

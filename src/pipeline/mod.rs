@@ -7,6 +7,7 @@
 
 pub mod admission;
 mod admit;
+mod admitted;
 #[cfg(test)]
 mod alone;
 mod arrival;
@@ -15,6 +16,7 @@ pub mod checkpoint;
 pub mod clients;
 pub mod close;
 mod cold;
+mod cold_rows;
 pub mod delays;
 mod example;
 mod former;
@@ -22,15 +24,21 @@ mod grouping;
 pub mod input_stats;
 pub mod intake;
 pub mod intern;
+pub mod key_ref;
 mod key_slot;
 pub mod lateness;
+mod mark;
 pub mod pseudonym;
 pub mod rollup;
+mod rollup_key;
 pub mod rollup_state;
+mod rollup_writer;
 pub mod route;
 pub mod sample;
 pub mod seen;
 pub mod step;
+mod stored;
+mod stored_definition;
 mod tally;
 pub mod turn;
 mod unpack;

@@ -5,96 +5,25 @@
 //! be taken in pieces, key by key, so that what leaves need not be in memory all at once.
 
 use super::admission::{Admission, Forgotten};
-use super::checkpoint::filters_of;
 use super::key_slot::KeySlot;
-use super::pseudonym::UserIds;
+use super::rollup_key::{At, Definition, Key, Said};
+pub use super::rollup_key::{KEY_GROUPS, RollupSettings, key_group, slo_ids, virtual_group};
+use super::rollup_writer::Writer;
 use super::step::WORST_USERS_WINDOW_MS;
 use super::turn::{self, OutOfTurn};
-use crate::codec::output::{EncodeError, Encoder};
-use crate::model::key::{Scope, encode_into, key_text};
-use crate::model::output::{SloStatus, TailCohort, UserStatus};
-use crate::model::record::{RecordOut, Topic, partition_of};
+use crate::codec::output::EncodeError;
+use crate::model::key::{Scope, key_text};
+use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
-use crate::model::time::{HOUR_MS, Moment, Ms, PANE_MS, slice_ms};
+use crate::model::time::{Ms, PANE_MS, slice_ms};
 use crate::operator::admission::Decision;
-use crate::operator::cohort_tracker::CohortRecord;
 use crate::operator::episode::Resolved;
 use crate::operator::key_definition::{Boundary, KeyIdentity};
 use crate::operator::key_state::{KeyOutput, KeyState};
-use crate::operator::key_view::weight_of;
-use crate::operator::partial::{BoundaryPartial, KeyDelta, KeyStep, Partial, SampleUser, WorstUser, worst_of};
-use crate::operator::significance::wilson_low;
-use crate::operator::status::history_of;
+use crate::operator::partial::{BoundaryPartial, Partial, worst_of};
 use crate::operator::window::{Layout, Starts};
-use crate::state::keys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// What the configuration says about outputs.
-#[derive(Clone)]
-pub struct RollupSettings {
-    /// The partition of every output topic that this task writes.
-    pub partition: u32,
-    /// How many users tasks send partials; T waits for all of them.
-    pub users_tasks: u32,
-    pub status_interval_ms: Ms,
-    pub tenant_status_interval_ms: Ms,
-    pub user_ids: UserIds,
-    pub encoder: Arc<Encoder>,
-}
-
-/// An SLO and the windows its keys have.
-pub(super) struct Definition {
-    pub slo: Slo,
-    /// What partials call it.
-    pub id: u64,
-    pub layout: Layout,
-    pub starts: Starts,
-    /// It has more groups than are remembered.
-    pub groups_overflow: bool,
-}
-
-/// A key with everything that is known of it.
-#[derive(Clone)]
-pub(super) struct Key {
-    /// Its definition.
-    pub slo: usize,
-    /// The definition that it was evaluated by so far, until its first boundary under the present one.
-    pub former: Option<usize>,
-    pub group: u16,
-    pub identity: KeyIdentity,
-    pub state: KeyState,
-    /// Users that `user-status` now lists, ascending.
-    pub listed_users: Vec<Box<str>>,
-    /// The last boundary at which it was evaluated.
-    pub at_ms: Ms,
-    /// Nothing happens to it before this boundary, unless something is said of it.
-    pub due_ms: Ms,
-}
-
-/// Keys are checkpointed in so many ranges of virtual key groups.
-pub const KEY_GROUPS: u16 = 16;
-
-/// The virtual key group of a key. It follows from what chose the key's partition, as a key goes with its partition:
-/// the groups of an SLO are where its aggregate is.
-pub fn virtual_group(key_text: &str) -> u16 {
-    let mut parts = key_text.split('|');
-    let aggregate = match (parts.next(), parts.next()) {
-        (Some(slo), Some("group")) => Some(self::key_text(slo, &Scope::Aggregate)),
-        _ => None,
-    };
-    partition_of(aggregate.as_deref().unwrap_or(key_text).as_bytes(), u32::from(keys::KEY_GROUPS)) as u16
-}
-
-/// The range of key groups that a key is checkpointed with.
-pub fn key_group(key_text: &str) -> u16 {
-    keys::range_of(virtual_group(key_text), KEY_GROUPS)
-}
-
-/// What a list of definitions is called in partials: window state belongs to name and filters.
-pub fn slo_ids(slos: &[Slo]) -> Vec<u64> {
-    slos.iter().map(|slo| filters_of(slo).0).collect()
-}
 
 /// What users tasks said of a boundary that not all of them have closed.
 #[derive(Default)]
@@ -102,13 +31,6 @@ struct Waiting {
     /// The first record of the partials stream that said something of it.
     offset: i64,
     said: Vec<BoundaryPartial>,
-}
-
-/// What was said of one key at one boundary.
-#[derive(Default)]
-pub(super) struct Said {
-    pub deltas: Vec<KeyDelta>,
-    pub steps: Vec<KeyStep>,
 }
 
 /// A boundary whose keys have begun to take their steps.
@@ -540,33 +462,6 @@ fn end(
     key.end(definition, why, now, settings, out)
 }
 
-/// A boundary, as all keys of the task see it.
-#[derive(Clone, Copy)]
-pub(super) struct At {
-    pub at_ms: Ms,
-    is_incomplete: bool,
-    is_last: bool,
-}
-
-impl At {
-    /// The boundary, as a key sees it.
-    pub fn moments<'a>(&self, scope: &Scope, definition: &'a Definition, settings: &RollupSettings) -> Boundary<'a> {
-        let is_tenant = matches!(scope, Scope::Tenant(_));
-        Boundary {
-            at_ms: self.at_ms,
-            starts: &definition.starts,
-            status_interval_ms: if is_tenant {
-                settings.tenant_status_interval_ms
-            } else {
-                settings.status_interval_ms
-            },
-            is_incomplete: self.is_incomplete,
-            is_last: self.is_last,
-            groups_overflow: definition.groups_overflow,
-        }
-    }
-}
-
 /// What a boundary did to a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stepped {
@@ -627,112 +522,6 @@ impl Key {
         let is_calm = is_silent && self.state.quiet_fingerprint() == quiet_fingerprint;
         self.due_ms = if is_calm { self.state.quiet_until_ms(&facts, &now) } else { at_ms + PANE_MS };
         Ok(if is_calm && steps.is_empty() { Stepped::AsBefore } else { Stepped::Changed })
-    }
-}
-
-/// Writes what a key publishes at one boundary.
-pub(super) struct Writer<'a> {
-    pub settings: &'a RollupSettings,
-    pub at_ms: Ms,
-    pub key: &'a str,
-}
-
-impl Writer<'_> {
-    fn record(&self, topic: Topic, key: &str, value: Option<Vec<u8>>) -> RecordOut {
-        RecordOut {
-            topic,
-            partition: self.settings.partition,
-            key: Some(key.as_bytes().to_vec()),
-            value,
-            headers: Vec::new(),
-            timestamp_ms: self.at_ms,
-        }
-    }
-
-    pub fn write(&self, output: &KeyOutput, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
-        if let Some(status) = &output.status {
-            self.write_status(status, out)?;
-        }
-        if output.is_gone {
-            out.push(self.record(Topic::SloStatus, self.key, None));
-        }
-        for alert in &output.alerts {
-            let value = self.settings.encoder.encode(alert)?;
-            out.push(self.record(Topic::BurnAlerts, self.key, Some(value)));
-        }
-        output.cohorts.iter().try_for_each(|cohort| self.write_cohort(cohort, out))
-    }
-
-    fn write_cohort(&self, cohort: &CohortRecord, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
-        let publish = |user: &SampleUser| self.settings.user_ids.publish(&user.tenant, &user.user);
-        let sample_users = cohort.sample.iter().map(publish).collect();
-        let value = self.settings.encoder.encode(&TailCohort { sample_users, ..cohort.record.clone() })?;
-        out.push(self.record(Topic::TailCohorts, self.key, Some(value)));
-        Ok(())
-    }
-
-    fn write_status(&self, status: &SloStatus, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
-        if self.at_ms % HOUR_MS == 0 {
-            let kept = self.settings.encoder.encode(&history_of(status))?;
-            out.push(self.record(Topic::SloHistory, self.key, Some(kept)));
-        }
-        let value = self.settings.encoder.encode(status)?;
-        out.push(self.record(Topic::SloStatus, self.key, Some(value)));
-        Ok(())
-    }
-
-    /// Tombstones for all who are listed.
-    pub fn forget_users(&self, listed: &mut Vec<Box<str>>, out: &mut Vec<RecordOut>) {
-        out.extend(std::mem::take(listed).iter().map(|key| self.record(Topic::UserStatus, key, None)));
-    }
-
-    /// The worst-served users of the step, and tombstones for those who are no longer among them.
-    fn write_users(
-        &self,
-        slo: &str,
-        tenant: &str,
-        worst: &[&WorstUser],
-        listed: &mut Vec<Box<str>>,
-        out: &mut Vec<RecordOut>,
-    ) -> Result<(), EncodeError> {
-        let mut keys = BTreeMap::new();
-        for (i, user) in worst.iter().enumerate() {
-            let published = self.settings.user_ids.publish(tenant, &user.user);
-            let mut key = String::new();
-            for (i, part) in [slo, tenant, &published].into_iter().enumerate() {
-                key.push_str(if i == 0 { "" } else { "|" });
-                encode_into(&mut key, part);
-            }
-            keys.insert(key, self.user_status(slo, tenant, published, user, i as u64 + 1));
-        }
-        for gone in listed.iter().filter(|key| !keys.contains_key(&***key)) {
-            out.push(self.record(Topic::UserStatus, gone, None));
-        }
-        for (key, status) in &keys {
-            let value = self.settings.encoder.encode(status)?;
-            out.push(self.record(Topic::UserStatus, key, Some(value)));
-        }
-        *listed = keys.into_keys().map(String::into_boxed_str).collect();
-        Ok(())
-    }
-
-    fn user_status(&self, slo: &str, tenant: &str, user: String, figures: &WorstUser, rank: u64) -> UserStatus {
-        let (good, bad) = (weight_of(figures.good), weight_of(figures.bad));
-        UserStatus {
-            slo: slo.to_owned(),
-            tenant: tenant.to_owned(),
-            user,
-            window: crate::model::duration::print(WORST_USERS_WINDOW_MS),
-            at: Moment(self.at_ms),
-            good,
-            bad,
-            sli: figures.good as f64 / (figures.good + figures.bad) as f64,
-            sli_low: wilson_low(good, good + bad),
-            rank,
-            first_bad: figures.first_bad_ms.map(Moment),
-            last_bad: figures.last_bad_ms.map(Moment),
-            attributes: figures.attributes.iter().cloned().collect(),
-        }
     }
 }
 

@@ -5,10 +5,12 @@
 //! groups that have not seen it: keys know nothing of one another, so each comes to what it was.
 
 use super::admission::SET_PART;
-use super::checkpoint::{CheckpointError, get, put, scan_each};
-use super::former::StoredDefinition;
 use super::key_slot::KeySlot;
-use super::rollup::{Definition, KEY_GROUPS, Key as RollupKey, RollupTask, key_group, virtual_group};
+use super::mark::RollupMark;
+use super::rollup::RollupTask;
+use super::rollup_key::{Definition, KEY_GROUPS, Key as RollupKey, key_group, virtual_group};
+use super::stored::{CheckpointError, get, put, scan_each};
+use super::stored_definition::StoredDefinition;
 use crate::model::key::Scope;
 use crate::model::time::{Ms, PANE_MS};
 use crate::operator::key_definition::KeyIdentity;
@@ -18,21 +20,6 @@ use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// How far a rollup task is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RollupMark {
-    /// The last boundary that was evaluated.
-    pub at_ms: Option<Ms>,
-    /// By users task, the last boundary it said to be closed.
-    pub up_to_ms: Vec<Option<Ms>>,
-    /// By users task, how far its candidates for keys were known.
-    named_up_to_ms: Vec<Option<Ms>>,
-    /// SLOs that have more groups than are remembered.
-    groups_overflow: Vec<String>,
-    /// The definitions that the keys were evaluated by.
-    definitions: Vec<StoredDefinition>,
-}
 
 /// A key of a rollup task.
 #[derive(Serialize, Deserialize)]

@@ -4,11 +4,12 @@
 //! ([`super::tally`]), and only rows with one are read. Of a long window all active rows are read, in one
 //! sequential pass.
 
-use super::checkpoint::CheckpointError;
 use super::close::is_step;
-use super::cold::ColdRow;
+use super::cold_rows::ColdRow;
 use super::intern::NONE;
-use super::users::{KeyRef, UsersTask};
+use super::key_ref::KeyRef;
+use super::stored::CheckpointError;
+use super::users::UsersTask;
 use crate::model::ratio::Ratio;
 use crate::model::time::{DAY_MS, Ms, window_start};
 use crate::model::tuple::{Pairs, Tuple};

@@ -6,7 +6,7 @@
 //! are rare, and a test compares the two.
 
 use super::intern::put;
-use super::users::KeyRef;
+use super::key_ref::KeyRef;
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Ms, floor_to, slice_ms, window_start};
 use crate::operator::distribution::{ByEvents, Gathering, UserSums};

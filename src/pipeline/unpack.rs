@@ -3,8 +3,9 @@
 use super::block::{self, BlockError, Event, Head};
 use super::grouping;
 use super::intern::NONE;
+use super::key_ref::is_local;
 use super::turn::{self, OutOfTurn};
-use super::users::{UsersTask, Waiting, is_local};
+use super::users::{UsersTask, Waiting};
 use crate::model::time::Ms;
 use crate::model::tuple::Pairs;
 

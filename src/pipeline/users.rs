@@ -4,15 +4,16 @@
 //! Waiting makes every figure a function of the visible events alone, whatever the order in which
 //! partitions were read, and lets the rows be updated in one tight loop per pane.
 
-use super::admit::Admitted;
+use super::admitted::Admitted;
 use super::arrival::Arrival;
-use super::checkpoint::{filters_of, groups_of};
-use super::cold::ColdRows;
+use super::cold_rows::ColdRows;
 use super::delays::Delays;
 use super::example::Example;
 use super::intern::{Dictionary, NONE, Shapes, UserTable};
+use super::key_ref::{KEY_GROUPS, KeyRef, LOCAL, OTHER_GROUPS};
 use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
+use super::stored::{filters_of, groups_of};
 use super::tally::Tally;
 use crate::model::key::{ABSENT, Scope, key_text};
 use crate::model::outcome::Outcome;
@@ -32,9 +33,6 @@ use crate::state::keys::FiltersId;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-
-/// Users are checkpointed in so many ranges of virtual key groups.
-pub const KEY_GROUPS: u16 = 64;
 
 /// No latency on the event.
 pub(super) const NO_LATENCY: i16 = i16::MAX;
@@ -106,25 +104,6 @@ impl PaneSum {
     pub fn latency(&mut self) -> Sketch {
         std::mem::take(&mut self.latencies).into_sketch()
     }
-}
-
-/// A key as the users task names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum KeyRef {
-    Aggregate,
-    Tenant(u32),
-    Group(u32),
-}
-
-/// The code of the group that takes what is over the limit.
-pub(super) const OTHER_GROUPS: u32 = u32::MAX - 1;
-
-/// Set in the code of a group that only the pane of its event knows.
-pub(super) const LOCAL: u32 = 1 << 31;
-
-/// Whether a code is one of the pane's own.
-pub(super) const fn is_local(group: u32) -> bool {
-    group & LOCAL != 0 && group < OTHER_GROUPS
 }
 
 /// The rows of one SLO.

@@ -1,6 +1,7 @@
 //! The hand-written pass against serde_json: same texts accepted, same values read.
 
 use super::*;
+use crate::codec::number::Number;
 use crate::codec::{Decoder, InputSettings};
 use crate::model::outcome::{Outcome, Rejection};
 use crate::model::record::{NoHeaders, RecordIn};

@@ -8,10 +8,13 @@ mod heap;
 mod size;
 
 use super::*;
+use crate::codec::output::Encoder;
 use crate::codec::output::OutputFormat;
 use crate::model::outcome::{Outcome, Pairs, WEIGHT_ONE};
+use crate::model::time::HOUR_MS;
 use crate::model::time::{DAY_MS, MINUTE_MS, SECOND_MS};
-use crate::pipeline::rollup_state::RollupMark;
+use crate::pipeline::mark::RollupMark;
+use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::users::{UsersSettings, UsersTask};
 use crate::state::{Batch, MemoryStore, Store};
 use std::borrow::Cow;
@@ -356,7 +359,7 @@ struct Torn {
     uncommitted: Vec<RecordOut>,
     out: Vec<RecordOut>,
     store: MemoryStore,
-    mark: crate::pipeline::rollup_state::RollupMark,
+    mark: crate::pipeline::mark::RollupMark,
     committed: usize,
     groups_at_ms: Vec<Option<Ms>>,
     groups_again: Vec<i64>,

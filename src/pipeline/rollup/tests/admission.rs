@@ -4,7 +4,7 @@
 use super::*;
 use crate::operator::admission::Decision;
 use crate::pipeline::checkpoint::GroupMark;
-use crate::pipeline::users::KEY_GROUPS as USER_GROUPS;
+use crate::pipeline::key_ref::KEY_GROUPS as USER_GROUPS;
 use std::collections::VecDeque;
 
 const CELLS: &str = "
@@ -67,7 +67,7 @@ fn outcome(event: &Event, share: u64, is_ghost: bool) -> Outcome<'static> {
     let mut outcome = if is_ghost { event.ghost() } else { event.outcome() };
     // Names whose order is not that in which they come.
     outcome.attributes.push(("cell".into(), format!("c{}", (cell * 5 + 3) % CELL_COUNT).into()));
-    if event.any / 64 % 3 == 0 || cell % 2 == 1 && share < 50 {
+    if (event.any / 64).is_multiple_of(3) || cell % 2 == 1 && share < 50 {
         outcome.status = None;
     }
     outcome

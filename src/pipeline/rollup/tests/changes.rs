@@ -5,7 +5,7 @@ use super::*;
 use crate::model::output::{BurnAlert, SloStatus};
 use crate::operator::admission::Decision;
 use crate::pipeline::checkpoint::{CheckpointError, GroupMark, ReadAgain, UsersMark};
-use crate::pipeline::users::KEY_GROUPS as USER_GROUPS;
+use crate::pipeline::key_ref::KEY_GROUPS as USER_GROUPS;
 use crate::state::keys::{Key as RowKey, Kind, Prefix};
 use std::ops::ControlFlow;
 

@@ -4,8 +4,9 @@
 
 use super::changes::{Program, STOP_S, outage};
 use super::*;
-use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReadAgain, TaskMark, VERSION};
-use crate::pipeline::users::KEY_GROUPS as USER_GROUPS;
+use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReadAgain, TaskMark};
+use crate::pipeline::key_ref::KEY_GROUPS as USER_GROUPS;
+use crate::pipeline::stored::VERSION;
 use serde_json::Value;
 use std::fmt::Write;
 use std::ops::ControlFlow;

@@ -2,6 +2,8 @@
 
 use super::heap::bytes_of;
 use super::*;
+use crate::model::time::HOUR_MS;
+use crate::operator::partial::KeyDelta;
 use crate::operator::partial::{Counts, PaneDelta};
 
 /// A tenant with an event an hour, each hour with another latency, the sixth failing.
