@@ -77,7 +77,7 @@ pub struct Assignment {
     pub topic: TopicId,
     /// The topic's name and the partition, for people.
     pub name: String,
-    /// Where reading starts: at the committed offset, or, if there is none, where the log says.
+    /// Where reading starts: at the committed offset, or, if there is none, where the log decides.
     pub next: NextOffset,
     /// The offset of the oldest record that the log still has.
     pub log_start: NextOffset,

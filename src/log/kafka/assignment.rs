@@ -1,5 +1,5 @@
-//! The partitions that the group gave to this worker, and what the group still waits for. It only keeps the books:
-//! [`super::consumer`] talks to librdkafka.
+//! The partitions that the group gave to this worker, and what the group still waits for. It does no IO:
+//! [`super::consumer`] calls librdkafka.
 //!
 //! A rebalance takes two polls. The first tells the worker what changed; the second assigns or unassigns the
 //! partitions. In between the worker commits what it gives up, or moves the offset at which it starts.
@@ -18,7 +18,7 @@ pub struct Assigned {
     deferred: BTreeMap<Stream, NextOffset>,
 }
 
-/// What the group waits for: it is done at the next poll.
+/// What the group waits for. It is carried out at the next poll.
 enum Pending {
     /// With the offsets at which to start.
     Assign(BTreeMap<Stream, NextOffset>),

@@ -1,7 +1,7 @@
 //! The transactional producer: it publishes records together with the offsets that caused them.
 //!
-//! A transaction starts with its first record (or with the commit). After an error there are four ways on: repeat the
-//! call, abort, fenced, broken. After a disturbed commit the producer is replaced, because a request that is still on
+//! A transaction starts with its first record (or with the commit). After an error there are four choices: repeat the
+//! call, abort, report that we are fenced, or end. After a disturbed commit the producer is replaced, because a request that is still on
 //! its way could end a later transaction.
 
 mod connect;
@@ -39,7 +39,7 @@ const SLOW_COMMIT: Duration = Duration::from_secs(5);
 pub struct Publisher {
     producer: BaseProducer<PublishContext>,
     config: ClientConfig,
-    /// By the discriminant of [`Topic`].
+    /// The name of each topic on the brokers.
     names: Vec<(Topic, String)>,
     /// When the open transaction started.
     open: Option<Instant>,
