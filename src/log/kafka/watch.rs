@@ -66,6 +66,9 @@ struct Shared {
 impl Watch {
     pub fn start(settings: &KafkaSettings, opened: OpenedTopics) -> Result<Watch, LogError> {
         let admin = TopicAdmin::open(settings)?;
+        // Other clients with the same settings have just worked. Otherwise brokers that go down before the first look
+        // would seem to refuse the settings.
+        admin.mark_healthy();
         let needed = rights::needed(settings);
         let (stop, stopped) = channel();
         let shared = Arc::new(Shared::default());
