@@ -197,12 +197,47 @@ impl UsersTask {
 
     /// Whether all decisions that a boundary needs are known.
     pub(super) fn is_decided(&self, at_ms: Ms) -> bool {
+        // A step tells of tenants that have rows, also where nothing of them is new.
+        if self.lacks_decisions() {
+            return false;
+        }
         let Some(pane) = self.pending.get(&at_ms) else { return true };
         pane.waits_for.iter().all(|(slo, admits)| self.slos[*slo as usize].set(*admits).is_decided(at_ms))
     }
 
+    /// The task came back from a checkpoint, and has not read all decisions that it knew then.
+    fn lacks_decisions(&self) -> bool {
+        self.slos.iter().any(|rows| rows.groups_with_keys.lacks_some() || rows.tenants_with_keys.lacks_some())
+    }
+
+    /// By set, the last decision that the task knows of, for its checkpoint.
+    pub(super) fn known_decisions(&self) -> Vec<(SetId, Ms)> {
+        let sets = |rows: &SloRows| {
+            let of = |admits| {
+                let set = rows.set(admits);
+                set.last_ms.max(set.needs_ms).map(|last_ms| (rows.set_id(admits), last_ms))
+            };
+            [of(Admits::Groups), of(Admits::Tenants)]
+        };
+        self.slos.iter().flat_map(sets).flatten().collect()
+    }
+
+    /// Nothing is closed before these decisions are read again.
+    pub(super) fn wait_for_known(&mut self, known: &[(SetId, Ms)]) {
+        for rows in &mut self.slos {
+            for admits in [Admits::Groups, Admits::Tenants] {
+                let id = rows.set_id(admits);
+                let needs = known.iter().find(|(set, _)| *set == id).map(|(_, last_ms)| *last_ms);
+                rows.set_mut(admits).needs_ms = needs;
+            }
+        }
+    }
+
     /// A boundary is complete, and waits for a decision.
     pub fn waits_for_decision(&self) -> bool {
+        if self.lacks_decisions() {
+            return true;
+        }
         let next = self.pending.keys().find(|at_ms| Some(**at_ms) > self.closed_ms);
         next.is_some_and(|at_ms| Some(*at_ms) <= self.looked_ms && !self.is_decided(*at_ms))
     }

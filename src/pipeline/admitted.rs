@@ -17,6 +17,8 @@ pub(super) struct Admitted {
     pub up_to_ms: Option<Ms>,
     /// The last boundary, of those that were heard of, at which somebody was admitted.
     pub last_ms: Option<Ms>,
+    /// The same, when the checkpoint was written that the task came back from: rows are of that time.
+    pub needs_ms: Option<Ms>,
 }
 
 pub(super) const NEVER: Ms = Ms::MAX;
@@ -56,6 +58,11 @@ impl Admitted {
 
     pub fn is_full(&self, max: usize) -> bool {
         self.full_ms.is_some() || self.total >= max
+    }
+
+    /// Decisions that the task's rows know of have not been read again yet.
+    pub fn lacks_some(&self) -> bool {
+        self.full_ms.is_none() && self.up_to_ms.max(self.last_ms) < self.needs_ms
     }
 
     pub fn is_decided(&self, at_ms: Ms) -> bool {

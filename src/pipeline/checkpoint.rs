@@ -92,6 +92,7 @@ impl UsersTask {
             incomplete: self.sources.iter().map(|s| s.incomplete.iter().copied().collect()).collect(),
             kept: self.kept_groups(),
             decisions: self.decisions(),
+            known: self.known_decisions(),
             overflowing: (
                 self.slos.iter().filter(|rows| rows.groups_overflow).map(|rows| rows.groups_of).collect(),
                 self.slos.iter().filter(|rows| rows.tenants_overflow).map(|rows| rows.filters.0).collect(),
@@ -110,6 +111,7 @@ impl UsersTask {
     /// Brings back which groups are remembered, and what the task decided alone.
     fn load_groups(&mut self, mark: &UsersMark) {
         mark.decisions.iter().for_each(|decision| self.learn(decision, false));
+        self.wait_for_known(&mark.known);
         for rows in &mut self.slos {
             let (groups, filters) = (rows.groups_of, rows.filters.0);
             for text in mark.kept.get(&groups).into_iter().flatten() {

@@ -3,7 +3,7 @@
 use super::stored::{CheckpointError, VERSION, get, put};
 use super::stored_definition::StoredDefinition;
 use crate::model::time::Ms;
-use crate::operator::admission::Decision;
+use crate::operator::admission::{Decision, SetId};
 use crate::operator::watermark::Watermark;
 use crate::state::keys::{Key, Meta};
 use crate::state::values::ValueError;
@@ -47,6 +47,9 @@ pub struct UsersMark {
     pub(super) kept: BTreeMap<u64, Vec<Vec<u8>>>,
     /// Which groups and tenants have keys, where the task decides that alone.
     pub(super) decisions: Vec<Decision>,
+    /// Where others decide: by set, the last boundary, of those that the task had heard of, at which somebody was
+    /// admitted. Rows of tenants may be older than what is read again, so nothing names them once more.
+    pub(super) known: Vec<(SetId, Ms)>,
     /// Those with more groups than are remembered (by filters and `group-by`), and those with more tenants than
     /// may have keys (by filters).
     pub(super) overflowing: (Vec<u64>, Vec<u64>),

@@ -6,6 +6,8 @@ use crate::model::time::{DAY_MS, Ms, PANE_MS};
 use crate::operator::admission::{AdmittedSet, Candidates, Decision, SetId};
 use crate::operator::partial::{BoundaryPartial, Partial};
 use crate::pipeline::alone::Alone;
+use crate::pipeline::checkpoint::GroupMark;
+use crate::pipeline::users::KEY_GROUPS;
 use std::collections::{BTreeMap, BTreeSet};
 
 const START_MS: Ms = 1_780_000_000_000 - 1_780_000_000_000 % DAY_MS;
@@ -26,10 +28,14 @@ fn feed(alone: &mut Alone, number: usize, region: &'static str) {
     alone.task.apply(0, number as i64, &outcome);
 }
 
+fn new() -> Alone {
+    let Alone { task, store } = Alone::new("user-windows: 10m\ngroup-by: region", "1d", 2);
+    Alone { task: task.asking(), store }
+}
+
 /// A task that has read everything, and what it names.
 fn asking() -> (Alone, Vec<Candidates>) {
-    let Alone { task, store } = Alone::new("user-windows: 10m\ngroup-by: region", "1d", 2);
-    let mut alone = Alone { task: task.asking(), store };
+    let mut alone = new();
     (0..).zip(REGIONS).for_each(|(number, region)| feed(&mut alone, number, region));
     let partial = alone.close(LAST_MS);
     assert!(partial.boundaries.is_empty() && alone.task.closed_ms().is_none(), "its first boundary waits");
@@ -126,4 +132,37 @@ fn a_decision_that_is_heard_once_more_changes_nothing() {
     assert_eq!(said, want);
     let names: Vec<String> = groups(&said.boundaries).into_iter().map(|(_, name)| name).collect();
     assert_eq!((said.candidates.len(), names), (0, vec!["__other__".to_owned(), "y".to_owned()]));
+}
+
+/// The sources topic may be behind when a task comes back. The tenant has rows, and nothing new to be named for.
+#[test]
+fn a_task_that_comes_back_waits_for_the_decisions_that_its_rows_know() {
+    let (mut before, candidates) = asking();
+    let log = decided(candidates);
+    log.iter().for_each(|decision| hear(&mut before, decision, &mut Vec::new()));
+    before.checkpoint(u64::MAX);
+    let (mark, again, at_ms) = (before.task.mark(), before.task.read_again(3), before.task.closed_ms());
+    let want = before.close(LAST_MS + PANE_MS).boundaries;
+    let tenant = Scope::Tenant("acme".to_owned());
+    assert!(want.iter().flat_map(|boundary| &boundary.steps).any(|step| step.scope == tenant), "{want:?}");
+
+    let mut alone = Alone { store: before.store, ..new() };
+    let group = GroupMark { at_ms, again, generation: 0, blocks: 0, image_bytes: 0, delta_bytes: 0 };
+    alone.task.load(&vec![group; usize::from(KEY_GROUPS)], &mark, &alone.store, u64::MAX).expect("loaded");
+    alone.task.begin_replay(again.watermark);
+    alone.task.end_replay(Some(&mark));
+    alone.task.ask_again();
+    let mut said = Vec::new();
+    // The last one admits nobody.
+    let (needed, last) = log.split_at(3);
+    assert!(last[0].names.is_empty() && needed.iter().all(|decision| !decision.names.is_empty()));
+    for decision in needed {
+        assert!(alone.task.waits_for_decision());
+        said.extend(alone.close(LAST_MS + PANE_MS).boundaries);
+        assert_eq!((said.len(), alone.task.closed_ms()), (0, at_ms), "nothing is closed before");
+        assert_eq!(alone.task.mark(), mark, "and should it end here, the next one waits as well");
+        alone.task.learn(decision, true);
+    }
+    assert!(!alone.task.waits_for_decision());
+    assert_eq!(alone.close(LAST_MS + PANE_MS).boundaries, want);
 }
