@@ -216,10 +216,13 @@ impl Fed {
     }
 }
 
+/// The names that were admitted, each with its boundary, and all names.
+type Named = (Vec<(Ms, Vec<u8>)>, BTreeSet<Vec<u8>>);
+
 /// Who has a key, worked out with all candidates at hand: by when they became visible, then by their keys.
 #[derive(Default)]
 struct Admitted {
-    sets: BTreeMap<SetId, (Vec<(Ms, Vec<u8>)>, BTreeSet<Vec<u8>>)>,
+    sets: BTreeMap<SetId, Named>,
     has_refused: bool,
     last_ms: Ms,
 }
