@@ -7,7 +7,7 @@ use crate::operator::admission::{AdmittedSet, Candidates, Decision, SetId};
 use crate::operator::partial::{BoundaryPartial, Partial};
 use crate::pipeline::alone::Alone;
 use crate::pipeline::checkpoint::GroupMark;
-use crate::pipeline::users::KEY_GROUPS;
+use crate::pipeline::key_ref::KEY_GROUPS;
 use std::collections::{BTreeMap, BTreeSet};
 
 const START_MS: Ms = 1_780_000_000_000 - 1_780_000_000_000 % DAY_MS;
