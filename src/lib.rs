@@ -67,7 +67,7 @@
 //! 2. *The store never holds uncommitted data.* Rows go to the changelog in a transaction, and to the store after it
 //!    succeeded, with a mark that says up to where they are valid ([`pipeline::checkpoint`], [`worker`]).
 //! 3. *A task receives its records without gap or repetition.* Blocks and partials name their predecessor
-//!    ([`pipeline::turn`]); a missing or repeated record stops the worker, because otherwise all later figures would be
+//!    ([`pipeline::sequence`]); a missing or repeated record stops the worker, because otherwise all later figures would be
 //!    wrong and nothing would show it.
 //! 4. *No figure depends on a clock, on chance or on the order of a hash map.* `model`, `definition`, `codec`,
 //!    `operator` and `pipeline` are functions of their input; the worker gets both clocks, wall clock and monotonic, as

@@ -15,7 +15,7 @@ use tailburn::model::record::{NoHeaders, RecordIn};
 use tailburn::model::time::{MINUTE_MS, PANE_MS, window_start};
 use tailburn::operator::classify::classify;
 use tailburn::operator::partial::{Counts, PaneDelta};
-use tailburn::operator::sketch::{Gathering, Sketch, bin_of};
+use tailburn::operator::sketch::{Sketch, SketchBuilder, bin_of};
 use tailburn::operator::user_row::{NO_GROUP, UserEvent, UserRow};
 use tailburn::operator::window::{Layout, Windows};
 use world::{PANE_EVENTS, START_MS, Traffic, World, cpu_ns, decoder, mix, slo};
@@ -168,7 +168,7 @@ fn one_key(c: &mut Criterion<CpuTime>) {
     group.sampling_mode(SamplingMode::Flat);
     let layout = Layout::of(&slo());
     let sketch = |seed: u64| {
-        let mut gathering = Gathering::default();
+        let mut gathering = SketchBuilder::default();
         (0..1_000).for_each(|i| gathering.add(bin_of((mix(seed + i) % 900_000) as f64 / 1e3), 1_000_000));
         gathering.into_sketch()
     };

@@ -9,7 +9,7 @@ use crate::pipeline::intake::Spread;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::rollup::{RollupSettings, RollupTask, rollup_tasks};
 use crate::pipeline::users::{UsersSettings, UsersTask};
-use crate::worker::{DELTAS_MIN_BYTES, Patience, Setup};
+use crate::worker::{DELTAS_MIN_BYTES, IdlePolicy, Setup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ pub fn setup(
         rollups: partitions.rollup,
         users: users_settings(settings),
         rollup: rollup_settings(settings, user_ids, format)?,
-        patience: Patience {
+        patience: IdlePolicy {
             idle_timeout_ms: settings.input.idle_timeout_ms,
             max_alignment_wait_ms: settings.input.max_alignment_wait_ms,
             out_of_orderness_ms: settings.input.out_of_orderness_ms,

@@ -108,7 +108,7 @@ impl ByEvents {
 
 /// A distribution in the making: users are only counted or listed, and put in order once, at the end.
 #[derive(Debug, Default)]
-pub struct Gathering {
+pub struct DistributionBuilder {
     counts: Distribution,
     by_events: ByEvents,
     /// Users without a bad event: nearly all of them, nearly always.
@@ -117,10 +117,10 @@ pub struct Gathering {
     slis: Vec<u64>,
 }
 
-impl Gathering {
+impl DistributionBuilder {
     /// Begins with users who had no bad event: those with too few events, and the others.
-    pub fn of_perfect(users_too_few: u64, by_events: ByEvents) -> Gathering {
-        let mut all = Gathering { by_events, ..Gathering::default() };
+    pub fn of_perfect(users_too_few: u64, by_events: ByEvents) -> DistributionBuilder {
+        let mut all = DistributionBuilder { by_events, ..DistributionBuilder::default() };
         for (events, users) in all.by_events.iter() {
             all.perfect += users;
             all.counts.events += events * users;
@@ -322,7 +322,7 @@ mod tests {
     }
 
     fn of(users: &[(u64, u64)]) -> Distribution {
-        let mut gathering = Gathering::default();
+        let mut gathering = DistributionBuilder::default();
         users.iter().for_each(|(events, bad)| gathering.add(&user(*events, *bad), 5, OBJECTIVE));
         gathering.finish()
     }

@@ -151,12 +151,12 @@ const BINS: usize = 2 * BIN_LIMIT as usize + 2;
 
 /// Weights collected for a sketch: a list while they are few, then an array of all bins.
 #[derive(Clone, Debug, Default)]
-pub struct Gathering {
+pub struct SketchBuilder {
     few: Vec<(i16, u64)>,
     all: Option<Box<[u64]>>,
 }
 
-impl Gathering {
+impl SketchBuilder {
     #[inline]
     pub fn add(&mut self, bin: i16, weight: u64) {
         match &mut self.all {
@@ -214,7 +214,7 @@ mod tests {
         for count in [0, 1, GATHERED_SINGLY, GATHERED_SINGLY + 1, 4_000] {
             let values = (0..count).map(|i| [0.0, 1e-300, 1e300, i as f64, 1.0 / (i as f64 + 1.0)][i % 5]);
             let bins: Vec<(i16, u64)> = values.map(|v| (bin_of(v), 3)).collect();
-            let mut gathering = Gathering::default();
+            let mut gathering = SketchBuilder::default();
             bins.iter().for_each(|(bin, weight)| gathering.add(*bin, *weight));
             assert_eq!(gathering.into_sketch(), Sketch::from_unsorted(bins), "{count}");
         }

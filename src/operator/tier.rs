@@ -15,7 +15,7 @@
 
 use super::exemplars::keep_smallest;
 use super::partial::{Counts, PaneDelta};
-use super::sketch::{Gathering, Sketch};
+use super::sketch::{Sketch, SketchBuilder};
 use crate::model::output::Exemplar;
 use crate::model::time::{Moment, Ms};
 use crate::model::wire::Writer;
@@ -160,7 +160,7 @@ impl SliceRef<'_> {
     }
 
     /// Visits its latency bins.
-    pub fn gather_latency(&self, into: &mut Gathering) {
+    pub fn gather_latency(&self, into: &mut SketchBuilder) {
         let mut payload = Packed(self.payload);
         let (flags, _) = counts_of(&mut payload);
         payload.bins(flags, |bin, weight| into.add(bin, weight));
@@ -425,7 +425,7 @@ mod tests {
         assert_eq!(slices.iter().map(|s| s.number).collect::<Vec<_>>(), plain.0.keys().copied().collect::<Vec<_>>());
         for (slice, (counts, latency, exemplars)) in slices.iter().zip(plain.0.values()) {
             assert_eq!(slice.counts(), *counts);
-            let mut gathering = Gathering::default();
+            let mut gathering = SketchBuilder::default();
             slice.gather_latency(&mut gathering);
             assert_eq!(gathering.into_sketch(), *latency);
             assert_eq!(slice.exemplars(), *exemplars);

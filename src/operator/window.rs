@@ -6,7 +6,7 @@
 
 use super::exemplars::keep_smallest;
 use super::partial::{Counts, PaneDelta};
-use super::sketch::{Gathering, Sketch};
+use super::sketch::{Sketch, SketchBuilder};
 use super::tier::{SliceRef, Tier};
 use crate::model::duration;
 use crate::model::output::Exemplar;
@@ -232,7 +232,7 @@ impl Windows {
 
     /// The latencies of a window, added up from its slices.
     pub fn latency(&self, layout: &Layout, window: usize) -> Sketch {
-        let mut all = Gathering::default();
+        let mut all = SketchBuilder::default();
         self.window_slices(layout, window).for_each(|slice| slice.gather_latency(&mut all));
         all.into_sketch()
     }

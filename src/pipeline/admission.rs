@@ -5,7 +5,7 @@
 //! made again after a crash. The sets are stored beside the keys, in the key group of the aggregate key, and are valid
 //! at the boundary and the offset at which this group is valid.
 
-use super::rollup_key::{Definition, key_group, virtual_group};
+use super::rollup_key::{Definition, key_checkpoint_range, virtual_group};
 use super::stored::{CheckpointError, filters_of, get, groups_of, put};
 use crate::model::key::{Scope, key_text};
 use crate::model::slo::Slo;
@@ -198,7 +198,7 @@ impl Admission {
 
 /// The key group of the aggregate key.
 fn group_of(subject: &Subject) -> u16 {
-    key_group(&key_text(&subject.slo, &Scope::Aggregate))
+    key_checkpoint_range(&key_text(&subject.slo, &Scope::Aggregate))
 }
 
 fn row_key<'a>(set: SetId, slo: &'a str, at_ms: Ms) -> Key<'a> {

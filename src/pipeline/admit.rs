@@ -10,7 +10,7 @@
 use super::admitted::{Admitted, NEVER};
 use super::intern::Dictionary;
 use super::key_ref::{KeyRef, LOCAL, OTHER_GROUPS, is_local};
-use super::users::{Pane, SloRows, UsersTask, Waiting};
+use super::users::{Pane, PendingVerdict, SloRows, UsersTask};
 use crate::model::key::{Scope, key_text};
 use crate::model::record::partition_of;
 use crate::model::time::Ms;
@@ -438,7 +438,7 @@ impl SloRows {
 
     /// The group that an event counts in. If a rollup task decides, an unclassified event is sent under its own group
     /// without asking; the rollup task moves it to `__other__` if the group has no key.
-    pub(super) fn group_to_count(&self, waiting: &Waiting, at_ms: Ms, max: usize, decides_alone: bool) -> u32 {
+    pub(super) fn group_to_count(&self, waiting: &PendingVerdict, at_ms: Ms, max: usize, decides_alone: bool) -> u32 {
         if self.groups_with_keys.has(waiting.group, at_ms) {
             return waiting.group;
         }

@@ -6,7 +6,7 @@
 
 use super::example::Example;
 use super::intern::NONE;
-use super::turn::OutOfTurn;
+use super::sequence::SequenceError;
 use crate::model::time::{Ms, PANE_MS, floor_to};
 use crate::operator::classify::Verdict;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub enum BlockError {
     #[error("a block of verdicts cannot be {what}: {source}")]
     Bytes { what: &'static str, source: postcard::Error },
     #[error("a block of verdicts {0}")]
-    OutOfTurn(#[from] OutOfTurn),
+    SequenceError(#[from] SequenceError),
     /// The input has more partitions than when this task started.
     #[error("a block of verdicts is from input partition {0}, which did not exist when this task started")]
     UnknownSource(u32),

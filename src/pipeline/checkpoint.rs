@@ -5,7 +5,7 @@
 //! that boundary are recognised and skipped.
 
 use super::key_ref::{KEY_GROUPS, KeyRef, OTHER_GROUPS};
-pub use super::mark::{GroupMark, Mark, ReadAgain, TaskMark, UsersMark};
+pub use super::mark::{GroupMark, Mark, ReplayStart, TaskMark, UsersMark};
 pub use super::stored::CheckpointError;
 use super::stored::{StoredRow, StoredUser, put, scan, scan_each, user_key};
 use super::users::UsersTask;
@@ -126,12 +126,12 @@ impl UsersTask {
 
     /// From where the task's stream has to be read again for all that is not closed; `next` is where it
     /// is read to.
-    pub fn read_again(&self, next: i64) -> ReadAgain {
+    pub fn read_again(&self, next: i64) -> ReplayStart {
         match self.beginnings.first() {
-            Some(first) => ReadAgain { offset: first.offset, watermark: first.watermark },
+            Some(first) => ReplayStart { offset: first.offset, watermark: first.watermark },
             None => {
                 let watermark = self.sources.first().map(|s| s.watermark).unwrap_or_default();
-                ReadAgain { offset: next, watermark }
+                ReplayStart { offset: next, watermark }
             }
         }
     }

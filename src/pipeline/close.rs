@@ -4,7 +4,7 @@
 use super::intern::{NONE, put};
 use super::key_ref::{KeyRef, OTHER_GROUPS};
 use super::stored::CheckpointError;
-use super::users::{Gathered, NO_LATENCY, Pane, PaneSum, SloRows, UsersTask, Waiting};
+use super::users::{Gathered, NO_LATENCY, Pane, PaneSum, PendingVerdict, SloRows, UsersTask};
 use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
 use crate::operator::classify::Verdict;
@@ -134,7 +134,7 @@ impl UsersTask {
     /// Reads a little of every row that a batch is for. The reads do not wait for one another, as they
     /// would where each row is updated before the next one is looked for: with many users most of
     /// them miss the caches.
-    fn touch(&self, batch: &[Waiting]) {
+    fn touch(&self, batch: &[PendingVerdict]) {
         let mut index = [NONE; BATCH];
         for (index, waiting) in index.iter_mut().zip(batch) {
             let row_of = &self.slos[waiting.slo as usize].row_of;
@@ -155,7 +155,7 @@ impl UsersTask {
         groups_at.get(usize::from(group)).copied().flatten().is_some_and(|closed_ms| at_ms <= closed_ms)
     }
 
-    fn add(&mut self, waiting: &Waiting, at_ms: Ms) {
+    fn add(&mut self, waiting: &PendingVerdict, at_ms: Ms) {
         let rows = &mut self.slos[waiting.slo as usize];
         let group = match waiting.group {
             NONE => NONE,
@@ -400,7 +400,7 @@ impl SloRows {
         &mut self,
         index: u32,
         key_group: u16,
-        waiting: &Waiting,
+        waiting: &PendingVerdict,
         at_ms: Ms,
         tuples: &super::intern::Dictionary,
     ) -> Moved {
@@ -436,7 +436,7 @@ impl SloRows {
         Moved { seen: moved(last_ms, row.last_ms, slice), bad_seen: moved(last_bad_ms, row.last_bad_ms(), slice) }
     }
 
-    fn note_bad(&mut self, waiting: &Waiting, group: u32) {
+    fn note_bad(&mut self, waiting: &PendingVerdict, group: u32) {
         let pane_ms = floor_to(waiting.time_ms, PANE_MS);
         let group = (group != NONE).then_some(KeyRef::Group(group));
         for key in [Some(KeyRef::Aggregate), Some(KeyRef::Tenant(waiting.tenant)), group].into_iter().flatten() {
@@ -476,7 +476,7 @@ fn moved(before_ms: Ms, after_ms: Ms, slice: Ms) -> Option<(Option<Ms>, Ms)> {
 
 impl Gathered {
     #[inline]
-    fn add(&mut self, waiting: &Waiting) {
+    fn add(&mut self, waiting: &PendingVerdict) {
         self.late += u64::from(waiting.is_late);
         let start_ms = floor_to(waiting.time_ms, PANE_MS);
         if waiting.verdict == Verdict::Unclassified {

@@ -5,7 +5,7 @@
 //! each key takes its first boundary twice: once by the former definition, up to the figures with which
 //! its alerts end, and then by the present one. A key without a present one ends there.
 
-use super::rollup_key::{At, Definition, Key, RollupSettings, Said};
+use super::rollup_key::{At, Definition, RollupKey, RollupSettings, Said};
 use super::rollup_writer::Writer;
 use crate::codec::output::EncodeError;
 use crate::model::key::Scope;
@@ -41,7 +41,7 @@ impl Definition {
     }
 }
 
-impl Key {
+impl RollupKey {
     /// The key's first boundary under its present definition, up to where it takes its step: what is said
     /// is added by the former one, whose alerts end with the figures of this boundary.
     pub fn go_over(

@@ -7,7 +7,7 @@ use super::arrival::Arrival;
 use super::block::{Arriving, BlockError, BlockWriter, Codes, Sealing};
 use super::example::Example;
 use super::grouping;
-use super::intern::{Dictionary, Shapes};
+use super::intern::{Dictionary, TupleCache};
 use super::rollup::slo_ids;
 use super::users::{UsersCounts, latency_bin, least_allowed_ms};
 use crate::model::outcome::Outcome;
@@ -72,7 +72,7 @@ pub struct Intake {
     tenants: Dictionary,
     homes: Vec<(u32, u32)>,
     tuples: Dictionary,
-    shapes: Shapes,
+    shapes: TupleCache,
     scratch: Vec<u8>,
     codes: Codes,
     /// The fields that some SLO groups by.
@@ -93,7 +93,7 @@ impl Intake {
             tenants: Dictionary::default(),
             homes: Vec::new(),
             tuples: Dictionary::default(),
-            shapes: Shapes::default(),
+            shapes: TupleCache::default(),
             scratch: Vec::new(),
             codes: Codes::default(),
         }

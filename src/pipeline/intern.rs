@@ -173,7 +173,7 @@ pub fn virtual_group(name: &str) -> u16 {
 }
 
 /// The range of key groups that a user is checkpointed with.
-pub fn key_group(name: &str) -> u16 {
+pub fn user_checkpoint_range(name: &str) -> u16 {
     keys::range_of(virtual_group(name), KEY_GROUPS)
 }
 
@@ -193,7 +193,7 @@ impl UserTable {
         let entry = UserEntry {
             hash,
             tenant,
-            group: key_group(name),
+            group: user_checkpoint_range(name),
             name: SmallVec::from_slice(name.as_bytes()),
             rows: 0,
             pending_until_ms: Ms::MIN,
@@ -250,13 +250,13 @@ const SHAPES_MAX: usize = 1 << 16;
 /// A cache from attributes in the order of a record to their tuple, which saves sorting and copying the attributes of
 /// every event. Attributes with a text of more than 16 bytes are not cached.
 #[derive(Debug, Default)]
-pub struct Shapes {
+pub struct TupleCache {
     index: HashTable<u32>,
     known: Vec<(Box<[u64]>, u32)>,
     words: Vec<u64>,
 }
 
-impl Shapes {
+impl TupleCache {
     /// The tuple of these attributes; `otherwise` computes it if it is not cached.
     pub fn tuple<'a>(
         &mut self,
@@ -272,7 +272,7 @@ impl Shapes {
             return known[*found as usize].1;
         }
         if known.len() >= SHAPES_MAX {
-            *self = Shapes { words: std::mem::take(&mut self.words), ..Shapes::default() };
+            *self = TupleCache { words: std::mem::take(&mut self.words), ..TupleCache::default() };
         }
         let tuple = otherwise();
         let new = self.known.len() as u32;
@@ -376,7 +376,7 @@ mod tests {
                 std::iter::once(plain.clone()).chain(changed).collect::<Vec<_>>()
             })
             .collect();
-        let mut shapes = Shapes::default();
+        let mut shapes = TupleCache::default();
         for _ in 0..2 {
             for (i, text) in texts.iter().enumerate() {
                 let i = i as u32;
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn shapes_are_forgotten_at_the_limit() {
-        let mut shapes = Shapes::default();
+        let mut shapes = TupleCache::default();
         for i in 0..SHAPES_MAX as u32 + 9 {
             assert_eq!(shapes.tuple([("n", i.to_string().as_str())].into_iter(), || i), i);
         }

@@ -4,7 +4,7 @@
 //! With many tenants most keys are quiet most of the time. A live key takes kilobytes (windows, rules and figures of
 //! users, each with room to grow), a packed one only the bytes of its content.
 
-use super::rollup_key::{Definition, Key};
+use super::rollup_key::{Definition, RollupKey};
 use crate::model::key::Scope;
 use crate::model::time::{MINUTE_MS, Ms, PANE_MS};
 use crate::operator::key_definition::KeyIdentity;
@@ -23,7 +23,7 @@ pub(super) struct KeySlot {
 }
 
 enum Form {
-    Live(Box<Key>),
+    Live(Box<RollupKey>),
     Packed(Box<[u8]>),
 }
 
@@ -39,12 +39,12 @@ struct Packed<'a> {
 }
 
 impl KeySlot {
-    pub fn new(key: Key) -> KeySlot {
+    pub fn new(key: RollupKey) -> KeySlot {
         KeySlot { due_ms: key.due_ms, form: Form::Live(Box::new(key)) }
     }
 
     /// The key for changes: unpacks it in place.
-    pub fn live(&mut self, definitions: &[Definition]) -> &mut Key {
+    pub fn live(&mut self, definitions: &[Definition]) -> &mut RollupKey {
         if let Form::Packed(bytes) = &self.form {
             self.form = Form::Live(Box::new(unpack(bytes, self.due_ms, definitions)));
         }
@@ -55,14 +55,14 @@ impl KeySlot {
     }
 
     /// The key for reading: a packed one stays packed.
-    pub fn key(&self, definitions: &[Definition]) -> Cow<'_, Key> {
+    pub fn key(&self, definitions: &[Definition]) -> Cow<'_, RollupKey> {
         match &self.form {
             Form::Live(key) => Cow::Borrowed(key),
             Form::Packed(bytes) => Cow::Owned(unpack(bytes, self.due_ms, definitions)),
         }
     }
 
-    pub fn into_key(self, definitions: &[Definition]) -> Key {
+    pub fn into_key(self, definitions: &[Definition]) -> RollupKey {
         match self.form {
             Form::Live(key) => *key,
             Form::Packed(bytes) => unpack(&bytes, self.due_ms, definitions),
@@ -88,7 +88,7 @@ impl KeySlot {
 }
 
 #[expect(clippy::expect_used, reason = "memory takes every key: anything else is a bug, and aborts")]
-fn pack(key: &Key) -> Box<[u8]> {
+fn pack(key: &RollupKey) -> Box<[u8]> {
     let packed = Packed {
         slo: key.slo,
         group: key.group,
@@ -101,10 +101,10 @@ fn pack(key: &Key) -> Box<[u8]> {
 }
 
 #[expect(clippy::expect_used, reason = "this task packed it: anything else is a bug, and aborts")]
-fn unpack(bytes: &[u8], due_ms: Ms, definitions: &[Definition]) -> Key {
+fn unpack(bytes: &[u8], due_ms: Ms, definitions: &[Definition]) -> RollupKey {
     let packed: Packed<'_> = postcard::from_bytes(bytes).expect("a packed key can be read");
     let definition = &definitions[packed.slo];
-    Key {
+    RollupKey {
         slo: packed.slo,
         // Before it was packed it had taken a step under its present definition.
         former: None,

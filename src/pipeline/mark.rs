@@ -28,7 +28,7 @@ pub struct RollupMark {
 
 /// Where a source is to be read again from, and the watermark that its first record met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadAgain {
+pub struct ReplayStart {
     pub offset: i64,
     pub watermark: Watermark,
 }
@@ -63,7 +63,7 @@ pub struct GroupMark {
     /// The boundary that the group's rows are true of.
     pub at_ms: Option<Ms>,
     /// Reading the task's stream again from here brings back all that the rows do not have.
-    pub again: ReadAgain,
+    pub again: ReplayStart,
     /// Which image of the group the changelog holds, and how many blocks it has had since.
     pub generation: u32,
     pub blocks: u32,
@@ -124,7 +124,7 @@ impl Mark {
     }
 
     /// Where the task's stream has to be read again from.
-    pub fn again(&self) -> Option<ReadAgain> {
+    pub fn again(&self) -> Option<ReplayStart> {
         self.groups.iter().map(|group| group.again).min_by_key(|again| again.offset)
     }
 }

@@ -6,11 +6,11 @@
 
 use super::admission::{Admission, Forgotten};
 use super::key_slot::KeySlot;
-use super::rollup_key::{At, Definition, Key, Said};
-pub use super::rollup_key::{KEY_GROUPS, RollupSettings, key_group, slo_ids, virtual_group};
+use super::rollup_key::{At, Definition, RollupKey, Said};
+pub use super::rollup_key::{KEY_GROUPS, RollupSettings, key_checkpoint_range, slo_ids, virtual_group};
 use super::rollup_writer::Writer;
+use super::sequence::{self, SequenceError};
 use super::step::WORST_USERS_WINDOW_MS;
-use super::turn::{self, OutOfTurn};
 use crate::codec::output::EncodeError;
 use crate::model::key::{Scope, key_text};
 use crate::model::record::{RecordOut, Topic};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 /// What users tasks said of a boundary that not all of them have closed.
 #[derive(Default)]
-struct Waiting {
+struct PendingBoundary {
     /// The first record of the partials stream that said something of it.
     offset: i64,
     said: Vec<BoundaryPartial>,
@@ -38,7 +38,7 @@ struct Begun {
     now: At,
     said: BTreeMap<Arc<str>, Said>,
     /// The keys that end at it and have not, the next one last.
-    ending: Vec<Key>,
+    ending: Vec<RollupKey>,
     /// The keys that have not taken theirs, the next one last.
     left: Vec<Arc<str>>,
 }
@@ -51,12 +51,12 @@ pub struct RollupTask {
     /// So many of them hold.
     pub(super) present: usize,
     /// Keys that end at the next boundary, by their text: no definition that holds has them.
-    pub(super) ending: Vec<Key>,
+    pub(super) ending: Vec<RollupKey>,
     pub(super) keys: BTreeMap<Arc<str>, KeySlot>,
     /// When something happens to each key of which nothing is said.
     pub(super) due: BTreeSet<(Ms, Arc<str>)>,
     /// By boundary, what users tasks said of it.
-    waiting: BTreeMap<Ms, Waiting>,
+    waiting: BTreeMap<Ms, PendingBoundary>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
     /// Which groups and tenants have keys.
     pub(super) admission: Admission,
@@ -152,18 +152,18 @@ impl RollupTask {
     ///
     /// An error: it does not follow from what was heard of its users task, and nothing that comes of it
     /// can be right.
-    pub fn apply(&mut self, offset: i64, partial: Partial) -> Result<(), OutOfTurn> {
+    pub fn apply(&mut self, offset: i64, partial: Partial) -> Result<(), SequenceError> {
         let own = self.own_slos(&partial.slos);
         let heard = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
-        turn::follows(partial.users_task, partial.from_ms, heard, self.has_heard_all)?;
+        sequence::follows(partial.users_task, partial.from_ms, heard, self.has_heard_all)?;
         for mut boundary in partial.boundaries {
             if heard.is_some_and(|heard_ms| boundary.at_ms <= heard_ms) {
-                return Err(OutOfTurn::Again);
+                return Err(SequenceError::Duplicate);
             }
             // Read again after a restart: the keys have it.
             if Some(boundary.at_ms) <= self.at_ms {
                 if Some(boundary.at_ms) > self.loaded_ms {
-                    return Err(OutOfTurn::Again);
+                    return Err(SequenceError::Duplicate);
                 }
                 continue;
             }
@@ -172,7 +172,7 @@ impl RollupTask {
             boundary.deltas.retain_mut(|delta| renamed(&mut delta.slo) && has(delta.slo, &delta.scope));
             boundary.steps.retain_mut(|step| renamed(&mut step.slo) && has(step.slo, &step.scope));
             boundary.groups_overflow.retain_mut(renamed);
-            let new = || Waiting { offset, said: Vec::new() };
+            let new = || PendingBoundary { offset, said: Vec::new() };
             self.waiting.entry(boundary.at_ms).or_insert_with(new).said.push(boundary);
         }
         self.admission.name(offset, partial.candidates);
@@ -307,7 +307,7 @@ impl RollupTask {
     pub fn step_next(&mut self, out: &mut Vec<RecordOut>) -> Result<bool, EncodeError> {
         let Some(begun) = &mut self.begun else { return Ok(false) };
         let now = begun.now;
-        let is_first = |key: &mut Key| begun.left.last().is_none_or(|next| *key.identity.key_text <= **next);
+        let is_first = |key: &mut RollupKey| begun.left.last().is_none_or(|next| *key.identity.key_text <= **next);
         if let Some(key) = begun.ending.pop_if(is_first) {
             end(key, &self.definitions, self.present, now, &self.settings, out)?;
             return Ok(true);
@@ -341,8 +341,8 @@ impl RollupTask {
     }
 
     /// The keys that end at this boundary, in descending order; their rows go with them.
-    fn ends_at(&mut self, at_ms: Ms) -> Vec<Key> {
-        let (mut now, later): (Vec<Key>, Vec<Key>) =
+    fn ends_at(&mut self, at_ms: Ms) -> Vec<RollupKey> {
+        let (mut now, later): (Vec<RollupKey>, Vec<RollupKey>) =
             std::mem::take(&mut self.ending).into_iter().partition(|key| key.due_ms <= at_ms);
         self.ending = later;
         for key in &now {
@@ -370,7 +370,7 @@ impl RollupTask {
             for mut delta in deltas {
                 self.admission.put_in_its_place(&self.definitions[delta.slo as usize].slo, &mut delta, at_ms);
                 let text = key_text(&self.definitions[delta.slo as usize].slo.name, &delta.scope);
-                let group = key_group(&text);
+                let group = key_checkpoint_range(&text);
                 if !self.knows(group, at_ms) {
                     let text = self.begin(text, group, delta.slo as usize, &delta.scope);
                     by_key.entry(text).or_default().deltas.push(delta);
@@ -378,7 +378,7 @@ impl RollupTask {
             }
             for step in steps {
                 let text = key_text(&self.definitions[step.slo as usize].slo.name, &step.scope);
-                if !self.knows(key_group(&text), at_ms) {
+                if !self.knows(key_checkpoint_range(&text), at_ms) {
                     by_key.entry(self.shared(text)).or_default().steps.push(step);
                 }
             }
@@ -431,7 +431,7 @@ impl RollupTask {
             return text;
         }
         let definition = &self.definitions[slo];
-        let key = Key {
+        let key = RollupKey {
             slo,
             former: None,
             group,
@@ -448,7 +448,7 @@ impl RollupTask {
 
 /// Ends a key that no definition has which holds.
 fn end(
-    key: Key,
+    key: RollupKey,
     definitions: &[Definition],
     present: usize,
     now: At,
@@ -471,7 +471,7 @@ enum Stepped {
     Gone,
 }
 
-impl Key {
+impl RollupKey {
     /// One boundary of the key. `former`: the definition that held before it, where that is another.
     fn step(
         &mut self,

@@ -40,7 +40,7 @@ pub(super) struct Definition {
 
 /// A key with everything that is known of it.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(super) struct RollupKey {
     /// Its definition.
     pub slo: usize,
     /// The definition that it was evaluated by so far, until its first boundary under the present one.
@@ -71,7 +71,7 @@ pub fn virtual_group(key_text: &str) -> u16 {
 }
 
 /// The range of key groups that a key is checkpointed with.
-pub fn key_group(key_text: &str) -> u16 {
+pub fn key_checkpoint_range(key_text: &str) -> u16 {
     keys::range_of(virtual_group(key_text), KEY_GROUPS)
 }
 

@@ -8,7 +8,7 @@ use super::admission::SET_PART;
 use super::key_slot::KeySlot;
 use super::mark::RollupMark;
 use super::rollup::RollupTask;
-use super::rollup_key::{Definition, KEY_GROUPS, Key as RollupKey, key_group, virtual_group};
+use super::rollup_key::{Definition, KEY_GROUPS, RollupKey, key_checkpoint_range, virtual_group};
 use super::stored::{CheckpointError, get, put, scan_each};
 use super::stored_definition::StoredDefinition;
 use crate::model::key::Scope;
@@ -152,7 +152,7 @@ impl RollupTask {
         let slo = present.unwrap_or(evaluated_by);
         let definition = &self.definitions[slo];
         let identity = KeyIdentity::of(&definition.slo, &definition.layout, scope);
-        debug_assert_eq!(group, key_group(&identity.key_text), "a key is in the group it was saved in");
+        debug_assert_eq!(group, key_checkpoint_range(&identity.key_text), "a key is in the group it was saved in");
         // It catches up with its group when it is evaluated: at the next boundary that the group has not seen.
         let due_ms = self.groups_at_ms[usize::from(group)].unwrap_or(0) + PANE_MS;
         let former = (slo != evaluated_by).then_some(evaluated_by);

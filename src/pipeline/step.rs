@@ -13,7 +13,7 @@ use super::users::UsersTask;
 use crate::model::ratio::Ratio;
 use crate::model::time::{DAY_MS, Ms, window_start};
 use crate::model::tuple::{Pairs, Tuple};
-use crate::operator::distribution::{Distribution, Gathering, UserSums};
+use crate::operator::distribution::{Distribution, DistributionBuilder, UserSums};
 use crate::operator::partial::{
     BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WORST_USERS, WorstUser, keep_worst,
 };
@@ -220,9 +220,9 @@ impl UsersTask {
     fn distributions(&self, slo: usize, users: &Users) -> BTreeMap<KeyRef, Distribution> {
         let rows = &self.slos[slo];
         let (min_events, objective) = (rows.slo.min_user_events, rows.slo.objective);
-        let mut tenants: Vec<Option<(Ratio, Gathering)>> = Vec::new();
+        let mut tenants: Vec<Option<(Ratio, DistributionBuilder)>> = Vec::new();
         tenants.resize_with(self.tenants.len(), || None);
-        let mut groups: BTreeMap<u32, Gathering> = BTreeMap::new();
+        let mut groups: BTreeMap<u32, DistributionBuilder> = BTreeMap::new();
         let objective_of = |tenant: u32| self.objective_of(slo, KeyRef::Tenant(tenant));
         for (key, gathering) in users.tally.into_iter().flat_map(|tally| rows.tallies[tally].distributions()) {
             match key {
@@ -238,7 +238,7 @@ impl UsersTask {
                 continue;
             }
             let tenant = member.tenant;
-            let new = || (objective_of(tenant), Gathering::default());
+            let new = || (objective_of(tenant), DistributionBuilder::default());
             let (own, gathering) = tenants[tenant as usize].get_or_insert_with(new);
             gathering.add(&member.sums, min_events, *own);
             below += u64::from(is_below(member, min_events, objective));

@@ -9,7 +9,7 @@ use super::intern::put;
 use super::key_ref::KeyRef;
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Ms, floor_to, slice_ms, window_start};
-use crate::operator::distribution::{ByEvents, Gathering, UserSums};
+use crate::operator::distribution::{ByEvents, DistributionBuilder, UserSums};
 use crate::operator::user_row::UserRow;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -336,10 +336,10 @@ impl Tally {
     }
 
     /// The distributions of all keys, over users without a bad event only.
-    pub fn distributions(&self) -> impl Iterator<Item = (KeyRef, Gathering)> {
+    pub fn distributions(&self) -> impl Iterator<Item = (KeyRef, DistributionBuilder)> {
         self.key_of.iter().map(|(key, at)| {
             let of = &self.keys[*at as usize];
-            (*key, Gathering::of_perfect(of.users_too_few, of.by_events.clone()))
+            (*key, DistributionBuilder::of_perfect(of.users_too_few, of.by_events.clone()))
         })
     }
 

@@ -4,8 +4,8 @@ use super::block::{self, BlockError, Event, Head};
 use super::grouping;
 use super::intern::NONE;
 use super::key_ref::is_local;
-use super::turn::{self, OutOfTurn};
-use super::users::{UsersTask, Waiting};
+use super::sequence::{self, SequenceError};
+use super::users::{PendingVerdict, UsersTask};
 use crate::model::time::Ms;
 use crate::model::tuple::Pairs;
 
@@ -20,15 +20,15 @@ struct Numbers {
 }
 
 /// Checks that a block continues where the source's last received block ended (`received`).
-fn follow(received: Option<i64>, has_heard_all: bool, head: &Head<'_>) -> Result<(), OutOfTurn> {
+fn follow(received: Option<i64>, has_heard_all: bool, head: &Head<'_>) -> Result<(), SequenceError> {
     if received.is_some_and(|next| head.first_offset < next) {
-        return Err(OutOfTurn::Again);
+        return Err(SequenceError::Duplicate);
     }
-    turn::follows(head.source, head.follows, received, has_heard_all)
+    sequence::follows(head.source, head.follows, received, has_heard_all)
 }
 
 impl UsersTask {
-    /// Takes the block at `offset` of the task's stream. [`BlockError::OutOfTurn`]: it is not the next block of its
+    /// Takes the block at `offset` of the task's stream. [`BlockError::SequenceError`]: it is not the next block of its
     /// source, so all further figures would be wrong.
     pub fn apply_block(&mut self, offset: i64, bytes: &[u8]) -> Result<(), BlockError> {
         let (head, mut rest) = block::open(bytes)?;
@@ -47,7 +47,7 @@ impl UsersTask {
                 self.take(offset, &event, &head, &mut numbers);
             } else if self.loaded_ms.is_none_or(|loaded| event.boundary_ms > loaded) {
                 // The source's watermark had promised that there would be no more events for this boundary.
-                return Err(OutOfTurn::Again.into());
+                return Err(SequenceError::Duplicate.into());
             }
         }
         self.observe(&head);
@@ -78,7 +78,7 @@ impl UsersTask {
             let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
             self.counts.note(verdict);
             let group = self.group_in(slo, event, head, numbers);
-            let waiting = Waiting {
+            let waiting = PendingVerdict {
                 time_ms: event.time_ms,
                 weight_micros: event.weight_micros,
                 user,
@@ -160,10 +160,10 @@ mod tests {
         assert_eq!(follow(None, true, &head(0)), Ok(()), "its first");
         assert_eq!(follow(None, false, &head(1)), Ok(()), "the task began to read behind the first");
         assert_eq!(follow(Some(10), true, &head(1)), Ok(()));
-        let missing = |from, received| Err(OutOfTurn::Missing { sender: 1, from, heard: received });
+        let missing = |from, received| Err(SequenceError::Gap { sender: 1, from, heard: received });
         assert_eq!(follow(None, true, &head(1)), missing(Some(10), None));
         assert_eq!(follow(Some(10), false, &head(2)), missing(Some(20), Some(10)));
         assert_eq!(follow(Some(5), true, &head(0)), missing(None, Some(5)));
-        assert_eq!(follow(Some(30), true, &head(1)), Err(OutOfTurn::Again));
+        assert_eq!(follow(Some(30), true, &head(1)), Err(SequenceError::Duplicate));
     }
 }

@@ -1,7 +1,7 @@
 //! The users task: verdicts of outcomes wait for their boundary; when it closes they are added to a
 //! row per (tenant, user), and what changed leaves as partials.
 //!
-//! Waiting makes every figure a function of the visible events alone, whatever the order in which
+//! PendingVerdict makes every figure a function of the visible events alone, whatever the order in which
 //! partitions were read, and lets the rows be updated in one tight loop per pane.
 
 use super::admitted::Admitted;
@@ -9,7 +9,7 @@ use super::arrival::Arrival;
 use super::cold_rows::ColdRows;
 use super::delays::Delays;
 use super::example::Example;
-use super::intern::{Dictionary, NONE, Shapes, UserTable};
+use super::intern::{Dictionary, NONE, TupleCache, UserTable};
 use super::key_ref::{KEY_GROUPS, KeyRef, LOCAL, OTHER_GROUPS};
 use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
@@ -26,7 +26,7 @@ use crate::operator::admission::{Admits, group_text};
 use crate::operator::classify::Verdict;
 use crate::operator::exemplars;
 use crate::operator::partial::Counts;
-use crate::operator::sketch::{Gathering, Sketch, ZERO_BIN, bin_of};
+use crate::operator::sketch::{Sketch, SketchBuilder, ZERO_BIN, bin_of};
 use crate::operator::user_row::UserRow;
 use crate::operator::watermark::{Watermark, aligned_boundary};
 use crate::state::keys::FiltersId;
@@ -48,7 +48,7 @@ pub struct UsersSettings {
 
 /// A verdict that waits for its boundary.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingVerdict {
     pub time_ms: Ms,
     pub weight_micros: u64,
     pub user: u32,
@@ -67,7 +67,7 @@ type ExemplarKey = (u32, u32, u32, Ms);
 /// Everything that becomes visible at one boundary.
 #[derive(Debug, Default)]
 pub(super) struct Pane {
-    pub verdicts: Vec<Waiting>,
+    pub verdicts: Vec<PendingVerdict>,
     /// The bad events with the smallest hash.
     pub exemplars: BTreeMap<ExemplarKey, Vec<(u64, Exemplar)>>,
     /// By SLO, groups that were not known when their events came; their codes have the bit [`LOCAL`].
@@ -92,7 +92,7 @@ pub(super) struct Gathered {
 pub(super) struct PaneSum {
     pub start_ms: Ms,
     pub counts: Counts,
-    pub latencies: Gathering,
+    pub latencies: SketchBuilder,
 }
 
 impl PaneSum {
@@ -350,12 +350,12 @@ pub struct UsersTask {
     pub(super) users: UserTable,
     pub(super) tenants: Dictionary,
     pub(super) tuples: Dictionary,
-    shapes: Shapes,
+    shapes: TupleCache,
     pub(super) pending: BTreeMap<Ms, Pane>,
     /// The pane that the last event went to, taken out of `pending`.
     hot: Option<(Ms, Pane)>,
     /// The room of the pane that was closed last, for the next one.
-    pub(super) spare: Vec<Waiting>,
+    pub(super) spare: Vec<PendingVerdict>,
     /// It decides itself which groups and tenants have keys: no other users task has any.
     pub(super) decides_alone: bool,
     /// All candidates up to here are named.
@@ -395,7 +395,7 @@ impl UsersTask {
             users: UserTable::default(),
             tenants: Dictionary::default(),
             tuples: Dictionary::default(),
-            shapes: Shapes::default(),
+            shapes: TupleCache::default(),
             spare: Vec::new(),
             pending: BTreeMap::new(),
             hot: None,
@@ -536,7 +536,7 @@ impl UsersTask {
     fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, arrival: &Arrival, ids: Ids, verdict: Verdict) {
         self.note(slo, verdict);
         let group = self.group_of(slo, outcome, arrival.boundary_ms);
-        let waiting = Waiting {
+        let waiting = PendingVerdict {
             time_ms: arrival.time_ms,
             weight_micros: outcome.weight_micros,
             user: ids.user,
@@ -554,7 +554,7 @@ impl UsersTask {
 
     /// A verdict waits for its boundary; of a bad one with its example.
     #[inline]
-    pub(super) fn hold_back(&mut self, boundary_ms: Ms, waiting: Waiting, example: Option<&Example<'_>>) {
+    pub(super) fn hold_back(&mut self, boundary_ms: Ms, waiting: PendingVerdict, example: Option<&Example<'_>>) {
         let pane = self.pane(boundary_ms);
         pane.verdicts.push(waiting);
         if let (Verdict::Bad, Some(example)) = (waiting.verdict, example) {
@@ -660,13 +660,13 @@ impl UsersTask {
             }
         }
         self.tuples.sweep(&is_used);
-        self.shapes = Shapes::default();
+        self.shapes = TupleCache::default();
     }
 
     /// Bytes of what waits for its boundary, of names, and of users with bad events by pane.
     pub(super) fn waiting_bytes(&self) -> usize {
         let panes = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
-        let verdicts: usize = panes.map(|pane| pane.verdicts.capacity() * size_of::<Waiting>()).sum();
+        let verdicts: usize = panes.map(|pane| pane.verdicts.capacity() * size_of::<PendingVerdict>()).sum();
         let names = [&self.tenants, &self.tuples].into_iter().chain(self.slos.iter().map(|s| &s.groups));
         // A user in a map of few: its entry and its part of the node.
         let bad = self.slos.iter().flat_map(|s| s.bad.values()).map(|users| 64 + users.len() * 24);
@@ -731,7 +731,7 @@ pub(super) fn latency_bin(latency_ms: Option<f64>) -> i16 {
     }
 }
 
-pub(super) fn keep_example(pane: &mut Pane, waiting: &Waiting, example: &Example<'_>) {
+pub(super) fn keep_example(pane: &mut Pane, waiting: &PendingVerdict, example: &Example<'_>) {
     let start_ms = floor_to(waiting.time_ms, PANE_MS);
     let kept = pane.exemplars.entry((waiting.slo, waiting.tenant, waiting.group, start_ms)).or_default();
     exemplars::keep(kept, example.hash, || Exemplar {

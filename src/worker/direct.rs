@@ -4,7 +4,7 @@
 //! Tasks, partials and rollups are those of [`super::Worker`]; what lies between route and users there
 //! (blocks) does not change a figure, and what makes a task come back has nobody to serve here.
 
-use super::{Figures, MAX_SKEW_MS, Observer, TaskId, Turn, WorkerError, parts};
+use super::{Figures, MAX_SKEW_MS, Observer, PollSummary, TaskId, WorkerError, partial_codec};
 use crate::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut};
 use crate::model::time::Ms;
@@ -67,8 +67,8 @@ impl<L: Log> DirectWorker<L> {
     }
 
     /// Polls once and closes what can be closed. Nothing is visible before [`DirectWorker::commit`].
-    pub fn poll(&mut self, wait: Duration) -> Result<Turn, WorkerError> {
-        let mut turn = Turn::default();
+    pub fn poll(&mut self, wait: Duration) -> Result<PollSummary, WorkerError> {
+        let mut turn = PollSummary::default();
         let mut failed = None;
         let DirectWorker { log, route, users, rollups, outputs, positions, seen, clients, .. } = self;
         let events = log.poll(wait, &mut |stream, record| {
@@ -228,7 +228,7 @@ impl<L: Log> DirectWorker<L> {
     fn send_partials(&mut self) -> Result<(), WorkerError> {
         let closed_ms = self.users.closed_ms();
         let mut records = Vec::new();
-        parts::say(&mut self.partials, &Partial::default(), closed_ms, &mut records)?;
+        partial_codec::say(&mut self.partials, &Partial::default(), closed_ms, &mut records)?;
         Ok(records.iter().try_for_each(|record| self.log.send(record))?)
     }
 }
@@ -247,10 +247,10 @@ fn next_of(rollups: &mut [RollupTask], at_ms: Ms) -> Option<&mut RollupTask> {
 }
 
 fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
-    let partial = parts::read(record.value)?;
+    let partial = partial_codec::read(record.value)?;
     if let Some(rollup) = rollups.get_mut(partition as usize) {
         let (task, offset) = (TaskId::Rollup(partition), record.offset);
-        return rollup.apply(offset, partial).map_err(|why| WorkerError::OutOfTurn { task, offset, why });
+        return rollup.apply(offset, partial).map_err(|why| WorkerError::SequenceError { task, offset, why });
     }
     Ok(())
 }

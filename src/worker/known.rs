@@ -6,7 +6,7 @@
 //! offsets refer to other records. In both cases the worker refuses to start.
 
 use super::WorkerError;
-use super::memo;
+use super::offset_metadata;
 use crate::log::numbering::{Commitment, Numbering};
 use crate::log::{Assignment, BEGIN_ANEW, Stream, TopicId};
 use crate::model::record::RecordOut;
@@ -65,7 +65,7 @@ impl Known {
     /// have committed it without a note.
     pub fn take_up(&mut self, assignment: &Assignment, is_heard: bool) -> Result<(), WorkerError> {
         let now = Was { topic: assignment.topic, name: assignment.name.clone() };
-        let noted = memo::of_ours(assignment).and_then(|(_, memo)| memo.topic_id());
+        let noted = offset_metadata::of_ours(assignment).and_then(|(_, memo)| memo.topic_id());
         let was = self.all.get(&assignment.stream);
         if let Some(was) = was.filter(|was| was.name != now.name) {
             return Err(renumbered(was, &now));
@@ -142,13 +142,13 @@ fn renumbered(was: &Was, now: &Was) -> WorkerError {
 mod tests {
     use super::*;
     use crate::log::{Committed, NextOffset};
-    use crate::worker::Memo;
+    use crate::worker::OffsetMetadata;
 
     const OLD: TopicId = TopicId([1; 16]);
     const NEW: TopicId = TopicId([2; 16]);
 
     fn assignment(stream: Stream, topic: TopicId, noted: Option<TopicId>) -> Assignment {
-        let memo = |id| Memo::default().with_topic(id).to_text();
+        let memo = |id| OffsetMetadata::default().with_topic(id).to_text();
         let committed = noted.map(|id| Committed { next: NextOffset(7), metadata: memo(id) });
         let name = format!("orders {stream:?}");
         Assignment { stream, topic, name, next: NextOffset(0), log_start: NextOffset(0), committed }

@@ -1,33 +1,32 @@
 //! The shell around the core: it polls the log, feeds the tasks, commits, and only then acts.
 //!
-//! A worker is one thread with one view of the log and the tasks that the group gave it; nothing on the
-//! way of an event is shared or locked. It knows neither files nor Kafka: the log is a trait.
+//! A worker is one thread with its own view of the log and the tasks that the group assigned to it. Nothing on an event's
+//! path is shared or locked. The worker knows neither files nor Kafka: the log is a trait.
 //!
-//! - An *input partition* that is not keyed by user has no state but its watermark, which stands beside
-//!   its committed offset. Its verdicts leave in blocks.
-//! - A *users task* and a *rollup task* each read one stream, and their state is a function of it. It
-//!   is written to the changelog key group by key group, in the transactions of the commits
-//!   ([`ledger`]), and to a local store once they succeeded.
-//! - A task that is taken up is *restored* from its store or the changelog ([`restore`]), then *replays*
-//!   its stream up to the committed offset, dropping what comes of it because it was published before
-//!   ([`mod@unit`]), and then is live.
+//! - An *input partition* that is not keyed by user has no state except its watermark, which is stored beside its
+//!   committed offset. Its verdicts leave in blocks.
+//! - A *users task* and a *rollup task* each read one stream, and their state is a function of that stream. The state is
+//!   written to the changelog key group by key group, in the transactions of the commits ([`changelog_writer`]), and to a
+//!   local store after they succeeded.
+//! - A newly assigned task is *restored* from its store or the changelog ([`restore`]). Then it *replays* its stream up to
+//!   the committed offset and drops what comes of it, because that was published before ([`task_runner`]). Then it is live.
 //!
-//! [`direct`] is the small brother, for input that is read once and kept by nobody: backtest and demo.
+//! [`direct`] is a smaller worker for input that is read once and whose state is not kept: backtest and demo.
 
+mod changelog_writer;
 mod decisions;
 pub mod direct;
 mod errors;
 mod idle;
 pub mod inputs;
-mod keyed;
 mod known;
-mod ledger;
-mod memo;
-mod parts;
+mod offset_metadata;
+mod partial_codec;
 mod restore;
 mod sources;
+mod task_runner;
 mod tasks;
-mod unit;
+mod user_overlap;
 
 use crate::codec::output::EncodeError;
 use crate::fault::{self, Place};
@@ -37,16 +36,16 @@ use crate::model::time::{MINUTE_MS, Ms, Now};
 use crate::pipeline::block::BlockError;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::input_stats::{DeadLetterCounts, UnreadableCounts};
-use crate::pipeline::turn::OutOfTurn;
+use crate::pipeline::sequence::SequenceError;
 use crate::pipeline::users::UsersCounts;
 use crate::state::{Store, StoreError};
+pub use changelog_writer::DELTAS_MIN_BYTES;
 pub use inputs::{InputFigures, Volume};
-pub use ledger::DELTAS_MIN_BYTES;
-pub use memo::Memo;
-pub use parts::read as read_partial;
-pub use sources::Patience;
+pub use offset_metadata::OffsetMetadata;
+pub use partial_codec::read as read_partial;
+pub use sources::IdlePolicy;
 use std::time::Duration;
-use tasks::Parcel;
+use tasks::Transaction;
 pub use tasks::{Setup, Tasks};
 
 /// Partitions further ahead of the slowest than this (in event time) are paused.
@@ -121,7 +120,7 @@ pub enum WorkerError {
     Diverged { task: TaskId, published: Option<Ms>, found: Option<Ms> },
     /// A bug, of ours or of a client library: the log says something twice, or not at all.
     #[error("the record at offset {offset} of {task}'s stream {why}: this is a bug, and nothing is published")]
-    OutOfTurn { task: TaskId, offset: i64, why: OutOfTurn },
+    SequenceError { task: TaskId, offset: i64, why: SequenceError },
     #[error(
         "a partial has layout {found}, this build reads {reads}: let the build that wrote it read it, and stop it gracefully"
     )]
@@ -133,7 +132,7 @@ pub enum WorkerError {
 impl WorkerError {
     fn of_block(task: TaskId, offset: i64, error: BlockError) -> WorkerError {
         match error {
-            BlockError::OutOfTurn(why) => WorkerError::OutOfTurn { task, offset, why },
+            BlockError::SequenceError(why) => WorkerError::SequenceError { task, offset, why },
             BlockError::UnknownSource(_) => WorkerError::Grown(error.to_string()),
             other => other.into(),
         }
@@ -201,7 +200,7 @@ impl Figures {
 
 /// What one turn of the worker did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
+pub struct PollSummary {
     pub records: u64,
     /// Every bounded input ended, and everything that follows from it is committed.
     pub is_finished: bool,
@@ -250,12 +249,12 @@ impl<L: Log> Worker<L> {
 
     /// Polls once and closes what can be closed. Nothing is visible before [`Worker::commit`], which has
     /// to be called next where [`Worker::is_leaving`].
-    pub fn poll(&mut self, wait: Duration, now: Now) -> Result<Turn, WorkerError> {
+    pub fn poll(&mut self, wait: Duration, now: Now) -> Result<PollSummary, WorkerError> {
         if self.is_leaving() {
             // Whoever did not commit gives up what it did not say.
             self.let_go(&mut Nobody);
         }
-        let mut turn = Turn::default();
+        let mut turn = PollSummary::default();
         let mut failed = None;
         let tasks = &mut self.tasks;
         let wait = if tasks.is_restoring() { Duration::ZERO } else { wait };
@@ -424,7 +423,7 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    fn publish(&mut self, parcel: &Parcel) -> Result<(), WorkerError> {
+    fn publish(&mut self, parcel: &Transaction) -> Result<(), WorkerError> {
         for _ in 0..=RESENDS {
             for (at, record) in parcel.records.iter().enumerate() {
                 if at == parcel.changelog_from {

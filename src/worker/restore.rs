@@ -6,7 +6,7 @@
 //! committed offset. The current end of the partition is no criterion, because the markers of a transaction reach its
 //! partitions one by one.
 
-use super::ledger::{self, Entry};
+use super::changelog_writer::{self, Entry};
 use super::{TaskId, WorkerError, errors};
 use crate::fault::{self, Place};
 use crate::log::{Changelog, Log, LogError, NextOffset};
@@ -181,7 +181,7 @@ impl Taking<'_> {
         if self.reached.is_some() {
             return Ok(());
         }
-        match ledger::read(record.key.unwrap_or_default(), record.value) {
+        match changelog_writer::read(record.key.unwrap_or_default(), record.value) {
             None => Err(self.useless(format!("the record at offset {} was not written by tailburn", record.offset))),
             Some(Entry::Tombstone) => Ok(()),
             Some(Entry::Mark(bytes)) => self.take_mark(bytes),
@@ -227,7 +227,7 @@ impl Taking<'_> {
                 })?;
             }
         }
-        if !ledger::unpack(rows, &mut batch) {
+        if !changelog_writer::unpack(rows, &mut batch) {
             return Err(self.useless("one of its blocks is truncated".to_owned()));
         }
         self.store.write(&mut batch)?;

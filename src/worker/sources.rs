@@ -31,7 +31,7 @@ pub struct Progress {
 
 /// The settings for partitions that hold T back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct IdlePolicy {
     pub idle_timeout_ms: Ms,
     pub max_alignment_wait_ms: Ms,
     pub out_of_orderness_ms: Ms,
@@ -72,12 +72,12 @@ pub struct Sources {
     /// The brokers' last answer about the end of such a partition.
     asked: Vec<Option<Asked>>,
     idleness: Option<Idleness>,
-    patience: Patience,
+    patience: IdlePolicy,
 }
 
 impl Sources {
     /// If `passes_over` is false, no partition is ever idle.
-    pub fn new(count: u32, patience: Patience, passes_over: bool) -> Sources {
+    pub fn new(count: u32, patience: IdlePolicy, passes_over: bool) -> Sources {
         let count = count as usize;
         let idleness = passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms));
         Sources {
@@ -346,8 +346,8 @@ mod tests {
         wall_ms - DAY_MS
     }
 
-    const PATIENCE: Patience =
-        Patience { idle_timeout_ms: 30_000, max_alignment_wait_ms: 600_000, out_of_orderness_ms: 5_000 };
+    const PATIENCE: IdlePolicy =
+        IdlePolicy { idle_timeout_ms: 30_000, max_alignment_wait_ms: 600_000, out_of_orderness_ms: 5_000 };
 
     fn report(sources: &mut Sources, source: u32, progress: Progress) {
         let value = postcard::to_stdvec(&progress).expect("encoded");

@@ -2,12 +2,12 @@
 
 use super::decisions::{self, Decisions, Heard};
 use super::inputs::{self, InputFigures, Volume, Volumes};
-use super::keyed::Samples;
 use super::known::Known;
-use super::memo::{self, Memo};
-use super::parts;
-use super::sources::{Patience, Sources};
-use super::unit::{Making, Phase, Task, Unit};
+use super::offset_metadata::{self, OffsetMetadata};
+use super::partial_codec;
+use super::sources::{IdlePolicy, Sources};
+use super::task_runner::{Phase, Task, TaskConfig, TaskRunner};
+use super::user_overlap::Samples;
 use super::{Figures, Observer, Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
 use crate::log::{Assignment, Log, NextOffset, Stream};
@@ -17,7 +17,7 @@ use crate::model::time::{Ms, Now, boundary_behind};
 use crate::operator::admission::Decision;
 use crate::operator::partial::Partial;
 use crate::operator::watermark::Watermark;
-use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
+use crate::pipeline::checkpoint::{CheckpointError, Mark, ReplayStart, TaskMark};
 use crate::pipeline::intake::{Intake, IntakeSource, Spread};
 use crate::pipeline::key_ref::KEY_GROUPS;
 use crate::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
@@ -39,7 +39,7 @@ pub struct Setup {
     pub rollups: u32,
     pub users: UsersSettings,
     pub rollup: RollupSettings,
-    pub patience: Patience,
+    pub patience: IdlePolicy,
     /// `false`: no partition is ever idle.
     pub passes_over: bool,
     /// The build and the definitions: checkpoints carry it.
@@ -96,8 +96,8 @@ pub struct Tasks {
     known: Known,
     decisions: Decisions,
     inputs: BTreeMap<u32, Input>,
-    users: BTreeMap<u32, Unit<Users>>,
-    rollups: BTreeMap<u32, Unit<Rollup>>,
+    users: BTreeMap<u32, TaskRunner<Users>>,
+    rollups: BTreeMap<u32, TaskRunner<Rollup>>,
     /// By input partition, in the order in which they were read.
     /// Of users tasks that moved away.
     counts_before: UsersCounts,
@@ -107,7 +107,7 @@ pub struct Tasks {
 }
 
 /// Everything of one transaction.
-pub struct Parcel {
+pub struct Transaction {
     pub records: Vec<RecordOut>,
     /// So many of the records are for others to read.
     pub outputs: usize,
@@ -127,7 +127,7 @@ impl Task for Users {
         self.task.closed_ms()
     }
 
-    fn read_again(&self, next: i64) -> ReadAgain {
+    fn read_again(&self, next: i64) -> ReplayStart {
         self.task.read_again(next)
     }
 
@@ -205,8 +205,8 @@ impl Task for Rollup {
         self.task.at_ms()
     }
 
-    fn read_again(&self, next: i64) -> ReadAgain {
-        ReadAgain { offset: self.task.read_again(next), watermark: Watermark::default() }
+    fn read_again(&self, next: i64) -> ReplayStart {
+        ReplayStart { offset: self.task.read_again(next), watermark: Watermark::default() }
     }
 
     fn save_group(&mut self, group: u16, _store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError> {
@@ -292,8 +292,8 @@ impl Tasks {
                     return Ok(());
                 };
                 unit.before(record.offset)?;
-                let taken = unit.task.task.apply(record.offset, parts::read(record.value)?);
-                taken.map_err(|why| WorkerError::OutOfTurn { task: unit.id, offset: record.offset, why })?;
+                let taken = unit.task.task.apply(record.offset, partial_codec::read(record.value)?);
+                taken.map_err(|why| WorkerError::SequenceError { task: unit.id, offset: record.offset, why })?;
                 unit.behind(record.offset)
             }
             Stream::Sources => {
@@ -362,7 +362,7 @@ impl Tasks {
 
     fn take_up_input(&mut self, number: u32, assignment: &Assignment) -> Result<bool, WorkerError> {
         let Some(intake) = &self.intake else { return Ok(false) };
-        let ours = memo::of_ours(assignment);
+        let ours = offset_metadata::of_ours(assignment);
         if assignment.committed.is_some() && ours.as_ref().is_none_or(|(_, memo)| memo.watermark.is_none()) {
             return Err(WorkerError::Refused(format!(
                 "input partition {number}: the group's offset was not committed by tailburn, or with another \
@@ -387,8 +387,8 @@ impl Tasks {
         Ok(false)
     }
 
-    fn making<'a>(setup: &'a Setup, id: TaskId) -> Making<'a> {
-        Making {
+    fn making<'a>(setup: &'a Setup, id: TaskId) -> TaskConfig<'a> {
+        TaskConfig {
             id,
             changelog: id.changelog(setup.users_tasks()),
             identity: &setup.identity,
@@ -411,7 +411,7 @@ impl Tasks {
         self.decisions.tell(&mut users);
         let task = Users { task: users, partials: vec![nothing.clone(); setup.rollups as usize], nothing };
         let making = Tasks::making(setup, TaskId::Users(number));
-        let (mut unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
+        let (mut unit, is_held) = TaskRunner::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
         if self.setup.keyed_by_user {
             self.sources.forget(number);
         } else if !unit.is_live() {
@@ -439,7 +439,7 @@ impl Tasks {
             is_restored: false,
         };
         let making = Tasks::making(setup, TaskId::Rollup(number));
-        let (unit, is_held) = Unit::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
+        let (unit, is_held) = TaskRunner::take_up(log, self.stores.as_mut(), &making, assignment, task)?;
         self.rollups.insert(number, unit);
         Ok(is_held)
     }
@@ -450,7 +450,7 @@ impl Tasks {
     }
 
     pub fn is_restoring(&self) -> bool {
-        self.users.values().any(Unit::is_restoring) || self.rollups.values().any(Unit::is_restoring)
+        self.users.values().any(TaskRunner::is_restoring) || self.rollups.values().any(TaskRunner::is_restoring)
     }
 
     /// Goes on restoring. The streams that can be read now, and from where.
@@ -575,8 +575,8 @@ impl Tasks {
 
     /// Closes every boundary that can be closed.
     pub fn close(&mut self) -> Result<(), WorkerError> {
-        self.users.values_mut().try_for_each(Unit::close)?;
-        self.rollups.values_mut().try_for_each(Unit::close)?;
+        self.users.values_mut().try_for_each(TaskRunner::close)?;
+        self.rollups.values_mut().try_for_each(TaskRunner::close)?;
         let mut is_decided = false;
         for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
             for decision in unit.task.task.take_decisions() {
@@ -586,7 +586,7 @@ impl Tasks {
                 is_decided = true;
             }
         }
-        if is_decided { self.users.values_mut().try_for_each(Unit::close) } else { Ok(()) }
+        if is_decided { self.users.values_mut().try_for_each(TaskRunner::close) } else { Ok(()) }
     }
 
     fn learn(&mut self, heard: &Heard) {
@@ -618,14 +618,14 @@ impl Tasks {
     }
 
     pub fn is_live(&self) -> bool {
-        self.users.values().all(Unit::is_live) && self.rollups.values().all(Unit::is_live)
+        self.users.values().all(TaskRunner::is_live) && self.rollups.values().all(TaskRunner::is_live)
     }
 
     /// Whether something waits to be published.
     pub fn has_news(&self) -> bool {
-        let of_users = |unit: &Unit<Users>| {
+        let of_users = |unit: &TaskRunner<Users>| {
             let closed_ms = unit.task.task.closed_ms();
-            unit.is_live() && unit.task.partials.iter().any(|p| parts::is_news(p, closed_ms))
+            unit.is_live() && unit.task.partials.iter().any(|p| partial_codec::is_news(p, closed_ms))
         };
         let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
         !self.dead_letters.is_empty()
@@ -659,7 +659,7 @@ impl Tasks {
     }
 
     /// Everything that the next transaction holds.
-    pub fn pack(&mut self, steady_ms: Ms) -> Result<Parcel, WorkerError> {
+    pub fn pack(&mut self, steady_ms: Ms) -> Result<Transaction, WorkerError> {
         if !self.dead_letters.is_empty() {
             fault::point(Place::DeadLetter);
         }
@@ -695,7 +695,7 @@ impl Tasks {
         }
         let bytes = records[changelog_from..].iter().map(|r| r.value.as_ref().map_or(0, Vec::len) as u64).sum::<u64>();
         self.changelog_bytes += bytes;
-        Ok(Parcel { records, outputs, changelog_from, offsets: self.offsets() })
+        Ok(Transaction { records, outputs, changelog_from, offsets: self.offsets() })
     }
 
     fn check_keys(&mut self, ours: &[u32], out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
@@ -710,13 +710,17 @@ impl Tasks {
 
     fn offsets(&self) -> Vec<(Stream, NextOffset, String)> {
         let of_input = |(number, input): (&u32, &Input)| {
-            let memo = Memo { start: input.start, watermark: Some(input.source.watermark), ..Memo::default() };
+            let memo = OffsetMetadata {
+                start: input.start,
+                watermark: Some(input.source.watermark),
+                ..OffsetMetadata::default()
+            };
             let stream = Stream::Input(*number);
             let memo = memo.with_told(input.position, input.source.told()).with_topic(self.known.topic(stream));
             (stream, input.position, memo.to_text())
         };
-        let users = self.users.values().map(Unit::offset);
-        self.inputs.iter().map(of_input).chain(users).chain(self.rollups.values().map(Unit::offset)).collect()
+        let users = self.users.values().map(TaskRunner::offset);
+        self.inputs.iter().map(of_input).chain(users).chain(self.rollups.values().map(TaskRunner::offset)).collect()
     }
 
     /// The commit succeeded.
@@ -731,8 +735,8 @@ impl Tasks {
     }
 
     pub fn flush(&mut self) -> Result<(), WorkerError> {
-        self.users.values_mut().try_for_each(Unit::flush_now)?;
-        self.rollups.values_mut().try_for_each(Unit::flush_now)
+        self.users.values_mut().try_for_each(TaskRunner::flush_now)?;
+        self.rollups.values_mut().try_for_each(TaskRunner::flush_now)
     }
 
     /// Tells what tasks that were brought back had published.
@@ -772,8 +776,8 @@ impl Tasks {
 
     /// Below these offsets nothing will be read again.
     pub fn not_read_again(&self) -> Vec<(Stream, NextOffset)> {
-        let users = self.users.values().filter(|_| !self.setup.keyed_by_user).filter_map(Unit::not_read_again);
-        users.chain(self.rollups.values().filter_map(Unit::not_read_again)).collect()
+        let users = self.users.values().filter(|_| !self.setup.keyed_by_user).filter_map(TaskRunner::not_read_again);
+        users.chain(self.rollups.values().filter_map(TaskRunner::not_read_again)).collect()
     }
 
     pub fn take_volumes(&mut self) -> Vec<(Stream, Volume)> {
@@ -827,7 +831,7 @@ impl Tasks {
 impl Users {
     /// What was closed since the last commit, one partial a rollup partition that has news.
     fn say(&mut self, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
-        parts::say(&mut self.partials, &self.nothing, self.task.closed_ms(), out)
+        partial_codec::say(&mut self.partials, &self.nothing, self.task.closed_ms(), out)
     }
 }
 

@@ -148,7 +148,7 @@ fn worker(brokers: &Brokers, directory: &Directory, made: Made) -> Worker<TestLo
         rollups: ROLLUPS,
         users: users_settings(),
         rollup: rollup_settings(),
-        patience: Patience {
+        patience: IdlePolicy {
             idle_timeout_ms: 30_000,
             max_alignment_wait_ms: 600_000,
             out_of_orderness_ms: OUT_OF_ORDERNESS_MS,

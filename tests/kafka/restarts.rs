@@ -20,13 +20,13 @@ fn settings(name: &str, checkpoint_interval: &str) -> String {
 }
 
 /// The times of the faults, different ones in each run of the tests.
-struct Moments(u64);
+struct Boundary(u64);
 
-impl Moments {
-    fn new() -> Moments {
+impl Boundary {
+    fn new() -> Boundary {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
         eprintln!("moments from {}", now.as_nanos());
-        Moments(now.as_nanos() as u64 | 1)
+        Boundary(now.as_nanos() as u64 | 1)
     }
 
     fn next(&mut self, from_ms: u64, to_ms: u64) -> Duration {
@@ -71,7 +71,7 @@ fn killed_without_a_checkpoint_or_without_its_state_it_reads_the_log_again() {
 }
 
 fn kill_often(story: &Story, kills: usize, after: impl Fn(usize)) {
-    let mut moments = Moments::new();
+    let mut moments = Boundary::new();
     std::thread::scope(|scope| {
         scope.spawn(|| story.feed(SLICES, PAUSE));
         for kill in 0..kills {
@@ -95,7 +95,7 @@ fn a_broker_that_was_killed_and_comes_back_is_worked_with_again() {
         scope.spawn(|| story.feed(SLICES, PAUSE));
         let running = story.run();
         until_it_works(&story);
-        std::thread::sleep(Moments::new().next(0, 1_000));
+        std::thread::sleep(Boundary::new().next(0, 1_000));
         broker.kill();
         broker.restart();
         assert!(story.is_told(SOON), "{}", story.log());

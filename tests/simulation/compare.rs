@@ -10,7 +10,7 @@ use crate::reference::{Published, Reference};
 use crate::scenario::Scenario;
 use crate::world::World;
 use tailburn::model::record::Topic;
-use tailburn::worker::Memo;
+use tailburn::worker::OffsetMetadata;
 
 /// How much was compared.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,7 +122,8 @@ fn check_offsets(scenario: &Scenario, world: &World, reference: &Reference) -> R
             }
             return Err(format!("{stream:?} was never committed"));
         };
-        let memo = Memo::parse(&committed.metadata).ok_or_else(|| format!("{stream:?}: {}", committed.metadata))?;
+        let memo =
+            OffsetMetadata::parse(&committed.metadata).ok_or_else(|| format!("{stream:?}: {}", committed.metadata))?;
         if (committed.next.0, memo.start) != (next, partition.first()) {
             return Err(format!(
                 "{stream:?} is committed at {committed:?}; it begins at {} and ends at {next}",

@@ -27,7 +27,7 @@ use tailburn::pipeline::rollup::{RollupSettings, RollupTask, slo_ids};
 use tailburn::pipeline::route::{DeadLetterForm, Route, SourceName};
 use tailburn::pipeline::users::{UsersSettings, UsersTask};
 use tailburn::state::MemoryStore;
-use tailburn::worker::{Patience, Setup, TaskId, read_partial};
+use tailburn::worker::{IdlePolicy, Setup, TaskId, read_partial};
 
 pub fn route(scenario: &Scenario) -> Route {
     let settings = InputSettings { max_future_skew_ms: Some(MAX_FUTURE_SKEW_MS), ..InputSettings::default() };
@@ -72,7 +72,7 @@ pub fn setup(scenario: &Scenario, slos: &Arc<Vec<Slo>>) -> Setup {
         rollups: scenario.rollups,
         users: users_settings(scenario),
         rollup: rollup_settings(),
-        patience: Patience {
+        patience: IdlePolicy {
             idle_timeout_ms: scenario.idle_ms,
             max_alignment_wait_ms: scenario.alignment_ms,
             out_of_orderness_ms: OUT_OF_ORDERNESS_MS,

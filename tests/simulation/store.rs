@@ -13,7 +13,7 @@ use std::rc::Rc;
 use tailburn::log::Stream;
 use tailburn::pipeline::checkpoint::Mark;
 use tailburn::state::{Batch, EachRow, Store, StoreError, Usage};
-use tailburn::worker::{Memo, Stores, TaskId};
+use tailburn::worker::{OffsetMetadata, Stores, TaskId};
 
 type Bytes = Vec<u8>;
 
@@ -192,7 +192,7 @@ impl SimStore {
 
 fn check_mark(world: &mut World, stream: Stream, mark: &Mark) {
     let committed = world.broker.committed_for_sure(stream);
-    let said = committed.as_ref().and_then(|(next, metadata)| Some((*next, Memo::parse(metadata)?)));
+    let said = committed.as_ref().and_then(|(next, metadata)| Some((*next, OffsetMetadata::parse(metadata)?)));
     let again = mark.again().map_or(0, |again| again.offset);
     if said.is_none_or(|(next, memo)| mark.sequence > memo.sequence || again > next.0) {
         let sequence = mark.sequence;

@@ -537,13 +537,13 @@ fn what_does_not_follow_from_what_was_heard_is_refused() {
         boundaries: vec![BoundaryPartial { at_ms: up_to_ms, ..BoundaryPartial::default() }],
         ..Partial::default()
     };
-    let missing = |from, heard| Err(OutOfTurn::Missing { sender: 0, from, heard });
+    let missing = |from, heard| Err(SequenceError::Gap { sender: 0, from, heard });
     let mut task = rollup(&slos, 0, 1);
     assert_eq!(task.apply(0, said(Some(20_000), 30_000)), missing(Some(20_000), None), "its first one is missing");
     task.apply(0, said(None, 30_000)).expect("in turn");
     assert_eq!(task.apply(1, said(Some(40_000), 50_000)), missing(Some(40_000), Some(30_000)), "one is missing");
     assert_eq!(task.apply(1, said(None, 30_000)), missing(None, Some(30_000)), "it began once more");
-    assert_eq!(task.apply(1, said(Some(30_000), 30_000)), Err(OutOfTurn::Again), "a boundary is closed once");
+    assert_eq!(task.apply(1, said(Some(30_000), 30_000)), Err(SequenceError::Duplicate), "a boundary is closed once");
     task.apply(1, said(Some(30_000), 40_000)).expect("in turn");
     // Read again after a restart, the stream begins anywhere; what comes behind it follows from the mark.
     let mark = task.mark();

@@ -4,7 +4,7 @@
 use super::*;
 use crate::model::output::{BurnAlert, SloStatus};
 use crate::operator::admission::Decision;
-use crate::pipeline::checkpoint::{CheckpointError, GroupMark, ReadAgain, UsersMark};
+use crate::pipeline::checkpoint::{CheckpointError, GroupMark, ReplayStart, UsersMark};
 use crate::pipeline::key_ref::KEY_GROUPS as USER_GROUPS;
 use crate::state::keys::{Key as RowKey, Kind, Prefix};
 use std::ops::ControlFlow;
@@ -129,7 +129,7 @@ impl Program {
         Ok(task)
     }
 
-    fn load_users(&mut self, mark: &UsersMark, at_ms: Option<Ms>, again: ReadAgain) {
+    fn load_users(&mut self, mark: &UsersMark, at_ms: Option<Ms>, again: ReplayStart) {
         self.try_load_users(mark, at_ms, again).expect("loaded");
     }
 
@@ -137,7 +137,7 @@ impl Program {
         &mut self,
         mark: &UsersMark,
         at_ms: Option<Ms>,
-        again: ReadAgain,
+        again: ReplayStart,
     ) -> Result<(), CheckpointError> {
         self.users = UsersTask::new(Arc::clone(&self.slos), 1, SETTINGS).asking();
         self.decided.iter().for_each(|decision| self.users.learn(decision, true));

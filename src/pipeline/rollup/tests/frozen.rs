@@ -4,7 +4,7 @@
 
 use super::changes::{Program, STOP_S, outage};
 use super::*;
-use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReadAgain, TaskMark};
+use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReplayStart, TaskMark};
 use crate::pipeline::key_ref::KEY_GROUPS as USER_GROUPS;
 use crate::pipeline::stored::VERSION;
 use serde_json::Value;
@@ -32,7 +32,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 /// A checkpoint of a task, as the changelog and the store have it.
-fn mark(groups: u16, at_ms: Option<Ms>, again: ReadAgain, task: TaskMark) -> Mark {
+fn mark(groups: u16, at_ms: Option<Ms>, again: ReplayStart, task: TaskMark) -> Mark {
     let group = GroupMark { at_ms, again, generation: 1, blocks: 1, image_bytes: 1, delta_bytes: 0 };
     let groups = vec![group; usize::from(groups)];
     Mark { identity: "frozen".to_owned(), sequence: 1, groups, raised: Vec::new(), task }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The metadata of a committed offset, as JSON (brokers accept 4,096 bytes).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memo {
+pub struct OffsetMetadata {
     /// The offset at which this application id began to read the stream.
     pub start: i64,
     /// The last boundary of which the task published the results.
@@ -29,9 +29,9 @@ pub struct Memo {
     pub(crate) topic: Option<String>,
 }
 
-impl Memo {
+impl OffsetMetadata {
     /// Notes where the last blocks ended, by users partition; `next` is the committed offset.
-    pub fn with_told(mut self, next: NextOffset, told: impl Iterator<Item = Option<i64>>) -> Memo {
+    pub fn with_told(mut self, next: NextOffset, told: impl Iterator<Item = Option<i64>>) -> OffsetMetadata {
         self.behind = told.map(|told| told.map_or(-1, |told| next.0 - told)).collect();
         if self.behind.iter().all(|behind| *behind == 0) {
             self.behind.clear();
@@ -40,7 +40,7 @@ impl Memo {
     }
 
     /// Notes the id of the offset's topic.
-    pub fn with_topic(mut self, id: TopicId) -> Memo {
+    pub fn with_topic(mut self, id: TopicId) -> OffsetMetadata {
         self.topic = (id != TopicId::UNKNOWN).then(|| id.to_string());
         self
     }
@@ -62,15 +62,15 @@ impl Memo {
     }
 
     /// `None`: the offset was not committed by tailburn.
-    pub fn parse(text: &str) -> Option<Memo> {
+    pub fn parse(text: &str) -> Option<OffsetMetadata> {
         serde_json::from_str(text).ok()
     }
 }
 
 /// The committed offset of a stream with its metadata; `None` if tailburn did not commit it.
-pub fn of_ours(assignment: &Assignment) -> Option<(NextOffset, Memo)> {
+pub fn of_ours(assignment: &Assignment) -> Option<(NextOffset, OffsetMetadata)> {
     let committed = assignment.committed.as_ref()?;
-    Some((committed.next, Memo::parse(&committed.metadata)?))
+    Some((committed.next, OffsetMetadata::parse(&committed.metadata)?))
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     /// Brokers accept 4,096 bytes; clients with zero-terminated texts need one of them.
     #[test]
     fn metadata_is_bounded_for_any_number_of_partitions() {
-        let longest = Memo {
+        let longest = OffsetMetadata {
             start: i64::MIN,
             at_ms: Some(i64::MIN),
             sequence: u64::MAX,
@@ -91,7 +91,7 @@ mod tests {
                 watermark.raise_to(i64::MIN, true);
                 watermark
             }),
-            ..Memo::default()
+            ..OffsetMetadata::default()
         };
         let next = NextOffset(1_234_567_890_123_456_789);
         for partitions in [NOTED_MAX as usize, 10_000] {
@@ -106,11 +106,12 @@ mod tests {
     #[test]
     fn the_ends_of_the_last_blocks_are_read_back() {
         for told in [vec![Some(90), None, Some(100)], vec![Some(100); 3], vec![None; 3]] {
-            let memo = Memo { start: 7, ..Memo::default() }.with_told(NextOffset(100), told.iter().copied());
-            let back = Memo::parse(&memo.to_text()).expect("ours");
+            let memo = OffsetMetadata { start: 7, ..OffsetMetadata::default() }
+                .with_told(NextOffset(100), told.iter().copied());
+            let back = OffsetMetadata::parse(&memo.to_text()).expect("ours");
             assert_eq!((&back, back.told(NextOffset(100), 3)), (&memo, told));
         }
-        let usual = Memo::default().with_told(NextOffset(5), [Some(5); 256].into_iter());
+        let usual = OffsetMetadata::default().with_told(NextOffset(5), [Some(5); 256].into_iter());
         assert_eq!(usual.to_text(), r#"{"start":0,"sequence":0}"#);
     }
 }

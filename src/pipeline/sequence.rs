@@ -6,20 +6,20 @@
 
 /// A record that is not the successor of the last one received from its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OutOfTurn {
+pub enum SequenceError {
     #[error("repeats what was received before")]
-    Again,
+    Duplicate,
     /// Positions are boundaries (of partials) or input offsets (of blocks).
     #[error("continues sender {sender} at {from:?}, but its records were received only up to {heard:?}")]
-    Missing { sender: u32, from: Option<i64>, heard: Option<i64> },
+    Gap { sender: u32, from: Option<i64>, heard: Option<i64> },
 }
 
 /// Checks that a record that continues at `from` is the next one of its sender; `heard` is the position up to which
 /// its records were received. If nothing was received, `from` must be `None`, too, unless the reader started in the
 /// middle of the stream (`has_heard_all` is false).
-pub fn follows(sender: u32, from: Option<i64>, heard: Option<i64>, has_heard_all: bool) -> Result<(), OutOfTurn> {
+pub fn follows(sender: u32, from: Option<i64>, heard: Option<i64>, has_heard_all: bool) -> Result<(), SequenceError> {
     if from != heard && (heard.is_some() || has_heard_all) {
-        return Err(OutOfTurn::Missing { sender, from, heard });
+        return Err(SequenceError::Gap { sender, from, heard });
     }
     Ok(())
 }

@@ -3,16 +3,16 @@
 //! Taken up, it goes through [`Phase`]s: restoring, replaying, live. Only a live task has anything to say;
 //! for the others every commit repeats the offset and the note that it found.
 
+use super::changelog_writer::ChangelogWriter;
 use super::errors::{damaged, of, useless};
-use super::ledger::Ledger;
-use super::memo::{self, Memo};
+use super::offset_metadata::{self, OffsetMetadata};
 use super::restore::{self, Hint, Restore, Start};
 use super::{Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
 use crate::log::{Assignment, Log, NextOffset, Stream, TopicId};
 use crate::model::record::RecordOut;
 use crate::model::time::{Moment, Ms};
-use crate::pipeline::checkpoint::{CheckpointError, Mark, ReadAgain, TaskMark};
+use crate::pipeline::checkpoint::{CheckpointError, Mark, ReplayStart, TaskMark};
 use crate::state::{Batch, Store};
 
 /// What a unit asks of its task.
@@ -23,7 +23,7 @@ pub trait Task {
     fn prefixes(group: u16) -> Vec<Vec<u8>>;
     /// The last boundary that is closed, or evaluated.
     fn at_ms(&self) -> Option<Ms>;
-    fn read_again(&self, next: i64) -> ReadAgain;
+    fn read_again(&self, next: i64) -> ReplayStart;
     fn save_group(&mut self, group: u16, store: &dyn Store, batch: &mut Batch) -> Result<(), CheckpointError>;
     fn mark(&self) -> TaskMark;
     fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError>;
@@ -59,14 +59,14 @@ pub enum Phase {
 /// records were there and were not waited for.
 pub type Decision = (i64, Ms, bool);
 
-pub struct Unit<T> {
+pub struct TaskRunner<T> {
     pub id: TaskId,
     pub task: T,
     pub stream: Stream,
     pub position: NextOffset,
     pub phase: Phase,
     pub store: Box<dyn Store>,
-    pub ledger: Ledger,
+    pub ledger: ChangelogWriter,
     /// Decisions about the task's own input partition, as far back as it may have to be read again.
     pub raised: Vec<Decision>,
     /// What was decided since the last mark.
@@ -89,7 +89,7 @@ pub struct Unit<T> {
 }
 
 /// What a unit is made with.
-pub struct Making<'a> {
+pub struct TaskConfig<'a> {
     pub id: TaskId,
     pub changelog: u32,
     pub identity: &'a str,
@@ -98,36 +98,36 @@ pub struct Making<'a> {
     pub limit_bytes: u64,
 }
 
-impl<T: Task> Unit<T> {
-    /// Takes a task up. `true`: its stream is to be held back until [`Unit::go_on_restoring`] says so.
+impl<T: Task> TaskRunner<T> {
+    /// Takes a task up. `true`: its stream is to be held back until [`TaskRunner::go_on_restoring`] says so.
     pub fn take_up<L: Log>(
         log: &mut L,
         stores: &mut dyn Stores,
-        making: &Making<'_>,
+        making: &TaskConfig<'_>,
         assignment: &Assignment,
         task: T,
-    ) -> Result<(Unit<T>, bool), WorkerError> {
-        Unit::made(log, stores, making, assignment, task).map_err(|e| damaged(making.id, e))
+    ) -> Result<(TaskRunner<T>, bool), WorkerError> {
+        TaskRunner::made(log, stores, making, assignment, task).map_err(|e| damaged(making.id, e))
     }
 
     fn made<L: Log>(
         log: &mut L,
         stores: &mut dyn Stores,
-        making: &Making<'_>,
+        making: &TaskConfig<'_>,
         assignment: &Assignment,
         task: T,
-    ) -> Result<(Unit<T>, bool), WorkerError> {
+    ) -> Result<(TaskRunner<T>, bool), WorkerError> {
         let store = opened(stores, making.id)?;
-        let ours = memo::of_ours(assignment);
+        let ours = offset_metadata::of_ours(assignment);
         let start = ours.as_ref().map_or(assignment.next.0, |(_, memo)| memo.start);
-        let mut unit = Unit {
+        let mut unit = TaskRunner {
             id: making.id,
             task,
             stream: assignment.stream,
             position: NextOffset(start),
             phase: Phase::Live,
             store,
-            ledger: Ledger::new(
+            ledger: ChangelogWriter::new(
                 making.changelog,
                 T::GROUPS,
                 start,
@@ -164,7 +164,7 @@ impl<T: Task> Unit<T> {
         Ok((unit, is_held))
     }
 
-    fn begin_anew(self, assignment: &Assignment) -> Result<Unit<T>, WorkerError> {
+    fn begin_anew(self, assignment: &Assignment) -> Result<TaskRunner<T>, WorkerError> {
         if assignment.committed.is_some() {
             return Err(self.refused(
                 "the group has an offset that tailburn did not commit: it was set by hand, or by another program. Choose \
@@ -184,7 +184,7 @@ impl<T: Task> Unit<T> {
         &mut self,
         log: &mut L,
         stores: &mut dyn Stores,
-        making: &Making<'_>,
+        making: &TaskConfig<'_>,
         sequence: u64,
         range: Hint,
     ) -> Result<(), WorkerError> {
@@ -470,8 +470,12 @@ impl<T: Task> Unit<T> {
         if let (false, Some((next, metadata))) = (self.is_live(), &self.found) {
             return (self.stream, *next, metadata.clone());
         }
-        let memo =
-            Memo { start: self.start, at_ms: self.task.at_ms(), sequence: self.ledger.sequence, ..Memo::default() };
+        let memo = OffsetMetadata {
+            start: self.start,
+            at_ms: self.task.at_ms(),
+            sequence: self.ledger.sequence,
+            ..OffsetMetadata::default()
+        };
         (self.stream, self.position, memo.with_topic(self.topic).to_text())
     }
 

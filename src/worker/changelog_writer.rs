@@ -11,7 +11,7 @@ use crate::fault::{self, Place};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
 use crate::operator::watermark::Watermark;
-use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReadAgain};
+use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReplayStart};
 use crate::state::{Batch, Store};
 use std::ops::{ControlFlow, Range};
 
@@ -24,7 +24,7 @@ const MARK: u8 = 0;
 const BLOCK: u8 = 1;
 
 /// A task's last checkpoint, and the progress of the next one.
-pub struct Ledger {
+pub struct ChangelogWriter {
     /// The partition of the changelog.
     pub partition: u32,
     pub sequence: u64,
@@ -41,11 +41,11 @@ pub struct Ledger {
     pub is_round: bool,
 }
 
-impl Ledger {
-    pub fn new(partition: u32, groups: u16, start: i64, interval_ms: Ms, deltas_min_bytes: u64) -> Ledger {
-        let again = ReadAgain { offset: start, watermark: Watermark::default() };
+impl ChangelogWriter {
+    pub fn new(partition: u32, groups: u16, start: i64, interval_ms: Ms, deltas_min_bytes: u64) -> ChangelogWriter {
+        let again = ReplayStart { offset: start, watermark: Watermark::default() };
         let none = GroupMark { at_ms: None, again, generation: 0, blocks: 0, image_bytes: 0, delta_bytes: 0 };
-        Ledger {
+        ChangelogWriter {
             partition,
             sequence: 0,
             groups: vec![none; usize::from(groups)],
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_round_takes_the_interval_and_includes_every_group() {
-        let mut ledger = Ledger::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
+        let mut ledger = ChangelogWriter::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
         let mut groups = Vec::new();
         for steady_ms in (0..=30_000).step_by(200) {
             let due = ledger.due(steady_ms);
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn deltas_follow_the_image_until_they_are_larger() {
-        let (mut ledger, mut store) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), MemoryStore::default());
+        let (mut ledger, mut store) = (ChangelogWriter::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), MemoryStore::default());
         let mut keys = Vec::new();
         let large = "x".repeat(40_000);
         for value in ["small", &large, &large] {
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn a_block_is_read_as_it_was_written() {
         let store = MemoryStore::default();
-        let (mut ledger, mut out) = (Ledger::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), Vec::new());
+        let (mut ledger, mut out) = (ChangelogWriter::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), Vec::new());
         let mut batch = rows(&[("p/a", Some("1")), ("p/b", Some(""))]);
         ledger.write_group(1, &mut batch, &[b"p/".to_vec()], &store, &mut out).expect("written");
         let (key, value) = (out[0].key.clone().unwrap_or_default(), out[0].value.clone().unwrap_or_default());
