@@ -43,7 +43,7 @@ pub struct UsersMark {
     /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
     /// of each pair and up to the second. What said so may lie before what is read again.
     pub(super) incomplete: Vec<Vec<(Ms, Ms)>>,
-    /// By filters and `group-by` ([`groups_of`]): groups that are remembered, with or without a key of their own.
+    /// By filters and `group-by` ([`super::stored::groups_of`]): groups that are remembered, with or without a key of their own.
     pub(super) kept: BTreeMap<u64, Vec<Vec<u8>>>,
     /// Which groups and tenants have keys, where the task decides that alone.
     pub(super) decisions: Vec<Decision>,
