@@ -7,17 +7,17 @@ use crate::model::time::Ms;
 pub(super) struct Admitted {
     /// By code: the boundary; [`NEVER`] where it has none.
     pub since_ms: Vec<Ms>,
-    /// So many codes have keys.
+    /// How many codes have keys.
     pub count: usize,
-    /// So many have keys in all, also those that have no code here.
+    /// How many have keys in all, including those without a code here.
     pub total: usize,
-    /// From here on no other gets one.
+    /// From this boundary on nobody else gets a key.
     pub full_ms: Option<Ms>,
     /// Everything up to here is decided.
     pub up_to_ms: Option<Ms>,
-    /// The last boundary, of those that were heard of, at which somebody was admitted.
+    /// The last boundary, of the decisions received, at which somebody was admitted.
     pub last_ms: Option<Ms>,
-    /// The same, when the checkpoint was written that the task came back from: rows are of that time.
+    /// The same at the time of the checkpoint that the task was restored from: its rows are of that time.
     pub needs_ms: Option<Ms>,
 }
 
@@ -60,7 +60,7 @@ impl Admitted {
         self.full_ms.is_some() || self.total >= max
     }
 
-    /// Decisions that the task's rows know of have not been read again yet.
+    /// Some decisions that the task's rows depend on have not been received again yet.
     pub fn lacks_some(&self) -> bool {
         self.full_ms.is_none() && self.up_to_ms.max(self.last_ms) < self.needs_ms
     }

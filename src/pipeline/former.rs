@@ -1,9 +1,8 @@
-//! Definitions that hold no more: what is kept of them, and how keys go over to the next one or end
-//! (contract, section 2).
+//! Former definitions: how keys move on to the next definition, or end (contract, section 2).
 //!
-//! A checkpoint holds the definitions that its keys were evaluated by. Where a build starts with others,
-//! each key takes its first boundary twice: once by the former definition, up to the figures with which
-//! its alerts end, and then by the present one. A key without a present one ends there.
+//! A checkpoint contains the definitions that its keys were evaluated by. If a program starts with others, each key takes
+//! its first boundary twice: first by the former definition, whose alerts end with the figures of this boundary, and then
+//! by the present one. A key without a present definition ends there.
 
 use super::rollup_key::{At, Definition, RollupKey, RollupSettings, Said};
 use super::rollup_writer::Writer;
@@ -17,13 +16,13 @@ use crate::operator::key_state::KeyOutput;
 use crate::operator::window::{Layout, Starts};
 
 impl Definition {
-    /// One that holds no more.
+    /// A former definition.
     pub fn former(slo: Slo) -> Definition {
         // No partial names it.
         Definition { id: 0, layout: Layout::of(&slo), starts: Starts::default(), groups_overflow: false, slo }
     }
 
-    /// Whether a key of the former definition is one of this: the same events, in the same way.
+    /// Whether a key of the former definition continues under this one: the same events, counted in the same way.
     pub fn goes_on_from(&self, former: &Slo, scope: &Scope) -> bool {
         let is_group = matches!(scope, Scope::Group(_) | Scope::OtherGroups);
         self.slo.name == former.name
@@ -31,7 +30,7 @@ impl Definition {
             && (!is_group || self.slo.group_by == former.group_by)
     }
 
-    /// Whether it can have a key with this scope: what is said by others may be of another `group-by`.
+    /// Whether it can have a key with this scope: partials of others may be by another `group-by`.
     pub fn has_scope(&self, scope: &Scope) -> bool {
         match scope {
             Scope::Aggregate | Scope::Tenant(_) => true,

@@ -40,20 +40,21 @@ pub struct UsersMark {
     pub sources: Vec<Watermark>,
     /// By source, where its last block ended.
     pub(super) heard: Vec<Option<i64>>,
-    /// By source, the boundaries that are not closed and are incomplete on its account: behind the first
-    /// of each pair and up to the second. What said so may lie before what is read again.
+    /// By source, open boundaries that are incomplete because of it: after the first of each pair, up to the second. The
+    /// records that said so may lie before the start of the replay.
     pub(super) incomplete: Vec<Vec<(Ms, Ms)>>,
-    /// By filters and `group-by` ([`super::stored::groups_of`]): groups that are remembered, with or without a key of their own.
+    /// By filters and `group-by` ([`super::stored::groups_of`]): groups that are remembered, with or without a key of
+    /// their own.
     pub(super) kept: BTreeMap<u64, Vec<Vec<u8>>>,
     /// Which groups and tenants have keys, where the task decides that alone.
     pub(super) decisions: Vec<Decision>,
-    /// Where others decide: by set, the last boundary, of those that the task had heard of, at which somebody was
-    /// admitted. Rows of tenants may be older than what is read again, so nothing names them once more.
+    /// If a rollup task decides: by set, the last boundary known to the task at which somebody was admitted. Rows of tenants
+    /// may be older than the replay, so no candidate would ask for these decisions again.
     pub(super) known: Vec<(SetId, Ms)>,
     /// Those with more groups than are remembered (by filters and `group-by`), and those with more tenants than
     /// may have keys (by filters).
     pub(super) overflowing: (Vec<u64>, Vec<u64>),
-    /// An event was visible: the aggregate keys of these filters were told of.
+    /// Filters whose aggregate key exists, because an event was visible.
     pub(super) begun: Vec<u64>,
 }
 
@@ -86,7 +87,7 @@ pub struct Mark {
     /// Counts the commits that wrote one. The committed offset names the last of them.
     pub sequence: u64,
     pub groups: Vec<GroupMark>,
-    /// Watermarks of the task's own source that were raised by decision; see the worker.
+    /// Watermark overrides of the task's own source; see the worker.
     pub raised: Vec<(i64, Ms, bool)>,
     pub task: TaskMark,
 }

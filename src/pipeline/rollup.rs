@@ -1,8 +1,8 @@
-//! The rollup task: merges what the users tasks closed, evaluates the keys at every boundary, and says
-//! what leaves. It is the only writer of its output partition.
+//! The rollup task merges the partials of the users tasks, evaluates the keys at every boundary, and encodes the output.
+//! It is the only writer of its output partition.
 //!
-//! A boundary costs what happens at it: keys of which something is said, and those that are due. It may
-//! be taken in pieces, key by key, so that what leaves need not be in memory all at once.
+//! The cost of a boundary depends on what happens at it: keys with news, and keys that are due. It can be processed in
+//! pieces, key by key, so that the output need not be in memory all at once.
 
 use super::admission::{Admission, Forgotten};
 use super::key_slot::KeySlot;
@@ -25,10 +25,10 @@ use crate::operator::window::{Layout, Starts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What users tasks said of a boundary that not all of them have closed.
+/// The partials of a boundary that not all users tasks have closed.
 #[derive(Default)]
 struct PendingBoundary {
-    /// The first record of the partials stream that said something of it.
+    /// The first record of the partials stream that contributes to it.
     offset: i64,
     said: Vec<BoundaryPartial>,
 }
@@ -37,33 +37,33 @@ struct PendingBoundary {
 struct Begun {
     now: At,
     said: BTreeMap<Arc<str>, Said>,
-    /// The keys that end at it and have not, the next one last.
+    /// Keys that still have to end at it, the next one last.
     ending: Vec<RollupKey>,
-    /// The keys that have not taken theirs, the next one last.
+    /// Keys that still have to take their step, the next one last.
     left: Vec<Arc<str>>,
 }
 
 /// One rollup task.
 pub struct RollupTask {
     pub(super) settings: RollupSettings,
-    /// Those that hold, then those that do not any more and that keys were evaluated by so far.
+    /// The present definitions, then former ones that keys were evaluated by so far.
     pub(super) definitions: Vec<Definition>,
-    /// So many of them hold.
+    /// How many of them are present ones.
     pub(super) present: usize,
-    /// Keys that end at the next boundary, by their text: no definition that holds has them.
+    /// Keys that end at the next boundary, because no present definition has them; by their text.
     pub(super) ending: Vec<RollupKey>,
     pub(super) keys: BTreeMap<Arc<str>, KeySlot>,
-    /// When something happens to each key of which nothing is said.
+    /// When each key without news has to be evaluated next.
     pub(super) due: BTreeSet<(Ms, Arc<str>)>,
-    /// By boundary, what users tasks said of it.
+    /// The partials by boundary.
     waiting: BTreeMap<Ms, PendingBoundary>,
     pub(super) up_to_ms: Vec<Option<Ms>>,
     /// Which groups and tenants have keys.
     pub(super) admission: Admission,
-    /// Where nothing is known of a users task, nothing was ever said: it is not being read again.
+    /// The stream is read from its beginning, so a users task without a partial has sent none.
     pub(super) has_heard_all: bool,
     pub(super) at_ms: Option<Ms>,
-    /// What is read again is in the keys up to this boundary.
+    /// Up to this boundary the keys already contain what is read again.
     pub(super) loaded_ms: Option<Ms>,
     begun: Option<Begun>,
     /// The last T of a bounded input, once it is known.
@@ -73,7 +73,7 @@ pub struct RollupTask {
     /// By group: keys that changed since it was saved, and rows that are to go from the store.
     pub(super) dirty: Vec<BTreeSet<Arc<str>>>,
     pub(super) gone: Vec<BTreeSet<Vec<u8>>>,
-    /// Evaluates every boundary of every key, as a measure of what skipping them must come to.
+    /// Evaluates every boundary of every key. Skipping must give the same result.
     #[cfg(test)]
     skips_nothing: bool,
 }
@@ -133,7 +133,7 @@ impl RollupTask {
         self.settings.partition
     }
 
-    /// How far each users task has closed its boundaries, as far as it was heard.
+    /// How far each users task has closed its boundaries, as far as its partials were received.
     pub fn up_to(&self) -> &[Option<Ms>] {
         &self.up_to_ms
     }
@@ -142,7 +142,7 @@ impl RollupTask {
         self.keys.len()
     }
 
-    /// From where the partials are to be read again for all that waits, `next` being the next offset.
+    /// From where the partials must be read again to restore what waits; `next` is the next offset.
     pub fn read_again(&self, next: i64) -> i64 {
         let waiting = self.waiting.values().map(|w| w.offset).chain(self.admission.first_offset());
         waiting.min().map_or(next, |first| first.min(next))
@@ -150,8 +150,7 @@ impl RollupTask {
 
     /// Takes a partial of a users task, read at an offset of the partials stream.
     ///
-    /// An error: it does not follow from what was heard of its users task, and nothing that comes of it
-    /// can be right.
+    /// An error: it is not the successor of the last partial of its users task, so its figures cannot be right.
     pub fn apply(&mut self, offset: i64, partial: Partial) -> Result<(), SequenceError> {
         let own = self.own_slos(&partial.slos);
         let heard = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
@@ -160,7 +159,7 @@ impl RollupTask {
             if heard.is_some_and(|heard_ms| boundary.at_ms <= heard_ms) {
                 return Err(SequenceError::Duplicate);
             }
-            // Read again after a restart: the keys have it.
+            // Read again after a restart: the keys already contain it.
             if Some(boundary.at_ms) <= self.at_ms {
                 if Some(boundary.at_ms) > self.loaded_ms {
                     return Err(SequenceError::Duplicate);
@@ -199,15 +198,15 @@ impl RollupTask {
         }
     }
 
-    /// Decides which groups and tenants get keys, as far as all users tasks have named theirs. Whoever closed a
-    /// boundary has none left to name up to there.
+    /// Decides which groups and tenants get keys, up to the boundary to which all users tasks have named their candidates.
+    /// A users task that has closed a boundary has no more candidates up to there.
     fn admit(&mut self) {
         let known = self.up_to_ms.iter().zip(&self.admission.named_up_to_ms).map(|(closed, named)| closed.max(named));
         let to_ms = known.min().copied().flatten();
         self.admission.decide(to_ms);
     }
 
-    /// What was decided since this was asked before.
+    /// The decisions since the last call.
     pub fn take_decisions(&mut self) -> Vec<Decision> {
         self.admission.take_decisions()
     }
@@ -217,7 +216,7 @@ impl RollupTask {
         self.admission.take_forgotten()
     }
 
-    /// Something is decided that the users tasks have to hear.
+    /// There are decisions that the users tasks do not know yet.
     pub fn has_decided(&self) -> bool {
         self.admission.has_news()
     }
@@ -446,7 +445,7 @@ impl RollupTask {
     }
 }
 
-/// Ends a key that no definition has which holds.
+/// Ends a key that no present definition has.
 fn end(
     key: RollupKey,
     definitions: &[Definition],
@@ -517,7 +516,7 @@ impl RollupKey {
         if output.is_gone || (!self.state.exists() && self.state.unclassified_hour.sum == 0) {
             return Ok(Stepped::Gone);
         }
-        // New figures of its users alone change nothing that is looked at before their next step.
+        // New figures of its users change nothing that is evaluated before their next step.
         let is_silent = former.is_none() && deltas.is_empty() && out.len() == left;
         let is_calm = is_silent && self.state.quiet_fingerprint() == quiet_fingerprint;
         self.due_ms = if is_calm { self.state.quiet_until_ms(&facts, &now) } else { at_ms + PANE_MS };

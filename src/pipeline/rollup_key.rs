@@ -30,7 +30,7 @@ pub struct RollupSettings {
 /// An SLO and the windows its keys have.
 pub(super) struct Definition {
     pub slo: Slo,
-    /// What partials call it.
+    /// Its id in partials.
     pub id: u64,
     pub layout: Layout,
     pub starts: Starts,
@@ -38,7 +38,7 @@ pub(super) struct Definition {
     pub groups_overflow: bool,
 }
 
-/// A key with everything that is known of it.
+/// A key and its state.
 #[derive(Clone)]
 pub(super) struct RollupKey {
     /// Its definition.
@@ -52,7 +52,7 @@ pub(super) struct RollupKey {
     pub listed_users: Vec<Box<str>>,
     /// The last boundary at which it was evaluated.
     pub at_ms: Ms,
-    /// Nothing happens to it before this boundary, unless something is said of it.
+    /// Nothing happens to it before this boundary, unless a partial brings news.
     pub due_ms: Ms,
 }
 
@@ -75,12 +75,12 @@ pub fn key_checkpoint_range(key_text: &str) -> u16 {
     keys::range_of(virtual_group(key_text), KEY_GROUPS)
 }
 
-/// What a list of definitions is called in partials: window state belongs to name and filters.
+/// The ids of definitions in partials: window state belongs to name and filters.
 pub fn slo_ids(slos: &[Slo]) -> Vec<u64> {
     slos.iter().map(|slo| filters_of(slo).0).collect()
 }
 
-/// What was said of one key at one boundary.
+/// The news of one key at one boundary.
 #[derive(Default)]
 pub(super) struct Said {
     pub deltas: Vec<KeyDelta>,

@@ -1,8 +1,8 @@
 //! The users task: verdicts of outcomes wait for their boundary; when it closes they are added to a
 //! row per (tenant, user), and what changed leaves as partials.
 //!
-//! PendingVerdict makes every figure a function of the visible events alone, whatever the order in which
-//! partitions were read, and lets the rows be updated in one tight loop per pane.
+//! Because they wait, every figure is a function of the visible events alone, whatever the order in which
+//! partitions were read, and the rows can be updated in one tight loop per pane.
 
 use super::admitted::Admitted;
 use super::arrival::Arrival;
@@ -225,7 +225,7 @@ pub struct UsersCounts {
     /// Of these, the late ones that were not dropped, and those that at least one SLO dropped.
     pub late: u64,
     pub late_dropped: u64,
-    /// The following count (event, SLO) pairs.
+    /// These count pairs of event and SLO.
     pub good: u64,
     pub bad: u64,
     pub unclassified: u64,
@@ -241,8 +241,8 @@ pub struct VerdictCounts {
     pub excluded: u64,
     /// Too late for the SLO.
     pub dropped: u64,
-    /// Of the good, bad and unclassified ones those that failed by what is usual, and of these the
-    /// unclassified ones.
+    /// Of the good, bad and unclassified events: those that look failed (status 500 and the like), and how many of these
+    /// are unclassified.
     pub failing: u64,
     pub failing_unclassified: u64,
 }
@@ -311,9 +311,9 @@ pub(super) struct InputSource {
     pub lateness: Lateness,
 }
 
-/// For each boundary that is not closed: the first record of the task's stream that says something of
-/// it, and the watermark that record met. Reading again from the first of them brings back all that
-/// waits. (A task that reads several streams itself is never brought back.)
+/// For each open boundary: the first record of the task's stream that contributes to it, and the watermark before that
+/// record. Reading again from the earliest of them restores everything that waits. (A task that reads several streams
+/// itself is never restored.)
 #[derive(Clone, Debug, Default)]
 pub(super) struct Beginnings(VecDeque<Beginning>);
 
@@ -356,11 +356,11 @@ pub struct UsersTask {
     hot: Option<(Ms, Pane)>,
     /// The room of the pane that was closed last, for the next one.
     pub(super) spare: Vec<PendingVerdict>,
-    /// It decides itself which groups and tenants have keys: no other users task has any.
+    /// It decides by itself which groups and tenants have keys, because there is no other users task.
     pub(super) decides_alone: bool,
-    /// All candidates up to here are named.
+    /// Candidates are named up to here.
     pub(super) looked_ms: Option<Ms>,
-    /// So far all rollup tasks were told.
+    /// All rollup tasks know this boundary as closed.
     pub(super) told_ms: Option<Ms>,
     pub(super) sources: Vec<InputSource>,
     pub(super) beginnings: Beginnings,
@@ -371,11 +371,12 @@ pub struct UsersTask {
     first_ms: Option<Ms>,
     /// The most lateness that some SLO allows: what is later is no event for any.
     allowed_lateness_ms: Ms,
-    /// Of whom nothing was heard, nothing was sent: the stream is not being read again.
+    /// The stream is read from its beginning, so a source without a block has sent none. (While it is read again from the
+    /// middle, that does not follow.)
     pub(super) has_heard_all: bool,
     /// By key group: the store has rows of filters, or groups, that no definition has any more.
     pub(super) has_strays: Vec<bool>,
-    /// What is read again is in the rows up to this boundary.
+    /// Up to this boundary the rows already contain what is read again.
     pub(super) loaded_ms: Option<Ms>,
     /// While the log is read again: the boundary that the rows of each key group are true of.
     pub(super) groups_at: Option<Vec<Option<Ms>>>,
@@ -605,12 +606,12 @@ impl UsersTask {
         self.sources[source as usize].watermark.pass_over();
     }
 
-    /// A source is held to again, also before its next record.
+    /// T waits for a source again, even before its next record.
     pub fn take_up(&mut self, source: u32) {
         self.sources[source as usize].watermark.take_up();
     }
 
-    /// Repeats what a passed-over source met: T had gone on to `at_ms` without it.
+    /// Repeats what happened to a source that was passed over: T had advanced to `at_ms` without it.
     pub fn raise_source(&mut self, source: u32, at_ms: Ms) {
         let watermark = &mut self.sources[source as usize].watermark;
         watermark.pass_over();

@@ -32,7 +32,7 @@ pub struct Decisions {
     sets: BTreeMap<SetId, BTreeMap<(Ms, u32), Told>>,
 }
 
-/// What a record said.
+/// The content of a record.
 pub enum Heard {
     /// A part of a decision; `true`: the last one.
     Decided(Decision, bool),
@@ -41,7 +41,7 @@ pub enum Heard {
 }
 
 impl Decisions {
-    /// Takes a record, which may be our own; `None`: it is about something else, or changes nothing.
+    /// Takes a record, perhaps our own. `None`: it is about something else, or changes nothing.
     pub fn hear(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Heard>, WorkerError> {
         let Some((set, at_ms, part)) = read_key(key) else { return Ok(None) };
         if value.is_empty() {
@@ -57,7 +57,7 @@ impl Decisions {
         read_key(key).is_some()
     }
 
-    /// Tells a users task all decisions, in the order in which they were made.
+    /// Passes all decisions to a users task, in the order in which they were made.
     pub fn tell(&self, users: &mut UsersTask) {
         for told in self.sets.values() {
             let mut all: Vec<&Told> = told.values().collect();
@@ -90,7 +90,7 @@ fn read_key(key: &[u8]) -> Option<(SetId, Ms, u32)> {
     (rest == [DECISION]).then(|| (set, Ms::from_be_bytes(*at_ms), u32::from_be_bytes(*part)))
 }
 
-/// What cannot be read is not skipped: without the decision a task would wait for ever, or publish other keys.
+/// An unreadable record is an error: without the decision a task would wait for ever, or publish other keys.
 fn read(value: &[u8]) -> Result<Told, WorkerError> {
     let why = match value.split_first() {
         Some((&VERSION, told)) => match postcard::from_bytes(told) {
@@ -128,7 +128,7 @@ pub fn records_of(decision: &Decision, out: &mut Vec<RecordOut>) -> Result<(), W
     Ok(())
 }
 
-/// Tombstones for all that was said of a set.
+/// Tombstones for all records of a set.
 pub fn tombstones_of(forgotten: &Forgotten, out: &mut Vec<RecordOut>) {
     let parts = forgotten.boundaries.iter().flat_map(|(at_ms, parts)| (0..*parts as u32).map(|part| (*at_ms, part)));
     out.extend(parts.chain([(0, 0)]).map(|(at_ms, part)| record(key_of(forgotten.set, at_ms, part), None)));

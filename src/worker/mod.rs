@@ -61,7 +61,7 @@ pub enum TaskId {
 }
 
 impl TaskId {
-    /// The task's partition of the changelog, where there are so many users tasks.
+    /// The task's changelog partition, given the number of users tasks.
     pub const fn changelog(self, users: u32) -> u32 {
         match self {
             TaskId::Users(number) => number,
@@ -81,7 +81,7 @@ impl std::fmt::Display for TaskId {
 
 /// The local stores, one a task.
 pub trait Stores {
-    /// Opens a task's store, empty where there is none.
+    /// Opens a task's store; a new one is empty.
     fn open(&mut self, task: TaskId) -> Result<Box<dyn Store>, StoreError>;
 
     /// Deletes a task's store, damaged or not. Nobody has it open.
@@ -104,7 +104,7 @@ pub enum WorkerError {
     /// Nothing of the transaction is visible; a new worker goes on from the checkpoint.
     #[error("the transaction was aborted by the brokers, {0} times in a row")]
     Aborted(u32),
-    /// The group gave our partitions away while we were not heard; a new worker joins it again.
+    /// The group gave our partitions to others because our heartbeats did not arrive; a new worker joins it again.
     #[error("the group took {0} partitions away without waiting for them")]
     Lost(usize),
     /// The local store is of no use; it is deleted, and a new worker restores from the changelog.
@@ -113,12 +113,12 @@ pub enum WorkerError {
     /// Another instance reads partitions of the input that were added; a new worker knows of them too.
     #[error("{0}")]
     Grown(String),
-    /// A bug: going on would publish what contradicts what was published.
+    /// A bug: to continue would publish figures that contradict published ones.
     #[error(
         "{task} came to {found:?} where it had published up to {published:?}: this is a bug, and nothing is published"
     )]
     Diverged { task: TaskId, published: Option<Ms>, found: Option<Ms> },
-    /// A bug, of ours or of a client library: the log says something twice, or not at all.
+    /// A bug in tailburn or in a client library: the log repeats or leaves out a record.
     #[error("the record at offset {offset} of {task}'s stream {why}: this is a bug, and nothing is published")]
     SequenceError { task: TaskId, offset: i64, why: SequenceError },
     #[error(
@@ -145,7 +145,7 @@ impl From<StoreError> for WorkerError {
     }
 }
 
-/// What a worker has to show for itself.
+/// A worker's figures, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     pub counts: UsersCounts,
@@ -166,7 +166,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// What only grows: it stays when a worker ends.
+    /// The counters: they are kept when a worker ends.
     pub fn counters(&self) -> Figures {
         Figures {
             counts: self.counts,
@@ -177,7 +177,7 @@ impl Figures {
         }
     }
 
-    /// The figures of another worker.
+    /// Adds the figures of another worker.
     pub fn add(&mut self, other: &Figures) {
         self.counts.add(&other.counts);
         self.dead_letters.iter_mut().zip(&other.dead_letters).for_each(|(own, more)| *own += more);
@@ -198,7 +198,7 @@ impl Figures {
     }
 }
 
-/// What one turn of the worker did.
+/// What one poll did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PollSummary {
     pub records: u64,
@@ -210,14 +210,14 @@ pub struct PollSummary {
 pub trait Observer {
     fn committed(&mut self, records: &[RecordOut]);
 
-    /// A task was brought back, and this is what it had published of a key.
+    /// A task was restored, and had published this record of a key.
     fn restored(&mut self, _record: &RecordOut) {}
 
-    /// Keys of which this holds are another worker's from now on.
+    /// These keys belong to another worker from now on.
     fn let_go(&mut self, _is_gone: &dyn Fn(&str) -> bool) {}
 }
 
-/// An observer that looks away.
+/// An observer that does nothing.
 pub struct Nobody;
 
 impl Observer for Nobody {
@@ -232,7 +232,7 @@ pub struct Worker<L> {
     leaving: Vec<Stream>,
     paused: Vec<Stream>,
     purged_ms: Ms,
-    /// The group said what is ours, were it nothing.
+    /// The group has told us what is ours, even if that is nothing.
     has_joined: bool,
     /// Transactions that were aborted since somebody asked.
     aborted: u64,
@@ -251,7 +251,7 @@ impl<L: Log> Worker<L> {
     /// to be called next where [`Worker::is_leaving`].
     pub fn poll(&mut self, wait: Duration, now: Now) -> Result<PollSummary, WorkerError> {
         if self.is_leaving() {
-            // Whoever did not commit gives up what it did not say.
+            // What was not committed is dropped with the partitions.
             self.let_go(&mut Nobody);
         }
         let mut turn = PollSummary::default();
@@ -304,7 +304,7 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// Lets the tasks that have no state yet have some more of it.
+    /// Continues the restore of tasks that are not restored yet.
     fn go_on_restoring(&mut self, steady_ms: Ms) -> Result<(), WorkerError> {
         if !self.tasks.is_restoring() {
             return Ok(());
@@ -317,7 +317,7 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// What depends on clocks: which partitions are passed over.
+    /// Decides what depends on clocks: which partitions are idle.
     fn decide(&mut self, now: Now) -> Result<(), WorkerError> {
         let asked = self.tasks.to_be_asked(now.steady_ms);
         if !asked.is_empty() {
@@ -344,23 +344,23 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// Streams are to be given up: a commit now is the last one that counts for them.
+    /// Streams were revoked: the next commit is the last one for them.
     pub fn is_leaving(&self) -> bool {
         !self.leaving.is_empty()
     }
 
-    /// Whether something waits to be published.
+    /// Whether there is something to publish.
     pub fn has_news(&self) -> bool {
         self.tasks.has_news()
     }
 
-    /// Everything that is ours is at its committed offset or beyond.
+    /// All our tasks have reached their committed offsets.
     pub fn is_live(&self) -> bool {
         self.tasks.is_live()
     }
 
-    /// The group said what is ours, and all of it is live. (Before that nothing is ours, which is no reason to
-    /// send others away.)
+    /// The group has told us what is ours, and all of it is live. (Without the first condition a new instance, which owns
+    /// nothing yet, would call itself ready.)
     pub fn is_ready(&self) -> bool {
         self.has_joined && self.is_live()
     }
@@ -390,18 +390,18 @@ impl<L: Log> Worker<L> {
         self.tasks.flush()
     }
 
-    /// Tells what tasks that were brought back had published; before anything else of them is told.
+    /// Shows the observer what restored tasks had published, before anything new of them.
     pub fn tell_restored(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
         self.tasks.restored(observer)
     }
 
-    /// Transactions that were aborted since this was asked before, also those that were sent once more.
+    /// Aborted transactions since the last call, including those that were sent again.
     pub fn take_aborted(&mut self) -> u64 {
         std::mem::take(&mut self.aborted)
     }
 
-    /// Publishes what the tasks have to say together with the offsets it comes from, and what is due of
-    /// the checkpoint: `steady_ms`, of [`Now`], says what is; no figure depends on it.
+    /// Publishes the output of the tasks together with the offsets that caused it, and the checkpoints that are due at
+    /// `steady_ms` (of [`Now`]; no figure depends on it).
     pub fn commit(&mut self, observer: &mut dyn Observer, steady_ms: Ms) -> Result<(), WorkerError> {
         fault::point(Place::BeforeSend);
         if self.is_leaving() {
@@ -435,8 +435,8 @@ impl<L: Log> Worker<L> {
             if self.log.commit(&parcel.offsets)? == CommitOutcome::Committed {
                 return Ok(());
             }
-            // The group went on to another generation, or a record was not delivered. What we have to say
-            // is as true as before, as long as the partitions are ours: the brokers look after that.
+            // The group has a new generation, or a record was not delivered. The records are still right as long as the
+            // partitions are ours, which the brokers check.
             fault::point(Place::Resending);
             self.aborted += 1;
             tracing::info!("the transaction was aborted: sending it once more");
@@ -444,7 +444,7 @@ impl<L: Log> Worker<L> {
         Err(WorkerError::Aborted(RESENDS + 1))
     }
 
-    /// Closes what was revoked: the group gets its answer at the next poll.
+    /// Closes the tasks of revoked streams; the group gets its answer at the next poll.
     fn let_go(&mut self, observer: &mut dyn Observer) {
         if self.leaving.is_empty() {
             return;

@@ -1,7 +1,7 @@
-//! A task with everything that belongs to it: its stream, its store, its place in the changelog.
+//! A task with everything that belongs to it: its stream, its store, its position in the changelog.
 //!
-//! Taken up, it goes through [`Phase`]s: restoring, replaying, live. Only a live task has anything to say;
-//! for the others every commit repeats the offset and the note that it found.
+//! After its assignment it goes through [`Phase`]s: restoring, replaying, live. Only a live task publishes anything; for
+//! the others every commit repeats the offset and the metadata that were found.
 
 use super::changelog_writer::ChangelogWriter;
 use super::errors::{damaged, of, useless};
@@ -15,7 +15,7 @@ use crate::model::time::{Moment, Ms};
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReplayStart, TaskMark};
 use crate::state::{Batch, Store};
 
-/// What a unit asks of its task.
+/// What a runner needs from its task.
 pub trait Task {
     const GROUPS: u16;
 
@@ -32,13 +32,13 @@ pub trait Task {
     /// for, and the log that is read again does not say so.)
     fn close(&mut self, store: &dyn Store, published_ms: Option<Option<Ms>>) -> Result<(), WorkerError>;
     fn end_replay(&mut self, mark: Option<&Mark>);
-    /// Everything up to the last commit was read again. `true`: the task has sources that the mark does not
-    /// know, and from now on waits for them; a mark has to say so before anything else is published.
+    /// The replay has reached the last commit. `true`: the task has sources that the checkpoint does not know, and waits for
+    /// them from now on; a checkpoint must say so before anything else is published.
     fn begin_live(&mut self, _mark: Option<&Mark>) -> bool {
         false
     }
     fn evict(&mut self, limit_bytes: u64);
-    /// It cannot close what it has before it hears a decision.
+    /// It must receive a decision before it can close its next boundary.
     fn waits_for_decision(&self) -> bool {
         false
     }
@@ -47,7 +47,7 @@ pub trait Task {
 /// How far a task is.
 pub enum Phase {
     Restoring(Box<Restore>),
-    /// Its stream is read again up to here.
+    /// Its stream is being read again up to here.
     Replaying(NextOffset),
     /// The stream was read again up to here, and a decision that was known when this was published has not been read
     /// yet: the sources topic may be behind.
@@ -55,8 +55,8 @@ pub enum Phase {
     Live,
 }
 
-/// A decision: the record at this offset, whichever that will be, meets at least this watermark. `true`:
-/// records were there and were not waited for.
+/// A watermark override: before the record at this offset, whichever that will be, the watermark is at least this.
+/// `true`: there were records that were not waited for.
 pub type Decision = (i64, Ms, bool);
 
 pub struct TaskRunner<T> {
@@ -67,11 +67,11 @@ pub struct TaskRunner<T> {
     pub phase: Phase,
     pub store: Box<dyn Store>,
     pub ledger: ChangelogWriter,
-    /// Decisions about the task's own input partition, as far back as it may have to be read again.
+    /// Overrides for the task's own input partition, as far back as a replay may start.
     pub raised: Vec<Decision>,
-    /// What was decided since the last mark.
+    /// There are overrides since the last checkpoint.
     is_decided: bool,
-    /// The group's offset and note, as they were found.
+    /// The group's offset and metadata, as they were found.
     found: Option<(NextOffset, String)>,
     topic: TopicId,
     start: i64,
@@ -83,12 +83,12 @@ pub struct TaskRunner<T> {
     is_of_others: bool,
     /// Rows that go to the store once the commit succeeded.
     batch: Batch,
-    /// What the last mark was made of: nothing is written where nothing moved.
+    /// Position and boundary of the last checkpoint: if neither has moved, nothing is written.
     marked: Option<(NextOffset, Option<Ms>)>,
     limit_bytes: u64,
 }
 
-/// What a unit is made with.
+/// The settings of a runner.
 pub struct TaskConfig<'a> {
     pub id: TaskId,
     pub changelog: u32,
@@ -99,7 +99,8 @@ pub struct TaskConfig<'a> {
 }
 
 impl<T: Task> TaskRunner<T> {
-    /// Takes a task up. `true`: its stream is to be held back until [`TaskRunner::go_on_restoring`] says so.
+    /// Starts a newly assigned task. `true`: its stream must stay paused until [`TaskRunner::go_on_restoring`] returns an
+    /// offset.
     pub fn take_up<L: Log>(
         log: &mut L,
         stores: &mut dyn Stores,
@@ -228,7 +229,7 @@ impl<T: Task> TaskRunner<T> {
         Ok(())
     }
 
-    /// Goes on restoring, or waiting for decisions. The offset to read from, once that is done.
+    /// Continues the restore, or the wait for decisions. Returns the offset to read from once that is done.
     pub fn go_on_restoring(&mut self, identity: &str, steady_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
         if let Phase::Undecided(target) = self.phase {
             self.go_live(target)?;
@@ -245,7 +246,7 @@ impl<T: Task> TaskRunner<T> {
         Ok(Some(from))
     }
 
-    /// The rows are in the store: into memory with them.
+    /// The rows are in the store: loads them into memory.
     fn loaded(&mut self, mut mark: Mark) -> Result<(), WorkerError> {
         self.ledger.resume(&mark);
         self.raised = std::mem::take(&mut mark.raised);
@@ -285,8 +286,8 @@ impl<T: Task> TaskRunner<T> {
                 mark.identity
             )));
         }
-        // All of it has to be written by this build, with these definitions, before anything is published by
-        // them: otherwise the next start would find boundaries that the checkpoint's writers did not publish.
+        // This build, with these definitions, must write all of the state before it publishes anything. Otherwise the
+        // next start would find boundaries that the writers of the checkpoint did not publish.
         self.is_of_others = self.mark.as_ref().is_some_and(|mark| mark.identity != identity);
         self.position = NextOffset(from);
         self.replayed_from = from;
@@ -297,7 +298,7 @@ impl<T: Task> TaskRunner<T> {
         WorkerError::Refused(format!("{}: {why}", self.id))
     }
 
-    /// To be called before the record at `offset` is taken.
+    /// Call it before a record is taken.
     #[inline]
     pub fn before(&mut self, offset: i64) -> Result<(), WorkerError> {
         match self.phase {
@@ -306,7 +307,7 @@ impl<T: Task> TaskRunner<T> {
         }
     }
 
-    /// To be called behind the record at `offset`.
+    /// Call it after a record was taken.
     #[inline]
     pub fn behind(&mut self, offset: i64) -> Result<(), WorkerError> {
         self.position = NextOffset(offset + 1);
@@ -376,7 +377,7 @@ impl<T: Task> TaskRunner<T> {
         self.task.close(self.store.as_ref(), published_ms).map_err(|e| useless(self.id, e))
     }
 
-    /// A decision about the task's own input partition, in force from here on.
+    /// Adds a watermark override for the task's own input partition, from the next record on.
     pub fn decided(&mut self, raised_ms: Ms, is_incomplete: bool) {
         let next = self.position.0;
         self.raised.retain(|(at, ..)| *at != next);
@@ -384,7 +385,7 @@ impl<T: Task> TaskRunner<T> {
         self.is_decided = true;
     }
 
-    /// The decisions that the record at `offset` meets, of those made before.
+    /// The overrides that apply before the record at `offset`.
     pub fn decisions_until(&self, offset: i64) -> Option<Decision> {
         self.raised.iter().rev().find(|(at, ..)| *at <= offset).copied()
     }
@@ -421,7 +422,7 @@ impl<T: Task> TaskRunner<T> {
         };
         self.ledger.write_mark(&mark, out)?;
         mark.write(&mut self.batch)?;
-        // Not before: what was decided since the last mark is on record once, whatever became of it.
+        // Not earlier: overrides since the last checkpoint must be recorded once, whatever came of them.
         self.forget_decisions();
         self.is_decided = false;
         let is_all_here = self.ledger.groups.iter().all(|g| g.at_ms == here.1 && g.again.offset == again.offset);
@@ -429,15 +430,14 @@ impl<T: Task> TaskRunner<T> {
         Ok(())
     }
 
-    /// Nothing moved since all groups were written.
+    /// Nothing has moved since all groups were written.
     fn is_as_marked(&self, here: (NextOffset, Option<Ms>)) -> bool {
         self.marked == Some(here) && !self.ledger.is_rewriting()
     }
 
     fn forget_decisions(&mut self) {
         let Some(from) = self.ledger.groups.iter().map(|g| g.again.offset).min() else { return };
-        // The last one at or before it is what the first record that is read again meets: it stands in
-        // that record's watermark.
+        // The last override at or before the start of the replay is part of the first record's watermark already.
         self.raised.retain(|(at, ..)| *at >= from);
     }
 
@@ -456,7 +456,7 @@ impl<T: Task> TaskRunner<T> {
 
     fn flush<L: Log>(&mut self, log: &mut L) -> Result<(), WorkerError> {
         fault::point(Place::BeforeFlush);
-        // Whatever is written later stands behind this end.
+        // Later records come after this end.
         let range = log.changelog_range(self.ledger.partition)?;
         let start = restore::hint(self.store.as_ref())?.map_or(range.start, |hint| hint.start.max(range.start));
         let mut batch = Batch::new();
@@ -465,7 +465,7 @@ impl<T: Task> TaskRunner<T> {
         Ok(self.store.flush_soon()?)
     }
 
-    /// What the commit says of the stream.
+    /// Offset and metadata of the stream for the commit.
     pub fn offset(&self) -> (Stream, NextOffset, String) {
         if let (false, Some((next, metadata))) = (self.is_live(), &self.found) {
             return (self.stream, *next, metadata.clone());

@@ -65,24 +65,24 @@ struct Input {
     start: i64,
 }
 
-/// A users task and what it has to say.
+/// A users task and what it has not sent yet.
 pub struct Users {
     pub task: UsersTask,
     partials: Vec<Partial>,
     nothing: Partial,
 }
 
-/// A rollup task and what it has to say.
+/// A rollup task and what it has not sent yet.
 pub struct Rollup {
     pub task: RollupTask,
     out: Vec<RecordOut>,
-    /// What it decided on keys, and users tasks do not know.
+    /// Decisions on keys that users tasks do not know yet.
     decided: Vec<Decision>,
-    /// It was brought back, and nobody was told what it had published.
+    /// It was restored, and the observer does not know yet what it had published.
     is_restored: bool,
 }
 
-/// Of so many keys the statuses are told when a task was brought back, as many as a board holds.
+/// After a restore, the statuses of this many keys are shown: as many as the board holds.
 const RESTORED_MAX: usize = 20_000;
 
 /// The tasks of a worker.
@@ -98,9 +98,9 @@ pub struct Tasks {
     inputs: BTreeMap<u32, Input>,
     users: BTreeMap<u32, TaskRunner<Users>>,
     rollups: BTreeMap<u32, TaskRunner<Rollup>>,
-    /// By input partition, in the order in which they were read.
-    /// Of users tasks that moved away.
+    /// Counts of users tasks that moved away.
     counts_before: UsersCounts,
+    /// With their input partition, in the order in which they were read.
     dead_letters: Vec<(u32, RecordOut)>,
     changelog_bytes: u64,
     volumes: Volumes,
@@ -109,7 +109,7 @@ pub struct Tasks {
 /// Everything of one transaction.
 pub struct Transaction {
     pub records: Vec<RecordOut>,
-    /// So many of the records are for others to read.
+    /// The first so many records are outputs; the others are internal.
     pub outputs: usize,
     /// The first record of the changelog.
     pub changelog_from: usize,
@@ -142,7 +142,7 @@ impl Task for Users {
     fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError> {
         if let TaskMark::Users(of) = &mark.task {
             self.task.load(&mark.groups, of, store, limit_bytes)?;
-            // They were added since: while the log is read again they hold nothing back before they say something.
+            // These sources were added since. During the replay they hold nothing back until their first record.
             (of.sources.len()..self.task.source_count()).for_each(|source| self.task.pass_over(source as u32));
         }
         self.task.begin_replay(mark.again().map(|again| again.watermark).unwrap_or_default());
@@ -158,7 +158,7 @@ impl Task for Users {
             self.task.close_until(to_ms, &mut self.partials, store)?;
         }
         if is_dropped {
-            // They were published; what comes next follows from them.
+            // They were published already; the next ones follow them.
             self.partials.fill(Partial { from_ms: self.task.closed_ms(), ..self.nothing.clone() });
         }
         Ok(())
@@ -170,7 +170,7 @@ impl Task for Users {
             TaskMark::Rollup(_) => None,
         });
         self.task.end_replay(of);
-        // The last decision may be about the record that comes next: none that was read again met it.
+        // The last override may be for the next record, which the replay did not reach.
         if let Some((_, to_ms, is_incomplete)) = mark.and_then(|mark| mark.raised.last()) {
             self.task.raise_to(0, *to_ms, *is_incomplete);
         }
@@ -178,7 +178,7 @@ impl Task for Users {
 
     fn begin_live(&mut self, mark: Option<&Mark>) -> bool {
         (0..self.task.source_count()).for_each(|source| self.task.take_up(source as u32));
-        // Those who were there before, with other definitions perhaps, may have asked something else.
+        // Earlier owners, perhaps with other definitions, may have asked for other sets.
         self.task.ask_again();
         let known =
             mark.and_then(|mark| if let TaskMark::Users(of) = &mark.task { Some(of.sources.len()) } else { None });
@@ -238,7 +238,7 @@ impl Task for Rollup {
         if let Some(TaskMark::Rollup(of)) = mark.map(|mark| &mark.task) {
             self.task.end_replay(of);
         }
-        // Also without a checkpoint: what was published before the end came from the log alone.
+        // Also without a checkpoint: then all of its state came from the log.
         self.is_restored = true;
     }
 
@@ -329,7 +329,7 @@ impl Tasks {
 
     #[inline]
     fn take_keyed(&mut self, number: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
-        // What was on its way when the stream was held back comes once more.
+        // Records that were in flight when the stream was paused are delivered again.
         let Some(unit) = self.users.get_mut(&number).filter(|unit| !unit.is_restoring()) else { return Ok(()) };
         self.sources.heard(number);
         unit.before(record.offset)?;
@@ -373,7 +373,7 @@ impl Tasks {
         if self.known.was_added(number)
             && let Some(at_ms) = self.sources.at_ms(|other| self.known.has_input(other))
         {
-            // T has gone so far without it: as with one that was passed over, what is older is late.
+            // T has advanced this far without it, so older events are late, as after an idle time.
             watermark.raise_to(at_ms, false);
         }
         let told = ours.as_ref().map(|(next, memo)| memo.told(*next, self.setup.spread.partitions));
@@ -415,7 +415,7 @@ impl Tasks {
         if self.setup.keyed_by_user {
             self.sources.forget(number);
         } else if !unit.is_live() {
-            // Nothing of these is in what is read again.
+            // The replay contains nothing of these.
             let new = (0..self.setup.inputs).filter(|source| !self.known.has_input(*source));
             new.for_each(|source| unit.task.task.pass_over(source));
         }
@@ -453,7 +453,7 @@ impl Tasks {
         self.users.values().any(TaskRunner::is_restoring) || self.rollups.values().any(TaskRunner::is_restoring)
     }
 
-    /// Goes on restoring. The streams that can be read now, and from where.
+    /// Continues the restore. Returns the streams that can be read now, and from where.
     pub fn go_on_restoring(&mut self, steady_ms: Ms) -> Result<Vec<(Stream, NextOffset)>, WorkerError> {
         let identity = &self.setup.identity;
         let mut ready = Vec::new();
@@ -580,7 +580,7 @@ impl Tasks {
         let mut is_decided = false;
         for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
             for decision in unit.task.task.take_decisions() {
-                // Our own users tasks need not wait for the log: what they say leaves in the same transaction.
+                // Our own users tasks need not wait for the log: their records leave in the same transaction.
                 self.users.values_mut().for_each(|users| users.task.task.learn(&decision, true));
                 unit.task.decided.push(decision);
                 is_decided = true;
@@ -635,7 +635,7 @@ impl Tasks {
             || self.sources.has_news(&self.ours())
     }
 
-    /// Bounded input is read, and everything that follows from it is said.
+    /// The bounded input is read, and everything that follows from it is published.
     pub fn is_finished(&self) -> bool {
         if !self.sources.have_all_ended() || self.sources.count() == 0 || self.has_news() {
             return false;
@@ -739,7 +739,7 @@ impl Tasks {
         self.rollups.values_mut().try_for_each(TaskRunner::flush_now)
     }
 
-    /// Tells what tasks that were brought back had published.
+    /// Shows the observer what restored tasks had published.
     pub fn restored(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
         for unit in self.rollups.values_mut().filter(|unit| unit.is_live()) {
             if std::mem::take(&mut unit.task.is_restored) {
@@ -763,7 +763,7 @@ impl Tasks {
             if let Stream::Input(number) = stream {
                 self.inputs.remove(number);
                 self.sources.forget(*number);
-                // Whoever takes it up reads what was not committed again.
+                // Its new owner reads again what was not committed.
                 self.dead_letters.retain(|(of, _)| of != number);
             }
         }
@@ -842,7 +842,7 @@ impl Rollup {
 
     /// What was decided since the last commit.
     fn tell_decisions(&mut self, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
-        // Of what was decided under a definition that is gone the new one is to know nothing.
+        // A new definition must not see decisions made under one that is gone.
         self.task.take_forgotten().iter().for_each(|forgotten| decisions::tombstones_of(forgotten, out));
         self.decided.drain(..).try_for_each(|decision| decisions::records_of(&decision, out))
     }
