@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// The likely reasons why records of an input (or of a topic between our tasks) are missing.
 const LOST_RECORDS: &str = "Records that tailburn had not read were deleted (lengthen the topic's retention), or the \
-                            topic was deleted and created again";
+                            topic was deleted and made anew";
 
 /// Where we are in a stream that we own.
 #[derive(Clone, Copy, Debug)]
