@@ -263,12 +263,13 @@ impl Admitted {
         }
     }
 
-    /// Whether a delta is of a tenant that never gets a key, and so of nobody.
-    fn is_of_nobody(&self, delta: &KeyDelta) -> bool {
+    /// Whether a delta is of a tenant that never gets a key of the SLO, and so of nobody. `filters` has the filters' id of each
+    /// SLO.
+    fn is_of_nobody(&self, delta: &KeyDelta, filters: &[u64]) -> bool {
         let Scope::Tenant(tenant) = &delta.scope else { return false };
-        let of_tenants = self.sets.iter().filter(|(id, _)| id.admits == Admits::Tenants);
-        let is_admitted = |names: &[(Ms, Vec<u8>)]| names.iter().any(|(_, name)| name == tenant.as_bytes());
-        delta.panes.is_empty() && !of_tenants.into_iter().any(|(_, (names, _))| is_admitted(names))
+        let set = SetId { admits: Admits::Tenants, of: filters[delta.slo as usize] };
+        let is_admitted = |(names, _): &Named| names.iter().any(|(_, name)| name == tenant.as_bytes());
+        delta.panes.is_empty() && !self.sets.get(&set).is_some_and(is_admitted)
     }
 }
 
@@ -302,9 +303,12 @@ fn same_partials(scenario: &Scenario, want: &Partial, got: &Partial, admitted: &
     // Two differences are allowed. A task without events yet sends an incomplete boundary only if it closes boundaries one
     // by one, which a worker does and the reference does not. And of two decisions about a keyed task between the same
     // two records, only the last one is kept.
+    let filters = slo_ids(&scenario.slos);
     let bare = |partial: &Partial| -> Vec<BoundaryPartial> {
         let mut boundaries = partial.boundaries.clone();
-        boundaries.iter_mut().for_each(|boundary| boundary.deltas.retain(|delta| !admitted.is_of_nobody(delta)));
+        boundaries
+            .iter_mut()
+            .for_each(|boundary| boundary.deltas.retain(|delta| !admitted.is_of_nobody(delta, &filters)));
         boundaries.retain(|boundary| !boundary.deltas.is_empty() || !boundary.steps.is_empty());
         for boundary in &mut boundaries {
             boundary.is_incomplete &= !scenario.is_keyed;
