@@ -3,12 +3,12 @@
 //! `definition_hash` covers the whole resolved SLO, `filters_hash` only what the counts depend on. The names here are
 //! part of the state's identity: renaming one would drop every window.
 
+use crate::model::hex;
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Criterion, Slo, TenantAlerts, ThresholdOp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 pub(super) fn filters_hash(slo: &Slo) -> String {
     sha256_hex(&canonical(&filters(slo)))
@@ -110,11 +110,7 @@ fn canonical(value: &Value) -> String {
 }
 
 fn sha256_hex(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(&Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

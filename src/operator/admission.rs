@@ -79,10 +79,15 @@ pub fn group_text<'a>(values: impl Iterator<Item = &'a str>, text: &mut Vec<u8>)
     }
 }
 
+/// The scope that a group's text stands for.
+pub fn group_scope(group_by: &[String], text: &[u8]) -> Scope {
+    Scope::Group(group_by.iter().cloned().zip(group_values(text)).collect())
+}
+
 /// The order of those that become visible at the same boundary: by their keys, without the SLO that they share.
 pub fn order_of(admits: Admits, group_by: &[String], name: &[u8]) -> String {
     let scope = match admits {
-        Admits::Groups => Scope::Group(group_by.iter().cloned().zip(group_values(name)).collect()),
+        Admits::Groups => group_scope(group_by, name),
         Admits::Tenants => Scope::Tenant(String::from_utf8_lossy(name).into_owned()),
     };
     key_text("", &scope)

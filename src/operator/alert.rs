@@ -8,6 +8,7 @@ use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::key_view::{KeyView, allowed_share, sli_of};
 use crate::model::duration;
+use crate::model::hex;
 use crate::model::output::{AlertRule, BurnAlert};
 use crate::model::slo::Severity;
 use crate::model::time::{HOUR_MS, Moment, Ms};
@@ -18,8 +19,7 @@ pub const GIVE_UP_AFTER_MS: Ms = 24 * HOUR_MS;
 
 /// The first 32 hex digits of the SHA-256 of a text.
 pub fn short_hash(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+    hex::encode(&Sha256::digest(text.as_bytes())[..16])
 }
 
 /// Writes the changes of a key's alerts at one boundary, most severe first.
@@ -295,6 +295,11 @@ fn summary(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Op
     });
     let (name, who) = (view.definition.name_in_words(), who(view, episode, alert));
     let text = format!("{name} {how}, {who}{cohort}, since {}Z", minute_of(episode.started_ms));
+    shortened(text)
+}
+
+/// A summary of at most 200 characters.
+pub fn shortened(text: String) -> String {
     if text.chars().count() <= SUMMARY_CHARS {
         return text;
     }

@@ -17,8 +17,6 @@ use crate::model::duration;
 use crate::model::output::TailCohort;
 use crate::model::time::{Moment, Ms, slice_ms};
 
-const SUMMARY_CHARS: usize = 200;
-
 /// Looks for cohorts at the steps of this boundary, and publishes changes. It runs after the rules and before the
 /// alerts, so that a new alert can name the cohort.
 pub fn step(
@@ -175,10 +173,7 @@ impl Tracked {
             f.users,
             f.risk.ratio,
         );
-        if text.chars().count() <= SUMMARY_CHARS {
-            return text;
-        }
-        text.chars().take(SUMMARY_CHARS - 1).chain(std::iter::once('…')).collect()
+        alert::shortened(text)
     }
 }
 

@@ -9,8 +9,8 @@ use super::rollup_key::{Definition, key_checkpoint_range, virtual_group};
 use super::stored::{CheckpointError, filters_of, get, groups_of, put};
 use crate::model::key::{Scope, key_text};
 use crate::model::slo::Slo;
-use crate::model::time::Ms;
-use crate::operator::admission::{Admits, AdmittedSet, Candidates, Decision, SetId, Subject};
+use crate::model::time::{Ms, PANE_MS, floor_to};
+use crate::operator::admission::{Admits, AdmittedSet, Candidates, Decision, SetId, Subject, group_text};
 use crate::operator::partial::KeyDelta;
 use crate::state::Batch;
 use crate::state::keys::{FiltersId, Key, PeriodKind, ScopeKind};
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// the names admitted at each boundary, in parts: the first at the boundary's time, the others at the milliseconds
 /// after it.
 pub(super) const SET_PART: u8 = 1;
-/// At most so many names are in a row, and in a record that publishes them.
+/// At most so many names are in a row, and in a record that asks about them or publishes them: it always fits.
 pub const NAMES_MAX: usize = 1_000;
 
 /// The row that says what a set is about.
@@ -114,7 +114,7 @@ impl Admission {
         let id = SetId { admits: Admits::Groups, of: groups_of(slo) };
         let Some(set) = self.sets.get(&id) else { return };
         let mut name = Vec::new();
-        crate::operator::admission::group_text(pairs.iter().map(|(_, value)| value.as_str()), &mut name);
+        group_text(pairs.iter().map(|(_, value)| value.as_str()), &mut name);
         if set.refuses(&name, at_ms) {
             delta.scope = Scope::OtherGroups;
         }
@@ -150,7 +150,7 @@ impl Admission {
             let set = self.sets.entry(id).or_insert_with(|| AdmittedSet::new(subject));
             set.decided_up_to(up_to_ms);
         } else if let Some(set) = self.sets.get_mut(&id) {
-            set.restore(crate::model::time::floor_to(*at_ms, crate::model::time::PANE_MS), get(key, value)?);
+            set.restore(floor_to(*at_ms, PANE_MS), get(key, value)?);
         }
         Ok(())
     }

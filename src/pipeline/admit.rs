@@ -7,6 +7,7 @@
 //! and closes the boundary once they are decided. Meanwhile it goes on to look at later boundaries. A boundary at which
 //! nothing is new does not wait. (A backtest has one users task, which decides alone.)
 
+use super::admission::NAMES_MAX;
 use super::admitted::{Admitted, NEVER};
 use super::intern::Dictionary;
 use super::key_ref::{KeyRef, LOCAL, OTHER_GROUPS, is_local};
@@ -14,7 +15,7 @@ use super::users::{Pane, PendingVerdict, SloRows, UsersTask};
 use crate::model::key::{Scope, key_text};
 use crate::model::record::partition_of;
 use crate::model::time::Ms;
-use crate::operator::admission::{Admits, Candidates, Decision, SetId, Subject, group_values, order_of};
+use crate::operator::admission::{Admits, Candidates, Decision, SetId, Subject, group_scope, order_of};
 use crate::operator::classify::Verdict;
 use crate::operator::exemplars::keep_smallest;
 use crate::operator::partial::Partial;
@@ -23,8 +24,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// For each combination that may have a key, a users task remembers so many combinations; new ones beyond that count in
 /// `__other__` at once.
 const KEPT_PER_GROUP: usize = 4;
-/// So many candidates are sent in one piece, which always fits into a record.
-const NAMES_MAX: usize = 1_000;
 
 impl UsersTask {
     /// Leaves the decision to the rollup tasks: there may be other users tasks.
@@ -433,7 +432,7 @@ impl SloRows {
 
     /// The scope that a group's text stands for.
     pub(super) fn group_scope(&self, text: &[u8]) -> Scope {
-        Scope::Group(self.slo.group_by.iter().cloned().zip(group_values(text)).collect())
+        group_scope(&self.slo.group_by, text)
     }
 
     /// The group that an event counts in. If a rollup task decides, an unclassified event is sent under its own group

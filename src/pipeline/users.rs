@@ -611,14 +611,6 @@ impl UsersTask {
         self.sources[source as usize].watermark.take_up();
     }
 
-    /// Repeats what happened to a source that was passed over: T had advanced to `at_ms` without it.
-    pub fn raise_source(&mut self, source: u32, at_ms: Ms) {
-        let watermark = &mut self.sources[source as usize].watermark;
-        watermark.pass_over();
-        watermark.raise(at_ms);
-        watermark.take_up();
-    }
-
     pub fn watermark(&self, source: u32) -> &Watermark {
         &self.sources[source as usize].watermark
     }
