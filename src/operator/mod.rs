@@ -17,6 +17,7 @@ pub mod key_state;
 pub mod key_view;
 pub mod partial;
 mod quiet;
+pub mod signal;
 pub mod significance;
 pub mod sketch;
 pub mod status;

@@ -100,14 +100,13 @@ impl BudgetBank {
     fn end_minute(&mut self, scale: BudgetScale) {
         let Seen { events, bad } = std::mem::take(&mut self.minute);
         let spent = (u128::from(bad) * scale.event()).min(10 * scale.allowed_of(events));
-        self.by_minute =
-            step(self.by_minute, spent, 2 * scale.allowed_of(events), scale.parts_of_budget(MINUTE_CAP));
+        self.by_minute = step(self.by_minute, spent, 2 * scale.allowed_of(events), scale.parts_of_budget(MINUTE_CAP));
     }
 
     /// The budget is spent too fast, and that is no chance.
     pub fn burns(&self, scale: BudgetScale) -> bool {
-        let spends = self.fast >= scale.parts_of_budget(FAST_FIRES)
-            || self.by_minute >= scale.parts_of_budget(MINUTE_FIRES);
+        let spends =
+            self.fast >= scale.parts_of_budget(FAST_FIRES) || self.by_minute >= scale.parts_of_budget(MINUTE_FIRES);
         spends && scale.day_events > 0 && self.mean_evidence(scale.allowed.as_f64()) >= EVIDENCE
     }
 
