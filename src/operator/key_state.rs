@@ -125,6 +125,15 @@ impl KeyState {
         self.users.iter().flatten().map(KeptUsers::figures)
     }
 
+    /// Replaces figures that an earlier version packed; `read` knows which.
+    pub fn repack_users<E>(&mut self, read: impl Fn(&[u8]) -> Result<UserWindow, E>) -> Result<(), E> {
+        for users in self.users.iter_mut().flatten() {
+            let figures = UserWindow { at: Moment(users.at_ms), ..read(&users.figures)? };
+            *users = KeptUsers::of(users.window_ms, &figures);
+        }
+        Ok(())
+    }
+
     pub fn exists(&self) -> bool {
         self.since_ms.is_some()
     }

@@ -213,3 +213,8 @@ fn row_key<'a>(set: SetId, slo: &'a str, at_ms: Ms) -> Key<'a> {
         at_ms,
     }
 }
+
+#[cfg(test)]
+pub(super) fn add_shape(shape: &mut crate::state::versions::shape::Shape) {
+    shape.add::<StoredSet>();
+}

@@ -1,12 +1,13 @@
 //! What a checkpoint says beside its rows: how far the task was, and from where its stream has to be read again.
 
-use super::stored::{CheckpointError, VERSION, get, put};
+use super::stored::{CheckpointError, get, put};
 use super::stored_definition::StoredDefinition;
 use crate::model::time::Ms;
 use crate::operator::admission::{Decision, SetId};
 use crate::operator::watermark::Watermark;
 use crate::state::keys::{Key, Meta};
 use crate::state::values::ValueError;
+use crate::state::versions::{self, OLDEST, VERSION};
 use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -105,16 +106,14 @@ impl Mark {
 
     /// As the changelog has it: a version and the mark.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
-        postcard::to_extend(self, vec![VERSION]).map_err(|source| CheckpointError::Row { what: "written", source })
+        postcard::to_extend(self, vec![VERSION]).map_err(CheckpointError::Write)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Mark, CheckpointError> {
         match bytes.split_first() {
-            Some((&VERSION, mark)) => {
-                postcard::from_bytes(mark).map_err(|source| CheckpointError::Row { what: "read", source })
-            }
-            // The marks of the builds before had no version: they began with the length of a text.
-            Some((found, _)) if *found < VERSION || *found >= 0x10 => Err(ValueError::older("the checkpoint").into()),
+            Some((version @ OLDEST..=VERSION, mark)) => Ok(versions::decode(mark, *version)?),
+            // Marks before version 6 had no version: they began with the length of a text.
+            Some((found, _)) if *found < OLDEST || *found >= 0x10 => Err(ValueError::older("the checkpoint").into()),
             _ => Err(ValueError::newer("the checkpoint").into()),
         }
     }

@@ -9,13 +9,14 @@ use super::key_slot::KeySlot;
 use super::mark::RollupMark;
 use super::rollup::RollupTask;
 use super::rollup_key::{Definition, KEY_GROUPS, RollupKey, key_checkpoint_range, virtual_group};
-use super::stored::{CheckpointError, get, put, scan_each};
+use super::stored::{CheckpointError, get_versioned, put, scan_each};
 use super::stored_definition::StoredDefinition;
 use crate::model::key::Scope;
 use crate::model::time::{Ms, PANE_MS};
 use crate::operator::key_definition::KeyIdentity;
 use crate::operator::key_state::KeyState;
 use crate::state::keys::{FiltersId, Key, PeriodKind, Prefix, ScopeKind, groups_of_range, subject};
+use crate::state::versions::{self, VERSION};
 use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -29,6 +30,16 @@ struct StoredKey {
     scope: Scope,
     state: KeyState,
     listed_users: Vec<Box<str>>,
+}
+
+impl StoredKey {
+    fn read(key: &[u8], value: &[u8]) -> Result<StoredKey, CheckpointError> {
+        let (mut stored, version) = get_versioned::<StoredKey>(key, value)?;
+        if version < VERSION {
+            stored.state.repack_users(|figures| versions::decode(figures, version))?;
+        }
+        Ok(stored)
+    }
 }
 
 impl RollupTask {
@@ -114,7 +125,7 @@ impl RollupTask {
                     if *part == SET_PART {
                         return self.admission.load_row(&row, key, value);
                     }
-                    let stored = get::<StoredKey>(key, value)?;
+                    let stored = StoredKey::read(key, value)?;
                     let definition = self.definition_of(slo, &stored.definition_hash, mark);
                     let definition = definition.ok_or_else(|| CheckpointError::Definition { slo: slo.to_string() })?;
                     found.push((definition, stored));
@@ -178,4 +189,9 @@ impl RollupTask {
         }
         self.has_heard_all = true;
     }
+}
+
+#[cfg(test)]
+pub(super) fn add_shape(shape: &mut crate::state::versions::shape::Shape) {
+    shape.add::<StoredKey>();
 }

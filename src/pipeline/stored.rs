@@ -5,13 +5,11 @@ use crate::model::slo::Slo;
 use crate::operator::user_row::UserRow;
 use crate::state::keys::{FiltersId, Key, PeriodKind, Prefix, ScopeKind};
 use crate::state::values::{ValueError, open};
+use crate::state::versions::{self, DecodeError, OLDEST, VERSION};
 use crate::state::{Batch, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
-
-/// The version of the values written here, and the only one that is read: none was ever released before.
-pub(super) const VERSION: u8 = 6;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +18,10 @@ pub enum CheckpointError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Value(#[from] ValueError),
-    #[error("a row of the state cannot be {what}: {source}")]
-    Row { what: &'static str, source: postcard::Error },
+    #[error("a row of the state cannot be written: {0}")]
+    Write(postcard::Error),
+    #[error("a row of the state cannot be read: {0}")]
+    Read(#[from] DecodeError),
     #[error("the state has a key of {slo} that was evaluated by a definition which its checkpoint lacks")]
     Definition { slo: String },
     #[error("the state has a row with a key that this build does not know; move the directory away to have it rebuilt")]
@@ -29,15 +29,26 @@ pub enum CheckpointError {
 }
 
 pub(super) fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Result<(), CheckpointError> {
-    let bytes = postcard::to_stdvec(row).map_err(|source| CheckpointError::Row { what: "written", source })?;
+    let bytes = postcard::to_stdvec(row).map_err(CheckpointError::Write)?;
     batch.put_row(key, VERSION, |out| out.bytes(&bytes));
     Ok(())
 }
 
-pub(super) fn get<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, CheckpointError> {
-    let mut row = open(key, VERSION..=VERSION, value)?;
-    let bytes = row.payload.bytes().map_err(|source| ValueError::unreadable(key, row.version, source))?;
-    postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
+pub(super) fn get<'de, T: Deserialize<'de>>(key: &[u8], value: &'de [u8]) -> Result<T, CheckpointError> {
+    get_versioned(key, value).map(|(row, _)| row)
+}
+
+/// A row, and the version that it was written in.
+pub(super) fn get_versioned<'de, T: Deserialize<'de>>(
+    key: &[u8],
+    value: &'de [u8],
+) -> Result<(T, u8), CheckpointError> {
+    let mut row = open(key, OLDEST..=VERSION, value)?;
+    let version = row.version;
+    let unreadable = |source| ValueError::unreadable(key, version, source);
+    let bytes = row.payload.bytes().map_err(unreadable)?;
+    row.payload.finish().map_err(unreadable)?;
+    Ok((versions::decode(bytes, version)?, version))
 }
 
 /// Window state belongs to an SLO's name and the hash of its filters: a new objective keeps it.
@@ -77,10 +88,7 @@ pub(super) fn read_stored(key: &[u8], value: &[u8], groups_of: u64) -> Result<Ve
 
 impl<'a> StoredUser<'a> {
     pub fn read(key: &[u8], value: &'a [u8]) -> Result<StoredUser<'a>, CheckpointError> {
-        let sealed = open(key, VERSION..=VERSION, value)?;
-        let (version, mut payload) = (sealed.version, sealed.payload);
-        let bytes = payload.bytes().map_err(|source| ValueError::unreadable(key, version, source))?;
-        postcard::from_bytes(bytes).map_err(|source| CheckpointError::Row { what: "read", source })
+        get(key, value)
     }
 
     pub fn has_strays(&self, groups_of: u64) -> bool {
@@ -134,4 +142,9 @@ pub(super) fn scan(store: &dyn Store, prefix: Prefix, each: &mut TakeRow<'_>) ->
         }
     })?;
     failed.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+pub(super) fn add_shape(shape: &mut crate::state::versions::shape::Shape) {
+    shape.add::<StoredUser<'_>>();
 }

@@ -12,6 +12,7 @@ mod store;
 #[cfg(test)]
 mod suite;
 pub mod values;
+pub mod versions;
 
 pub use memory::MemoryStore;
 pub use store::{Batch, EachRow, Store, StoreError, Usage};

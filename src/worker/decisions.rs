@@ -114,8 +114,7 @@ pub fn records_of(decision: &Decision, out: &mut Vec<RecordOut>) -> Result<(), W
     let parts: Vec<&[Vec<u8>]> = decision.names.chunks(NAMES_MAX).collect();
     let mut say = |key: Vec<u8>, names: &[Vec<u8>], is_last: bool| {
         let told = Told { decision: Decision { names: names.to_vec(), ..decision.clone() }, is_last };
-        let value = postcard::to_extend(&told, vec![VERSION])
-            .map_err(|source| WorkerError::Partial { what: "written", source })?;
+        let value = postcard::to_extend(&told, vec![VERSION]).map_err(WorkerError::Write)?;
         out.push(record(key, Some(value)));
         Ok(())
     };

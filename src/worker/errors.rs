@@ -26,9 +26,7 @@ pub fn of(task: TaskId, error: CheckpointError) -> WorkerError {
         CheckpointError::Value(value) if value.is_of_another_build() => {
             WorkerError::Refused(format!("{task}: {value}"))
         }
-        CheckpointError::Value(_) | CheckpointError::Row { .. } => {
-            WorkerError::Useless { task, why: error.to_string() }
-        }
+        CheckpointError::Value(_) | CheckpointError::Read(_) => WorkerError::Useless { task, why: error.to_string() },
         other => damaged(task, other.into()),
     }
 }

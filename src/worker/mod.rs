@@ -38,6 +38,7 @@ use crate::pipeline::checkpoint::CheckpointError;
 use crate::pipeline::input_stats::{DeadLetterCounts, UnreadableCounts};
 use crate::pipeline::sequence::SequenceError;
 use crate::pipeline::users::UsersCounts;
+use crate::state::versions::{DecodeError, VERSION};
 use crate::state::{Store, StoreError};
 pub use changelog_writer::DELTAS_MIN_BYTES;
 pub use inputs::{InputFigures, Volume};
@@ -99,8 +100,10 @@ pub enum WorkerError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Block(#[from] BlockError),
-    #[error("a partial cannot be {what}: {source}")]
-    Partial { what: &'static str, source: postcard::Error },
+    #[error("a record between tasks cannot be written: {0}")]
+    Write(postcard::Error),
+    #[error("a partial cannot be read: {0}")]
+    Partial(#[from] DecodeError),
     /// Nothing of the transaction is visible; a new worker goes on from the checkpoint.
     #[error("the transaction was aborted by the brokers, {0} times in a row")]
     Aborted(u32),
@@ -122,9 +125,10 @@ pub enum WorkerError {
     #[error("the record at offset {offset} of {task}'s stream {why}: this is a bug, and nothing is published")]
     SequenceError { task: TaskId, offset: i64, why: SequenceError },
     #[error(
-        "a partial has layout {found}, this build reads {reads}: let the build that wrote it read it, and stop it gracefully"
+        "a partial has version {found}, and this build reads versions up to {VERSION}: another build wrote it; start that \
+         one, let it read everything, and stop it gracefully (SIGTERM)"
     )]
-    PartialVersion { found: u8, reads: u8 },
+    PartialVersion { found: u8 },
     #[error("{0}")]
     Refused(String),
 }

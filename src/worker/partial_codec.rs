@@ -4,11 +4,12 @@ use super::WorkerError;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
 use crate::operator::partial::{BoundaryPartial, Partial};
+use crate::state::versions::{self, VERSION};
 
 /// A partial larger than this is sent in parts.
 const PART_BYTES: usize = 512 * 1_024;
-/// The version of the layout, the first byte of every part.
-const VERSION: u8 = 4;
+/// The first byte of partials that were written when the state had version 6; since then it is the version of the state.
+const BEFORE_7: u8 = 4;
 
 /// Whether a partial has something to say where its users task has closed so much.
 pub fn is_news(partial: &Partial, closed_ms: Option<Ms>) -> bool {
@@ -44,11 +45,13 @@ pub fn say(
 
 /// A partial as it was sent.
 pub fn read(bytes: &[u8]) -> Result<Partial, WorkerError> {
-    let (version, partial) = bytes.split_first().unwrap_or((&0, &[]));
-    if *version != VERSION {
-        return Err(WorkerError::PartialVersion { found: *version, reads: VERSION });
-    }
-    postcard::from_bytes(partial).map_err(|source| WorkerError::Partial { what: "read", source })
+    let (found, partial) = bytes.split_first().unwrap_or((&0, &[]));
+    let version = match *found {
+        BEFORE_7 => 6,
+        7..=VERSION => *found,
+        found => return Err(WorkerError::PartialVersion { found }),
+    };
+    Ok(versions::decode(partial, version)?)
 }
 
 /// The records of a partial.
@@ -72,7 +75,7 @@ fn of(mut whole: Partial) -> Result<Vec<Vec<u8>>, WorkerError> {
 }
 
 fn encode(partial: &Partial) -> Result<Vec<u8>, WorkerError> {
-    postcard::to_extend(partial, vec![VERSION]).map_err(|source| WorkerError::Partial { what: "written", source })
+    postcard::to_extend(partial, vec![VERSION]).map_err(WorkerError::Write)
 }
 
 /// Halves a boundary until every part is small enough, or one key's.

@@ -195,7 +195,10 @@ impl Taking<'_> {
     }
 
     fn take_mark(&mut self, bytes: &[u8]) -> Result<(), WorkerError> {
-        let mark = Mark::from_bytes(bytes).map_err(|e| errors::of(self.task, e))?;
+        let mark = Mark::from_bytes(bytes).map_err(|error| match error {
+            CheckpointError::Read(error) => self.useless(format!("a checkpoint in it cannot be read: {error}")),
+            other => errors::of(self.task, other),
+        })?;
         match mark.sequence.cmp(&self.target) {
             std::cmp::Ordering::Less => {}
             std::cmp::Ordering::Equal => *self.reached = Some(mark),
@@ -241,3 +244,6 @@ impl Taking<'_> {
         WorkerError::Refused(format!("the changelog of {} cannot be used: {why}", self.task))
     }
 }
+
+#[cfg(test)]
+mod tests;

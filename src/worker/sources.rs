@@ -303,8 +303,7 @@ impl Sources {
         for source in ours.iter().copied() {
             let Some(progress) = self.unsent(source) else { continue };
             self.sent[source as usize] = Some(progress);
-            let value =
-                postcard::to_stdvec(&progress).map_err(|source| WorkerError::Partial { what: "written", source })?;
+            let value = postcard::to_stdvec(&progress).map_err(WorkerError::Write)?;
             out.push(RecordOut {
                 topic: Topic::Sources,
                 partition: 0,

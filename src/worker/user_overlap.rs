@@ -49,8 +49,7 @@ impl Samples {
             let Some(sample) = self.all.get(source).filter(|sample| self.sent.get(source) != Some(*sample)) else {
                 continue;
             };
-            let value = postcard::to_stdvec(sample.hashes())
-                .map_err(|source| WorkerError::Partial { what: "written", source })?;
+            let value = postcard::to_stdvec(sample.hashes()).map_err(WorkerError::Write)?;
             out.push(RecordOut {
                 topic: Topic::Sources,
                 partition: 0,

@@ -5,6 +5,7 @@ use crate::command::Failure;
 use crate::config::{Settings, UserIds};
 use crate::model::hex;
 use crate::model::slo::Slo;
+use crate::state::versions::VERSION;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -13,7 +14,7 @@ use std::path::Path;
 /// The number of hexadecimal digits of a digest: enough to distinguish two configurations of one application.
 const DIGITS: usize = 16;
 
-/// The identity as in checkpoints: version, definitions, settings.
+/// The identity as in checkpoints: the build (its version, and that of its state), definitions, settings.
 pub fn identity(slos: &[Slo], settings: &Settings) -> Result<String, Failure> {
     let hashes: Vec<&str> = slos.iter().map(|slo| slo.definition_hash.as_str()).collect();
     let definitions = digest(&[hashes.concat().as_bytes()]);
@@ -22,7 +23,7 @@ pub fn identity(slos: &[Slo], settings: &Settings) -> Result<String, Failure> {
         contents(path, &mut parts).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     }
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    Ok(format!("{} {definitions} {}", env!("CARGO_PKG_VERSION"), digest(&parts)))
+    Ok(format!("{}/{VERSION} {definitions} {}", env!("CARGO_PKG_VERSION"), digest(&parts)))
 }
 
 /// The settings that change published figures. Settings of place, speed and access do not.

@@ -15,7 +15,7 @@ pub(super) struct Program {
     pub input: Vec<Event>,
     pub users: UsersTask,
     pub rollup: RollupTask,
-    pub stores: [MemoryStore; 2],
+    pub stores: [Box<dyn Store>; 2],
     /// Partials so far.
     offset: i64,
     /// Which groups and tenants have keys, as the topic of the sources has it.
@@ -37,7 +37,7 @@ impl Program {
             rollup: rollup(&slos, 0, 1),
             slos,
             input: Vec::new(),
-            stores: Default::default(),
+            stores: [Box::new(MemoryStore::new()), Box::new(MemoryStore::new())],
             offset: 0,
             decided: Vec::new(),
             latest: BTreeMap::new(),
@@ -62,7 +62,7 @@ impl Program {
     fn close(&mut self, to_ms: Ms) {
         let (from_ms, up_to_ms) = (self.users.closed_ms(), Ms::MIN);
         let mut partials = vec![Partial { from_ms, up_to_ms, slos: slo_ids(&self.slos), ..Partial::default() }];
-        self.users.close_until(to_ms, &mut partials, &self.stores[0]).expect("closed");
+        self.users.close_until(to_ms, &mut partials, self.stores[0].as_ref()).expect("closed");
         self.rollup.apply(self.offset, partials.remove(0)).expect("in turn");
         self.offset += 1;
         let mut out = Vec::new();
@@ -107,7 +107,7 @@ impl Program {
 
     pub fn save_users(&mut self) {
         let mut batch = Batch::default();
-        (0..USER_GROUPS).for_each(|g| self.users.save_group(g, &self.stores[0], &mut batch).expect("saved"));
+        (0..USER_GROUPS).for_each(|g| self.users.save_group(g, self.stores[0].as_ref(), &mut batch).expect("saved"));
         self.stores[0].write(&mut batch).expect("written");
     }
 
@@ -124,7 +124,7 @@ impl Program {
     pub fn try_loaded(&self, mark: &RollupMark) -> Result<RollupTask, CheckpointError> {
         let mut task = rollup(&self.slos, 0, 1);
         let groups = vec![mark.at_ms; usize::from(KEY_GROUPS)];
-        task.load(&groups, mark, &self.stores[1])?;
+        task.load(&groups, mark, self.stores[1].as_ref())?;
         task.end_replay(mark);
         Ok(task)
     }
@@ -143,7 +143,7 @@ impl Program {
         self.decided.iter().for_each(|decision| self.users.learn(decision, true));
         let group = GroupMark { at_ms, again, generation: 0, blocks: 0, image_bytes: 0, delta_bytes: 0 };
         let groups = vec![group; usize::from(USER_GROUPS)];
-        self.users.load(&groups, mark, &self.stores[0], u64::MAX)?;
+        self.users.load(&groups, mark, self.stores[0].as_ref(), u64::MAX)?;
         self.users.begin_replay(again.watermark);
         for (offset, event) in (0..).zip(&self.input).skip(again.offset as usize) {
             self.users.apply(0, offset, &event.outcome());

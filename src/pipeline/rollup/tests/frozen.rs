@@ -4,9 +4,12 @@
 
 use super::changes::{Program, STOP_S, outage};
 use super::*;
+use crate::model::output::UserWindow;
 use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReplayStart, TaskMark};
 use crate::pipeline::key_ref::KEY_GROUPS as USER_GROUPS;
-use crate::pipeline::stored::VERSION;
+use crate::pipeline::{admission, rollup_state, stored};
+use crate::state::versions::shape::Shape;
+use crate::state::versions::{OLDEST, VERSION};
 use serde_json::Value;
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -68,6 +71,13 @@ fn assert_holds(frozen: &Value, now: &Value, at: &str) {
     }
 }
 
+fn assert_says(program: &Program, text: &str, version: u8) {
+    let says = text.lines().filter_map(|line| line.strip_prefix("says "));
+    let frozen: Vec<Value> = says.map(|json| serde_json::from_str(json).expect("JSON")).collect();
+    assert!(!frozen.is_empty());
+    assert_holds(&Value::Array(frozen), &Value::Array(said(program)), &format!("v{version}"));
+}
+
 #[test]
 #[ignore = "writes tests/fixtures/state of this version"]
 fn freezes_the_state() {
@@ -99,30 +109,65 @@ fn freezes_the_state() {
 #[test]
 fn the_state_of_every_frozen_version_is_gone_on_with_or_refused_with_advice() {
     let versions: Vec<u8> = (0..=u8::MAX).filter(|version| file(*version).exists()).collect();
-    assert!(versions.contains(&VERSION), "the state of this version is not frozen");
+    let mut earlier = OLDEST..VERSION;
+    assert!(earlier.all(|version| versions.contains(&version)), "a version that is read is not frozen: {versions:?}");
     for version in versions {
         let text = std::fs::read_to_string(file(version)).expect("a fixture");
-        match gone_on(&text) {
+        match gone_on(Program::new(slos(&[CHECKOUT, SPEED])), &text) {
             Ok(program) => {
-                let frozen: Vec<Value> = text
-                    .lines()
-                    .filter_map(|line| line.strip_prefix("says "))
-                    .map(|json| serde_json::from_str(json).expect("JSON"))
-                    .collect();
-                assert!(!frozen.is_empty());
-                assert_holds(&Value::Array(frozen), &Value::Array(said(&program)), &format!("v{version}"));
+                assert!(version >= OLDEST, "v{version} is read");
+                assert_says(&program, &text, version);
             }
             Err(error) => {
                 let text = error.to_string();
-                assert!(version < VERSION && text.contains("earlier build"), "v{version}: {text}");
+                assert!(version < OLDEST && text.contains("earlier build"), "v{version}: {text}");
             }
         }
     }
 }
 
-/// A program that was stopped by another build, and goes on.
-fn gone_on(text: &str) -> Result<Program, CheckpointError> {
+/// The next checkpoint after a migration has rows of both versions.
+#[test]
+fn state_of_an_earlier_version_is_saved_in_this_one_and_goes_on() {
+    let text = std::fs::read_to_string(file(OLDEST)).expect("a fixture");
+    let mut program = gone_on(Program::new(slos(&[CHECKOUT, SPEED])), &text).expect("loaded");
+    program.save_users();
+    program.save_keys();
+    let mut versions = BTreeSet::new();
+    for store in &program.stores {
+        let note = &mut |_: &[u8], value: &[u8]| {
+            versions.insert(value[0]);
+            ControlFlow::Continue(())
+        };
+        store.scan(&[], note).expect("memory");
+    }
+    assert!(versions.contains(&VERSION), "{versions:?}");
+    let again = program.users.read_again(program.input.len() as i64);
+    let (users, rollup, at_ms) = (program.users.mark(), program.rollup.mark(), program.users.closed_ms());
+    let before = said(&program);
+    program.rollup = program.try_loaded(&rollup).expect("loaded");
+    program.try_load_users(&users, at_ms, again).expect("loaded");
+    program.feed(&outage(STOP_S + MORE_S, 60));
+    assert!(said(&program) != before && program.rollup.mark().at_ms > rollup.at_ms);
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn state_of_an_earlier_version_in_rocksdb_is_gone_on_with() {
+    use crate::state::rocksdb::{RocksMemory, RocksStore};
+    let text = std::fs::read_to_string(file(OLDEST)).expect("a fixture");
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = |name: &str| {
+        let store = RocksStore::open(&dir.path().join(name), &RocksMemory::new(16 << 20)).expect("opened");
+        Box::new(store) as Box<dyn Store>
+    };
     let mut program = Program::new(slos(&[CHECKOUT, SPEED]));
+    program.stores = [open("users"), open("rollup")];
+    assert_says(&gone_on(program, &text).expect("loaded"), &text, OLDEST);
+}
+
+/// A program that was stopped by another build, and goes on.
+fn gone_on(mut program: Program, text: &str) -> Result<Program, CheckpointError> {
     program.input = outage(0, STOP_S);
     let mut marks = Vec::new();
     for line in text.lines() {
@@ -159,8 +204,45 @@ fn gone_on(text: &str) -> Result<Program, CheckpointError> {
 #[test]
 fn the_state_from_before_groups_were_admitted_once_is_refused_with_advice() {
     let text = std::fs::read_to_string(file(5)).expect("a fixture");
-    let refused = gone_on(&text).err().expect("refused").to_string();
+    let refused = gone_on(Program::new(slos(&[CHECKOUT, SPEED])), &text).err().expect("refused").to_string();
     assert!(refused.contains("earlier build"), "{refused}");
+}
+
+/// All forms in the state, and those between the tasks.
+fn shape() -> Shape {
+    let mut shape = Shape::default();
+    shape.add::<Mark>();
+    shape.add::<UserWindow>();
+    shape.add::<Partial>();
+    stored::add_shape(&mut shape);
+    rollup_state::add_shape(&mut shape);
+    admission::add_shape(&mut shape);
+    shape
+}
+
+fn shape_file(version: u8) -> PathBuf {
+    PathBuf::from(format!("tests/fixtures/state/v{version}.shape.txt"))
+}
+
+#[test]
+#[ignore = "writes tests/fixtures/state of this version"]
+fn freezes_the_state_shape() {
+    let file = shape_file(VERSION);
+    assert!(!file.exists(), "{} is frozen", file.display());
+    std::fs::write(&file, shape().to_text()).expect("written");
+}
+
+#[test]
+fn what_a_struct_has_since_an_earlier_version_is_declared() {
+    for version in (OLDEST..=VERSION).filter(|version| shape_file(*version).exists() || *version < VERSION) {
+        let frozen = std::fs::read_to_string(shape_file(version)).expect("a frozen shape");
+        let differences = shape().differences(version, &frozen);
+        assert!(
+            differences.is_empty(),
+            "state of version {version} would be misread. src/state/versions.rs says how to add a field.\n{}",
+            differences.join("\n")
+        );
+    }
 }
 
 #[test]
