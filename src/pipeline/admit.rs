@@ -137,7 +137,21 @@ impl UsersTask {
                 self.pending.insert(at_ms, pane);
             }
         }
+        self.ask_for_lacking(to_ms, partials);
         self.looked_ms = Some(to_ms);
+    }
+
+    /// Asks for decisions that the checkpoint knows and that were not read again yet. If they are on their way, the answer
+    /// changes nothing. But if the definition was another one for a while, they are void: without the question nothing
+    /// would be decided, and so nothing closed, before the next event that needs a decision.
+    fn ask_for_lacking(&self, at_ms: Ms, partials: &mut [Partial]) {
+        for (slo, rows) in self.slos.iter().enumerate() {
+            for admits in [Admits::Groups, Admits::Tenants] {
+                if rows.set(admits).lacks_some() {
+                    self.name_candidates(slo, admits, at_ms, &[], partials);
+                }
+            }
+        }
     }
 
     fn ask(&mut self, pane: &mut Pane, at_ms: Ms, partials: &mut [Partial]) {

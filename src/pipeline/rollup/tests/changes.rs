@@ -59,6 +59,14 @@ impl Program {
         assert_eq!(self.users.closed_ms(), Some(to_ms), "all that was named is decided");
     }
 
+    /// T goes on without events.
+    fn pass_time_to(&mut self, to_ms: Ms) {
+        self.users.raise_to(0, to_ms, false);
+        self.close(to_ms);
+        self.close(to_ms);
+        assert_eq!(self.users.closed_ms(), Some(to_ms));
+    }
+
     fn close(&mut self, to_ms: Ms) {
         let (from_ms, up_to_ms) = (self.users.closed_ms(), Ms::MIN);
         let mut partials = vec![Partial { from_ms, up_to_ms, slos: slo_ids(&self.slos), ..Partial::default() }];
@@ -378,6 +386,36 @@ fn an_slo_that_is_new_has_its_aggregate_key_at_the_next_boundary() {
     program.feed(&outage(600, 60));
     let status = program.latest.get("nothing|aggregate").expect("it exists");
     assert_eq!(status.state, "no_data");
+}
+
+/// While the definition was another one, the users task was never live. So its checkpoint knows of decisions that are
+/// void, and no event comes that needs a new one.
+#[test]
+fn decisions_that_became_void_are_not_waited_for() {
+    let (was, other) = (slos(&[CHECKOUT]), changed("status < 500", "status < 499"));
+    let mut program = Program::new(Arc::clone(&was));
+    program.feed(&outage(0, 600));
+    let end_ms = program.users.closed_ms().expect("closed") + MINUTE_MS;
+    program.pass_time_to(end_ms);
+    program.save_users();
+    program.save_keys();
+    let (users, mut rollup) = (program.users.mark(), program.rollup.mark());
+    assert!(users.known.len() == 2 && !program.decided.is_empty(), "groups and tenants: {:?}", users.known);
+    for definitions in [&other, &was] {
+        program.slos = Arc::clone(definitions);
+        program.rollup = program.loaded(&rollup);
+        for forgotten in program.rollup.take_forgotten() {
+            program.decided.retain(|decision| decision.set != forgotten.set);
+        }
+        program.save_keys();
+        rollup = program.rollup.mark();
+    }
+    assert!(program.decided.is_empty());
+    let again = program.users.read_again(program.input.len() as i64);
+    program.load_users(&users, Some(end_ms), again);
+    assert!(program.users.waits_for_decision());
+    program.pass_time_to(end_ms + MINUTE_MS);
+    assert!(!program.users.waits_for_decision());
 }
 
 /// A crash behind a change, with the first checkpoint of the new build at hand: the same is published.
