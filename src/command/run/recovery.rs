@@ -5,6 +5,7 @@
 
 use crate::command::Failure;
 use crate::log::LogError;
+use crate::pipeline::block::BlockError;
 use crate::pipeline::checkpoint::CheckpointError;
 use crate::state::StoreError;
 use crate::worker::WorkerError;
@@ -42,6 +43,10 @@ pub fn ended(error: WorkerError) -> Ended {
         | WorkerError::Checkpoint(CheckpointError::Store(StoreError::Io { .. }))
         | WorkerError::Log(LogError::Broken(_) | LogError::Fenced(_) | LogError::Grown(_)) => Ended::Passing(error),
         WorkerError::Refused(why) => Ended::Failed(Failure::Definition(why)),
+        // Another build wrote it.
+        WorkerError::PartialVersion { .. } | WorkerError::Block(BlockError::Version { .. }) => {
+            Ended::Failed(Failure::Definition(error.to_string()))
+        }
         WorkerError::Log(LogError::Refused { what, message }) => {
             Ended::Failed(Failure::Definition(format!("{what}: {message}")))
         }

@@ -4,6 +4,7 @@ use super::errors::{HANGING, broken, deleted, recreated};
 use super::group::GroupContext;
 use super::native::describe_topics::{self, Described};
 use super::reader::first_since;
+use super::refusal;
 use super::retry::{REQUEST_TIMEOUT, RETRY_PAUSE, RETRY_TIMEOUT, retry};
 use super::rights;
 use super::settings::{KafkaSettings, StartFrom};
@@ -11,6 +12,7 @@ use super::streams::Streams;
 use crate::log::{Assignment, Committed, LogError, NextOffset, Stream, TopicId};
 use crate::model::time::{Moment, Ms};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +43,7 @@ impl Lookup<'_> {
         let ids = self.topic_ids(&streams)?;
         let mut assigned = Vec::with_capacity(streams.len());
         for element in committed.elements() {
-            element.error().map_err(|e| broken("find the committed offsets", &e))?;
+            element.error().map_err(|e| self.of_partition(&element, "find the committed offsets", &e))?;
             let stream = self.streams.stream_of(element.topic(), element.partition())?;
             let log_start = known(&log_starts, stream)?;
             let start = starts.get(&stream).copied().unwrap_or(log_start);
@@ -56,8 +58,15 @@ impl Lookup<'_> {
         let committed = retry(self.settings, "find the committed offsets", || {
             Ok(self.consumer.committed_offsets(self.streams.list(streams.iter().copied())?, REQUEST_TIMEOUT)?)
         });
-        // If the coordinator answers everything but this, the offsets are in a transaction without an end.
-        committed.map_err(|error| LogError::Broken(format!("{error}{HANGING}")))
+        committed.map_err(without_answer)
+    }
+
+    /// The error that the brokers gave for one partition.
+    fn of_partition(&self, found: &TopicPartitionListElem<'_>, what: &str, error: &KafkaError) -> LogError {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => rights::cannot_read(found.topic()),
+            code => refusal::of_code(self.settings, code).unwrap_or_else(|| broken(what, error)),
+        }
     }
 
     fn has_offset(&self, committed: &TopicPartitionList, stream: Stream) -> bool {
@@ -148,7 +157,7 @@ impl Lookup<'_> {
         })?;
         let mut offsets = BTreeMap::new();
         for element in found.elements() {
-            element.error().map_err(|e| broken("find offsets", &e))?;
+            element.error().map_err(|e| self.of_partition(&element, "find offsets", &e))?;
             let stream = self.streams.stream_of(element.topic(), element.partition())?;
             let next = match element.offset() {
                 Offset::Offset(next) => next,
@@ -165,6 +174,15 @@ impl Lookup<'_> {
             Ok(self.consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?)
         })?;
         Ok(ends.1)
+    }
+}
+
+/// If the coordinator answers everything but the question for committed offsets, these are in a transaction without an
+/// end. A refusal is an answer.
+fn without_answer(error: LogError) -> LogError {
+    match error {
+        LogError::Broken(text) => LogError::Broken(format!("{text}{HANGING}")),
+        refused => refused,
     }
 }
 
@@ -186,4 +204,32 @@ fn assignment(
 
 fn known(offsets: &BTreeMap<Stream, NextOffset>, stream: Stream) -> Result<NextOffset, LogError> {
     offsets.get(&stream).copied().ok_or_else(|| LogError::Broken(format!("no offset was found for {stream:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::kafka::retry::RequestError;
+
+    /// A right that is missing while the committed offsets are looked up.
+    #[test]
+    fn a_missing_right_is_refused_with_its_name_and_not_taken_for_a_broken_log() {
+        let settings = KafkaSettings::for_tests(&[]);
+        let ask = |code| {
+            let asked = retry(&settings, "find the committed offsets", || {
+                Err::<(), _>(RequestError::Theirs(KafkaError::OffsetFetch(code)))
+            });
+            asked.map_err(without_answer).expect_err("refused")
+        };
+        let refused = ask(RDKafkaErrorCode::GroupAuthorizationFailed);
+        assert!(matches!(refused, LogError::Refused { .. }), "{refused}");
+        let text = refused.to_string();
+        assert!(text.starts_with("group app: this principal lacks the right Read on this consumer group"), "{text}");
+    }
+
+    #[test]
+    fn a_question_without_an_answer_says_where_to_look() {
+        let text = without_answer(LogError::Broken("find the committed offsets: timed out".to_owned())).to_string();
+        assert!(text.contains("timed out") && text.contains("find-hanging"), "{text}");
+    }
 }
