@@ -103,6 +103,24 @@ mod tests {
     use crate::operator::partial::KeyDelta;
 
     #[test]
+    fn a_partial_of_an_earlier_version_is_read_and_one_of_another_build_is_refused_with_advice() {
+        let partial = Partial { up_to_ms: 7, slos: vec![1, 2], ..Partial::default() };
+        let mut bytes = encode(&partial).expect("encoded");
+        assert_eq!((bytes[0], read(&bytes).expect("a partial")), (VERSION, partial));
+        let before = [BEFORE_7, 0, 0, 14, 0, 2, 1, 2, 0, 0];
+        let before = read(&before).expect("a partial");
+        assert_eq!((before.up_to_ms, &before.slos[..]), (7, &[1, 2][..]));
+        for version in [3, 5, 6, VERSION + 1] {
+            bytes[0] = version;
+            let refused = read(&bytes).expect_err("refused").to_string();
+            assert!(refused.contains("another build wrote it; start that one"), "{refused}");
+        }
+        bytes[0] = VERSION;
+        bytes.push(0);
+        assert!(matches!(read(&bytes), Err(WorkerError::Partial(_))));
+    }
+
+    #[test]
     fn a_large_partial_leaves_in_parts_that_add_up_to_it() {
         let delta = |i: u32| KeyDelta {
             slo: 0,

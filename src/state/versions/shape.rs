@@ -281,6 +281,7 @@ impl<'de> VariantAccess<'de> for Tracer<'_> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
+        "unit".clone_into(self.kind);
         Ok(())
     }
 

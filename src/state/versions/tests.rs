@@ -166,6 +166,25 @@ fn bytes_that_end_early_are_refused() {
 }
 
 #[test]
+fn a_field_that_is_not_declared_a_field_that_went_and_another_kind_are_differences() {
+    let mut shape = shape::Shape::default();
+    shape.add::<Inner>();
+    shape.add::<Form>();
+    let then = "Inner\n  count u64\n  added u32\n  name string\nenum Form\n  Nothing unit\n  One Inner\n";
+    assert_eq!(shape.differences(6, then), Vec::<String>::new(), "variants may be added at the end");
+    for (from, to) in [
+        ("  added u32\n", ""),
+        ("  name string\n", "  name string\n  gone u8\n"),
+        ("count u64", "count u32"),
+        ("  Nothing unit\n", ""),
+        ("Inner\n", "Other\n"),
+    ] {
+        let changed = then.replacen(from, to, 1);
+        assert_eq!(shape.differences(6, &changed).len(), 1, "{from:?} became {to:?}");
+    }
+}
+
+#[test]
 fn no_field_was_added_after_the_current_version_or_before_the_oldest() {
     for (since, name, field) in ADDED {
         assert!((OLDEST + 1..=VERSION).contains(since), "{name}.{field}");
