@@ -5,7 +5,11 @@ mod identity;
 #[cfg(feature = "kafka")]
 mod live;
 #[cfg(feature = "kafka")]
+mod process;
+#[cfg(feature = "kafka")]
 mod recovery;
+#[cfg(any(feature = "kafka", test))]
+mod shown;
 #[cfg(feature = "kafka")]
 mod signals;
 #[cfg(feature = "kafka")]

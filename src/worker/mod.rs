@@ -45,6 +45,7 @@ pub use inputs::{InputFigures, Volume};
 pub use offset_metadata::OffsetMetadata;
 pub use partial_codec::read as read_partial;
 pub use sources::IdlePolicy;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tasks::Transaction;
 pub use tasks::{Setup, Tasks};
@@ -376,6 +377,11 @@ impl<L: Log> Worker<L> {
     /// Our input partitions.
     pub fn inputs(&self) -> Vec<InputFigures> {
         self.tasks.input_figures(&|source| self.log.last_seen_end(Stream::Input(source)))
+    }
+
+    /// The partitions of our rollup tasks.
+    pub fn rollup_partitions(&self) -> BTreeSet<u32> {
+        self.tasks.rollup_partitions()
     }
 
     /// What was read since this was asked before.

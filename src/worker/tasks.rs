@@ -749,6 +749,10 @@ impl Tasks {
         Ok(())
     }
 
+    pub fn rollup_partitions(&self) -> BTreeSet<u32> {
+        self.rollups.keys().copied().collect()
+    }
+
     /// Whether a key belongs to the rollup tasks among these streams.
     pub fn is_of(&self, streams: &[Stream]) -> impl Fn(&str) -> bool + use<> {
         let gone = self.rollups.iter().filter(|(_, unit)| streams.contains(&unit.stream));

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "when to commit is the shell's decision, and no figure depends on it")]
 
 use super::identity::identity;
-use super::live::Process;
+use super::process::Process;
 use super::recovery::{Ended, Recovery, ended};
 use crate::command::observe::Published;
 use crate::command::{Failure, assemble, decoder};
@@ -71,7 +71,7 @@ impl<'a> WorkerThread<'a> {
     fn turn(&self, mut worker: Worker<KafkaLog>, recovery: &mut Recovery) -> Result<(), Ended> {
         let settings = &self.process.settings;
         let commit_every = Duration::from_millis(settings.state.commit_interval_ms.unsigned_abs());
-        let mut published = Published::new(Arc::clone(&self.process.board), self.process.output_format())?;
+        let mut published = Published::new(Arc::clone(&self.process.shown.board), self.process.output_format())?;
         let (mut committed, mut reported) = (Instant::now(), Instant::now());
         let mut read = 0;
         while !self.process.signals.is_told_to_stop() {
@@ -151,7 +151,8 @@ impl<'a> WorkerThread<'a> {
                 is_idle,
             })
         };
-        self.process.inputs.set(self.index, worker.inputs().into_iter().filter_map(sample).collect());
+        let inputs = worker.inputs().into_iter().filter_map(sample).collect();
+        self.process.shown.report(self.index, inputs, worker.rollup_partitions(), worker.is_ready());
     }
 
     fn commit(
