@@ -20,6 +20,7 @@ mod clients;
 mod delays;
 mod failing;
 mod files;
+mod guard;
 mod late;
 mod nothing;
 mod slos;

@@ -71,6 +71,9 @@ fn output(r: &mut Reader<'_>) -> Output {
     }
 }
 
-pub fn defaults() -> Settings {
-    settings(&mut Reader::new(Ok(config::Map::new()), PathBuf::new(), &[], Vec::new()))
+impl Default for Settings {
+    /// The settings of an empty file, with paths relative to the working directory.
+    fn default() -> Settings {
+        settings(&mut Reader::new(Ok(config::Map::new()), PathBuf::new(), &[], Vec::new()))
+    }
 }

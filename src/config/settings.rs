@@ -144,13 +144,6 @@ pub struct SchemaRegistry {
     pub url: Option<String>,
 }
 
-impl Default for Settings {
-    /// The settings of an empty file, with paths relative to the working directory.
-    fn default() -> Settings {
-        super::read::defaults()
-    }
-}
-
 impl InputFormat {
     pub const ALL: [(&'static str, InputFormat); 3] =
         [("json", InputFormat::Json), ("avro", InputFormat::Avro), ("clf", InputFormat::Clf)];

@@ -4,12 +4,13 @@
 //! clock; the memory holds the population and the copies of the last seconds.
 
 use super::event::{Defect, Event, Form, Operation, Weight};
-use super::incident::{Incident, IncidentError, IncidentKind, Target};
+use super::incident::{Incident, IncidentError, IncidentKind};
 use super::plan;
 use super::population::{Crowd, Population};
 use super::random::{Draws, Purpose};
 use super::rhythm::{Arrivals, Rhythm};
 use super::settings::{LATE_MS, SettingsError, TOO_LATE_MS, TrafficSettings};
+use super::target::Target;
 use super::traits::Attribute;
 use super::truth::{Delay, Tally, Truth, silent_tenant};
 use crate::model::time::{Moment, Ms};

@@ -3,8 +3,7 @@
 //! An incident is written in one line (`cohort@2d+45m:integration=sdk,region=ap:rate=0.3`) or planned from the seed.
 //! Heartbeats never fail: that probes take another path is the reason for excluding them.
 
-use super::population::Population;
-use super::traits::{Attribute, Values};
+use super::traits::Attribute;
 use crate::model::duration;
 use crate::model::time::{Moment, Ms};
 
@@ -125,70 +124,6 @@ impl Incident {
     pub fn covers(&self, time_ms: Ms) -> bool {
         self.from_ms <= time_ms && time_ms < self.until_ms
     }
-}
-
-/// The users that an incident affects, as indexes into the population.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
-    pub tenant: Option<u16>,
-    pub user: Option<u32>,
-    pub attributes: Vec<(Attribute, u8)>,
-}
-
-impl Target {
-    /// Resolves names; an open user or tenant must have been chosen before.
-    pub fn new(incident: &Incident, population: &Population) -> Result<Target, IncidentError> {
-        check_shape(incident)?;
-        let tenant =
-            match &incident.tenant {
-                None => None,
-                Some(name) => Some(population.tenant_index(name).ok_or_else(|| IncidentError::Tenant {
-                    tenant: name.clone(),
-                    known: population.tenants.join(", "),
-                })?),
-            };
-        let user = match (&incident.user, tenant) {
-            (None, _) => None,
-            (Some(user), None) => return Err(IncidentError::UserWithoutTenant(user.clone())),
-            (Some(user), Some(t)) => {
-                let found = population.user_index(t, user);
-                Some(found.ok_or_else(|| IncidentError::User {
-                    user: user.clone(),
-                    tenant: population.tenants[usize::from(t)].clone(),
-                })?)
-            }
-        };
-        let attributes = incident.attributes.iter().map(|(a, v)| resolve_value(*a, v, population));
-        Ok(Target { tenant, user, attributes: attributes.collect::<Result<_, _>>()? })
-    }
-
-    #[inline]
-    pub fn matches(&self, user: u32, tenant: u16, values: &Values) -> bool {
-        self.user.is_none_or(|u| u == user)
-            && self.tenant.is_none_or(|t| t == tenant)
-            && self.attributes.iter().all(|(a, v)| values[*a as usize] == *v)
-    }
-}
-
-fn check_shape(incident: &Incident) -> Result<(), IncidentError> {
-    let narrowed = incident.tenant.is_some() || incident.user.is_some() || !incident.attributes.is_empty();
-    match incident.kind {
-        IncidentKind::Outage if narrowed => Err(IncidentError::NarrowOutage),
-        IncidentKind::Cohort if !(1..=3).contains(&incident.attributes.len()) => {
-            Err(IncidentError::CohortSize(incident.attributes.len()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn resolve_value(attribute: Attribute, text: &str, population: &Population) -> Result<(Attribute, u8), IncidentError> {
-    let vocabulary = &population.vocabulary;
-    let value = vocabulary.index(attribute, text).ok_or_else(|| IncidentError::Value {
-        attribute: attribute.name(),
-        value: text.to_owned(),
-        known: vocabulary.values(attribute).join(", "),
-    })?;
-    Ok((attribute, value))
 }
 
 fn parse_start(text: &str, traffic_from_ms: Ms) -> Result<Ms, IncidentError> {

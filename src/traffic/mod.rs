@@ -13,6 +13,7 @@ mod population;
 mod random;
 mod rhythm;
 mod settings;
+mod target;
 mod traits;
 mod truth;
 

@@ -2,10 +2,11 @@
 //!
 //! Choices depend only on the seed and the population, never on events.
 
-use super::incident::{Incident, IncidentError, IncidentKind, Target};
+use super::incident::{Incident, IncidentError, IncidentKind};
 use super::population::Population;
 use super::random::{Draws, Purpose};
 use super::settings::TrafficSettings;
+use super::target::Target;
 use super::traits::{Attribute, Values};
 use crate::model::time::{HOUR_MS, MINUTE_MS, Moment, Ms};
 use std::collections::BTreeMap;

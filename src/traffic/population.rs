@@ -4,7 +4,6 @@
 //! a quarter of everything. Ranks are dealt out rather than drawn, so a population of any size has this shape exactly.
 //! A population never changes once it is made.
 
-use super::incident::{Incident, Target};
 use super::random::{AliasTable, Draws, Purpose};
 use super::settings::{Rollout, TrafficSettings};
 use super::traits::{Attribute, INTEGRATIONS, REGIONS, TIERS, Values, Vocabulary, signup_weights};
@@ -92,13 +91,6 @@ impl Population {
 
     pub fn tenant_index(&self, name: &str) -> Option<u16> {
         self.tenants.iter().position(|t| t == name).and_then(|i| u16::try_from(i).ok())
-    }
-
-    /// The share of all users that an incident would affect at a moment, by tenant, user and attributes.
-    pub fn share_of(&self, incident: &Incident, at_ms: Ms) -> f64 {
-        let Ok(target) = Target::new(incident, self) else { return 0.0 };
-        let reached = |(i, user): &(usize, &User)| target.matches(*i as u32, user.tenant, &user.values_at(at_ms));
-        self.users.iter().enumerate().filter(reached).count() as f64 / self.users.len() as f64
     }
 
     /// Looks up `u7` of a tenant.

@@ -1,5 +1,6 @@
 //! Behaviour of the whole generator: determinism, truth, calibration.
 
+use super::target::Target;
 use super::*;
 use crate::model::hex;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
@@ -322,7 +323,8 @@ fn the_demos_cohort_varies_by_seed_and_the_aggregate_does_not_feel_it() {
         sizes.insert(incident.attributes.len());
         told.insert(format!("{:?}", incident.attributes));
         let mut traffic = Traffic::new(settings).expect("the demo's settings are sound");
-        let members = traffic.population().share_of(&incident, incident.from_ms);
+        let target = Target::new(&incident, traffic.population()).expect("known names");
+        let members = target.share_of(traffic.population(), incident.from_ms);
         assert!((0.01..=0.03).contains(&members), "{members} of the users");
         assert!(incident.rate >= 0.2, "{}", incident.rate);
         if seed == 0 {

@@ -1,6 +1,6 @@
 //! SLOs that cannot classify failures: these lack a field that all other events have, and are missing from the figures.
 
-use super::slos::guard;
+use super::guard::guard;
 use super::{Facts, percent, place};
 use crate::model::slo::Slo;
 use crate::pipeline::seen::Gap;

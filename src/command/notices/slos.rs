@@ -1,5 +1,6 @@
 //! SLOs that count nothing, or far too little: which part of the expression causes it, and what the input has instead.
 
+use super::guard::guard;
 use super::{Facts, failing, percent, place};
 use crate::model::expr::Filter;
 use crate::model::slo::{Criterion, Slo};
@@ -71,32 +72,6 @@ const fn side_of(slo: &Slo) -> &'static str {
         Criterion::Bad(_) => "`bad` filter",
         Criterion::Threshold { .. } => "`value`",
     }
-}
-
-/// How to write an expression that also decides without the field.
-pub(super) fn guard(slo: &Slo, gap: &Gap, field: &str) -> String {
-    let (with, without) =
-        (format!("`has({field}) && {}`", bracketed(&gap.part)), format!("`!has({field}) || {}`", bracketed(&gap.part)));
-    match (&slo.indicator.criterion, gap.is_total) {
-        (_, true) => format!("To count events without it, write {without}; to leave them out, {with}."),
-        (Criterion::Good(_), false) => {
-            format!(
-                "For events without it to be good, write {without}; to be bad, {with}; to leave them out, add `has({field})` to the `total` filter."
-            )
-        }
-        (Criterion::Bad(_), false) => {
-            format!(
-                "For events without it to be bad, write {without}; to be good, {with}; to leave them out, add `has({field})` to the `total` filter."
-            )
-        }
-        (Criterion::Threshold { .. }, false) => {
-            format!("To leave out events without it, give the SLO the `total` filter `has({field})`.")
-        }
-    }
-}
-
-fn bracketed(part: &str) -> String {
-    if part.contains("||") || part.contains('?') { format!("({part})") } else { part.to_owned() }
 }
 
 fn excluded(facts: &Facts<'_>, slo: &Slo, counts: &VerdictCounts) -> String {
