@@ -11,8 +11,8 @@
 //! ```text
 //! input topics ──► route ───────► repartition ──► users ─────────► partials ──► rollup ─────► slo-status, slo-history,
 //! (any key)        decode, map,   topic           row per user,    topic        merge,        burn-alerts, tail-cohorts,
-//!                  verdict per    blocks of       close            slo|scope|.. evaluate,     user-status
-//!                  SLO            verdicts        boundaries                    encode
+//!                  verdict per    blocks of       close            slo|scope|.. evaluate,     user-status,
+//!                  SLO            verdicts        boundaries                    encode        canary-verdicts
 //!                    └──► dead-letters
 //! ```
 //!
@@ -148,6 +148,7 @@
 //! | `state`, `flags`, when a status is due | 5 | [`operator::status`], `operator::evaluation` |
 //! | rules, guards, `held_back_by` | 6 | [`operator::burn_rate`], [`operator::significance`] |
 //! | alerts, `affected_users`, exemplars | 6 | [`operator::alert`] |
+//! | the rule `budget`, canary verdicts | 12 | [`operator::signal`] |
 //! | `users[]`, quantiles, `below_expected` | 7 | [`operator::user_row`], [`operator::distribution`] |
 //! | cohorts | 7 | [`operator::cohort`], [`operator::cohort_tracker`], [`operator::cohort_episode`] |
 //! | worst users | 7 | [`pipeline::step`], [`pipeline::rollup`] |

@@ -48,7 +48,7 @@ impl Published {
 
     /// A record as an update of the board; `None` if the board does not show its topic.
     fn update(&self, record: &RecordOut) -> Option<Update> {
-        if !matches!(record.topic, Topic::SloStatus | Topic::BurnAlerts | Topic::TailCohorts) {
+        if !matches!(record.topic, Topic::SloStatus | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts) {
             return None;
         }
         let key = String::from_utf8(record.key.clone()?).ok()?;
@@ -59,8 +59,10 @@ impl Published {
             None => value.clone(),
             Some(decoder) => serde_json::to_vec(&decoder.decode(record.topic, value).ok()?).ok()?,
         };
-        if record.topic == Topic::SloStatus {
-            return Some(Update::Status { key, json });
+        match record.topic {
+            Topic::SloStatus => return Some(Update::Status { key, json }),
+            Topic::CanaryVerdicts => return Some(Update::Canary { key, json }),
+            _ => {}
         }
         let Head { id, state } = serde_json::from_slice(&json).ok()?;
         Some(match record.topic {
@@ -153,6 +155,7 @@ mod tests {
             (Topic::SloStatus, Some("{}"), Some(Update::Status { key: key(), json: b"{}".to_vec() })),
             (Topic::SloStatus, None, Some(Update::Forget { key: key() })),
             (Topic::SloHistory, Some("{}"), None),
+            (Topic::CanaryVerdicts, Some("{}"), Some(Update::Canary { key: key(), json: b"{}".to_vec() })),
             (Topic::BurnAlerts, Some("no JSON"), None),
         ];
         for (topic, value, update) in cases {

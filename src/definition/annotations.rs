@@ -9,12 +9,12 @@ use super::yaml::Value;
 use crate::model::duration;
 use crate::model::expr::Field;
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Documentation, Severity, Slo, TenantAlerts};
+use crate::model::slo::{Canary, Documentation, Severity, Slo, TenantAlerts, Tracks};
 use crate::model::suggest::{closest, one_of};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 26] = [
     "group-by",
     "tenant-alerts",
     "sla",
@@ -27,6 +27,8 @@ const KEYS: [&str; 24] = [
     "budget-rule",
     "tail-alerts",
     "cohorts",
+    "canary",
+    "canary-max-burn",
     "resolve-after",
     "no-data-after",
     "min-user-events",
@@ -56,6 +58,8 @@ pub(super) struct Settings<'d> {
     pub single_user_guard: bool,
     pub budget_rule: bool,
     pub cohorts: bool,
+    canary: Option<Canary>,
+    canary_max_burn: Option<(Ratio, Cursor<'d>)>,
     pub resolve_after_ms: Option<Ms>,
     pub no_data_after_ms: Ms,
     pub min_user_events: u64,
@@ -76,11 +80,30 @@ impl Default for Settings<'_> {
             single_user_guard: true,
             budget_rule: true,
             cohorts: true,
+            canary: None,
+            canary_max_burn: None,
             resolve_after_ms: None,
             no_data_after_ms: HOUR_MS,
             min_user_events: 5,
             allowed_lateness_ms: HOUR_MS,
             documentation: Documentation::default(),
+        }
+    }
+}
+
+impl Settings<'_> {
+    /// The canary with its limit, which means nothing without one.
+    pub fn canary(&self, report: &mut Report) -> Option<Canary> {
+        match (&self.canary, &self.canary_max_burn) {
+            (Some(canary), max_burn) => {
+                Some(Canary { max_burn: max_burn.as_ref().map(|(burn, _)| *burn), ..canary.clone() })
+            }
+            (None, Some((_, at))) => {
+                let remedy = "add `tailburn.dev/canary`, as in release, or leave this out";
+                at.error(report, "there is no canary that could burn too fast", remedy);
+                None
+            }
+            (None, None) => None,
         }
     }
 }
@@ -138,6 +161,8 @@ fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut R
         "single-user-guard" => s.single_user_guard = read_switch(at, report)?,
         "budget-rule" => s.budget_rule = read_switch(at, report)?,
         "tail-alerts" => check_tail_alerts(at, report)?,
+        "canary" => s.canary = Some(read_canary(at, report)?),
+        "canary-max-burn" => s.canary_max_burn = Some((read_burn(at, report)?, at.clone())),
         "cohorts" => s.cohorts = read_switch(at, report)?,
         "resolve-after" => s.resolve_after_ms = Some(read_duration(at, report)?),
         "no-data-after" => s.no_data_after_ms = read_positive_duration(at, report)?,
@@ -256,6 +281,47 @@ fn read_tenant_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<TenantAler
         at.error(report, format!("`{text}` is not a severity cap"), "write off, info, ticket or page");
     }
     cap
+}
+
+/// `release`, or `track=canary/stable`.
+fn read_canary(at: &Cursor<'_>, report: &mut Report) -> Option<Canary> {
+    let written = at.text(report)?;
+    let canary = parse_canary(written);
+    if canary.is_none() {
+        let remedy = "write the attribute that names the version, as in release; or two of its values, the candidate \
+                      first, as in track=canary/stable";
+        at.error(report, format!("`{written}` is not a canary"), remedy);
+    }
+    canary
+}
+
+fn parse_canary(written: &str) -> Option<Canary> {
+    let (name, values) = match written.split_once('=') {
+        Some((name, values)) => (name.trim(), Some(values)),
+        None => (written.trim(), None),
+    };
+    let attribute = name.strip_prefix("attributes.").unwrap_or(name);
+    let is_name = !attribute.is_empty() && !attribute.contains(|c: char| c.is_whitespace() || ",;/|".contains(c));
+    let tracks = match values {
+        None => None,
+        Some(values) => {
+            let (candidate, baseline) = values.split_once('/')?;
+            let (candidate, baseline) = (candidate.trim().to_owned(), baseline.trim().to_owned());
+            let differ = !candidate.is_empty() && !baseline.is_empty() && candidate != baseline;
+            Some(differ.then_some(Tracks { candidate, baseline })?)
+        }
+    };
+    is_name.then(|| Canary { attribute: attribute.to_owned(), tracks, max_burn: None })
+}
+
+/// A burn rate above 0.
+fn read_burn(at: &Cursor<'_>, report: &mut Report) -> Option<Ratio> {
+    let written = at.text(report)?;
+    let burn = Ratio::parse(written).filter(|burn| burn.num > 0);
+    if burn.is_none() {
+        at.error(report, format!("`{written}` is not a burn rate"), "write a number above 0, as in 10");
+    }
+    burn
 }
 
 /// The rules about tails are not implemented yet: asking for them is reported, switching them off is fine.

@@ -39,7 +39,7 @@ fn keys(slo: &Slo) -> Value {
 
 fn definition(slo: &Slo) -> Value {
     let d = &slo.documentation;
-    json!({
+    let mut definition = json!({
         "name": slo.name,
         "display_name": slo.display_name,
         "service": slo.service,
@@ -78,7 +78,16 @@ fn definition(slo: &Slo) -> Value {
         "no_data_after_ms": slo.no_data_after_ms,
         "min_user_events": slo.min_user_events,
         "allowed_lateness_ms": slo.allowed_lateness_ms,
-    })
+    });
+    // Only where it is written, so that the other definitions keep their hash.
+    if let Some(canary) = &slo.canary {
+        definition["canary"] = json!({
+            "attribute": canary.attribute,
+            "tracks": canary.tracks.as_ref().map(|tracks| [&tracks.candidate, &tracks.baseline]),
+            "max_burn": canary.max_burn.map(fraction),
+        });
+    }
+    definition
 }
 
 fn fraction(ratio: Ratio) -> String {

@@ -263,6 +263,7 @@ fn read_objective<'d>(
         single_user_guard: settings.single_user_guard,
         budget_rule: settings.budget_rule,
         cohorts: settings.cohorts,
+        canary: settings.canary(report),
         resolve_after_ms: settings.resolve_after_ms,
         no_data_after_ms: settings.no_data_after_ms,
         min_user_events: settings.min_user_events,

@@ -114,6 +114,8 @@ fn every_annotation_is_read() {
     tailburn.dev/low-traffic-guard: "off"
     tailburn.dev/single-user-guard: false
     tailburn.dev/budget-rule: off
+    tailburn.dev/canary: track = canary / stable
+    tailburn.dev/canary-max-burn: 7.5
     tailburn.dev/resolve-after: 20m
     tailburn.dev/no-data-after: 2h
     tailburn.dev/min-user-events: 20
@@ -138,6 +140,10 @@ fn every_annotation_is_read() {
     assert_eq!(rules, [("1h/5m".to_owned(), 14.4, Severity::Page), ("3d".to_owned(), 1.0, Severity::Ticket)]);
     assert_eq!((slo.min_events, slo.min_user_events), (10, 20));
     assert!(!slo.low_traffic_guard && !slo.single_user_guard && !slo.budget_rule);
+    let canary = slo.canary.expect("a canary");
+    let tracks = canary.tracks.expect("two values");
+    assert_eq!((&*canary.attribute, &*tracks.candidate, &*tracks.baseline), ("track", "canary", "stable"));
+    assert_eq!(canary.max_burn.map(|burn| burn.as_f64()), Some(7.5));
     assert_eq!(slo.resolve_after_ms, ms("20m").ok());
     assert_eq!((Ok(slo.no_data_after_ms), Ok(slo.allowed_lateness_ms)), (ms("2h"), ms("7d")));
     let d = &slo.documentation;
@@ -188,6 +194,12 @@ fn a_wrong_annotation_names_line_key_and_remedy() {
         ("tailburn.dev/min-events: -1", "write a whole number from 0 on"),
         ("tailburn.dev/min-user-events: 0", "write a whole number from 1 on"),
         ("tailburn.dev/budget-rule: maybe", "write on or off"),
+        ("tailburn.dev/canary: 'track=canary'", "track=canary/stable"),
+        ("tailburn.dev/canary: 'track=a/a'", "track=canary/stable"),
+        ("tailburn.dev/canary: ''", "names the version"),
+        ("tailburn.dev/canary: release, track", "names the version"),
+        ("tailburn.dev/canary-max-burn: 10", "add `tailburn.dev/canary`"),
+        ("tailburn.dev/canary-max-burn: '0'", "above 0"),
         ("tailburn.dev/resolve-after: soon", "`soon` is not a duration"),
         ("tailburn.dev/no-data-after: 0s", "must be longer than 0"),
         ("tailburn.dev/allowed-lateness: 8d", "the longest is 7d"),

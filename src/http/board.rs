@@ -59,6 +59,10 @@ pub enum Update {
         open: bool,
         json: Vec<u8>,
     },
+    Canary {
+        key: String,
+        json: Vec<u8>,
+    },
 }
 
 /// A page of records in the order of their keys.
@@ -84,6 +88,7 @@ struct Inner {
     statuses: Records,
     alerts: Records,
     cohorts: Records,
+    canaries: Records,
 }
 
 #[derive(Default)]
@@ -116,6 +121,7 @@ impl Board {
             statuses: Records::default(),
             alerts: Records::default(),
             cohorts: Records::default(),
+            canaries: Records::default(),
         };
         Board { capacity, inner: RwLock::new(inner) }
     }
@@ -138,6 +144,10 @@ impl Board {
                     let record = Record { parts: KeyParts::of(&key), live: open, json: json.into() };
                     inner.cohorts.put(format!("{key}#{id}"), record, self.capacity);
                 }
+                Update::Canary { key, json } => {
+                    let record = Record { parts: KeyParts::of(&key), live: true, json: json.into() };
+                    inner.canaries.put(key, record, self.capacity);
+                }
             }
         }
     }
@@ -145,10 +155,12 @@ impl Board {
     /// Removes every record whose key is no longer ours: another instance shows it now.
     pub fn retain(&self, ours: impl Fn(&str) -> bool) {
         let mut inner = self.write();
-        let Inner { statuses, alerts, cohorts, .. } = &mut *inner;
+        let Inner { statuses, alerts, cohorts, canaries, .. } = &mut *inner;
         for records in [statuses, alerts, cohorts] {
             records.retain(|name| ours(name.split('#').next().unwrap_or(name)));
         }
+        // The name of a candidate may have any character.
+        canaries.retain(ours);
     }
 
     pub fn set_phase(&self, phase: Phase) {
@@ -214,6 +226,7 @@ impl Board {
             Shelf::Status => inner.statuses.page(filter),
             Shelf::Alerts => inner.alerts.page(filter),
             Shelf::Cohorts => inner.cohorts.page(filter),
+            Shelf::Canaries => inner.canaries.page(filter),
         }
     }
 

@@ -11,6 +11,7 @@ pub enum Shelf {
     Status,
     Alerts,
     Cohorts,
+    Canaries,
 }
 
 /// The parts of a key, decoded.
@@ -114,9 +115,12 @@ fn scope(text: String) -> Result<String, String> {
 /// Firing alerts and open cohorts, unless another state is given.
 fn live(shelf: Shelf, state: Option<&str>) -> Result<Option<bool>, String> {
     match (shelf, state) {
-        (Shelf::Status, None) | (_, Some("all")) => Ok(None),
+        (Shelf::Status | Shelf::Canaries, None) | (_, Some("all")) => Ok(None),
         (Shelf::Alerts, None | Some("firing")) | (Shelf::Cohorts, None | Some("open")) => Ok(Some(true)),
         (Shelf::Alerts, Some("resolved")) | (Shelf::Cohorts, Some("closed")) => Ok(Some(false)),
+        (Shelf::Canaries, Some(_)) => {
+            Err("of each candidate the latest verdict is shown: leave `state` out".to_owned())
+        }
         (Shelf::Status, Some(_)) => Err("a status is always the latest: `state` is for alerts and cohorts".to_owned()),
         (Shelf::Alerts, Some(other)) => Err(format!("`{other}` is not a state: firing, resolved or all")),
         (Shelf::Cohorts, Some(other)) => Err(format!("`{other}` is not a state: open, closed or all")),

@@ -28,6 +28,7 @@ const ROOT: &str = concat!(
     "  /api/v1/status    the latest status of each key   ?slo= &scope=aggregate|tenant|group &tenant= &limit= &after=\n",
     "  /api/v1/alerts    burn-rate alerts                ?state=firing|resolved|all and the same\n",
     "  /api/v1/cohorts   over-represented cohorts        ?state=open|closed|all and the same\n",
+    "  /api/v1/canaries  the latest verdict of each candidate   ?slo= &limit= &after=\n",
     "  /metrics          for Prometheus\n",
     "  /livez  /readyz   for service managers\n",
 );
@@ -43,6 +44,7 @@ pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
         .route("/api/v1/status", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Status) }))
         .route("/api/v1/alerts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Alerts) }))
         .route("/api/v1/cohorts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Cohorts) }))
+        .route("/api/v1/canaries", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Canaries) }))
         .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "no such path: / lists the paths") })
         .method_not_allowed_fallback(|| async { reply::error(StatusCode::METHOD_NOT_ALLOWED, "only GET") })
         .layer(middleware::from_fn(move |request, next| check_host(request, next, listens_on_loopback)))

@@ -78,6 +78,18 @@ fn shows_the_bytes_that_were_published() {
 }
 
 #[test]
+fn canaries_have_their_latest_verdict_until_their_slo_moves_away() {
+    let running = Running::new(10).status("a|aggregate", "1");
+    let canary = |key: &str, json: &str| Update::Canary { key: key.into(), json: json.into() };
+    running.board.publish([canary("a|*|v2#x", "1"), canary("b|*|v2", "2"), canary("a|*|v2#x", "3")]);
+    assert_eq!(running.items("/api/v1/canaries"), [3, 2]);
+    assert_eq!(running.items("/api/v1/canaries?slo=b"), [2]);
+    assert_eq!(running.get("/api/v1/canaries?state=pass").0, 400);
+    running.board.retain(|key| key == "a|*|v2#x" || key == "a|aggregate");
+    assert_eq!(running.items("/api/v1/canaries"), [3]);
+}
+
+#[test]
 fn filters_by_slo_scope_and_tenant() {
     let running = Running::new(10)
         .status("a|aggregate", "1")

@@ -378,14 +378,15 @@ pub struct UserStatus {
     pub attributes: Labels,
 }
 
-/// `canary-verdicts` (later).
+/// `canary-verdicts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CanaryVerdict {
     pub slo: String,
-    pub tenant: String,
+    pub tenant: Option<String>,
     pub attribute: String,
     pub candidate: String,
-    pub baseline: String,
+    /// `None`: all older values together.
+    pub baseline: Option<String>,
     pub verdict: String,
     pub reason: String,
     pub e_value: Option<f64>,

@@ -135,10 +135,10 @@ pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
 }
 
-/// The rollup task of a key, from its text: an SLO's groups are in the task of its aggregate.
+/// The rollup task of a key, from its text: an SLO's groups and canaries are in the task of its aggregate.
 pub fn rollup_partition(key: &str, partitions: u32) -> u32 {
     match key.split_once('|') {
-        Some((slo, rest)) if rest.starts_with("group|") => {
+        Some((slo, rest)) if rest.starts_with("group|") || rest.starts_with("*|") => {
             partition_of(format!("{slo}|aggregate").as_bytes(), partitions)
         }
         _ => partition_of(key.as_bytes(), partitions),
@@ -177,6 +177,7 @@ mod tests {
             let aggregate = partition_of(format!("{slo}|aggregate").as_bytes(), 7);
             assert_eq!(rollup_partition(&format!("{slo}|group|region=eu"), 7), aggregate);
             assert_eq!(rollup_partition(&format!("{slo}|aggregate"), 7), aggregate);
+            assert_eq!(rollup_partition(&format!("{slo}|*|v2"), 7), aggregate);
             let tenant = format!("{slo}|tenant|group|x");
             assert_eq!(rollup_partition(&tenant, 7), partition_of(tenant.as_bytes(), 7));
         }

@@ -5,7 +5,7 @@
 use super::expr::{Filter, NumberExpr};
 use super::period::{Method, Period};
 use super::ratio::Ratio;
-use super::time::{MINUTE_MS, Ms, ceil_to, slice_ms};
+use super::time::{HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
 use std::collections::BTreeMap;
 
 /// The most user windows of an SLO.
@@ -106,11 +106,69 @@ impl Rule {
     }
 }
 
+/// What a rule asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    /// The burn rates of its two windows.
+    BurnRate,
+    /// How fast the budget is spent, and whether that is chance (contract, section 12).
+    Budget,
+}
+
+impl RuleKind {
+    /// The rule `budget`, with the windows and the factor by which its guards ask.
+    fn budget() -> Rule {
+        let factor = Ratio { num: 2, den: 1 };
+        Rule { long_ms: HOUR_MS, short_ms: Some(5 * MINUTE_MS), factor, severity: Severity::Page }
+    }
+
+    /// As in records.
+    pub fn name(self, rule: &Rule) -> String {
+        match self {
+            RuleKind::BurnRate => rule.name(),
+            RuleKind::Budget => "budget".to_owned(),
+        }
+    }
+}
+
 /// Severity cap of alerts in scope `tenant`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TenantAlerts {
     Off,
     UpTo(Severity),
+}
+
+/// How versions that are being rolled out are told from older ones (annotation `canary`).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Canary {
+    pub attribute: String,
+    /// `None`: a value is a candidate while it is new.
+    pub tracks: Option<Tracks>,
+    /// A candidate that burns faster fails.
+    pub max_burn: Option<Ratio>,
+}
+
+/// Two values that are compared.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tracks {
+    pub candidate: String,
+    pub baseline: String,
+}
+
+impl Canary {
+    /// Whether events with this value of the attribute are of either side.
+    pub fn asks_for(&self, value: &str) -> bool {
+        self.tracks.as_ref().is_none_or(|tracks| tracks.candidate == value || tracks.baseline == value)
+    }
+
+    pub fn is_candidate(&self, value: &str, is_new: bool) -> bool {
+        self.tracks.as_ref().map_or(is_new, |tracks| tracks.candidate == value)
+    }
+
+    /// Whether a test by the other one goes on by this one.
+    pub fn goes_on_from(&self, other: &Canary) -> bool {
+        (&self.attribute, &self.tracks) == (&other.attribute, &other.tracks)
+    }
 }
 
 /// Documentation that travels with an SLO and its alerts.
@@ -159,6 +217,7 @@ pub struct Slo {
     pub budget_rule: bool,
     /// Whether to look for cohorts.
     pub cohorts: bool,
+    pub canary: Option<Canary>,
     /// `None`: max(short window, 15 m), rule by rule.
     pub resolve_after_ms: Option<Ms>,
     pub no_data_after_ms: Ms,
@@ -182,9 +241,21 @@ impl Slo {
         }
     }
 
+    /// All rules in the order of `alerts[]`: those of burn rates, then those of signals that are on.
+    pub fn all_rules(&self) -> impl Iterator<Item = (RuleKind, Rule)> {
+        let of_burn_rates = self.rules.iter().map(|rule| (RuleKind::BurnRate, rule.clone()));
+        let budget = self.has_budget_rule().then(|| (RuleKind::Budget, RuleKind::budget()));
+        of_burn_rates.chain(budget)
+    }
+
+    /// The rule `budget` counts events, so it is only there where they are what the SLO counts.
+    pub fn has_budget_rule(&self) -> bool {
+        self.budget_rule && self.method == Method::Occurrences
+    }
+
     /// The slice length for counting users by the slice of their last event.
     pub fn seen_slice_ms(&self) -> Ms {
-        self.rules.iter().map(|rule| slice_ms(rule.long_ms)).min().unwrap_or(MINUTE_MS)
+        self.all_rules().map(|(_, rule)| slice_ms(rule.long_ms)).min().unwrap_or(MINUTE_MS)
     }
 
     /// How long the condition must have been false, on evidence, before a rule resolves.

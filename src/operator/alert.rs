@@ -10,7 +10,7 @@ use super::key_view::{KeyView, allowed_share, sli_of};
 use crate::model::duration;
 use crate::model::hex;
 use crate::model::output::{AlertRule, BurnAlert};
-use crate::model::slo::Severity;
+use crate::model::slo::{RuleKind, Severity};
 use crate::model::time::{HOUR_MS, Moment, Ms};
 use sha2::{Digest, Sha256};
 
@@ -26,7 +26,7 @@ pub fn short_hash(text: &str) -> String {
 pub fn step(key: &mut KeyState, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, out: &mut Vec<BurnAlert>) {
     let given_up = has_given_up(key, boundary.at_ms);
     if given_up {
-        key.rules.iter_mut().filter(|r| r.firing_since_ms.is_some()).for_each(|r| *r = RuleState::default());
+        key.stop_rules(definition, boundary);
     }
     if alerts_are_off(definition.slo, definition.is_tenant()) {
         return;
@@ -250,10 +250,11 @@ const fn data_word(is_stale: bool, is_incomplete: bool) -> &'static str {
 }
 
 fn rule_fields(view: KeyView<'_>, firing: &FiringRule) -> AlertRule {
-    let rule = &view.definition.slo.rules[firing.rule];
     let spec = &view.definition.specs[firing.rule];
+    let rule = &spec.rule;
+    let bank = view.key.budget.as_ref().filter(|_| spec.kind == RuleKind::Budget);
     AlertRule {
-        rule: rule.name(),
+        rule: spec.name(),
         long_window: duration::print(rule.long_ms),
         short_window: rule.short_ms.map(duration::print),
         factor: rule.factor.as_f64(),
@@ -261,7 +262,7 @@ fn rule_fields(view: KeyView<'_>, firing: &FiringRule) -> AlertRule {
         // A rule with a single window has no short one and no figure for it.
         burn_short: rule.short_ms.and_then(|_| view.burn(spec.short)),
         since: Moment(firing.since_ms),
-        onset: None,
+        onset: bank.and_then(|bank| bank.onset_ms()).map(Moment),
         lowered_by: if firing.lowered { vec!["single_user".to_owned()] } else { Vec::new() },
     }
 }

@@ -4,10 +4,11 @@
 //! guards are tailburn's own (contract, section 6).
 
 use super::partial::{BadUser, Counts, keep_most_bad};
+use super::signal::budget::{self, BudgetEvidence};
 use super::significance::poisson_at_least;
 use super::window::{Layout, Windows};
 use crate::model::ratio::{Ratio, Threshold};
-use crate::model::slo::{Rule, Severity, Slo, TenantAlerts};
+use crate::model::slo::{Rule, RuleKind, Severity, Slo, TenantAlerts};
 use crate::model::time::{Ms, floor_to};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -19,6 +20,8 @@ const LOW_TRAFFIC_LEVEL: f64 = 1e-4;
 /// A rule with its windows looked up and its threshold for one objective.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSpec {
+    pub kind: RuleKind,
+    pub rule: Rule,
     pub long: usize,
     /// The window whose evidence resolves the rule.
     pub short: usize,
@@ -32,20 +35,40 @@ pub struct RuleSpec {
 }
 
 impl RuleSpec {
-    pub fn of(slo: &Slo, rule: &Rule, objective: Ratio, layout: &Layout) -> RuleSpec {
-        let warm_after_ms = match rule.severity {
-            Severity::Page => rule.evidence_ms(),
-            Severity::Ticket | Severity::Info => rule.long_ms * 9 / 10,
+    /// All rules of an SLO, in the order of `alerts[]`.
+    pub fn all_of(slo: &Slo, objective: Ratio, layout: &Layout) -> Vec<RuleSpec> {
+        slo.all_rules().map(|(kind, rule)| RuleSpec::of(slo, kind, rule, objective, layout)).collect()
+    }
+
+    fn of(slo: &Slo, kind: RuleKind, rule: Rule, objective: Ratio, layout: &Layout) -> RuleSpec {
+        let warm_after_ms = match (kind, rule.severity) {
+            (RuleKind::Budget, _) => budget::WARM_AFTER_MS,
+            (RuleKind::BurnRate, Severity::Page) => rule.evidence_ms(),
+            (RuleKind::BurnRate, Severity::Ticket | Severity::Info) => rule.long_ms * 9 / 10,
         };
         RuleSpec {
+            kind,
             long: layout.index_of(rule.long_ms).unwrap_or(layout.compliance),
             short: layout.index_of(rule.evidence_ms()).unwrap_or(layout.compliance),
             is_single: rule.short_ms.is_none(),
             severity: rule.severity,
             threshold: Threshold::product(rule.factor, objective.complement().unwrap_or(Ratio::ZERO)),
             warm_after_ms,
-            resolve_after_ms: slo.resolve_after_ms(rule),
+            resolve_after_ms: slo.resolve_after_ms(&rule),
+            rule,
         }
+    }
+
+    /// As in records.
+    pub fn name(&self) -> String {
+        self.kind.name(&self.rule)
+    }
+
+    /// Whether the rule's condition holds, and whether both windows burn.
+    fn condition(&self, windows: &Windows) -> (bool, bool) {
+        let long_burns = self.burns(&windows.sum(self.long).counts);
+        let both_burn = long_burns && self.burns(&windows.sum(self.short).counts);
+        (if self.is_single { long_burns } else { both_burn }, both_burn)
     }
 
     fn burns(&self, counts: &Counts) -> bool {
@@ -97,6 +120,9 @@ pub struct Evidence<'a> {
     pub users_active: u64,
     pub bad_users: &'a BadUsers,
     pub window_starts_ms: &'a [Ms],
+    pub budget: BudgetEvidence,
+    /// No event for so long that what fires ends without data: nothing starts to fire.
+    pub is_given_up: bool,
 }
 
 /// One boundary of all rules of a key, in their order.
@@ -112,9 +138,10 @@ pub fn step_rules(rules: &mut [RuleState], slo: &Slo, objective: Ratio, specs: &
 impl RuleState {
     /// One boundary of one rule. `another_pages`: another rule of the key fires at page.
     fn step(&mut self, slo: &Slo, objective: Ratio, spec: &RuleSpec, evidence: &Evidence<'_>, another_pages: bool) {
-        let long_burns = spec.burns(&evidence.windows.sum(spec.long).counts);
-        let both_burn = long_burns && spec.burns(&evidence.windows.sum(spec.short).counts);
-        let condition = if spec.is_single { long_burns } else { both_burn };
+        let (condition, both_burn) = match spec.kind {
+            RuleKind::BurnRate => spec.condition(evidence.windows),
+            RuleKind::Budget => (evidence.budget.burns, false),
+        };
         let lowers = || !another_pages && lowers(slo, spec, evidence);
         self.held_back = HeldBack::default();
         if self.firing_since_ms.is_some() {
@@ -123,14 +150,20 @@ impl RuleState {
             let warm = evidence.first_ms.is_some_and(|first_ms| evidence.at_ms - first_ms >= spec.warm_after_ms);
             let asked = || hold_back(slo, objective, &evidence.windows.sum(spec.long).counts);
             self.held_back = if warm { asked() } else { HeldBack::NOT_WARM };
-            if self.held_back.any() {
+            if self.held_back.any() || evidence.is_given_up {
                 return;
             }
             *self = RuleState { firing_since_ms: Some(evidence.at_ms), lowered: lowers(), ..RuleState::default() };
         } else {
             return;
         }
-        self.calm_down(spec, evidence, both_burn);
+        match spec.kind {
+            RuleKind::BurnRate => self.calm_down(spec, evidence, both_burn),
+            RuleKind::Budget if evidence.budget.is_over && self.firing_since_ms != Some(evidence.at_ms) => {
+                *self = RuleState::default();
+            }
+            RuleKind::Budget => {}
+        }
     }
 
     /// A firing rule ends only on evidence, and an empty short window is none.

@@ -1,7 +1,7 @@
 //! A key's step at a boundary, once its events were added: rules, cohorts, alerts and the status, in this order and from
 //! the same sums.
 
-use super::alert;
+use super::alert::{self, GIVE_UP_AFTER_MS};
 use super::burn_rate::{self, Evidence};
 use super::cohort_episode;
 use super::episode::Resolved;
@@ -51,6 +51,7 @@ impl KeyState {
         self.step_rules(definition, boundary);
         cohort_episode::step(self, definition, boundary, steps, out);
         alert::step(self, definition, boundary, &mut out.alerts);
+        self.end_canary_minute(definition, boundary, out);
         let state = self.view(definition, boundary).state();
         // A key that begins to exist does not change its state.
         let changed = self.state_before.replace(state).map_or(is_aggregate, |before| before != state);
@@ -87,8 +88,15 @@ impl KeyState {
             users_active: self.users_active(definition, boundary),
             bad_users: &self.bad_users,
             window_starts_ms: &boundary.starts.windows_ms,
+            budget: self.budget_evidence(definition, boundary),
+            is_given_up: self.is_silent(boundary.at_ms, GIVE_UP_AFTER_MS),
         };
+        let fired = self.budget_fires(definition);
         burn_rate::step_rules(&mut self.rules, definition.slo, definition.objective, definition.specs, &evidence);
+        let fires = self.budget_fires(definition);
+        if let Some(bank) = self.budget.as_deref_mut().filter(|_| fires != fired) {
+            if fires { bank.fired(boundary.at_ms) } else { bank.reset(boundary.at_ms) }
+        }
     }
 
     /// Users within the longest window of the rules; each event without a user counts as one.

@@ -1,6 +1,7 @@
 //! What does not change about a key while its events do: its definition, and the boundary it is at.
 
 use super::burn_rate::{RuleSpec, severity_cap};
+use super::signal::budget::BudgetUnits;
 use super::window::{Layout, Starts};
 use crate::model::key::{OTHER, Scope, key_text};
 use crate::model::output::Labels;
@@ -17,6 +18,8 @@ pub struct KeyDefinition<'a> {
     pub key_text: &'a str,
     pub objective: Ratio,
     pub specs: &'a [RuleSpec],
+    /// `None`: without the rule `budget`.
+    pub budget: Option<&'a BudgetUnits>,
     pub cap: Option<Severity>,
 }
 
@@ -27,6 +30,7 @@ pub struct KeyIdentity {
     pub key_text: String,
     pub objective: Ratio,
     pub specs: Vec<RuleSpec>,
+    pub budget: Option<BudgetUnits>,
     pub cap: Option<Severity>,
 }
 
@@ -36,7 +40,8 @@ impl KeyIdentity {
         KeyIdentity {
             key_text: key_text(&slo.name, &scope),
             objective,
-            specs: slo.rules.iter().map(|rule| RuleSpec::of(slo, rule, objective, layout)).collect(),
+            specs: RuleSpec::all_of(slo, objective, layout),
+            budget: slo.has_budget_rule().then(|| BudgetUnits::of(objective, slo.period.nominal_ms())),
             cap: severity_cap(slo, matches!(scope, Scope::Tenant(_))),
             scope,
         }
@@ -50,6 +55,7 @@ impl KeyIdentity {
             key_text: &self.key_text,
             objective: self.objective,
             specs: &self.specs,
+            budget: self.budget.as_ref(),
             cap: self.cap,
         }
     }

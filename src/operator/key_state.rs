@@ -5,9 +5,11 @@ use super::cohort_tracker::{CohortRecord, Cohorts};
 use super::episode::Episode;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::partial::{KeyDelta, KeyStep};
+use super::signal::budget::{BudgetBank, Seen};
+use super::signal::canary::Canaries;
 use super::window::{HourCount, Layout, Windows};
 use crate::model::key::Scope;
-use crate::model::output::{AlertCohort, BurnAlert, SloStatus, UserWindow};
+use crate::model::output::{AlertCohort, BurnAlert, CanaryVerdict, SloStatus, UserWindow};
 use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms, floor_to, slice_ms};
 use serde::{Deserialize, Serialize};
@@ -51,6 +53,12 @@ pub struct KeyState {
     /// For an aggregate: more tenants were seen than may have keys.
     pub tenants_overflow: bool,
     pub(super) state_before: Option<State>,
+    /// What the rule `budget` remembers; `None` before its first boundary. Boxed: many SLOs go without it.
+    #[serde(default)]
+    pub(super) budget: Option<Box<BudgetBank>>,
+    /// For an aggregate whose SLO has `canary`.
+    #[serde(default)]
+    pub(super) canaries: Option<Box<Canaries>>,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
@@ -106,6 +114,8 @@ pub struct KeyOutput {
     pub alerts: Vec<BurnAlert>,
     /// By id.
     pub cohorts: Vec<CohortRecord>,
+    /// By candidate.
+    pub canaries: Vec<CanaryVerdict>,
     /// The key is dropped; its status gets a tombstone.
     pub is_gone: bool,
 }
@@ -114,7 +124,7 @@ impl KeyState {
     pub fn new(slo: &Slo, layout: &Layout) -> KeyState {
         KeyState {
             windows: Windows::new(layout),
-            rules: vec![RuleState::default(); slo.rules.len()],
+            rules: vec![RuleState::default(); slo.all_rules().count()],
             users: vec![None; slo.user_windows_ms.len()],
             ..KeyState::default()
         }
@@ -161,7 +171,9 @@ impl KeyState {
     /// cohorts before.
     pub fn redefine(&mut self, from: &KeyDefinition<'_>, to: &KeyDefinition<'_>, at_ms: Ms) {
         self.windows = self.windows.relaid(from.layout, to.layout, at_ms);
-        self.rules = vec![RuleState::default(); to.slo.rules.len()];
+        self.rules = vec![RuleState::default(); to.specs.len()];
+        self.budget = None;
+        self.redefine_canary(from, to);
         let mut kept: Vec<KeptUsers> = std::mem::take(&mut self.users).into_iter().flatten().collect();
         if from.objective != to.objective {
             // They count users below the old objective.
@@ -194,13 +206,17 @@ impl KeyState {
         if matches!(definition.scope, Scope::Aggregate) && !deltas.is_empty() {
             self.since_ms.get_or_insert(boundary.at_ms);
         }
+        let (first_before_ms, mut seen) = (self.first_ms(), Seen::default());
         for pane in deltas.iter().flat_map(|delta| &delta.panes) {
             self.begin_or_extend(pane.start_ms, boundary.at_ms);
             self.windows.add(definition.layout, boundary.starts, pane);
             self.accepted += pane.counts.events;
             self.all_bad += pane.counts.bad;
             self.has_news = true;
+            seen.add(Seen { events: pane.counts.events, bad: pane.counts.bad_events });
         }
+        self.add_to_budget(definition, boundary, first_before_ms, seen);
+        self.add_to_canaries(definition, boundary, deltas);
         // Only with all panes added is it known whether the key exists.
         deltas.iter().for_each(|delta| self.apply_others(boundary, delta));
     }

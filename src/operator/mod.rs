@@ -3,7 +3,9 @@
 
 pub mod admission;
 pub mod alert;
+mod budget_rule;
 pub mod burn_rate;
+mod canary_verdict;
 pub mod classify;
 pub mod cohort;
 pub mod cohort_episode;

@@ -4,6 +4,7 @@
 
 use super::admission::Candidates;
 use super::distribution::Distribution;
+use super::signal::canary::ValueDelta;
 use super::sketch::Sketch;
 use crate::model::key::{OTHER, Scope};
 use crate::model::output::Exemplar;
@@ -75,6 +76,12 @@ pub struct KeyDelta {
     pub bad_users: Vec<(Ms, Vec<BadUser>)>,
     /// Of an aggregate: more tenants were seen than may have keys.
     pub tenants_overflow: bool,
+    /// Of an aggregate whose SLO has `canary`: by value of its attribute, ascending.
+    #[serde(default)]
+    pub canary: Vec<ValueDelta>,
+    /// Not all values, or not all users with bad events, are in it.
+    #[serde(default)]
+    pub canary_overflow: bool,
 }
 
 /// A user with bad events in a pane. The names decide which of several with as many are kept.

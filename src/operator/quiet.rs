@@ -9,8 +9,9 @@ use super::cohort_tracker::Cohorts;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::key_view::KeyView;
+use super::signal::budget::BudgetBank;
 use crate::model::output::AlertCohort;
-use crate::model::time::{HOUR_MS, Ms, PANE_MS, boundary_behind, ceil_to, floor_to, slice_ms};
+use crate::model::time::{HOUR_MS, MINUTE_MS, Ms, PANE_MS, boundary_behind, ceil_to, floor_to, slice_ms};
 
 /// After the end of the year 9999.
 const NEVER_MS: Ms = 1_000_000_000 * HOUR_MS;
@@ -21,6 +22,8 @@ pub struct QuietFingerprint {
     rules: Vec<RuleState>,
     cohorts: Cohorts,
     leading_cohort: Option<AlertCohort>,
+    budget: Option<BudgetBank>,
+    has_open_canaries: bool,
     /// Two bits a user window: whether it had its first step, and whether that step found users.
     users: u32,
 }
@@ -32,7 +35,9 @@ impl KeyState {
         let bits =
             (0..self.users.len()).map(|i| u32::from(self.users[i].is_some()) | u32::from(self.has_users(i)) << 1);
         let users = bits.fold(0, |all, two| all << 2 | two);
-        QuietFingerprint { rules, cohorts, leading_cohort: self.leading_cohort.clone(), users }
+        let (leading_cohort, budget) = (self.leading_cohort.clone(), self.budget.as_deref().copied());
+        let has_open_canaries = self.has_open_canaries();
+        QuietFingerprint { rules, cohorts, leading_cohort, budget, has_open_canaries, users }
     }
 
     fn has_users(&self, window: usize) -> bool {
@@ -61,6 +66,13 @@ impl KeyState {
         self.windows.next_expiry_ms(definition.layout).into_iter().for_each(&mut not_beyond);
         for (rule, spec) in self.rules.iter().zip(definition.specs) {
             rule.deadlines(spec, self.first_ms()).into_iter().flatten().map(at_least).for_each(&mut not_beyond);
+        }
+        if let (Some(bank), Some(units)) = (&self.budget, definition.budget) {
+            let day_events = self.windows.sum(definition.layout.day).counts.events;
+            bank.deadlines(boundary.at_ms, day_events, units).into_iter().flatten().for_each(&mut not_beyond);
+        }
+        if self.has_open_canaries() {
+            not_beyond(multiple(MINUTE_MS));
         }
         if let Some(last_ms) = self.last_ms() {
             not_beyond(boundary_behind(last_ms + definition.slo.no_data_after_ms));

@@ -128,6 +128,7 @@ impl KeyView<'_> {
             (boundary.is_incomplete, "incomplete"),
             (key.tenants_overflow, "tenants_overflow"),
             (boundary.groups_overflow, "groups_overflow"),
+            (key.canaries.as_ref().is_some_and(|canaries| canaries.overflows), "canary_overflow"),
         ];
         all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
     }
@@ -164,7 +165,7 @@ impl KeyView<'_> {
         let definition = self.definition;
         let off = alerts_are_off(definition.slo, definition.is_tenant());
         let of_rule = |(i, state): (usize, &RuleState)| RuleStatus {
-            rule: definition.slo.rules[i].name(),
+            rule: definition.specs[i].name(),
             severity: if off { "off" } else { state.severity(&definition.specs[i], definition.cap).as_str() }
                 .to_owned(),
             state: if state.firing_since_ms.is_some() { "firing" } else { "inactive" }.to_owned(),

@@ -28,8 +28,10 @@ pub struct Layout {
     /// The period of the compliance window, and its index.
     period: Period,
     pub compliance: usize,
-    /// The index of the 1 h window.
+    /// The indices of windows that are asked for by length.
+    pub five_minutes: usize,
     pub hour: usize,
+    pub day: usize,
     /// Slice lengths, ascending, distinct.
     tiers_ms: Vec<Ms>,
     /// The longest window of each tier: its slices are kept that long.
@@ -57,7 +59,8 @@ impl Layout {
         let keeps = |tier: usize| windows_ms.iter().zip(&tier_of).filter(|(_, t)| **t == tier).map(|(w, _)| *w).max();
         let tier_keeps_ms = (0..tiers_ms.len()).map(|tier| keeps(tier).unwrap_or(0)).collect();
         let index = |ms: Ms| windows_ms.iter().position(|w| *w == ms).unwrap_or(0);
-        let (compliance, hour) = (index(slo.period.nominal_ms()), index(HOUR_MS));
+        let compliance = index(slo.period.nominal_ms());
+        let (five_minutes, hour, day) = (index(5 * MINUTE_MS), index(HOUR_MS), index(DAY_MS));
         let has_exemplars =
             |slice: &Ms| *slice == slice_ms(HOUR_MS) || slo.rules.iter().any(|r| slice_ms(r.long_ms) == *slice);
         let tier_has_exemplars = tiers_ms.iter().map(has_exemplars).collect();
@@ -65,7 +68,9 @@ impl Layout {
             windows_ms,
             period: slo.period,
             compliance,
+            five_minutes,
             hour,
+            day,
             tiers_ms,
             tier_keeps_ms,
             tier_has_exemplars,

@@ -1,7 +1,7 @@
 //! Closing a boundary: the waiting verdicts are added to rows and keys, and what changed leaves as
 //! one partial per rollup partition.
 
-use super::intern::{NONE, put};
+use super::intern::{Dictionary, NONE, UserTable, put};
 use super::key_ref::{KeyRef, OTHER_GROUPS};
 use super::stored::CheckpointError;
 use super::users::{Gathered, NO_LATENCY, Pane, PaneSum, PendingVerdict, SloRows, UsersTask};
@@ -165,6 +165,13 @@ impl UsersTask {
         if group != NONE {
             rows.group_sums.entry(group).or_default().add(waiting);
         }
+        if waiting.verdict != Verdict::Unclassified
+            && let Some(canary) = &mut rows.canary
+        {
+            let (users, tenants) = (&self.users, &self.tenants);
+            let user = || (waiting.user != NONE).then(|| user_hash(users, tenants, waiting.user));
+            canary.add(waiting.tuple, &self.tuples, waiting.verdict == Verdict::Bad, user);
+        }
         if waiting.user == NONE || waiting.verdict == Verdict::Unclassified {
             return;
         }
@@ -213,6 +220,9 @@ impl UsersTask {
             all.scope = crate::model::key::Scope::Aggregate;
             all.bad_users = self.bad_users(slo, KeyRef::Aggregate);
             all.tenants_overflow = self.slos[slo].tenants_overflow;
+            if let Some(tally) = &mut self.slos[slo].canary {
+                (all.canary, all.canary_overflow) = tally.take();
+            }
             self.push(slo, KeyRef::Aggregate, all, boundary);
         }
         self.emit_groups(slo, at_ms, pane, boundary);
@@ -280,6 +290,8 @@ impl UsersTask {
             bad_seen: summed(gathered.bad_seen),
             bad_users: self.bad_users(slo, key),
             tenants_overflow: false,
+            canary: Vec::new(),
+            canary_overflow: false,
         }
     }
 
@@ -311,17 +323,25 @@ impl UsersTask {
     }
 
     fn user_hash(&self, user: u32) -> u64 {
-        let entry = self.users.get(user);
-        self.name_hash(entry.tenant, entry.name())
+        user_hash(&self.users, &self.tenants, user)
     }
 
     /// A user's hash as it stands in partials: the same in every process and build.
     pub(super) fn name_hash(&self, tenant: u32, name: &str) -> u64 {
-        let mut text: SmallVec<[u8; 128]> = SmallVec::from_slice(self.tenants.get(tenant));
-        text.push(0);
-        text.extend_from_slice(name.as_bytes());
-        xxh3_64(&text)
+        hash_name(self.tenants.get(tenant), name)
     }
+}
+
+fn user_hash(users: &UserTable, tenants: &Dictionary, user: u32) -> u64 {
+    let entry = users.get(user);
+    hash_name(tenants.get(entry.tenant), entry.name())
+}
+
+fn hash_name(tenant: &[u8], name: &str) -> u64 {
+    let mut text: SmallVec<[u8; 128]> = SmallVec::from_slice(tenant);
+    text.push(0);
+    text.extend_from_slice(name.as_bytes());
+    xxh3_64(&text)
 }
 
 /// How a user's last (bad) event moved, in slices.

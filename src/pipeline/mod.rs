@@ -12,6 +12,7 @@ mod admitted;
 mod alone;
 mod arrival;
 pub mod block;
+mod canary_tally;
 pub mod checkpoint;
 pub mod clients;
 pub mod close;

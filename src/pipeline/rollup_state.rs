@@ -13,6 +13,7 @@ use super::stored::{CheckpointError, get_versioned, put, scan_each};
 use super::stored_definition::StoredDefinition;
 use crate::model::key::Scope;
 use crate::model::time::{Ms, PANE_MS};
+use crate::operator::burn_rate::RuleState;
 use crate::operator::key_definition::KeyIdentity;
 use crate::operator::key_state::KeyState;
 use crate::state::keys::{FiltersId, Key, PeriodKind, Prefix, ScopeKind, groups_of_range, subject};
@@ -152,8 +153,10 @@ impl RollupTask {
 
     /// Takes a stored key: as it is, or at its next boundary by another definition, or to end it there.
     fn adopt(&mut self, group: u16, evaluated_by: usize, stored: StoredKey) {
-        let StoredKey { scope, state, listed_users, .. } = stored;
+        let StoredKey { scope, mut state, listed_users, .. } = stored;
         let former = &self.definitions[evaluated_by].slo;
+        // Before version 7 there was no rule but those of burn rates.
+        state.rules.resize(former.all_rules().count(), RuleState::default());
         let goes_on = |definition: &Definition| definition.goes_on_from(former, &scope);
         let present = if evaluated_by < self.present {
             Some(evaluated_by)

@@ -4,7 +4,7 @@ use super::rollup_key::RollupSettings;
 use super::step::WORST_USERS_WINDOW_MS;
 use crate::codec::output::EncodeError;
 use crate::model::key::encode_into;
-use crate::model::output::{SloStatus, TailCohort, UserStatus};
+use crate::model::output::{CanaryVerdict, SloStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::{HOUR_MS, Moment, Ms};
 use crate::operator::cohort_tracker::CohortRecord;
@@ -45,7 +45,16 @@ impl Writer<'_> {
             let value = self.settings.encoder.encode(alert)?;
             out.push(self.record(Topic::BurnAlerts, self.key, Some(value)));
         }
-        output.cohorts.iter().try_for_each(|cohort| self.write_cohort(cohort, out))
+        output.cohorts.iter().try_for_each(|cohort| self.write_cohort(cohort, out))?;
+        output.canaries.iter().try_for_each(|verdict| self.write_canary(verdict, out))
+    }
+
+    fn write_canary(&self, verdict: &CanaryVerdict, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
+        let tenant = verdict.tenant.as_deref().map_or_else(|| "*".to_owned(), encode);
+        let key = format!("{}|{tenant}|{}", encode(&verdict.slo), encode(&verdict.candidate));
+        let value = self.settings.encoder.encode(verdict)?;
+        out.push(self.record(Topic::CanaryVerdicts, &key, Some(value)));
+        Ok(())
     }
 
     fn write_cohort(&self, cohort: &CohortRecord, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
@@ -119,4 +128,11 @@ impl Writer<'_> {
             attributes: figures.attributes.iter().cloned().collect(),
         }
     }
+}
+
+/// A part of a key.
+fn encode(part: &str) -> String {
+    let mut text = String::new();
+    encode_into(&mut text, part);
+    text
 }

@@ -3,7 +3,7 @@
 use crate::model::expr::{Condition, Filter};
 use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Criterion, Documentation, Indicator, Rule, Slo, TenantAlerts};
+use crate::model::slo::{Canary, Criterion, Documentation, Indicator, Rule, Slo, TenantAlerts};
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub(super) struct StoredDefinition {
     allowed_lateness_ms: Ms,
     definition_hash: String,
     filters_hash: String,
+    #[serde(default)]
+    canary: Option<Canary>,
 }
 
 impl StoredDefinition {
@@ -62,6 +64,7 @@ impl StoredDefinition {
             allowed_lateness_ms: slo.allowed_lateness_ms,
             definition_hash: slo.definition_hash.clone(),
             filters_hash: slo.filters_hash.clone(),
+            canary: slo.canary.clone(),
         }
     }
 
@@ -94,6 +97,7 @@ impl StoredDefinition {
             single_user_guard,
             budget_rule,
             cohorts,
+            canary: self.canary,
             resolve_after_ms: self.resolve_after_ms,
             no_data_after_ms: self.no_data_after_ms,
             min_user_events: self.min_user_events,

@@ -74,6 +74,7 @@ impl UsersTask {
         let tenant = numbers.tenants.get(event.tenant as usize).copied().unwrap_or(NONE);
         let tuple = numbers.tuples.get(event.tuple as usize).copied().unwrap_or(NONE);
         let user = event.user.map_or(NONE, |name| self.pending_user(tenant, name, event.boundary_ms));
+        let tuple = if user == NONE && !self.asks_for_attributes() { NONE } else { tuple };
         for (number, verdict) in event.verdicts() {
             let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
             self.counts.note(verdict);
@@ -83,7 +84,7 @@ impl UsersTask {
                 weight_micros: event.weight_micros,
                 user,
                 tenant,
-                tuple: if user == NONE { NONE } else { tuple },
+                tuple,
                 group,
                 slo: slo as u32,
                 latency: event.latency,

@@ -6,6 +6,7 @@
 
 use super::admitted::Admitted;
 use super::arrival::Arrival;
+use super::canary_tally::CanaryTally;
 use super::cold_rows::ColdRows;
 use super::delays::Delays;
 use super::example::Example;
@@ -153,6 +154,8 @@ pub(super) struct SloRows {
     pub bad: BTreeMap<(Ms, KeyRef), BTreeMap<u32, u64>>,
     /// Of these, what the boundary that closes adds to.
     pub touched_bad: BTreeSet<(KeyRef, Ms)>,
+    /// Events by value of the attribute of `canary`, while a boundary closes.
+    pub canary: Option<CanaryTally>,
     /// The rollup partition of each key.
     pub partitions: BTreeMap<KeyRef, u32>,
     /// By key group: users whose rows changed since the group was written.
@@ -168,7 +171,7 @@ pub(super) struct SloRows {
 
 impl SloRows {
     fn new(slo: Slo) -> SloRows {
-        let longs = slo.rules.iter().map(|r| r.long_ms);
+        let longs = slo.all_rules().map(|(_, rule)| rule.long_ms);
         let seen_slice_ms = slo.seen_slice_ms();
         let tallies = Tally::all_of(&slo);
         let keep_ms = longs.chain(slo.user_windows_ms.iter().copied()).max().unwrap_or(0);
@@ -200,6 +203,7 @@ impl SloRows {
             group_sums: BTreeMap::new(),
             bad: BTreeMap::new(),
             touched_bad: BTreeSet::new(),
+            canary: slo.canary.as_ref().map(CanaryTally::new),
             partitions: BTreeMap::new(),
             dirty: vec![Vec::new(); KEY_GROUPS as usize],
             gone: BTreeSet::new(),
@@ -498,10 +502,12 @@ impl UsersTask {
 
     fn intern(&mut self, outcome: &Outcome<'_>, boundary_ms: Ms) -> Ids {
         let tenant = self.tenants.intern(outcome.tenant.as_bytes());
-        let Some(name) = outcome.user.as_deref() else {
-            return Ids { tenant, user: NONE, tuple: NONE };
+        let user = match outcome.user.as_deref() {
+            Some(name) => self.pending_user(tenant, name, boundary_ms),
+            // Only a canary asks for the attributes of an event without a user.
+            None if !self.asks_for_attributes() => return Ids { tenant, user: NONE, tuple: NONE },
+            None => NONE,
         };
-        let user = self.pending_user(tenant, name, boundary_ms);
         let pairs = || outcome.attributes.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
         let (scratch, tuples) = (&mut self.scratch, &mut self.tuples);
         let tuple = self.shapes.tuple(pairs(), || {
@@ -509,6 +515,11 @@ impl UsersTask {
             tuples.intern(scratch)
         });
         Ids { tenant, user, tuple }
+    }
+
+    /// Whether the attributes of an event count, whoever it is of.
+    pub(super) fn asks_for_attributes(&self) -> bool {
+        self.slos.iter().any(|rows| rows.canary.is_some())
     }
 
     /// A user with an event that waits for a boundary.
@@ -654,6 +665,7 @@ impl UsersTask {
         }
         self.tuples.sweep(&is_used);
         self.shapes = TupleCache::default();
+        self.slos.iter_mut().filter_map(|rows| rows.canary.as_mut()).for_each(CanaryTally::forget_tuples);
     }
 
     /// Bytes of what waits for its boundary, of names, and of users with bad events by pane.

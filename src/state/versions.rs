@@ -32,7 +32,13 @@ pub const OLDEST: u8 = 6;
 type Added = (u8, &'static str, &'static str);
 
 /// The fields that were added to stored structs, by the names that serde uses.
-const ADDED: &[Added] = &[];
+const ADDED: &[Added] = &[
+    (7, "KeyState", "budget"),
+    (7, "KeyState", "canaries"),
+    (7, "StoredDefinition", "canary"),
+    (7, "KeyDelta", "canary"),
+    (7, "KeyDelta", "canary_overflow"),
+];
 
 /// Why bytes are not what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

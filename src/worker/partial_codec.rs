@@ -132,6 +132,8 @@ mod tests {
             bad_seen: Vec::new(),
             bad_users: Vec::new(),
             tenants_overflow: false,
+            canary: Vec::new(),
+            canary_overflow: false,
         };
         let deltas: Vec<KeyDelta> = (0..3_000).map(delta).collect();
         let boundary = BoundaryPartial { at_ms: 10_000, deltas: deltas.clone(), ..BoundaryPartial::default() };

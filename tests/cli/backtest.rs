@@ -89,6 +89,29 @@ fn input_of_dead_letters_alone_ends_with_them() {
 }
 
 #[test]
+fn verdicts_on_canaries_are_written_where_an_slo_has_one() {
+    let canary =
+        SLO.replacen("{name: availability}", "{name: availability, annotations: {tailburn.dev/canary: release}}", 1);
+    let release = |seconds: f64, release: &str| {
+        event(seconds, &format!(",\"status\":200,\"attributes\":{{\"release\":\"{release}\"}}"))
+    };
+    let input = [release(0.0, "v1"), release(61.0, "v2"), release(190.0, "v2")].concat();
+    let program = program().with_file("in.jsonl", &input).with_file("canary.yaml", &canary);
+    let with = ["backtest", "--slos", "canary.yaml", "--input", "in.jsonl", "--out", "out"];
+    let ran = program.run(&with);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("canaries      3 verdicts"), "{}", ran.stderr);
+    let verdicts = read(&program, "out/canary-verdicts.jsonl");
+    assert_eq!(verdicts.lines().count(), 3, "{verdicts}");
+    assert!(verdicts.lines().all(|line| line.contains("\"reason\":\"no baseline\"")), "{verdicts}");
+    let ran = program.run(&["tap", "canary-verdicts", "--file", "out/canary-verdicts.jsonl", "-q"]);
+    assert!(ran.code == Some(0) && ran.stdout.contains("v2"), "{} {}", ran.stdout, ran.stderr);
+    let ran = program.run(&ARGS);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(names(&program), sorted(&RESULTS), "that of the backtest before is gone");
+}
+
+#[test]
 fn empty_input_ends() {
     let (program, ran) = backtest("");
     assert!(ran.stderr.contains("outcomes      0") && ran.stderr.contains("has no records"), "{}", ran.stderr);

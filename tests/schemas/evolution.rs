@@ -142,8 +142,13 @@ fn values_of_every_frozen_version_are_read_with_the_figures_they_had() {
             let kept = then.iter().filter(|(name, _)| now.contains_key(*name));
             for (name, value) in kept {
                 // Nested records may gain fields, so only the known ones are compared.
+                // What was always there may be absent now; then it is the second of a union.
+                let now = match &now[name] {
+                    Avro::Union(1, now) if !matches!(value, Avro::Union(..)) => now,
+                    now => now,
+                };
                 if !matches!(value, Avro::Record(_) | Avro::Array(_) | Avro::Union(1, _)) {
-                    assert_eq!(value, &now[name], "{}: {name}", file.display());
+                    assert_eq!(value, now, "{}: {name}", file.display());
                 }
             }
         }

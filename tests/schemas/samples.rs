@@ -370,10 +370,10 @@ impl Build {
     fn canary_verdict(&self) -> CanaryVerdict {
         CanaryVerdict {
             slo: text("checkout-availability"),
-            tenant: text("*"),
+            tenant: self.maybe(text("acme")),
             attribute: text("release"),
             candidate: text("v2"),
-            baseline: text("v1"),
+            baseline: self.maybe(text("v1")),
             verdict: text("fail"),
             reason: text("bad events 5 times as likely"),
             e_value: self.maybe(120.5),

@@ -15,8 +15,14 @@ use std::io::{self, BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
 /// The topics that a backtest writes, one file each; dead letters come last.
-const FILES: [Topic; 5] =
-    [Topic::SloStatus, Topic::BurnAlerts, Topic::TailCohorts, Topic::UserStatus, Topic::DeadLetters];
+const FILES: [Topic; 6] = [
+    Topic::SloStatus,
+    Topic::BurnAlerts,
+    Topic::TailCohorts,
+    Topic::UserStatus,
+    Topic::CanaryVerdicts,
+    Topic::DeadLetters,
+];
 
 fn final_path(dir: &Path, topic: Topic) -> PathBuf {
     dir.join(format!("{}.jsonl", topic.name()))
@@ -74,8 +80,8 @@ impl Part {
 /// All files of a backtest.
 pub(super) struct Results {
     dir: PathBuf,
-    /// In the order of [`FILES`].
-    parts: Vec<Part>,
+    /// In the order of [`FILES`]. That of canary verdicts, which few SLOs have, is made for the first one.
+    parts: Vec<Option<Part>>,
     /// By partition, without the first.
     dead_letters: Vec<Option<Part>>,
     /// User statuses of the last T. They are sorted differently from the keys they arrive with, so they wait until T is
@@ -89,7 +95,7 @@ impl Results {
     /// The caller has checked that none of the [`paths`] is a file that is read.
     pub fn create(dir: &Path, partitions: usize) -> Result<Results, Failure> {
         fs::create_dir_all(dir).with_context(|| format!("--out {}: cannot be created", dir.display()))?;
-        let open = |topic| Part::open(part_path(dir, topic));
+        let open = |topic| (topic != Topic::CanaryVerdicts).then(|| Part::open(part_path(dir, topic))).transpose();
         let parts = FILES.into_iter().map(open).collect::<anyhow::Result<_>>()?;
         let dead_letters = (1..partitions).map(|_| None).collect();
         Ok(Results { dir: dir.to_owned(), parts, dead_letters, users: Vec::new(), failed: None })
@@ -109,8 +115,16 @@ impl Results {
             Some(_) if record.topic == Topic::DeadLetters && record.partition > 0 => {
                 self.write_dead_letter(record.partition as usize, value)
             }
-            Some(at) => self.parts[at].line(value),
+            Some(at) => self.part(at, record.topic)?.line(value),
             None => Ok(()),
+        }
+    }
+
+    fn part(&mut self, at: usize, topic: Topic) -> io::Result<&mut Part> {
+        let slot = &mut self.parts[at];
+        match slot {
+            Some(part) => Ok(part),
+            None => Ok(slot.insert(Part::open(part_path(&self.dir, topic)).map_err(io::Error::other)?)),
         }
     }
 
@@ -149,10 +163,10 @@ impl Results {
     /// Flushes the buffers and joins the dead letters of all partitions into one file.
     fn flush(&mut self) -> anyhow::Result<()> {
         self.write_users_before(Ms::MAX).with_context(|| self.dir.display().to_string())?;
-        for part in &mut self.parts {
+        for part in self.parts.iter_mut().flatten() {
             part.file.flush().with_context(|| part.path.display().to_string())?;
         }
-        let Some(all) = self.parts.last_mut() else { return Ok(()) };
+        let Some(Some(all)) = self.parts.last_mut() else { return Ok(()) };
         for slot in &mut self.dead_letters {
             let Some(mut part) = slot.take() else { continue };
             let named = || part.path.display().to_string();
@@ -182,12 +196,17 @@ impl Results {
 
     fn put(&mut self) -> anyhow::Result<()> {
         self.flush()?;
-        for part in &self.parts {
+        for part in self.parts.iter().flatten() {
             // A full disk may be reported only now.
             part.file.get_ref().sync_all().with_context(|| part.path.display().to_string())?;
         }
         for (part, topic) in self.parts.iter().zip(FILES) {
             let path = final_path(&self.dir, topic);
+            let Some(part) = part else {
+                // The file of an earlier backtest would be taken for one of this one.
+                fs::remove_file(&path).or_else(is_absent).with_context(|| path.display().to_string())?;
+                continue;
+            };
             fs::rename(&part.path, &path).with_context(|| path.display().to_string())?;
         }
         Ok(())
@@ -198,7 +217,7 @@ impl Results {
     pub fn keep(mut self) -> Result<bool, Unwritten> {
         let is_empty = |part: &Part| part.file.get_ref().metadata().is_ok_and(|found| found.len() == 0);
         match self.flush() {
-            Ok(()) if self.parts.iter().all(is_empty) => {
+            Ok(()) if self.parts.iter().flatten().all(is_empty) => {
                 self.discard();
                 Ok(false)
             }
@@ -231,6 +250,11 @@ impl Sink for Results {
             LogError::Broken(what)
         })
     }
+}
+
+/// A file that is not there need not be removed.
+fn is_absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn order_of(record: &RecordOut) -> Option<(Ms, &Vec<u8>)> {

@@ -18,6 +18,7 @@ pub(super) struct Tally {
     statuses: u64,
     alerts: BTreeMap<(String, String), u64>,
     cohorts: u64,
+    canaries: u64,
     limits: LimitsMet,
     pub dead_letters: u64,
 }
@@ -30,6 +31,7 @@ impl Observer for Tally {
                 (Topic::SloStatus, Some(_)) => self.statuses += 1,
                 (Topic::DeadLetters, Some(_)) => self.dead_letters += 1,
                 (Topic::TailCohorts, Some(_)) => self.cohorts += 1,
+                (Topic::CanaryVerdicts, Some(_)) => self.canaries += 1,
                 (Topic::BurnAlerts, Some(value)) => self.count_alert(value),
                 _ => {}
             }
@@ -92,6 +94,9 @@ impl Summary<'_> {
             writeln!(f, "alerts        {count} {severity} {state}")?;
         }
         writeln!(f, "cohorts       {}", self.tally.cohorts)?;
+        if self.tally.canaries > 0 {
+            writeln!(f, "canaries      {} verdicts", self.tally.canaries)?;
+        }
         if let Some(at_ms) = users.closed_ms() {
             writeln!(f, "up to         {}", Moment(at_ms))?;
         }

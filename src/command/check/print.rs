@@ -47,7 +47,8 @@ fn slos(out: &mut Printer, report: &Report, findings: &[Finding]) -> io::Result<
     out.heading("2 SLOs")?;
     told(out, findings)?;
     for slo in report.ready.iter().flat_map(|(_, slos)| slos) {
-        let rules: Vec<String> = slo.rules.iter().map(|r| format!("{} {}", r.name(), r.severity.as_str())).collect();
+        let rules: Vec<String> =
+            slo.all_rules().map(|(kind, r)| format!("{} {}", kind.name(&r), r.severity.as_str())).collect();
         let rules = if rules.is_empty() { "no alert rules".to_owned() } else { rules.join(", ") };
         out.tick(&format!("{} over {}: {rules}", slo.name, slo.period.name()))?;
     }

@@ -80,7 +80,7 @@ pub fn key_of(topic: Topic, value: &Value) -> Option<String> {
     match topic {
         Topic::DeadLetters => text("key").map(str::to_owned),
         Topic::UserStatus => joined(&[text("slo")?, text("tenant")?, text("user")?]),
-        Topic::CanaryVerdicts => joined(&[text("slo")?, text("tenant")?, text("candidate")?]),
+        Topic::CanaryVerdicts => joined(&[text("slo")?, text("tenant").unwrap_or("*"), text("candidate")?]),
         _ => scope_of(value).map(|scope| key_text(value["slo"].as_str().unwrap_or_default(), &scope)),
     }
 }
@@ -172,7 +172,7 @@ mod tests {
                 "s|group|r=eu,t=x",
             ),
             (Topic::UserStatus, json!({"slo": "s", "tenant": "t", "user": "u=1"}), "s|t|u%3D1"),
-            (Topic::CanaryVerdicts, json!({"slo": "s", "tenant": "*", "candidate": "v2"}), "s|*|v2"),
+            (Topic::CanaryVerdicts, json!({"slo": "s", "tenant": null, "candidate": "v2"}), "s|*|v2"),
             (Topic::DeadLetters, json!({"key": "k"}), "k"),
         ] {
             assert_eq!(key_of(topic, &value).as_deref(), Some(key));

@@ -75,6 +75,32 @@ spec:
   objectives: [{displayName: speed, target: 0.9}]
 ";
 
+/// Regions as two tracks of a rollout.
+const TRACKS: &str = "
+apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: tracks
+  annotations:
+    tailburn.dev/canary: region=us/eu
+    tailburn.dev/canary-max-burn: '3'
+    tailburn.dev/user-windows: 1h
+    tailburn.dev/low-traffic-guard: 'off'
+spec:
+  service: checkout
+  description: answers that are no errors
+  indicator:
+    metadata: {name: answered}
+    spec:
+      ratioMetric:
+        counter: true
+        bad: {metricSource: {type: tailburn, spec: {filter: 'status >= 500'}}}
+        total: {metricSource: {type: tailburn, spec: {filter: \"operation != 'ghost'\"}}}
+  timeWindow: [{duration: 7d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: tracks, target: 0.95}]
+";
+
 fn slos(documents: &[&str]) -> Arc<Vec<Slo>> {
     let named: Vec<(String, String)> =
         documents.iter().map(|text| ("slo.yaml".to_owned(), (*text).to_owned())).collect();
@@ -297,9 +323,14 @@ fn count(out: &[RecordOut], topic: Topic) -> usize {
 const MANY: Traffic =
     Traffic { events: 5_000, users: 400, bad_percent: 4, longest_gap_ms: 3 * HOUR_MS, odd_weights: false };
 
+const BUDGET_FIRES: &str = r#""rule":"budget","severity":"page","state":"firing""#;
+
+const SEEN: [Topic; 5] =
+    [Topic::SloStatus, Topic::BurnAlerts, Topic::TailCohorts, Topic::UserStatus, Topic::CanaryVerdicts];
+
 #[test]
 fn it_does_not_matter_how_many_users_tasks_there_are() {
-    let slos = slos(&[CHECKOUT, SPEED]);
+    let slos = slos(&[CHECKOUT, SPEED, TRACKS]);
     // With so many different users the distributions are sketches.
     let sketched = Traffic { events: 9_000, users: 2_500, bad_percent: 35, odd_weights: true, ..MANY };
     let mut seen: BTreeMap<Topic, usize> = BTreeMap::new();
@@ -312,7 +343,7 @@ fn it_does_not_matter_how_many_users_tasks_there_are() {
             each.map(|(r, stream)| published(rollup(&slos, r, users_tasks), stream, dice)).collect()
         };
         let whole = of(1, &mut dice);
-        for topic in [Topic::SloStatus, Topic::BurnAlerts, Topic::TailCohorts, Topic::UserStatus] {
+        for topic in SEEN {
             *seen.entry(topic).or_default() += whole.iter().map(|out| count(out, topic)).sum::<usize>();
         }
         for users_tasks in [2, 5] {
@@ -321,12 +352,12 @@ fn it_does_not_matter_how_many_users_tasks_there_are() {
             }
         }
     }
-    assert!(seen.len() == 4 && seen.values().all(|n| *n > 20), "{seen:?}");
+    assert!(seen.len() == SEEN.len() && seen.values().all(|n| *n > 20), "{seen:?}");
 }
 
 #[test]
 fn a_task_that_is_torn_away_goes_on_from_groups_saved_at_different_boundaries() {
-    let slos = slos(&[CHECKOUT, SPEED]);
+    let slos = slos(&[CHECKOUT, SPEED, TRACKS]);
     let (mut deaths, mut again) = (0, 0);
     for seed in 0..6 {
         let mut dice = Dice(seed ^ 0xdead);
@@ -450,7 +481,8 @@ fn holds(out: &[RecordOut], part: &str) -> bool {
 
 #[test]
 fn boundaries_at_which_nothing_happens_may_be_passed_over() {
-    let slos = slos(&[CHECKOUT, SPEED]);
+    let tiers = TRACKS.replace("region=us/eu", "tier").replace("name: tracks", "name: tiers");
+    let slos = slos(&[CHECKOUT, SPEED, TRACKS, &tiers]);
     let gaps_ms = [30 * MINUTE_MS, 6 * HOUR_MS, 2 * DAY_MS, 9 * DAY_MS, 3 * HOUR_MS, 20 * DAY_MS, 50 * MINUTE_MS];
     let mut all = Vec::new();
     for (seed, longest_gap_ms) in (1..).zip(gaps_ms) {
@@ -459,6 +491,9 @@ fn boundaries_at_which_nothing_happens_may_be_passed_over() {
         let bad_percent = [1, 6, 30][seed as usize / 2 % 3];
         let events = Traffic { events: 600, users, bad_percent, longest_gap_ms, odd_weights: false }.draw(&mut dice);
         all.extend(passes_over(&slos, &events, &mut dice, &format!("seed {seed}")));
+    }
+    for word in [BUDGET_FIRES, "\"verdict\":\"fail\""] {
+        assert!(holds(&all, word), "none was {word}");
     }
     let words = ["\"data\":\"stale\"", "\"no_data\"", "\"recovered\"", "\"closed\"", "\"breached\"", "\"at_risk\""];
     for word in words {

@@ -83,6 +83,8 @@ fn one_each(at_ms: Ms, tenants: std::ops::Range<u32>) -> Partial {
             bad_seen: Vec::new(),
             bad_users: Vec::new(),
             tenants_overflow: false,
+            canary: Vec::new(),
+            canary_overflow: false,
         }
     };
     let boundary = BoundaryPartial { at_ms, deltas: tenants.map(delta).collect(), ..BoundaryPartial::default() };
