@@ -41,13 +41,19 @@ pub fn read_outputs(directory: &Path) -> Outputs {
         statuses: read_records(&directory.join("slo-status.jsonl")),
         alerts: read_records(&directory.join("burn-alerts.jsonl")),
         user_statuses: read_records(&directory.join("user-status.jsonl")),
+        canaries: if directory.join("canary-verdicts.jsonl").exists() {
+            read_records(&directory.join("canary-verdicts.jsonl"))
+        } else {
+            Vec::new()
+        },
         dead_letters: read_records(&directory.join("dead-letters.jsonl")),
     }
 }
 
 /// Panics with the first differences in each output.
 pub fn assert_agree(oracle: &Outputs, program: &Outputs) {
-    let lists: [(&str, Kind, &[Value], &[Value]); 4] = [
+    let lists: [(&str, Kind, &[Value], &[Value]); 5] = [
+        ("canary-verdicts", Kind::Canary, &oracle.canaries, &program.canaries),
         ("dead-letters", Kind::DeadLetter, &oracle.dead_letters, &program.dead_letters),
         ("slo-status", Kind::Status, &oracle.statuses, &program.statuses),
         ("burn-alerts", Kind::Alert, &oracle.alerts, &program.alerts),

@@ -14,6 +14,8 @@ pub struct RuleState {
     pub firing_since_ms: Option<i64>,
     pub lowered: bool,
     pub held_back_by: Vec<&'static str>,
+    /// Of the rule `budget`: since when its sums were above 0 when it fired.
+    pub onset_ms: Option<i64>,
     /// While it fires: the first boundary with evidence that not both windows burn, since they last did.
     calm_since_ms: Option<i64>,
 }
@@ -33,6 +35,7 @@ pub struct Episode {
     set: Vec<usize>,
     lowered: Vec<bool>,
     since_ms: Vec<i64>,
+    onset_ms: Vec<Option<i64>>,
     affected: Option<i64>,
     stale: bool,
 }
@@ -46,6 +49,9 @@ pub fn step_rules(slo: &Slo, key: &mut Key, at_ms: i64) -> BTreeMap<usize, &'sta
         let mut state = key.rules[index].clone();
         if let Some(reason) = step_rule(slo, key, index, &mut state, at_ms) {
             stopped.insert(index, reason);
+            if slo.rules[index].is_budget {
+                key.budget.reset(at_ms);
+            }
         }
         key.rules[index] = state;
     }
@@ -66,7 +72,11 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
     let evidence = key.history.window(at_ms, rule.evidence_ms());
     let both_burn = long.exceed(threshold) && evidence.exceed(threshold);
     // A single-window rule fires on its window alone, and calms down when not both windows burn.
-    let condition = if rule.short_ms.is_none() { long.exceed(threshold) } else { both_burn };
+    let condition = match rule.short_ms {
+        _ if rule.is_budget => key.budget.condition(),
+        None => long.exceed(threshold),
+        Some(_) => both_burn,
+    };
     state.held_back_by.clear();
     if state.firing_since_ms.is_some() && condition {
         state.lowered = state.lowered && lowers(slo, key, index, at_ms);
@@ -80,12 +90,19 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
         if state.held_back_by.is_empty() && !key.is_silent(at_ms, DAY_MS) {
             let lowered = lowers(slo, key, index, at_ms);
             let calm_since_ms = (!both_burn && evidence.events() > 0).then_some(at_ms);
-            *state = RuleState { firing_since_ms: Some(at_ms), lowered, calm_since_ms, ..RuleState::default() };
+            let onset_ms = rule.is_budget.then(|| key.budget.onset_ms());
+            *state =
+                RuleState { firing_since_ms: Some(at_ms), lowered, calm_since_ms, onset_ms, ..RuleState::default() };
         }
         return None;
     }
     state.firing_since_ms?;
-    if both_burn {
+    if rule.is_budget {
+        if key.budget.is_over(&key.history, at_ms) {
+            *state = RuleState::default();
+            return Some("recovered");
+        }
+    } else if both_burn {
         state.calm_since_ms = None;
     } else if evidence.events() > 0 {
         let calm_since_ms = *state.calm_since_ms.get_or_insert(at_ms);
@@ -104,6 +121,7 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
 fn is_warm(rule: &Rule, at_ms: i64, first_ms: Option<i64>) -> bool {
     let Some(age_ms) = first_ms.map(|first_ms| at_ms - first_ms) else { return false };
     match rule.severity {
+        _ if rule.is_budget => age_ms >= DAY_MS,
         Severity::Page => age_ms >= rule.evidence_ms(),
         _ => 10 * age_ms >= 9 * rule.long_ms,
     }
@@ -218,6 +236,7 @@ fn step_episode(
     let affected = affected(slo, key, &set, at_ms).0;
     let doubled = affected.unwrap_or(0) >= 2 * episode.affected.unwrap_or(0).max(1);
     episode.lowered = set.iter().map(|i| key.rules[*i].lowered).collect();
+    episode.onset_ms = set.iter().map(|i| key.rules[*i].onset_ms).collect();
     episode.since_ms = set.iter().map(|i| key.rules[*i].firing_since_ms.unwrap_or(at_ms)).collect();
     episode.set = set;
     let goes_stale = stale && !episode.stale;
@@ -241,8 +260,8 @@ fn resolved_reason(key: &Key, episode: &Episode, stopped: &BTreeMap<usize, &'sta
 impl Episode {
     fn open(key: &Key, severity: Severity, at_ms: i64) -> Self {
         let id = short_hash(&format!("{}|{}|{at_ms}", key.name, severity.name()));
-        let (set, lowered, since_ms) = Default::default();
-        Self { id, started_at_ms: at_ms, seq: 0, set, lowered, since_ms, affected: None, stale: false }
+        let (set, lowered, since_ms, onset_ms) = Default::default();
+        Self { id, started_at_ms: at_ms, seq: 0, set, lowered, since_ms, onset_ms, affected: None, stale: false }
     }
 
     fn next(self) -> Self {
@@ -310,6 +329,7 @@ fn rule_entry(slo: &Slo, key: &Key, at_ms: i64, episode: &Episode, n: usize) -> 
         "burn_long": burn(rule.long_ms),
         "burn_short": rule.short_ms.and_then(burn),
         "since": print_time(episode.since_ms[n]),
+        "onset": episode.onset_ms[n].map(print_time),
         "lowered_by": if episode.lowered[n] { vec!["single_user"] } else { vec![] },
     })
 }

@@ -69,6 +69,12 @@ fn outputs_of(directory: &Path, slo: &str) -> Outputs<String> {
         statuses: lines_of(directory, "slo-status", slo),
         alerts: lines_of(directory, "burn-alerts", slo),
         user_statuses: lines_of(directory, "user-status", slo),
+        // Few backtests write this one.
+        canaries: if directory.join("canary-verdicts.jsonl").exists() {
+            lines_of(directory, "canary-verdicts", slo)
+        } else {
+            Vec::new()
+        },
         dead_letters: lines_of(directory, "dead-letters", slo),
     }
 }
@@ -76,8 +82,12 @@ fn outputs_of(directory: &Path, slo: &str) -> Outputs<String> {
 /// Appends the records to the files of the directory.
 fn write(directory: &Path, outputs: &Outputs<String>) {
     std::fs::create_dir_all(directory).expect("the output directory");
-    let lists =
-        [("slo-status", &outputs.statuses), ("burn-alerts", &outputs.alerts), ("user-status", &outputs.user_statuses)];
+    let lists = [
+        ("slo-status", &outputs.statuses),
+        ("burn-alerts", &outputs.alerts),
+        ("user-status", &outputs.user_statuses),
+        ("canary-verdicts", &outputs.canaries),
+    ];
     for (name, lines) in lists.into_iter().filter(|(_, lines)| !lines.is_empty()) {
         append(&directory.join(format!("{name}.jsonl")), &(lines.join("\n") + "\n"));
     }

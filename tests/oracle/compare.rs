@@ -20,6 +20,7 @@ pub enum Kind {
     Status,
     Alert,
     User,
+    Canary,
     DeadLetter,
 }
 
@@ -29,6 +30,7 @@ impl Kind {
             Self::Status => &["at", "slo", "scope", "tenant", "group"],
             Self::Alert => &["at", "slo", "scope", "tenant", "group", "severity", "id", "seq"],
             Self::User => &["at", "slo", "tenant", "user"],
+            Self::Canary => &["at", "slo", "candidate"],
             Self::DeadLetter => &["partition", "offset"],
         };
         let text = |f: &&str| record.get(*f).map(|v| v.as_str().map_or(v.to_string(), str::to_owned));

@@ -99,6 +99,8 @@ impl Coverage {
         for rule in rules {
             self.see(&["rule", text(alert, "slo"), text(rule, "rule"), text(alert, "state")]);
             self.see_if(!items(rule, "lowered_by").is_empty(), &["lowered", severity]);
+            let onset = rule["onset"].as_str();
+            self.see_if(onset.is_some_and(|onset| onset < text(rule, "since")), &["onset before"]);
             let firing = (key_of(alert), text(rule, "rule").to_owned(), text(rule, "since").to_owned());
             if !items(rule, "lowered_by").is_empty() && self.lowered.insert(firing) {
                 self.see(&["guard", "single_user"]);
@@ -109,6 +111,15 @@ impl Coverage {
     fn assert_has(&self, names: &[&str]) {
         let missing: Vec<&&str> = names.iter().filter(|n| !self.seen.contains_key(**n)).collect();
         assert!(missing.is_empty(), "not covered: {missing:?}\n{:#?}", self.seen);
+    }
+
+    pub fn assert_budget(&self) {
+        for slo in ["month", "week", "half-day"] {
+            self.assert_has(&[&format!("fired {slo} budget"), &format!("resolved {slo} budget")]);
+        }
+        self.assert_has(&["guard low_traffic", "guard min_events", "guard single_user", "resolved no_data"]);
+        self.assert_has(&["rule month budget page firing", "rule month budget ticket firing", "several rules page"]);
+        self.assert_has(&["rule week budget firing", "rule half-day budget off firing", "onset before"]);
     }
 
     fn assert_common(&self) {

@@ -2,15 +2,19 @@
 //!
 //! It reads the same files as `tailburn backtest`, computes statuses, alerts and dead letters figure by figure, and
 //! compares them with what the program writes. It does not model the estimate, dispersion, cohorts, exemplars,
-//! forecasts, the rule `budget`, the budget spent since an alert started, names and texts, definition hashes, size
-//! limits, de-duplication or Wilson's bound; these are not compared.
+//! forecasts, the budget spent since an alert started, names and texts, definition hashes, size limits, de-duplication or
+//! Wilson's bound; these are not compared.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 #![expect(clippy::disallowed_methods, reason = "what to run and to rewrite is chosen by environment variables")]
 
 mod agreement;
 mod alerts;
 mod amended;
+mod budget;
+mod budget_days;
 mod by_hand;
+mod canary;
+mod canary_days;
 mod chance;
 mod compare;
 mod coverage;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::alerts::{Episodes, RuleState, step_episodes, step_rules, stop_rules};
+use crate::budget::{self, Budget};
+use crate::canary::{Seen, verdicts};
 use crate::input::{self, Format, Outcome};
 use crate::latency::{Latencies, Rank};
 use crate::ratio::Ratio;
@@ -24,6 +26,7 @@ pub struct Outputs<R = Value> {
     pub statuses: Vec<R>,
     pub alerts: Vec<R>,
     pub user_statuses: Vec<R>,
+    pub canaries: Vec<R>,
     pub dead_letters: Vec<R>,
 }
 
@@ -63,6 +66,7 @@ pub struct Key {
     pub unclassified: i64,
     pub late: i64,
     pub rules: Vec<RuleState>,
+    pub budget: Budget,
     pub episodes: Episodes,
     pub user_entries: BTreeMap<i64, Value>,
     /// Its state at the previous boundary; none at the first.
@@ -82,6 +86,7 @@ pub fn replay_with(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_orde
         statuses: parse(lines.statuses),
         alerts: parse(lines.alerts),
         user_statuses: parse(lines.user_statuses),
+        canaries: parse(lines.canaries),
         dead_letters: parse(lines.dead_letters),
     }
 }
@@ -94,7 +99,7 @@ pub fn parse_line(line: &str) -> Value {
 pub fn replay_lines(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_orderness_ms: i64) -> Outputs<String> {
     let (arrived, dead_letters) = read(slos, inputs, format, out_of_orderness_ms);
     let dead_letters = dead_letters.iter().map(Value::to_string).collect();
-    let mut outputs = Outputs { dead_letters, statuses: Vec::new(), alerts: Vec::new(), user_statuses: Vec::new() };
+    let mut outputs = Outputs { dead_letters, ..Outputs::default() };
     let mut records = Vec::new();
     // An event that every SLO drops does not count at all; one that all exclude only moves T.
     let lateness_ms = slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0);
@@ -113,6 +118,7 @@ pub fn replay_lines(slos: &[Slo], inputs: &[PathBuf], format: Format, out_of_ord
             Output::Status => &mut outputs.statuses,
             Output::Alert(_) => &mut outputs.alerts,
             Output::User => &mut outputs.user_statuses,
+            Output::Canary => &mut outputs.canaries,
         };
         list.push(published.record);
     }
@@ -132,6 +138,7 @@ pub enum Output {
     Status,
     Alert(std::cmp::Reverse<Severity>),
     User,
+    Canary,
 }
 
 impl Published {
@@ -266,6 +273,7 @@ impl<'a> Run<'a> {
 
     fn to(&mut self, begin_ms: i64, end_ms: i64, records: &mut Vec<Published>) {
         let events = std::mem::take(&mut self.events);
+        self.write_canaries(&events, end_ms, records);
         let aggregate = self.new_key((0, 0), begin_ms);
         self.keys.insert((0, 0), aggregate);
         let mut at_ms = begin_ms;
@@ -334,6 +342,7 @@ impl<'a> Run<'a> {
             unclassified: 0,
             late: 0,
             rules: vec![RuleState::default(); slo.rules.len()],
+            budget: Budget::new(objective.one_minus(), slo.period_ms, at_ms),
             episodes: Episodes::new(),
             user_entries: BTreeMap::new(),
             state: None,
@@ -357,6 +366,7 @@ impl<'a> Run<'a> {
         self.write_users(at_ms, records);
         for key in self.keys.values_mut() {
             key.step_users(slo, at_ms);
+            key.budget.step(&key.history, key.first_ms, at_ms);
             let stopped = step_rules(slo, key, at_ms);
             let alerts = step_episodes(slo, key, at_ms, &stopped);
             let state = status::state(slo, key, at_ms);
@@ -374,6 +384,24 @@ impl<'a> Run<'a> {
 }
 
 impl Run<'_> {
+    fn write_canaries(&self, events: &[Event], end_ms: i64, records: &mut Vec<Published>) {
+        let Some(canary) = &self.slo.canary else { return };
+        let seen = |event: &'_ Event| {
+            let value = self.tuples[event.tuple as usize].get(&canary.attribute)?;
+            let bad = match event.verdict {
+                Verdict::Good => false,
+                Verdict::Bad => true,
+                _ => return None,
+            };
+            Some(Seen { visible_ms: event.visible_ms, value, bad, user: event.user })
+        };
+        let seen: Vec<Seen<'_>> = events.iter().filter_map(seen).collect();
+        for (at_ms, candidate, record) in verdicts(&self.slo.name, canary, self.slo.objective, &seen, end_ms) {
+            let key = format!("{}|*|{}", encode(&self.slo.name), encode(&candidate));
+            records.push(Published::new(at_ms, &key, Output::Canary, &record));
+        }
+    }
+
     /// The worst-served users of each tenant, at the steps of the 1 d window.
     fn write_users(&self, at_ms: i64, records: &mut Vec<Published>) {
         if at_ms % slice_of(DAY_MS) != 0 || !self.slo.user_windows_ms.contains(&DAY_MS) {
@@ -431,6 +459,7 @@ impl Key {
             return;
         }
         self.accepted += 1;
+        self.budget.now.add(budget::Seen { events: 1, bad: i64::from(event.verdict == Verdict::Bad) });
         self.news = true;
         let pane_ms = floor_to(event.time_ms, PANE_MS);
         self.first_ms = Some(self.first_ms.map_or(pane_ms, |ms| ms.min(pane_ms)));

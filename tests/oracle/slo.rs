@@ -1,12 +1,11 @@
 //! SLO documents, as far as the tests need them: ratio and threshold metrics over one rolling window.
-//!
-//! The rule `budget` is not modelled, so SLOs under test switch it off.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::canary::Canary;
 use crate::filter::{Absent, Filter};
 use crate::ratio::Ratio;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, ceil_to, parse_duration, print_duration, slice_of};
@@ -41,10 +40,15 @@ pub struct Rule {
     pub short_ms: Option<i64>,
     pub factor: Ratio,
     pub severity: Severity,
+    /// The rule `budget`, whose condition is not about burn rates.
+    pub is_budget: bool,
 }
 
 impl Rule {
     pub fn name(&self) -> String {
+        if self.is_budget {
+            return "budget".to_owned();
+        }
         match self.short_ms {
             Some(short_ms) => format!("{}/{}", print_duration(self.long_ms), print_duration(short_ms)),
             None => print_duration(self.long_ms),
@@ -70,6 +74,7 @@ pub struct Slo {
     pub tenant_objectives: BTreeMap<String, Ratio>,
     pub user_windows_ms: Vec<i64>,
     pub rules: Vec<Rule>,
+    pub canary: Option<Canary>,
     pub min_events: i64,
     pub low_traffic_guard: bool,
     pub single_user_guard: bool,
@@ -191,6 +196,7 @@ impl<'a> Named<'a> {
             short_ms: None,
             factor: Ratio::parse(&condition["threshold"].to_string())?,
             severity: Severity::parse(spec["severity"].as_str().unwrap_or_default())?,
+            is_budget: false,
         })
     }
 }
@@ -213,13 +219,10 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
     let spec = &document["spec"];
     let target = Ratio::parse(&objective["target"].to_string())?;
     let period_ms = parse_duration(spec["timeWindow"][0]["duration"].as_str().ok_or("timeWindow is missing")?)?;
-    if notes.switch("budget-rule", true) {
-        return Err("the oracle does not know the rule budget: set tailburn.dev/budget-rule to off".to_owned());
-    }
     if notes.switch("cohorts", true) {
         return Err("the oracle does not know cohorts, which update alerts: set tailburn.dev/cohorts to off".to_owned());
     }
-    let rules = match notes.text("alert-rules") {
+    let mut rules: Vec<Rule> = match notes.text("alert-rules") {
         Some(text) => list(&text).map(parse_rule).collect::<Result<_, _>>()?,
         None if spec["alertPolicies"].is_array() => {
             let policies = spec["alertPolicies"].as_array().into_iter().flatten();
@@ -227,6 +230,9 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
         }
         None => default_rules(period_ms, target),
     };
+    if notes.switch("budget-rule", true) {
+        rules.push(crate::budget::rule());
+    }
     let (total, verdict) = filters(&spec["indicator"]["spec"], objective)?;
     Ok(Slo {
         name,
@@ -239,6 +245,7 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
         tenant_objectives: tenant_objectives(notes.text("tenant-objectives").as_deref().unwrap_or(""))?,
         user_windows_ms: user_windows(notes.text("user-windows").as_deref(), period_ms)?,
         rules,
+        canary: notes.canary()?,
         min_events: notes.number("min-events", 0)?,
         low_traffic_guard: notes.switch("low-traffic-guard", true),
         single_user_guard: notes.switch("single-user-guard", true),
@@ -257,6 +264,17 @@ impl Annotations<'_> {
             Value::String(text) => Some(text.clone()),
             other => Some(other.to_string()),
         }
+    }
+
+    fn canary(&self) -> Result<Option<Canary>, String> {
+        let Some(text) = self.text("canary") else { return Ok(None) };
+        let max_burn = self.text("canary-max-burn").map(|burn| Ratio::parse(&burn)).transpose()?;
+        let Some((attribute, values)) = text.split_once('=') else {
+            return Ok(Some(Canary { attribute: text, tracks: None, max_burn }));
+        };
+        let (candidate, baseline) = values.split_once('/').ok_or("a canary has two values")?;
+        let tracks = Some((candidate.to_owned(), baseline.to_owned()));
+        Ok(Some(Canary { attribute: attribute.to_owned(), tracks, max_burn }))
     }
 
     fn switch(&self, key: &str, default: bool) -> bool {
@@ -329,6 +347,7 @@ fn parse_rule(text: &str) -> Result<Rule, String> {
         short_ms: short.map(parse_duration).transpose()?,
         factor: Ratio::parse(factor)?,
         severity: Severity::parse(severity)?,
+        is_budget: false,
     })
 }
 
@@ -343,7 +362,7 @@ fn default_rules(period_ms: i64, objective: Ratio) -> Vec<Rule> {
         let long_ms = shrink(long_ms, period_ms, 5 * MINUTE_MS);
         let short_ms = shrink(short_ms, period_ms, MINUTE_MS);
         let factor = Ratio::new(percent * i128::from(period_ms), 100 * i128::from(long_ms));
-        Rule { long_ms, short_ms: Some(short_ms), factor, severity }
+        Rule { long_ms, short_ms: Some(short_ms), factor, severity, is_budget: false }
     };
     let makes_sense = |rule: &Rule| {
         let threshold = rule.factor.times(objective.one_minus());

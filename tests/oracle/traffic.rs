@@ -70,6 +70,8 @@ pub struct Plan {
     pub tenants: &'static [&'static str],
     pub base: f64,
     pub incidents: Vec<Incident>,
+    /// Events have the attributes `release` and `track`, some of which fail more often.
+    pub has_releases: bool,
 }
 
 fn incident(from_min: i64, to_min: i64, who: Who, share: f64) -> Incident {
@@ -93,7 +95,16 @@ pub fn day(seed: u64) -> Plan {
         incident(840, 1560, Who::Tenant("gone"), ABSENT),
         incident(900, 1180, Who::All, 0.02),
     ];
-    Plan { seed, duration_ms: 26 * HOUR_MS, per_hour: 1_300.0, users: 160, tenants: &TENANTS, base: 0.0003, incidents }
+    Plan {
+        seed,
+        duration_ms: 26 * HOUR_MS,
+        per_hour: 1_300.0,
+        users: 160,
+        tenants: &TENANTS,
+        base: 0.0003,
+        incidents,
+        has_releases: false,
+    }
 }
 
 /// Four days and a half: the default rules of 28 d fire and resolve; a tenant's alert goes stale and ends without data;
@@ -116,6 +127,7 @@ pub fn four_days(seed: u64) -> Plan {
         tenants: &TENANTS,
         base: 0.0002,
         incidents,
+        has_releases: false,
     }
 }
 
@@ -210,6 +222,8 @@ impl Plan {
         if share >= ABSENT {
             return None;
         }
+        let release = self.has_releases.then(|| release(user, (time_ms - START_MS) / MINUTE_MS));
+        let share = release.as_ref().map_or(share, |release| share.max(release.share));
         let failed = dice.chance(share);
         let status = if failed { 500 + dice.below(4) } else { [200, 200, 204, 404][dice.below(4) as usize] };
         let latency_ms = if failed { 2_000.0 } else { 20.0 } * (0.5 + dice.unit() * dice.unit() * 12.0);
@@ -219,9 +233,39 @@ impl Plan {
             "operation": operation, "status": status, "latency_ms": (latency_ms * 1e3).round() / 1e3,
             "attributes": {"region": region(user), "tier": tier(user), "beta": user.is_multiple_of(5)},
         });
+        for (name, value) in release.iter().flat_map(|release| [("release", release.name), ("track", release.track)]) {
+            if !value.is_empty() {
+                record["attributes"][name] = json!(value);
+            }
+        }
         vary(dice, &mut record);
         Some(smudged(record.to_string(), time_ms))
     }
+}
+
+/// What an event was served by, and how often that fails.
+struct Release {
+    name: &'static str,
+    track: &'static str,
+    share: f64,
+}
+
+fn release(user: usize, minute: i64) -> Release {
+    let (name, of_release) = match minute {
+        _ if user % 11 == 5 => ("", 0.0),
+        300.. if user % 4 == 1 => ("v2", 0.0),
+        1_500.. if user % 4 == 2 => ("v3", 0.0),
+        1_620.. if user % 4 == 3 => ("v4", 0.09),
+        1_700.. if user == 4 => ("v5", 0.8),
+        _ => ("v1", 0.0),
+    };
+    let (track, of_track) = match minute {
+        100..700 if user % 3 == 0 => ("canary", 0.0),
+        800..1_000 if user % 3 == 0 => ("canary", 0.08),
+        _ if user % 13 == 7 => ("other", 0.0),
+        _ => ("stable", 0.0),
+    };
+    Release { name, track, share: f64::max(of_release, of_track) }
 }
 
 fn region(user: usize) -> &'static str {
