@@ -71,7 +71,8 @@ impl Scenario {
         let inputs = dice.between(1, 4) as u32;
         let is_keyed = dice.one_in(3);
         let span_ms = dice.between(15, 100) * MINUTE_MS;
-        let traffic = traffic::Plan::draw(dice, inputs, is_keyed, span_ms);
+        let signals = &mut Dice::new(seed, "signals");
+        let traffic = traffic::Plan::draw(dice, inputs, is_keyed, span_ms).with_signals(signals);
         let arrivals = traffic::arrivals(&traffic, &mut Dice::new(seed, "traffic"));
         let is_patient = dice.one_in(3);
         let idle_ms = if is_patient { LONG_MS } else { dice.pick(&[10, 10, 30, 60]) * SECOND_MS };
@@ -81,7 +82,7 @@ impl Scenario {
         let begin_ms = EPOCH_MS + span_ms * begun / 100;
         let large_tenants = if dice.one_in(2) { vec!["t1".to_owned()] } else { Vec::new() };
         let partitions = dice.between(1, 4) as u32;
-        let documents: Vec<String> = (0..dice.between(1, 2)).map(|number| slo(number, dice)).collect();
+        let documents: Vec<String> = (0..dice.between(1, 2)).map(|number| slo(number, dice, signals)).collect();
         Scenario {
             seed,
             slos: parsed(&documents),
@@ -123,6 +124,8 @@ impl Scenario {
     pub fn changing(mut self) -> Scenario {
         let dice = &mut Dice::new(self.seed, "change");
         (self.idle_ms, self.alignment_ms) = (LONG_MS, 10 * LONG_MS);
+        // A key that is forgotten begins anew by one definition, and not by the other that remembers longer.
+        self.arrivals.retain(|arrival| !arrival.is_old);
         // Other scenarios test the limit of groups.
         self.groups_max = 100;
         let span_ms = self.last_arrival_ms() - self.begin_ms;
@@ -196,7 +199,14 @@ fn parsed(documents: &[String]) -> Arc<Vec<Slo>> {
     Arc::new(definition::parse(&named.collect::<Vec<_>>()).expect("the definitions of scenarios are right").slos)
 }
 
-fn slo(number: i64, dice: &mut Dice) -> String {
+fn slo(number: i64, dice: &mut Dice, signals: &mut Dice) -> String {
+    let canary = signals.pick(&[
+        "",
+        "tailburn.dev/canary: release,",
+        "tailburn.dev/canary: release, tailburn.dev/canary-max-burn: '2',",
+        "tailburn.dev/canary: release=v2/v1,",
+    ]);
+    let budget = signals.pick(&["on", "on", "off"]);
     let (period, users) = dice.pick(&[("28d", "10m,1d"), ("1h", "10m"), ("2h", "10m,1h"), ("12h", "1h")]);
     let rules = dice.pick(&["10m/1m/3/page,30m/5m/1/ticket", "5m/1m/2/ticket", "20m/2/page"]);
     let group_by = dice.pick(&["", "tailburn.dev/group-by: region,", "tailburn.dev/group-by: 'region,tier',"]);
@@ -207,7 +217,8 @@ fn slo(number: i64, dice: &mut Dice) -> String {
          kind: SLO\n\
          metadata:\n\
          \x20 name: slo{number}\n\
-         \x20 annotations: {{{group_by} tailburn.dev/allowed-lateness: {lateness}, tailburn.dev/user-windows: '{users}',\n\
+         \x20 annotations: {{{group_by} {canary} tailburn.dev/budget-rule: '{budget}',\n\
+         \x20   tailburn.dev/allowed-lateness: {lateness}, tailburn.dev/user-windows: '{users}',\n\
          \x20   tailburn.dev/alert-rules: '{rules}', tailburn.dev/tenant-alerts: {alerts}, tailburn.dev/no-data-after: 10m,\n\
          \x20   tailburn.dev/min-user-events: '{least}', tailburn.dev/low-traffic-guard: 'off'}}\n\
          spec:\n\
