@@ -33,11 +33,20 @@ pub struct Judged {
     pub met: usize,
     /// Decisions about partitions that had not been silent for the idle timeout.
     pub wrong: Vec<String>,
-    /// The same, if the decision was that T no longer waits for a partition with unread records. That may be right if
-    /// something prevents the partition from being read.
-    pub hasty: Vec<String>,
+    /// The same, with the partition, if the decision was that T no longer waits for a partition with unread records. That
+    /// is right if records waited long enough.
+    pub hasty: Vec<(u32, String)>,
     pub events: usize,
     pub late_dropped: usize,
+}
+
+impl Judged {
+    fn judge(&mut self, wrong: Option<String>, source: u32, is_incomplete: bool) {
+        match is_incomplete {
+            true => self.hasty.extend(wrong.map(|what| (source, what))),
+            false => self.wrong.extend(wrong),
+        }
+    }
 }
 
 /// One input partition, as its blocks show it.
@@ -161,8 +170,7 @@ fn follow(
                         raised_ms = met_ms;
                         judged.met += 1;
                         let is_incomplete = tracked.not_waited_for.contains(&met_ms);
-                        let wrong = if is_incomplete { &mut judged.hasty } else { &mut judged.wrong };
-                        silence.judge(source, offset, wrong);
+                        judged.judge(silence.judge(source, offset), source, is_incomplete);
                     }
                 }
                 None => {
@@ -203,11 +211,10 @@ impl Silence {
     }
 
     /// Checks that nothing arrived for `input.idle_timeout` before the partition was passed over.
-    fn judge(&mut self, source: u32, offset: i64, wrong: &mut Vec<String>) {
+    fn judge(&mut self, source: u32, offset: i64) -> Option<String> {
         let silence_ms = std::mem::take(&mut self.longest_ms);
-        if silence_ms < self.idle_ms {
-            wrong.push(format!("input {source}: the record at {offset} met a decision after {silence_ms} ms"));
-        }
+        let what = || format!("input {source}: the record at {offset} met a decision after {silence_ms} ms");
+        (silence_ms < self.idle_ms).then(what)
     }
 }
 
@@ -232,8 +239,7 @@ fn judge_keyed(scenario: &Scenario, broker: &Broker, source: u32, judged: &mut J
         }
         if has_met {
             judged.met += 1;
-            let wrong = if is_incomplete_now { &mut judged.hasty } else { &mut judged.wrong };
-            silence.judge(source, record.offset, wrong);
+            judged.judge(silence.judge(source, record.offset), source, is_incomplete_now);
         }
         route.apply(source, record, |outcome: &Outcome<'_>| {
             largest_ms = largest_ms.max(outcome.timestamp_ms);

@@ -183,6 +183,12 @@ impl SimLog {
                 world.violated(format!("{stream:?} is read at {from}, and begins at {start}"));
             }
             self.positions.insert(stream, next);
+            if let Stream::Input(source) = stream {
+                let now_ms = world.broker.now_ms;
+                batch
+                    .iter()
+                    .for_each(|(offset, record)| world.waits.read(source, *offset, record.timestamp_ms, now_ms));
+            }
             let has_more = !batch.is_empty() && next < end;
             if has_more && matches!(stream, Stream::Input(_)) && world.faults.strikes(Fault::InputStalled) {
                 let ms = world.faults.size(MINUTE_MS / 2, 20 * MINUTE_MS);

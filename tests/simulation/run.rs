@@ -11,7 +11,7 @@ use crate::partition::Partition;
 use crate::reference::{route, setup};
 use crate::scenario::Scenario;
 use crate::store::{Directory, SimStores};
-use crate::world::{Life, Shared, Tally, World};
+use crate::world::{Life, Shared, Tally, Waits, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -134,6 +134,7 @@ impl<'a> Simulation<'a> {
             clock_error_ms: 0,
             silent_until_ms: Ms::MIN,
             stalled: BTreeMap::new(),
+            waits: Waits::default(),
             batch: scenario.batch,
             violations: Vec::new(),
             tally: Tally::default(),

@@ -19,10 +19,33 @@ pub struct World {
     pub silent_until_ms: Ms,
     /// Input partitions that return no records until then, although they have some.
     pub stalled: BTreeMap<Stream, Ms>,
+    /// How long input partitions waited for their readers.
+    pub waits: Waits,
     /// The most records of a partition in one poll.
     pub batch: u64,
     pub violations: Vec<String>,
     pub tally: Tally,
+}
+
+/// By input partition: the first offset that nobody has read yet, and the longest time that a record waited until it was
+/// read for the first time. Readers are slow if polls are rare and small, and nobody reads while a task is restored.
+#[derive(Default)]
+pub struct Waits(BTreeMap<u32, (i64, Ms)>);
+
+impl Waits {
+    /// A record was read, perhaps again.
+    pub fn read(&mut self, source: u32, offset: i64, arrived_ms: Ms, now_ms: Ms) {
+        let (next, longest_ms) = self.0.entry(source).or_default();
+        if offset >= *next {
+            *next = offset + 1;
+            *longest_ms = now_ms.saturating_sub(arrived_ms).max(*longest_ms);
+        }
+    }
+
+    /// Whether a record of the partition waited this long.
+    pub fn reached(&self, source: u32, ms: Ms) -> bool {
+        self.0.get(&source).is_some_and(|(_, longest_ms)| *longest_ms >= ms)
+    }
 }
 
 /// Counts of what happened in a run, to check that enough happened.
@@ -93,5 +116,20 @@ impl Life {
             self.end();
         }
         self.is_over()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_read_again_did_not_wait_until_then() {
+        let mut waits = Waits::default();
+        waits.read(1, 7, 1_000, 3_000);
+        waits.read(1, 7, 1_000, 90_000);
+        assert!(waits.reached(1, 2_000) && !waits.reached(1, 2_001) && !waits.reached(0, 0));
+        waits.read(1, 8, 1_000, 90_000);
+        assert!(waits.reached(1, 89_000));
     }
 }
