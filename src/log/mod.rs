@@ -65,7 +65,7 @@ impl std::fmt::Display for TopicId {
 }
 
 /// The remedy if the offsets and the state of an application can no longer be used.
-pub const BEGIN_ANEW: &str = "To start over: stop all instances, set another application_id (state and internal topics \
+pub const START_OVER: &str = "To start over: stop all instances, set another application_id (state and internal topics \
                               will be new, the output topics continue), and start with `--from earliest` to count \
                               everything in the input again, which publishes it again, or with `--from TIME`";
 

@@ -201,10 +201,10 @@ impl UsersTask {
     /// Tells all rollup tasks how far this task has named its candidates while its boundaries wait: any of them may be
     /// waiting for this to decide.
     pub(super) fn tell_looked(&mut self, partials: &mut [Partial]) {
-        if self.decides_alone || self.looked_ms <= self.closed_ms || self.looked_ms <= self.told_ms {
+        if self.decides_alone || self.looked_ms <= self.closed_ms || self.looked_ms <= self.sent_ms {
             return;
         }
-        self.told_ms = self.looked_ms;
+        self.sent_ms = self.looked_ms;
         partials.iter_mut().for_each(|partial| partial.candidates_up_to_ms = self.looked_ms);
     }
 
@@ -258,7 +258,7 @@ impl UsersTask {
     /// Names everything once more that is not decided.
     pub fn ask_again(&mut self) {
         self.looked_ms = self.closed_ms;
-        self.told_ms = None;
+        self.sent_ms = None;
         self.slos.iter_mut().for_each(|rows| rows.asked.clear());
     }
 

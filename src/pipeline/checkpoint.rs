@@ -119,7 +119,7 @@ impl UsersTask {
                 rows.kept.push(group);
             }
             rows.groups_overflow = mark.overflowing.0.contains(&groups);
-            rows.has_told_overflow = rows.groups_overflow;
+            rows.has_sent_overflow = rows.groups_overflow;
             rows.tenants_overflow = mark.overflowing.1.contains(&filters);
         }
     }
@@ -173,7 +173,7 @@ impl UsersTask {
         self.closed_ms = groups.iter().map(|group| group.at_ms).min().flatten();
         self.loaded_ms = self.closed_ms;
         self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
-        self.has_heard_all = false;
+        self.has_received_all = false;
         // Aggregate keys of filters that are new exist from the next boundary at which something is visible.
         self.has_begun = self.slos.iter().all(|rows| mark.begun.contains(&rows.filters.0));
         self.load_groups(mark);
@@ -228,7 +228,7 @@ impl UsersTask {
         for (source, heard) in self.sources.iter_mut().zip(mark.map_or(&[][..], |mark| &mark.heard)) {
             source.next_offset = source.next_offset.or(*heard);
         }
-        self.has_heard_all = true;
+        self.has_received_all = true;
     }
 
     /// Takes the rows of a (SLO, user) into memory.

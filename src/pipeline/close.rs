@@ -249,7 +249,7 @@ impl UsersTask {
     fn emit_overflows(&mut self, boundary: &mut [BoundaryPartial]) {
         for slo in 0..self.slos.len() {
             let rows = &mut self.slos[slo];
-            if rows.groups_overflow && !std::mem::replace(&mut rows.has_told_overflow, true) {
+            if rows.groups_overflow && !std::mem::replace(&mut rows.has_sent_overflow, true) {
                 boundary.iter_mut().for_each(|partial| partial.groups_overflow.push(slo as u32));
             }
         }

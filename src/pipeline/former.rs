@@ -53,12 +53,12 @@ impl RollupKey {
         out: &mut KeyOutput,
     ) {
         let identity = KeyIdentity::of(&former.slo, &former.layout, self.identity.scope.clone());
-        let facts = identity.definition(&former.slo, &former.layout);
+        let key_definition = identity.definition(&former.slo, &former.layout);
         let now = at.moments(&self.identity.scope, former, settings);
-        self.state.advance(&facts, &now);
-        self.state.apply(&facts, &now, &said.deltas.iter().collect::<Vec<_>>());
-        self.state.end(&facts, &now, Resolved::DefinitionChanged, Some(&present.slo), out);
-        self.state.redefine(&facts, &self.identity.definition(&present.slo, &present.layout), at.at_ms);
+        self.state.advance(&key_definition, &now);
+        self.state.apply(&key_definition, &now, &said.deltas.iter().collect::<Vec<_>>());
+        self.state.end(&key_definition, &now, Resolved::DefinitionChanged, Some(&present.slo), out);
+        self.state.redefine(&key_definition, &self.identity.definition(&present.slo, &present.layout), at.at_ms);
     }
 
     /// The last boundary of a key whose definition has gone, or which the present one does not have.
@@ -70,11 +70,11 @@ impl RollupKey {
         settings: &RollupSettings,
         out: &mut Vec<RecordOut>,
     ) -> Result<(), EncodeError> {
-        let facts = self.identity.definition(&definition.slo, &definition.layout);
+        let key_definition = self.identity.definition(&definition.slo, &definition.layout);
         let now = at.moments(&self.identity.scope, definition, settings);
-        self.state.advance(&facts, &now);
+        self.state.advance(&key_definition, &now);
         let mut output = KeyOutput { is_gone: self.state.exists(), ..KeyOutput::default() };
-        self.state.end(&facts, &now, why, None, &mut output);
+        self.state.end(&key_definition, &now, why, None, &mut output);
         let writer = Writer { settings, at_ms: at.at_ms, key: &self.identity.key_text };
         writer.write(&output, out)?;
         writer.forget_users(&mut self.listed_users, out);

@@ -235,7 +235,7 @@ impl Intake {
 
 impl IntakeSource {
     /// By users partition, where the last block ended.
-    pub fn told(&self) -> impl Iterator<Item = Option<i64>> {
+    pub fn block_ends(&self) -> impl Iterator<Item = Option<i64>> {
         self.writers.iter().map(BlockWriter::last_end)
     }
 

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_with_something_pending_stays() {
+    fn a_user_with_pending_events_is_kept() {
         let mut users = UserTable::default();
         let a = users.intern(0, "u");
         users.get_mut(a).pending_until_ms = 20_000;

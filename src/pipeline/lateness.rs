@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_night_is_not_to_blame_for_an_older_file_behind_it() {
+    fn a_gap_at_night_is_not_blamed_for_an_older_file_after_it() {
         let day = |from: Ms| (0..1_000).map(move |i| from + i * SECOND);
         let lateness = read(day(100 * HOUR).chain(day(110 * HOUR)).chain(day(0)));
         assert_eq!((lateness.dropped, lateness.to_blame()), (1_000, None));

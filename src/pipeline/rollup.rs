@@ -61,7 +61,7 @@ pub struct RollupTask {
     /// Which groups and tenants have keys.
     pub(super) admission: Admission,
     /// The stream is read from its beginning, so a users task without a partial has sent none.
-    pub(super) has_heard_all: bool,
+    pub(super) has_received_all: bool,
     pub(super) at_ms: Option<Ms>,
     /// Up to this boundary the keys already contain what is read again.
     pub(super) loaded_ms: Option<Ms>,
@@ -99,7 +99,7 @@ impl RollupTask {
             waiting: BTreeMap::new(),
             up_to_ms: vec![None; settings.users_tasks as usize],
             admission: Admission::new(settings.users_tasks),
-            has_heard_all: true,
+            has_received_all: true,
             at_ms: None,
             loaded_ms: None,
             begun: None,
@@ -153,10 +153,10 @@ impl RollupTask {
     /// An error: it is not the successor of the last partial of its users task, so its figures cannot be right.
     pub fn apply(&mut self, offset: i64, partial: Partial) -> Result<(), SequenceError> {
         let own = self.own_slos(&partial.slos);
-        let heard = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
-        sequence::follows(partial.users_task, partial.from_ms, heard, self.has_heard_all)?;
+        let received = self.up_to_ms.get(partial.users_task as usize).copied().flatten();
+        sequence::follows(partial.users_task, partial.from_ms, received, self.has_received_all)?;
         for mut boundary in partial.boundaries {
-            if heard.is_some_and(|heard_ms| boundary.at_ms <= heard_ms) {
+            if received.is_some_and(|received_ms| boundary.at_ms <= received_ms) {
                 return Err(SequenceError::Duplicate);
             }
             // Read again after a restart: the keys already contain it.
@@ -177,7 +177,7 @@ impl RollupTask {
         self.admission.name(offset, partial.candidates);
         self.admission.named_up_to(partial.users_task, partial.candidates_up_to_ms);
         if partial.up_to_ms > Ms::MIN {
-            self.hear(partial.users_task, Some(partial.up_to_ms));
+            self.received_up_to(partial.users_task, Some(partial.up_to_ms));
         }
         Ok(())
     }
@@ -192,7 +192,7 @@ impl RollupTask {
         slos.iter().map(|id| by_id.get(id).copied()).collect()
     }
 
-    pub(super) fn hear(&mut self, users_task: u32, up_to_ms: Option<Ms>) {
+    pub(super) fn received_up_to(&mut self, users_task: u32, up_to_ms: Option<Ms>) {
         if let Some(known) = self.up_to_ms.get_mut(users_task as usize) {
             *known = up_to_ms.max(*known);
         }
@@ -275,13 +275,13 @@ impl RollupTask {
         for definition in &mut self.definitions {
             definition.starts = definition.layout.starts_at(at_ms);
         }
-        let heard = self.waiting.remove(&at_ms).unwrap_or_default().said;
-        let is_incomplete = heard.iter().any(|boundary| boundary.is_incomplete);
-        for slo in heard.iter().flat_map(|boundary| &boundary.groups_overflow) {
+        let received = self.waiting.remove(&at_ms).unwrap_or_default().said;
+        let is_incomplete = received.iter().any(|boundary| boundary.is_incomplete);
+        for slo in received.iter().flat_map(|boundary| &boundary.groups_overflow) {
             self.definitions[*slo as usize].groups_overflow = true;
         }
         let now = At { at_ms, is_incomplete, is_last: self.ends_ms == Some(at_ms) };
-        let said = self.sort_by_key(at_ms, heard);
+        let said = self.sort_by_key(at_ms, received);
         let left = self.keys_with_a_step(now, &said);
         let ending = self.ends_at(at_ms);
         self.begun = Some(Begun { now, said, ending, left });
@@ -363,9 +363,9 @@ impl RollupTask {
 
     /// Groups what was said by key; keys that are new begin to exist. What the keys of a group that was
     /// saved later than this boundary know already is left out.
-    fn sort_by_key(&mut self, at_ms: Ms, heard: Vec<BoundaryPartial>) -> BTreeMap<Arc<str>, Said> {
+    fn sort_by_key(&mut self, at_ms: Ms, received: Vec<BoundaryPartial>) -> BTreeMap<Arc<str>, Said> {
         let mut by_key: BTreeMap<Arc<str>, Said> = BTreeMap::new();
-        for BoundaryPartial { deltas, steps, .. } in heard {
+        for BoundaryPartial { deltas, steps, .. } in received {
             for mut delta in deltas {
                 self.admission.put_in_its_place(&self.definitions[delta.slo as usize].slo, &mut delta, at_ms);
                 let text = key_text(&self.definitions[delta.slo as usize].slo.name, &delta.scope);
@@ -404,12 +404,12 @@ impl RollupTask {
             let index = key.former.unwrap_or(key.slo);
             let (definition, starts) = (&self.definitions[index], &starts[index]);
             let identity = KeyIdentity::of(&definition.slo, &definition.layout, key.identity.scope.clone());
-            let facts = identity.definition(&definition.slo, &definition.layout);
+            let key_definition = identity.definition(&definition.slo, &definition.layout);
             let now = Boundary { starts, ..now.moments(&identity.scope, definition, &self.settings) };
             let mut state = key.state.clone();
             state.catch_up(at_ms);
-            state.advance(&facts, &now);
-            let mut output = state.published(&facts, &now);
+            state.advance(&key_definition, &now);
+            let mut output = state.published(&key_definition, &now);
             if number >= keys_max {
                 output.status = None;
             }
@@ -492,15 +492,15 @@ impl RollupKey {
         if let Some(former) = former {
             self.go_over(former, definition, at, settings, said, &mut output);
         }
-        let facts = self.identity.definition(&definition.slo, &definition.layout);
+        let key_definition = self.identity.definition(&definition.slo, &definition.layout);
         let now = at.moments(&self.identity.scope, definition, settings);
         if former.is_none() {
-            self.state.advance(&facts, &now);
-            self.state.apply(&facts, &now, &deltas);
+            self.state.advance(&key_definition, &now);
+            self.state.apply(&key_definition, &now, &deltas);
         }
         if self.state.exists() {
-            self.state.apply_steps(&facts, &now, &steps);
-            self.state.evaluate(&facts, &now, &steps, &mut output);
+            self.state.apply_steps(&key_definition, &now, &steps);
+            self.state.evaluate(&key_definition, &now, &steps, &mut output);
         }
         let writer = Writer { settings, at_ms, key: &self.identity.key_text };
         writer.write(&output, out)?;
@@ -519,7 +519,7 @@ impl RollupKey {
         // New figures of its users change nothing that is evaluated before their next step.
         let is_silent = former.is_none() && deltas.is_empty() && out.len() == left;
         let is_calm = is_silent && self.state.quiet_fingerprint() == quiet_fingerprint;
-        self.due_ms = if is_calm { self.state.quiet_until_ms(&facts, &now) } else { at_ms + PANE_MS };
+        self.due_ms = if is_calm { self.state.quiet_until_ms(&key_definition, &now) } else { at_ms + PANE_MS };
         Ok(if is_calm && steps.is_empty() { Stepped::AsBefore } else { Stepped::Changed })
     }
 }

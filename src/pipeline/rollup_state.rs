@@ -114,7 +114,7 @@ impl RollupTask {
         self.at_ms = self.groups_at_ms.iter().copied().min().flatten();
         self.loaded_ms = self.at_ms;
         self.up_to_ms.fill(None);
-        self.has_heard_all = false;
+        self.has_received_all = false;
         for group in 0..KEY_GROUPS {
             let mut found = Vec::new();
             scan_each(
@@ -182,7 +182,7 @@ impl RollupTask {
     /// closed when `mark` was made. What comes next is news.
     pub fn end_replay(&mut self, mark: &RollupMark) {
         for (users_task, up_to_ms) in (0..).zip(&mark.up_to_ms) {
-            self.hear(users_task, *up_to_ms);
+            self.received_up_to(users_task, *up_to_ms);
         }
         for (users_task, up_to_ms) in (0..).zip(&mark.named_up_to_ms) {
             self.admission.named_up_to(users_task, *up_to_ms);
@@ -190,7 +190,7 @@ impl RollupTask {
         for definition in &mut self.definitions {
             definition.groups_overflow |= mark.groups_overflow.contains(&definition.slo.name);
         }
-        self.has_heard_all = true;
+        self.has_received_all = true;
     }
 }
 

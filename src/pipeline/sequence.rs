@@ -10,16 +10,21 @@ pub enum SequenceError {
     #[error("repeats what was received before")]
     Duplicate,
     /// Positions are boundaries (of partials) or input offsets (of blocks).
-    #[error("continues sender {sender} at {from:?}, but its records were received only up to {heard:?}")]
-    Gap { sender: u32, from: Option<i64>, heard: Option<i64> },
+    #[error("continues sender {sender} at {from:?}, but its records were received only up to {received:?}")]
+    Gap { sender: u32, from: Option<i64>, received: Option<i64> },
 }
 
 /// Checks that a record that continues at `from` is the next one of its sender; `heard` is the position up to which
 /// its records were received. If nothing was received, `from` must be `None`, too, unless the reader started in the
-/// middle of the stream (`has_heard_all` is false).
-pub fn follows(sender: u32, from: Option<i64>, heard: Option<i64>, has_heard_all: bool) -> Result<(), SequenceError> {
-    if from != heard && (heard.is_some() || has_heard_all) {
-        return Err(SequenceError::Gap { sender, from, heard });
+/// middle of the stream (`has_received_all` is false).
+pub fn follows(
+    sender: u32,
+    from: Option<i64>,
+    received: Option<i64>,
+    has_received_all: bool,
+) -> Result<(), SequenceError> {
+    if from != received && (received.is_some() || has_received_all) {
+        return Err(SequenceError::Gap { sender, from, received });
     }
     Ok(())
 }

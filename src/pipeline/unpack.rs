@@ -20,11 +20,11 @@ struct Numbers {
 }
 
 /// Checks that a block continues where the source's last received block ended (`received`).
-fn follow(received: Option<i64>, has_heard_all: bool, head: &Head<'_>) -> Result<(), SequenceError> {
+fn follow(received: Option<i64>, has_received_all: bool, head: &Head<'_>) -> Result<(), SequenceError> {
     if received.is_some_and(|next| head.first_offset < next) {
         return Err(SequenceError::Duplicate);
     }
-    sequence::follows(head.source, head.follows, received, has_heard_all)
+    sequence::follows(head.source, head.follows, received, has_received_all)
 }
 
 impl UsersTask {
@@ -35,7 +35,7 @@ impl UsersTask {
         // If blocks of unknown sources were ignored, T would advance without them, and their events would be late.
         let source = self.sources.get_mut(head.source as usize);
         let source = source.ok_or(BlockError::UnknownSource(head.source))?;
-        follow(source.next_offset, self.has_heard_all, &head)?;
+        follow(source.next_offset, self.has_received_all, &head)?;
         source.next_offset = Some(head.next_offset);
         // During a replay, a source that did not exist yet is passed over until its first block.
         source.watermark.take_up();
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(follow(None, true, &head(0)), Ok(()), "its first");
         assert_eq!(follow(None, false, &head(1)), Ok(()), "the task began to read behind the first");
         assert_eq!(follow(Some(10), true, &head(1)), Ok(()));
-        let missing = |from, received| Err(SequenceError::Gap { sender: 1, from, heard: received });
+        let missing = |from, received| Err(SequenceError::Gap { sender: 1, from, received });
         assert_eq!(follow(None, true, &head(1)), missing(Some(10), None));
         assert_eq!(follow(Some(10), false, &head(2)), missing(Some(20), Some(10)));
         assert_eq!(follow(Some(5), true, &head(0)), missing(None, Some(5)));

@@ -142,7 +142,7 @@ pub(super) struct SloRows {
     pub asked: BTreeSet<(Admits, u32)>,
     /// More groups were seen than are remembered, and the rollup tasks were told.
     pub groups_overflow: bool,
-    pub has_told_overflow: bool,
+    pub has_sent_overflow: bool,
     pub tenants_with_keys: Admitted,
     /// More tenants were seen than may have keys.
     pub tenants_overflow: bool,
@@ -195,7 +195,7 @@ impl SloRows {
             strangers: BTreeMap::new(),
             asked: BTreeSet::new(),
             groups_overflow: false,
-            has_told_overflow: false,
+            has_sent_overflow: false,
             tenants_with_keys: Admitted::default(),
             tenants_overflow: false,
             gathered_of: Vec::new(),
@@ -365,7 +365,7 @@ pub struct UsersTask {
     /// Candidates are named up to here.
     pub(super) looked_ms: Option<Ms>,
     /// All rollup tasks know this boundary as closed.
-    pub(super) told_ms: Option<Ms>,
+    pub(super) sent_ms: Option<Ms>,
     pub(super) sources: Vec<InputSource>,
     pub(super) beginnings: Beginnings,
     pub(super) closed_ms: Option<Ms>,
@@ -377,7 +377,7 @@ pub struct UsersTask {
     allowed_lateness_ms: Ms,
     /// The stream is read from its beginning, so a source without a block has sent none. (While it is read again from the
     /// middle, that does not follow.)
-    pub(super) has_heard_all: bool,
+    pub(super) has_received_all: bool,
     /// By key group: the store has rows of filters, or groups, that no definition has any more.
     pub(super) has_strays: Vec<bool>,
     /// Up to this boundary the rows already contain what is read again.
@@ -406,14 +406,14 @@ impl UsersTask {
             hot: None,
             decides_alone: true,
             looked_ms: None,
-            told_ms: None,
+            sent_ms: None,
             sources: vec![InputSource::default(); sources],
             beginnings: Beginnings::default(),
             closed_ms: None,
             has_begun: false,
             first_ms: None,
             allowed_lateness_ms: slos.iter().map(|slo| slo.allowed_lateness_ms).max().unwrap_or(0),
-            has_heard_all: true,
+            has_received_all: true,
             has_strays: vec![false; usize::from(KEY_GROUPS)],
             loaded_ms: None,
             groups_at: None,

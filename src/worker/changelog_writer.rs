@@ -278,31 +278,31 @@ mod tests {
 
     #[test]
     fn a_round_takes_the_interval_and_includes_every_group() {
-        let mut ledger = ChangelogWriter::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
+        let mut writer = ChangelogWriter::new(0, 64, 0, 30_000, DELTAS_MIN_BYTES);
         let mut groups = Vec::new();
         for steady_ms in (0..=30_000).step_by(200) {
-            let due = ledger.due(steady_ms);
+            let due = writer.due(steady_ms);
             assert!(due.len() <= 2, "no burst");
             groups.extend(due);
         }
         assert_eq!(groups, (0..64).collect::<Vec<_>>());
-        assert!(std::mem::take(&mut ledger.is_round));
-        assert_eq!(ledger.due(30_000), 0..0);
-        ledger.hurry();
-        assert_eq!(ledger.due(30_001), 0..64);
+        assert!(std::mem::take(&mut writer.is_round));
+        assert_eq!(writer.due(30_000), 0..0);
+        writer.hurry();
+        assert_eq!(writer.due(30_001), 0..64);
     }
 
     #[test]
     fn deltas_follow_the_image_until_they_are_larger() {
-        let (mut ledger, mut store) = (ChangelogWriter::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), MemoryStore::default());
+        let (mut writer, mut store) = (ChangelogWriter::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), MemoryStore::default());
         let mut keys = Vec::new();
         let large = "x".repeat(40_000);
         for value in ["small", &large, &large] {
             let mut out = Vec::new();
             let mut batch = rows(&[("p/a", Some(value)), ("p/gone", None)]);
-            ledger.write_group(1, &mut batch, &[b"p/".to_vec()], &store, &mut out).expect("written");
+            writer.write_group(1, &mut batch, &[b"p/".to_vec()], &store, &mut out).expect("written");
             store.write(&mut batch).expect("stored");
-            ledger.sequence += 1;
+            writer.sequence += 1;
             keys.extend(out.into_iter().map(|r| (r.key.unwrap_or_default(), r.value.is_some())));
         }
         let of = |generation, number, is_put| (block_key(1, generation, number), is_put);
@@ -312,9 +312,9 @@ mod tests {
     #[test]
     fn a_block_is_read_as_it_was_written() {
         let store = MemoryStore::default();
-        let (mut ledger, mut out) = (ChangelogWriter::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), Vec::new());
+        let (mut writer, mut out) = (ChangelogWriter::new(3, 2, 0, 1_000, DELTAS_MIN_BYTES), Vec::new());
         let mut batch = rows(&[("p/a", Some("1")), ("p/b", Some(""))]);
-        ledger.write_group(1, &mut batch, &[b"p/".to_vec()], &store, &mut out).expect("written");
+        writer.write_group(1, &mut batch, &[b"p/".to_vec()], &store, &mut out).expect("written");
         let (key, value) = (out[0].key.clone().unwrap_or_default(), out[0].value.clone().unwrap_or_default());
         let Some(Entry::Block { group: 1, generation: 1, number: 0, sequence: 1, rows }) = read(&key, &value) else {
             panic!("not a block")

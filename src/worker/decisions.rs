@@ -21,7 +21,7 @@ const VERSION: u8 = 1;
 
 /// A part of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
+struct DecisionPart {
     decision: Decision,
     is_last: bool,
 }
@@ -29,11 +29,11 @@ struct Told {
 /// All decisions that were committed.
 #[derive(Default)]
 pub struct Decisions {
-    sets: BTreeMap<SetId, BTreeMap<(Ms, u32), Told>>,
+    sets: BTreeMap<SetId, BTreeMap<(Ms, u32), DecisionPart>>,
 }
 
 /// The content of a record.
-pub enum Heard {
+pub enum Received {
     /// A part of a decision; `true`: the last one.
     Decided(Decision, bool),
     /// The decisions about a set are void.
@@ -42,15 +42,15 @@ pub enum Heard {
 
 impl Decisions {
     /// Takes a record, perhaps our own. `None`: it is about something else, or changes nothing.
-    pub fn hear(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Heard>, WorkerError> {
+    pub fn receive(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Received>, WorkerError> {
         let Some((set, at_ms, part)) = read_key(key) else { return Ok(None) };
         if value.is_empty() {
-            return Ok(self.sets.remove(&set).map(|_| Heard::Forgotten(set)));
+            return Ok(self.sets.remove(&set).map(|_| Received::Forgotten(set)));
         }
-        let told = read(value)?;
+        let read = read(value)?;
         let known = self.sets.entry(set).or_default();
-        known.insert((at_ms, part), told.clone());
-        Ok(Some(Heard::Decided(told.decision, told.is_last)))
+        known.insert((at_ms, part), read.clone());
+        Ok(Some(Received::Decided(read.decision, read.is_last)))
     }
 
     pub fn is_one(key: &[u8]) -> bool {
@@ -58,11 +58,11 @@ impl Decisions {
     }
 
     /// Passes all decisions to a users task, in the order in which they were made.
-    pub fn tell(&self, users: &mut UsersTask) {
-        for told in self.sets.values() {
-            let mut all: Vec<&Told> = told.values().collect();
-            all.sort_by_key(|told| (told.decision.at_ms, told.is_last));
-            all.into_iter().for_each(|told| users.learn(&told.decision, told.is_last));
+    pub fn pass_to(&self, users: &mut UsersTask) {
+        for parts in self.sets.values() {
+            let mut all: Vec<&DecisionPart> = parts.values().collect();
+            all.sort_by_key(|part| (part.decision.at_ms, part.is_last));
+            all.into_iter().for_each(|part| users.learn(&part.decision, part.is_last));
         }
     }
 }
@@ -91,17 +91,17 @@ fn read_key(key: &[u8]) -> Option<(SetId, Ms, u32)> {
 }
 
 /// An unreadable record is an error: without the decision a task would wait for ever, or publish other keys.
-fn read(value: &[u8]) -> Result<Told, WorkerError> {
+fn read(value: &[u8]) -> Result<DecisionPart, WorkerError> {
     let why = match value.split_first() {
-        Some((&VERSION, told)) => match postcard::from_bytes(told) {
-            Ok(told) => return Ok(told),
+        Some((&VERSION, bytes)) => match postcard::from_bytes(bytes) {
+            Ok(part) => return Ok(part),
             Err(error) => error.to_string(),
         },
         found => format!("it has layout {}, and this build reads {VERSION}", found.map_or(0, |(found, _)| *found)),
     };
     Err(WorkerError::Refused(format!(
         "a decision on groups or tenants in the topic of the sources cannot be read ({why}): another build wrote it. \
-         Start that build again, or begin anew with another application_id"
+         Start that build again, or start over with another application_id"
     )))
 }
 
@@ -113,8 +113,8 @@ fn record(key: Vec<u8>, value: Option<Vec<u8>>) -> RecordOut {
 pub fn records_of(decision: &Decision, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
     let parts: Vec<&[Vec<u8>]> = decision.names.chunks(NAMES_MAX).collect();
     let mut say = |key: Vec<u8>, names: &[Vec<u8>], is_last: bool| {
-        let told = Told { decision: Decision { names: names.to_vec(), ..decision.clone() }, is_last };
-        let value = postcard::to_extend(&told, vec![VERSION]).map_err(WorkerError::Write)?;
+        let value = DecisionPart { decision: Decision { names: names.to_vec(), ..decision.clone() }, is_last };
+        let value = postcard::to_extend(&value, vec![VERSION]).map_err(WorkerError::Write)?;
         out.push(record(key, Some(value)));
         Ok(())
     };
@@ -142,22 +142,22 @@ mod tests {
         Decision { set: SetId { admits: Admits::Tenants, of: 7 }, slo: "s".to_owned(), at_ms, after_ms: None, names }
     }
 
-    fn hear(decisions: &mut Decisions, records: &[RecordOut]) -> Vec<Heard> {
+    fn receive(decisions: &mut Decisions, records: &[RecordOut]) -> Vec<Received> {
         let text = |bytes: &Option<Vec<u8>>| bytes.clone().unwrap_or_default();
-        records.iter().filter_map(|r| decisions.hear(&text(&r.key), &text(&r.value)).expect("readable")).collect()
+        records.iter().filter_map(|r| decisions.receive(&text(&r.key), &text(&r.value)).expect("readable")).collect()
     }
 
     #[test]
-    fn a_large_decision_is_told_in_parts_and_is_made_with_the_last() {
+    fn a_large_decision_is_sent_in_parts_and_holds_with_the_last() {
         let (mut decisions, mut out) = (Decisions::default(), Vec::new());
         records_of(&decision(10_000, 2 * NAMES_MAX + 1), &mut out).expect("written");
         records_of(&decision(20_000, 0), &mut out).expect("written");
-        let heard = hear(&mut decisions, &out);
-        let said: Vec<(usize, bool)> = heard
+        let received = receive(&mut decisions, &out);
+        let said: Vec<(usize, bool)> = received
             .iter()
-            .map(|heard| match heard {
-                Heard::Decided(decision, is_last) => (decision.names.len(), *is_last),
-                Heard::Forgotten(_) => (0, false),
+            .map(|received| match received {
+                Received::Decided(decision, is_last) => (decision.names.len(), *is_last),
+                Received::Forgotten(_) => (0, false),
             })
             .collect();
         assert_eq!(said, [(NAMES_MAX, false), (NAMES_MAX, false), (1, true), (0, true)]);
@@ -175,8 +175,8 @@ mod tests {
         let keys =
             |records: &[RecordOut]| records.iter().map(|r| r.key.clone()).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(keys(&out), keys(&gone), "each record has its tombstone");
-        assert_eq!(hear(&mut decisions, &out).len(), 4);
-        assert!(matches!(hear(&mut decisions, &gone)[..], [Heard::Forgotten(id)] if id == set), "told once");
+        assert_eq!(receive(&mut decisions, &out).len(), 4);
+        assert!(matches!(receive(&mut decisions, &gone)[..], [Received::Forgotten(id)] if id == set), "told once");
         assert!(decisions.sets.is_empty());
     }
 
@@ -198,13 +198,13 @@ mod tests {
         let (key, value) = (out[0].key.clone().expect("a key"), out[0].value.clone().expect("a value"));
         assert_eq!(value[0], VERSION);
         for other in [&[VERSION + 1, 0][..], &value[..value.len() - 1]] {
-            let refused = Decisions::default().hear(&key, other).err().expect("refused").to_string();
+            let refused = Decisions::default().receive(&key, other).err().expect("refused").to_string();
             assert!(refused.contains("Start that build again"), "{refused}");
         }
     }
 
     #[test]
-    fn records_about_something_else_are_others_business() {
+    fn records_of_other_kinds_are_ignored() {
         for key in [&7u32.to_be_bytes()[..], &[0, 0, 0, 7, 1], &[0, 0, 0, 0, 7, 2], &[9; KEY_BYTES]] {
             assert!(!Decisions::is_one(key), "{key:?}");
         }

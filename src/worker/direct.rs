@@ -228,7 +228,7 @@ impl<L: Log> DirectWorker<L> {
     fn send_partials(&mut self) -> Result<(), WorkerError> {
         let closed_ms = self.users.closed_ms();
         let mut records = Vec::new();
-        partial_codec::say(&mut self.partials, &Partial::default(), closed_ms, &mut records)?;
+        partial_codec::records_of(&mut self.partials, &Partial::default(), closed_ms, &mut records)?;
         Ok(records.iter().try_for_each(|record| self.log.send(record))?)
     }
 }

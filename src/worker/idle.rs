@@ -40,7 +40,7 @@ impl Idleness {
 
     /// A record arrived.
     #[inline]
-    pub fn heard(&mut self, partition: u32) {
+    pub fn record_arrived(&mut self, partition: u32) {
         if let Some(silence) = self.silences.get_mut(partition as usize) {
             *silence = None;
         }
@@ -100,7 +100,7 @@ mod tests {
         assert!(!idleness.is_idle(1), "nobody confirmed it");
         idleness.answered(1, Some(END), 31_000);
         assert!(idleness.is_idle(1) && !idleness.is_idle(0));
-        idleness.heard(1);
+        idleness.record_arrived(1);
         assert!(!idleness.is_idle(1), "it is not known to be at its end again");
     }
 

@@ -8,7 +8,7 @@
 use super::WorkerError;
 use super::offset_metadata;
 use crate::log::numbering::{Commitment, Numbering};
-use crate::log::{Assignment, BEGIN_ANEW, Stream, TopicId};
+use crate::log::{Assignment, START_OVER, Stream, TopicId};
 use crate::model::record::RecordOut;
 use crate::model::time::{Moment, Ms};
 use std::collections::BTreeMap;
@@ -42,13 +42,13 @@ impl Known {
     }
 
     /// Takes the timestamp of a record of the sources topic; the newest tells about when the last commit was.
-    pub fn heard(&mut self, timestamp_ms: Option<Ms>) {
+    pub fn note_time(&mut self, timestamp_ms: Option<Ms>) {
         self.last_commit_ms = self.last_commit_ms.max(timestamp_ms);
     }
 
     /// Takes a record of the sources topic, from any instance including this one: the first commit of a stream, or the
     /// claim of a number for a partition. `false`: the record is neither.
-    pub fn hear(&mut self, key: &[u8], value: &[u8]) -> Result<bool, WorkerError> {
+    pub fn receive(&mut self, key: &[u8], value: &[u8]) -> Result<bool, WorkerError> {
         let is_claim = self.numbering.apply(key, value);
         // Whoever claimed it knows of partitions that we do not know.
         if let Some(new) = self.numbering.claimed().get(self.inputs as usize) {
@@ -61,20 +61,20 @@ impl Known {
         Ok(true)
     }
 
-    /// Checks that a stream may be started or continued. `is_heard`: other records about it exist, as an older build may
+    /// Checks that a stream may be started or continued. `is_reported`: other records about it exist, as an older build may
     /// have committed it without a note.
-    pub fn take_up(&mut self, assignment: &Assignment, is_heard: bool) -> Result<(), WorkerError> {
+    pub fn take_up(&mut self, assignment: &Assignment, is_reported: bool) -> Result<(), WorkerError> {
         let now = Was { topic: assignment.topic, name: assignment.name.clone() };
-        let noted = offset_metadata::of_ours(assignment).and_then(|(_, memo)| memo.topic_id());
+        let noted = offset_metadata::of_ours(assignment).and_then(|(_, metadata)| metadata.topic_id());
         let was = self.all.get(&assignment.stream);
         if let Some(was) = was.filter(|was| was.name != now.name) {
             return Err(renumbered(was, &now));
         }
         let ids = noted.into_iter().chain(was.map(|was| was.topic));
         if let Some(id) = ids.into_iter().find(|id| id.contradicts(now.topic)) {
-            return Err(made_anew(&now, id));
+            return Err(created_again(&now, id));
         }
-        if assignment.committed.is_none() && (was.is_some() || is_heard) {
+        if assignment.committed.is_none() && (was.is_some() || is_reported) {
             return Err(self.offsets_gone(&now));
         }
         self.ours.insert(assignment.stream, now);
@@ -116,16 +116,16 @@ impl Known {
             self.last_commit_ms.map_or_else(String::new, |ms| format!(" The last commit was at {}.", Moment(ms)));
         WorkerError::Refused(format!(
             "{}: the group has no offset of it, and it had one: a group's offsets are deleted with their topic, and \
-             offsets.retention.minutes after the last instance left. Nothing was read or written.{last} {BEGIN_ANEW}",
+             offsets.retention.minutes after the last instance left. Nothing was read or written.{last} {START_OVER}",
             now.name
         ))
     }
 }
 
-fn made_anew(now: &Was, was: TopicId) -> WorkerError {
+fn created_again(now: &Was, was: TopicId) -> WorkerError {
     WorkerError::Refused(format!(
-        "{}: the topic was deleted and made anew (its id is {}, but the offsets belong to {was}), so the offsets do not \
-         fit its present records. Nothing was read or written since this was noticed. {BEGIN_ANEW}",
+        "{}: the topic was deleted and created again (its id is {}, but the offsets belong to {was}), so the offsets do not \
+         fit its present records. Nothing was read or written since this was noticed. {START_OVER}",
         now.name, now.topic
     ))
 }
@@ -133,7 +133,7 @@ fn made_anew(now: &Was, was: TopicId) -> WorkerError {
 fn renumbered(was: &Was, now: &Was) -> WorkerError {
     WorkerError::Refused(format!(
         "{} has now the number that {} had, but the state refers to its sources by number: either the state belongs to \
-         another application, or the internal topics were changed by hand. Nothing was read or written. {BEGIN_ANEW}",
+         another application, or the internal topics were changed by hand. Nothing was read or written. {START_OVER}",
         now.name, was.name
     ))
 }
@@ -148,14 +148,14 @@ mod tests {
     const NEW: TopicId = TopicId([2; 16]);
 
     fn assignment(stream: Stream, topic: TopicId, noted: Option<TopicId>) -> Assignment {
-        let memo = |id| OffsetMetadata::default().with_topic(id).to_text();
-        let committed = noted.map(|id| Committed { next: NextOffset(7), metadata: memo(id) });
+        let metadata = |id| OffsetMetadata::default().with_topic(id).to_text();
+        let committed = noted.map(|id| Committed { next: NextOffset(7), metadata: metadata(id) });
         let name = format!("orders {stream:?}");
         Assignment { stream, topic, name, next: NextOffset(0), log_start: NextOffset(0), committed }
     }
 
-    fn hear(known: &mut Known, record: &RecordOut) -> Result<bool, WorkerError> {
-        known.hear(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())
+    fn receive(known: &mut Known, record: &RecordOut) -> Result<bool, WorkerError> {
+        known.receive(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())
     }
 
     /// An instance that has received the record of another instance's first commit of this stream.
@@ -165,7 +165,7 @@ mod tests {
         one.news(&mut out);
         one.news(&mut out);
         assert_eq!(out.len(), 1, "a stream is noted once");
-        assert!(hear(&mut other, &out[0]).expect("received"));
+        assert!(receive(&mut other, &out[0]).expect("received"));
         other
     }
 
@@ -179,7 +179,7 @@ mod tests {
             let by_offset = refusal(&mut Known::default(), &assignment(stream, NEW, Some(OLD)));
             let by_sources = refusal(&mut after(stream, OLD), &assignment(stream, NEW, None));
             for text in [by_offset, by_sources] {
-                assert!(text.contains("made anew") && text.contains(&OLD.to_string()), "{text}");
+                assert!(text.contains("created again") && text.contains(&OLD.to_string()), "{text}");
                 assert!(text.contains("another application_id"), "{text}");
             }
         }
@@ -223,17 +223,17 @@ mod tests {
         let claims = Numbering::default().to_claim(&[("orders".to_owned(), 3)]).expect("numbered");
         let records: Vec<RecordOut> = claims.iter().map(|claim| claim.to_record("other")).collect();
         let mut known = Known::new(2);
-        assert!(hear(&mut known, &records[0]).expect("ours") && hear(&mut known, &records[1]).expect("ours"));
+        assert!(receive(&mut known, &records[0]).expect("ours") && receive(&mut known, &records[1]).expect("ours"));
         // Of two claims of the same number the second has no effect.
-        assert!(hear(&mut known, &claims[1].to_record("slow")).expect("nothing new"));
-        let grown = hear(&mut known, &records[2]).expect_err("a third partition").to_string();
+        assert!(receive(&mut known, &claims[1].to_record("slow")).expect("nothing new"));
+        let grown = receive(&mut known, &records[2]).expect_err("a third partition").to_string();
         assert!(grown.contains("orders [2] was added"), "{grown}");
     }
 
     #[test]
     fn other_records_of_the_sources_topic_are_ignored() {
         let mut known = Known::default();
-        assert!(!known.hear(&7u32.to_be_bytes(), b"").expect("nothing"));
-        assert!(!known.hear(&[0, 0, 0, 7, 1], b"").expect("nothing"));
+        assert!(!known.receive(&7u32.to_be_bytes(), b"").expect("nothing"));
+        assert!(!known.receive(&[0, 0, 0, 7, 1], b"").expect("nothing"));
     }
 }

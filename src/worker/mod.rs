@@ -23,6 +23,7 @@ mod known;
 mod offset_metadata;
 mod partial_codec;
 mod restore;
+mod setup;
 mod sources;
 mod task_runner;
 mod tasks;
@@ -44,11 +45,12 @@ pub use changelog_writer::DELTAS_MIN_BYTES;
 pub use inputs::{InputFigures, Volume};
 pub use offset_metadata::OffsetMetadata;
 pub use partial_codec::read as read_partial;
+pub use setup::Setup;
 pub use sources::IdlePolicy;
 use std::collections::BTreeSet;
 use std::time::Duration;
+pub use tasks::Tasks;
 use tasks::Transaction;
-pub use tasks::{Setup, Tasks};
 
 /// Partitions further ahead of the slowest than this (in event time) are paused.
 const MAX_SKEW_MS: Ms = 10 * MINUTE_MS;
@@ -166,7 +168,7 @@ pub struct Figures {
     /// Input partitions.
     pub inputs: usize,
     pub changelog_bytes: u64,
-    /// When the oldest key group was written, by the clock that commits are told.
+    /// When the oldest key group was written, by the steady clock.
     pub checkpointed_ms: Option<Ms>,
 }
 
@@ -237,7 +239,7 @@ pub struct Worker<L> {
     leaving: Vec<Stream>,
     paused: Vec<Stream>,
     purged_ms: Ms,
-    /// The group has told us what is ours, even if that is nothing.
+    /// The group has assigned our partitions, even if there are none.
     has_joined: bool,
     /// Transactions that were aborted since somebody asked.
     aborted: u64,
@@ -364,7 +366,7 @@ impl<L: Log> Worker<L> {
         self.tasks.is_live()
     }
 
-    /// The group has told us what is ours, and all of it is live. (Without the first condition a new instance, which owns
+    /// The group has assigned our partitions, and all of them are live. (Without the first condition a new instance, which owns
     /// nothing yet, would call itself ready.)
     pub fn is_ready(&self) -> bool {
         self.has_joined && self.is_live()
@@ -423,26 +425,26 @@ impl<L: Log> Worker<L> {
             return Ok(());
         }
         self.tell_restored(observer)?;
-        let parcel = self.tasks.pack(steady_ms)?;
-        self.publish(&parcel)?;
+        let transaction = self.tasks.transaction(steady_ms)?;
+        self.publish(&transaction)?;
         fault::point(Place::AfterCommit);
-        observer.committed(&parcel.records[..parcel.outputs]);
+        observer.committed(&transaction.records[..transaction.outputs]);
         self.tasks.committed(&mut self.log)?;
         self.let_go(observer);
         self.purge(steady_ms);
         Ok(())
     }
 
-    fn publish(&mut self, parcel: &Transaction) -> Result<(), WorkerError> {
+    fn publish(&mut self, transaction: &Transaction) -> Result<(), WorkerError> {
         for _ in 0..=RESENDS {
-            for (at, record) in parcel.records.iter().enumerate() {
-                if at == parcel.changelog_from {
+            for (at, record) in transaction.records.iter().enumerate() {
+                if at == transaction.changelog_from {
                     fault::point(Place::BetweenSends);
                 }
                 self.log.send(record)?;
             }
             fault::point(Place::BeforeCommit);
-            if self.log.commit(&parcel.offsets)? == CommitOutcome::Committed {
+            if self.log.commit(&transaction.offsets)? == CommitOutcome::Committed {
                 return Ok(());
             }
             // The group has a new generation, or a record was not delivered. The records are still right as long as the

@@ -31,8 +31,8 @@ pub struct OffsetMetadata {
 
 impl OffsetMetadata {
     /// Notes where the last blocks ended, by users partition; `next` is the committed offset.
-    pub fn with_told(mut self, next: NextOffset, told: impl Iterator<Item = Option<i64>>) -> OffsetMetadata {
-        self.behind = told.map(|told| told.map_or(-1, |told| next.0 - told)).collect();
+    pub fn with_block_ends(mut self, next: NextOffset, ends: impl Iterator<Item = Option<i64>>) -> OffsetMetadata {
+        self.behind = ends.map(|end| end.map_or(-1, |end| next.0 - end)).collect();
         if self.behind.iter().all(|behind| *behind == 0) {
             self.behind.clear();
         }
@@ -51,7 +51,7 @@ impl OffsetMetadata {
     }
 
     /// Where the last block for each of the users partitions ended.
-    pub fn told(&self, next: NextOffset, partitions: u32) -> Vec<Option<i64>> {
+    pub fn block_ends(&self, next: NextOffset, partitions: u32) -> Vec<Option<i64>> {
         let behind = |partition: usize| self.behind.get(partition).copied().unwrap_or(0);
         (0..partitions as usize).map(behind).map(|behind| (behind >= 0).then_some(next.0 - behind)).collect()
     }
@@ -96,22 +96,22 @@ mod tests {
         let next = NextOffset(1_234_567_890_123_456_789);
         for partitions in [NOTED_MAX as usize, 10_000] {
             // The longest distance, if distances are noted at all; with more partitions every block ends at the offset.
-            let told = if partitions > NOTED_MAX as usize { next.0 } else { 0 };
-            let memo = longest.clone().with_told(next, (0..partitions).map(|_| Some(told)));
-            let text = memo.with_topic(TopicId([0xff; 16])).to_text();
+            let end = if partitions > NOTED_MAX as usize { next.0 } else { 0 };
+            let metadata = longest.clone().with_block_ends(next, (0..partitions).map(|_| Some(end)));
+            let text = metadata.with_topic(TopicId([0xff; 16])).to_text();
             assert!(text.len() <= 4_095, "{partitions} partitions: {} bytes", text.len());
         }
     }
 
     #[test]
     fn the_ends_of_the_last_blocks_are_read_back() {
-        for told in [vec![Some(90), None, Some(100)], vec![Some(100); 3], vec![None; 3]] {
-            let memo = OffsetMetadata { start: 7, ..OffsetMetadata::default() }
-                .with_told(NextOffset(100), told.iter().copied());
-            let back = OffsetMetadata::parse(&memo.to_text()).expect("ours");
-            assert_eq!((&back, back.told(NextOffset(100), 3)), (&memo, told));
+        for ends in [vec![Some(90), None, Some(100)], vec![Some(100); 3], vec![None; 3]] {
+            let metadata = OffsetMetadata { start: 7, ..OffsetMetadata::default() }
+                .with_block_ends(NextOffset(100), ends.iter().copied());
+            let back = OffsetMetadata::parse(&metadata.to_text()).expect("ours");
+            assert_eq!((&back, back.block_ends(NextOffset(100), 3)), (&metadata, ends));
         }
-        let usual = OffsetMetadata::default().with_told(NextOffset(5), [Some(5); 256].into_iter());
+        let usual = OffsetMetadata::default().with_block_ends(NextOffset(5), [Some(5); 256].into_iter());
         assert_eq!(usual.to_text(), r#"{"start":0,"sequence":0}"#);
     }
 }

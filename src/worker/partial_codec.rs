@@ -1,4 +1,4 @@
-//! Partials as bytes, in parts that a broker takes. Only the last part says how far the partial goes.
+//! Partials as bytes. A large one is sent in parts that brokers accept; only the last part contains how far it goes.
 
 use super::WorkerError;
 use crate::model::record::{RecordOut, Topic};
@@ -11,15 +11,15 @@ const PART_BYTES: usize = 512 * 1_024;
 /// The first byte of partials that were written when the state had version 6; since then it is the version of the state.
 const BEFORE_7: u8 = 4;
 
-/// Whether a partial has something to say where its users task has closed so much.
+/// Whether a partial has to be sent; `closed_ms` is the last boundary that its users task has closed.
 pub fn is_news(partial: &Partial, closed_ms: Option<Ms>) -> bool {
     !partial.boundaries.is_empty()
         || partial.candidates_up_to_ms.is_some()
         || closed_ms.is_some_and(|closed_ms| partial.up_to_ms >= closed_ms)
 }
 
-/// Takes the partials that have something to say, one a rollup partition; `nothing` takes their places.
-pub fn say(
+/// The records of the partials that have to be sent, one partial a rollup partition. Copies of `nothing` replace them.
+pub fn records_of(
     partials: &mut [Partial],
     nothing: &Partial,
     closed_ms: Option<Ms>,

@@ -156,10 +156,10 @@ impl Restore {
             return WorkerError::Useless { task, why: format!("the changelog does not go on from it: {why}") };
         }
         WorkerError::Refused(format!(
-            "the state of {task} cannot be restored from the changelog: {why}. It was truncated, or the topic was made anew. \
+            "the state of {task} cannot be restored from the changelog: {why}. It was truncated, or the topic was created again. \
              Start the instance whose state.dir has this task: it writes its store back to the changelog. If several \
              instances have tasks, start them one at a time, alone: each runs until it needs a task that only another \
-             instance has, and by then it has written its own tasks back. Or begin anew with another application_id and \
+             instance has, and by then it has written its own tasks back. Or start over with another application_id and \
              output.prefix"
         ))
     }
@@ -205,7 +205,7 @@ impl Taking<'_> {
             std::cmp::Ordering::Greater => {
                 return Err(WorkerError::Refused(format!(
                     "the changelog of {} is at checkpoint {}, but the group's committed offset names {}: the group's \
-                     offsets were set back by hand. Set them to their old values, or begin anew with another \
+                     offsets were set back by hand. Set them to their old values, or start over with another \
                      application_id",
                     self.task, mark.sequence, self.target
                 )));

@@ -97,7 +97,7 @@ impl Sources {
 
     /// Takes the progress of another instance's partition. Records about our own partitions are ignored, because we know
     /// better.
-    pub fn hear(&mut self, record: &RecordIn<'_>, is_ours: impl Fn(u32) -> bool) {
+    pub fn receive(&mut self, record: &RecordIn<'_>, is_ours: impl Fn(u32) -> bool) {
         let source = record.key.and_then(|key| key.try_into().ok()).map(u32::from_be_bytes);
         let Some(source) = source.filter(|source| !is_ours(*source)) else { return };
         if let (Some(known), Ok(progress)) = (self.all.get_mut(source as usize), postcard::from_bytes(record.value)) {
@@ -114,18 +114,18 @@ impl Sources {
     }
 
     /// Whether progress of a partition was received while it was not ours.
-    pub fn is_heard(&self, source: u32) -> bool {
+    pub fn is_reported(&self, source: u32) -> bool {
         self.is_reported.get(source as usize).copied().unwrap_or(false)
     }
 
     /// A record of one of our partitions arrived.
     #[inline]
-    pub fn heard(&mut self, source: u32) {
+    pub fn record_arrived(&mut self, source: u32) {
         if let Some(is_silent) = self.is_silent.get_mut(source as usize) {
             *is_silent = false;
         }
         if let Some(idleness) = &mut self.idleness {
-            idleness.heard(source);
+            idleness.record_arrived(source);
         }
     }
 
@@ -149,7 +149,7 @@ impl Sources {
     /// A partition was revoked or assigned: forgets what was observed of it here.
     pub fn forget(&mut self, source: u32) {
         let at = source as usize;
-        self.heard(source);
+        self.record_arrived(source);
         for seen in [&mut self.at_end_ms, &mut self.alone_since_ms] {
             if let Some(seen) = seen.get_mut(at) {
                 *seen = None;
@@ -359,7 +359,7 @@ mod tests {
             timestamp_ms: None,
             headers: &NoHeaders,
         };
-        sources.hear(&record, |own| own == 0);
+        sources.receive(&record, |own| own == 0);
     }
 
     fn at(watermark_ms: Ms) -> Progress {

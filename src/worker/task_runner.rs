@@ -9,7 +9,7 @@ use super::offset_metadata::{self, OffsetMetadata};
 use super::restore::{self, Hint, Restore, Start};
 use super::{Stores, TaskId, WorkerError};
 use crate::fault::{self, Place};
-use crate::log::{Assignment, Log, NextOffset, Stream, TopicId};
+use crate::log::{Assignment, Log, LogError, NextOffset, Stream, TopicId};
 use crate::model::record::RecordOut;
 use crate::model::time::{Moment, Ms};
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReplayStart, TaskMark};
@@ -28,16 +28,18 @@ pub trait Task {
     fn mark(&self) -> TaskMark;
     fn load(&mut self, mark: &Mark, store: &dyn Store, limit_bytes: u64) -> Result<(), CheckpointError>;
     /// Closes what can be closed. With `published_ms` the stream is read again: no more is closed than was published,
-    /// and what comes of it is dropped. (A partition without a record yet held the others back, or a decision was waited
-    /// for, and the log that is read again does not say so.)
+    /// and what comes of it is dropped. (A partition without a record held the others back, or a decision was waited for;
+    /// neither is in the log that is read again.)
     fn close(&mut self, store: &dyn Store, published_ms: Option<Option<Ms>>) -> Result<(), WorkerError>;
     fn end_replay(&mut self, mark: Option<&Mark>);
     /// The replay has reached the last commit. `true`: the task has sources that the checkpoint does not know, and waits for
-    /// them from now on; a checkpoint must say so before anything else is published.
+    /// them from now on; a checkpoint must contain them before anything else is published.
     fn begin_live(&mut self, _mark: Option<&Mark>) -> bool {
         false
     }
     fn evict(&mut self, limit_bytes: u64);
+    /// Whether something waits to be published.
+    fn has_news(&self) -> bool;
     /// It must receive a decision before it can close its next boundary.
     fn waits_for_decision(&self) -> bool {
         false
@@ -59,6 +61,43 @@ pub enum Phase {
 /// `true`: there were records that were not waited for.
 pub type Decision = (i64, Ms, bool);
 
+/// Returns the beginning and the end of a partition of the changelog.
+pub type RangeOf<'a> = &'a mut dyn FnMut(u32) -> Result<Hint, LogError>;
+
+/// What a worker does with all of its tasks, of either kind.
+pub trait AnyTask {
+    fn stream(&self) -> Stream;
+    fn phase(&self) -> &Phase;
+
+    fn is_live(&self) -> bool {
+        matches!(self.phase(), Phase::Live)
+    }
+
+    fn is_restoring(&self) -> bool {
+        matches!(self.phase(), Phase::Restoring(_) | Phase::Undecided(_))
+    }
+
+    /// Continues the restore, or the wait for decisions. Returns the offset to read from once that is done.
+    fn go_on_restoring(&mut self, identity: &str, steady_ms: Ms) -> Result<Option<NextOffset>, WorkerError>;
+    /// Closes every boundary that can be closed.
+    fn close(&mut self) -> Result<(), WorkerError>;
+    fn has_news(&self) -> bool;
+    /// Writes a checkpoint of all that changed with the next commit.
+    fn hurry(&mut self);
+    /// Writes what is due of the checkpoint; to be called once all that the task publishes is taken.
+    fn checkpoint(&mut self, identity: &str, steady_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), WorkerError>;
+    /// Offset and metadata of the stream for the commit.
+    fn offset(&self) -> (Stream, NextOffset, String);
+    /// The commit succeeded: the store may have what it published.
+    fn committed(&mut self, range_of: RangeOf<'_>) -> Result<(), WorkerError>;
+    /// When the current round of checkpoints began.
+    fn checkpointed_ms(&self) -> Option<Ms>;
+    /// Everything before this is in the checkpoint.
+    fn not_read_again(&self) -> Option<(Stream, NextOffset)>;
+    /// Makes the store durable, on the way out.
+    fn flush_now(&mut self) -> Result<(), WorkerError>;
+}
+
 pub struct TaskRunner<T> {
     pub id: TaskId,
     pub task: T,
@@ -66,7 +105,7 @@ pub struct TaskRunner<T> {
     pub position: NextOffset,
     pub phase: Phase,
     pub store: Box<dyn Store>,
-    pub ledger: ChangelogWriter,
+    pub changelog: ChangelogWriter,
     /// Overrides for the task's own input partition, as far back as a replay may start.
     pub raised: Vec<Decision>,
     /// There are overrides since the last checkpoint.
@@ -91,7 +130,7 @@ pub struct TaskRunner<T> {
 /// The settings of a runner.
 pub struct TaskConfig<'a> {
     pub id: TaskId,
-    pub changelog: u32,
+    pub changelog_partition: u32,
     pub identity: &'a str,
     pub checkpoint_interval_ms: Ms,
     pub deltas_min_bytes: u64,
@@ -104,36 +143,36 @@ impl<T: Task> TaskRunner<T> {
     pub fn take_up<L: Log>(
         log: &mut L,
         stores: &mut dyn Stores,
-        making: &TaskConfig<'_>,
+        config: &TaskConfig<'_>,
         assignment: &Assignment,
         task: T,
     ) -> Result<(TaskRunner<T>, bool), WorkerError> {
-        TaskRunner::made(log, stores, making, assignment, task).map_err(|e| damaged(making.id, e))
+        TaskRunner::started(log, stores, config, assignment, task).map_err(|e| damaged(config.id, e))
     }
 
-    fn made<L: Log>(
+    fn started<L: Log>(
         log: &mut L,
         stores: &mut dyn Stores,
-        making: &TaskConfig<'_>,
+        config: &TaskConfig<'_>,
         assignment: &Assignment,
         task: T,
     ) -> Result<(TaskRunner<T>, bool), WorkerError> {
-        let store = opened(stores, making.id)?;
+        let store = opened(stores, config.id)?;
         let ours = offset_metadata::of_ours(assignment);
-        let start = ours.as_ref().map_or(assignment.next.0, |(_, memo)| memo.start);
-        let mut unit = TaskRunner {
-            id: making.id,
+        let start = ours.as_ref().map_or(assignment.next.0, |(_, metadata)| metadata.start);
+        let mut runner = TaskRunner {
+            id: config.id,
             task,
             stream: assignment.stream,
             position: NextOffset(start),
             phase: Phase::Live,
             store,
-            ledger: ChangelogWriter::new(
-                making.changelog,
+            changelog: ChangelogWriter::new(
+                config.changelog_partition,
                 T::GROUPS,
                 start,
-                making.checkpoint_interval_ms,
-                making.deltas_min_bytes,
+                config.checkpoint_interval_ms,
+                config.deltas_min_bytes,
             ),
             raised: Vec::new(),
             is_decided: false,
@@ -142,30 +181,30 @@ impl<T: Task> TaskRunner<T> {
             start,
             log_start: assignment.log_start,
             replayed_from: start,
-            published_ms: ours.as_ref().and_then(|(_, memo)| memo.at_ms),
+            published_ms: ours.as_ref().and_then(|(_, metadata)| metadata.at_ms),
             mark: None,
             is_of_others: false,
             batch: Batch::new(),
             marked: None,
-            limit_bytes: making.limit_bytes,
+            limit_bytes: config.limit_bytes,
         };
-        let Some((next, memo)) = ours else {
-            return unit.begin_anew(assignment).map(|unit| (unit, false));
+        let Some((next, metadata)) = ours else {
+            return runner.start_new(assignment).map(|runner| (runner, false));
         };
-        unit.phase = Phase::Replaying(next);
-        let range = log.changelog_range(making.changelog)?;
-        unit.restore(log, stores, making, memo.sequence, range)?;
-        if matches!(unit.phase, Phase::Restoring(_)) {
-            return Ok((unit, true));
+        runner.phase = Phase::Replaying(next);
+        let range = log.changelog_range(config.changelog_partition)?;
+        runner.restore(log, stores, config, metadata.sequence, range)?;
+        if matches!(runner.phase, Phase::Restoring(_)) {
+            return Ok((runner, true));
         }
-        let from = unit.replay_from(next, making.identity)?;
-        log.seek(unit.stream, from)?;
-        unit.finish_where_due()?;
-        let is_held = unit.is_restoring();
-        Ok((unit, is_held))
+        let from = runner.replay_from(next, config.identity)?;
+        log.seek(runner.stream, from)?;
+        runner.finish_where_due()?;
+        let is_held = runner.is_restoring();
+        Ok((runner, is_held))
     }
 
-    fn begin_anew(self, assignment: &Assignment) -> Result<TaskRunner<T>, WorkerError> {
+    fn start_new(self, assignment: &Assignment) -> Result<TaskRunner<T>, WorkerError> {
         if assignment.committed.is_some() {
             return Err(self.refused(
                 "the group has an offset that tailburn did not commit: it was set by hand, or by another program. Choose \
@@ -175,7 +214,7 @@ impl<T: Task> TaskRunner<T> {
         if Mark::read(self.store.as_ref())?.is_some() {
             return Err(self.refused(
                 "state.dir has state of it, and neither the group nor the internal topics know of any: they were deleted, \
-                 or state.dir is another application's. Move state.dir away to begin anew, or name another one",
+                 or state.dir is another application's. Move state.dir away to start over, or name another one",
             ));
         }
         Ok(self)
@@ -185,7 +224,7 @@ impl<T: Task> TaskRunner<T> {
         &mut self,
         log: &mut L,
         stores: &mut dyn Stores,
-        making: &TaskConfig<'_>,
+        config: &TaskConfig<'_>,
         sequence: u64,
         range: Hint,
     ) -> Result<(), WorkerError> {
@@ -200,8 +239,8 @@ impl<T: Task> TaskRunner<T> {
             Start::Warm(mark) => {
                 let hint = restore::hint(self.store.as_ref())?;
                 if hint.is_some_and(|hint| range.start > hint.start || range.end < hint.end) {
-                    tracing::warn!(task = %self.id, "the changelog was truncated or made anew: writing it again");
-                    self.ledger.rewrite();
+                    tracing::warn!(task = %self.id, "the changelog was truncated or created again: writing it again");
+                    self.changelog.rewrite();
                 }
                 tracing::debug!(task = %self.id, sequence, "the local store is warm");
                 return self.loaded(mark);
@@ -216,8 +255,8 @@ impl<T: Task> TaskRunner<T> {
         tracing::info!(task = %self.id, sequence, whole, "restoring from the changelog");
         let Phase::Replaying(next) = self.phase else { return Ok(()) };
         self.position = next;
-        let interval_ms = making.checkpoint_interval_ms;
-        let restore = Restore::begin(log, self.id, making.changelog, sequence, from, range, interval_ms)?;
+        let interval_ms = config.checkpoint_interval_ms;
+        let restore = Restore::begin(log, self.id, config.changelog_partition, sequence, from, range, interval_ms)?;
         self.phase = Phase::Restoring(Box::new(restore));
         Ok(())
     }
@@ -229,26 +268,9 @@ impl<T: Task> TaskRunner<T> {
         Ok(())
     }
 
-    /// Continues the restore, or the wait for decisions. Returns the offset to read from once that is done.
-    pub fn go_on_restoring(&mut self, identity: &str, steady_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
-        if let Phase::Undecided(target) = self.phase {
-            self.go_live(target)?;
-            return Ok(self.is_live().then_some(target));
-        }
-        let Phase::Restoring(restore) = &mut self.phase else { return Ok(None) };
-        let restored = restore.go_on(self.store.as_mut(), &T::prefixes, steady_ms).map_err(|e| damaged(self.id, e))?;
-        let Some(mark) = restored else { return Ok(None) };
-        let next = self.position;
-        self.phase = Phase::Replaying(next);
-        self.loaded(mark)?;
-        let from = self.replay_from(next, identity)?;
-        self.finish_where_due()?;
-        Ok(Some(from))
-    }
-
     /// The rows are in the store: loads them into memory.
     fn loaded(&mut self, mut mark: Mark) -> Result<(), WorkerError> {
-        self.ledger.resume(&mark);
+        self.changelog.resume(&mark);
         self.raised = std::mem::take(&mut mark.raised);
         self.forget_decisions();
         mark.raised.clone_from(&self.raised);
@@ -264,14 +286,14 @@ impl<T: Task> TaskRunner<T> {
         if from > next.0 {
             return Err(self.refused(&format!(
                 "the state is at offset {from}, and the group's committed offset is {}: the group was reset. Set the \
-                 offset back, or begin anew with another application_id",
+                 offset back, or start over with another application_id",
                 next.0
             )));
         }
         if from < log_start.0 && from < next.0 {
             return Err(self.refused(&format!(
                 "the state needs the log from offset {from} on, and it begins at {}: retention has passed it. Put the \
-                 state directory back, or begin anew with another application_id",
+                 state directory back, or start over with another application_id",
                 log_start.0
             )));
         }
@@ -300,7 +322,7 @@ impl<T: Task> TaskRunner<T> {
 
     /// Call it before a record is taken.
     #[inline]
-    pub fn before(&mut self, offset: i64) -> Result<(), WorkerError> {
+    pub fn before_record(&mut self, offset: i64) -> Result<(), WorkerError> {
         match self.phase {
             Phase::Replaying(target) if offset >= target.0 => self.finish(),
             _ => Ok(()),
@@ -309,7 +331,7 @@ impl<T: Task> TaskRunner<T> {
 
     /// Call it after a record was taken.
     #[inline]
-    pub fn behind(&mut self, offset: i64) -> Result<(), WorkerError> {
+    pub fn after_record(&mut self, offset: i64) -> Result<(), WorkerError> {
         self.position = NextOffset(offset + 1);
         match self.phase {
             Phase::Live => Ok(()),
@@ -352,29 +374,13 @@ impl<T: Task> TaskRunner<T> {
         }
         let is_of_others = std::mem::take(&mut self.is_of_others);
         if self.task.begin_live(mark.as_ref()) || is_of_others {
-            self.ledger.hurry();
+            self.changelog.hurry();
         }
         self.phase = Phase::Live;
         let at = self.published_ms.map(Moment);
         tracing::debug!(task = %self.id, from = self.replayed_from, to = target.0, at = ?at, "live");
         fault::point(Place::Live);
         Ok(())
-    }
-
-    pub fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Live)
-    }
-
-    pub fn is_restoring(&self) -> bool {
-        matches!(self.phase, Phase::Restoring(_) | Phase::Undecided(_))
-    }
-
-    pub fn close(&mut self) -> Result<(), WorkerError> {
-        if self.is_restoring() {
-            return Ok(());
-        }
-        let published_ms = (!self.is_live()).then_some(self.published_ms);
-        self.task.close(self.store.as_ref(), published_ms).map_err(|e| useless(self.id, e))
     }
 
     /// Adds a watermark override for the task's own input partition, from the next record on.
@@ -390,12 +396,79 @@ impl<T: Task> TaskRunner<T> {
         self.raised.iter().rev().find(|(at, ..)| *at <= offset).copied()
     }
 
-    /// Writes what is due of the checkpoint; to be called once all that the task has to say is taken.
-    pub fn checkpoint(&mut self, identity: &str, steady_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
+    /// Nothing has moved since all groups were written.
+    fn is_as_marked(&self, here: (NextOffset, Option<Ms>)) -> bool {
+        self.marked == Some(here) && !self.changelog.is_rewriting()
+    }
+
+    fn forget_decisions(&mut self) {
+        let Some(from) = self.changelog.groups.iter().map(|g| g.again.offset).min() else { return };
+        // The last override at or before the start of the replay is part of the first record's watermark already.
+        self.raised.retain(|(at, ..)| *at >= from);
+    }
+
+    fn flush(&mut self, range_of: RangeOf<'_>) -> Result<(), WorkerError> {
+        fault::point(Place::BeforeFlush);
+        // Later records come after this end.
+        let range = range_of(self.changelog.partition)?;
+        let start = restore::hint(self.store.as_ref())?.map_or(range.start, |hint| hint.start.max(range.start));
+        let mut batch = Batch::new();
+        restore::put_hint(&(start..range.end), &mut batch);
+        self.store.write(&mut batch)?;
+        Ok(self.store.flush_soon()?)
+    }
+
+    pub fn set_limit(&mut self, limit_bytes: u64) {
+        self.limit_bytes = limit_bytes;
+    }
+}
+
+impl<T: Task> AnyTask for TaskRunner<T> {
+    fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    fn go_on_restoring(&mut self, identity: &str, steady_ms: Ms) -> Result<Option<NextOffset>, WorkerError> {
+        if let Phase::Undecided(target) = self.phase {
+            self.go_live(target)?;
+            return Ok(self.is_live().then_some(target));
+        }
+        let Phase::Restoring(restore) = &mut self.phase else { return Ok(None) };
+        let restored = restore.go_on(self.store.as_mut(), &T::prefixes, steady_ms).map_err(|e| damaged(self.id, e))?;
+        let Some(mark) = restored else { return Ok(None) };
+        let next = self.position;
+        self.phase = Phase::Replaying(next);
+        self.loaded(mark)?;
+        let from = self.replay_from(next, identity)?;
+        self.finish_where_due()?;
+        Ok(Some(from))
+    }
+
+    fn close(&mut self) -> Result<(), WorkerError> {
+        if self.is_restoring() {
+            return Ok(());
+        }
+        let published_ms = (!self.is_live()).then_some(self.published_ms);
+        self.task.close(self.store.as_ref(), published_ms).map_err(|e| useless(self.id, e))
+    }
+
+    fn has_news(&self) -> bool {
+        self.is_live() && self.task.has_news()
+    }
+
+    fn hurry(&mut self) {
+        self.changelog.hurry();
+    }
+
+    fn checkpoint(&mut self, identity: &str, steady_ms: Ms, out: &mut Vec<RecordOut>) -> Result<(), WorkerError> {
         if !self.is_live() {
             return Ok(());
         }
-        let due = self.ledger.due(steady_ms);
+        let due = self.changelog.due(steady_ms);
         let here = (self.position, self.task.at_ms());
         if !self.is_decided && (due.is_empty() || self.is_as_marked(here)) {
             return Ok(());
@@ -404,94 +477,68 @@ impl<T: Task> TaskRunner<T> {
         for group in due {
             let mut rows = Batch::new();
             self.task.save_group(group, self.store.as_ref(), &mut rows)?;
-            self.ledger
+            self.changelog
                 .write_group(group, &mut rows, &T::prefixes(group), self.store.as_ref(), out)
                 .map_err(|e| damaged(self.id, e))?;
             rows.sorted().for_each(|(key, value)| self.batch.set(key, value));
-            if let Some(mark) = self.ledger.groups.get_mut(usize::from(group)) {
+            if let Some(mark) = self.changelog.groups.get_mut(usize::from(group)) {
                 (mark.at_ms, mark.again) = (here.1, again);
             }
         }
-        self.ledger.sequence += 1;
+        self.changelog.sequence += 1;
         let mark = Mark {
             identity: identity.to_owned(),
-            sequence: self.ledger.sequence,
-            groups: self.ledger.groups.clone(),
+            sequence: self.changelog.sequence,
+            groups: self.changelog.groups.clone(),
             raised: self.raised.clone(),
             task: self.task.mark(),
         };
-        self.ledger.write_mark(&mark, out)?;
+        self.changelog.write_mark(&mark, out)?;
         mark.write(&mut self.batch)?;
         // Not earlier: overrides since the last checkpoint must be recorded once, whatever came of them.
         self.forget_decisions();
         self.is_decided = false;
-        let is_all_here = self.ledger.groups.iter().all(|g| g.at_ms == here.1 && g.again.offset == again.offset);
+        let is_all_here = self.changelog.groups.iter().all(|g| g.at_ms == here.1 && g.again.offset == again.offset);
         self.marked = is_all_here.then_some(here);
         Ok(())
     }
 
-    /// Nothing has moved since all groups were written.
-    fn is_as_marked(&self, here: (NextOffset, Option<Ms>)) -> bool {
-        self.marked == Some(here) && !self.ledger.is_rewriting()
+    fn offset(&self) -> (Stream, NextOffset, String) {
+        if let (false, Some((next, metadata))) = (self.is_live(), &self.found) {
+            return (self.stream, *next, metadata.clone());
+        }
+        let metadata = OffsetMetadata {
+            start: self.start,
+            at_ms: self.task.at_ms(),
+            sequence: self.changelog.sequence,
+            ..OffsetMetadata::default()
+        };
+        (self.stream, self.position, metadata.with_topic(self.topic).to_text())
     }
 
-    fn forget_decisions(&mut self) {
-        let Some(from) = self.ledger.groups.iter().map(|g| g.again.offset).min() else { return };
-        // The last override at or before the start of the replay is part of the first record's watermark already.
-        self.raised.retain(|(at, ..)| *at >= from);
-    }
-
-    /// The commit succeeded: the store may have what it published.
-    pub fn committed<L: Log>(&mut self, log: &mut L) -> Result<(), WorkerError> {
+    fn committed(&mut self, range_of: RangeOf<'_>) -> Result<(), WorkerError> {
         if !self.batch.is_empty() {
             self.store.write(&mut self.batch).map_err(|e| useless(self.id, e.into()))?;
             fault::point(Place::BetweenStores);
         }
-        if self.is_live() && std::mem::take(&mut self.ledger.is_round) {
-            self.flush(log).map_err(|e| damaged(self.id, e))?;
+        if self.is_live() && std::mem::take(&mut self.changelog.is_round) {
+            self.flush(range_of).map_err(|e| damaged(self.id, e))?;
             self.task.evict(self.limit_bytes);
         }
         Ok(())
     }
 
-    fn flush<L: Log>(&mut self, log: &mut L) -> Result<(), WorkerError> {
-        fault::point(Place::BeforeFlush);
-        // Later records come after this end.
-        let range = log.changelog_range(self.ledger.partition)?;
-        let start = restore::hint(self.store.as_ref())?.map_or(range.start, |hint| hint.start.max(range.start));
-        let mut batch = Batch::new();
-        restore::put_hint(&(start..range.end), &mut batch);
-        self.store.write(&mut batch)?;
-        Ok(self.store.flush_soon()?)
+    fn checkpointed_ms(&self) -> Option<Ms> {
+        self.changelog.since_ms()
     }
 
-    /// Offset and metadata of the stream for the commit.
-    pub fn offset(&self) -> (Stream, NextOffset, String) {
-        if let (false, Some((next, metadata))) = (self.is_live(), &self.found) {
-            return (self.stream, *next, metadata.clone());
-        }
-        let memo = OffsetMetadata {
-            start: self.start,
-            at_ms: self.task.at_ms(),
-            sequence: self.ledger.sequence,
-            ..OffsetMetadata::default()
-        };
-        (self.stream, self.position, memo.with_topic(self.topic).to_text())
-    }
-
-    /// Everything before this is in the checkpoint.
-    pub fn not_read_again(&self) -> Option<(Stream, NextOffset)> {
-        let from = self.ledger.groups.iter().map(|g| g.again.offset).min()?;
+    fn not_read_again(&self) -> Option<(Stream, NextOffset)> {
+        let from = self.changelog.groups.iter().map(|g| g.again.offset).min()?;
         (self.is_live() && from > self.start).then_some((self.stream, NextOffset(from)))
     }
 
-    /// Makes the store durable, on the way out.
-    pub fn flush_now(&mut self) -> Result<(), WorkerError> {
+    fn flush_now(&mut self) -> Result<(), WorkerError> {
         self.store.flush().map_err(|e| damaged(self.id, e.into()))
-    }
-
-    pub fn set_limit(&mut self, limit_bytes: u64) {
-        self.limit_bytes = limit_bytes;
     }
 }
 

@@ -197,7 +197,7 @@ fn embedded(inputs: &[Vec<Vec<u8>>]) -> EmbeddedLog<Kept> {
     EmbeddedLog::new(inputs.iter().map(source).collect(), ROLLUPS, Kept::default())
 }
 
-/// What a worker says that reads everything at once and never dies.
+/// The output of a worker that reads everything at once and never crashes.
 fn direct(inputs: &[Vec<Vec<u8>>]) -> Vec<RecordOut> {
     let slos = slos();
     let users = UsersTask::new(Arc::clone(&slos), INPUTS as usize, users_settings());
@@ -254,7 +254,7 @@ fn assert_same(got: &[RecordOut], want: &[RecordOut], to_ms: Ms, what: &str) {
     assert!(got.keys().all(|partition| want.contains_key(partition)), "{what}: partitions that nobody wants");
 }
 
-/// Where T ends while nobody says that the input does.
+/// The last T if the input is not known to end.
 const END_MS: Ms = LAST_MS - OUT_OF_ORDERNESS_MS;
 
 fn end_ms() -> Ms {
@@ -375,7 +375,7 @@ fn blocks_between_route_and_users_change_nothing() {
 }
 
 #[test]
-fn one_worker_or_several_say_what_a_direct_one_does() {
+fn one_worker_or_several_publish_what_a_direct_one_does() {
     for (is_keyed, workers) in [(false, 1), (true, 1), (false, 3), (true, 2)] {
         let made = Made { is_keyed, ..PLAIN };
         let whole = direct(&traffic(1, is_keyed));
@@ -409,8 +409,8 @@ fn input_that_is_said_to_be_keyed_by_user_and_is_not_is_refused() {
 
 /// A topic has other records at the offsets of the one that had its name, and state is of the old one.
 #[test]
-fn a_topic_that_was_made_anew_and_offsets_that_are_gone_are_refused() {
-    let made_anew = |durable: &mut Durable| {
+fn a_topic_that_was_created_again_and_offsets_that_are_gone_are_refused() {
+    let created_again = |durable: &mut Durable| {
         durable.topics.insert(Stream::Input(1), TopicId([2; 16]));
     };
     let with_its_offsets = |durable: &mut Durable| {
@@ -423,8 +423,8 @@ fn a_topic_that_was_made_anew_and_offsets_that_are_gone_are_refused() {
     };
     type Loss<'a> = (&'a dyn Fn(&mut Durable), &'a str);
     let cases: [Loss<'_>; 4] = [
-        (&made_anew, "made anew"),
-        (&with_its_offsets, "made anew"),
+        (&created_again, "created again"),
+        (&with_its_offsets, "created again"),
         (&expired, "has no offset of it, and it had one"),
         (&of_a_task, "has no offset of it, and it had one"),
     ];
@@ -460,7 +460,7 @@ fn turns(worker: &mut Worker<TestLog>, turns: std::ops::Range<Ms>) {
 
 /// Who has nothing is not ready before the group said that it is so, and who has something not before it is restored.
 #[test]
-fn a_worker_is_ready_once_the_group_has_spoken_and_all_is_restored() {
+fn a_worker_is_ready_once_it_is_assigned_and_restored() {
     let durable = Durable { inputs: traffic(1, false), ..Durable::default() };
     let (brokers, directory) = (Rc::new(RefCell::new(durable)), Directory::default());
     let mut first = worker(&brokers, &directory, PLAIN);
@@ -528,7 +528,7 @@ impl Observer for Restored {
 
 /// Killed in the outage, with a checkpoint or before the first one.
 #[test]
-fn a_worker_that_was_killed_tells_all_keys_and_what_fires() {
+fn a_restarted_worker_shows_all_keys_and_the_firing_alerts() {
     for (has_checkpoint, is_lost) in [(false, false), (true, false), (true, true)] {
         let inputs = traffic(1, false).into_iter().map(|input| input[..input.len() / 3].to_vec()).collect();
         let (brokers, directory) =
@@ -641,7 +641,7 @@ fn a_changelog_without_the_checkpoint_is_waited_for_and_then_refused() {
 }
 
 #[test]
-fn workers_that_die_and_hand_over_again_and_again_say_what_a_direct_one_does() {
+fn workers_that_crash_and_hand_over_publish_what_a_direct_one_does() {
     let mut all = Happened::default();
     for seed in 0..8 {
         let made = Made { is_keyed: seed % 3 == 2, batch: 12, ..PLAIN };
@@ -661,7 +661,7 @@ fn workers_that_die_and_hand_over_again_and_again_say_what_a_direct_one_does() {
 }
 
 #[test]
-fn rows_beyond_the_memory_limit_count_as_those_within() {
+fn rows_on_disk_count_like_rows_in_memory() {
     for seed in 20..22 {
         let made = Made { memory_bytes: 20_000, batch: 12, ..PLAIN };
         let (got, happened, _) = run(seed, made, 2, 8);

@@ -1,4 +1,4 @@
-//! Checks `input.keyed_by_user`: if the configuration says so, each user must be in one input partition only.
+//! Checks `input.keyed_by_user`: if it is set, each user must be in one input partition only.
 //!
 //! Each users task keeps a sample of its users ([`UserSample`]), and the instances send each other their samples. If two
 //! samples contain the same user, its events are in two input partitions: its figures are split between two tasks, and
@@ -34,7 +34,7 @@ impl Samples {
     }
 
     /// Takes a record of the sources topic; `false`: it is not a sample.
-    pub fn hear(&mut self, key: &[u8], value: &[u8]) -> bool {
+    pub fn receive(&mut self, key: &[u8], value: &[u8]) -> bool {
         let Some((&SAMPLE, source)) = key.split_last() else { return false };
         let Ok(source) = source.try_into().map(u32::from_be_bytes) else { return false };
         if let Ok(hashes) = postcard::from_bytes::<Vec<u64>>(value) {
@@ -103,7 +103,7 @@ mod tests {
         own.news(&[source], &mut out).expect("written");
         own.news(&[source], &mut out).expect("written");
         assert_eq!(out.len(), 1, "a sample is sent once");
-        assert!(other.hear(out[0].key.as_deref().unwrap_or_default(), out[0].value.as_deref().unwrap_or_default()));
+        assert!(other.receive(out[0].key.as_deref().unwrap_or_default(), out[0].value.as_deref().unwrap_or_default()));
     }
 
     #[test]
@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn records_about_the_progress_of_a_partition_are_ignored() {
-        assert!(!Samples::default().hear(&7u32.to_be_bytes(), b""));
+        assert!(!Samples::default().receive(&7u32.to_be_bytes(), b""));
     }
 
     #[test]
-    fn a_partition_that_moves_is_no_second_partition() {
+    fn a_moved_partition_is_not_taken_for_a_second_one() {
         let mut samples = Samples::default();
         send(1, &sample(0..10), &mut samples);
         samples.note(1, &sample(5..200));

@@ -133,7 +133,7 @@ impl Life {
 
     /// Checks that the counts at the last full minute include no event from before the last start, except those that were
     /// read before it and became visible after it.
-    fn assert_begun_anew(&self, counted: f64, started_s: i64) {
+    fn assert_started_from_zero(&self, counted: f64, started_s: i64) {
         let full_s = self.fed_s - BEHIND_S;
         let since = (full_s - full_s % 60 - started_s) as f64;
         assert!((since..=since + 20.0).contains(&counted), "{counted} events of {since}");
@@ -160,9 +160,9 @@ fn keeps_its_counts(id: &'static str, broker: Arc<Broker>, to: &str, loses_state
     life.assert_ended(&open, &life.at(STOP_S), "definition_changed");
     life.assert_as_always(|_| true);
     let hash = life.latest("slo-status").into_values().flatten().next().expect("a status")["definition_hash"].clone();
-    let anew = life.open();
-    assert!(anew.values().all(|alert| alert["definition_hash"] == hash), "{anew:?}");
-    assert!(anew.values().any(|alert| alert["scope"] == "aggregate"), "{anew:?}");
+    let open = life.open();
+    assert!(open.values().all(|alert| alert["definition_hash"] == hash), "{open:?}");
+    assert!(open.values().any(|alert| alert["scope"] == "aggregate"), "{open:?}");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_label_and_an_owner_keep_the_counts() {
 }
 
 /// When the old filters come back, they start with empty counts.
-fn other_filters_begin_anew(id: &'static str, broker: Arc<Broker>, loses_state: bool) {
+fn other_filters_start_from_zero(id: &'static str, broker: Arc<Broker>, loses_state: bool) {
     let mut life = Life::begin(broker, id, CHECKOUT);
     let open = life.open();
     for documents in [changed("status < 500", "status < 499").as_str(), CHECKOUT] {
@@ -206,19 +206,19 @@ fn other_filters_begin_anew(id: &'static str, broker: Arc<Broker>, loses_state: 
         }
         let started_s = life.fed_s;
         life.go_on(documents, started_s + GOES_ON_S + BEHIND_S);
-        life.assert_begun_anew(life.counted(is_aggregate("checkout")), started_s);
+        life.assert_started_from_zero(life.counted(is_aggregate("checkout")), started_s);
     }
     life.assert_ended(&open, &life.at(STOP_S), "definition_changed");
 }
 
 #[test]
-fn other_filters_begin_anew_and_do_so_once_more_when_they_come_back() {
-    other_filters_begin_anew("filters", broker_or_skip!(), false);
+fn other_filters_start_from_zero_and_do_so_again_when_they_come_back() {
+    other_filters_start_from_zero("filters", broker_or_skip!(), false);
 }
 
 #[test]
-fn other_filters_begin_anew_also_from_the_changelog() {
-    other_filters_begin_anew("filters-lost", broker_or_skip!(), true);
+fn other_filters_start_from_zero_also_from_the_changelog() {
+    other_filters_start_from_zero("filters-lost", broker_or_skip!(), true);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn another_group_by_keeps_all_but_the_groups() {
     life.go_on(&changed("group-by: region", "group-by: tier"), STOP_S + GOES_ON_S + BEHIND_S);
     life.assert_ended(&open, &life.at(STOP_S), "definition_changed");
     life.assert_as_always(|key| !key.contains("\"group\""));
-    life.assert_begun_anew(life.counted(|status| status["scope"] == "group"), STOP_S);
+    life.assert_started_from_zero(life.counted(|status| status["scope"] == "group"), STOP_S);
     let groups: Vec<(String, bool)> = life.latest("slo-status").into_iter().map(|(k, v)| (k, v.is_some())).collect();
     let groups: Vec<_> =
         groups.iter().filter(|(key, _)| key.contains("|group|")).map(|(k, v)| (k.as_str(), *v)).collect();
@@ -242,7 +242,7 @@ fn another_group_by_keeps_all_but_the_groups() {
 }
 
 #[test]
-fn an_slo_that_is_removed_leaves_nothing_and_begins_anew_when_it_comes_back() {
+fn an_slo_that_is_removed_leaves_nothing_and_starts_from_zero_when_it_comes_back() {
     let both = format!("{CHECKOUT}{SPEED}");
     let mut life = Life::begin(broker_or_skip!(), "removed", &both);
     let mut open = life.open();
@@ -257,7 +257,7 @@ fn an_slo_that_is_removed_leaves_nothing_and_begins_anew_when_it_comes_back() {
         assert!(of_it.len() >= 6 && of_it.iter().all(|(_, value)| value.is_none()), "{topic}: {of_it:?}");
     }
     life.go_on(&both, to_s + GOES_ON_S + BEHIND_S);
-    life.assert_begun_anew(life.counted(is_aggregate("checkout")), to_s);
+    life.assert_started_from_zero(life.counted(is_aggregate("checkout")), to_s);
     let kept = life.counted(is_aggregate("speed"));
     assert_eq!(kept, (STOP_S + 2 * GOES_ON_S) as f64, "the other one goes on");
 }

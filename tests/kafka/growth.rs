@@ -3,7 +3,7 @@
 
 use crate::broker::Broker;
 use crate::broker_or_skip;
-use crate::made_anew::{Admin, CONFIGURATION, LEFT, published, world};
+use crate::created_again::{Admin, CONFIGURATION, LEFT, published, world};
 use crate::pipeline::{PARTITIONS, await_committed, preload};
 use crate::recovery::{Place, Running};
 use crate::world::{PATIENCE, World, text};

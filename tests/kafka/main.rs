@@ -5,6 +5,7 @@
 
 mod beside;
 mod broker;
+mod created_again;
 mod definitions;
 mod delivery;
 mod expired;
@@ -13,7 +14,6 @@ mod growth;
 mod latency;
 mod life;
 mod limits;
-mod made_anew;
 mod oidc;
 mod outage;
 mod peek;

@@ -2,9 +2,9 @@
 //! board of the instance that has their keys, and on no other.
 
 use crate::broker_or_skip;
+use crate::created_again::Admin;
 use crate::definitions::CHECKOUT;
 use crate::life::{BEHIND_S, Life, SOON, STOP_S, identity};
-use crate::made_anew::Admin;
 use crate::recovery::{Place, Running};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -102,7 +102,7 @@ fn a_page_that_fires_is_seen_after_a_kill_and_counters_go_on() {
     // One more partition makes the worker restart. (Nothing comes in it, so T waits for it.)
     Admin::new(&life.world).grow(&life.world.input, 2);
     let mut counted = 0.0;
-    until("it begins anew", &life, || life.place.log().contains("opening it anew"));
+    until("it opens it again", &life, || life.place.log().contains("opening it again"));
     life.feed(SEEN_S + 2 * more_s);
     let deadline = Instant::now() + SOON;
     while counted < 2.0 * more_s as f64 {

@@ -35,7 +35,7 @@ fn agree(key: &str, set: u32, found: u32) -> Result<(), Failure> {
     }
     Err(Failure::Definition(format!(
         "{key} is {set}, and the internal topics of this application_id were made for {found}: set it back to {found}, or \
-         begin anew with another application_id and output.prefix"
+         start over with another application_id and output.prefix"
     )))
 }
 

@@ -13,7 +13,7 @@ use super::streams::{OpenedTopics, Streams};
 use super::topics::admin::TopicAdmin;
 use super::{rights, sources};
 use crate::log::numbering::{Claim, InputPartition, Numbering, Unnumbered};
-use crate::log::{BEGIN_ANEW, CommitOutcome, LogError};
+use crate::log::{CommitOutcome, LogError, START_OVER};
 use crate::model::record::Topic;
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,7 @@ fn wrong_count(settings: &KafkaSettings, changelog: String, found: u32, wanted: 
     };
     let message = format!(
         "has {found} partitions, not {wanted} (one for each users task and one for each rollup task): tasks would find one \
-         another's state; {why}. {BEGIN_ANEW}"
+         another's state; {why}. {START_OVER}"
     );
     LogError::Refused { what: changelog, message }
 }
@@ -125,15 +125,15 @@ fn unnumbered(why: &Unnumbered, settings: &KafkaSettings) -> LogError {
         Unnumbered::Left(InputPartition { topic, partition }) if settings.input_topics.contains(topic) => (
             topic.as_str(),
             format!(
-                "partition {partition} is gone, so the topic was deleted and made anew: the stored offsets belong to the \
-                 old topic. {BEGIN_ANEW}"
+                "partition {partition} is gone, so the topic was deleted and created again: the stored offsets belong to the \
+                 old topic. {START_OVER}"
             ),
         ),
         Unnumbered::Left(InputPartition { topic, .. }) => (
             "input.topics",
             format!(
                 "{topic} was in this list when the application last ran, and is missing now. Put it back (a topic without \
-                 new records delays nothing). If you want to stop reading it: {BEGIN_ANEW}"
+                 new records delays nothing). If you want to stop reading it: {START_OVER}"
             ),
         ),
         Unnumbered::Ambiguous => (
@@ -141,7 +141,7 @@ fn unnumbered(why: &Unnumbered, settings: &KafkaSettings) -> LogError {
             format!(
                 "the state was written by an older build, which numbered the input partitions by their order, and not all \
                  numbers are stored. Restore the old input.topics and run that build until it has read from every \
-                 partition; then start this one. If that is not possible: {BEGIN_ANEW}"
+                 partition; then start this one. If that is not possible: {START_OVER}"
             ),
         ),
     };

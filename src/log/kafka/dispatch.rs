@@ -2,14 +2,14 @@
 
 use super::message::{Message, partition_error};
 use super::streams::Streams;
-use crate::log::{BEGIN_ANEW, LogError, LogEvent, NextOffset, Stream};
+use crate::log::{LogError, LogEvent, NextOffset, START_OVER, Stream};
 use crate::model::record::RecordIn;
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeMap;
 
 /// The likely reasons why records of an input (or of a topic between our tasks) are missing.
 const LOST_RECORDS: &str = "Records that tailburn had not read were deleted (lengthen the topic's retention), or the \
-                            topic was deleted and made anew";
+                            topic was deleted and created again";
 
 /// Where we are in a stream that we own.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +119,7 @@ impl<'a, 'b> Dispatch<'a, 'b> {
     /// An error of a partition that is no longer ours is reported by its new owner.
     fn note_error(&mut self, code: RDKafkaRespErr, message: &Message<'_>) {
         let is_ours = self.run.as_ref().is_some_and(|run| run.stream.is_some());
-        if is_ours && let Some(error) = partition_error(code, message, &format!("{LOST_RECORDS}. {BEGIN_ANEW}")) {
+        if is_ours && let Some(error) = partition_error(code, message, &format!("{LOST_RECORDS}. {START_OVER}")) {
             self.error.get_or_insert(error);
         }
     }

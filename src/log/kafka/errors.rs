@@ -1,6 +1,6 @@
 //! Errors that several files of this module report, in the same words.
 
-use crate::log::{BEGIN_ANEW, LogError, TopicId};
+use crate::log::{LogError, START_OVER, TopicId};
 use rdkafka::error::KafkaError;
 
 /// The usual reason why records that are there cannot be read, and how to find it (ops/decisions/0004).
@@ -20,8 +20,8 @@ pub fn recreated(topic: &str, was: TopicId, now: TopicId) -> LogError {
     LogError::Refused {
         what: topic.to_owned(),
         message: format!(
-            "was deleted and made anew (its id was {was} and is {now}): the stored offsets belong to the old topic. \
-             {BEGIN_ANEW}"
+            "was deleted and created again (its id was {was} and is {now}): the stored offsets belong to the old topic. \
+             {START_OVER}"
         ),
     }
 }
@@ -29,7 +29,7 @@ pub fn recreated(topic: &str, was: TopicId, now: TopicId) -> LogError {
 pub fn deleted(topic: &str) -> LogError {
     LogError::Refused {
         what: topic.to_owned(),
-        message: format!("is gone: it was deleted. If you create it again: {BEGIN_ANEW}"),
+        message: format!("is gone: it was deleted. If you create it again: {START_OVER}"),
     }
 }
 

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "records are read where librdkafka put them, without a copy")]
 
 use super::rights;
-use crate::log::{BEGIN_ANEW, LogError};
+use crate::log::{LogError, START_OVER};
 use crate::model::record::{Headers, RecordIn};
 use crate::model::time::Ms;
 use rdkafka::bindings as sys;
@@ -133,7 +133,7 @@ pub fn partition_error(code: RDKafkaRespErr, message: &Message<'_>, remedy: &str
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
         | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID => Some(LogError::Refused {
             what,
-            message: format!("{why}: the topic was deleted. If you create it again: {BEGIN_ANEW}"),
+            message: format!("{why}: the topic was deleted. If you create it again: {START_OVER}"),
         }),
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => Some(rights::cannot_read(message.topic())),
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {

@@ -2,7 +2,7 @@
 
 use super::errors::{broken, keyed_and_grown};
 use super::streams::Streams;
-use crate::log::{BEGIN_ANEW, LogError, NextOffset, Stream};
+use crate::log::{LogError, NextOffset, START_OVER, Stream};
 use rdkafka::{Offset, TopicPartitionList};
 
 impl Streams {
@@ -51,7 +51,7 @@ impl Streams {
     /// except if the input is keyed by user. The internal topics must not grow.
     pub fn grown(&self, topic: &str, was: u32, now: u32) -> LogError {
         if self.is_input(topic) && !self.is_keyed_by_user() {
-            return LogError::Grown(format!("{topic} has {now} partitions now, and had {was}: opening it anew"));
+            return LogError::Grown(format!("{topic} has {now} partitions now, and had {was}: opening it again"));
         }
         let why = if self.is_input(topic) {
             keyed_and_grown()
@@ -60,7 +60,7 @@ impl Streams {
         };
         LogError::Refused {
             what: topic.to_owned(),
-            message: format!("has {now} partitions now, and had {was} when tailburn started: {why}. {BEGIN_ANEW}"),
+            message: format!("has {now} partitions now, and had {was} when tailburn started: {why}. {START_OVER}"),
         }
     }
 }

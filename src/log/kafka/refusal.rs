@@ -5,7 +5,7 @@ use super::operations::Operation;
 use super::rights::{self, Resource, Right};
 use super::settings::{KafkaSettings, LARGEST_BYTES};
 use super::topics::admin::TopicAdmin;
-use crate::log::{BEGIN_ANEW, LogError};
+use crate::log::{LogError, START_OVER};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ fn in_words(code: Code, topic: &str, found: &BTreeMap<String, String>) -> String
         ),
         Code::UnknownTopic | Code::UnknownPartition => format!(
             "it was deleted, or lacks a partition: `tailburn topics` shows what it should be. If it is an internal topic \
-             and was deleted: {BEGIN_ANEW}"
+             and was deleted: {START_OVER}"
         ),
         Code::InvalidRecord => format!(
             "the broker refuses a record ({}): a compacted topic takes no record without a key. Alter the topic: {}",

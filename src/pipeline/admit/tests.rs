@@ -89,7 +89,7 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
 /// Our own rollup task decides, and what another instance decided before is still on its way: the decision does
 /// nothing before that has come, and stands in the log behind it.
 #[test]
-fn a_decision_that_is_heard_ahead_of_one_before_it_changes_nothing() {
+fn a_decision_received_before_an_earlier_one_changes_nothing() {
     let (mut in_turn, candidates) = asking();
     let log = decided(candidates.clone());
     let (mut want, boundary) = (Vec::new(), |n: Ms| START_MS + n * PANE_MS);
@@ -113,7 +113,7 @@ fn a_decision_that_is_heard_ahead_of_one_before_it_changes_nothing() {
 }
 
 #[test]
-fn a_decision_that_is_heard_once_more_changes_nothing() {
+fn a_decision_received_twice_changes_nothing() {
     let ((mut once, candidates), (mut twice, _)) = (asking(), asking());
     let log = decided(candidates);
     let (mut want, mut said) = (Vec::new(), Vec::new());

@@ -356,7 +356,7 @@ fn it_does_not_matter_how_many_users_tasks_there_are() {
 }
 
 #[test]
-fn a_task_that_is_torn_away_goes_on_from_groups_saved_at_different_boundaries() {
+fn a_killed_task_continues_from_groups_saved_at_different_boundaries() {
     let slos = slos(&[CHECKOUT, SPEED, TRACKS]);
     let (mut deaths, mut again) = (0, 0);
     for seed in 0..6 {
@@ -504,7 +504,7 @@ fn boundaries_at_which_nothing_happens_may_be_passed_over() {
 
 /// A budget is spent by time alone: as more of the period is covered.
 #[test]
-fn a_budget_that_is_spent_during_a_silence_is_told_at_its_boundary() {
+fn a_budget_spent_during_a_silence_is_published_at_its_boundary() {
     let slos = slos(&[CHECKOUT]);
     let bad = |i: i64| (i * 31) % 100 < 60;
     let event = |i: i64| plain(START_MS + i * 31 * SECOND_MS, i as u64 % 9, if bad(i) { 503 } else { 200 });
@@ -564,7 +564,7 @@ fn an_incomplete_boundary_marks_its_records_and_no_others() {
 }
 
 #[test]
-fn what_does_not_follow_from_what_was_heard_is_refused() {
+fn records_out_of_sequence_are_refused() {
     let slos = slos(&[CHECKOUT]);
     let said = |from_ms, up_to_ms| Partial {
         from_ms,
@@ -572,7 +572,7 @@ fn what_does_not_follow_from_what_was_heard_is_refused() {
         boundaries: vec![BoundaryPartial { at_ms: up_to_ms, ..BoundaryPartial::default() }],
         ..Partial::default()
     };
-    let missing = |from, heard| Err(SequenceError::Gap { sender: 0, from, heard });
+    let missing = |from, received| Err(SequenceError::Gap { sender: 0, from, received });
     let mut task = rollup(&slos, 0, 1);
     assert_eq!(task.apply(0, said(Some(20_000), 30_000)), missing(Some(20_000), None), "its first one is missing");
     task.apply(0, said(None, 30_000)).expect("in turn");
@@ -597,7 +597,7 @@ fn what_does_not_follow_from_what_was_heard_is_refused() {
 }
 
 #[test]
-fn a_rollup_takes_the_definitions_it_has_by_what_they_are() {
+fn partials_are_matched_to_definitions_by_their_filters() {
     let (both, turned, one) = (slos(&[CHECKOUT, SPEED]), slos(&[SPEED, CHECKOUT]), slos(&[SPEED]));
     let mut dice = Dice(11);
     let events = Traffic { events: 800, ..MANY }.draw(&mut dice);

@@ -1,4 +1,5 @@
-//! A changelog and a local store that an earlier version wrote are taken.
+//! A changelog and a local store that an earlier version wrote are taken, as they are. What their rows mean is tested
+//! in `pipeline`, on whatever store.
 
 use super::*;
 use crate::model::record::RecordOut;

@@ -303,7 +303,7 @@ fn tasks_that_come_back_from_their_checkpoints_decide_the_same() {
 
 /// The limits hold for the definition: another `group-by` begins a set anew, and the old one leaves nothing.
 #[test]
-fn another_group_by_begins_a_set_anew() {
+fn another_group_by_starts_a_new_set() {
     let before = slos(&[CELLS]);
     let after = slos(&[&CELLS.replace("group-by: tier,cell", "group-by: cell")]);
     let (events, mut dice) = events(21);

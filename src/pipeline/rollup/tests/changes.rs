@@ -270,7 +270,7 @@ fn seen(program: &Program, key: &str) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn a_definition_that_stays_ends_nothing() {
+fn an_unchanged_definition_ends_no_alert() {
     let slos = slos(&[CHECKOUT]);
     let program = stopped_and_changed(&slos, 600);
     assert!(program.alerts.iter().all(|alert| alert.resolved_reason.as_deref() != Some("definition_changed")));
@@ -296,14 +296,14 @@ fn other_rules_objectives_and_windows_keep_the_counts_and_end_the_alerts() {
         assert_counts_as(&program, &to, what);
         let open = program.open();
         assert!(open.values().all(|alert| alert.definition_hash == to[0].definition_hash), "{what}: {open:?}");
-        assert!(open.values().any(|alert| alert.scope == "aggregate"), "{what}: what still burns fires anew");
+        assert!(open.values().any(|alert| alert.scope == "aggregate"), "{what}: what still burns fires again");
         let lists = to[0].user_windows_ms.contains(&DAY_MS);
         assert_eq!(program.listed.is_empty(), !lists, "{what}: {:?}", program.listed);
     }
 }
 
 #[test]
-fn other_filters_begin_anew_and_do_not_find_the_old_ones_when_they_come_back() {
+fn other_filters_start_from_zero_and_do_not_find_the_old_ones_when_they_come_back() {
     let (was, other) = (slos(&[CHECKOUT]), changed("status < 500", "status < 499"));
     let mut program = stopped_and_changed(&other, 900);
     assert_ended(&program, "definition_changed");
@@ -332,7 +332,7 @@ fn another_group_by_keeps_all_keys_but_its_groups() {
     };
     let all = |program: &Program| -> f64 { groups(program).iter().map(|key| program.counted(key)).sum() };
     assert_eq!(groups(&program), ["checkout|group|tier=free", "checkout|group|tier=pro"]);
-    assert!((850.0..=905.0).contains(&all(&program)), "{}: they begin anew", all(&program));
+    assert!((850.0..=905.0).contains(&all(&program)), "{}: they start from zero", all(&program));
     program.restart(&was);
     program.feed(&outage(STOP_S + 900, 60));
     assert_eq!(groups(&program), ["checkout|group|region=eu", "checkout|group|region=us"]);
@@ -348,7 +348,7 @@ fn without_a_group_by_the_groups_end() {
 }
 
 #[test]
-fn an_slo_that_is_gone_leaves_nothing_and_begins_anew_when_it_comes_back() {
+fn an_slo_that_is_gone_leaves_nothing_and_starts_from_zero_when_it_comes_back() {
     let (both, one) = (slos(&[CHECKOUT, SPEED]), slos(&[SPEED]));
     let mut program = Program::new(Arc::clone(&both));
     program.feed(&outage(0, STOP_S));
@@ -420,7 +420,7 @@ fn decisions_that_became_void_are_not_waited_for() {
 
 /// A crash behind a change, with the first checkpoint of the new build at hand: the same is published.
 #[test]
-fn a_crash_behind_a_change_comes_to_the_same() {
+fn a_crash_after_a_change_publishes_the_same() {
     let to = slos(&[&CHECKOUT.replace(RULES, "'2h/10m/2/page'").replace("group-by: region", "group-by: tier")]);
     let mut program = stopped_and_changed(&to, 0);
     program.save_keys();
@@ -443,7 +443,7 @@ fn a_crash_behind_a_change_comes_to_the_same() {
 
 /// Who looks at a program that was just started sees what it had published before.
 #[test]
-fn a_task_that_was_brought_back_tells_what_it_had_published() {
+fn a_restored_task_shows_what_it_had_published() {
     let same = slos(&[CHECKOUT]);
     // Up to a full minute, at which statuses are due.
     let mut program = stopped_and_changed(&same, 26);

@@ -109,7 +109,7 @@ fn freezes_the_state() {
 }
 
 #[test]
-fn the_state_of_every_frozen_version_is_gone_on_with_or_refused_with_advice() {
+fn every_frozen_version_is_loaded_or_refused_with_advice() {
     let versions: Vec<u8> = (0..=u8::MAX).filter(|version| file(*version).exists()).collect();
     let mut earlier = OLDEST..VERSION;
     assert!(earlier.all(|version| versions.contains(&version)), "a version that is read is not frozen: {versions:?}");
@@ -151,21 +151,6 @@ fn state_of_an_earlier_version_is_saved_in_this_one_and_goes_on() {
     program.try_load_users(&users, at_ms, again).expect("loaded");
     program.feed(&outage(STOP_S + MORE_S, 60));
     assert!(said(&program) != before && program.rollup.mark().at_ms > rollup.at_ms);
-}
-
-#[cfg(feature = "rocksdb")]
-#[test]
-fn state_of_an_earlier_version_in_rocksdb_is_gone_on_with() {
-    use crate::state::rocksdb::{RocksMemory, RocksStore};
-    let text = std::fs::read_to_string(file(OLDEST)).expect("a fixture");
-    let dir = tempfile::tempdir().expect("a directory");
-    let open = |name: &str| {
-        let store = RocksStore::open(&dir.path().join(name), &RocksMemory::new(16 << 20)).expect("opened");
-        Box::new(store) as Box<dyn Store>
-    };
-    let mut program = Program::new(slos(&[CHECKOUT, SPEED]));
-    program.stores = [open("users"), open("rollup")];
-    assert_says(&gone_on(program, &text).expect("loaded"), &text, OLDEST);
 }
 
 /// A program that was stopped by another build, and goes on.

@@ -103,7 +103,7 @@ fn with_tenants(tenants: u32) -> RollupTask {
 }
 
 #[test]
-fn a_boundary_is_a_step_of_the_keys_to_which_something_happens() {
+fn only_keys_with_changes_take_a_step_at_a_boundary() {
     let mut task = with_tenants(1_000);
     let mut out = Vec::new();
     task.apply(0, one_each(START_MS + 3 * PANE_MS, 7..10)).expect("in turn");

@@ -98,11 +98,11 @@ pub fn published(world: &World<Arc<Broker>>, id: &str) -> usize {
     count
 }
 
-/// More rounds of each pause: `MADE_ANEW_ROUNDS`.
+/// More rounds of each pause: `CREATED_AGAIN_ROUNDS`.
 #[test]
-fn made_anew_while_it_is_read() {
+fn created_again_while_it_is_read() {
     let broker = broker_or_skip!();
-    for round in 0..from_env("MADE_ANEW_ROUNDS", 1) {
+    for round in 0..from_env("CREATED_AGAIN_ROUNDS", 1) {
         for pause_ms in [0, 200, 1_000, 3_000] {
             let id = &format!("anew-{pause_ms}-{round}");
             let world = world(Arc::clone(&broker), &format!("w-{id}"));
@@ -121,19 +121,23 @@ fn made_anew_while_it_is_read() {
             let last = log.lines().next_back().unwrap_or_default().to_owned();
             println!("pause {pause_ms} ms, round {round}: ended after {:.1?}: {last}", began.elapsed());
             assert!(began.elapsed() < NOTICED + Duration::from_secs(5), "{log}");
-            assert!(last.contains(&world.input) && last.contains("made anew"), "{log}");
+            assert!(last.contains(&world.input) && last.contains("created again"), "{log}");
             assert!(last.contains("another application_id"), "{log}");
             // After a restart it reports the same before it reads anything.
             let was = published(&world, id);
             assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
-            assert!(place.log().lines().next_back().is_some_and(|last| last.contains("made anew")), "{}", place.log());
+            assert!(
+                place.log().lines().next_back().is_some_and(|last| last.contains("created again")),
+                "{}",
+                place.log()
+            );
             assert_eq!(published(&world, id), was, "{}", place.log());
         }
     }
 }
 
 #[test]
-fn made_anew_while_it_is_stopped() {
+fn created_again_while_it_is_stopped() {
     let world = world(broker_or_skip!(), "w-anew-stopped");
     let place = Place::with(&world, "anew-stopped", "");
     let (running, _) = place.start();
@@ -149,7 +153,7 @@ fn made_anew_while_it_is_stopped() {
         assert_eq!(place.spawn(&[]).end(LEFT), CONFIGURATION, "{}", place.log());
         let log = place.log();
         let last = log.lines().next_back().unwrap_or_default();
-        assert!(last.contains(&world.input) && last.contains("made anew"), "{log}");
+        assert!(last.contains(&world.input) && last.contains("created again"), "{log}");
     }
     assert_eq!(published(&world, "anew-stopped"), was, "{}", place.log());
 }
