@@ -9,7 +9,7 @@ use crate::model::key::Scope;
 use crate::model::output::CanaryVerdict;
 use crate::model::ratio::Ratio;
 use crate::model::slo::Canary;
-use crate::model::time::{MINUTE_MS, Moment};
+use crate::model::time::{MINUTE_MS, Moment, Ms, floor_to};
 
 impl KeyState {
     /// Adds what became visible at a boundary.
@@ -42,8 +42,20 @@ impl KeyState {
         let limits = Limits { allowed, max_burn: canary.max_burn };
         for candidate in canaries.end_minute(boundary.at_ms, canary, limits) {
             let trial = canaries.trial(&candidate);
-            out.canaries.extend(trial.map(|trial| verdict(definition, canary, boundary, &candidate, trial)));
+            let at_ms = boundary.at_ms;
+            out.canaries.extend(trial.map(|trial| verdict(definition, canary, at_ms, &candidate, trial)));
         }
+    }
+
+    /// The tests as they stand, for the API after a task was restored.
+    pub(super) fn standing_canaries(
+        &self,
+        definition: &KeyDefinition<'_>,
+        boundary: &Boundary<'_>,
+    ) -> Vec<CanaryVerdict> {
+        let (Some(canary), Some(canaries)) = (canary_of(definition), &self.canaries) else { return Vec::new() };
+        let at_ms = floor_to(boundary.at_ms, MINUTE_MS);
+        canaries.trials().map(|(candidate, trial)| verdict(definition, canary, at_ms, candidate, trial)).collect()
     }
 
     /// A test goes on under another definition if it compares the same.
@@ -70,7 +82,7 @@ fn canary_of<'a>(definition: &KeyDefinition<'a>) -> Option<&'a Canary> {
 fn verdict(
     definition: &KeyDefinition<'_>,
     canary: &Canary,
-    boundary: &Boundary<'_>,
+    at_ms: Ms,
     candidate: &str,
     trial: &Trial,
 ) -> CanaryVerdict {
@@ -96,6 +108,6 @@ fn verdict(
         burn_candidate: burn(trial.candidate),
         burn_baseline: burn(trial.baseline),
         started_at: Moment(trial.started_ms),
-        at: Moment(boundary.at_ms),
+        at: Moment(at_ms),
     }
 }

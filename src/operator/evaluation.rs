@@ -65,7 +65,8 @@ impl KeyState {
     pub fn published(&self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> KeyOutput {
         let Some(state) = self.state_before else { return KeyOutput::default() };
         let view = self.view(definition, boundary);
-        KeyOutput { status: Some(view.status(state)), alerts: alert::standing(view), ..KeyOutput::default() }
+        let canaries = self.standing_canaries(definition, boundary);
+        KeyOutput { status: Some(view.status(state)), alerts: alert::standing(view), canaries, ..KeyOutput::default() }
     }
 
     fn is_due(&self, boundary: &Boundary<'_>) -> bool {

@@ -14,7 +14,7 @@ use tailburn::model::record::partition_of;
 use tailburn::model::time::HOUR_MS;
 
 pub const ROLLUPS: u32 = 2;
-/// All output topics; canary verdicts are not built yet, and dead letters have one partition for each input partition.
+/// All output topics; no SLO here has a canary, and dead letters have one partition for each input partition.
 pub const OUTPUTS: [&str; 7] =
     ["slo-status", "slo-history", "burn-alerts", "tail-cohorts", "user-status", "canary-verdicts", "dead-letters"];
 

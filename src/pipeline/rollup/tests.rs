@@ -358,11 +358,11 @@ fn it_does_not_matter_how_many_users_tasks_there_are() {
 #[test]
 fn a_killed_task_continues_from_groups_saved_at_different_boundaries() {
     let slos = slos(&[CHECKOUT, SPEED, TRACKS]);
-    let (mut deaths, mut again) = (0, 0);
+    let (mut deaths, mut again, mut budgets, mut canaries) = (0, 0, 0, 0);
     for seed in 0..6 {
         let mut dice = Dice(seed ^ 0xdead);
         let users_tasks = 1 + (seed % 3) as u32;
-        let events = Traffic { events: 3_000, users: 60, ..MANY }.draw(&mut dice);
+        let events = Traffic { events: 3_000, users: 60, longest_gap_ms: DAY_MS, ..MANY }.draw(&mut dice);
         let streams = said(&slos, &events, users_tasks, &mut dice);
         for (r, stream) in (0..).zip(&streams) {
             let new = || rollup(&slos, r, users_tasks);
@@ -378,8 +378,11 @@ fn a_killed_task_continues_from_groups_saved_at_different_boundaries() {
             }
             torn.commit(&mut dice);
             assert_same(&torn.out, &whole, &format!("seed {seed}, rollup {r}"));
+            budgets += usize::from(holds(&whole, BUDGET_FIRES));
+            canaries += count(&whole, Topic::CanaryVerdicts);
         }
     }
+    assert!(budgets > 2 && canaries > 100, "{budgets} times the rule budget, {canaries} verdicts");
     assert!(deaths > 40 && again > 400, "it died {deaths} times and read {again} partials again");
 }
 
