@@ -92,7 +92,9 @@ impl Commitment {
 pub struct Claim {
     pub number: u32,
     pub of: InputPartition,
-    /// The partition was added to a topic after the application had started to read the topic.
+    /// The partition was added to a topic after the application had started to read the topic: it is read from its
+    /// beginning. A partition of a topic that is new starts where the settings say, so this is noted with the claim: the
+    /// numbers alone do not tell the two apart.
     pub extends_topic: bool,
 }
 

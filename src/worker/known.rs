@@ -90,7 +90,8 @@ impl Known {
         self.all.contains_key(&Stream::Input(number))
     }
 
-    /// Whether an input partition, never committed yet, was added after the application had begun.
+    /// Whether an input partition, never committed yet, was added after the application had begun, to a topic or with one:
+    /// T has advanced without it.
     pub fn was_added(&self, number: u32) -> bool {
         !self.has_input(number) && self.inputs_at_first.is_some_and(|first| number >= first)
     }

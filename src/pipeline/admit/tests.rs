@@ -55,7 +55,7 @@ fn decided(mut candidates: Vec<Candidates>) -> Vec<Decision> {
     candidates.into_iter().map(decide).collect()
 }
 
-fn hear(alone: &mut Alone, decision: &Decision, said: &mut Vec<BoundaryPartial>) {
+fn receive(alone: &mut Alone, decision: &Decision, said: &mut Vec<BoundaryPartial>) {
     alone.task.learn(decision, true);
     said.extend(alone.close(LAST_MS).boundaries);
 }
@@ -93,7 +93,7 @@ fn a_decision_received_before_an_earlier_one_changes_nothing() {
     let (mut in_turn, candidates) = asking();
     let log = decided(candidates.clone());
     let (mut want, boundary) = (Vec::new(), |n: Ms| START_MS + n * PANE_MS);
-    log.iter().for_each(|decision| hear(&mut in_turn, decision, &mut want));
+    log.iter().for_each(|decision| receive(&mut in_turn, decision, &mut want));
     let expected = [(boundary(1), "z"), (boundary(2), "y"), (boundary(3), "__other__")];
     assert_eq!(groups(&want), expected.map(|(at_ms, name)| (at_ms, name.to_owned())));
     assert_eq!(log.len(), 4, "three boundaries of groups, and the tenant");
@@ -103,10 +103,10 @@ fn a_decision_received_before_an_earlier_one_changes_nothing() {
         let (mut alone, again) = asking();
         assert_eq!(again, candidates);
         let mut said = Vec::new();
-        order.iter().for_each(|i| hear(&mut alone, &log[*i], &mut said));
+        order.iter().for_each(|i| receive(&mut alone, &log[*i], &mut said));
         waited.insert(alone.task.waits_for_decision());
-        log.iter().for_each(|decision| hear(&mut alone, decision, &mut said));
-        assert_eq!(said, want, "heard in the order {order:?}, and then from the log");
+        log.iter().for_each(|decision| receive(&mut alone, decision, &mut said));
+        assert_eq!(said, want, "received in the order {order:?}, and then from the log");
         assert_eq!(alone.task.closed_ms(), Some(LAST_MS));
     }
     assert_eq!(waited, BTreeSet::from([false, true]), "some orders are not enough, and some are");
@@ -117,9 +117,9 @@ fn a_decision_received_twice_changes_nothing() {
     let ((mut once, candidates), (mut twice, _)) = (asking(), asking());
     let log = decided(candidates);
     let (mut want, mut said) = (Vec::new(), Vec::new());
-    log.iter().for_each(|decision| hear(&mut once, decision, &mut want));
-    for heard in 1..=log.len() {
-        log[..heard].iter().for_each(|decision| hear(&mut twice, decision, &mut said));
+    log.iter().for_each(|decision| receive(&mut once, decision, &mut want));
+    for received in 1..=log.len() {
+        log[..received].iter().for_each(|decision| receive(&mut twice, decision, &mut said));
     }
     assert_eq!(said, want);
     // And for what comes then: there is no room, nobody is named, and nothing waits.
@@ -139,7 +139,7 @@ fn a_decision_received_twice_changes_nothing() {
 fn a_task_that_comes_back_waits_for_the_decisions_that_its_rows_know() {
     let (mut before, candidates) = asking();
     let log = decided(candidates);
-    log.iter().for_each(|decision| hear(&mut before, decision, &mut Vec::new()));
+    log.iter().for_each(|decision| receive(&mut before, decision, &mut Vec::new()));
     before.checkpoint(u64::MAX);
     let (mark, again, at_ms) = (before.task.mark(), before.task.read_again(3), before.task.closed_ms());
     let want = before.close(LAST_MS + PANE_MS).boundaries;

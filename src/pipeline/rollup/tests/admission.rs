@@ -140,7 +140,7 @@ impl Run {
     }
 
     /// Hears what was decided in its order; now and then one is told ahead, and comes once more.
-    fn hear(&mut self, at: usize, dice: &mut Dice) {
+    fn receive(&mut self, at: usize, dice: &mut Dice) {
         let unheard = &mut self.unheard[at];
         if dice.one_in(4) && !unheard.is_empty() {
             let ahead = dice.below(unheard.len() as u64) as usize;
@@ -173,7 +173,7 @@ impl Run {
                 self.roll_up(dice.below(u64::from(ROLLUPS)) as usize);
             }
             if dice.one_in(10) {
-                self.hear(at, dice);
+                self.receive(at, dice);
             }
             each(self, number, dice);
         }
@@ -183,7 +183,7 @@ impl Run {
                 break;
             }
             let at = dice.below(tasks as u64) as usize;
-            self.hear(at, dice);
+            self.receive(at, dice);
             self.close(dice.below(tasks as u64) as usize, Some(end_ms));
             self.roll_up(dice.below(u64::from(ROLLUPS)) as usize);
         }
