@@ -8,7 +8,7 @@ use tailburn::definition;
 use tailburn::model::key::Scope;
 use tailburn::model::ratio::Ratio;
 use tailburn::model::slo::{Canary, Slo};
-use tailburn::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS};
+use tailburn::model::time::{DAY_MS, MINUTE_MS, Ms, PANE_MS};
 use tailburn::operator::key_definition::{Boundary, KeyIdentity};
 use tailburn::operator::key_state::{KeyOutput, KeyState};
 use tailburn::operator::partial::{BadUser, Counts, KeyDelta, PaneDelta};
@@ -230,7 +230,7 @@ fn budget(days: i64, seeds: u64) {
     println!(
         "Pages a month of a healthy SLO (99.9 % over 28 d; {days} days, {seeds} seeds): workbook's pages | budget"
     );
-    println!("{:<40}{:>14}{:>14}{:>14}{:>14}  goal", "", "10/h", "100/h", "1/s", "30/s");
+    println!("{:<40}{:>18}{:>18}{:>18}{:>18}  goal", "", "10/h", "100/h", "1/s", "30/s");
     for (noise, name) in NOISES {
         let of_rate = |(rate, _): &(f64, &str)| {
             let pages: Vec<[usize; 2]> =
@@ -241,10 +241,10 @@ fn budget(days: i64, seeds: u64) {
         };
         let cells: Vec<String> = RATES.iter().map(of_rate).collect();
         let goal = if matches!(noise, Noise::OneUser) { "0" } else { "<= 0.1, or the workbook's" };
-        println!("{name:<40}{:>14}{:>14}{:>14}{:>14}  {goal}", cells[0], cells[1], cells[2], cells[3]);
+        println!("{name:<40}{:>18}{:>18}{:>18}{:>18}  {goal}", cells[0], cells[1], cells[2], cells[3]);
     }
     println!("\nSeconds until the page (median of {seeds} seeds, none within two days: never): workbook | budget");
-    println!("{:<40}{:>14}{:>14}{:>14}{:>14}  goal", "errors", "10/h", "100/h", "1/s", "30/s");
+    println!("{:<40}{:>18}{:>18}{:>18}{:>18}  goal", "errors", "10/h", "100/h", "1/s", "30/s");
     for share in [0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0] {
         let of_rate = |(rate, _): &(f64, &str)| {
             let delays: Vec<[Option<i64>; 2]> =
@@ -257,7 +257,7 @@ fn budget(days: i64, seeds: u64) {
         let cells: Vec<String> = RATES.iter().map(of_rate).collect();
         let goal = if share == 0.01 { "30/s: budget <= 1200, 4 to 11 x sooner" } else { "budget <= 1.05 x" };
         let name = format!("{} %", share * 100.0);
-        println!("{name:<40}{:>14}{:>14}{:>14}{:>14}  {goal}", cells[0], cells[1], cells[2], cells[3]);
+        println!("{name:<40}{:>18}{:>18}{:>18}{:>18}  {goal}", cells[0], cells[1], cells[2], cells[3]);
     }
 }
 
@@ -381,5 +381,4 @@ fn main() {
         Some("canary") => canary(number(1, 10_000)),
         _ => println!("which yardstick: budget [DAYS [SEEDS]], or canary [ROLLOUTS]"),
     }
-    let _ = HOUR_MS;
 }
