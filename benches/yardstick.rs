@@ -114,12 +114,18 @@ impl<'a> Key<'a> {
     }
 }
 
+/// The bad events of a pane are of so many users, others in each pane; 0: all are of one and the same.
 fn delta(pane_ms: Ms, events: u64, bad: u64, users: u64) -> KeyDelta {
+    let (is_one, users) = (users == 0, users.max(1));
     let micros = |events: u64| u128::from(events) * 1_000_000;
     let counts = Counts { events, bad_events: bad, good: micros(events - bad), bad: micros(bad), ..Counts::default() };
     let user = |user: u64| BadUser {
         bad_events: bad / users + u64::from(user < bad % users),
-        hash: (pane_ms as u64).wrapping_mul(31).wrapping_add(user).wrapping_mul(0x9e37_79b9_7f4a_7c15) % 4_096,
+        hash: if is_one {
+            1
+        } else {
+            (pane_ms as u64).wrapping_mul(31).wrapping_add(user).wrapping_mul(0x9e37_79b9_7f4a_7c15) % 4_096
+        },
         user: format!("u{user}").into(),
         tenant: "t".into(),
     };
@@ -193,7 +199,7 @@ fn healthy(slo: &Slo, layout: &Layout, noise: Noise, per_second: f64, days: i64,
         }
         if matches!(noise, Noise::OneUser) {
             let of_one = dice.binomial(events, 0.01);
-            (bad, users) = ((of_one).min(events), 1);
+            (bad, users) = (of_one.min(events), 0);
         }
         key.step(at_ms, events, bad, users);
     }
