@@ -116,13 +116,25 @@ pub struct Evidence<'a> {
     /// `None`: the key had no event yet, so nothing is warm.
     pub first_ms: Option<Ms>,
     pub windows: &'a Windows,
-    /// Distinct users within the longest window of the SLO's rules; each event without a user counts as one.
-    pub users_active: u64,
+    pub seen: &'a LastSeen,
+    /// The longest window of the rules; `None`: there are no rules.
+    pub longest: Option<usize>,
     pub bad_users: &'a BadUsers,
     pub window_starts_ms: &'a [Ms],
     pub budget: BudgetEvidence,
     /// No event for so long that what fires ends without data: nothing starts to fire.
     pub is_given_up: bool,
+}
+
+impl Evidence<'_> {
+    /// Distinct users within the longest window of the rules; each event without a user counts as one. Few boundaries ask,
+    /// and the answer reads every slice of the window.
+    fn users_active(&self) -> u64 {
+        self.longest.map_or(0, |longest| {
+            let named = self.seen.users_since(self.window_starts_ms[longest]);
+            named + self.windows.sum(longest).counts.anonymous
+        })
+    }
 }
 
 /// One boundary of all rules of a key, in their order.
@@ -224,7 +236,7 @@ fn hold_back(slo: &Slo, objective: Ratio, long: &Counts) -> HeldBack {
 /// Whether a page is lowered to a ticket: one user of several has more than a quarter of the bad events, and without
 /// them the long window would not burn.
 fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
-    if spec.severity != Severity::Page || !slo.single_user_guard || evidence.users_active < 2 {
+    if spec.severity != Severity::Page || !slo.single_user_guard || evidence.users_active() < 2 {
         return false;
     }
     let long = &evidence.windows.sum(spec.long).counts;

@@ -86,7 +86,9 @@ impl KeyState {
             at_ms: boundary.at_ms,
             first_ms: self.first_ms(),
             windows: &self.windows,
-            users_active: self.users_active(definition, boundary),
+            seen: &self.seen,
+            // Windows are numbered in ascending order of length.
+            longest: definition.specs.iter().map(|spec| spec.long).max(),
             bad_users: &self.bad_users,
             window_starts_ms: &boundary.starts.windows_ms,
             budget: self.budget_evidence(definition, boundary),
@@ -98,16 +100,6 @@ impl KeyState {
         if let Some(bank) = self.budget.as_deref_mut().filter(|_| fires != fired) {
             if fires { bank.fired(boundary.at_ms) } else { bank.reset(boundary.at_ms) }
         }
-    }
-
-    /// Users within the longest window of the rules; each event without a user counts as one.
-    fn users_active(&self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> u64 {
-        // Windows are numbered in ascending order of length.
-        let longest = definition.specs.iter().map(|spec| spec.long).max();
-        longest.map_or(0, |longest| {
-            let named = self.seen.users_since(boundary.starts.windows_ms[longest]);
-            named + self.windows.sum(longest).counts.anonymous
-        })
     }
 
     /// Forgets users whose last event is before the longest window that needs them.
