@@ -1,6 +1,7 @@
 //! `backtest`: evaluates the SLOs over recorded traffic.
 
 mod guard;
+mod hours;
 mod limits;
 mod results;
 mod stop;
@@ -109,7 +110,7 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let route = Route::new(decoder, names, DeadLetterForm::Line);
     let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
     worker.clients = (format == InputFormat::Clf).then(Clients::default);
-    let backtest = Backtest { worker, tally: Tally::default(), stop, out: &args.out };
+    let backtest = Backtest { worker, tally: Tally::of(&slos), stop, out: &args.out };
     let about = About { settings: &settings, format, slos: &slos, inputs: &args.inputs, files: &notes, plain };
     backtest.run(&global.voice(), &about)
 }
@@ -126,7 +127,7 @@ fn refuse_inputs(args: &BacktestArgs, loaded: &Loaded, slos: &[PathBuf]) -> Resu
     read.refuse(&args.out, results::paths(&args.out, args.inputs.len()))
 }
 
-fn open_all(paths: &[PathBuf], format: InputFormat) -> Result<Vec<InputFile>, Failure> {
+pub(super) fn open_all(paths: &[PathBuf], format: InputFormat) -> Result<Vec<InputFile>, Failure> {
     if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
         return Err(Failure::Usage("--input -: standard input can be read only once".to_owned()));
     }
@@ -234,6 +235,7 @@ impl Backtest<'_> {
             route: &self.worker.route,
             users: &self.worker.users,
             seen: &self.worker.seen,
+            hours: self.tally.hours(),
             clients: self.worker.clients.as_ref(),
         };
         Summary { facts, tally: &self.tally, out: self.out, plain: about.plain }.to_string()
@@ -245,7 +247,7 @@ fn failed(text: &str) -> Failure {
 }
 
 /// Shown on a terminal only.
-fn progress(voice: &Voice) -> ProgressBar {
+pub(super) fn progress(voice: &Voice) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, at {msg}");
     let target = match voice.shows_progress() {
         true => indicatif::ProgressDrawTarget::stderr_with_hz(5),

@@ -4,6 +4,7 @@
 //! connect; it writes nothing. [`seams`] connects it to the modules that read SLOs and records.
 
 mod connect;
+pub(super) mod firing;
 mod print;
 mod records;
 mod report;
@@ -11,6 +12,7 @@ mod seams;
 mod stages;
 mod together;
 
+pub use firing::{FiringRow, FiringTable, FirstAlert};
 pub use report::{Became, BrokersReport, Finding, Level, RecordReport, RecordsReport, Report, Verdict};
 pub use seams::{Records, Seams, SloStage};
 
@@ -23,8 +25,10 @@ use std::path::PathBuf;
 
 /// Check the configuration and the SLOs, and show what records become
 ///
-/// With --input, it shows each record with its fields and, for each SLO, the verdict and the expression that decided
-/// it; or the reason why the record is a dead letter.
+/// It says when each SLO would fire: for a steady share of errors, which rule fires after how long, and how much of the
+/// budget is gone by then. With --input, it shows each record with its fields and, for each SLO, the verdict and the
+/// expression that decided it; or the reason why the record is a dead letter. A file is then read on (up to a million
+/// records) for its traffic and for signs that an SLI does not measure what it should.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -80,7 +84,12 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     if let (Some(input), Some((settings, slos))) = (&args.input, &report.ready) {
         let records = (seams.records)(settings, slos, input, args.limit)?;
         report.together = together::advice(settings, &records.records);
+        report.together.extend(records.survey.iter().flat_map(|survey| together::defects(slos, survey)));
         report.records = Some(records);
+    }
+    if let Some((_, slos)) = &report.ready {
+        let survey = report.records.as_ref().and_then(|records| records.survey.as_ref());
+        report.firing = firing::tables(slos, survey);
     }
     let mut out = Printer::stdout();
     if args.json {

@@ -19,6 +19,7 @@ pub mod observe;
 mod output;
 pub mod run;
 pub mod schema;
+mod survey;
 pub mod tap;
 pub mod topics;
 mod voice;

@@ -23,19 +23,23 @@ mod files;
 mod guard;
 mod late;
 mod nothing;
+mod sanity;
 mod slos;
 mod unread;
 
 pub(super) use self::clients::told as of_clients;
+pub(super) use self::sanity::words as of_defect;
 
 use crate::codec::files::FileNotes;
 use crate::config::{InputFormat, Settings};
 use crate::model::slo::Slo;
+use crate::operator::sanity::Hours;
 use crate::pipeline::clients::Clients;
 use crate::pipeline::input_stats::Counted;
 use crate::pipeline::route::Route;
 use crate::pipeline::seen::Seen;
 use crate::pipeline::users::UsersTask;
+use std::collections::BTreeMap;
 
 /// The facts about an input that has been read.
 pub struct Facts<'a> {
@@ -52,6 +56,8 @@ pub struct Facts<'a> {
     pub users: &'a UsersTask,
     /// The outcomes' names and values, and fields that SLOs missed.
     pub seen: &'a Seen,
+    /// By SLO, the hours that tell its burn.
+    pub hours: &'a BTreeMap<String, Hours>,
     /// Who sent them; for access logs only.
     pub clients: Option<&'a Clients>,
 }
@@ -95,6 +101,7 @@ const ALL: &[Notice] = &[
     delays::notices,
     slos::notices,
     failing::notices,
+    sanity::notices,
     clients::notices,
 ];
 

@@ -284,10 +284,10 @@ fn title(definition: &KeyDefinition<'_>, alert: &BurnAlert, resolved: Option<Res
 
 const SUMMARY_CHARS: usize = 200;
 
-/// At most 200 characters: what, who, how fast, since when.
+/// At most 200 characters: what, how fast, who, since when. What was counted is left out first.
 fn summary(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Option<Resolved>) -> String {
-    let how = match resolved {
-        Some(why) => why.after(view.boundary.at_ms - episode.started_ms),
+    let (how, counted) = match resolved {
+        Some(why) => (why.after(view.boundary.at_ms - episode.started_ms), String::new()),
         None => how_fast(view, episode, alert),
     };
     let cohort = alert.cohort.as_ref().map_or_else(String::new, |c| {
@@ -295,8 +295,10 @@ fn summary(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Op
         format!(", mostly {}", pairs.join(","))
     });
     let (name, who) = (view.definition.name_in_words(), who(view, episode, alert));
-    let text = format!("{name} {how}, {who}{cohort}, since {}Z", minute_of(episode.started_ms));
-    shortened(text)
+    let since = minute_of(episode.started_ms);
+    let text = |counted: &str| format!("{name} {how}{counted}, {who}{cohort}, since {since}Z");
+    let full = text(&counted);
+    if full.chars().count() <= SUMMARY_CHARS { full } else { shortened(text("")) }
 }
 
 /// A summary of at most 200 characters.
@@ -307,18 +309,34 @@ pub fn shortened(text: String) -> String {
     text.chars().take(SUMMARY_CHARS - 1).chain(std::iter::once('…')).collect()
 }
 
-/// The fastest burn, and the span that was counted: a window begins with a whole slice, so it can be one slice shorter
-/// than its name.
-fn how_fast(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> String {
-    let burns = alert.rules.iter().zip(&episode.rules).filter_map(|(told, rule)| Some((told.burn_long?, rule)));
-    let Some((burn, rule)) = burns.max_by(|a, b| a.0.total_cmp(&b.0)) else {
-        return "has no events in its windows".to_owned();
+/// Why it fires: the burns of the rule that burns fastest and what that cost; and since when events were counted: a window
+/// begins with a whole slice, so it can be one slice shorter than its name.
+fn how_fast(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> (String, String) {
+    let burns = alert.rules.iter().zip(&episode.rules).filter_map(|(told, rule)| Some((told.burn_long?, told, rule)));
+    let Some((burn, told, rule)) = burns.max_by(|a, b| a.0.total_cmp(&b.0)) else {
+        return ("has no events in its windows".to_owned(), String::new());
     };
-    let start_ms = view.start_ms(view.definition.specs[rule.rule].long);
-    let rules: Vec<&str> = alert.rules.iter().map(|r| r.rule.as_str()).collect();
-    let (from, to) = (minute_of(start_ms), Moment(view.boundary.at_ms).to_string());
-    let to = to.get(11..19).unwrap_or_default();
-    format!("burns {burn:.1}x its budget ({}; counted from {from} to {to}Z)", rules.join(", "))
+    let long = view.definition.specs[rule.rule].long;
+    let short = told.burn_short.zip(told.short_window.as_deref());
+    let short = short.map(|(burn, window)| format!(" and {burn:.1}x over {window}")).unwrap_or_default();
+    let cost = view.spent_in(long).map(|share| {
+        format!(
+            ": {} of the {} budget",
+            percent(share),
+            view.definition.layout.name_of(view.definition.layout.compliance)
+        )
+    });
+    let how = format!("burns its budget {burn:.1}x over {}{short}{}", told.long_window, cost.unwrap_or_default());
+    (how, format!(" (counted from {}Z)", minute_of(view.start_ms(long))))
+}
+
+/// A share with two digits that count.
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent >= 9.95 => format!("{percent:.0} %"),
+        percent if percent >= 0.0995 => format!("{percent:.1} %"),
+        percent => format!("{percent:.2} %"),
+    }
 }
 
 fn who(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> String {

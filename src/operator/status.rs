@@ -4,6 +4,7 @@ use super::burn_rate::{RuleState, alerts_are_off};
 use super::distribution::latency_of;
 use super::key_state::State;
 use super::key_view::{KeyView, allowed_share, sli_of, weight_of};
+use super::sanity;
 use crate::model::output::{Budget, Counts as CountFields, RuleStatus, SloHistory, SloStatus, WindowStatus};
 use crate::model::ratio::{Ratio, Threshold};
 use crate::model::time::{MINUTE_MS, Moment, Ms};
@@ -26,6 +27,13 @@ impl KeyView<'_> {
     /// The share of the period's budget that is spent: burn times coverage.
     fn spent_of_period(self) -> Option<f64> {
         Some(self.compliance_burn()? * self.compliance_coverage())
+    }
+
+    /// The share of the period's budget that a window spent. The traffic of a period that is not over counts as if it went on
+    /// alike.
+    pub fn spent_in(self, window: usize) -> Option<f64> {
+        let of_period = allowed_share(self.definition.objective) * self.compliance().total() as f64;
+        (of_period > 0.0).then(|| self.counts(window).bad as f64 * self.compliance_coverage() / of_period)
     }
 
     fn compliance_coverage(self) -> f64 {
@@ -129,6 +137,7 @@ impl KeyView<'_> {
             (key.tenants_overflow, "tenants_overflow"),
             (boundary.groups_overflow, "groups_overflow"),
             (key.canaries.as_ref().is_some_and(|canaries| canaries.overflows), "canary_overflow"),
+            (sanity::is_never_bad(self.compliance(), definition.objective), "never_bad"),
         ];
         all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
     }

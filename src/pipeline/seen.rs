@@ -44,6 +44,9 @@ pub struct Gap {
 #[derive(Default)]
 pub struct Seen {
     outcomes: u64,
+    /// Outcomes that were inspected, and those of them without a user.
+    looked: u64,
+    without_user: u64,
     unclassified: u64,
     raw: u64,
     /// The first values of each field, by its name in expressions.
@@ -64,6 +67,11 @@ impl Seen {
             || is_unclassified && self.unclassified < UNCLASSIFIED
     }
 
+    /// How many outcomes were inspected, and how many of them have no user.
+    pub const fn without_user(&self) -> (u64, u64) {
+        (self.looked, self.without_user)
+    }
+
     #[cold]
     pub fn look<'a>(
         &mut self,
@@ -73,6 +81,8 @@ impl Seen {
         outcome: &Outcome<'_>,
     ) {
         self.look_at_fields(outcome);
+        self.looked += 1;
+        self.without_user += u64::from(outcome.user.is_none());
         let mut is_unclassified = false;
         for (index, slo) in slos.enumerate() {
             if let Some(gap) = gap(slo, source, record.offset, outcome) {

@@ -253,7 +253,9 @@ fn alerts_of_one_documents_objectives_are_told_apart_in_words_and_units_for_peop
     assert!(titles[0].starts_with("It works (loose): error budget burns at "), "{titles:?}");
     for summary in texts("summary", "firing") {
         // 10 m before a boundary, in slices of 10 s: the window has exactly the length of its name.
-        assert!(summary.contains("x its budget (10m/2m; counted from 2026-03-02T00:"), "{summary}");
+        assert!(summary.contains(" burns its budget ") && summary.contains("x over 10m and "), "{summary}");
+        assert!(summary.contains("x over 2m: ") && summary.contains(" % of the "), "{summary}");
+        assert!(summary.contains(" budget (counted from 2026-03-02T00:"), "{summary}");
         assert!(summary.contains(" of 3 users affected"), "{summary}");
     }
     for summary in texts("summary", "resolved") {

@@ -2,10 +2,13 @@
 //!
 //! It shows counts; [`notices`] explain what they mean.
 
+use super::hours::HoursSeen;
 use super::limits::LimitsMet;
 use crate::command::notices::{self, Facts};
 use crate::model::record::{RecordOut, Topic};
+use crate::model::slo::Slo;
 use crate::model::time::Moment;
+use crate::operator::sanity::Hours;
 use crate::worker::Observer;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -20,6 +23,7 @@ pub(super) struct Tally {
     cohorts: u64,
     canaries: u64,
     limits: LimitsMet,
+    hours: HoursSeen,
     pub dead_letters: u64,
 }
 
@@ -27,6 +31,7 @@ impl Observer for Tally {
     fn committed(&mut self, records: &[RecordOut]) {
         for record in records {
             self.limits.note(record);
+            self.hours.note(record);
             match (record.topic, &record.value) {
                 (Topic::SloStatus, Some(_)) => self.statuses += 1,
                 (Topic::DeadLetters, Some(_)) => self.dead_letters += 1,
@@ -40,6 +45,14 @@ impl Observer for Tally {
 }
 
 impl Tally {
+    pub fn of(slos: &[Slo]) -> Tally {
+        Tally { hours: HoursSeen::of(slos), ..Tally::default() }
+    }
+
+    pub fn hours(&self) -> &BTreeMap<String, Hours> {
+        &self.hours.told
+    }
+
     fn count_alert(&mut self, value: &[u8]) {
         #[derive(Deserialize)]
         struct Head {

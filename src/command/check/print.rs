@@ -1,14 +1,16 @@
 //! The report, for people and as JSON.
 
+use super::firing;
 use super::report::{Became, Finding, Level, RecordReport, RecordsReport, Report};
 use crate::command::Printer;
+use crate::model::duration;
 use serde_json::json;
 use std::io::{self, Write as _};
 
 pub fn as_json(out: &mut Printer, report: &Report) -> io::Result<()> {
     let slos = report.ready.as_ref().map(|(_, slos)| slos.iter().map(|s| s.name.as_str()).collect::<Vec<_>>());
     let findings: Vec<&Finding> = report.findings().collect();
-    out.json(&json!({"file": report.file, "slos": slos, "findings": findings, "records": report.records.as_ref().map(|r| &r.records),
+    out.json(&json!({"file": report.file, "slos": slos, "firing": report.firing, "findings": findings, "records": report.records.as_ref().map(|r| &r.records),
         "record_notices": report.records.as_ref().map(|r| &r.notices), "brokers": report.brokers.as_ref().map(|b| &b.fine)}))?;
     out.flush()
 }
@@ -52,7 +54,7 @@ fn slos(out: &mut Printer, report: &Report, findings: &[Finding]) -> io::Result<
         let rules = if rules.is_empty() { "no alert rules".to_owned() } else { rules.join(", ") };
         out.tick(&format!("{} over {}: {rules}", slo.name, slo.period.name()))?;
     }
-    Ok(())
+    firing::print(out, &report.firing)
 }
 
 /// Errors and warnings of a stage; advice has its own stage.
@@ -86,7 +88,7 @@ fn sentence(finding: &Finding) -> String {
 }
 
 fn records(out: &mut Printer, report: &RecordsReport) -> io::Result<()> {
-    let RecordsReport { records, notices, counted } = report;
+    let RecordsReport { records, notices, counted, survey } = report;
     out.heading("4 Records")?;
     for record in records {
         let place = match record.partition {
@@ -114,7 +116,10 @@ fn records(out: &mut Printer, report: &RecordsReport) -> io::Result<()> {
     }
     notices.iter().try_for_each(|notice| out.notice(notice))?;
     let dead = records.iter().filter(|r| matches!(r.became, Became::DeadLetter { .. })).count();
-    out.line(&format!("  {} records shown, {dead} of them dead letters", records.len()))
+    out.line(&format!("  {} records shown, {dead} of them dead letters", records.len()))?;
+    let Some(survey) = survey else { return Ok(()) };
+    let length = duration::short_words(survey.length_ms());
+    out.line(&format!("  {} outcomes read over {length}, and {} dead letters", survey.outcomes, survey.dead_letters))
 }
 
 /// What is wrong with all records: their format, or their field names.

@@ -8,6 +8,7 @@ use crate::codec::files::InputFile;
 use crate::command::decoder;
 use crate::command::files::of_file;
 use crate::command::notices::counted;
+use crate::command::survey::Survey;
 use crate::config::{InputFormat, Settings};
 use crate::model::expr::{Fault, Filter};
 use crate::model::outcome::{Outcome, WEIGHT_ONE};
@@ -73,7 +74,16 @@ fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::
     {
         examiner.take(None, &of_file(&record, 0));
     }
-    Ok(examiner.report(counted(format)))
+    let survey = is_plain_file(file).then(|| examiner.read_on(records)).transpose()?;
+    Ok(RecordsReport { survey, ..examiner.report(counted(format)) })
+}
+
+/// The most records that are read after those that are shown.
+const READ_ON_MAX: usize = 1_000_000;
+
+/// Whether it has an end: reading on in a pipe may take forever.
+fn is_plain_file(path: &Path) -> bool {
+    path.as_os_str() != "-" && path.is_file()
 }
 
 /// Judges records one by one, and collects what they have in common.
@@ -83,14 +93,23 @@ struct Examiner<'a> {
     name: String,
     records: Vec<RecordReport>,
     stats: InputStats,
+    survey: Survey,
 }
 
 impl<'a> Examiner<'a> {
     fn new(decoder: &'a Decoder, slos: &'a [Slo], name: String) -> Examiner<'a> {
-        Examiner { decoder, slos, name, records: Vec::new(), stats: InputStats::new(decoder.mapping()) }
+        Examiner {
+            decoder,
+            slos,
+            name,
+            records: Vec::new(),
+            stats: InputStats::new(decoder.mapping()),
+            survey: Survey::new(slos.len()),
+        }
     }
 
     fn take(&mut self, partition: Option<u32>, record: &RecordIn<'_>) {
+        self.count(record);
         let became = became(self.decoder, self.slos, record);
         self.records.push(RecordReport { partition, number: record.offset, decoder: self.name.clone(), became });
         if let Some(found) = self.decoder.read(record, |_| {}).found {
@@ -98,8 +117,29 @@ impl<'a> Examiner<'a> {
         }
     }
 
+    /// Counts one record for the survey.
+    fn count(&mut self, record: &RecordIn<'_>) {
+        let Examiner { decoder, slos, survey, .. } = self;
+        let read = decoder.read(record, |outcome| {
+            survey.add(outcome);
+            for (index, slo) in slos.iter().enumerate() {
+                survey.judge(index, outcome, classify::classify(slo, outcome));
+            }
+        });
+        survey.dead_letters += u64::from(read.became.is_err());
+    }
+
+    /// Counts the records after those that are shown.
+    fn read_on(&mut self, input: &mut InputFile) -> anyhow::Result<Survey> {
+        for _ in 0..READ_ON_MAX {
+            let Some(record) = input.next_record()? else { break };
+            self.count(&of_file(&record, 0));
+        }
+        Ok(std::mem::take(&mut self.survey))
+    }
+
     fn report(self, counted: Counted) -> RecordsReport {
-        RecordsReport { notices: self.stats.notices(counted), records: self.records, counted }
+        RecordsReport { notices: self.stats.notices(counted), records: self.records, survey: None, counted }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What `check` found, stage by stage.
 
+use super::firing::FiringTable;
+use crate::command::survey::Survey;
 use crate::config::Settings;
 use crate::model::slo::Slo;
 use crate::pipeline::input_stats::Counted;
@@ -42,6 +44,9 @@ pub struct BrokersReport {
 pub struct RecordsReport {
     pub records: Vec<RecordReport>,
     pub notices: Vec<String>,
+    /// The traffic of the whole file; topics and pipes have none.
+    #[serde(skip)]
+    pub survey: Option<Survey>,
     /// For people only: programs use the number.
     #[serde(skip)]
     pub counted: Counted,
@@ -99,6 +104,8 @@ pub struct Report {
     pub slos: Option<Vec<Finding>>,
     /// What is needed to judge records, if both stages passed.
     pub ready: Option<(Settings, Vec<Slo>)>,
+    /// When the SLOs would fire.
+    pub firing: Vec<FiringTable>,
     /// Findings that concern both.
     pub together: Vec<Finding>,
     pub records: Option<RecordsReport>,

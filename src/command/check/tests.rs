@@ -18,7 +18,7 @@ fn found(level: Level) -> Finding {
 
 fn seams(slos: fn(&[PathBuf]) -> Result<SloStage, Vec<Finding>>) -> Seams {
     let none = |_: &_, _: &_, _: &_, _| {
-        Ok(RecordsReport { records: Vec::new(), notices: Vec::new(), counted: Counted::Lines })
+        Ok(RecordsReport { records: Vec::new(), notices: Vec::new(), survey: None, counted: Counted::Lines })
     };
     Seams { slos, records: none }
 }
@@ -90,6 +90,7 @@ fn a_dead_letter_is_a_finding() {
     let mut report = stages::check(loaded(plain()), &seams(|_| Ok(SloStage::default())));
     let became = Became::DeadLetter { reason: "no_tenant".into(), detail: String::new() };
     let record = RecordReport { partition: None, number: 0, decoder: "json".into(), became };
-    report.records = Some(RecordsReport { records: vec![record], notices: Vec::new(), counted: Counted::Lines });
+    report.records =
+        Some(RecordsReport { records: vec![record], notices: Vec::new(), survey: None, counted: Counted::Lines });
     assert_eq!(exit(&report), Exit::Findings);
 }

@@ -2,8 +2,10 @@
 
 use super::report::{Became, Finding, Level, RecordReport};
 use crate::command::notices;
+use crate::command::survey::Survey;
 use crate::config::{InputFormat, Settings};
 use crate::model::outcome::Outcome;
+use crate::model::slo::Slo;
 use crate::pipeline::clients::Clients;
 use serde_json::Value;
 
@@ -21,6 +23,18 @@ pub(super) fn advice(settings: &Settings, records: &[RecordReport]) -> Vec<Findi
             .to_owned(),
     );
     messages.into_iter().map(finding).collect()
+}
+
+/// SLIs that do not seem to measure what they should, from all records of the input.
+pub(super) fn defects(slos: &[Slo], survey: &Survey) -> Vec<Finding> {
+    let of_slo = |(index, slo): (usize, &Slo)| {
+        let seen = survey.slos.get(index).cloned().unwrap_or_default();
+        let found = survey.defects(index, slo);
+        let words = |defect| notices::of_defect(slo, defect, seen.good, seen.bad, seen.unclassified);
+        let named = |(defect, message)| Finding { key: format!("{}: {defect}", slo.name), ..finding(message) };
+        found.into_iter().map(|defect| (defect.as_str(), words(defect))).map(named).collect::<Vec<_>>()
+    };
+    slos.iter().enumerate().flat_map(of_slo).collect()
 }
 
 fn finding(message: String) -> Finding {
