@@ -19,6 +19,7 @@ pub mod observe;
 mod output;
 pub mod run;
 pub mod schema;
+pub mod suggest;
 mod survey;
 pub mod tap;
 pub mod topics;
@@ -130,6 +131,7 @@ pub enum Command {
     Generate(Box<generate::GenerateArgs>),
     // Looking.
     Check(check::CheckArgs),
+    Suggest(suggest::SuggestArgs),
     /// Print the records of one of tailburn's topics, decoded, one JSON object a line
     ///
     /// Records go to standard output; what cannot be decoded is reported on standard error. tap joins no
@@ -183,6 +185,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Backtest(args) => backtest::run(global, &args),
         Command::Generate(args) => generate::run(global, &args),
         Command::Check(args) => check::run(global, &args),
+        Command::Suggest(args) => suggest::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),
         Command::Tap(args) => tap_with(global, &args),
         Command::Schema(args) => schema::run(&args),

@@ -22,6 +22,7 @@ mod yaml;
 pub use error::{DefinitionError, DefinitionErrors, Notice, NoticeLevel};
 pub use source::load;
 
+use crate::model::ratio::Ratio;
 use crate::model::slo::Slo;
 use cursor::Cursor;
 use document::{Catalog, Kind};
@@ -35,6 +36,12 @@ pub struct Definitions {
     pub slos: Vec<Slo>,
     /// In the order of files and lines.
     pub notices: Vec<Notice>,
+}
+
+/// The same SLO with another objective: default rules are chosen anew, others stay as far as they can fire.
+pub fn with_objective(slo: &Slo, objective: Ratio) -> Slo {
+    let rules = rules::rules_for(&slo.rules, slo.period.nominal_ms(), slo.objective, objective);
+    Slo { objective, rules, ..slo.clone() }
 }
 
 /// Parses documents given as (file name, text).

@@ -32,6 +32,18 @@ const SHORT_MIN_MS: Ms = MINUTE_MS;
 
 /// The default rules of an SLO; rules that are left out are reported.
 pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, report: &mut Report) -> Vec<Rule> {
+    chosen(period_ms, objective, &mut |rule, why| notice_left_out(at, rule, why, report))
+}
+
+/// The rules for another objective: default ones are chosen anew, others stay as far as they can fire.
+pub(super) fn rules_for(rules: &[Rule], period_ms: Ms, from: Ratio, to: Ratio) -> Vec<Rule> {
+    if rules == chosen(period_ms, from, &mut |_, _| {}) {
+        return chosen(period_ms, to, &mut |_, _| {});
+    }
+    rules.iter().filter(|rule| can_fire(rule, to)).cloned().collect()
+}
+
+fn chosen(period_ms: Ms, objective: Ratio, left_out: &mut dyn FnMut(&Rule, &str)) -> Vec<Rule> {
     let scale = |&(severity, long_ms, short_ms, percent): &(Severity, Ms, Ms, u64)| {
         let long_ms = scaled(long_ms, period_ms, LONG_MIN_MS);
         let short_ms = Some(scaled(short_ms, period_ms, SHORT_MIN_MS));
@@ -41,7 +53,7 @@ pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, re
     let mut kept: Vec<Rule> = Vec::new();
     for rule in DEFAULTS.iter().filter_map(scale) {
         if let Some(why) = why_left_out(&rule, objective) {
-            notice_left_out(at, &rule, &why, report);
+            left_out(&rule, &why);
             continue;
         }
         let same = kept.iter_mut().find(|known| (known.long_ms, known.short_ms) == (rule.long_ms, rule.short_ms));
@@ -51,7 +63,7 @@ pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, re
                 let (stays, goes) =
                     if is_below(rule.factor, known.factor) { (rule, known.clone()) } else { (known.clone(), rule) };
                 let why = format!("another one, of factor {}, has the same windows", stays.factor.as_f64());
-                notice_left_out(at, &goes, &why, report);
+                left_out(&goes, &why);
                 *known = stays;
             }
         }
