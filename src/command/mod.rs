@@ -11,6 +11,7 @@ pub mod config_show;
 pub mod decoder;
 pub mod demo;
 mod exit;
+pub mod explain;
 mod files;
 pub mod generate;
 pub mod init;
@@ -132,6 +133,7 @@ pub enum Command {
     // Looking.
     Check(check::CheckArgs),
     Suggest(suggest::SuggestArgs),
+    Explain(explain::ExplainArgs),
     /// Print the records of one of tailburn's topics, decoded, one JSON object a line
     ///
     /// Records go to standard output; what cannot be decoded is reported on standard error. tap joins no
@@ -186,6 +188,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Generate(args) => generate::run(global, &args),
         Command::Check(args) => check::run(global, &args),
         Command::Suggest(args) => suggest::run(global, &args),
+        Command::Explain(args) => explain::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),
         Command::Tap(args) => tap_with(global, &args),
         Command::Schema(args) => schema::run(&args),

@@ -5,7 +5,9 @@
 //! once, and not again under every correlated attribute. A cohort describes who is affected, not why.
 
 pub mod lattice;
+pub mod poisson;
 pub mod risk;
+pub mod scan;
 
 use super::partial::{Leaf, SampleUser, keep_worst};
 use crate::model::tuple::Tuple;

@@ -9,6 +9,7 @@ mod demo;
 mod init;
 mod metrics;
 mod program;
+mod suggest;
 mod tap;
 mod usage;
 mod voice;

@@ -35,6 +35,8 @@ fn every_command_shows_examples() {
         "backtest",
         "generate",
         "check",
+        "suggest",
+        "explain",
         "tap",
         "topics",
         "schema",
