@@ -4,7 +4,7 @@ use super::burn_rate::{BadUsers, LastSeen, RuleState};
 use super::cohort_tracker::{CohortRecord, Cohorts};
 use super::episode::Episode;
 use super::key_definition::{Boundary, KeyDefinition};
-use super::partial::{KeyDelta, KeyStep};
+use super::partial::{KeyDelta, KeyStep, PaneDelta, add_pane};
 use super::signal::budget::{BudgetBank, Seen};
 use super::signal::canary::Canaries;
 use super::window::{HourCount, Layout, Windows};
@@ -13,6 +13,7 @@ use crate::model::output::{AlertCohort, BurnAlert, CanaryVerdict, SloStatus, Use
 use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms, floor_to, slice_ms};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The time range of a key's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,7 +208,7 @@ impl KeyState {
             self.since_ms.get_or_insert(boundary.at_ms);
         }
         let (first_before_ms, mut seen) = (self.first_ms(), Seen::default());
-        for pane in deltas.iter().flat_map(|delta| &delta.panes) {
+        for pane in &*added_up(deltas) {
             self.begin_or_extend(pane.start_ms, boundary.at_ms);
             self.windows.add(definition.layout, boundary.starts, pane);
             self.accepted += pane.counts.events;
@@ -257,3 +258,17 @@ impl KeyState {
         }
     }
 }
+
+/// The panes of all users tasks, each once: adding one to the windows packs a slice of every length again.
+fn added_up<'a>(deltas: &[&'a KeyDelta]) -> Cow<'a, [PaneDelta]> {
+    match deltas {
+        [] => Cow::Borrowed(&[]),
+        [only] => Cow::Borrowed(&only.panes),
+        [first, more @ ..] => {
+            let mut panes = first.panes.clone();
+            more.iter().flat_map(|delta| &delta.panes).for_each(|pane| add_pane(&mut panes, pane));
+            Cow::Owned(panes)
+        }
+    }
+}
+

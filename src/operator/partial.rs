@@ -4,6 +4,7 @@
 
 use super::admission::Candidates;
 use super::distribution::Distribution;
+use super::exemplars::keep_smallest;
 use super::signal::canary::ValueDelta;
 use super::sketch::Sketch;
 use crate::model::key::{OTHER, Scope};
@@ -125,6 +126,19 @@ pub struct PaneDelta {
     pub latency: Sketch,
     /// The bad events with the smallest hash, ascending by hash, at most [`super::exemplars::EXEMPLARS`].
     pub exemplars: Vec<(u64, Exemplar)>,
+}
+
+/// Adds a pane to panes that ascend by their start.
+pub fn add_pane(panes: &mut Vec<PaneDelta>, more: &PaneDelta) {
+    match panes.binary_search_by_key(&more.start_ms, |pane| pane.start_ms) {
+        Err(at) => panes.insert(at, more.clone()),
+        Ok(at) => {
+            let own = &mut panes[at];
+            own.counts.add(&more.counts);
+            own.latency.add(&more.latency);
+            keep_smallest(&mut own.exemplars, &more.exemplars);
+        }
+    }
 }
 
 /// Integer sums that add and subtract exactly: events are unweighted, good and bad in micro-weights.

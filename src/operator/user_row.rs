@@ -7,7 +7,7 @@
 use super::distribution::UserSums;
 use crate::model::slo::USER_WINDOWS_MAX;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms, window_start};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use smallvec::SmallVec;
 
 /// No group: the row of all the user's events.
@@ -40,8 +40,8 @@ struct Bad {
 }
 
 /// One row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "stored::Row", into = "stored::Row")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "stored::Row")]
 pub struct UserRow {
     /// Indices into the task's tables: they mean something in this process only.
     pub user: u32,
@@ -287,7 +287,7 @@ impl Bad {
 mod stored {
     use super::{Bad, NEVER, Slice, UserRow};
     use crate::model::time::Ms;
-    use serde::{Deserialize, Serialize};
+    use serde::{Deserialize, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize)]
     pub(super) struct Row {
@@ -308,8 +308,14 @@ mod stored {
         bad: u64,
     }
 
-    impl From<UserRow> for Row {
-        fn from(row: UserRow) -> Row {
+    impl Serialize for UserRow {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            Row::from(self).serialize(to)
+        }
+    }
+
+    impl From<&UserRow> for Row {
+        fn from(row: &UserRow) -> Row {
             let mut bad = row.bad.iter().flat_map(|bad| &bad.slices).peekable();
             let slice = |of: &Slice| {
                 let bad = bad.next_if(|bad| bad.low == of.low).copied().unwrap_or_default();

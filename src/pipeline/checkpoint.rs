@@ -148,7 +148,7 @@ impl UsersTask {
             return Ok(());
         };
         rows.rows[*index as usize].dirty = false;
-        let stored = |row: &UserRow| StoredRow { row: row.clone(), tuple: Cow::Borrowed(self.tuples.get(row.tuple)) };
+        let stored = |row| StoredRow { row: Cow::Borrowed(row), tuple: Cow::Borrowed(self.tuples.get(row.tuple)) };
         let groups = rows
             .group_row_of
             .range((user, 0)..=(user, u32::MAX))

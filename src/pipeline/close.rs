@@ -9,7 +9,7 @@ use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
 use crate::operator::classify::Verdict;
 use crate::operator::exemplars::keep_smallest;
-use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial};
+use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial, add_pane};
 use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
 use crate::state::Store;
 use smallvec::SmallVec;
@@ -556,17 +556,7 @@ fn summed<T: std::ops::AddAssign + Copy + Default + PartialEq>(mut pairs: Vec<(M
 }
 
 fn merge(all: &mut KeyDelta, more: &KeyDelta) {
-    for pane in &more.panes {
-        match all.panes.binary_search_by_key(&pane.start_ms, |p| p.start_ms) {
-            Err(at) => all.panes.insert(at, pane.clone()),
-            Ok(at) => {
-                let own: &mut PaneDelta = &mut all.panes[at];
-                own.counts.add(&pane.counts);
-                own.latency.add(&pane.latency);
-                keep_smallest(&mut own.exemplars, &pane.exemplars);
-            }
-        }
-    }
+    more.panes.iter().for_each(|pane| add_pane(&mut all.panes, pane));
     all.late += more.late;
     for (own, theirs) in [(&mut all.seen, &more.seen), (&mut all.bad_seen, &more.bad_seen)] {
         own.extend_from_slice(theirs);

@@ -29,8 +29,11 @@ pub enum CheckpointError {
 }
 
 pub(super) fn put<T: Serialize>(batch: &mut Batch, key: &Key<'_>, row: &T) -> Result<(), CheckpointError> {
-    let bytes = postcard::to_stdvec(row).map_err(CheckpointError::Write)?;
+    let mut bytes = std::mem::take(&mut batch.scratch);
+    bytes.clear();
+    let bytes = postcard::to_extend(row, bytes).map_err(CheckpointError::Write)?;
     batch.put_row(key, VERSION, |out| out.bytes(&bytes));
+    batch.scratch = bytes;
     Ok(())
 }
 
@@ -74,7 +77,7 @@ pub(super) struct StoredUser<'a> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredRow<'a> {
-    pub row: UserRow,
+    pub row: Cow<'a, UserRow>,
     pub tuple: Cow<'a, [u8]>,
 }
 
@@ -101,8 +104,8 @@ impl<'a> StoredUser<'a> {
 
     pub fn into_rows(self, groups_of: u64) -> Vec<Stored> {
         let user = if self.has_strays(groups_of) { self.stripped() } else { self };
-        let of_all = (None, user.row.row, user.row.tuple.into_owned());
-        let of_groups = user.groups.into_iter().map(|(text, r)| (Some(text.into_owned()), r.row, r.tuple.into_owned()));
+        let of_all = (None, user.row.row.into_owned(), user.row.tuple.into_owned());
+        let of_groups = user.groups.into_iter().map(|(text, r)| (Some(text.into_owned()), r.row.into_owned(), r.tuple.into_owned()));
         std::iter::once(of_all).chain(of_groups).collect()
     }
 }

@@ -82,6 +82,8 @@ impl StoreError {
 pub struct Batch {
     arena: Vec<u8>,
     entries: Vec<Entry>,
+    /// Room in which a row is encoded before it is put.
+    pub scratch: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +106,7 @@ impl Entry {
 
 impl Batch {
     pub const fn new() -> Batch {
-        Batch { arena: Vec::new(), entries: Vec::new() }
+        Batch { arena: Vec::new(), entries: Vec::new(), scratch: Vec::new() }
     }
 
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
