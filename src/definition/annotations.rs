@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::document::{ANNOTATION_PREFIX, Document};
-use super::error::{NoticeLevel, Report};
+use super::error::Report;
 use super::rules::{self, WrittenRule};
 use super::window;
 use super::yaml::Value;
@@ -14,7 +14,7 @@ use crate::model::suggest::{closest, one_of};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 27] = [
     "group-by",
     "tenant-alerts",
     "sla",
@@ -26,6 +26,7 @@ const KEYS: [&str; 26] = [
     "single-user-guard",
     "budget-rule",
     "tail-alerts",
+    "forecast-alerts",
     "cohorts",
     "canary",
     "canary-max-burn",
@@ -57,6 +58,8 @@ pub(super) struct Settings<'d> {
     pub low_traffic_guard: bool,
     pub single_user_guard: bool,
     pub budget_rule: bool,
+    pub tail_alerts: Option<Severity>,
+    pub forecast_alerts: Option<Severity>,
     pub cohorts: bool,
     canary: Option<Canary>,
     canary_max_burn: Option<(Ratio, Cursor<'d>)>,
@@ -79,6 +82,8 @@ impl Default for Settings<'_> {
             low_traffic_guard: true,
             single_user_guard: true,
             budget_rule: true,
+            tail_alerts: Some(Severity::Ticket),
+            forecast_alerts: None,
             cohorts: true,
             canary: None,
             canary_max_burn: None,
@@ -160,7 +165,8 @@ fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut R
         "low-traffic-guard" => s.low_traffic_guard = read_switch(at, report)?,
         "single-user-guard" => s.single_user_guard = read_switch(at, report)?,
         "budget-rule" => s.budget_rule = read_switch(at, report)?,
-        "tail-alerts" => check_tail_alerts(at, report)?,
+        "forecast-alerts" => s.forecast_alerts = read_severity(at, report)?,
+        "tail-alerts" => s.tail_alerts = read_severity(at, report)?,
         "canary" => s.canary = Some(read_canary(at, report)?),
         "canary-max-burn" => s.canary_max_burn = Some((read_burn(at, report)?, at.clone())),
         "cohorts" => s.cohorts = read_switch(at, report)?,
@@ -324,13 +330,12 @@ fn read_burn(at: &Cursor<'_>, report: &mut Report) -> Option<Ratio> {
     burn
 }
 
-/// The rules about tails are not implemented yet: asking for them is reported, switching them off is fine.
-fn check_tail_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<()> {
-    if read_tenant_alerts(at, report)? != TenantAlerts::Off {
-        let message = "the rules `tail-1h` and `tail-1d` are not there yet: no alert comes of this annotation";
-        at.notice(report, NoticeLevel::Warning, message);
+/// The severity of the rules of a signal; `off` is `None`.
+fn read_severity(at: &Cursor<'_>, report: &mut Report) -> Option<Option<Severity>> {
+    match read_tenant_alerts(at, report)? {
+        TenantAlerts::Off => Some(None),
+        TenantAlerts::UpTo(severity) => Some(Some(severity)),
     }
-    Some(())
 }
 
 fn read_objectives(at: &Cursor<'_>, report: &mut Report) -> Option<BTreeMap<String, Ratio>> {

@@ -5,7 +5,7 @@
 
 use crate::model::hex;
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Criterion, Slo, TenantAlerts, ThresholdOp};
+use crate::model::slo::{Criterion, Severity, Slo, TenantAlerts, ThresholdOp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -79,7 +79,13 @@ fn definition(slo: &Slo) -> Value {
         "min_user_events": slo.min_user_events,
         "allowed_lateness_ms": slo.allowed_lateness_ms,
     });
-    // Only where it is written, so that the other definitions keep their hash.
+    // Only where it is not the default, so that the other definitions keep their hash.
+    if slo.tail_alerts != Some(Severity::Ticket) {
+        definition["tail_alerts"] = json!(slo.tail_alerts.map_or("off", Severity::as_str));
+    }
+    if let Some(severity) = slo.forecast_alerts {
+        definition["forecast_alerts"] = json!(severity.as_str());
+    }
     if let Some(canary) = &slo.canary {
         definition["canary"] = json!({
             "attribute": canary.attribute,

@@ -262,6 +262,8 @@ fn read_objective<'d>(
         low_traffic_guard: settings.low_traffic_guard,
         single_user_guard: settings.single_user_guard,
         budget_rule: settings.budget_rule,
+        tail_alerts: settings.tail_alerts,
+        forecast_alerts: settings.forecast_alerts,
         cohorts: settings.cohorts,
         canary: settings.canary(report),
         resolve_after_ms: settings.resolve_after_ms,

@@ -846,9 +846,10 @@ fn groups_are_called_by_name_whatever_the_order_in_which_names_are_written() {
 
 #[test]
 fn cohorts_and_tail_alerts_can_be_switched_off() {
-    assert!(slo(&annotated("tailburn.dev/tail-alerts: page")).cohorts);
-    let definitions = parsed(&annotated("tailburn.dev/tail-alerts: page")).expect("an SLO");
-    assert!(definitions.notices.iter().any(|n| n.message.contains("are not there yet")));
+    let tails = |text: &str| slo(&annotated(text)).tail_alerts;
+    assert_eq!(tails("tailburn.dev/cohorts: on"), Some(Severity::Ticket));
+    assert_eq!(tails("tailburn.dev/tail-alerts: page"), Some(Severity::Page));
+    assert_eq!(tails("tailburn.dev/tail-alerts: 'off'"), None);
     assert!(!slo(&annotated("tailburn.dev/cohorts: off")).cohorts);
     assert!(parsed(&annotated("tailburn.dev/tail-alerts: 'off'")).is_ok_and(|d| d.notices.is_empty()));
     assert!(error(&annotated("tailburn.dev/tail-alerts: loud")).contains("write off, info, ticket or page"));

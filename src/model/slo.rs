@@ -5,7 +5,7 @@
 use super::expr::{Filter, NumberExpr};
 use super::period::{Method, Period};
 use super::ratio::Ratio;
-use super::time::{HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
+use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
 use std::collections::BTreeMap;
 
 /// The most user windows of an SLO.
@@ -113,6 +113,10 @@ pub enum RuleKind {
     BurnRate,
     /// How fast the budget is spent, and whether that is chance (contract, section 12).
     Budget,
+    /// Whether the aggregate is fine and the tail of its users is not (contract, section 12).
+    Tail,
+    /// Whether the budget will be gone soon (contract, section 12).
+    Exhaustion,
 }
 
 impl RuleKind {
@@ -122,9 +126,26 @@ impl RuleKind {
         Rule { long_ms: HOUR_MS, short_ms: Some(5 * MINUTE_MS), factor, severity: Severity::Page }
     }
 
+    /// The rule of a user window: the worst users must fail at ten times the allowed rate.
+    fn tail(long_ms: Ms, severity: Severity) -> Rule {
+        Rule { long_ms, short_ms: None, factor: Ratio { num: 10, den: 1 }, severity }
+    }
+
+    /// The rule `exhaustion`: those who are hit are those of the last three days.
+    fn exhaustion(severity: Severity) -> Rule {
+        Rule { long_ms: 3 * DAY_MS, short_ms: None, factor: Ratio { num: 1, den: 1 }, severity }
+    }
+
+    /// Whether it asks about what the aggregate burns, and guards hold it back.
+    pub const fn asks_guards(self) -> bool {
+        matches!(self, RuleKind::BurnRate | RuleKind::Budget)
+    }
+
     /// As in records.
     pub fn name(self, rule: &Rule) -> String {
         match self {
+            RuleKind::Exhaustion => "exhaustion".to_owned(),
+            RuleKind::Tail => format!("tail-{}", rule.name()),
             RuleKind::BurnRate => rule.name(),
             RuleKind::Budget => "budget".to_owned(),
         }
@@ -218,6 +239,10 @@ pub struct Slo {
     /// Whether to look for cohorts.
     pub cohorts: bool,
     pub canary: Option<Canary>,
+    /// The severity of the rules about tails; `None`: they are off.
+    pub tail_alerts: Option<Severity>,
+    /// The severity of the rule `exhaustion`; `None`: it is off.
+    pub forecast_alerts: Option<Severity>,
     /// `None`: max(short window, 15 m), rule by rule.
     pub resolve_after_ms: Option<Ms>,
     pub no_data_after_ms: Ms,
@@ -245,7 +270,17 @@ impl Slo {
     pub fn all_rules(&self) -> impl Iterator<Item = (RuleKind, Rule)> {
         let of_burn_rates = self.rules.iter().map(|rule| (RuleKind::BurnRate, rule.clone()));
         let budget = self.has_budget_rule().then(|| (RuleKind::Budget, RuleKind::budget()));
-        of_burn_rates.chain(budget)
+        let exhaustion = self.forecast_alerts.map(|severity| (RuleKind::Exhaustion, RuleKind::exhaustion(severity)));
+        of_burn_rates.chain(budget).chain(self.tail_rules()).chain(exhaustion)
+    }
+
+    /// The rules `tail-1h` and `tail-1d`, of the user windows that the SLO has.
+    fn tail_rules(&self) -> impl Iterator<Item = (RuleKind, Rule)> {
+        let has = |window_ms: &Ms| self.user_windows_ms.contains(window_ms);
+        let windows = [HOUR_MS, DAY_MS].into_iter().filter(move |window_ms| has(window_ms));
+        self.tail_alerts.into_iter().flat_map(move |severity| {
+            windows.clone().map(move |window_ms| (RuleKind::Tail, RuleKind::tail(window_ms, severity)))
+        })
     }
 
     /// The rule `budget` counts events, so it is only there where they are what the SLO counts.

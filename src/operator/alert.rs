@@ -225,7 +225,7 @@ fn write(
         sli: sli_of(compliance),
         budget_remaining: view.compliance_burn().map(|burn| 1.0 - burn),
         budget_spent_since_start: spent_since_start(view, episode),
-        exhaustion_at: None,
+        exhaustion_at: view.key.forecast.as_ref().and_then(|forecast| forecast.p50_ms).map(Moment),
         affected_users,
         users_active,
         cohort: episode.cohort.clone(),
@@ -276,8 +276,12 @@ fn spent_since_start(view: KeyView<'_>, episode: &Episode) -> Option<f64> {
 
 fn title(definition: &KeyDefinition<'_>, alert: &BurnAlert, resolved: Option<Resolved>) -> String {
     let burn = alert.rules.iter().filter_map(|r| r.burn_long).fold(0.0, f64::max);
+    let is_of_a_tail = alert.rules.iter().all(|rule| rule.rule.starts_with("tail-"));
     match resolved {
         Some(why) => format!("{}: {} resolved ({})", definition.name_in_words(), alert.severity, why.in_short()),
+        None if is_of_a_tail => {
+            format!("{}: some users are served badly ({})", definition.name_in_words(), alert.severity)
+        }
         None => format!("{}: error budget burns at {burn:.1}x ({})", definition.name_in_words(), alert.severity),
     }
 }
@@ -288,12 +292,18 @@ const SUMMARY_CHARS: usize = 200;
 fn summary(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Option<Resolved>) -> String {
     let (how, counted) = match resolved {
         Some(why) => (why.after(view.boundary.at_ms - episode.started_ms), String::new()),
+        None if is_of_a_tail(view, episode) => (how_bad_for_some(view, episode), String::new()),
         None => how_fast(view, episode, alert),
     };
-    let cohort = alert.cohort.as_ref().map_or_else(String::new, |c| {
-        let pairs: Vec<String> = c.cohort.iter().map(|p| format!("{}={}", p.attribute, p.value)).collect();
-        format!(", mostly {}", pairs.join(","))
-    });
+    let unexplained =
+        if resolved.is_none() && is_of_a_tail(view, episode) { ", no recorded attribute explains it" } else { "" };
+    let cohort = alert.cohort.as_ref().map_or_else(
+        || unexplained.to_owned(),
+        |c| {
+            let pairs: Vec<String> = c.cohort.iter().map(|p| format!("{}={}", p.attribute, p.value)).collect();
+            format!(", mostly {}", pairs.join(","))
+        },
+    );
     let (name, who) = (view.definition.name_in_words(), who(view, episode, alert));
     let since = minute_of(episode.started_ms);
     let text = |counted: &str| format!("{name} {how}{counted}, {who}{cohort}, since {since}Z");
@@ -307,6 +317,19 @@ pub fn shortened(text: String) -> String {
         return text;
     }
     text.chars().take(SUMMARY_CHARS - 1).chain(std::iter::once('…')).collect()
+}
+
+/// Whether nothing but rules about tails fires.
+fn is_of_a_tail(view: KeyView<'_>, episode: &Episode) -> bool {
+    episode.rules.iter().all(|rule| view.definition.specs[rule.rule].kind == RuleKind::Tail)
+}
+
+/// What the users in the tail see while the aggregate is fine.
+fn how_bad_for_some(view: KeyView<'_>, episode: &Episode) -> String {
+    let window = view.definition.layout.name_of(smallest_long(view.definition, episode));
+    let users = view.key.user_windows().find(|users| users.window == window);
+    let worst = users.and_then(|users| users.worst_1pct_error_mean_estimate).unwrap_or(0.0) * 100.0;
+    format!("is fine overall, but its worst 1 % of users see {worst:.0} % errors in {window}")
 }
 
 /// Why it fires: the burns of the rule that burns fastest and what that cost; and since when events were counted: a window

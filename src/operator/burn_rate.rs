@@ -43,6 +43,7 @@ impl RuleSpec {
     fn of(slo: &Slo, kind: RuleKind, rule: Rule, objective: Ratio, layout: &Layout) -> RuleSpec {
         let warm_after_ms = match (kind, rule.severity) {
             (RuleKind::Budget, _) => budget::WARM_AFTER_MS,
+            (RuleKind::Tail | RuleKind::Exhaustion, _) => 0,
             (RuleKind::BurnRate, Severity::Page) => rule.evidence_ms(),
             (RuleKind::BurnRate, Severity::Ticket | Severity::Info) => rule.long_ms * 9 / 10,
         };
@@ -153,6 +154,8 @@ impl RuleState {
         let (condition, both_burn) = match spec.kind {
             RuleKind::BurnRate => spec.condition(evidence.windows),
             RuleKind::Budget => (evidence.budget.burns, false),
+            // They take their steps after the cohorts.
+            RuleKind::Tail | RuleKind::Exhaustion => return,
         };
         let lowers = || !another_pages && lowers(slo, spec, evidence);
         self.held_back = HeldBack::default();
@@ -174,7 +177,7 @@ impl RuleState {
             RuleKind::Budget if evidence.budget.is_over && self.firing_since_ms != Some(evidence.at_ms) => {
                 *self = RuleState::default();
             }
-            RuleKind::Budget => {}
+            RuleKind::Budget | RuleKind::Tail | RuleKind::Exhaustion => {}
         }
     }
 
@@ -191,6 +194,11 @@ impl RuleState {
         if evidence.at_ms - since_ms >= spec.resolve_after_ms && self.firing_since_ms != Some(evidence.at_ms) {
             *self = RuleState::default();
         }
+    }
+
+    /// A rule that fires while something holds: a tail, a forecast.
+    pub fn follow(&mut self, is_open: bool, at_ms: Ms) {
+        self.firing_since_ms = is_open.then(|| self.firing_since_ms.unwrap_or(at_ms));
     }
 
     fn pages(&self, spec: &RuleSpec) -> bool {

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The least number of users below the objective in a cohort.
-pub const USERS_BELOW_MIN: u64 = 5;
+const USERS_BELOW_MIN: u64 = 5;
+/// The least number of users with a bad event in a cohort by events.
+const USERS_WITH_BAD_MIN: u64 = 3;
 /// The least lower 95 % bound of its risk ratio.
 const RISK_RATIO_LOW_MIN: f64 = 2.0;
 /// Its least share of the excess.
@@ -39,13 +41,21 @@ const COHORTS_MAX: usize = 5;
 /// The unit that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
-    /// Bad events among the events.
+    /// Bad events among the events of all users; a user with a bad one is in the tail.
     Events,
     /// Users below the objective among the users with enough events.
     Users,
 }
 
 impl Kind {
+    /// The least number of users in the tail.
+    const fn users_min(self) -> u64 {
+        match self {
+            Kind::Events => USERS_WITH_BAD_MIN,
+            Kind::Users => USERS_BELOW_MIN,
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Kind::Events => "events",
@@ -89,10 +99,10 @@ pub type Attributes = Vec<(String, String)>;
 /// Finds the cohorts of one population, best first. `known` are already open: of two nearly equal descriptions it keeps
 /// the known one.
 pub fn search(leaves: &[Leaf], kind: Kind, known: &[&Attributes]) -> Vec<Found> {
-    if leaves.iter().map(|l| l.users_below).sum::<u64>() < USERS_BELOW_MIN {
+    if leaves.iter().map(|l| l.users_below).sum::<u64>() < kind.users_min() {
         return Vec::new();
     }
-    let lattice = Lattice::of(leaves, USERS_BELOW_MIN);
+    let lattice = Lattice::of(leaves, kind.users_min());
     let mut scan = Scan::new(leaves, kind, &lattice, known);
     let mut found = Vec::new();
     while found.len() < COHORTS_MAX && scan.excess_left > EXCESS_LEFT_MIN * scan.excess {
@@ -103,12 +113,45 @@ pub fn search(leaves: &[Leaf], kind: Kind, known: &[&Attributes]) -> Vec<Found> 
     found
 }
 
-/// Adds up the leaves of several cubes, ascending by tuple; none if too few users are below.
-pub fn merge_leaves<'a>(leaves: impl Iterator<Item = &'a Leaf>) -> Vec<Leaf> {
+/// Whether an open cohort is why another one stands out: without its users the other one would not.
+pub fn explains(leaves: &[Leaf], kind: Kind, open: &Attributes, other: &Attributes) -> bool {
+    let covers = |of: &Attributes, leaf: &Leaf| {
+        of.iter().all(|(name, value)| leaf.tuple.pairs().any(|(n, v)| n == name && v == value))
+    };
+    let tally = |leaf: &Leaf| match kind {
+        Kind::Users => Tally { units: leaf.users as f64, outliers: leaf.users_below as f64 },
+        Kind::Events => Tally { units: leaf.events as f64, outliers: leaf.bad_events as f64 },
+    };
+    let (mut rest, mut outside, mut users) = (Tally::default(), Tally::default(), 0);
+    for leaf in leaves.iter().filter(|leaf| !covers(open, leaf)) {
+        if covers(other, leaf) {
+            rest.add(tally(leaf));
+            users += leaf.users_below;
+        } else {
+            outside.add(tally(leaf));
+        }
+    }
+    users < kind.users_min()
+        || risk_ratio(rest, outside, 1.0).is_none_or(|risk| risk.ratio < REMAINDER_RISK_RATIO || risk.low <= 1.0)
+}
+
+/// The leaves of a kind, added up over several cubes.
+pub fn leaves_of<'a>(kind: Kind, cubes: impl Iterator<Item = &'a Leaf>) -> Vec<Leaf> {
+    match kind {
+        Kind::Users => merge_leaves(cubes, kind.users_min()),
+        Kind::Events => {
+            let every: Vec<Leaf> = cubes.map(Leaf::of_every).collect();
+            merge_leaves(every.iter(), kind.users_min())
+        }
+    }
+}
+
+/// Adds up the leaves of several cubes, ascending by tuple; none if too few users are in the tail.
+pub fn merge_leaves<'a>(leaves: impl Iterator<Item = &'a Leaf>, users_min: u64) -> Vec<Leaf> {
     let mut merged: BTreeMap<&Tuple, Leaf> = BTreeMap::new();
     let leaves: Vec<&Leaf> = leaves.collect();
     // Too few to find a cohort, so skip the work.
-    if leaves.iter().map(|l| l.users_below).sum::<u64>() < USERS_BELOW_MIN {
+    if leaves.iter().map(|l| l.users_below).sum::<u64>() < users_min {
         return Vec::new();
     }
     for leaf in leaves {
@@ -179,7 +222,7 @@ impl<'a> Scan<'a> {
     /// A combination worth testing: it has enough users, and a higher rate inside.
     fn candidate(&self, combination: usize) -> Option<Candidate> {
         let covered = self.lattice.leaves_of(&self.lattice.combinations[combination]);
-        if covered.iter().map(|leaf| self.below[*leaf as usize]).sum::<u64>() < USERS_BELOW_MIN {
+        if covered.iter().map(|leaf| self.below[*leaf as usize]).sum::<u64>() < self.kind.users_min() {
             return None;
         }
         let mut tally = Tally::default();
@@ -223,11 +266,13 @@ impl<'a> Scan<'a> {
         let covered = self.covered(candidate);
         let samples = covered.iter().filter_map(|leaf| self.leaves[*leaf as usize].sample.first());
         let largest = samples.map(|user| user.bad_events).max().unwrap_or(0) as f64;
-        let inside = candidate.tally.without(Tally { units: largest, outliers: largest });
+        let largest = Tally { units: largest, outliers: largest };
+        let inside = candidate.tally.without(largest);
         let outside = self.all.without(candidate.tally);
+        let log_ratio = log_likelihood_ratio(inside, self.all.without(largest));
         let scatter = self.scatter(candidate, covered);
         let holds = |risk: Risk| risk.low >= RISK_RATIO_LOW_MIN;
-        candidate.log_ratio / scatter > margin_of(self.lattice.combinations.len())
+        log_ratio / scatter > margin_of(self.lattice.combinations.len())
             && risk_ratio(inside, outside, libm::sqrt(scatter)).is_some_and(holds)
     }
 

@@ -1,14 +1,11 @@
 //! Cohorts of one key over time: each is an episode with numbered records, like an alert.
 //!
 //! `cohort` decides what counts as found, and `cohort_tracker` when an episode opens and closes; this module only writes
-//! the records. A step without a cube (fewer than 5 users below) finds nothing. `tail_degraded` is not published yet:
-//! its estimate does not exist yet.
+//! the records. A step without a cube (fewer than 5 users below) finds nothing.
 
 use super::alert;
-use super::cohort::{Kind, merge_leaves};
-use super::cohort_tracker::{
-    CLOSES_AFTER_STEPS, CohortRecord, OPENS_AFTER_STEPS, Open, Told, Tracked, bad_share, values_of,
-};
+use super::cohort::{Attributes, Kind, leaves_of};
+use super::cohort_tracker::{CLOSES_AFTER_STEPS, CohortRecord, Open, Told, Tracked, bad_share, values_of};
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::{KeyOutput, KeyState};
 use super::key_view::{KeyView, weight_of};
@@ -16,6 +13,7 @@ use super::partial::{KeyStep, LEAVES, cap_leaves};
 use crate::model::duration;
 use crate::model::output::TailCohort;
 use crate::model::time::{Moment, Ms, slice_ms};
+use std::collections::BTreeSet;
 
 /// Looks for cohorts at the steps of this boundary, and publishes changes. It runs after the rules and before the
 /// alerts, so that a new alert can name the cohort.
@@ -30,17 +28,27 @@ pub fn step(
         return;
     }
     let alert = alert::firing(key.view(definition, boundary));
-    let events_window_ms = alert.as_ref().map(|a| nearest(&definition.slo.user_windows_ms, a.window_ms));
     for window_ms in definition.slo.user_windows_ms.iter().copied().filter(|w| boundary.at_ms % slice_ms(*w) == 0) {
-        let cubes = steps.iter().filter(|s| s.window_ms == window_ms).flat_map(|s| &s.cube);
-        let mut leaves = merge_leaves(cubes);
-        cap_leaves(&mut leaves, LEAVES);
-        key.cohorts.look(Kind::Users, window_ms, &leaves);
-        let looks_at_events = events_window_ms == Some(window_ms);
-        key.cohorts.look(Kind::Events, window_ms, if looks_at_events { &leaves } else { &[] });
+        for kind in [Kind::Users, Kind::Events] {
+            let cubes = steps.iter().filter(|s| s.window_ms == window_ms).flat_map(|s| &s.cube);
+            let mut leaves = leaves_of(kind, cubes);
+            cap_leaves(&mut leaves, LEAVES);
+            key.cohorts.look(kind, window_ms, &leaves);
+            for at in key.cohorts.unexplained(kind, window_ms, &leaves) {
+                let episode = key.cohorts.tracked[at].begin(key.view(definition, boundary));
+                key.cohorts.tracked[at].open = Some(episode);
+            }
+        }
     }
+    let burns = burns(key, definition);
     tell(key, definition, boundary, alert.map(|a| a.id), out);
-    key.leading_cohort = key.cohorts.leading(events_window_ms.is_some());
+    key.leading_cohort = key.cohorts.leading(burns);
+}
+
+/// Whether a rule about the aggregate fires.
+fn burns(key: &KeyState, definition: &KeyDefinition<'_>) -> bool {
+    let mut rules = key.rules.iter().zip(definition.specs);
+    rules.any(|(state, spec)| state.firing_since_ms.is_some() && spec.kind.asks_guards())
 }
 
 /// Ends the episodes of windows that are no longer examined; of all windows if the key is forgotten.
@@ -54,6 +62,7 @@ pub fn close_where(
     let mut ended = false;
     for tracked in key.cohorts.tracked.iter_mut().filter(|tracked| ends(tracked.window_ms)) {
         tracked.misses = CLOSES_AFTER_STEPS;
+        tracked.is_open = false;
         ended = true;
     }
     if ended {
@@ -72,33 +81,39 @@ fn tell(
 ) {
     let mut cohorts = std::mem::take(&mut key.cohorts);
     let view = key.view(definition, boundary);
-    for tracked in &mut cohorts.tracked {
-        if let Some(state) = tracked.next_state(view, alert_id.as_deref()) {
+    let episodes: BTreeSet<Attributes> = cohorts.episodes().cloned().collect();
+    for attributes in episodes {
+        let (Some(shown), is_open) = cohorts.show(&attributes) else { continue };
+        let tracked = &mut cohorts.tracked[shown];
+        if let Some(state) = tracked.next_state(is_open, alert_id.as_deref()) {
             out.cohorts.extend(tracked.record(view, state, alert_id.clone()));
         }
+        if !is_open {
+            tracked.open = None;
+        }
     }
-    cohorts.tracked.retain(|t| t.misses < CLOSES_AFTER_STEPS);
+    cohorts.forget();
     out.cohorts.sort_by(|a, b| a.record.id.cmp(&b.record.id));
     key.cohorts = cohorts;
 }
 
 impl Tracked {
     /// The record that is due: `open`, `update`, `closed` or none.
-    fn next_state(&mut self, view: KeyView<'_>, alert_id: Option<&str>) -> Option<&'static str> {
-        match &self.open {
-            None if self.hits >= OPENS_AFTER_STEPS => {
-                let id = self.id(view);
-                self.open = Some(Open { id, started_ms: view.boundary.at_ms, seq: 0, told: Told::default() });
-                Some("open")
-            }
-            None => None,
-            Some(_) if self.misses >= CLOSES_AFTER_STEPS => Some("closed"),
-            Some(open) => {
-                let doubled = self.found.users_in_tail >= 2 * open.told.users_in_tail;
-                let new_alert = alert_id.is_some() && alert_id != open.told.alert_id.as_deref();
-                (doubled || self.found.rank != open.told.rank || new_alert).then_some("update")
-            }
+    fn next_state(&self, is_open: bool, alert_id: Option<&str>) -> Option<&'static str> {
+        let open = self.open.as_ref()?;
+        if !is_open {
+            return Some("closed");
         }
+        if open.seq == 0 {
+            return Some("open");
+        }
+        let doubled = self.found.users_in_tail >= 2 * open.told.users_in_tail;
+        let new_alert = alert_id.is_some() && alert_id != open.told.alert_id.as_deref();
+        (doubled || self.found.rank != open.told.rank || new_alert).then_some("update")
+    }
+
+    fn begin(&self, view: KeyView<'_>) -> Open {
+        Open { id: self.id(view), started_ms: view.boundary.at_ms, seq: 0, told: Told::default() }
     }
 
     fn id(&self, view: KeyView<'_>) -> String {
@@ -137,7 +152,7 @@ impl Tracked {
             at: Moment(view.boundary.at_ms),
             started_at: Moment(open.started_ms),
             rank: Some(found.rank),
-            cohort: values_of(found),
+            cohort: values_of(&found.attributes),
             users_in_tail: Some(found.users_in_tail),
             users: Some(found.users),
             tail_total: Some(found.tail_total),
@@ -161,38 +176,18 @@ impl Tracked {
     fn summary(&self, definition: &KeyDefinition<'_>, state: &str) -> String {
         let f = &self.found;
         let (name, window) = (definition.name_in_words(), duration::print(self.window_ms));
-        let what = match self.kind {
-            Kind::Users => "more often badly served",
-            Kind::Events => "more bad events",
+        let (tail, what) = match self.kind {
+            Kind::Users => ("below the objective", "more often badly served"),
+            Kind::Events => ("with failures", "more bad events"),
         };
         let verb = if state == "closed" { "no longer stands out; it had" } else { "stands out:" };
         let text = format!(
-            "{name}: {} {verb} {} of {} users below the objective in {window}, {:.1}x {what} than others",
+            "{name}: {} {verb} {} of {} users {tail} in {window}, {:.1}x {what} than others",
             self.words(),
             f.users_in_tail,
             f.users,
             f.risk.ratio,
         );
         alert::shortened(text)
-    }
-}
-
-/// The user window whose length is nearest to another window's, by ratio; of two, the shorter.
-fn nearest(user_windows_ms: &[Ms], window_ms: Ms) -> Ms {
-    let distance = |w: &Ms| (w.max(&window_ms) * 1_000) / w.min(&window_ms).max(&1);
-    user_windows_ms.iter().copied().min_by_key(distance).unwrap_or(window_ms)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::time::MINUTE_MS;
-
-    #[test]
-    fn the_nearest_user_window_is_by_ratio() {
-        let (hour, day, month) = (60 * MINUTE_MS, 1_440 * MINUTE_MS, 28 * 1_440 * MINUTE_MS);
-        for (long, window) in [(hour, hour), (6 * hour, day), (2 * hour, hour), (3 * day, day), (month, month)] {
-            assert_eq!(nearest(&[hour, day, month], long), window);
-        }
     }
 }

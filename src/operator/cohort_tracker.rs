@@ -1,9 +1,9 @@
 //! Which cohorts of a key were found at the last steps, and which of them are open.
 //!
-//! An episode opens after 2 steps of its user window in a row that find the cohort, and closes after 3 in a row that do
-//! not.
+//! A cohort is open for a user window and a kind after 2 steps in a row that find it, until 3 in a row that do not. All
+//! windows and kinds that have the same cohort open share one episode, and so does a cohort that another one explains.
 
-use super::cohort::{Attributes, Found, Kind, search};
+use super::cohort::{Attributes, Found, Kind, explains, search};
 use super::partial::{Leaf, SampleUser};
 use crate::model::output::{AlertCohort, AttributeValue, TailCohort};
 use crate::model::time::Ms;
@@ -22,7 +22,11 @@ pub struct Tracked {
     /// Consecutive steps that found it; consecutive steps that did not.
     pub hits: u8,
     pub misses: u8,
+    /// The episode of the cohort, in the entry that its records show.
     pub open: Option<Open>,
+    /// The cohort is open for this window and kind.
+    #[serde(default)]
+    pub is_open: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +74,8 @@ impl Cohorts {
     /// Counts a step of one window: the cohorts it found, and those it no longer found.
     pub fn see(&mut self, kind: Kind, window_ms: Ms, found: Vec<Found>) {
         for tracked in self.tracked.iter_mut().filter(|t| t.kind == kind && t.window_ms == window_ms) {
+            // State of version 6 says only which have an episode.
+            tracked.is_open |= tracked.open.is_some();
             tracked.hits = 0;
             tracked.misses = tracked.misses.saturating_add(1);
         }
@@ -81,35 +87,94 @@ impl Cohorts {
                 Some(tracked) => {
                     tracked.hits = if tracked.misses == 1 { OPENS_AFTER_STEPS } else { 1 };
                     tracked.misses = 0;
+                    tracked.is_open |= tracked.hits >= OPENS_AFTER_STEPS;
                     tracked.found = found;
                 }
-                None => self.tracked.push(Tracked { kind, window_ms, found, hits: 1, misses: 0, open: None }),
+                None => {
+                    let (hits, misses, open, is_open) = (1, 0, None, false);
+                    self.tracked.push(Tracked { kind, window_ms, found, hits, misses, open, is_open });
+                }
             }
         }
-        // A cohort that was found once, but not at the next step, was chance.
-        self.tracked.retain(|t| t.open.is_some() || t.misses == 0);
+        self.tracked.iter_mut().filter(|t| t.misses >= CLOSES_AFTER_STEPS).for_each(|t| t.is_open = false);
+        self.forget();
+    }
+
+    /// A cohort that was found once, but not at the next step, was chance.
+    pub fn forget(&mut self) {
+        self.tracked.retain(|t| t.is_open || t.open.is_some() || t.misses == 0);
+    }
+
+    /// The entries of a window and kind, just examined, whose cohort is open and has no episode yet, nor one that
+    /// explains it.
+    pub fn unexplained(&self, kind: Kind, window_ms: Ms, leaves: &[Leaf]) -> Vec<usize> {
+        let mut episodes: Vec<&Attributes> = self.episodes().collect();
+        let mut begin = Vec::new();
+        for (at, tracked) in self.tracked.iter().enumerate() {
+            let attributes = &tracked.found.attributes;
+            let is_asked =
+                tracked.is_open && tracked.misses == 0 && (tracked.kind, tracked.window_ms) == (kind, window_ms);
+            if is_asked && !episodes.iter().any(|of| *of == attributes || explains(leaves, kind, of, attributes)) {
+                episodes.push(attributes);
+                begin.push(at);
+            }
+        }
+        begin
+    }
+
+    /// The cohorts with an episode.
+    pub fn episodes(&self) -> impl Iterator<Item = &Attributes> {
+        self.tracked.iter().filter(|t| t.open.is_some()).map(|t| &t.found.attributes)
+    }
+
+    /// Moves the episode of a cohort to the entry that its next record shows: that of the shortest window, users first.
+    /// `None`: it is not open any more, and its episode ends; it stays where it was.
+    pub fn show(&mut self, attributes: &Attributes) -> (Option<usize>, bool) {
+        let of = |t: &Tracked| t.found.attributes == *attributes;
+        let from = self.tracked.iter().position(|t| of(t) && t.open.is_some());
+        let open = self.tracked.iter().enumerate().filter(|(_, t)| of(t) && t.is_open);
+        let to = open.min_by_key(|(_, t)| (t.window_ms, t.kind != Kind::Users)).map(|(at, _)| at);
+        if let (Some(from), Some(to)) = (from, to) {
+            let episode = self.tracked[from].open.take();
+            self.tracked[to].open = episode;
+        }
+        (to.or(from), to.is_some())
+    }
+
+    /// Whether a cohort of the window is open.
+    pub fn is_open(&self, window_ms: Ms) -> bool {
+        self.tracked.iter().any(|tracked| tracked.window_ms == window_ms && tracked.open.is_some())
+    }
+
+    /// The attributes of the open cohort of a window with the best rank, by users before events.
+    pub fn leading_of(&self, window_ms: Ms) -> Option<Attributes> {
+        let open = self.tracked.iter().filter(|t| t.window_ms == window_ms && t.open.is_some());
+        let order = |t: &&Tracked| (t.kind == Kind::Events, t.misses, t.found.rank, t.found.attributes.clone());
+        open.min_by_key(order).map(|tracked| tracked.found.attributes.clone())
     }
 
     /// The open cohort to name first: by events while the budget burns, else by users; from the smallest window, with
     /// the best rank.
     pub fn leading(&self, burns: bool) -> Option<AlertCohort> {
-        let open = self.tracked.iter().filter_map(|t| t.open.as_ref().map(|open| (t, open)));
-        let kept = open.filter(|(t, _)| burns || t.kind == Kind::Users);
-        let order = |(t, open): &(&Tracked, &Open)| (t.kind, t.window_ms, t.misses, t.found.rank, open.id.clone());
+        let kept = self.tracked.iter().filter_map(|t| t.open.as_ref().map(|open| (t, open)));
+        let of_other_kind = |kind: Kind| (kind == Kind::Events) != burns;
+        let order = |(t, open): &(&Tracked, &Open)| {
+            (of_other_kind(t.kind), t.window_ms, t.misses, t.found.rank, open.id.clone())
+        };
         let (tracked, open) = kept.min_by_key(order)?;
         Some(AlertCohort {
             id: open.id.clone(),
-            cohort: values_of(&tracked.found),
+            cohort: values_of(&tracked.found.attributes),
             risk_ratio: Some(tracked.found.risk.ratio),
             bad_share: bad_share(&tracked.found),
         })
     }
 }
 
-pub fn values_of(found: &Found) -> Vec<AttributeValue> {
+pub fn values_of(attributes: &Attributes) -> Vec<AttributeValue> {
     let pair =
         |(attribute, value): &(String, String)| AttributeValue { attribute: attribute.clone(), value: value.clone() };
-    found.attributes.iter().map(pair).collect()
+    attributes.iter().map(pair).collect()
 }
 
 /// The cohort's share of the bad events of all users with enough events.

@@ -1,6 +1,8 @@
 //! The distribution over users at one step of a window: exact while there are few distinct SLIs, a
 //! sketch of error ratios above (contract, section 7).
 
+use super::signal::dispersion::DispersionSums;
+use super::signal::tail;
 use super::significance::binomial_at_least;
 use super::sketch::{Sketch, bin_of, value_of};
 use crate::model::duration;
@@ -44,8 +46,14 @@ pub struct Distribution {
     /// Unweighted events of the users with enough of them.
     pub events: u64,
     pub bad_events: u64,
-    /// Users by their number of events: what chance alone would do to them depends on it.
+    /// All users by their number of events: what chance alone would do to them depends on it.
     by_events: BTreeMap<u64, u64>,
+    /// Users with a bad event by their numbers of events and of bad ones, large numbers roughly.
+    #[serde(default)]
+    with_bad: BTreeMap<(u64, u64), u64>,
+    /// Of windows of at most a day.
+    #[serde(default)]
+    pub dispersion: DispersionSums,
     slis: Slis,
 }
 
@@ -100,7 +108,7 @@ impl ByEvents {
     }
 
     /// Numbers of events that some user has, ascending, and how many have them.
-    fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
         let few = (0..).zip(&self.few).filter(|(_, users)| **users > 0);
         few.chain(self.many.iter().map(|(events, users)| (*events, users))).map(|(events, users)| (events, *users))
     }
@@ -118,20 +126,40 @@ pub struct DistributionBuilder {
 }
 
 impl DistributionBuilder {
-    /// Begins with users who had no bad event: those with too few events, and the others.
-    pub fn of_perfect(users_too_few: u64, by_events: ByEvents) -> DistributionBuilder {
+    /// Begins with users who had no bad event.
+    pub fn of_perfect(by_events: ByEvents, min_events: u64) -> DistributionBuilder {
         let mut all = DistributionBuilder { by_events, ..DistributionBuilder::default() };
         for (events, users) in all.by_events.iter() {
-            all.perfect += users;
-            all.counts.events += events * users;
+            all.counts.dispersion.add_perfect(events, users);
+            if events < min_events {
+                all.counts.users_too_few += users;
+            } else {
+                all.perfect += users;
+                all.counts.events += events * users;
+            }
         }
-        (all.counts.users, all.counts.users_too_few) = (all.perfect, users_too_few);
+        all.counts.users = all.perfect;
         all
     }
 
-    /// A user who had events in the window.
+    /// A user who had events in the window; `bad_minutes` are the minutes with a bad one, `name` its tenant and user.
     #[inline]
-    pub fn add(&mut self, sums: &UserSums, min_events: u64, objective: Ratio) {
+    pub fn add<'a>(
+        &mut self,
+        sums: &UserSums,
+        bad_minutes: u64,
+        limits: &Limits,
+        name: impl FnOnce() -> (&'a str, &'a str),
+    ) {
+        let Limits { min_events, objective } = *limits;
+        self.by_events.add(sums.events);
+        if sums.bad_events == 0 {
+            self.counts.dispersion.add_perfect(sums.events, 1);
+        } else {
+            self.counts.dispersion.add(sums.events, bad_minutes, name);
+            let pair = (tail::rough(sums.events), tail::rough(sums.bad_events));
+            *self.counts.with_bad.entry(pair).or_insert(0) += 1;
+        }
         if sums.events < min_events || sums.events == 0 {
             self.counts.users_too_few += 1;
             return;
@@ -139,7 +167,6 @@ impl DistributionBuilder {
         self.counts.users += 1;
         self.counts.events += sums.events;
         self.counts.bad_events += sums.bad_events;
-        self.by_events.add(sums.events);
         if sums.bad == 0 {
             self.perfect += 1;
         } else {
@@ -156,6 +183,13 @@ impl DistributionBuilder {
         }
         self.counts
     }
+}
+
+/// What a user needs to be counted, and to be below.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub min_events: u64,
+    pub objective: Ratio,
 }
 
 /// Equal numbers, counted, ascending.
@@ -175,6 +209,10 @@ impl Distribution {
         for (events, users) in &other.by_events {
             *self.by_events.entry(*events).or_insert(0) += users;
         }
+        for (pair, users) in &other.with_bad {
+            *self.with_bad.entry(*pair).or_insert(0) += users;
+        }
+        self.dispersion.merge(&other.dispersion);
         self.slis.merge(&other.slis);
     }
 
@@ -183,8 +221,9 @@ impl Distribution {
     }
 
     /// The published figures.
-    pub fn figures(&self, window_ms: Ms, at_ms: Ms, objective: Ratio) -> UserWindow {
+    pub fn figures(&self, window_ms: Ms, at_ms: Ms, limits: &Limits) -> UserWindow {
         let n = self.users;
+        let tail = self.tail();
         let at_rank = |rank: u64| (n > 0).then(|| self.slis.at_rank(rank.min(n.saturating_sub(1))));
         UserWindow {
             window: duration::print(window_ms),
@@ -193,31 +232,49 @@ impl Distribution {
             users_too_few: self.users_too_few,
             below_objective: self.below_objective,
             below_share: (n > 0).then(|| self.below_objective as f64 / n as f64),
-            below_expected: Some(self.below_expected(objective)),
+            below_expected: Some(self.below_expected(limits)),
             sli_p50: at_rank(n / 2),
             sli_worst_10pct: at_rank(n / 10),
             sli_worst_1pct: at_rank(n / 100),
             sli_worst_0_1pct: at_rank(n / 1_000),
-            sli_worst_1pct_estimate: None,
+            sli_worst_1pct_estimate: tail.map(|tail| tail.sli),
             worst_1pct_error_mean: (n > 0).then(|| self.slis.worst_error_mean((n as f64 / 100.0).max(1.0))),
-            worst_1pct_error_mean_estimate: None,
+            worst_1pct_error_mean_estimate: tail.map(|tail| tail.error_mean),
             dispersion: None,
         }
     }
 
     /// How many users chance alone would put below the objective, were all served at the pooled
     /// error rate: the sum over users of `P[Binomial(n, p) > (1 - objective) n]`.
-    fn below_expected(&self, objective: Ratio) -> f64 {
+    fn below_expected(&self, limits: &Limits) -> f64 {
         if self.bad_events == 0 {
             return 0.0;
         }
         let pooled = self.bad_events as f64 / self.events as f64;
-        let allowed = objective.complement().unwrap_or(Ratio::ZERO);
+        let allowed = limits.objective.complement().unwrap_or(Ratio::ZERO);
         let below = |events: u64| {
             let tolerated = u128::from(events) * u128::from(allowed.num) / u128::from(allowed.den);
             binomial_at_least(u64::try_from(tolerated).unwrap_or(u64::MAX).saturating_add(1), events, pooled)
         };
-        self.by_events.iter().map(|(events, users)| *users as f64 * below(*events)).sum()
+        let counted = self.by_events.range(limits.min_events..);
+        counted.map(|(events, users)| *users as f64 * below(*events)).sum()
+    }
+
+    /// The tail of the users' true error rates, over all with events.
+    fn tail(&self) -> Option<tail::Tail> {
+        if self.with_bad.is_empty() {
+            return (!self.is_empty()).then_some(tail::Tail::NONE);
+        }
+        let mut users: tail::Users = self.with_bad.clone();
+        for (events, of) in &self.by_events {
+            *users.entry((tail::rough(*events), 0)).or_insert(0) += of;
+        }
+        for ((events, _), bad) in &self.with_bad {
+            if let Some(perfect) = users.get_mut(&(*events, 0)) {
+                *perfect -= bad;
+            }
+        }
+        tail::estimate(&users)
     }
 }
 
@@ -310,7 +367,7 @@ pub fn latency_of(sketch: &Sketch) -> crate::model::output::Latency {
 mod tests {
     use super::*;
 
-    const OBJECTIVE: Ratio = Ratio { num: 99, den: 100 };
+    const LIMITS: Limits = Limits { min_events: 5, objective: Ratio { num: 99, den: 100 } };
 
     fn user(events: u64, bad: u64) -> UserSums {
         UserSums {
@@ -323,20 +380,20 @@ mod tests {
 
     fn of(users: &[(u64, u64)]) -> Distribution {
         let mut gathering = DistributionBuilder::default();
-        users.iter().for_each(|(events, bad)| gathering.add(&user(*events, *bad), 5, OBJECTIVE));
+        users.iter().for_each(|(events, bad)| gathering.add(&user(*events, *bad), *bad, &LIMITS, || ("t", "u")));
         gathering.finish()
     }
 
     #[test]
     fn without_users_only_the_counts_are_there() {
-        let f = of(&[(4, 4)]).figures(3_600_000, 0, OBJECTIVE);
+        let f = of(&[(4, 4)]).figures(3_600_000, 0, &LIMITS);
         assert_eq!((f.users, f.users_too_few, f.below_share, f.sli_p50), (0, 1, None, None));
         assert_eq!(f.worst_1pct_error_mean, None);
     }
 
     #[test]
     fn ranks_count_from_the_worst_and_a_user_at_the_objective_is_not_below() {
-        let f = of(&[(100, 1), (100, 0), (10, 5), (10, 0)]).figures(3_600_000, 0, OBJECTIVE);
+        let f = of(&[(100, 1), (100, 0), (10, 5), (10, 0)]).figures(3_600_000, 0, &LIMITS);
         assert_eq!((f.below_objective, f.sli_worst_1pct, f.sli_p50), (1, Some(0.5), Some(1.0)));
         assert_eq!(f.worst_1pct_error_mean, Some(0.5));
     }
@@ -346,7 +403,7 @@ mod tests {
         let mut users = vec![(10, 10)];
         users.extend(vec![(10, 5); 1]);
         users.extend(vec![(10, 0); 148]);
-        let mean = of(&users).figures(3_600_000, 0, OBJECTIVE).worst_1pct_error_mean;
+        let mean = of(&users).figures(3_600_000, 0, &LIMITS).worst_1pct_error_mean;
         assert!((mean.unwrap_or(0.0) - (1.0 + 0.5 * 0.5) / 1.5).abs() < 1e-12);
     }
 
@@ -359,7 +416,7 @@ mod tests {
         let (mut left, right) = (of(&users[..700]), of(&users[700..]));
         left.merge(&right);
         assert_eq!(left, whole);
-        let f = whole.figures(3_600_000, 0, OBJECTIVE);
+        let f = whole.figures(3_600_000, 0, &LIMITS);
         for (got, rank) in [(f.sli_p50, 1_500), (f.sli_worst_10pct, 300), (f.sli_worst_0_1pct, 3)] {
             let (got, exact) = (1.0 - got.unwrap_or(f64::NAN), errors[rank]);
             assert!((got - exact).abs() <= 0.01 * exact * 1.001, "{got} for {exact}");
@@ -368,7 +425,7 @@ mod tests {
 
     #[test]
     fn chance_alone_puts_few_users_below() {
-        let f = of(&[(10, 1), (10, 0)]).figures(3_600_000, 0, OBJECTIVE);
+        let f = of(&[(10, 1), (10, 0)]).figures(3_600_000, 0, &LIMITS);
         // p = 1/20, a user of 10 events is below with one bad event: 2 (1 - 0.95^10).
         assert!((f.below_expected.unwrap_or(0.0) - 2.0 * (1.0 - libm::pow(0.95, 10.0))).abs() < 1e-12);
     }

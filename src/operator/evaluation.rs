@@ -5,9 +5,11 @@ use super::alert::{self, GIVE_UP_AFTER_MS};
 use super::burn_rate::{self, Evidence};
 use super::cohort_episode;
 use super::episode::Resolved;
+use super::forecast_step;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::{KeyOutput, KeyState};
 use super::partial::KeyStep;
+use super::tail_episode;
 use crate::model::key::Scope;
 use crate::model::slo::{Severity, Slo};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms, PANE_MS};
@@ -28,6 +30,7 @@ impl KeyState {
         alert::close_all(self, definition, boundary, why, &mut out.alerts);
         let goes_on = |window_ms: Ms| next.is_some_and(|n| n.cohorts && n.user_windows_ms.contains(&window_ms));
         cohort_episode::close_where(self, definition, boundary, &|window_ms| !goes_on(window_ms), out);
+        tail_episode::close_where(self, definition, boundary, &|_| true, out);
     }
 
     /// Decides everything that is due at the boundary; `steps` are the user figures of its steps.
@@ -45,11 +48,14 @@ impl KeyState {
         if !is_aggregate && self.windows.sum(definition.layout.compliance).counts.events == 0 {
             alert::close_all(self, definition, boundary, Resolved::NoData, &mut out.alerts);
             cohort_episode::close_where(self, definition, boundary, &|_| true, out);
+            tail_episode::close_where(self, definition, boundary, &|_| true, out);
             out.is_gone = true;
             return;
         }
         self.step_rules(definition, boundary);
         cohort_episode::step(self, definition, boundary, steps, out);
+        tail_episode::step(self, definition, boundary, steps, out);
+        forecast_step::step(self, definition, boundary);
         alert::step(self, definition, boundary, &mut out.alerts);
         self.end_canary_minute(definition, boundary, out);
         let state = self.view(definition, boundary).state();
@@ -88,7 +94,7 @@ impl KeyState {
             windows: &self.windows,
             seen: &self.seen,
             // Windows are numbered in ascending order of length.
-            longest: definition.specs.iter().map(|spec| spec.long).max(),
+            longest: definition.specs.iter().filter(|spec| spec.kind.asks_guards()).map(|spec| spec.long).max(),
             bad_users: &self.bad_users,
             window_starts_ms: &boundary.starts.windows_ms,
             budget: self.budget_evidence(definition, boundary),

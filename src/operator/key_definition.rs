@@ -1,6 +1,7 @@
 //! What does not change about a key while its events do: its definition, and the boundary it is at.
 
 use super::burn_rate::{RuleSpec, severity_cap};
+use super::distribution::Limits;
 use super::signal::budget::BudgetUnits;
 use super::window::{Layout, Starts};
 use crate::model::key::{OTHER, Scope, key_text};
@@ -77,6 +78,10 @@ pub struct Boundary<'a> {
 impl KeyDefinition<'_> {
     pub fn is_tenant(&self) -> bool {
         matches!(self.scope, Scope::Tenant(_))
+    }
+
+    pub fn user_limits(&self) -> Limits {
+        Limits { min_events: self.slo.min_user_events, objective: self.objective }
     }
 
     /// Tenant and group as in every record.

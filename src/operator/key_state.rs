@@ -7,9 +7,11 @@ use super::key_definition::{Boundary, KeyDefinition};
 use super::partial::{KeyDelta, KeyStep, PaneDelta, add_pane};
 use super::signal::budget::{BudgetBank, Seen};
 use super::signal::canary::Canaries;
+use super::signal::forecast::Forecast;
+use super::tail_episode::Tail;
 use super::window::{HourCount, Layout, Windows};
 use crate::model::key::Scope;
-use crate::model::output::{AlertCohort, BurnAlert, CanaryVerdict, SloStatus, UserWindow};
+use crate::model::output::{self, AlertCohort, BurnAlert, CanaryVerdict, SloStatus, UserWindow};
 use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms, floor_to, slice_ms};
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,12 @@ pub struct KeyState {
     /// For an aggregate whose SLO has `canary`.
     #[serde(default)]
     pub(super) canaries: Option<Box<Canaries>>,
+    /// As of the last full hour.
+    #[serde(default)]
+    pub(super) forecast: Option<Box<Forecast>>,
+    /// By user window, where there is something to remember.
+    #[serde(default)]
+    pub(super) tails: Vec<Tail>,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
@@ -79,6 +87,13 @@ impl KeptUsers {
         let packed = postcard::to_stdvec(figures).expect("figures can be packed");
         let has_any = figures.users > 0 || figures.users_too_few > 0;
         KeptUsers { window_ms, at_ms: figures.at.0, has_any, figures: packed.into_boxed_slice() }
+    }
+
+    /// The figures, with what the step's dispersion is.
+    pub(super) fn set_dispersion(&mut self, dispersion: output::Dispersion) -> UserWindow {
+        let figures = UserWindow { dispersion: Some(dispersion), ..self.figures() };
+        *self = KeptUsers::of(self.window_ms, &figures);
+        figures
     }
 
     #[expect(clippy::expect_used, reason = "they were packed by this build: anything else is a bug, and aborts")]
@@ -174,6 +189,8 @@ impl KeyState {
         self.windows = self.windows.relaid(from.layout, to.layout, at_ms);
         self.rules = vec![RuleState::default(); to.specs.len()];
         self.budget = None;
+        self.forecast = None;
+        self.tails.retain(|tail| to.slo.user_windows_ms.contains(&tail.window_ms));
         self.redefine_canary(from, to);
         let mut kept: Vec<KeptUsers> = std::mem::take(&mut self.users).into_iter().flatten().collect();
         if from.objective != to.objective {
@@ -246,6 +263,7 @@ impl KeyState {
     /// Takes the user figures of this boundary's steps: every window with a step gets new figures; without a partial
     /// they are those of no users.
     pub fn apply_steps(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, steps: &[&KeyStep]) {
+        let limits = definition.user_limits();
         for (i, window_ms) in definition.slo.user_windows_ms.iter().enumerate() {
             if boundary.at_ms % slice_ms(*window_ms) != 0 {
                 continue;
@@ -253,8 +271,7 @@ impl KeyState {
             let mut parts = steps.iter().filter(|s| s.window_ms == *window_ms);
             let mut users = parts.next().map(|s| s.distribution.clone()).unwrap_or_default();
             parts.for_each(|s| users.merge(&s.distribution));
-            self.users[i] =
-                Some(KeptUsers::of(*window_ms, &users.figures(*window_ms, boundary.at_ms, definition.objective)));
+            self.users[i] = Some(KeptUsers::of(*window_ms, &users.figures(*window_ms, boundary.at_ms, &limits)));
         }
     }
 }
@@ -271,4 +288,3 @@ fn added_up<'a>(deltas: &[&'a KeyDelta]) -> Cow<'a, [PaneDelta]> {
         }
     }
 }
-

@@ -3,7 +3,7 @@
 //! Everything in here adds up: deltas of several users tasks may be merged in any order.
 
 use super::admission::Candidates;
-use super::distribution::Distribution;
+use super::distribution::{Distribution, UserSums};
 use super::exemplars::keep_smallest;
 use super::signal::canary::ValueDelta;
 use super::sketch::Sketch;
@@ -204,9 +204,62 @@ pub struct Leaf {
     pub bad: u128,
     /// The users below the objective with the most bad events, ties by hash.
     pub sample: Vec<SampleUser>,
+    /// All users with an event, those with too few of them, too.
+    #[serde(default)]
+    pub every: Every,
+}
+
+/// The users of a leaf, whether they have enough events or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Every {
+    pub users: u64,
+    pub users_with_bad: u64,
+    pub events: u64,
+    pub bad_events: u64,
+    pub bad: u128,
+    /// The users with the most bad events among those that are not below the objective, ties by hash.
+    pub sample: Vec<SampleUser>,
+}
+
+impl Every {
+    pub fn add_user(&mut self, sums: &UserSums) {
+        self.users += 1;
+        self.users_with_bad += u64::from(sums.bad_events > 0);
+        self.events += sums.events;
+        self.bad_events += sums.bad_events;
+        self.bad += sums.bad;
+    }
+
+    fn add(&mut self, other: &Every) {
+        self.users += other.users;
+        self.users_with_bad += other.users_with_bad;
+        self.events += other.events;
+        self.bad_events += other.bad_events;
+        self.bad += other.bad;
+        self.sample.extend(other.sample.iter().cloned());
+        keep_worst(&mut self.sample);
+    }
 }
 
 impl Leaf {
+    /// The leaf of all users with an event: a user with a bad event is in the tail.
+    pub fn of_every(&self) -> Leaf {
+        let Every { users, users_with_bad, events, bad_events, bad, ref sample } = self.every;
+        let mut sample: Vec<SampleUser> = self.sample.iter().chain(sample).cloned().collect();
+        keep_worst(&mut sample);
+        let tuple = self.tuple.clone();
+        Leaf { tuple, users, users_below: users_with_bad, events, bad_events, bad, sample, every: Every::default() }
+    }
+
+    /// Adds a user with enough events.
+    pub fn add_user(&mut self, sums: &UserSums, is_below: bool) {
+        self.users += 1;
+        self.users_below += u64::from(is_below);
+        self.events += sums.events;
+        self.bad_events += sums.bad_events;
+        self.bad += sums.bad;
+    }
+
     /// Whether it holds the users whose attributes are not told apart.
     fn is_other(&self) -> bool {
         !self.tuple.is_empty() && self.tuple.pairs().all(|(_, value)| value == OTHER)
@@ -232,6 +285,7 @@ impl Leaf {
         self.bad += other.bad;
         self.sample.extend(other.sample.iter().cloned());
         keep_worst(&mut self.sample);
+        self.every.add(&other.every);
     }
 }
 

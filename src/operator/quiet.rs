@@ -10,6 +10,7 @@ use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::key_view::KeyView;
 use super::signal::budget::BudgetBank;
+use super::tail_episode::Tail;
 use crate::model::output::AlertCohort;
 use crate::model::time::{HOUR_MS, MINUTE_MS, Ms, PANE_MS, boundary_behind, ceil_to, floor_to, slice_ms};
 
@@ -24,6 +25,7 @@ pub struct QuietFingerprint {
     leading_cohort: Option<AlertCohort>,
     budget: Option<BudgetBank>,
     has_open_canaries: bool,
+    tails: Vec<Tail>,
     /// Two bits a user window: whether it had its first step, and whether that step found users.
     users: u32,
 }
@@ -36,8 +38,8 @@ impl KeyState {
             (0..self.users.len()).map(|i| u32::from(self.users[i].is_some()) | u32::from(self.has_users(i)) << 1);
         let users = bits.fold(0, |all, two| all << 2 | two);
         let (leading_cohort, budget) = (self.leading_cohort.clone(), self.budget.as_deref().copied());
-        let has_open_canaries = self.has_open_canaries();
-        QuietFingerprint { rules, cohorts, leading_cohort, budget, has_open_canaries, users }
+        let (has_open_canaries, tails) = (self.has_open_canaries(), self.tails.clone());
+        QuietFingerprint { rules, cohorts, leading_cohort, budget, has_open_canaries, tails, users }
     }
 
     fn has_users(&self, window: usize) -> bool {
@@ -80,7 +82,7 @@ impl KeyState {
         }
         for (window, window_ms) in definition.slo.user_windows_ms.iter().enumerate() {
             let is_empty = self.users.get(window).is_some_and(Option::is_some) && !self.has_users(window);
-            if !is_empty || !self.cohorts.is_empty() {
+            if !is_empty || !self.cohorts.is_empty() || self.tails.iter().any(Tail::is_active) {
                 not_beyond(multiple(slice_ms(*window_ms)));
             }
         }

@@ -2,6 +2,7 @@
 
 use super::burn_rate::{RuleState, alerts_are_off};
 use super::distribution::latency_of;
+use super::forecast_step;
 use super::key_state::State;
 use super::key_view::{KeyView, allowed_share, sli_of, weight_of};
 use super::sanity;
@@ -108,7 +109,7 @@ impl KeyView<'_> {
             windows: (0..definition.layout.windows_ms.len()).map(|w| self.window(w)).collect(),
             users: key.user_windows().collect(),
             alerts: self.rules(),
-            forecast: None,
+            forecast: key.forecast.as_deref().map(forecast_step::published),
             counts: CountFields {
                 accepted: key.accepted,
                 unclassified: key.unclassified,

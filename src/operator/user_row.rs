@@ -6,7 +6,7 @@
 
 use super::distribution::UserSums;
 use crate::model::slo::USER_WINDOWS_MAX;
-use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms, window_start};
+use crate::model::time::{MINUTE_MS, Ms, PANE_MS, floor_to, slice_ms, window_start};
 use serde::Deserialize;
 use smallvec::SmallVec;
 
@@ -66,6 +66,9 @@ const _: () = assert!(USER_WINDOWS_MAX <= u16::BITS as usize);
 
 /// How long a row remembers which panes had bad events.
 pub const BAD_PANES_KEPT_MS: Ms = crate::model::time::DAY_MS;
+
+/// Panes in a minute.
+const PANES_A_MINUTE: u64 = (MINUTE_MS / PANE_MS) as u64;
 
 /// "Never": before every event.
 pub const NEVER: Ms = Ms::MIN;
@@ -256,6 +259,15 @@ impl UserRow {
     pub fn bad_panes_since(&self, start_ms: Ms) -> Vec<(Ms, u64)> {
         let since = self.bad_panes().iter().filter(|(p, _)| ms_of(*p) >= start_ms);
         since.map(|(p, bad)| (ms_of(*p), u64::from(*bad))).collect()
+    }
+
+    /// How many minutes since `start_ms` (no further back than a day) have a bad event.
+    pub fn bad_minutes_since(&self, start_ms: Ms) -> u64 {
+        let minute = |(pane, _): &(u64, u32)| pane / PANES_A_MINUTE;
+        let mut minutes: Vec<u64> =
+            self.bad_panes().iter().filter(|(p, _)| ms_of(*p) >= start_ms).map(minute).collect();
+        minutes.dedup();
+        minutes.len() as u64
     }
 
     /// Heap bytes beside the row itself, for the memory limit.

@@ -32,6 +32,7 @@ pub struct Layout {
     pub five_minutes: usize,
     pub hour: usize,
     pub day: usize,
+    pub three_days: usize,
     /// Slice lengths, ascending, distinct.
     tiers_ms: Vec<Ms>,
     /// The longest window of each tier: its slices are kept that long.
@@ -61,8 +62,9 @@ impl Layout {
         let index = |ms: Ms| windows_ms.iter().position(|w| *w == ms).unwrap_or(0);
         let compliance = index(slo.period.nominal_ms());
         let (five_minutes, hour, day) = (index(5 * MINUTE_MS), index(HOUR_MS), index(DAY_MS));
+        let three_days = index(3 * DAY_MS);
         let has_exemplars =
-            |slice: &Ms| *slice == slice_ms(HOUR_MS) || slo.rules.iter().any(|r| slice_ms(r.long_ms) == *slice);
+            |slice: &Ms| *slice == slice_ms(HOUR_MS) || slo.all_rules().any(|(_, r)| slice_ms(r.long_ms) == *slice);
         let tier_has_exemplars = tiers_ms.iter().map(has_exemplars).collect();
         Layout {
             windows_ms,
@@ -71,6 +73,7 @@ impl Layout {
             five_minutes,
             hour,
             day,
+            three_days,
             tiers_ms,
             tier_keeps_ms,
             tier_has_exemplars,
@@ -233,6 +236,12 @@ impl Windows {
     fn window_slices(&self, layout: &Layout, window: usize) -> impl Iterator<Item = SliceRef<'_>> {
         let (tier, slice_ms) = layout.tier(window);
         self.tiers[tier].slices_from(self.sums[window].start_ms.div_euclid(slice_ms))
+    }
+
+    /// Start and counts of each slice of a window, ascending.
+    pub fn slices_of(&self, layout: &Layout, window: usize) -> impl Iterator<Item = (Ms, Counts)> {
+        let slice_ms = layout.tier(window).1;
+        self.window_slices(layout, window).map(move |slice| (slice.number * slice_ms, slice.counts()))
     }
 
     /// The latencies of a window, added up from its slices.

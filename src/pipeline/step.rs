@@ -13,10 +13,11 @@ use super::users::UsersTask;
 use crate::model::ratio::Ratio;
 use crate::model::time::{DAY_MS, Ms, window_start};
 use crate::model::tuple::{Pairs, Tuple};
-use crate::operator::distribution::{Distribution, DistributionBuilder, UserSums};
+use crate::operator::distribution::{Distribution, DistributionBuilder, Limits, UserSums};
 use crate::operator::partial::{
     BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WORST_USERS, WorstUser, keep_worst,
 };
+use crate::operator::signal::dispersion;
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::state::Store;
 use hashbrown::HashMap;
@@ -35,7 +36,18 @@ struct Member {
     group: u32,
     tuple: u32,
     sums: UserSums,
+    /// Minutes with a bad event, where the window has a dispersion.
+    bad_minutes: u64,
     who: Who,
+}
+
+impl Member {
+    fn of(row: &UserRow, tenant: u32, window_ms: Ms, start_ms: Ms, who: Who) -> Member {
+        let sums = row.sums_since(start_ms);
+        let is_asked = sums.bad_events > 0 && window_ms <= dispersion::WINDOW_MS_MAX;
+        let bad_minutes = if is_asked { row.bad_minutes_since(start_ms) } else { 0 };
+        Member { tenant, group: row.group, tuple: row.tuple, sums, bad_minutes, who }
+    }
 }
 
 /// Everybody with events in the window.
@@ -103,8 +115,7 @@ impl UsersTask {
             let row = &mut rows.rows[*index as usize];
             if row.last_ms >= start_ms {
                 let tenant = users.get(row.user).tenant;
-                let (group, tuple, sums) = (row.group, row.tuple, row.sums_since(start_ms));
-                members.push(Member { tenant, group, tuple, sums, who: Who::Row(*index) });
+                members.push(Member::of(row, tenant, window_ms, start_ms, Who::Row(*index)));
                 return true;
             }
             let stays = is_longest && row.last_ms >= retire_before_ms;
@@ -118,7 +129,7 @@ impl UsersTask {
         });
         rows.listed[window] = listed;
         retired.into_iter().for_each(|index| self.retire(slo, index, at_ms));
-        self.add_cold(slo, start_ms, at_ms, &mut members, store)?;
+        self.add_cold(slo, window_ms, at_ms, &mut members, store)?;
         Ok(members)
     }
 
@@ -136,30 +147,31 @@ impl UsersTask {
             group => KeyRef::Group(group),
         };
         let with_bad = rows.tallies[tally].at_step(at_ms, &rows.rows, key_of);
-        let start_ms = window_start(at_ms, rows.slo.user_windows_ms[rows.tallies[tally].window]);
-        let member = |(index, sums): (u32, UserSums)| {
+        let window_ms = rows.slo.user_windows_ms[rows.tallies[tally].window];
+        let start_ms = window_start(at_ms, window_ms);
+        let member = |index: u32| {
             let row = &rows.rows[index as usize];
-            let tenant = users.get(row.user).tenant;
-            Member { tenant, group: row.group, tuple: row.tuple, sums, who: Who::Row(index) }
+            Member::of(row, users.get(row.user).tenant, window_ms, start_ms, Who::Row(index))
         };
         let mut members: Vec<Member> = with_bad.into_iter().map(member).collect();
-        self.add_cold(slo, start_ms, at_ms, &mut members, store)?;
+        self.add_cold(slo, window_ms, at_ms, &mut members, store)?;
         Ok(members)
     }
 
     fn add_cold(
         &mut self,
         slo: usize,
-        start_ms: Ms,
+        window_ms: Ms,
         at_ms: Ms,
         members: &mut Vec<Member>,
         store: &dyn Store,
     ) -> Result<(), CheckpointError> {
+        let start_ms = window_start(at_ms, window_ms);
         let retire_before_ms = window_start(at_ms, self.slos[slo].keep_ms);
         for cold in self.cold_rows(slo, start_ms, retire_before_ms, store)? {
-            let (tenant, group, tuple) = (cold.tenant, cold.group, cold.row.tuple);
-            let sums = cold.row.sums_since(start_ms);
-            members.push(Member { tenant, group, tuple, sums, who: Who::Cold(Box::new(cold)) });
+            let cold = Box::new(cold);
+            let member = Member::of(&cold.row, cold.tenant, window_ms, start_ms, Who::Row(NONE));
+            members.push(Member { group: cold.group, who: Who::Cold(cold), ..member });
         }
         Ok(())
     }
@@ -220,27 +232,29 @@ impl UsersTask {
     fn distributions(&self, slo: usize, users: &Users) -> BTreeMap<KeyRef, Distribution> {
         let rows = &self.slos[slo];
         let (min_events, objective) = (rows.slo.min_user_events, rows.slo.objective);
-        let mut tenants: Vec<Option<(Ratio, DistributionBuilder)>> = Vec::new();
+        let all = Limits { min_events, objective };
+        let mut tenants: Vec<Option<(Limits, DistributionBuilder)>> = Vec::new();
         tenants.resize_with(self.tenants.len(), || None);
         let mut groups: BTreeMap<u32, DistributionBuilder> = BTreeMap::new();
-        let objective_of = |tenant: u32| self.objective_of(slo, KeyRef::Tenant(tenant));
+        let limits_of = |tenant: u32| Limits { objective: self.objective_of(slo, KeyRef::Tenant(tenant)), ..all };
         for (key, gathering) in users.tally.into_iter().flat_map(|tally| rows.tallies[tally].distributions()) {
             match key {
-                KeyRef::Tenant(tenant) => tenants[tenant as usize] = Some((objective_of(tenant), gathering)),
+                KeyRef::Tenant(tenant) => tenants[tenant as usize] = Some((limits_of(tenant), gathering)),
                 KeyRef::Group(group) => drop(groups.insert(group, gathering)),
                 KeyRef::Aggregate => {}
             }
         }
         let mut below = 0;
         for member in &users.members {
+            let tenant = member.tenant;
+            let name = || (self.tenants.text(tenant), self.name_of(slo, member));
             if member.group != NO_GROUP {
-                groups.entry(member.group).or_default().add(&member.sums, min_events, objective);
+                groups.entry(member.group).or_default().add(&member.sums, member.bad_minutes, &all, name);
                 continue;
             }
-            let tenant = member.tenant;
-            let new = || (objective_of(tenant), DistributionBuilder::default());
+            let new = || (limits_of(tenant), DistributionBuilder::default());
             let (own, gathering) = tenants[tenant as usize].get_or_insert_with(new);
-            gathering.add(&member.sums, min_events, *own);
+            gathering.add(&member.sums, member.bad_minutes, own, name);
             below += u64::from(is_below(member, min_events, objective));
         }
         let mut by_key: BTreeMap<KeyRef, Distribution> = BTreeMap::new();
@@ -278,9 +292,11 @@ impl UsersTask {
                 let leaf = leaf_at(&mut leaves, key, perfect.tuple);
                 leaves[leaf].2.users += perfect.users;
                 leaves[leaf].2.events += perfect.events;
+                leaves[leaf].2.every.users += perfect.all_users;
+                leaves[leaf].2.every.events += perfect.all_events;
             }
         }
-        for member in users.members.iter().filter(|m| m.sums.events >= rows.slo.min_user_events) {
+        for member in &users.members {
             let all = (KeyRef::Aggregate, rows.slo.objective);
             let (own, all) = match member.group {
                 NO_GROUP => ((KeyRef::Tenant(member.tenant), of_tenants[member.tenant as usize]), Some(all)),
@@ -288,7 +304,10 @@ impl UsersTask {
             };
             for (key, objective) in all.into_iter().chain([own]) {
                 let leaf = leaf_at(&mut leaves, key, member.tuple);
-                let is_below = is_below(member, 0, objective);
+                let is_below = is_below(member, rows.slo.min_user_events, objective);
+                if member.sums.events >= rows.slo.min_user_events {
+                    leaves[leaf].2.add_user(&member.sums, is_below);
+                }
                 self.add_to_leaf(&mut leaves[leaf].2, member, || self.name_of(slo, member), is_below);
             }
         }
@@ -324,26 +343,25 @@ impl UsersTask {
         }
     }
 
+    /// Adds a user to all of its leaf, and to the examples.
     fn add_to_leaf<'a>(&self, leaf: &mut Leaf, member: &Member, user: impl FnOnce() -> &'a str, is_below: bool) {
-        leaf.users += 1;
-        leaf.users_below += u64::from(is_below);
-        leaf.events += member.sums.events;
-        leaf.bad_events += member.sums.bad_events;
-        leaf.bad += member.sums.bad;
-        if is_below {
-            let bad_events = member.sums.bad_events;
-            let last = leaf.sample.last().filter(|_| leaf.sample.len() >= SAMPLE_USERS);
-            let last = last.map(|last| (last.bad_events, last.hash));
-            if last.is_some_and(|last| bad_events < last.0) {
-                return;
-            }
-            let user = user();
-            let hash = self.name_hash(member.tenant, user);
-            if last.is_none_or(|last| bad_events > last.0 || hash <= last.1) {
-                let tenant = self.tenants.text(member.tenant).to_owned();
-                leaf.sample.push(SampleUser { bad_events, hash, tenant, user: user.to_owned() });
-                keep_worst(&mut leaf.sample);
-            }
+        leaf.every.add_user(&member.sums);
+        let bad_events = member.sums.bad_events;
+        if bad_events == 0 {
+            return;
+        }
+        let sample = if is_below { &mut leaf.sample } else { &mut leaf.every.sample };
+        let last = sample.last().filter(|_| sample.len() >= SAMPLE_USERS);
+        let last = last.map(|last| (last.bad_events, last.hash));
+        if last.is_some_and(|last| bad_events < last.0) {
+            return;
+        }
+        let user = user();
+        let hash = self.name_hash(member.tenant, user);
+        if last.is_none_or(|last| bad_events > last.0 || hash <= last.1) {
+            let tenant = self.tenants.text(member.tenant).to_owned();
+            sample.push(SampleUser { bad_events, hash, tenant, user: user.to_owned() });
+            keep_worst(sample);
         }
     }
 

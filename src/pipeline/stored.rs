@@ -105,7 +105,10 @@ impl<'a> StoredUser<'a> {
     pub fn into_rows(self, groups_of: u64) -> Vec<Stored> {
         let user = if self.has_strays(groups_of) { self.stripped() } else { self };
         let of_all = (None, user.row.row.into_owned(), user.row.tuple.into_owned());
-        let of_groups = user.groups.into_iter().map(|(text, r)| (Some(text.into_owned()), r.row.into_owned(), r.tuple.into_owned()));
+        let of_groups = user
+            .groups
+            .into_iter()
+            .map(|(text, r)| (Some(text.into_owned()), r.row.into_owned(), r.tuple.into_owned()));
         std::iter::once(of_all).chain(of_groups).collect()
     }
 }

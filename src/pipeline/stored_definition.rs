@@ -3,7 +3,7 @@
 use crate::model::expr::{Condition, Filter};
 use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Canary, Criterion, Documentation, Indicator, Rule, Slo, TenantAlerts};
+use crate::model::slo::{Canary, Criterion, Documentation, Indicator, Rule, Severity, Slo, TenantAlerts};
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +37,10 @@ pub(super) struct StoredDefinition {
     filters_hash: String,
     #[serde(default)]
     canary: Option<Canary>,
+    #[serde(default)]
+    tail_alerts: Option<Severity>,
+    #[serde(default)]
+    forecast_alerts: Option<Severity>,
 }
 
 impl StoredDefinition {
@@ -65,6 +69,8 @@ impl StoredDefinition {
             definition_hash: slo.definition_hash.clone(),
             filters_hash: slo.filters_hash.clone(),
             canary: slo.canary.clone(),
+            tail_alerts: slo.tail_alerts,
+            forecast_alerts: slo.forecast_alerts,
         }
     }
 
@@ -98,6 +104,8 @@ impl StoredDefinition {
             budget_rule,
             cohorts,
             canary: self.canary,
+            tail_alerts: self.tail_alerts,
+            forecast_alerts: self.forecast_alerts,
             resolve_after_ms: self.resolve_after_ms,
             no_data_after_ms: self.no_data_after_ms,
             min_user_events: self.min_user_events,

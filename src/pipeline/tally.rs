@@ -9,7 +9,7 @@ use super::intern::put;
 use super::key_ref::KeyRef;
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Ms, floor_to, slice_ms, window_start};
-use crate::operator::distribution::{ByEvents, DistributionBuilder, UserSums};
+use crate::operator::distribution::{ByEvents, DistributionBuilder};
 use crate::operator::user_row::UserRow;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,6 +41,8 @@ struct Cell {
     /// The users with at least `min_events` events, and the number of their events.
     users: u64,
     events: u64,
+    /// The number of the events of all rows.
+    all_events: u64,
 }
 
 /// The rows of one key.
@@ -48,19 +50,20 @@ struct Cell {
 struct OfKey {
     key: KeyRef,
     rows: u32,
-    /// Users with fewer than `min_events` events.
-    users_too_few: u64,
-    /// The other users, by their number of events.
+    /// Users by their number of events.
     by_events: ByEvents,
 }
 
-/// The users of one key and tuple who had enough events, and no bad one.
+/// The users of one key and tuple who had events, and no bad one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Perfect {
     pub key: KeyRef,
     pub tuple: u32,
     pub users: u64,
     pub events: u64,
+    /// Those with too few events, too.
+    pub all_users: u64,
+    pub all_events: u64,
 }
 
 /// One user window of an SLO.
@@ -177,22 +180,16 @@ impl Tally {
     }
 
     /// Brings the counts up to date for a step, and returns the rows with a bad event in the window.
-    pub fn at_step(
-        &mut self,
-        at_ms: Ms,
-        rows: &[UserRow],
-        key_of: impl Fn(&UserRow) -> KeyRef,
-    ) -> Vec<(u32, UserSums)> {
+    pub fn at_step(&mut self, at_ms: Ms, rows: &[UserRow], key_of: impl Fn(&UserRow) -> KeyRef) -> Vec<u32> {
         self.advance(window_start(at_ms, self.window_ms), rows);
         for row in std::mem::take(&mut self.unplaced) {
             if self.places[row as usize].cell == UNPLACED {
                 self.place(row, &rows[row as usize], &key_of);
             }
         }
-        let sums = |row: &u32| (*row, rows[*row as usize].sums_since(self.start_ms));
-        let (with_bad, recovered): (Vec<_>, Vec<_>) =
-            self.bad.iter().map(sums).partition(|(_, sums)| sums.bad_events > 0);
-        for (row, _) in recovered {
+        let has_bad = |row: &u32| rows[*row as usize].sums_since(self.start_ms).bad_events > 0;
+        let (with_bad, recovered): (Vec<u32>, Vec<u32>) = self.bad.iter().copied().partition(has_bad);
+        for row in recovered {
             self.bad.remove(&row);
             self.place(row, &rows[row as usize], &key_of);
         }
@@ -301,13 +298,13 @@ impl Tally {
         let of_key = match self.key_of.get(&key) {
             Some(known) => *known,
             None => {
-                let new = OfKey { key, rows: 0, users_too_few: 0, by_events: ByEvents::default() };
+                let new = OfKey { key, rows: 0, by_events: ByEvents::default() };
                 let at = put(&mut self.keys, &mut self.free_keys, new);
                 self.key_of.insert(key, at);
                 at
             }
         };
-        let new = Cell { key: of_key, tuple, rows: 0, users: 0, events: 0 };
+        let new = Cell { key: of_key, tuple, rows: 0, users: 0, events: 0, all_events: 0 };
         let at = put(&mut self.cells, &mut self.free_cells, new);
         self.cell_of.insert((key, tuple), at);
         at
@@ -319,19 +316,21 @@ impl Tally {
         let cell = &mut self.cells[cell as usize];
         let of_key = &mut self.keys[cell.key as usize];
         let is_enough = |events: u32| u64::from(events) >= self.min_events;
+        if before > 0 {
+            cell.all_events -= u64::from(before);
+            of_key.by_events.take(u64::from(before));
+        }
+        if after > 0 {
+            cell.all_events += u64::from(after);
+            of_key.by_events.add(u64::from(after));
+        }
         if is_enough(before) {
             cell.users -= 1;
             cell.events -= u64::from(before);
-            of_key.by_events.take(u64::from(before));
-        } else if before > 0 {
-            of_key.users_too_few -= 1;
         }
         if is_enough(after) {
             cell.users += 1;
             cell.events += u64::from(after);
-            of_key.by_events.add(u64::from(after));
-        } else if after > 0 {
-            of_key.users_too_few += 1;
         }
     }
 
@@ -339,15 +338,19 @@ impl Tally {
     pub fn distributions(&self) -> impl Iterator<Item = (KeyRef, DistributionBuilder)> {
         self.key_of.iter().map(|(key, at)| {
             let of = &self.keys[*at as usize];
-            (*key, DistributionBuilder::of_perfect(of.users_too_few, of.by_events.clone()))
+            (*key, DistributionBuilder::of_perfect(of.by_events.clone(), self.min_events))
         })
     }
 
-    /// Users with enough events by key and tuple, in an arbitrary order.
+    /// Users by key and tuple, in an arbitrary order.
     pub fn cells(&self) -> impl Iterator<Item = Perfect> {
-        self.cells.iter().filter(|cell| cell.users > 0).map(|cell| {
-            let key = self.keys[cell.key as usize].key;
-            Perfect { key, tuple: cell.tuple, users: cell.users, events: cell.events }
+        self.cells.iter().filter(|cell| cell.rows > 0).map(|cell| Perfect {
+            key: self.keys[cell.key as usize].key,
+            tuple: cell.tuple,
+            users: cell.users,
+            events: cell.events,
+            all_users: u64::from(cell.rows),
+            all_events: cell.all_events,
         })
     }
 

@@ -36,8 +36,16 @@ const ADDED: &[Added] = &[
     (7, "KeyState", "budget"),
     (7, "KeyState", "canaries"),
     (7, "StoredDefinition", "canary"),
+    (7, "StoredDefinition", "tail_alerts"),
+    (7, "StoredDefinition", "forecast_alerts"),
     (7, "KeyDelta", "canary"),
     (7, "KeyDelta", "canary_overflow"),
+    (7, "KeyState", "forecast"),
+    (7, "KeyState", "tails"),
+    (7, "Tracked", "is_open"),
+    (7, "Leaf", "every"),
+    (7, "Distribution", "with_bad"),
+    (7, "Distribution", "dispersion"),
 ];
 
 /// Why bytes are not what they should be.

@@ -10,6 +10,7 @@ mod init;
 mod metrics;
 mod program;
 mod suggest;
+mod tails;
 mod tap;
 mod usage;
 mod voice;

@@ -17,7 +17,7 @@ const HOUR: i64 = 1_772_409_600_000;
 fn slo_text(total: &str, annotations: &str, objectives: &str) -> String {
     format!(
         "apiVersion: openslo/v1\nkind: SLO\nmetadata:\n  name: s\n  displayName: It works\n  annotations:\n    \
-         tailburn.dev/budget-rule: 'off'\n    tailburn.dev/cohorts: 'off'\n{annotations}spec:\n  service: x\n  \
+         tailburn.dev/budget-rule: 'off'\n    tailburn.dev/cohorts: 'off'\n    tailburn.dev/tail-alerts: 'off'\n{annotations}spec:\n  service: x\n  \
          description: d\n  indicator:\n    metadata: {{name: i}}\n    spec:\n      ratioMetric:\n        counter: true\n        \
          good: {{metricSource: {{type: tailburn, spec: {{filter: \"status < 500\"}}}}}}\n        \
          total: {{metricSource: {{type: tailburn, spec: {{filter: \"{total}\"}}}}}}\n  \

@@ -1,7 +1,7 @@
 //! A brute force of the contract, written only from its text: it shares no code with the product.
 //!
 //! It reads the same files as `tailburn backtest`, computes statuses, alerts and dead letters figure by figure, and
-//! compares them with what the program writes. It does not model the estimate, dispersion, cohorts, exemplars,
+//! compares them with what the program writes. It does not model the estimate, cohorts, exemplars,
 //! forecasts, the budget spent since an alert started, names and texts, definition hashes, size limits, de-duplication or
 //! Wilson's bound; these are not compared.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
@@ -18,6 +18,7 @@ mod canary_days;
 mod chance;
 mod compare;
 mod coverage;
+mod dispersion;
 mod filter;
 mod golden;
 mod input;

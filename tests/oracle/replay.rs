@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::alerts::{Episodes, RuleState, step_episodes, step_rules, stop_rules};
 use crate::budget::{self, Budget};
 use crate::canary::{Seen, verdicts};
+use crate::dispersion::{Trailing, dispersion};
 use crate::input::{self, Format, Outcome};
 use crate::latency::{Latencies, Rank};
 use crate::ratio::Ratio;
@@ -69,6 +70,8 @@ pub struct Key {
     pub budget: Budget,
     pub episodes: Episodes,
     pub user_entries: BTreeMap<i64, Value>,
+    /// By user window.
+    pub trailing: BTreeMap<i64, Trailing>,
     /// Its state at the previous boundary; none at the first.
     pub state: Option<&'static str>,
     /// Whether an event became visible since the last status.
@@ -345,6 +348,7 @@ impl<'a> Run<'a> {
             budget: Budget::new(objective.one_minus(), slo.period_ms, at_ms),
             episodes: Episodes::new(),
             user_entries: BTreeMap::new(),
+            trailing: BTreeMap::new(),
             state: None,
             news: false,
         }
@@ -477,7 +481,14 @@ impl Key {
     fn step_users(&mut self, slo: &Slo, at_ms: i64) {
         for window_ms in slo.user_windows_ms.iter().filter(|w| at_ms % slice_of(**w) == 0) {
             let start = self.history.axis.slice(crate::time::window_start(at_ms, *window_ms));
-            let figures = self.users.distribution(start, slo.min_user_events, self.allowed);
+            let mut figures = self.users.distribution(start, slo.min_user_events, self.allowed);
+            if *window_ms <= DAY_MS {
+                let minutes = self.users.minutes(start, self.history.axis);
+                let trailing = self.trailing.entry(*window_ms).or_default();
+                figures.insert("dispersion".into(), dispersion(&minutes, at_ms, trailing));
+            } else {
+                figures.insert("dispersion".into(), Value::Null);
+            }
             self.user_entries.insert(*window_ms, crate::users::entry(*window_ms, at_ms, figures));
         }
     }

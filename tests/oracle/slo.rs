@@ -222,6 +222,9 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
     if notes.switch("cohorts", true) {
         return Err("the oracle does not know cohorts, which update alerts: set tailburn.dev/cohorts to off".to_owned());
     }
+    if notes.text("tail-alerts").as_deref() != Some("off") {
+        return Err("the oracle does not know rules about tails: set tailburn.dev/tail-alerts to off".to_owned());
+    }
     let mut rules: Vec<Rule> = match notes.text("alert-rules") {
         Some(text) => list(&text).map(parse_rule).collect::<Result<_, _>>()?,
         None if spec["alertPolicies"].is_array() => {

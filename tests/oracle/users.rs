@@ -1,15 +1,16 @@
 //! The users of a key: their last (bad) events, and the distribution of section 7.
 //!
-//! Exact at any number of users; the estimate, dispersion and cohorts are not modelled.
+//! Exact at any number of users; the estimate and cohorts are not modelled.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use crate::chance::binomial_above;
+use crate::dispersion::Minutes;
 
 use crate::ratio::Ratio;
-use crate::time::{print_duration, print_time};
+use crate::time::{MINUTE_MS, print_duration, print_time};
 use crate::windows::{Axis, Suffixes};
 
 /// Above this many distinct SLIs the contract allows the quantiles an error.
@@ -146,6 +147,21 @@ impl Users {
         let mut users = vec![Service::default(); self.known];
         for served in self.served.range(start..).flat_map(|(_, served)| served) {
             users[served.user as usize].add(served);
+        }
+        users
+    }
+
+    /// By user with an event in the window from `start`: its events, and the minutes with a bad one.
+    pub fn minutes(&self, start: usize, axis: Axis) -> BTreeMap<UserIndex, Minutes> {
+        let mut users: BTreeMap<UserIndex, Minutes> = BTreeMap::new();
+        for (slice, served) in self.served.range(start..) {
+            for one in served {
+                let minutes = users.entry(one.user).or_default();
+                minutes.events += 1;
+                if !one.good {
+                    minutes.bad.insert(axis.start_ms(*slice) / MINUTE_MS);
+                }
+            }
         }
         users
     }

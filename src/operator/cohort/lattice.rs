@@ -169,7 +169,7 @@ mod tests {
 
     fn leaf(attributes: &[(&str, &str)], users: u64) -> Leaf {
         let tuple = Tuple::of(attributes.iter().copied());
-        Leaf { tuple, users, users_below: 0, events: 0, bad_events: 0, bad: 0, sample: Vec::new() }
+        Leaf { tuple, users, ..Leaf::default() }
     }
 
     fn texts(lattice: &Lattice) -> Vec<String> {

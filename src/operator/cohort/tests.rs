@@ -48,6 +48,7 @@ fn leaf_of(attributes: Attributes, events: u64, error_rate: f64, random: &mut Ra
         bad_events: bad,
         bad: u128::from(bad) * 1_000_000,
         sample,
+        ..Leaf::default()
     }
 }
 
@@ -61,7 +62,7 @@ fn population(seed: u64, users: u64, error_rate: impl Fn(&Attributes) -> f64) ->
         leaf_of(attributes, events, rate, random, id)
     };
     let leaves: Vec<Leaf> = (0..users).map(|id| of_user(id, &mut random)).collect();
-    merge_leaves(leaves.iter())
+    merge_leaves(leaves.iter(), 5)
 }
 
 fn pairs(text: &str) -> Attributes {
@@ -142,7 +143,7 @@ fn an_attribute_that_goes_along_with_the_cohort_is_not_told_as_well() {
             leaf_of(attributes, 100, if is_hit { 0.2 } else { 0.001 }, &mut random, id)
         });
         let leaves: Vec<Leaf> = users.collect();
-        let found = names_of(&search(&merge_leaves(leaves.iter()), Kind::Users, &[]));
+        let found = names_of(&search(&merge_leaves(leaves.iter(), 5), Kind::Users, &[]));
         assert_eq!(found, [pairs("region=v3")], "seed {seed}");
     }
 }
@@ -154,8 +155,7 @@ fn leaf(text: &str, users: u64, below: u64) -> Leaf {
         users_below: below,
         events: users * 100,
         bad_events: below * 10,
-        bad: 0,
-        sample: Vec::new(),
+        ..Leaf::default()
     }
 }
 
@@ -225,7 +225,7 @@ fn the_order_and_the_split_of_leaves_do_not_matter() {
         [half, whole]
     });
     let halves: Vec<Leaf> = halves.collect();
-    assert_eq!(search(&merge_leaves(halves.iter()), Kind::Users, &[]), search(&leaves, Kind::Users, &[]));
+    assert_eq!(search(&merge_leaves(halves.iter(), 5), Kind::Users, &[]), search(&leaves, Kind::Users, &[]));
 }
 
 /// Many more healthy steps than the test above, and how long a large search takes; minutes without

@@ -3,9 +3,12 @@
 //!
 //! The sums are integers, so they come out the same in any order and with any number of users tasks.
 
+use crate::model::time::{DAY_MS, Ms};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
+/// Longer user windows have no dispersion.
+pub const WINDOW_MS_MAX: Ms = DAY_MS;
 /// With fewer users, or fewer bad minutes, nothing is said.
 const USERS_MIN: u64 = 100;
 const BAD_MINUTES_MIN: u64 = 10;
@@ -28,9 +31,9 @@ impl UserMinutes {
     }
 }
 
-/// Sums over the users with events in a window; `n` is a user's events, `x` the minutes with a bad one.
+/// MinuteSums over the users with events in a window; `n` is a user's events, `x` the minutes with a bad one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Sums {
+struct MinuteSums {
     users: u64,
     n: u128,
     x: u128,
@@ -39,13 +42,13 @@ struct Sums {
     xn: u128,
 }
 
-impl Sums {
-    fn of(events: u64, bad_minutes: u64) -> Sums {
+impl MinuteSums {
+    fn of(events: u64, bad_minutes: u64) -> MinuteSums {
         let (n, x) = (u128::from(events), u128::from(bad_minutes));
-        Sums { users: 1, n, x, nn: n * n, xx: x * x, xn: x * n }
+        MinuteSums { users: 1, n, x, nn: n * n, xx: x * x, xn: x * n }
     }
 
-    fn add(&mut self, other: Sums) {
+    fn add(&mut self, other: MinuteSums) {
         self.users += other.users;
         self.n += other.n;
         self.x += other.x;
@@ -54,8 +57,8 @@ impl Sums {
         self.xn += other.xn;
     }
 
-    fn without(self, other: Sums) -> Sums {
-        Sums {
+    fn without(self, other: MinuteSums) -> MinuteSums {
+        MinuteSums {
             users: self.users - other.users,
             n: self.n - other.n,
             x: self.x - other.x,
@@ -91,12 +94,12 @@ impl Sums {
 
 /// The sums of a key and window, and the user with the most bad minutes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dispersion {
-    sums: Sums,
+pub struct DispersionSums {
+    sums: MinuteSums,
     largest: Option<UserMinutes>,
 }
 
-impl Dispersion {
+impl DispersionSums {
     /// Users without a bad minute need no name: `count` of them with so many events each.
     pub fn add_perfect(&mut self, events: u64, count: u64) {
         let (n, count) = (u128::from(events), u128::from(count));
@@ -105,12 +108,16 @@ impl Dispersion {
         self.sums.nn += n * n * count;
     }
 
-    pub fn add(&mut self, user: UserMinutes) {
-        self.sums.add(Sums::of(user.events, user.bad_minutes));
-        self.offer(user);
+    /// A user with a bad minute; `name` gives tenant and user, and is asked only where they may count.
+    pub fn add<'a>(&mut self, events: u64, bad_minutes: u64, name: impl FnOnce() -> (&'a str, &'a str)) {
+        self.sums.add(MinuteSums::of(events, bad_minutes));
+        if self.largest.as_ref().is_none_or(|largest| bad_minutes >= largest.bad_minutes) {
+            let (tenant, user) = name();
+            self.offer(UserMinutes { events, bad_minutes, tenant: tenant.into(), user: user.into() });
+        }
     }
 
-    pub fn merge(&mut self, other: &Dispersion) {
+    pub fn merge(&mut self, other: &DispersionSums) {
         self.sums.add(other.sums);
         other.largest.iter().cloned().for_each(|user| self.offer(user));
     }
@@ -121,8 +128,8 @@ impl Dispersion {
         }
     }
 
-    fn without_largest(&self) -> Sums {
-        let largest = self.largest.as_ref().map(|user| Sums::of(user.events, user.bad_minutes));
+    fn without_largest(&self) -> MinuteSums {
+        let largest = self.largest.as_ref().map(|user| MinuteSums::of(user.events, user.bad_minutes));
         self.sums.without(largest.unwrap_or_default())
     }
 
@@ -197,6 +204,11 @@ impl Verdict {
         if has_cohort { Verdict::Systemic } else { Verdict::Unexplained }
     }
 
+    /// Whether a published verdict says that some users are served badly, and not by chance.
+    pub fn is_tail(published: &str) -> bool {
+        [Verdict::Systemic, Verdict::Unexplained].iter().any(|verdict| verdict.as_str() == published)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Verdict::Insufficient => "insufficient",
@@ -216,10 +228,14 @@ mod tests {
         UserMinutes { events, bad_minutes, tenant: "t".into(), user: format!("u{name:05}").into() }
     }
 
+    fn add(to: &mut DispersionSums, user: &UserMinutes) {
+        to.add(user.events, user.bad_minutes, || (&user.tenant, &user.user));
+    }
+
     /// A user `i` of `users`, with its bad minutes.
-    fn all(users: usize, bad_minutes: impl Fn(usize) -> u64) -> Dispersion {
-        let mut all = Dispersion::default();
-        (0..users).for_each(|i| all.add(user(i, 10, bad_minutes(i))));
+    fn all(users: usize, bad_minutes: impl Fn(usize) -> u64) -> DispersionSums {
+        let mut all = DispersionSums::default();
+        (0..users).for_each(|i| add(&mut all, &user(i, 10, bad_minutes(i))));
         all
     }
 
@@ -240,25 +256,25 @@ mod tests {
     /// By hand: two users with 2 events, one of them with a bad minute. p = 1/4, S = (1 - 2/4 * 2 + 8/16) / (3/16) = 8/3.
     #[test]
     fn figures_are_those_of_the_formula() {
-        let mut two = Dispersion::default();
-        two.add(user(1, 2, 1));
+        let mut two = DispersionSums::default();
+        add(&mut two, &user(1, 2, 1));
         two.add_perfect(2, 1);
         let figures = two.figures();
         let excess = 8.0 / 3.0 - 4.0;
         assert!((figures.z.expect("z") - excess / 8f64.sqrt()).abs() < 1e-12);
         assert_eq!((figures.z_without_largest, figures.rho), (None, None), "nothing is bad without it");
         assert_eq!(Verdict::of(&figures, 0.0, true), Verdict::Insufficient);
-        assert_eq!(Dispersion::default().figures().z, None);
+        assert_eq!(DispersionSums::default().figures().z, None);
     }
 
     #[test]
     fn parts_add_up_in_any_order_and_ties_go_to_the_smallest_name() {
         let users: Vec<UserMinutes> = (0..50).map(|i| user(i, 3 + i as u64 % 7, i as u64 % 4)).collect();
         let sum = |parts: &[&[UserMinutes]]| {
-            let mut whole = Dispersion::default();
+            let mut whole = DispersionSums::default();
             for part in parts {
-                let mut one = Dispersion::default();
-                part.iter().cloned().for_each(|user| one.add(user));
+                let mut one = DispersionSums::default();
+                part.iter().for_each(|user| add(&mut one, user));
                 whole.merge(&one);
             }
             whole

@@ -3,4 +3,5 @@
 pub mod budget;
 pub mod canary;
 pub mod dispersion;
+pub mod forecast;
 pub mod tail;
