@@ -89,7 +89,7 @@ pub fn scan(leaves: &[Leaf<'_>], history_times: f64) -> Scanned {
 struct Candidate {
     cell: usize,
     count: Count,
-    /// How much wider events scatter than independent ones beside a certain expectation; at least 1.
+    /// How much more events scatter than independent ones; at least 1.
     spread: f64,
     /// Of the counts, divided by the spread.
     log_ratio: f64,
@@ -164,10 +164,16 @@ impl Search {
         // Asked before the scatter, which reads all leaves.
         let uncertain = self.uncertainty(count, outside);
         risk_ratio(count, outside, libm::sqrt(uncertain)).filter(|risk| risk.low >= RISK_RATIO_LOW_MIN)?;
-        let spread = self.scatter(cell, outside) * uncertain;
-        let risk = risk_ratio(count, outside, libm::sqrt(spread)).filter(|risk| risk.low >= RISK_RATIO_LOW_MIN)?;
+        let spread = self.scatter(cell, outside);
+        let width = libm::sqrt(spread * uncertain);
+        let risk = risk_ratio(count, outside, width).filter(|risk| risk.low >= RISK_RATIO_LOW_MIN)?;
         let log_ratio = log_likelihood_ratio(count, self.all) / spread;
-        let p = if spread > 1.0 { libm::erfc(libm::sqrt(log_ratio)) } else { p_value(count, self.all, log_ratio) };
+        let beside_history = self.beside_history(count, outside) / spread;
+        let p = match () {
+            () if beside_history < log_ratio => libm::erfc(libm::sqrt(beside_history)),
+            () if spread > 1.0 => libm::erfc(libm::sqrt(log_ratio)),
+            () => p_value(count, self.all, log_ratio),
+        };
         Some(Candidate { cell, count, spread, log_ratio, p, risk })
     }
 
@@ -176,6 +182,19 @@ impl Search {
         let counted = |count: Count| 1.0 / count.bad.max(0.5);
         let expected = |count: Count| 1.0 / (self.history_times * count.expected + 0.5);
         1.0 + (expected(inside) + expected(outside)) / (counted(inside) + counted(outside))
+    }
+
+    /// The likelihood ratio of a combination's bad events now and in its own short history, each beside its share of the time:
+    /// what is expected of it was counted itself.
+    fn beside_history(&self, inside: Count, outside: Count) -> f64 {
+        if !self.history_times.is_finite() {
+            return f64::INFINITY;
+        }
+        // Half an event, because outside may have none.
+        let usual = (outside.bad + 0.5) / outside.expected;
+        let then = self.history_times * inside.expected;
+        let both = Count { bad: inside.bad + then, expected: usual + self.history_times };
+        log_likelihood_ratio(Count { bad: inside.bad, expected: usual }, both)
     }
 
     fn excess_of(&self, count: Count) -> f64 {
