@@ -143,7 +143,7 @@ spec:
         let result = if status == 503 { "failed" } else { "ok" };
         let mut attributes = vec![("result".into(), result.into())];
         if i % 50 != 7 {
-            attributes.push(("cache".into(), if i % 3 == 0 { "miss" } else { "hit" }.into()));
+            attributes.push(("cache".into(), if i.is_multiple_of(3) { "miss" } else { "hit" }.into()));
         }
         Outcome {
             tenant: "acme".into(),

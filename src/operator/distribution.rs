@@ -8,7 +8,7 @@ use super::sketch::{Sketch, bin_of, value_of};
 use crate::model::duration;
 use crate::model::output::UserWindow;
 use crate::model::ratio::Ratio;
-use crate::model::time::{Moment, Ms};
+use crate::model::time::{MINUTE_MS, Moment, Ms};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -223,7 +223,8 @@ impl Distribution {
     /// The published figures.
     pub fn figures(&self, window_ms: Ms, at_ms: Ms, limits: &Limits) -> UserWindow {
         let n = self.users;
-        let tail = self.tail();
+        // Windows with a step at each boundary are fitted once a minute: a fit costs more than all the rest.
+        let tail = (at_ms % MINUTE_MS == 0).then(|| self.tail()).flatten();
         let at_rank = |rank: u64| (n > 0).then(|| self.slis.at_rank(rank.min(n.saturating_sub(1))));
         UserWindow {
             window: duration::print(window_ms),

@@ -211,6 +211,7 @@ mod tests {
 
     /// `TAILBURN_YARDSTICK=1000` tries a thousand years, as `ops/yardstick/sli-sanity` does.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is no setting of the program")]
     fn healthy_slos_are_flagged_at_most_once_in_a_thousand_years() {
         let years = std::env::var("TAILBURN_YARDSTICK").ok().and_then(|n| n.parse().ok()).unwrap_or(50);
         let (mut flags, mut named) = (0, 0);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
 /// The kind of its records in tail-cohorts.
-const KIND: &str = "tail_degraded";
+pub const KIND: &str = "tail_degraded";
 /// The worst 1 % of the users must fail at more than this many times the allowed rate.
 pub const WORST_BURN_MIN: u64 = 10;
 

@@ -260,8 +260,8 @@ fn release(user: usize, minute: i64) -> Release {
         _ => ("v1", 0.0),
     };
     let (track, of_track) = match minute {
-        100..700 if user % 3 == 0 => ("canary", 0.0),
-        800..1_000 if user % 3 == 0 => ("canary", 0.08),
+        100..700 if user.is_multiple_of(3) => ("canary", 0.0),
+        800..1_000 if user.is_multiple_of(3) => ("canary", 0.08),
         _ if user % 13 == 7 => ("other", 0.0),
         _ => ("stable", 0.0),
     };

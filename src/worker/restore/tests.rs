@@ -165,7 +165,7 @@ fn a_checkpoint_with_bytes_behind_it_ends_the_restore_with_advice() {
         waiting_since_ms: None,
         patience_ms: PATIENCE_MS,
     };
-    let refused = restore.go_on(&mut MemoryStore::new(), &Users::prefixes, 0).err().expect("refused");
+    let refused = restore.go_on(&mut MemoryStore::new(), &Users::prefixes, 0).expect_err("refused");
     assert!(matches!(refused, WorkerError::Refused(_)), "{refused}");
     assert!(refused.to_string().contains("1 bytes follow"), "{refused}");
 }

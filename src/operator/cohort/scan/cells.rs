@@ -143,9 +143,9 @@ impl Cells {
         let sizes: SmallVec<[u64; 3]> = group.iter().map(|name| self.values[*name].len() as u64 + 1).collect();
         let leaves = self.codes.first().map_or(0, Vec::len);
         let key = |leaf: usize| {
-            let codes = group.iter().zip(&sizes).map(|(name, size)| (u64::from(self.codes[*name][leaf]), size));
+            let mut codes = group.iter().zip(&sizes).map(|(name, size)| (u64::from(self.codes[*name][leaf]), size));
             // 0: an attribute is absent. The others differ, because each digit is below its size.
-            codes.fold(Some(0), |key: Option<u64>, (code, size)| key.filter(|_| code > 0).map(|key| key * size + code))
+            codes.try_fold(0, |key: u64, (code, size)| (code > 0).then_some(key * size + code))
         };
         let keys: Vec<Option<u64>> = (0..leaves).map(key).collect();
         let distinct = distinct(&keys, sizes.iter().product());
