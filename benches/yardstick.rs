@@ -285,7 +285,7 @@ fn rollout(candidate: f64, baseline: f64, seed: u64) -> Rollout {
     all.add(START_MS - DAY_MS, &[old], &canary);
     all.end_minute(START_MS - DAY_MS, &canary, limits);
     let incident = dice.between(0.0, 110.0) as i64;
-    let has_incident = seed % 2 == 0;
+    let has_incident = seed.is_multiple_of(2);
     let drift = dice.between(0.0, std::f64::consts::TAU);
     let mut told = Rollout { e_process: None, z_test: None, five_checks: None, passes: None };
     let (mut sums, mut failed_checks) = ([0u64; 4], 0);
