@@ -17,7 +17,7 @@ fn names_exactly_the_planted_cohort_while_the_aggregate_looks_well() {
     let (planted, named, ran) = demo(&["--seed", "7", "--for", "20m"]);
     assert_eq!(named, [planted["attributes"].clone()], "{}", ran.stdout);
     let summary = ran.json();
-    assert_eq!((&summary["is_exact"], &summary["aggregate"]["state"]), (&true.into(), &"ok".into()));
+    assert_eq!((&summary["is_exact"], &summary["aggregate"]["state"]), (&true.into(), &"at_risk".into()));
     assert!(summary["aggregate"]["burn_1h_worst"].as_f64().expect("a burn") < 1.0, "{}", ran.stdout);
     assert!(summary["users"]["below_objective"].as_u64().expect("users") >= 20, "{}", ran.stdout);
     let alerts = summary["alerts"].as_array().expect("alerts");

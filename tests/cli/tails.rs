@@ -138,9 +138,15 @@ fn a_tail_behind_a_fine_aggregate_is_a_ticket_that_names_who_is_hit() {
     assert!(verdicts("systemic") > 20 && verdicts("insufficient") > 5, "{} systemic", verdicts("systemic"));
 
     let others: Vec<&Value> = records.cohorts.iter().filter(|c| c["kind"] != "tail_degraded").collect();
-    let opened: Vec<&&Value> = others.iter().filter(|c| c["state"] == "open").collect();
-    assert_eq!(opened.len(), 1, "one cause is one episode: {opened:?}");
-    assert_eq!(opened[0]["cohort"][0]["value"], "legacy");
+    assert!(
+        others.iter().all(|c| c["cohort"][0]["value"] == "legacy" && c["cohort"].as_array().map(Vec::len) == Some(1))
+    );
+    // The 1d window still sees the cause when the 1h window has forgotten it; but never are two episodes open.
+    let mut open = 0;
+    for cohort in &others {
+        open += i32::from(cohort["state"] == "open") - i32::from(cohort["state"] == "closed");
+        assert!((0..=1).contains(&open), "one cause is one episode: {others:?}");
+    }
 }
 
 #[test]
