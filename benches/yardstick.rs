@@ -9,6 +9,7 @@ use tailburn::model::key::Scope;
 use tailburn::model::ratio::Ratio;
 use tailburn::model::slo::{Canary, Slo};
 use tailburn::model::time::{DAY_MS, MINUTE_MS, Ms, PANE_MS};
+use tailburn::operator::detection::aggregate_delta;
 use tailburn::operator::key_definition::{Boundary, KeyIdentity};
 use tailburn::operator::key_state::{KeyOutput, KeyState};
 use tailburn::operator::partial::{BadUser, Counts, KeyDelta, PaneDelta};
@@ -86,14 +87,7 @@ impl<'a> Key<'a> {
 
     fn step(&mut self, at_ms: Ms, events: u64, bad: u64, users: u64) {
         let starts = self.layout.starts_at(at_ms);
-        let boundary = Boundary {
-            at_ms,
-            starts: &starts,
-            status_interval_ms: Ms::MAX,
-            is_incomplete: false,
-            is_last: false,
-            groups_overflow: false,
-        };
+        let boundary = Boundary::without_statuses(at_ms, &starts);
         let definition = self.identity.definition(self.slo, self.layout);
         let delta = (events > 0).then(|| delta(at_ms - PANE_MS, events, bad, users));
         let mut out = KeyOutput::default();
@@ -131,17 +125,9 @@ fn delta(pane_ms: Ms, events: u64, bad: u64, users: u64) -> KeyDelta {
     };
     let bad_users: Vec<BadUser> = (0..users.min(64)).map(user).filter(|user| user.bad_events > 0).collect();
     KeyDelta {
-        slo: 0,
-        scope: Scope::Aggregate,
-        panes: vec![PaneDelta { start_ms: pane_ms, counts, ..PaneDelta::default() }],
-        unclassified: Vec::new(),
-        late: 0,
         seen: vec![(pane_ms / MINUTE_MS * MINUTE_MS, 1_000)],
-        bad_seen: Vec::new(),
         bad_users: if bad_users.is_empty() { Vec::new() } else { vec![(pane_ms, bad_users)] },
-        tenants_overflow: false,
-        canary: Vec::new(),
-        canary_overflow: false,
+        ..aggregate_delta(vec![PaneDelta { start_ms: pane_ms, counts, ..PaneDelta::default() }])
     }
 }
 

@@ -15,7 +15,7 @@ use table::{Row, Table};
 /// Find what the bad events of a table have in common
 ///
 /// It compares all combinations of up to three column values, and prints those in which bad events are over-represented,
-/// one JSON object a line, best first. Nothing found is no line. This is the search that finds cohorts in live traffic.
+/// one JSON object a line, best first. Nothing found is no line.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:

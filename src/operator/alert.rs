@@ -7,6 +7,7 @@ use super::episode::{Episode, FiringRule, Resolved, slot_of};
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::key_view::{KeyView, allowed_share, sli_of};
+use super::tail_episode;
 use crate::model::duration;
 use crate::model::hex;
 use crate::model::output::{AlertRule, BurnAlert};
@@ -236,7 +237,7 @@ fn write(
         dashboard_url: slo.documentation.dashboard.clone(),
         exemplars: view.key.windows.exemplars(view.definition.layout, smallest_long(view.definition, episode)),
     };
-    record.title = title(view.definition, &record, resolved);
+    record.title = title(view, episode, &record, resolved);
     record.summary = summary(view, episode, &record, resolved);
     record
 }
@@ -274,12 +275,12 @@ fn spent_since_start(view: KeyView<'_>, episode: &Episode) -> Option<f64> {
     (allowed > 0.0).then(|| view.key.all_bad.saturating_sub(episode.bad_at_start) as f64 / allowed)
 }
 
-fn title(definition: &KeyDefinition<'_>, alert: &BurnAlert, resolved: Option<Resolved>) -> String {
+fn title(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Option<Resolved>) -> String {
     let burn = alert.rules.iter().filter_map(|r| r.burn_long).fold(0.0, f64::max);
-    let is_of_a_tail = alert.rules.iter().all(|rule| rule.rule.starts_with("tail-"));
+    let definition = view.definition;
     match resolved {
         Some(why) => format!("{}: {} resolved ({})", definition.name_in_words(), alert.severity, why.in_short()),
-        None if is_of_a_tail => {
+        None if is_of_a_tail(view, episode) => {
             format!("{}: some users are served badly ({})", definition.name_in_words(), alert.severity)
         }
         None => format!("{}: error budget burns at {burn:.1}x ({})", definition.name_in_words(), alert.severity),
@@ -295,15 +296,11 @@ fn summary(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Op
         None if is_of_a_tail(view, episode) => (how_bad_for_some(view, episode), String::new()),
         None => how_fast(view, episode, alert),
     };
-    let unexplained =
-        if resolved.is_none() && is_of_a_tail(view, episode) { ", no recorded attribute explains it" } else { "" };
-    let cohort = alert.cohort.as_ref().map_or_else(
-        || unexplained.to_owned(),
-        |c| {
-            let pairs: Vec<String> = c.cohort.iter().map(|p| format!("{}={}", p.attribute, p.value)).collect();
-            format!(", mostly {}", pairs.join(","))
-        },
-    );
+    let cohort = match &alert.cohort {
+        Some(cohort) => format!(", {}", tail_episode::in_words(&cohort.cohort)),
+        None if resolved.is_none() && is_of_a_tail(view, episode) => format!(", {}", tail_episode::in_words(&[])),
+        None => String::new(),
+    };
     let (name, who) = (view.definition.name_in_words(), who(view, episode, alert));
     let since = minute_of(episode.started_ms);
     let text = |counted: &str| format!("{name} {how}{counted}, {who}{cohort}, since {since}Z");
@@ -326,8 +323,9 @@ fn is_of_a_tail(view: KeyView<'_>, episode: &Episode) -> bool {
 
 /// What the users in the tail see while the aggregate is fine.
 fn how_bad_for_some(view: KeyView<'_>, episode: &Episode) -> String {
-    let window = view.definition.layout.name_of(smallest_long(view.definition, episode));
-    let users = view.key.user_windows().find(|users| users.window == window);
+    let long = smallest_long(view.definition, episode);
+    let (window, users) =
+        (view.definition.layout.name_of(long), view.key.users_of(view.definition.layout.windows_ms[long]));
     let worst = users.and_then(|users| users.worst_1pct_error_mean_estimate).unwrap_or(0.0) * 100.0;
     format!("is fine overall, but its worst 1 % of users see {worst:.0} % errors in {window}")
 }

@@ -35,6 +35,8 @@ const REMAINDER_RISK_RATIO: f64 = 1.5;
 /// Users who only send more requests, but do not fail more often, are not a cohort: its events must be bad this much
 /// more often.
 const EVENT_RISK_RATIO_MIN: f64 = 1.5;
+/// How often a description is exchanged for a better one.
+const EXCHANGES_MAX: usize = 6;
 /// The most cohorts of a search.
 const COHORTS_MAX: usize = 5;
 
@@ -131,8 +133,7 @@ pub fn explains(leaves: &[Leaf], kind: Kind, open: &Attributes, other: &Attribut
             outside.add(tally(leaf));
         }
     }
-    users < kind.users_min()
-        || risk_ratio(rest, outside, 1.0).is_none_or(|risk| risk.ratio < REMAINDER_RISK_RATIO || risk.low <= 1.0)
+    users < kind.users_min() || is_unaffected(risk_ratio(rest, outside, 1.0))
 }
 
 /// The leaves of a kind, added up over several cubes.
@@ -140,7 +141,12 @@ pub fn leaves_of<'a>(kind: Kind, cubes: impl Iterator<Item = &'a Leaf>) -> Vec<L
     match kind {
         Kind::Users => merge_leaves(cubes, kind.users_min()),
         Kind::Events => {
-            let every: Vec<Leaf> = cubes.map(Leaf::of_every).collect();
+            let cubes: Vec<&Leaf> = cubes.collect();
+            // The leaves are copied only if there are enough to find something.
+            if cubes.iter().map(|leaf| leaf.every.users_with_bad).sum::<u64>() < kind.users_min() {
+                return Vec::new();
+            }
+            let every: Vec<Leaf> = cubes.into_iter().map(Leaf::of_every).collect();
             merge_leaves(every.iter(), kind.users_min())
         }
     }
@@ -294,7 +300,7 @@ impl<'a> Scan<'a> {
     /// The shortest description that explains as much, but not one that covers unaffected users.
     fn described_best(&self, likeliest: Candidate, passing: &[Candidate]) -> Candidate {
         let mut best = likeliest;
-        for _ in 0..6 {
+        for _ in 0..EXCHANGES_MAX {
             let parents = passing.iter().filter(|p| self.is_child(&best, p));
             let enough = parents.filter(|p| !self.adds_to(&best, p));
             let next = enough.reduce(|a, b| if b.log_ratio > a.log_ratio { b } else { a });
@@ -336,7 +342,7 @@ impl<'a> Scan<'a> {
         }
         let remainder = parent.tally.without(child.tally);
         let outside = self.all.without(parent.tally);
-        risk_ratio(remainder, outside, 1.0).is_none_or(|risk| risk.ratio < REMAINDER_RISK_RATIO || risk.low <= 1.0)
+        is_unaffected(risk_ratio(remainder, outside, 1.0))
     }
 
     fn take_out(&mut self, cohort: &Candidate) {
@@ -375,22 +381,32 @@ fn sum<'a>(tallies: impl Iterator<Item = &'a Tally>) -> Tally {
     })
 }
 
+/// Whether what is left of a combination without another one does not stand out.
+fn is_unaffected(rest: Option<Risk>) -> bool {
+    rest.is_none_or(|risk| risk.ratio < REMAINDER_RISK_RATIO || risk.low <= 1.0)
+}
+
 /// The likelihood that the best of this many descriptions must add.
 fn margin_of(descriptions: usize) -> f64 {
     libm::log(descriptions.max(1) as f64) + CHILD_MARGIN
 }
 
-/// The outlier rate of the median leaf (by units): the base for a cohort's excess. A cohort of less than half the
-/// population does not change it.
+/// The outlier rate where nothing is wrong.
 fn usual_rate(tallies: &[Tally], all: Tally) -> f64 {
-    let mut by_rate: Vec<Tally> = tallies.iter().copied().filter(|t| t.units > 0.0).collect();
-    by_rate.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
+    usual(tallies.iter().map(|tally| (tally.units, tally.rate())), (all.units, all.rate()))
+}
+
+/// The rate of the median leaf: the base for an excess. Pairs of how much a leaf counts, and its rate. A cohort of less than
+/// half of all does not change it.
+fn usual(leaves: impl Iterator<Item = (f64, f64)>, all: (f64, f64)) -> f64 {
+    let mut by_rate: Vec<(f64, f64)> = leaves.filter(|(units, _)| *units > 0.0).collect();
+    by_rate.sort_by(|a, b| a.1.total_cmp(&b.1));
     let mut before = 0.0;
-    let middle = by_rate.iter().find(|t| {
-        before += t.units;
-        before * 2.0 >= all.units
+    let middle = by_rate.iter().find(|(units, _)| {
+        before += units;
+        before * 2.0 >= all.0
     });
-    middle.map_or(0.0, |t| t.rate().min(all.rate()))
+    middle.map_or(0.0, |(_, rate)| rate.min(all.1))
 }
 
 #[cfg(test)]

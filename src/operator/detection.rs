@@ -52,14 +52,7 @@ pub fn first_alerts(slo: &Slo, traffic: Traffic) -> Vec<Detection> {
     let end_ms = ONSET_MS + longest(slo).max(DAY_MS) + HOUR_MS;
     while at_ms <= end_ms && !found.iter().any(|d| d.severity == Severity::Page) {
         let starts = layout.starts_at(at_ms);
-        let boundary = Boundary {
-            at_ms,
-            starts: &starts,
-            status_interval_ms: Ms::MAX,
-            is_incomplete: false,
-            is_last: false,
-            groups_overflow: false,
-        };
+        let boundary = Boundary::without_statuses(at_ms, &starts);
         let mut out = KeyOutput::default();
         key.advance(&definition, &boundary);
         key.apply(&definition, &boundary, &[&aggregate_delta(std::mem::take(&mut panes))]);
@@ -96,19 +89,7 @@ fn detection(alert: &BurnAlert, at_ms: Ms, budget_spent: f64) -> Option<Detectio
 
 /// What became visible of an aggregate, without users.
 pub fn aggregate_delta(panes: Vec<PaneDelta>) -> KeyDelta {
-    KeyDelta {
-        slo: 0,
-        scope: Scope::Aggregate,
-        panes,
-        unclassified: Vec::new(),
-        late: 0,
-        seen: Vec::new(),
-        bad_seen: Vec::new(),
-        bad_users: Vec::new(),
-        tenants_overflow: false,
-        canary: Vec::new(),
-        canary_overflow: false,
-    }
+    KeyDelta { panes, ..KeyDelta::nothing(0, Scope::Aggregate) }
 }
 
 /// The made-up events.

@@ -75,6 +75,20 @@ pub struct Boundary<'a> {
     pub groups_overflow: bool,
 }
 
+impl<'a> Boundary<'a> {
+    /// A boundary of complete input at which no status is due because time went on.
+    pub const fn without_statuses(at_ms: Ms, starts: &'a Starts) -> Boundary<'a> {
+        Boundary {
+            at_ms,
+            starts,
+            status_interval_ms: Ms::MAX,
+            is_incomplete: false,
+            is_last: false,
+            groups_overflow: false,
+        }
+    }
+}
+
 impl KeyDefinition<'_> {
     pub fn is_tenant(&self) -> bool {
         matches!(self.scope, Scope::Tenant(_))

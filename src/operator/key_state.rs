@@ -151,6 +151,11 @@ impl KeyState {
         self.users.iter().flatten().map(KeptUsers::figures)
     }
 
+    /// The last step of one user window.
+    pub fn users_of(&self, window_ms: Ms) -> Option<UserWindow> {
+        self.users.iter().flatten().find(|users| users.window_ms == window_ms).map(KeptUsers::figures)
+    }
+
     /// Replaces figures that an earlier version packed; `read` knows which.
     pub fn repack_users<E>(&mut self, read: impl Fn(&[u8]) -> Result<UserWindow, E>) -> Result<(), E> {
         for users in self.users.iter_mut().flatten() {

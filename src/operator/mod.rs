@@ -21,6 +21,8 @@ pub mod key_state;
 pub mod key_view;
 pub mod partial;
 mod quiet;
+#[cfg(test)]
+mod random;
 pub mod sanity;
 pub mod signal;
 pub mod significance;

@@ -85,6 +85,25 @@ pub struct KeyDelta {
     pub canary_overflow: bool,
 }
 
+impl KeyDelta {
+    /// Nothing became visible yet.
+    pub const fn nothing(slo: u32, scope: Scope) -> KeyDelta {
+        KeyDelta {
+            slo,
+            scope,
+            panes: Vec::new(),
+            unclassified: Vec::new(),
+            late: 0,
+            seen: Vec::new(),
+            bad_seen: Vec::new(),
+            bad_users: Vec::new(),
+            tenants_overflow: false,
+            canary: Vec::new(),
+            canary_overflow: false,
+        }
+    }
+}
+
 /// A user with bad events in a pane. The names decide which of several with as many are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadUser {

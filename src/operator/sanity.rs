@@ -105,6 +105,7 @@ pub fn is_never_bad(counts: &Counts, objective: Ratio) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::random::Random;
 
     fn ratio(text: &str) -> Ratio {
         Ratio::parse(text).expect("a ratio")
@@ -152,33 +153,13 @@ mod tests {
         assert_eq!(anonymous(99, 99), []);
     }
 
-    /// A small generator, so that a year follows from its seed alone.
-    struct Random(u64);
-
-    impl Random {
-        fn unit(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ z >> 31) >> 11) as f64 / (1u64 << 53) as f64
+    fn poisson(random: &mut Random, mean: f64) -> u64 {
+        if mean > 40.0 {
+            // The sum of twelve uniform numbers is nearly normal.
+            let normal = (0..12).map(|_| random.unit()).sum::<f64>() - 6.0;
+            return (mean + normal * libm::sqrt(mean)).max(0.0) as u64;
         }
-
-        fn poisson(&mut self, mean: f64) -> u64 {
-            if mean > 40.0 {
-                // The sum of twelve uniform numbers is nearly normal.
-                let normal = (0..12).map(|_| self.unit()).sum::<f64>() - 6.0;
-                return (mean + normal * libm::sqrt(mean)).max(0.0) as u64;
-            }
-            let (mut left, mut count) = (mean, 0);
-            loop {
-                left += libm::log(1.0 - self.unit());
-                if left < 0.0 {
-                    return count;
-                }
-                count += 1;
-            }
-        }
+        random.poisson(mean) as u64
     }
 
     /// A year of a healthy SLO, in thirteen windows of 28 days: traffic by day and night, a tenth to nine tenths of the budget
@@ -195,10 +176,10 @@ mod tests {
             let mut seen = Seen::default();
             for hour in 0..672 {
                 let day = 1.0 + 0.8 * libm::sin(f64::from(hour) * std::f64::consts::TAU / 24.0);
-                let events = random.poisson(an_hour * day);
+                let events = poisson(&mut random, an_hour * day);
                 // A twentieth of the budget goes in incidents of an hour.
                 let incident = if random.unit() < 0.002 { 25.0 } else { 0.95 };
-                let bad = random.poisson(events as f64 * allowed * used * incident).min(events);
+                let bad = poisson(&mut random, events as f64 * allowed * used * incident).min(events);
                 (seen.good, seen.bad) = (seen.good + events - bad, seen.bad + bad);
                 seen.hours.add(bad, events, objective);
             }

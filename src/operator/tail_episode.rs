@@ -96,9 +96,12 @@ pub fn step(
         let is_open = key.tails.iter().any(|tail| tail.window_ms == spec.rule.long_ms && tail.open.is_some());
         state.follow(is_open, boundary.at_ms);
     }
-    let alert_id = alert::firing(key.view(definition, boundary)).map(|alert| alert.id);
-    let own = out.cohorts.iter_mut().filter(|c| c.record.kind == KIND && c.record.state != "closed");
-    own.for_each(|cohort| cohort.record.alert_id.clone_from(&alert_id));
+    let is_ours = |cohort: &CohortRecord| cohort.record.kind == KIND && cohort.record.state != "closed";
+    if out.cohorts.iter().any(is_ours) {
+        let alert_id = alert::firing(key.view(definition, boundary)).map(|alert| alert.id);
+        let own = out.cohorts.iter_mut().filter(|cohort| is_ours(cohort));
+        own.for_each(|cohort| cohort.record.alert_id.clone_from(&alert_id));
+    }
     out.cohorts.sort_by(|a, b| a.record.id.cmp(&b.record.id));
 }
 
@@ -177,7 +180,7 @@ impl KeyState {
         let mut tail = std::mem::take(self.tail_of(window_ms));
         let view = self.view(definition, boundary);
         let leading = self.cohorts.leading_of(window_ms).unwrap_or_default();
-        let users = self.users_below(window_ms);
+        let users = self.users_of(window_ms).map_or(0, |users| users.below_objective);
         let state = match &mut tail.open {
             None if tail.hits >= opens_after => {
                 tail.open = Some(OpenTail::begin(view, window_ms));
@@ -195,11 +198,6 @@ impl KeyState {
             }
         }
         *self.tail_of(window_ms) = tail;
-    }
-
-    fn users_below(&self, window_ms: Ms) -> u64 {
-        let name = duration::print(window_ms);
-        self.user_windows().find(|users| users.window == name).map_or(0, |users| users.below_objective)
     }
 }
 
@@ -220,8 +218,7 @@ impl OpenTail {
 
     fn record(&mut self, view: KeyView<'_>, window_ms: Ms, state: &str, sample: Vec<SampleUser>) -> CohortRecord {
         self.seq += 1;
-        let window = duration::print(window_ms);
-        let users = view.key.user_windows().find(|users| users.window == window);
+        let (window, users) = (duration::print(window_ms), view.key.users_of(window_ms));
         let (tenant, group) = view.definition.scope_fields();
         let below = users.as_ref().map(|users| users.below_objective);
         let all = users.as_ref().map(|users| users.users);

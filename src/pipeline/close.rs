@@ -281,17 +281,13 @@ impl UsersTask {
             .collect();
         panes.sort_unstable_by_key(|p| p.start_ms);
         KeyDelta {
-            slo: slo as u32,
-            scope: self.scope_of(slo, key),
             panes,
             unclassified: summed(gathered.unclassified.to_vec()),
             late: gathered.late,
             seen: summed(gathered.seen),
             bad_seen: summed(gathered.bad_seen),
             bad_users: self.bad_users(slo, key),
-            tenants_overflow: false,
-            canary: Vec::new(),
-            canary_overflow: false,
+            ..KeyDelta::nothing(slo as u32, self.scope_of(slo, key))
         }
     }
 

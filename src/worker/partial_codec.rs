@@ -123,17 +123,9 @@ mod tests {
     #[test]
     fn a_large_partial_leaves_in_parts_that_add_up_to_it() {
         let delta = |i: u32| KeyDelta {
-            slo: 0,
-            scope: Scope::Tenant(format!("tenant-{i}")),
-            panes: Vec::new(),
             unclassified: (0..200).map(|n| (n * 10_000, 1)).collect(),
             late: u64::from(i),
-            seen: Vec::new(),
-            bad_seen: Vec::new(),
-            bad_users: Vec::new(),
-            tenants_overflow: false,
-            canary: Vec::new(),
-            canary_overflow: false,
+            ..KeyDelta::nothing(0, Scope::Tenant(format!("tenant-{i}")))
         };
         let deltas: Vec<KeyDelta> = (0..3_000).map(delta).collect();
         let boundary = BoundaryPartial { at_ms: 10_000, deltas: deltas.clone(), ..BoundaryPartial::default() };

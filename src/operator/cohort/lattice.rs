@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Attribute values in a combination.
 const VALUES_MAX: usize = 3;
 /// Attributes looked at, in the order of their names.
-const ATTRIBUTES_MAX: usize = 12;
+pub(super) const ATTRIBUTES_MAX: usize = 12;
 /// An attribute with more values than this identifies rather than groups.
-const VALUES_PER_ATTRIBUTE_MAX: usize = 256;
+pub(super) const VALUES_PER_ATTRIBUTE_MAX: usize = 256;
 /// A group of attributes that would go over this is left out, and so are those after it.
 const COMBINATIONS_MAX: usize = 20_000;
 
@@ -80,12 +80,7 @@ impl Lattice {
     pub fn descriptions(&self, parent: &Combination, len: usize) -> usize {
         let others = (0..self.names.len()).filter(|name| parent.pairs.iter().all(|(of, _)| usize::from(*of) != *name));
         let values: Vec<usize> = others.map(|name| self.values[name].len()).collect();
-        let total: usize = values.iter().sum();
-        match len.saturating_sub(parent.arity()) {
-            1 => total,
-            // Two more values: each pair of attributes, once.
-            _ => (total * total - values.iter().map(|v| v * v).sum::<usize>()) / 2,
-        }
+        ways(&values, len.saturating_sub(parent.arity()))
     }
 
     /// Per attribute the number of the leaf's value from 1; 0 where it has none that can be named.
@@ -146,8 +141,18 @@ fn attributes(leaves: &[Leaf]) -> (Vec<String>, Vec<Vec<String>>) {
         .unzip()
 }
 
+/// How many ways there are to choose one or two more values, each of another attribute: the numbers of their values.
+pub(super) fn ways(values: &[usize], more: usize) -> usize {
+    let total: usize = values.iter().sum();
+    match more {
+        1 => total,
+        // Two more values: each pair of attributes, once.
+        _ => (total * total - values.iter().map(|v| v * v).sum::<usize>()) / 2,
+    }
+}
+
 /// All groups of at most [`VALUES_MAX`] attributes, small ones first.
-fn groups(names: usize) -> Vec<Vec<usize>> {
+pub(super) fn groups(names: usize) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = Vec::new();
     let mut last: Vec<Vec<usize>> = vec![Vec::new()];
     for _ in 0..VALUES_MAX {

@@ -2,10 +2,7 @@
 //!
 //! The likelihood ratio is that of Kulldorff's scan statistic for Poisson counts (1997).
 
-use super::risk::Risk;
-
-/// `z` of a two-sided 95 % interval.
-const Z: f64 = 1.959_963_984_540_054;
+use super::risk::{Risk, Z};
 
 /// Bad events, and how many were expected. The expected ones of a whole need not add up to its bad ones: only their
 /// proportions count.

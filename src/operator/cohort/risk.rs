@@ -4,7 +4,7 @@
 //! likelihood ratio that of Kulldorff's scan statistic for Bernoulli trials (1997).
 
 /// `z` of a two-sided 95 % interval.
-const Z: f64 = 1.959_963_984_540_054;
+pub(super) const Z: f64 = 1.959_963_984_540_054;
 
 /// Units and how many of them are outliers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

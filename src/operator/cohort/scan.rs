@@ -10,28 +10,18 @@ pub mod history;
 
 use super::poisson::{Count, log_likelihood_ratio, p_value, risk_ratio, stratified_ratio};
 use super::risk::{Risk, adjust};
+use super::{
+    EXCESS_LEFT_MIN, EXCESS_SHARE_MIN, EXCHANGES_MAX, P_ADJUSTED_MAX, RISK_RATIO_LOW_MIN, is_unaffected, margin_of,
+    usual,
+};
 use cells::Cells;
 
 /// The least number of bad events of a combination.
 const BAD_MIN: f64 = 5.0;
-/// The least lower 95 % bound of its risk ratio.
-const RISK_RATIO_LOW_MIN: f64 = 2.0;
-/// Its least share of the excess.
-const EXCESS_SHARE_MIN: f64 = 0.05;
-/// The search ends when the excess left is below this.
-const EXCESS_LEFT_MIN: f64 = 0.02;
-/// The false-discovery rate over all combinations.
-const P_ADJUSTED_MAX: f64 = 1e-3;
-/// Likelihood that a longer description must add, beyond what the number of candidates gives by chance.
-const CHILD_MARGIN: f64 = 3.0;
-/// What is left of a parent without its child is not affected below this risk ratio.
-const REMAINDER_RISK_RATIO: f64 = 1.5;
 /// The least risk ratio with the strongest other attribute held fixed.
 const STRATIFIED_MIN: f64 = 1.5;
 /// The most combinations that are named.
 const CAUSES_MAX: usize = 10;
-/// How often a description is exchanged for a better one.
-const EXCHANGES_MAX: usize = 6;
 
 /// The events of everybody who shares a set of attribute values.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -116,7 +106,7 @@ impl Search {
         let counts: Vec<Count> = leaves.iter().map(count).collect();
         counts.iter().enumerate().for_each(|(leaf, count)| cells.add(leaf, *count));
         let all = sum(&counts);
-        let usual = usual_ratio(&counts, all);
+        let usual = usual(counts.iter().map(|count| (count.expected, count.ratio())), (all.expected, all.ratio()));
         let excess = all.bad - usual * all.expected;
         Search { cells, counts, all, usual, excess, excess_left: excess, history_times }
     }
@@ -242,15 +232,13 @@ impl Search {
     fn adds_to(&self, child: &Candidate, parent: &Candidate) -> bool {
         let descriptions = self.cells.descriptions(parent.cell, child.cell);
         let added = log_likelihood_ratio(child.count, parent.count) / child.spread;
-        added > libm::log(descriptions.max(1) as f64) + CHILD_MARGIN
+        added > margin_of(descriptions)
     }
 
     /// A child replaces its parent if it explains it, and the rest of the parent is not affected.
     fn replaces(&self, child: &Candidate, parent: &Candidate) -> bool {
         let rest = parent.count.without(child.count);
-        self.adds_to(child, parent)
-            && risk_ratio(rest, self.all.without(parent.count), 1.0)
-                .is_none_or(|risk| risk.ratio < REMAINDER_RISK_RATIO || risk.low <= 1.0)
+        self.adds_to(child, parent) && is_unaffected(risk_ratio(rest, self.all.without(parent.count), 1.0))
     }
 
     fn cause(&self, best: &Candidate) -> Cause {
@@ -280,19 +268,6 @@ fn sum(counts: &[Count]) -> Count {
         sum.add(*count);
         sum
     })
-}
-
-/// The ratio of the median leaf, by what is expected of it: the base for an excess. A cause in less than half of the traffic
-/// does not change it.
-fn usual_ratio(counts: &[Count], all: Count) -> f64 {
-    let mut by_ratio: Vec<Count> = counts.iter().copied().filter(|count| count.expected > 0.0).collect();
-    by_ratio.sort_by(|a, b| a.ratio().total_cmp(&b.ratio()));
-    let mut before = 0.0;
-    let middle = by_ratio.iter().find(|count| {
-        before += count.expected;
-        before * 2.0 >= all.expected
-    });
-    middle.map_or(0.0, |count| count.ratio().min(all.ratio()))
 }
 
 #[cfg(test)]

@@ -56,13 +56,12 @@ pub struct Forecast {
 impl Forecast {
     pub fn of(past: &Past<'_>) -> Forecast {
         let hours = (past.period_ms / HOUR_MS).max(1) as usize;
-        let kept = past.kept(hours);
-        let draws = past.draws();
-        let gone_now = past.slices.iter().fold(Span::default(), |all, s| all.plus(*s));
-        if gone_now.is_gone(past.allowed, past.coverage) {
+        let window = past.slices.iter().fold(Span::default(), |all, slice| all.plus(*slice));
+        if window.is_gone(past.allowed, past.coverage) {
             let now = Some(past.at_ms);
             return Forecast { p10_ms: now, p50_ms: now, p90_ms: now, soon_percent: 100 };
         }
+        let (kept, draws) = (past.kept(window, hours), past.draws());
         let could_go = draws.iter().any(|ratio| *ratio > past.allowed);
         if !could_go && !kept.iter().any(|(span, coverage)| span.is_gone(past.allowed, *coverage)) {
             return Forecast::default();
@@ -91,9 +90,9 @@ impl Span {
 }
 
 impl Past<'_> {
-    /// For each hour to come: what of today's events is still in the window then, and the coverage.
-    fn kept(&self, hours: usize) -> Vec<(Span, f64)> {
-        let mut left = self.slices.iter().fold(Span::default(), |all, s| all.plus(*s));
+    /// For each hour to come: what of today's window is still in it then, and the coverage.
+    fn kept(&self, window: Span, hours: usize) -> Vec<(Span, f64)> {
+        let mut left = window;
         let mut leaving = self.slices.iter().peekable();
         let after = |hour: usize| {
             let start_ms = self.at_ms + (hour as Ms + 1) * HOUR_MS - self.period_ms;

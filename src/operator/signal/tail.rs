@@ -143,21 +143,11 @@ const _: () = assert!(RATES.is_multiple_of(4));
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Dice(u64);
-
-    impl Dice {
-        fn unit(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (z ^ (z >> 31)) as f64 / u64::MAX as f64
-        }
-    }
+    use crate::operator::random::Random;
 
     /// Users with 2 to 41 events; every hundredth of `hundredths` has the other rate.
     fn users(rate: f64, other: f64, share: f64) -> Users {
-        let mut dice = Dice(7);
+        let mut dice = Random(7);
         let mut users = Users::new();
         for _ in 0..50_000 {
             let events = 2 + (dice.unit() * dice.unit() * 40.0) as u64;

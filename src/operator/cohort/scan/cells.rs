@@ -5,14 +5,11 @@
 
 use super::Leaf;
 use crate::model::key::OTHER;
+use crate::operator::cohort::lattice::{ATTRIBUTES_MAX, VALUES_PER_ATTRIBUTE_MAX, groups, ways};
 use crate::operator::cohort::poisson::Count;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Attributes looked at, in the order of their names.
-const ATTRIBUTES_MAX: usize = 12;
-/// An attribute with more values than this identifies rather than groups.
-const VALUES_PER_ATTRIBUTE_MAX: usize = 256;
 /// A group of attributes that would go over this is left out, and so are those after it.
 const CELLS_MAX: usize = 50_000;
 /// A table of at most so many cells is filled by index; a larger one is sorted.
@@ -89,12 +86,7 @@ impl Cells {
         let (parent, child) = (&self.cells[parent].pairs, &self.cells[child].pairs);
         let others = (0..self.names.len()).filter(|name| parent.iter().all(|(of, _)| of != name));
         let values: Vec<usize> = others.map(|name| self.values[name].len()).collect();
-        let total: usize = values.iter().sum();
-        match child.len().saturating_sub(parent.len()) {
-            1 => total,
-            // Two more values: each pair of attributes, once.
-            _ => (total * total - values.iter().map(|v| v * v).sum::<usize>()) / 2,
-        }
+        ways(&values, child.len().saturating_sub(parent.len()))
     }
 
     /// The leaves that a cell covers, ascending.
@@ -230,12 +222,4 @@ fn codes(leaves: &[Leaf<'_>], names: &[String], values: &[Vec<String>]) -> Vec<V
         }
     }
     codes
-}
-
-/// All groups of at most three attributes, small ones first.
-fn groups(names: usize) -> Vec<Vec<usize>> {
-    let ones = (0..names).map(|a| vec![a]);
-    let twos = (0..names).flat_map(|a| (a + 1..names).map(move |b| vec![a, b]));
-    let threes = (0..names).flat_map(|a| (a + 1..names).flat_map(move |b| (b + 1..names).map(move |c| vec![a, b, c])));
-    ones.chain(twos).chain(threes).collect()
 }
