@@ -27,7 +27,8 @@ is_present() {
   case $1 in
     gcc) command -v cc >/dev/null && command -v gcc >/dev/null ;;
     g++) command -v c++ >/dev/null && command -v g++ >/dev/null ;;
-    make | cmake | curl | pkg-config) command -v "$1" >/dev/null ;;
+    make | cmake | curl | pkg-config | npm | chromium) command -v "$1" >/dev/null ;;
+    nodejs) command -v node >/dev/null ;;
     ca-certificates) [[ -s /etc/ssl/certs/ca-certificates.crt ]] || has_package "$1" ;;
     *) ! command -v dpkg-query >/dev/null || has_package "$1" ;;
   esac

@@ -54,7 +54,7 @@
 //! - [`log`]: the log interface; Kafka and the embedded log.
 //! - [`config`]: typed settings, each with its origin.
 //! - [`telemetry`]: log lines and metric names.
-//! - [`http`]: health, metrics and the API, from what was committed.
+//! - [`http`]: health, metrics, the API and the page, from what was committed.
 //! - [`fault`]: places where a test harness can kill the process.
 //! - [`traffic`]: seeded traffic with planted incidents; it knows nothing about the code that evaluates it.
 //! - [`worker`]: the loop around the core: transactions, checkpoints, replay, idle partitions.
@@ -131,7 +131,7 @@
 //! - No write-ahead log: the changelog is one. Data that the store loses in a crash is read again.
 //! - Tasks communicate only through the log, and only the owner decides: only the task that owns an input partition can
 //!   pass over it, by raising its watermark.
-//! - No query language over state, no dashboards, no notifications: topics, an API and metrics are the interfaces, and
+//! - No query language over state, no dashboards to build: topics, an API, metrics and one page are the interfaces, and
 //!   other tools do the rest better.
 //! - No mathematics of our own if a library has it, unless that library depends on the platform; then the code cites
 //!   its source, and tests compare it with a library.

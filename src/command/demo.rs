@@ -38,9 +38,9 @@ const DEFAULT_SPEED: f64 = 60.0;
 
 /// Watch an incident from beginning to end: generated traffic, no Kafka, no configuration
 ///
-/// Replays 28 days quickly, so that the error budgets have a history, then continues live until Ctrl-C. Prints the SLO
-/// in use, the address of the API and what to look at next. User ids are invented and shown in plain. With -q it prints
-/// nothing.
+/// Replays 28 days quickly, so that the error budgets have a history, then continues live until Ctrl-C. Prints the
+/// address of the page, the SLO in use and what to look at next. User ids are invented and shown in plain. With -q it
+/// prints nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -198,6 +198,13 @@ fn server(args: &DemoArgs, shared: &Arc<Shared>) -> Result<Option<Server>, Failu
 /// What a new user should know before the demo starts.
 fn introduce(args: &DemoArgs, server: Option<&Server>) -> io::Result<()> {
     let mut out = Printer::stdout();
+    if let Some(server) = server {
+        let address = server.address();
+        if args.http.is_none() && !DEFAULT_LISTEN.ends_with(&format!(":{}", address.port())) {
+            out.notice(&format!("{DEFAULT_LISTEN} is taken: the page is at {address}"))?;
+        }
+        out.line(&format!("Open {} in a browser: the incident shows there, with who is hit\n", page(server)))?;
+    }
     match &args.slo {
         Some(path) => out.line(&format!("The SLO in use: {}\n", path.display()))?,
         None => {
@@ -208,10 +215,6 @@ fn introduce(args: &DemoArgs, server: Option<&Server>) -> io::Result<()> {
         }
     }
     if let Some(server) = server {
-        let address = server.address();
-        if args.http.is_none() && !DEFAULT_LISTEN.ends_with(&format!(":{}", address.port())) {
-            out.notice(&format!("{DEFAULT_LISTEN} is taken: the API listens on {address}"))?;
-        }
         out.line(&format!("Ask it:  {}", curl(server)))?;
     }
     out.line(&format!("Next:    {NEXT}"))?;
@@ -220,6 +223,10 @@ fn introduce(args: &DemoArgs, server: Option<&Server>) -> io::Result<()> {
 
 /// The next command for a new user.
 const NEXT: &str = "tailburn init    (a configuration, an SLO and a key of your own)";
+
+fn page(server: &Server) -> String {
+    format!("http://{}/", server.address())
+}
 
 fn curl(server: &Server) -> String {
     format!("curl -s 'http://{}/api/v1/status?scope=aggregate'", server.address())
@@ -240,7 +247,7 @@ fn play(
         None => (!args.json).then_some(DEFAULT_SPEED),
     };
     let (feed, sources) = feed::new(traffic, shared.live_from_ms, args.for_ms, speed);
-    let about = view::About { seed: args.seed, speed, curl: server.map(curl) };
+    let about = view::About { seed: args.seed, speed, page: server.map(page) };
     std::thread::scope(|scope| {
         let fed = scope.spawn(|| feed.run(shared));
         let shown = scope.spawn(|| match face {

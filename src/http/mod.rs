@@ -1,4 +1,4 @@
-//! Health, metrics and the API: `/livez`, `/readyz`, `/metrics`, `/api/v1/...`.
+//! Health, metrics, the API and the page: `/livez`, `/readyz`, `/metrics`, `/api/v1/...`, `/`.
 //!
 //! It reads the [`Board`], which workers update after a commit, and shows the records' own JSON, so the API and the
 //! topics cannot disagree. It never waits for a worker, computes no figure and changes nothing: every request is a GET.
@@ -7,6 +7,7 @@ mod board;
 mod connections;
 mod filter;
 mod host;
+mod page;
 mod reply;
 mod routes;
 mod server;

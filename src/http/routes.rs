@@ -3,6 +3,7 @@
 use super::board::{Board, Phase, Trouble};
 use super::filter::{Filter, Shelf};
 use super::host;
+use super::page;
 use super::reply::{self, Reply};
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
@@ -21,7 +22,7 @@ pub struct Endpoints {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-const ROOT: &str = concat!(
+const HELP: &str = concat!(
     "tailburn ",
     env!("CARGO_PKG_VERSION"),
     ": SLO status, burn-rate alerts and the users in the tail.\n\n",
@@ -29,6 +30,7 @@ const ROOT: &str = concat!(
     "  /api/v1/alerts    burn-rate alerts                ?state=firing|resolved|all and the same\n",
     "  /api/v1/cohorts   over-represented cohorts        ?state=open|closed|all and the same\n",
     "  /api/v1/canaries  the latest verdict of each candidate   ?slo= &limit= &after=\n",
+    "  /                 the page, for browsers\n",
     "  /metrics          for Prometheus\n",
     "  /livez  /readyz   for service managers\n",
 );
@@ -37,7 +39,7 @@ type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
     Router::new()
-        .route("/", get(|| async { reply::with_body(StatusCode::OK, reply::TEXT, ROOT) }))
+        .merge(page::routes(HELP))
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -45,7 +47,7 @@ pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
         .route("/api/v1/alerts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Alerts) }))
         .route("/api/v1/cohorts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Cohorts) }))
         .route("/api/v1/canaries", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Canaries) }))
-        .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "no such path: / lists the paths") })
+        .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "no such path: /help lists the paths") })
         .method_not_allowed_fallback(|| async { reply::error(StatusCode::METHOD_NOT_ALLOWED, "only GET") })
         .layer(middleware::from_fn(move |request, next| check_host(request, next, listens_on_loopback)))
         .with_state(endpoints)

@@ -143,6 +143,29 @@ fn alerts_that_fire_come_first_to_mind_and_ended_ones_make_room() {
     assert_eq!(running.items("/api/v1/alerts?state=all"), ["2", "3"]);
 }
 
+/// The whole answer to a GET with this header.
+fn whole(running: &Running, path: &str, header: &str) -> String {
+    running.answer(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n"))
+}
+
+#[test]
+fn a_browser_gets_the_page_and_a_terminal_the_paths() {
+    let running = Running::new(1);
+    let page = whole(&running, "/", "Accept: text/html,application/xhtml+xml,*/*;q=0.8");
+    assert!(page.contains("content-type: text/html") && page.contains("<div id=\"app\">"), "{page}");
+    assert!(page.contains("content-security-policy: default-src 'none';") && page.contains("cache-control: no-cache"));
+    assert!(whole(&running, "/", "Accept: */*").contains("/api/v1/status"));
+
+    // Its files are named by their hash, may be kept for good, and are not sent again to those who have them.
+    let folder = page.split("name=\"assets\" content=\"").nth(1).and_then(|t| t.split('"').next()).expect("a folder");
+    let script = whole(&running, &format!("{folder}/app.js"), "Accept: */*");
+    assert!(script.contains("immutable") && script.contains("text/javascript"), "{script}");
+    let tag = script.split("etag: ").nth(1).and_then(|t| t.split('\r').next()).expect("a tag");
+    assert!(whole(&running, &format!("{folder}/app.js"), &format!("If-None-Match: {tag}")).contains(" 304 "));
+    assert!(whole(&running, "/assets/older/app.js", "Accept: */*").contains("cache-control: no-cache"));
+    assert_eq!(running.get(&format!("{folder}/../Cargo.toml")).0, 404);
+}
+
 #[test]
 fn is_ready_once_live() {
     let running = Running::new(1);
@@ -153,7 +176,7 @@ fn is_ready_once_live() {
     assert_eq!(running.get("/readyz").0, 200);
     assert_eq!(running.get("/livez"), (200, "ok\n".into()));
     assert_eq!(running.get("/metrics"), (200, "tailburn_tasks 1\n".into()));
-    assert!(running.get("/").1.contains("/api/v1/status"));
+    assert!(running.get("/help").1.contains("/api/v1/status"));
 }
 
 #[test]

@@ -34,11 +34,12 @@ fn names_nobody_without_an_incident() {
 }
 
 #[test]
-fn off_a_terminal_it_tells_the_slo_a_request_and_the_next_command() {
+fn off_a_terminal_it_tells_the_page_the_slo_a_request_and_the_next_command() {
     let program = Program::new();
     let args = ["demo", "--history", "1h", "--for", "1m", "--speed", "max", "--http", "127.0.0.1:0"];
     let ran = program.run(&args);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("Open http://127.0.0.1:"), "the page comes first: {}", ran.stdout);
     for part in ["kind: SLO", "curl -s 'http://127.0.0.1:", "tailburn init", "Planted:", "Aggregate:"] {
         assert!(ran.stdout.contains(part), "no `{part}` in {}", ran.stdout);
     }

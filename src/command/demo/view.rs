@@ -12,7 +12,7 @@ pub struct About {
     pub seed: u64,
     /// `None`: as fast as possible.
     pub speed: Option<f64>,
-    pub curl: Option<String>,
+    pub page: Option<String>,
 }
 
 /// All that the board shows at one moment.
@@ -70,7 +70,7 @@ impl View {
         self.write_alerts(&mut lines);
         lines.push(String::new());
         lines
-            .push(dim(&format!("{} Ctrl-C ends", about.curl.as_ref().map_or_else(String::new, |c| format!("{c}  ·")))));
+            .push(dim(&format!("{} Ctrl-C ends", about.page.as_ref().map_or_else(String::new, |c| format!("{c}  ·")))));
         lines.into_iter().map(|line| truncate_str(&line, width, "…").into_owned()).collect()
     }
 
@@ -312,7 +312,7 @@ mod tests {
 
     fn board(records: &[(Topic, String)], width: usize) -> Vec<String> {
         let view = View::of(&ledger_of(records), 7_200.0);
-        let about = About { seed: 7, speed: Some(60.0), curl: Some("curl -s 'http://127.0.0.1:1/'".into()) };
+        let about = About { seed: 7, speed: Some(60.0), page: Some("http://127.0.0.1:1/".into()) };
         view.lines(&about, width).iter().map(|line| strip_ansi_codes(line).into_owned()).collect()
     }
 
