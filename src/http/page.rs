@@ -5,7 +5,6 @@
 //! paths, and a page never mixes files of two builds.
 
 use super::reply::{self, Reply};
-use super::routes::Endpoints;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
@@ -143,7 +142,7 @@ fn names(request: &HeaderMap, header: HeaderName, value: &str) -> bool {
 }
 
 /// The page's routes; `help` lists the paths, for people without a browser.
-pub fn routes(help: &'static str) -> Router<Endpoints> {
+pub fn routes<S: Clone + Send + Sync + 'static>(help: &'static str) -> Router<S> {
     let text = move || reply::with_body(StatusCode::OK, reply::TEXT, help);
     Router::new()
         .route(
@@ -207,7 +206,8 @@ mod tests {
         for source in SOURCES.iter().filter(|s| s.content_type == SCRIPT) {
             let folder = source.name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
             let script = text(source.name);
-            for name in quoted(script, "from './").chain(quoted(script, "from\"./")) {
+            let imports = ["from './", "from\"./", "import('./"].into_iter().flat_map(|before| quoted(script, before));
+            for name in imports {
                 text(&format!("{folder}{name}"));
             }
         }

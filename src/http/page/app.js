@@ -1,15 +1,26 @@
 // The frame around the views: address, keys, theme, connection.
 import { render } from './vendor/preact.mjs';
 import { useEffect, useLayoutEffect, useRef, useState } from './vendor/hooks.mjs';
-import { isStale, link, now, standsFor, start, tryAgain, useClock, useStore, watch } from './data.js';
+import { isStale, link, now, standsFor, start, tryAgain, useClock, useStore, useToken, watch } from './data.js';
 import * as w from './words.js';
 import { How, HowPanel, Icon, Safe, href, html, route } from './parts.js';
 import { Overview, useBase } from './overview.js';
-import { OneSlo } from './slo.js';
-import { Tenant, Tenants } from './tenant.js';
-import { Processor } from './processor.js';
 
-const VIEWS = { '': Overview, slo: OneSlo, tenants: Tenants, tenant: Tenant, processor: Processor };
+/** Views that come after the first paint; all of them soon, so that they are there when the instance is not. */
+const tenant = () => import('./tenant.js');
+const LATER = {
+  slo: () => import('./slo.js').then(m => m.OneSlo), tenants: () => tenant().then(m => m.Tenants), tenant: () => tenant().then(m => m.Tenant),
+  processor: () => import('./processor.js').then(m => m.Processor),
+};
+const views = { '': Overview };
+const load = name => LATER[name]().then(view => { views[name] = view; });
+function useView(name) {
+  const [, draw] = useState(0), [error, fail] = useState(null);
+  useEffect(() => { if (LATER[name] && !views[name]) load(name).then(() => draw(n => n + 1), fail); }, [name]);
+  if (error && !views[name]) throw error;
+  return views[name] ?? (LATER[name] ? Soon : null);
+}
+const Soon = () => html`<p class="quiet loading" role="status">Loading …</p>`;
 const titles = { '': 'Overview', slo: 'SLO', tenants: 'Tenants', tenant: 'Tenant', processor: 'Processor' };
 
 function App() {
@@ -17,7 +28,7 @@ function App() {
   useBase();
   useEffect(() => { const f = () => set(route()); addEventListener('hashchange', f); return () => removeEventListener('hashchange', f); }, []);
   useKeys(help);
-  const view = at.path[0] ?? '', View = VIEWS[view], place = at.path.join('/');
+  const view = at.path[0] ?? '', place = at.path.join('/');
   useLayoutEffect(() => { document.title = `${at.path[1] ?? titles[view] ?? 'Not found'} · tailburn`; }, [place]);
   // Pushed is what the view shows; alerts and cohorts of everything are asked for.
   useEffect(() => watch(view === 'slo' ? `slo=${encodeURIComponent(at.path[1])}` : view === 'tenant' ? `tenant=${encodeURIComponent(at.path[1])}` : `scope=${at.query.get('scope') ?? (view === 'tenants' ? 'tenant' : 'aggregate')}`));
@@ -35,13 +46,24 @@ function App() {
       <button type="button" class="round" aria-label="Keys and words (?)" title="Keys and words (?)" onClick=${() => help(true)}><${Icon} name="help" /></button>
     </header>
     <${Banner} />
-    <main id="main" tabindex="-1" ref=${main}>${View ? html`<${Safe} key=${place} what="This view"><${View} path=${at.path.slice(1)} query=${at.query} /><//>` : html`<h1 tabindex="-1">No such view</h1><p>The address names none. <a href="#/">Overview</a></p>`}</main>
+    <main id="main" tabindex="-1" ref=${main}><${Safe} key=${place} what="This view">${link.mode === 'locked' ? html`<${Locked} />` : html`<${View} name=${view} path=${at.path.slice(1)} query=${at.query} />`}<//></main>
     <${HowPanel} />${isHelp && html`<${Help} onClose=${() => help(false)} />`}`;
+}
+
+function View({ name, path, query }) {
+  const Shown = useView(name);
+  return Shown ? html`<${Shown} path=${path} query=${query} />` : html`<h1 tabindex="-1">No such view</h1><p>The address names none. <a href="#/">Overview</a></p>`;
+}
+
+function Locked() {
+  const go = e => { e.preventDefault(); useToken(new FormData(e.currentTarget).get('token')); };
+  return html`<h1 tabindex="-1">A token is needed</h1><p class="quiet">This instance shows its figures to holders of a token (<code>http.tokens</code>): an operator’s shows all, a tenant’s that tenant. It is kept for this tab alone.</p>
+    <form class="filters" onSubmit=${go}><label>Token<input name="token" type="password" autocomplete="off" required /></label><button type="submit">Show the figures</button></form>`;
 }
 
 // --- the connection ---------------------------------------------------------------------------
 
-const stateOfLink = () => link.mode === 'lost' ? ['bad', 'disconnected'] : link.mode === 'connecting' ? ['none', 'connecting'] : isStale() ? ['warn', 'stale'] : ['ok', 'live'];
+const stateOfLink = () => link.mode === 'locked' ? ['none', 'locked'] : link.mode === 'lost' ? ['bad', 'disconnected'] : link.mode === 'connecting' ? ['none', 'connecting'] : isStale() ? ['warn', 'stale'] : ['ok', 'live'];
 function Link() {
   useStore();
   useClock();
@@ -141,3 +163,4 @@ const root = document.getElementById('app');
 root.textContent = '';
 start();
 render(html`<${App} />`, root);
+setTimeout(() => Object.keys(LATER).forEach(name => load(name).catch(() => { /* Again when it is opened. */ })), 1_500);

@@ -13,6 +13,11 @@ function uplot() {
     script.src = `${assets}/vendor/uPlot.iife.min.js`;
     script.onload = () => done(globalThis.uPlot);
     script.onerror = () => { library = null; fail(new Error('the chart library did not load')); };
+    const style = document.createElement('link');
+    style.rel = 'stylesheet';
+    style.href = `${assets}/vendor/uPlot.min.css`;
+    // Before ours, which changes some of it.
+    document.head.prepend(style);
     document.head.append(script);
   });
 }

@@ -6,8 +6,19 @@ const TIMEOUT_MS = 15_000, POLL_MS = 5_000, OFTEN_MS = 10_000, SLOW_MS = 60_000,
 
 /** By key (`status`, `canaries`) or by id. */
 export const store = { status: new Map(), alerts: new Map(), cohorts: new Map(), canaries: new Map() };
-/** mode: connecting, live (events), polling, lost. `phase` is that of /readyz. */
+/** mode: connecting, live (events), polling, lost, locked (a token is needed). `phase` is that of /readyz. */
 export const link = { mode: 'connecting', since: Date.now(), retryAt: 0, error: '', phase: null, cause: null, newer: false };
+
+let token = '';
+try { token = sessionStorage.getItem('token') ?? ''; } catch { /* Storage is off. */ }
+export const hasToken = () => token !== '';
+/** For this tab alone. */
+export function useToken(text) {
+  token = text.trim();
+  try { sessionStorage.setItem('token', token); } catch { /* Until the tab is loaded again. */ }
+  refreshAll(() => true);
+}
+const head = accept => ({ accept, ...(token && { authorization: `Bearer ${token}` }) });
 
 const listeners = new Set();
 let isTold = false;
@@ -78,12 +89,12 @@ export class Refused extends Error {
 export async function ask(path) {
   let answer;
   try {
-    answer = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), headers: { accept: 'application/json' } });
+    answer = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), headers: head('application/json') });
   } catch (e) {
     lost(e.name === 'TimeoutError' ? `no answer within ${TIMEOUT_MS / 1000} s` : 'the connection was refused or broke off');
     throw e;
   }
-  found();
+  if (answer.status === 401) mode('locked'); else found();
   const body = await answer.json().catch(() => null);
   if (!answer.ok) throw new Refused(answer.status, body?.error ?? `HTTP ${answer.status}`);
   if (body === null) throw new Refused(answer.status, 'the answer was not JSON');
@@ -166,6 +177,7 @@ function lost(error) {
 }
 function found() {
   tries = 0;
+  if (link.mode === 'locked') connect();
   if (link.mode === 'lost') { refreshAll(() => true); newerAssets(); connect(); }
   if (link.mode !== 'live') mode(source?.readyState === 1 ? 'live' : 'polling');
 }
@@ -174,8 +186,9 @@ function ready(body) { Object.assign(link, { phase: body, cause: body.cause ?? n
 function refusedReady(e) { if (e instanceof Refused) askPhase(); }
 /** /readyz says 503 with the phase in its body. */
 async function askPhase() {
-  try { ready(await (await fetch('/readyz', { signal: AbortSignal.timeout(TIMEOUT_MS) })).json()); found(); } catch { lost('the connection was refused or broke off'); }
+  try { ready(await (await fetch('/readyz', { signal: AbortSignal.timeout(TIMEOUT_MS) })).json()); if (link.mode !== 'locked') found(); } catch { lost('the connection was refused or broke off'); }
 }
+export const metrics = () => fetch('/metrics', { headers: head('text/plain') }).then(a => (a.ok ? a.text() : ''));
 /** After a restart another build may answer: its page has other assets. */
 async function newerAssets() {
   try {
@@ -187,7 +200,8 @@ async function newerAssets() {
 
 const SHELVES = { status: 'status', alert: 'alerts', cohort: 'cohorts', canary: 'canaries' };
 function connect() {
-  if (!hasEvents || source) return;
+  // A browser's event stream carries no token: the lists are asked for instead.
+  if (!hasEvents || source || token) return;
   const own = source = new EventSource(`/api/v1/events?${wanted}`);
   own.onopen = () => { tries = 0; mode('live'); };
   own.onerror = () => {
@@ -221,7 +235,7 @@ export function start() {
   setInterval(() => {
     if (document.hidden) return;
     const isLive = link.mode === 'live';
-    if (link.mode !== 'lost') refreshAll(r => !r.isBusy && !isFirm(r) && performance.now() - r.at >= (r.isOften && isLive ? OFTEN_MS : isLive || r.isSlow ? SLOW_MS : POLL_MS));
+    if (link.mode !== 'lost' && link.mode !== 'locked') refreshAll(r => !r.isBusy && !isFirm(r) && performance.now() - r.at >= (r.isOften && isLive ? OFTEN_MS : isLive || r.isSlow ? SLOW_MS : POLL_MS));
     clocks.forEach(f => f());
   }, 1_000);
   setInterval(() => { if (link.mode !== 'lost' && !document.hidden) askPhase(); }, 10_000);

@@ -1,5 +1,5 @@
 // All SLOs at a glance: what fires, then every key, the smallest remaining budget first.
-import { keyOf, store, useApi, useStore } from './data.js';
+import { hasToken, keyOf, store, useApi, useStore } from './data.js';
 import { useMemo } from './vendor/hooks.mjs';
 import * as w from './words.js';
 import { Box, How, Icon, Left, Loaded, LongTable, Safe, Severity, Spark, State, Tag, burnTone, facts, html, keyHref, setQuery } from './parts.js';
@@ -26,10 +26,10 @@ function rowOf({ key, s, c }) {
   const spark = c?.spark;
   if (s && !(c && c.at > s.at)) {
     const all = w.compliance(s);
-    return { key, r: s, s, spark, sli: all?.sli, burns: WINDOWS.map(x => w.windowOf(s, x)?.burn), whole: all?.burn, period: s.compliance_window, users: s.users?.[0], mood: w.mood(s) };
+    return { key, r: s, s, spark, coverage: all?.coverage ?? 1, sli: all?.sli, burns: WINDOWS.map(x => w.windowOf(s, x)?.burn), whole: all?.burn, period: s.compliance_window, users: s.users?.[0], mood: w.mood(s) };
   }
   const burns = WINDOWS.map(x => c.burn?.[x] ?? null);
-  return { key, r: c, s, spark, sli: c.sli, burns, whole: c.burn?.period, period: c.period, users: s?.users?.[0], mood: w.moodOf(c.state, ...burns, c.alerts?.page > 0) };
+  return { key, r: c, s, spark, coverage: 1, sli: c.sli, burns, whole: c.burn?.period, period: c.period, users: s?.users?.[0], mood: w.moodOf(c.state, ...burns, c.alerts?.page > 0) };
 }
 /** The rows of a scope: from /overview where it is served, and from the statuses at hand. */
 export function useRows(scope) {
@@ -68,6 +68,7 @@ function Nothing({ isFiltered, scope }) {
     return html`<${Box} title="No SLO matches">Nothing fits all of these filters. <button type="button" class="plain" onClick=${() => setQuery({ q: '', state: '', service: '', label: '', tenant: '' })}>Clear the filters</button><//>`;
   }
   if (scope === 'group') return html`<${Box} title="No groups">An SLO has them where its annotation <code>tailburn.dev/group-by</code> names attributes.<//>`;
+  if (hasToken() && scope === 'aggregate') return html`<${Box} title="Nothing for this token here">A tenant’s token shows that tenant alone: <a href="#/tenants">its figures</a>.<//>`;
   return html`<${Box} title="No SLO has a status yet">The first one appears once events arrive: tailburn reads its input topics and closes boundaries of 10 s. If it stays empty, look at the <a href="#/processor">processor</a>, and check one record with <code>tailburn check --input FILE</code>.<//>`;
 }
 
@@ -81,7 +82,9 @@ function headline(alerts, tails, keys) {
   return keys ? 'All quiet' : 'tailburn';
 }
 function Now() {
-  const alerts = firing(), loud = alerts.filter(a => a.severity === 'page' || a.severity === 'ticket');
+  const alerts = firing(), all = alerts.filter(a => a.severity === 'page' || a.severity === 'ticket');
+  // What a tenant or a group repeats of all tenants together stands in that card.
+  const repeats = all.filter(a => isWhole(a) && all.some(b => !isWhole(b) && b.slo === a.slo && ORDER[b.severity] <= ORDER[a.severity])), loud = all.filter(a => !repeats.includes(a));
   const own = [...store.status.values()].filter(s => s.scope === 'aggregate'), n = state => own.filter(s => s.state === state).length;
   // A cohort that an alert names already, or that repeats one of all tenants, is not told twice.
   const told = new Set(loud.map(a => a.cohort?.id)), tails = openCohorts().filter(c => !told.has(c.id) && !loud.some(a => a.id === c.alert_id));
@@ -91,14 +94,14 @@ function Now() {
     <h1 id="now" tabindex="-1">${headline(loud, tails, own.length)}</h1>
     <p class="sum">${Object.entries(w.STATES).filter(([k]) => n(k)).map(([k, s]) => html`<span><b class=${s.tone}>${n(k)}</b> ${s.word}</span>`)}
       ${own.some(s => s.flags?.includes('incomplete')) && html`<span><b class="warn">incomplete</b> input: <a href="#/processor">why</a></span>`}</p>
-    ${cards.length > 0 && html`<ul class="cards">${cards.map(([x, Card]) => html`<li key=${x.id}><${Safe} what="A record"><${Card} x=${x} /><//></li>`)}</ul>`}
+    ${cards.length > 0 && html`<ul class="cards">${cards.map(([x, Card]) => html`<li key=${x.id}><${Safe} what="A record"><${Card} x=${x} also=${repeats.filter(a => a.slo === x.slo)} /><//></li>`)}</ul>`}
     ${rest.length > 0 && html`<details class="more"><summary>${w.count(rest.length)} more, of single tenants and groups or for information only</summary>
       <ul class="lines">${rest.slice(0, 100).map(x => html`<li key=${x.id}>${x.severity ? html`<${Severity} of=${x.severity} />` : html`<${Tag} icon="users">cohort<//>`}<a href=${keyHref(x)}>${nameOf(x)}</a><span>${w.scopeName(x)}</span>${x.cohort?.length || x.cohort?.cohort?.length ? html`<span class="quiet">${w.pairs(x.cohort.cohort ?? x.cohort)}</span>` : ''}<span class="quiet">since ${w.time(x.started_at)}</span></li>`)}</ul></details>`}
   </section>`;
 }
 /** Cohorts do not carry their SLO's name for people. */
 const nameOf = r => (r.display_name ? w.title(r) : w.title({ ...r, display_name: store.status.get(keyOf({ slo: r.slo, scope: 'aggregate' }))?.display_name }));
-function AlertCard({ x: a }) {
+function AlertCard({ x: a, also }) {
   const rule = a.rules[0], u = store.status.get(keyOf(a))?.users?.find(u => u.window === rule?.long_window), isTail = rule?.rule.startsWith('tail-');
   return html`<a class=${`event ${w.SEVERITIES[a.severity]?.[1]}`} href=${keyHref(a)}>
     <span class="top"><${Severity} of=${a.severity} /><span class="quiet">since ${w.time(a.started_at)} · ${w.ago(a.started_at)}</span>${a.data !== 'complete' && html`<${Tag} tone="warn">${a.data} data<//>`}</span>
@@ -107,6 +110,7 @@ function AlertCard({ x: a }) {
     <span class="line">${a.affected_users !== null && html`<span><b>${w.count(a.affected_users)}</b> of ${w.plural(a.users_active, 'user')} affected</span>`}
       ${isTail ? u?.worst_1pct_error_mean_estimate != null && html`<span>worst 1 % see <b>${w.pct(u.worst_1pct_error_mean_estimate)}</b> fail</span>` : rule?.burn_long != null && html`<span>burn <b>${w.burn(rule.burn_long)}</b> over ${rule.long_window}</span>`}
       <span><b>${w.pct(a.budget_remaining)}</b> budget left</span></span>
+    ${!isWhole(a) && also.length > 0 && html`<span class="quiet">also ${also.slice(0, 4).map(w.scopeName).join(', ')}${also.length > 4 ? ` and ${also.length - 4} more` : ''}</span>`}
   </a>`;
 }
 function TailCard({ x: c }) {
@@ -180,7 +184,7 @@ function Row({ x, index }) {
   return html`<tr aria-rowindex=${index + 2} data-state=${r.state}>
     <td class="state"><${State} of=${r} />${r.state !== 'no_data' && html`<span class=${`mood ${mood.tone}`} title=${mood.text}>${mood.word}</span>`}</td>
     <th scope="row"><a href=${keyHref(r)}>${w.title(r)}</a><span class="under">${r.scope !== 'aggregate' ? html`<b>${w.scopeName(r)}</b> · ` : ''}<span class="thin">${mood.word} · </span>${r.service} · ${w.objective(r.objective)} over ${row.period}</span></th>
-    <td class="budget"><${How} class="big" of=${() => rowHow(row)}>${w.pct(r.budget_remaining)}<//><${Left} s=${r} /></td>
+    <td class="budget"><${How} class="big" of=${() => rowHow(row)}>${w.pct(r.budget_remaining)}<//><${Left} s=${r} />${row.coverage < 1 && html`<span class="under" title="Of the period, this share has been seen so far">${w.pct(row.coverage)} seen</span>`}</td>
     <td class="num wide">${w.pct(row.sli)}</td>
     ${burns.map((b, i) => html`<td key=${i} class=${`num burn ${i === 1 ? '' : 'wide'} ${burnTone(b)}`}>${w.burn(b)}</td>`)}
     <td class=${`num burn wide ${burnTone(whole)}`}>${w.burn(whole)}</td>

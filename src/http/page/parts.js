@@ -118,7 +118,8 @@ export function Severity({ of }) {
 }
 /** What is left of a budget; overspent ones are full in red. */
 export function Left({ s }) {
-  const left = s.budget_remaining, tone = left === null ? 'none' : left <= 0 ? 'bad' : left <= 0.25 ? 'warn' : 'ok';
+  // Early in a period a burn can exceed the share that was seen so far without having spent the budget: no red then.
+  const left = s.budget_remaining, tone = left === null ? 'none' : left <= 0 ? (s.state === 'breached' ? 'bad' : 'warn') : left <= 0.25 ? 'warn' : 'ok';
   const width = left === null ? 0 : left <= 0 ? 100 : Math.min(100, left * 100);
   return html`<svg class=${`left ${tone}`} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="6" /><rect width=${width} height="6" /></svg>`;
 }

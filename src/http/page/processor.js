@@ -1,6 +1,6 @@
 // The processor itself: how far it is, what holds it back, what it could not read.
 import { useEffect, useState } from './vendor/hooks.mjs';
-import { link, now, useApi, useStore } from './data.js';
+import { link, metrics as askMetrics, now, useApi, useStore } from './data.js';
 import * as w from './words.js';
 import { Box, How, Scroll, Section, Tag, html } from './parts.js';
 
@@ -18,7 +18,7 @@ export function parse(text) {
 function useMetrics() {
   const [metrics, set] = useState(null);
   useEffect(() => {
-    const read = () => fetch('/metrics').then(a => a.text()).then(text => set(parse(text)), () => { /* The banner says that nobody answers. */ });
+    const read = () => askMetrics().then(text => set(parse(text)), () => { /* The banner says that nobody answers. */ });
     read();
     const timer = setInterval(read, 5_000);
     return () => clearInterval(timer);
@@ -45,23 +45,41 @@ export function Processor() {
       <div><h3>Instance</h3><span class="figure">${phase ?? w.NONE}</span><p>${link.cause ?? { live: 'assigned and restored', restoring: 'catching up; its figures are not current', starting: 'waiting for its tasks', stopping: 'handing its tasks over' }[phase] ?? ''}</p><p class="quiet">${tasks.filter(([, n]) => n).map(([s, n]) => `${w.plural(n, 'task')} ${s}`).join(', ')}</p></div>
       <div><h3>Events counted</h3><span class="figure">${w.short(accepted)}</span><p>good or bad, over all SLOs, since this process started</p><p class="quiet">${w.short(get('tailburn_events_total', { verdict: 'excluded' }))} excluded, ${w.short(get('tailburn_events_total', { verdict: 'unclassified' }))} unclassified</p></div>
     </div><//>
-    <${Section} id="partitions" title="What holds T back"><${Partitions} p=${p} m=${m} of=${of} /><//>
+    <${Section} id="partitions" title="What holds T back"><${Partitions} p=${p} m=${m} /><//>
     <${Section} id="late" title="Late and unreadable"><div class="two"><div><h3>Late</h3><p><b>${w.count(late)}</b> came behind the watermark and were counted. <b class=${dropped ? 'warn' : ''}>${w.count(dropped)}</b> came too late to count (allowed-lateness).</p>
       ${unreadable.length > 0 && html`<h3>Unreadable fields</h3><table class="tight"><thead><tr><th scope="col">Field</th><th scope="col" class="num">Events without it</th></tr></thead><tbody>${unreadable.map(x => html`<tr><th scope="row"><code>${x.labels.field}</code></th><td class="num">${w.count(x.value)}</td></tr>`)}</tbody></table>`}</div>
-      <div><h3>Dead letters</h3>${dead.length ? html`<table class="tight"><thead><tr><th scope="col">Reason</th><th scope="col" class="num">Records</th></tr></thead><tbody>${dead.map(x => html`<tr><th scope="row"><code>${x.labels.reason}</code><span class="under">${REASONS[x.labels.reason] ?? ''}</span></th><td class="num">${w.count(x.value)}</td></tr>`)}</tbody></table><p class="quiet">Look at them: <code>tailburn tap dead-letters</code></p>` : html`<p>None: every record could be read.</p>`}</div></div><//>
+      <div><h3>Dead letters</h3>${dead.length ? html`<table class="tight"><thead><tr><th scope="col">Reason</th><th scope="col" class="num">Records</th></tr></thead><tbody>${dead.map(x => html`<tr><th scope="row"><code>${x.labels.reason}</code><span class="under">${REASONS[x.labels.reason] ?? ''}</span></th><td class="num">${w.count(x.value)}</td></tr>`)}</tbody></table><p class="quiet">Look at them: <code>tailburn tap dead-letters</code></p><${Examples} of=${p.dead_letter_examples} />` : html`<p>None: every record could be read.</p>`}</div></div><//>
     <${Section} id="state" title="State"><dl class="wide">${[
-      ['Memory', has('process_resident_memory_bytes') && bytes(get('process_resident_memory_bytes'))],
+      ['Memory', p.memory?.resident_bytes && bytes(p.memory.resident_bytes)],
       ['Rows in memory', m && ['users', 'rollup'].map(kind => `${w.count(get('tailburn_state_rows', { kind }))} ${kind}`).join(', ')],
       ['Changelog written', has('tailburn_changelog_written_bytes_total') && bytes(get('tailburn_changelog_written_bytes_total'))],
       ['Last checkpoint', has('tailburn_checkpoint_age_seconds') && `${w.span(get('tailburn_checkpoint_age_seconds') * 1000)} ago`],
-      ['Keys', m && w.count(get('tailburn_keys'))], ['Version', p.version],
+      ['Keys', m && w.count(get('tailburn_keys'))],
+      ['Board', p.board && `${w.count(p.board.keys)} keys${p.board.keys_not_shown ? ` (${w.count(p.board.keys_not_shown)} more found no room)` : ''}, ${w.count(p.board.alerts)} alerts, ${w.plural(p.board.viewers, 'live viewer')}${p.board.reading?.state === 'caught_up' ? '' : `; ${p.board.reading?.cause ?? 'still reading what was published'}`}`],
+      ['History', p.board?.history && `${w.count(p.board.history.keys)} keys, ${bytes(p.board.history.bytes)}${p.board.history.from ? `, from ${w.day(p.board.history.from)}` : ''}`],
+      ['Instance', p.instance && `${p.instance} of ${p.application_id}`], ['Role', p.role], ['Version', p.version],
     ].filter(([, v]) => v).map(([k, v]) => html`<dt>${k}</dt><dd>${v}</dd>`)}</dl><//>`;
 }
-function Partitions({ p, m, of }) {
-  const rows = p.partitions ?? [];
+function Examples({ of }) {
+  const all = Object.entries(of ?? {}).flatMap(([reason, list]) => list.map(x => [reason, x]));
+  if (!all.length) return null;
+  const content = x => { try { return new TextDecoder().decode(Uint8Array.from(atob(x.value_base64 ?? ''), c => c.charCodeAt(0))); } catch { return ''; } };
+  return html`<details class="more"><summary>The newest ones</summary><ul>${all.slice(0, 20).map(([reason, x]) => html`<li class="letter"><code>${reason}</code> <span class="quiet">${x.topic} ${x.partition ?? ''} at ${x.offset}</span><pre>${content(x).slice(0, 400)}</pre></li>`)}</ul></details>`;
+}
+/** The partitions as the metrics have them: those that this instance reads. */
+function partitions(p, m) {
+  if (p.partitions?.length) return p.partitions.map(x => ({ ...x, isIdle: x.is_idle, isOther: x.is_of_this_instance === false, isSlowest: p.held_back_by?.topic === x.topic && p.held_back_by.partition === x.partition }));
+  const find = (name, l) => m?.get(name)?.find(x => x.labels.topic === l.topic && x.labels.partition === l.partition)?.value;
+  const rows = (m?.get('tailburn_watermark_timestamp_seconds') ?? []).map(({ labels, value }) => ({ ...labels, watermark: value > 0 ? new Date(value * 1000).toISOString() : null, lag: find('tailburn_input_lag_records', labels), isIdle: find('tailburn_input_idle', labels) === 1 }));
+  const waited = rows.filter(x => !x.isIdle && x.watermark).sort((a, b) => (a.watermark < b.watermark ? -1 : 1));
+  if (waited.length > 1) waited[0].isSlowest = true;
+  return rows.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
+}
+function Partitions({ p, m }) {
+  const rows = partitions(p, m), held = p.held_back_by;
   if (rows.length) {
-    return html`<${Scroll} label="Partitions"><table><thead><tr><th scope="col">Partition</th><th scope="col">Watermark</th><th scope="col" class="num">Behind</th><th scope="col" class="num">Lag</th><th scope="col">State</th></tr></thead><tbody>${rows.map(x => html`<tr><th scope="row">${x.topic} ${x.partition}</th><td>${w.time(x.watermark, true)}</td><td class="num">${x.watermark ? w.ago(x.watermark) : w.NONE}</td><td class="num">${w.count(x.lag)}</td><td>${x.holds_back ? html`<${Tag} tone="warn" icon="warn">holds T back<//>` : x.state ?? ''}</td></tr>`)}</tbody></table><//>`;
+    return html`${held ? html`<p><${Tag} tone="warn" icon="warn">held back<//> by <b>${held.topic} ${held.partition}</b> since ${w.time(held.since, true)}${held.behind_seconds ? `, ${w.span(held.behind_seconds * 1000)} behind the furthest` : ''}: ${held.why}.</p>` : p.partitions && html`<p><${Tag} tone="ok" icon="ok">nothing holds it back<//></p>`}<${Scroll} label="Partitions"><table><thead><tr><th scope="col">Partition</th><th scope="col">Watermark</th><th scope="col" class="num">Behind</th><th scope="col" class="num">Lag</th><th scope="col">State</th></tr></thead><tbody>${rows.map(x => html`<tr><th scope="row">${x.topic} ${x.partition}</th><td>${w.time(x.watermark, true)}</td><td class="num">${x.watermark ? w.ago(x.watermark) : w.NONE}</td><td class="num">${w.count(x.lag)}</td><td>${x.isSlowest ? html`<${Tag} tone=${x.lag > 0 ? 'warn' : 'none'} icon=${x.lag > 0 ? 'warn' : 'none'}>the slowest: T waits for it<//>` : x.isIdle ? 'idle: T does not wait for it' : x.isOther ? 'another instance reads it' : ''}</td></tr>`)}</tbody></table><//>`;
   }
   if (!m) return html`<p class="quiet loading" role="status">Loading …</p>`;
-  return html`<${Box} title=${of.isMissing ? 'Partitions: not served here' : 'No partitions known'}>${of.isMissing ? html`This instance has no <code>/api/v1/processor</code>.` : 'This process reads no input.'} If T stands still: a partition without new records holds it until the broker confirms its end and <code>input.idle_timeout</code> (30 s) has passed; the log names it.<//>`;
+  return html`<${Box} title="No partitions of Kafka">This process reads none (a demo, or <code>serve</code>), or has none assigned yet. If T stands still: a partition without new records holds it until the broker confirms its end and <code>input.idle_timeout</code> (30 s) has passed; the log names it.<//>`;
 }

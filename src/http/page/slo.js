@@ -90,6 +90,7 @@ function Windows({ s }) {
 function Alerts({ s, alerts }) {
   const past = [...alerts].sort((a, b) => (a.started_at < b.started_at ? 1 : -1)), factors = {};
   alerts.forEach(a => a.rules.forEach(r => { factors[r.rule] = r.factor; }));
+  useApi(`/api/v1/slo/${encodeURIComponent(s.slo)}`, { isList: false, isSlow: true }).data?.definition?.rules?.forEach(r => { factors[r.rule] = r.factor; });
   return html`<${Scroll} label="Alerts"><table><caption class="hide">Rules</caption><thead><tr><th scope="col">Rule</th><th scope="col">Severity</th><th scope="col">Now</th><th scope="col">Fires when</th></tr></thead>
     <tbody>${s.alerts.map(r => html`<tr key=${r.rule}><th scope="row"><code>${r.rule}</code></th><td><${Severity} of=${r.severity} /></td>
       <td>${r.state === 'firing' ? html`<b class=${w.SEVERITIES[r.severity]?.[1]}>firing</b> since ${w.time(r.since)}` : r.held_back_by.length ? html`<b class="warn">held back</b>: ${r.held_back_by.map(g => w.HELD[g] ?? g).join('; ')}` : html`<span class="quiet">quiet</span>`}</td>
@@ -100,7 +101,7 @@ function Episode({ a }) {
   const isOn = a.state !== 'resolved';
   return html`<details open=${isOn} id=${a.id}><summary><${Severity} of=${a.severity} /> <b>${w.time(a.started_at)}</b>${isOn ? html` · firing for ${w.ago(a.started_at)}` : ` to ${w.time(a.ended_at)} · ${w.ENDED[a.resolved_reason] ?? a.resolved_reason}`}${a.affected_users !== null ? ` · ${w.plural(a.affected_users, 'user')} affected` : ''}</summary>
     <p>${w.said(a.summary)}</p>
-    <ul>${a.rules.map(r => html`<li><code>${r.rule}</code> ${r.burn_long !== null && r.factor !== null ? html`${w.burn(r.burn_long)} over ${r.long_window}${r.short_window ? html` and ${w.burn(r.burn_short)} over ${r.short_window}` : ''}; limit ${w.burn(r.factor)}` : w.ruleText(r.rule)}, since ${w.time(r.since)}${r.onset ? `, began ${w.time(r.onset)}` : ''}${r.lowered_by?.length ? html` · <span class="warn">lowered to ticket: ${r.lowered_by.map(g => w.HELD[g] ?? g).join('; ')}</span>` : ''}</li>`)}</ul>
+    <ul>${a.rules.map(r => html`<li><code>${r.rule}</code> ${r.rule[0] > '9' ? w.ruleText(r.rule) : r.burn_long !== null && r.factor !== null ? html`${w.burn(r.burn_long)} over ${r.long_window}${r.short_window ? html` and ${w.burn(r.burn_short)} over ${r.short_window}` : ''}; limit ${w.burn(r.factor)}` : w.ruleText(r.rule)}, since ${w.time(r.since)}${r.onset ? `, began ${w.time(r.onset)}` : ''}${r.lowered_by?.length ? html` · <span class="warn">lowered to ticket: ${r.lowered_by.map(g => w.HELD[g] ?? g).join('; ')}</span>` : ''}</li>`)}</ul>
     <p>${a.cohort?.cohort?.length ? html`<${Icon} name="users" /> <b>${w.pairs(a.cohort.cohort)}</b>${a.cohort.bad_share !== null ? `: ${w.pct(a.cohort.bad_share)} of the failures` : ''}${a.cohort.risk_ratio !== null ? `, ${w.burn(a.cohort.risk_ratio)} as likely as elsewhere` : ''}` : a.affected_users !== null ? `${w.count(a.affected_users)} of ${w.plural(a.users_active, 'user')}; no single cohort stands out.` : ''}</p>
     ${a.exemplars.length > 0 && html`<table class="tight"><caption>Bad requests, as examples</caption><thead><tr><th scope="col">When</th><th scope="col">Operation</th><th scope="col">Status</th><th scope="col">Dependency</th><th scope="col">Trace</th></tr></thead><tbody>${a.exemplars.map(x => html`<tr><td>${w.time(x.at, true)}</td><td>${x.operation ?? w.NONE}</td><td>${x.status ?? w.NONE}</td><td>${x.dependency ?? w.NONE}</td><td><code>${x.trace_id ?? w.NONE}</code></td></tr>`)}</tbody></table>`}
     <p class="quiet">${[a.owner && `Owner ${a.owner}`, `id ${a.id.slice(0, 12)}`, `record ${a.seq}`].filter(Boolean).join(' · ')}${a.runbook_url && html` · <a href=${a.runbook_url} rel="noreferrer">Runbook</a>`}${a.dashboard_url && html` · <a href=${a.dashboard_url} rel="noreferrer">Dashboard</a>`}</p></details>`;
@@ -158,13 +159,15 @@ function Kinds({ s }) {
     ${s.journey && html`<${Section} id="journey" title="Journey"><p>${w.plural(s.journey.attempts, 'attempt')}, ${w.count(s.journey.abandoned)} abandoned.</p><table><thead><tr><th scope="col">Step</th><th scope="col" class="num">Entered</th><th scope="col" class="num">Failed</th><th scope="col" class="num">Abandoned</th></tr></thead><tbody>${s.journey.steps.map(x => html`<tr><th scope="row">${x.name}</th><td class="num">${w.count(x.entered)}</td><td class="num">${w.count(x.failed)}</td><td class="num">${w.count(x.abandoned)}</td></tr>`)}</tbody></table><//>`}`;
 }
 function Definition({ s, alerts }) {
-  const of = useApi(`/api/v1/slo/${encodeURIComponent(s.slo)}`, { isList: false, isSlow: true }), d = of.data?.definition ?? of.data ?? {};
+  const of = useApi(`/api/v1/slo/${encodeURIComponent(s.slo)}`, { isList: false, isSlow: true }), d = of.data?.definition ?? {}, i = d.indicator ?? {};
   const known = alerts.find(a => a.owner || a.runbook_url) ?? {};
   const link = url => url && html`<a href=${url} rel="noreferrer">${url}</a>`;
   const rows = [
     ['What', d.description], ['Why', d.why], ['How measured', d.how_measured], ['Owner', d.owner ?? known.owner], ['Escalation', d.escalation], ['Accepted variation', d.accepted_variation], ['Review by', d.review_by],
-    ['Runbook', link(d.runbook ?? d.runbook_url ?? known.runbook_url)], ['Dashboard', link(d.dashboard ?? d.dashboard_url ?? known.dashboard_url)],
-    ['Counts', d.total && html`<code>${d.total}</code>`], ['Good', d.good && html`<code>${d.good}</code>`], ['Bad', d.bad && html`<code>${d.bad}</code>`],
+    ['Runbook', link(d.runbook ?? known.runbook_url)], ['Dashboard', link(d.dashboard ?? known.dashboard_url)],
+    ['What counts', of.data?.definition && (i.total ? html`<code>${i.total}</code>` : 'every event')], ['Good', i.good && html`<code>${i.good}</code>`], ['Bad', i.bad && html`<code>${i.bad}</code>`],
+    ['Good', i.threshold && html`<code>${typeof i.threshold === 'string' ? i.threshold : Object.values(i.threshold).join(' ')}</code>`],
+    ['Groups by', d.group_by?.join(', ')], ['Tenants’ own', Object.entries(d.tenant_objectives ?? {}).map(([t, o]) => html`<a href=${href(['slo', s.slo], { tenant: t })}>${t}</a> ${w.objective(o)} `)], ['Accepted late', d.allowed_lateness],
     ['Objective', `${w.objective(s.objective)} over ${s.compliance_window}, ${s.budgeting_method}`], ['Service', s.service],
     ['Labels', Object.entries(s.labels ?? {}).map(([k, v]) => html`<a href=${href([], { label: `${k}=${[v].flat()[0]}` })}>${k} = ${[v].flat().join(', ')}</a> `)],
     ['Counted', `${w.count(s.counts.accepted)} events since ${w.time(s.counts.counts_since)}; ${w.count(s.counts.unclassified)} unclassified, ${w.count(s.counts.late)} late`],

@@ -54,8 +54,8 @@ const Attributes = ({ of }) => Object.entries(of ?? {}).map(([k, v]) => html`<sp
 function OneUser({ slo, tenant, user }) {
   const q = encodeURIComponent, of = useApi(`/api/v1/user?slo=${q(slo)}&tenant=${q(tenant)}&user=${q(user)}`, { isList: false });
   if (of.isMissing) return html`<${Box} title=${`${user} is not among the worst-served users`}>Kept are the 100 worst-served users of each tenant, over the last day. Any user, with requests: <code>tailburn user --tenant ${tenant} --user ${user}</code>.<//>`;
-  const u = of.data?.items?.[0] ?? of.data?.record ?? of.data;
-  return html`<${Loaded} of=${of} what="The user" path="/api/v1/user"><div class="box user"><strong>${user}</strong>${u && u.sli !== undefined ? html`<p>SLI <b>${w.pct(u.sli)}</b> over ${u.window}: ${w.count(u.bad)} of ${w.plural(u.good + u.bad, 'request')} failed; rank ${u.rank} of the worst served.</p><p>First failure ${w.time(u.first_bad)}, last ${w.time(u.last_bad)}. <${Attributes} of=${u.attributes} /></p>` : html`<p>Nothing is known of this user in the last day.</p>`}</div><//>`;
+  const u = of.data?.status;
+  return html`<${Loaded} of=${of} what="The user" path="/api/v1/user"><div class="box user"><strong>${user}</strong>${of.data && of.data.user !== user && html`<p>published as <code>${of.data.user}</code></p>`}${u ? html`<p>SLI <b>${w.pct(u.sli)}</b> over ${u.window}: ${w.count(u.bad)} of ${w.plural(u.good + u.bad, 'request')} failed; rank ${u.rank} of the worst served.</p><p>First failure ${w.time(u.first_bad)}, last ${w.time(u.last_bad)}. <${Attributes} of=${u.attributes} /></p>` : html`<p>${user} ${of.data?.reason ?? 'is not known'}.</p>`}</div><//>`;
 }
 function Worst({ slo, tenant }) {
   const q = encodeURIComponent, of = useApi(`/api/v1/users?slo=${q(slo)}&tenant=${q(tenant)}`, { isSlow: true });

@@ -23,7 +23,7 @@ export function Users({ s }) {
     </div><div>
       <h3>Below the objective</h3>
       <p class="pair"><${How} class=${`figure ${u.below_objective > Math.max(2, 2 * u.below_expected) ? 'warn' : ''}`} of=${how('Users below the objective', `Users whose own SLI is below ${w.objective(s.objective)}.`, `${w.count(u.below_objective)} of ${w.count(u.users)} = ${w.pct(u.below_share)}`)}>${w.count(u.below_objective)}<//> of ${w.plural(u.users, 'user')} (${w.pct(u.below_share)})</p>
-      <p>Chance alone would put <b>${w.count(u.below_expected)}</b> there, if all had the same rate of failures.</p>
+      <p>Chance alone would put <b>${w.count(u.below_expected)}</b> there, if all had the same rate of failures.${u.below_objective < u.below_expected && ['systemic', 'unexplained'].includes(u.dispersion?.verdict) ? ' Fewer users are hit than by chance, and each much harder.' : ''}</p>
       <svg class="against" viewBox="0 0 300 34" preserveAspectRatio="none" role="img" aria-label=${`${w.count(u.below_objective)} users below, ${w.count(u.below_expected)} by chance`}>${[[u.below_objective, 'seen', 2], [u.below_expected, 'chance', 20]].map(([n, c, y]) => html`<rect class=${c} x="0" y=${y} height="12" width=${n > 0 ? Math.max(2, 300 * n / Math.max(1, u.below_objective, u.below_expected)) : 0} />`)}</svg>
       <p class="legend"><span class="seen">seen</span><span class="chance">by chance</span></p>
       <p><${Tag} tone=${tone}>${verdict}<//> ${text}</p>
