@@ -63,7 +63,7 @@ function Locked() {
 
 // --- the connection ---------------------------------------------------------------------------
 
-const stateOfLink = () => link.mode === 'locked' ? ['none', 'locked'] : link.mode === 'lost' ? ['bad', 'disconnected'] : link.mode === 'connecting' ? ['none', 'connecting'] : isStale() ? ['warn', 'stale'] : ['ok', 'live'];
+const stateOfLink = () => link.mode === 'locked' ? ['none', 'locked'] : link.mode === 'lost' ? ['bad', 'disconnected'] : link.mode === 'connecting' ? ['none', 'connecting'] : link.phase && link.phase.phase !== 'live' ? ['warn', { restoring: 'catching up' }[link.phase.phase] ?? link.phase.phase] : isStale() ? ['warn', 'stale'] : ['ok', 'live'];
 function Link() {
   useStore();
   useClock();
