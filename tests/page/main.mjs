@@ -205,6 +205,14 @@ await checks.run('a filter that nothing passes can be cleared', async () => {
   await page.locator('table.long tbody th a').first().waitFor();
   await page.context().close();
 });
+await checks.run('where a token is needed, it is asked for, and sent', async () => {
+  const page = await open('light', '#/', page => page.route('**/api/v1/**', r => r.request().headers().authorization === 'Bearer secret' ? r.continue() : r.fulfill({ status: 401, json: { error: 'a token is needed' } })));
+  await page.getByLabel('Token').fill('secret');
+  await accessible(page);
+  await page.keyboard.press('Enter');
+  await page.locator('table.long tbody th a').first().waitFor();
+  await page.context().close();
+});
 await checks.run('one broken record hides no other', async () => {
   const broken = { ...real[0], slo: 'broken', windows: 17 };
   const page = await open('light', '#/', answers([broken, null, ...real]));

@@ -102,7 +102,7 @@ export const FLAGS = {
 export const VERDICTS = {
   random: ['chance', 'ok', 'Failures fall on users as chance would have it.'],
   single_user: ['one user', 'none', 'One user alone stands out; without that user it looks like chance.'],
-  systemic: ['a cohort suffers', 'bad', 'Failures concentrate on some users far beyond chance, and a cohort explains them.'],
+  systemic: ['a cohort suffers', 'warn', 'Failures concentrate on some users far beyond chance, and a cohort explains them.'],
   unexplained: ['unexplained tail', 'warn', 'Failures concentrate on some users far beyond chance, and no recorded attribute explains it.'],
   insufficient: ['too little to say', 'none', 'Under 100 users or 10 failures: too little to tell chance from more.'],
 };
