@@ -37,7 +37,11 @@ impl UsersTask {
             dirty.sort_unstable();
             dirty.dedup();
             for user in dirty {
-                self.save_user(slo, filters, user, batch)?;
+                // The user's rows may have gone since, and its number may be another user's, of another group: that one's
+                // rows are not written with this group, or the group would be ahead of its boundary after a restart.
+                if self.users.get(user).group == group {
+                    self.save_user(slo, filters, user, batch)?;
+                }
             }
         }
         Ok(())
@@ -277,5 +281,52 @@ impl UsersTask {
             }
         }
         rows.adopt(row, &mut self.users);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::outcome::{Outcome, WEIGHT_ONE};
+    use crate::model::time::{HOUR_MS, Ms};
+    use crate::pipeline::alone::Alone;
+    use crate::pipeline::key_ref::KEY_GROUPS;
+    use crate::state::Batch;
+    use crate::state::keys::{KEY_GROUPS as VIRTUAL_GROUPS, Key, range_of};
+
+    const START_MS: Ms = 1_780_000_000_000;
+
+    fn event(user: &str, timestamp_ms: Ms) -> Outcome<'_> {
+        Outcome {
+            tenant: "acme".into(),
+            user: Some(user.into()),
+            timestamp_ms,
+            status: Some(200),
+            weight_micros: WEIGHT_ONE,
+            ..Outcome::default()
+        }
+    }
+
+    /// Time leaps: the rows of all users go before they were ever written, and other users take their numbers.
+    #[test]
+    fn a_group_is_written_with_rows_of_its_own_users_only() {
+        let mut alone = Alone::new("user-windows: '10m,30m'", "1h", 1);
+        let (old, new): (Vec<_>, Vec<_>) = (0..200).map(|i| (format!("old{i}"), format!("new{i}"))).unzip();
+        old.iter().for_each(|user| drop(alone.take(&event(user, START_MS), START_MS)));
+        let later_ms = START_MS + 25 * HOUR_MS;
+        alone.take(&event("clock", later_ms), later_ms);
+        assert_eq!(alone.task.users_known(), 1, "the old ones went, without a checkpoint");
+        new.iter().for_each(|user| drop(alone.take(&event(user, later_ms), later_ms)));
+        alone.close(later_ms + 60_000);
+        let mut rows = 0;
+        for group in 0..KEY_GROUPS {
+            let mut batch = Batch::default();
+            alone.task.save_group(group, &alone.store, &mut batch).expect("saved");
+            for (key, _) in batch.sorted().filter(|(_, value)| value.is_some()) {
+                let Ok(Key::User { group: of, .. }) = Key::decode(key) else { panic!("not a user's row") };
+                assert!(of < VIRTUAL_GROUPS && range_of(of, KEY_GROUPS) == group, "group {group} has a row of {of}");
+                rows += 1;
+            }
+        }
+        assert_eq!(rows, 1 + new.len());
     }
 }
