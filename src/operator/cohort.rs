@@ -10,11 +10,9 @@ pub mod risk;
 pub mod scan;
 
 use super::partial::{Leaf, SampleUser, keep_worst};
-use crate::model::tuple::Tuple;
 use lattice::{Combination, Lattice};
 use risk::{Risk, Tally, adjust, log_likelihood_ratio, p_value, risk_ratio};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The least number of users below the objective in a cohort.
 const USERS_BELOW_MIN: u64 = 5;
@@ -136,39 +134,29 @@ pub fn explains(leaves: &[Leaf], kind: Kind, open: &Attributes, other: &Attribut
     users < kind.users_min() || is_unaffected(risk_ratio(rest, outside, 1.0))
 }
 
-/// The leaves of a kind, added up over several cubes.
+/// The leaves of a kind, added up over several cubes, ascending by tuple; none if too few users are in the tail to find
+/// something.
 pub fn leaves_of<'a>(kind: Kind, cubes: impl Iterator<Item = &'a Leaf>) -> Vec<Leaf> {
-    match kind {
-        Kind::Users => merge_leaves(cubes, kind.users_min()),
-        Kind::Events => {
-            let cubes: Vec<&Leaf> = cubes.collect();
-            // The leaves are copied only if there are enough to find something.
-            if cubes.iter().map(|leaf| leaf.every.users_with_bad).sum::<u64>() < kind.users_min() {
-                return Vec::new();
-            }
-            let every: Vec<Leaf> = cubes.into_iter().map(Leaf::of_every).collect();
-            merge_leaves(every.iter(), kind.users_min())
-        }
-    }
-}
-
-/// Adds up the leaves of several cubes, ascending by tuple; none if too few users are in the tail.
-pub fn merge_leaves<'a>(leaves: impl Iterator<Item = &'a Leaf>, users_min: u64) -> Vec<Leaf> {
-    let mut merged: BTreeMap<&Tuple, Leaf> = BTreeMap::new();
-    let leaves: Vec<&Leaf> = leaves.collect();
-    // Too few to find a cohort, so skip the work.
-    if leaves.iter().map(|l| l.users_below).sum::<u64>() < users_min {
+    let mut leaves: Vec<&Leaf> = cubes.collect();
+    let in_tail = |leaf: &&Leaf| match kind {
+        Kind::Users => leaf.users_below,
+        Kind::Events => leaf.every.users_with_bad,
+    };
+    if leaves.iter().map(in_tail).sum::<u64>() < kind.users_min() {
         return Vec::new();
     }
-    for leaf in leaves {
-        match merged.get_mut(&leaf.tuple) {
-            None => {
-                merged.insert(&leaf.tuple, leaf.clone());
-            }
-            Some(sum) => sum.add(leaf),
-        }
-    }
-    merged.into_values().collect()
+    // A cube ascends by tuple. The sort is stable: it finds the cubes as runs, and merges them.
+    leaves.sort_by(|a, b| a.tuple.cmp(&b.tuple));
+    let own = |leaf: &Leaf| match kind {
+        Kind::Users => leaf.clone(),
+        Kind::Events => leaf.of_every(),
+    };
+    let merged = leaves.chunk_by(|a, b| a.tuple == b.tuple).map(|same| {
+        let mut sum = own(same[0]);
+        same[1..].iter().for_each(|leaf| sum.add(&own(leaf)));
+        sum
+    });
+    merged.collect()
 }
 
 struct Scan<'a> {

@@ -42,6 +42,9 @@ pub struct Dictionary {
     /// The number of texts after the last sweep.
     kept: usize,
     bytes: usize,
+    /// By number: the place of the text among all texts by bytes, from 1. Outdated where a text was added since.
+    ranks: Vec<u32>,
+    is_ranked: bool,
 }
 
 /// Stores a value in a free place, or at the end; returns its index.
@@ -69,10 +72,28 @@ impl Dictionary {
             return *found;
         }
         self.bytes += text.len();
+        self.is_ranked = false;
         let new = put(&mut self.texts, &mut self.free, text.into());
         let texts = &self.texts;
         self.index.insert_unique(hash, new, |i| hash_of(&texts[*i as usize]));
         new
+    }
+
+    /// Orders the texts, for [`Dictionary::rank_of`]. Texts are rarely new: that is cheaper than to compare texts at each step.
+    pub fn rank(&mut self) {
+        if self.is_ranked {
+            return;
+        }
+        let mut order: Vec<u32> = (0..self.texts.len() as u32).collect();
+        order.sort_unstable_by(|a, b| self.texts[*a as usize].cmp(&self.texts[*b as usize]));
+        self.ranks.resize(order.len(), 0);
+        order.iter().zip(1..).for_each(|(number, rank)| self.ranks[*number as usize] = rank);
+        self.is_ranked = true;
+    }
+
+    /// The place of a text among all texts by bytes, as of [`Dictionary::rank`]; 0 for no text.
+    pub fn rank_of(&self, number: u32) -> u32 {
+        self.ranks.get(number as usize).copied().unwrap_or(0)
     }
 
     /// Whether it has grown enough that a sweep for unused texts is worth its cost.
@@ -98,7 +119,7 @@ impl Dictionary {
 
     /// An estimate of its memory: each text, its slot, and its entry in the index.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes + self.texts.len() * 32
+        self.bytes + self.texts.len() * 36
     }
 
     /// All numbers are below this one.

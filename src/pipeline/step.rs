@@ -21,7 +21,7 @@ use crate::operator::signal::dispersion;
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::state::Store;
 use hashbrown::HashMap;
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
 /// The window whose worst users `user-status` shows.
@@ -209,6 +209,7 @@ impl UsersTask {
     }
 
     fn emit_steps(&mut self, slo: usize, window_ms: Ms, at_ms: Ms, users: &Users, boundary: &mut [BoundaryPartial]) {
+        self.tuples.rank();
         let distributions = self.distributions(slo, users);
         let mut cubes = self.cubes(slo, users);
         let is_shown = window_ms == WORST_USERS_WINDOW_MS;
@@ -320,16 +321,19 @@ impl UsersTask {
 
     /// Leaves as they are sent: by attributes, those of the fewest users in one where they are too many.
     fn with_attributes(&self, mut leaves: Vec<(u32, Leaf)>) -> Vec<Leaf> {
+        let rank = |leaf: &(u32, Leaf)| self.tuples.rank_of(leaf.0);
         let mut over = Vec::new();
         if leaves.len() > LEAVES_SENT {
-            let tuple = |leaf: &(u32, Leaf)| self.tuples.get(leaf.0);
-            leaves.sort_unstable_by(|a, b| b.1.users.cmp(&a.1.users).then_with(|| tuple(a).cmp(tuple(b))));
+            leaves.sort_unstable_by_key(|leaf| (Reverse(leaf.1.users), rank(leaf)));
             over = leaves.split_off(LEAVES_SENT - 1);
         }
+        leaves.sort_unstable_by_key(rank);
         let named = |(tuple, leaf): (u32, Leaf)| Leaf { tuple: Tuple::of_bytes(self.tuples.get(tuple)), ..leaf };
         let mut leaves: Vec<Leaf> = leaves.into_iter().map(named).collect();
-        leaves.extend(Leaf::other(&leaves, over.iter().map(|(_, leaf)| leaf)));
-        leaves.sort_unstable_by(|a, b| a.tuple.cmp(&b.tuple));
+        if let Some(other) = Leaf::other(&leaves, over.iter().map(|(_, leaf)| leaf)) {
+            leaves.push(other);
+            leaves.sort_unstable_by(|a, b| a.tuple.cmp(&b.tuple));
+        }
         leaves
     }
 

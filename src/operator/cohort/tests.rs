@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::tuple::Tuple;
 use crate::operator::random::Random;
 
 const NAMES: [(&str, u64); 6] =
@@ -42,7 +43,7 @@ fn population(seed: u64, users: u64, error_rate: impl Fn(&Attributes) -> f64) ->
         leaf_of(attributes, events, rate, random, id)
     };
     let leaves: Vec<Leaf> = (0..users).map(|id| of_user(id, &mut random)).collect();
-    merge_leaves(leaves.iter(), 5)
+    leaves_of(Kind::Users, leaves.iter())
 }
 
 fn pairs(text: &str) -> Attributes {
@@ -123,7 +124,7 @@ fn an_attribute_that_goes_along_with_the_cohort_is_not_told_as_well() {
             leaf_of(attributes, 100, if is_hit { 0.2 } else { 0.001 }, &mut random, id)
         });
         let leaves: Vec<Leaf> = users.collect();
-        let found = names_of(&search(&merge_leaves(leaves.iter(), 5), Kind::Users, &[]));
+        let found = names_of(&search(&leaves_of(Kind::Users, leaves.iter()), Kind::Users, &[]));
         assert_eq!(found, [pairs("region=v3")], "seed {seed}");
     }
 }
@@ -205,7 +206,7 @@ fn the_order_and_the_split_of_leaves_do_not_matter() {
         [half, whole]
     });
     let halves: Vec<Leaf> = halves.collect();
-    assert_eq!(search(&merge_leaves(halves.iter(), 5), Kind::Users, &[]), search(&leaves, Kind::Users, &[]));
+    assert_eq!(search(&leaves_of(Kind::Users, halves.iter()), Kind::Users, &[]), search(&leaves, Kind::Users, &[]));
 }
 
 /// Many more healthy steps than the test above, and how long a large search takes; minutes without
