@@ -205,6 +205,17 @@ await checks.run('a filter that nothing passes can be cleared', async () => {
   await page.locator('table.long tbody th a').first().waitFor();
   await page.context().close();
 });
+await checks.run('what is pushed is shown', async () => {
+  const pushed = { ...real[0], at: '2099-01-01T00:00:00.000Z', display_name: 'Pushed just now' };
+  const page = await open('light', '#/', async page => {
+    await answers(real)(page);
+    const body = `retry: 500\n\nevent: status\ndata: not JSON\n\nevent: status\ndata: ${JSON.stringify({ key: `${pushed.slo}|aggregate`, record: pushed })}\n\n`;
+    await page.route('**/api/v1/events*', r => r.fulfill({ contentType: 'text/event-stream', body }));
+  });
+  await page.locator('table.long', { hasText: 'Pushed just now' }).waitFor();
+  must(await page.locator('table.long tbody th a').count() === real.length, 'a row came or went');
+  await page.context().close();
+});
 await checks.run('where a token is needed, it is asked for, and sent', async () => {
   const page = await open('light', '#/', page => page.route('**/api/v1/**', r => r.request().headers().authorization === 'Bearer secret' ? r.continue() : r.fulfill({ status: 401, json: { error: 'a token is needed' } })));
   await page.getByLabel('Token').fill('secret');

@@ -100,8 +100,8 @@ export async function ask(path) {
   if (body === null) throw new Refused(answer.status, 'the answer was not JSON');
   return body;
 }
-/** All pages of a list, up to `most` records. */
-export async function list(path, most = 20_000) {
+/** All pages of a list, up to `most` records; `first` gets the first one as soon as it is there. */
+export async function list(path, first = () => {}, most = 20_000) {
   const items = [];
   let after = '', total = 0, isCut = false, body;
   do {
@@ -110,6 +110,7 @@ export async function list(path, most = 20_000) {
     total = body.total ?? items.length;
     after = body.next;
     isCut = Boolean(after) && items.length >= most;
+    if (after && items.length <= PAGE) first({ ...body, items: [...items], total, isCut: true });
   } while (after && !isCut);
   return { ...body, items, total, isCut };
 }
@@ -135,7 +136,8 @@ async function refresh(r) {
   if (r.isBusy) return;
   r.isBusy = true;
   try {
-    const data = await (r.isList ? list(r.path) : ask(r.path));
+    const first = data => { if (!r.data) { r.data = data; r.views.forEach(f => f()); } };
+    const data = await (r.isList ? list(r.path, first) : ask(r.path));
     if (r.shelf) data.isCut ? data.items.forEach(i => put(r.shelf, i)) : refill(r.shelf, data.items, r.covers);
     Object.assign(r, { data, error: null });
   } catch (error) { r.error = error; }
@@ -235,7 +237,7 @@ export function start() {
   setInterval(() => {
     if (document.hidden) return;
     const isLive = link.mode === 'live';
-    if (link.mode !== 'lost' && link.mode !== 'locked') refreshAll(r => !r.isBusy && !isFirm(r) && performance.now() - r.at >= (r.isOften && isLive ? OFTEN_MS : isLive || r.isSlow ? SLOW_MS : POLL_MS));
+    if (link.mode !== 'lost' && link.mode !== 'locked') refreshAll(r => !r.isBusy && !isFirm(r) && performance.now() - r.at >= (r.isOften && isLive ? OFTEN_MS : isLive || r.isSlow || r.data?.total > PAGE ? SLOW_MS : POLL_MS));
     clocks.forEach(f => f());
   }, 1_000);
   setInterval(() => { if (link.mode !== 'lost' && !document.hidden) askPhase(); }, 10_000);

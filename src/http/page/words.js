@@ -18,7 +18,8 @@ export function pct(x) {
 export const objective = x => `${Math.round(x * 1e8) / 1e6}${NB}%`;
 export function burn(x) {
   if (x === null || x === undefined) return NONE;
-  return fixed(x, x >= 10 ? 0 : x >= 1 || x === 0 ? 1 : 2) + '×';
+  if (x > 0 && x < 0.005) return '< 0.01×';
+  return fixed(x, x >= 10 || x === 0 ? 0 : x >= 1 ? 1 : 2) + '×';
 }
 export const count = n => n === null || n === undefined ? NONE : fixed(Math.round(n), 0);
 export function short(n) {
