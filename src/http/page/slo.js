@@ -21,6 +21,7 @@ export function OneSlo({ path, query }) {
   const alerts = [...store.alerts.values()].filter(isOurs), cohorts = [...store.cohorts.values()].filter(isOurs);
   return html`<${Safe} what="The title"><${Head} s=${s} alerts=${alerts} /><//>
     <${Section} id="big" title="Now" what="The figures"><${Big} s=${s} /><//>
+    <${Safe} what="What this kind of SLO adds"><${Kinds} s=${s} /><//>
     <${Section} id="time" title="Over time"><${History} s=${s} id=${key} alerts=${alerts} /><//>
     <${Section} id="users" title="Its users"><${Users} s=${s} /><//>
     <${Section} id="cohorts" title="Who suffers"><${Cohorts} s=${s} cohorts=${cohorts} /><//>
@@ -30,7 +31,6 @@ export function OneSlo({ path, query }) {
     ${scope === 'aggregate' && html`<${Section} id="parts" title="By tenant and group"><${Parts} slo=${slo} /><//>`}
     ${scope === 'aggregate' && html`<${Canaries} slo=${slo} />`}
     <${Section} id="forecast" title="Forecast"><${Forecast} s=${s} /><//>
-    <${Safe} what="What this kind of SLO adds"><${Kinds} s=${s} /><//>
     <${Section} id="definition" title="Definition"><${Definition} s=${s} alerts=${alerts} /><//>`;
 }
 
@@ -42,7 +42,7 @@ function Head({ s, alerts }) {
     <p class="crumbs"><a href="#/">Overview</a> <${Icon} name="go" /> ${s.scope === 'aggregate' ? s.service : html`<a href=${href(['slo', s.slo])}>${w.title(s)}</a> <${Icon} name="go" /> ${s.scope === 'tenant' ? html`<a href=${href(['tenant', s.tenant])}>tenant ${s.tenant}</a>` : `group ${w.scopeName(s)}`}`}</p>
     <h1 tabindex="-1">${w.title(s)}${s.scope !== 'aggregate' && html`<span class="of"> · ${w.scopeName(s)}</span>`}</h1>
     <p class="meta"><${State} of=${s} /><span class=${`mood ${mood.tone}`}>${mood.word}</span><span>${mood.text}</span></p>
-    <p class="quiet"><code>${s.slo}</code> · ${w.objective(s.objective)} of ${s.budgeting_method === 'Occurrences' ? 'events' : 'slices'} good over ${s.compliance_window}${s.period ? '' : ', rolling'} · ${s.scope === 'aggregate' ? 'all tenants' : w.scopeName(s)}${s.flags.map(f => html` · <span class="warn">${w.FLAGS[f] ?? f}</span>`)}</p>
+    <p class="quiet"><code>${s.slo}</code> · ${w.objective(s.objective)} of ${s.budgeting_method === 'Occurrences' ? 'events' : 'slices'} good over ${s.compliance_window}${s.period ? '' : ', rolling'} · ${s.scope === 'aggregate' ? 'all tenants' : w.scopeName(s)}${s.maintenance && html` · <span class="warn">in maintenance: ${s.maintenance}; events of it do not count</span>`}${s.flags.map(f => html` · <span class="warn">${w.FLAGS[f] ?? f}</span>`)}</p>
     ${loud.map(a => html`<div class=${`banner inside ${w.SEVERITIES[a.severity]?.[1]}`}><${Severity} of=${a.severity} /> <span>${w.said(a.summary)}</span>${a.runbook_url && html` <a href=${a.runbook_url} rel="noreferrer">Runbook</a>`}</div>`)}
   </div>`;
 }

@@ -30,7 +30,7 @@ export function short(n) {
 }
 export const ms = x => x === null || x === undefined ? NONE : x >= 10_000 ? fixed(x / 1000, 1) + NB + 's' : fixed(x, x < 10 ? 1 : 0) + NB + 'ms';
 /** One failure in so many. */
-export const oneIn = ratio => ratio > 0.5 ? `${pct(ratio)} of requests` : `1 in ${count(1 / ratio)} requests`;
+export const oneIn = ratio => ratio < 1e-6 ? 'hardly a request' : ratio > 0.5 ? `${pct(ratio)} of requests` : `1 in ${count(1 / ratio)} requests`;
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 export const day = at => `${+at.slice(8, 10)} ${MONTHS[at.slice(5, 7) - 1]}${at.slice(0, 4) === now().slice(0, 4) ? '' : ' ' + at.slice(0, 4)}`;
