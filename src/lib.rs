@@ -54,7 +54,8 @@
 //! - [`log`]: the log interface; Kafka and the embedded log.
 //! - [`config`]: typed settings, each with its origin.
 //! - [`telemetry`]: log lines and metric names.
-//! - [`http`]: health, metrics, the API and the page, from what was committed.
+//! - [`board`]: what was published, read back from the output topics or from files.
+//! - [`http`]: health, metrics, the API and the page, from the board.
 //! - [`fault`]: places where a test harness can kill the process.
 //! - [`traffic`]: seeded traffic with planted incidents; it knows nothing about the code that evaluates it.
 //! - [`worker`]: the loop around the core: transactions, checkpoints, replay, idle partitions.
@@ -84,7 +85,7 @@
 //! 8. *Missing data is neither ok nor bad, and resolves nothing.* Empty windows have null figures
 //!    ([`operator::status`]); a rule resolves only on evidence ([`operator::burn_rate`]).
 //! 9. *One number, one code path.* Status and alerts use the same sums of a key; the API and the metrics show the bytes
-//!    that were committed to the topics ([`http::Board`]).
+//!    that were committed to the topics ([`board::Board`]).
 //! 10. *No plain user id is published unless configured.* Every user id passes [`pipeline::pseudonym`] on its way to an
 //!     output. A tenant's figures come only from its own events.
 //! 11. *A page needs evidence from more than one user*, unless there is only one; the status always shows what the
@@ -109,7 +110,8 @@
 //!    the keys: aggregate, tenant, group. Only what changed leaves, as a partial, in the next commit.
 //! 7. The rollup task waits until every users task has closed the boundary, adds the partials to its keys, evaluates them
 //!    and publishes the status.
-//! 8. After the commit the worker writes the changed rows to the local store, and shows the same bytes on the HTTP board.
+//! 8. After the commit the worker writes the changed rows to the local store, and the board of each instance reads
+//!    the same bytes from the output topics ([`board`]).
 //!
 //! # The way of one alert
 //!
@@ -157,6 +159,7 @@
 //!
 //! `tests/oracle` computes all of them again by brute force, only from the contract, and compares.
 
+pub mod board;
 pub mod codec;
 pub mod command;
 pub mod config;

@@ -20,7 +20,7 @@ struct Layer {
 
 const CORE: &str = "the functional core does no IO and knows no log, no store on disk and no configuration, so that \
                     one oracle, one simulator and one backtest run the code that runs in production";
-const SHELL: [&str; 13] = [
+const SHELL: [&str; 14] = [
     "model",
     "definition",
     "codec",
@@ -28,6 +28,7 @@ const SHELL: [&str; 13] = [
     "state",
     "pipeline",
     "log",
+    "board",
     "http",
     "telemetry",
     "config",
@@ -35,7 +36,7 @@ const SHELL: [&str; 13] = [
     "worker",
     "fault",
 ];
-const EVERYTHING: [&str; 14] = [
+const EVERYTHING: [&str; 15] = [
     "model",
     "definition",
     "codec",
@@ -43,6 +44,7 @@ const EVERYTHING: [&str; 14] = [
     "state",
     "pipeline",
     "log",
+    "board",
     "http",
     "telemetry",
     "config",
@@ -70,9 +72,14 @@ const LAYERS: &[Layer] = &[
     Layer { module: "config", may_import: &["model"], why: "settings are plain values that others are built from" },
     Layer { module: "telemetry", may_import: &["model", "config"], why: "metrics are told figures, they fetch none" },
     Layer {
+        module: "board",
+        may_import: &["model"],
+        why: "the board shows records as they were published, wherever they were read, and computes no figure",
+    },
+    Layer {
         module: "http",
-        may_import: &["model", "config"],
-        why: "HTTP reads snapshots that the worker publishes and never reaches into a running task",
+        may_import: &["model", "config", "board"],
+        why: "HTTP reads what was published and never reaches into a running task",
     },
     Layer { module: "fault", may_import: &[], why: "a place to die at knows nothing of what dies" },
     Layer { module: "traffic", may_import: &["model"], why: "generated traffic must not depend on what judges it" },
