@@ -6,12 +6,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "a connection's life is measured by the clock; no figure comes from it")]
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -65,6 +69,38 @@ impl Limits {
     }
 }
 
+/// Tells a connection that carries a stream of events from one that lasts too long: it may live as long as the client
+/// goes on reading.
+#[derive(Clone, Debug)]
+pub struct Streamed {
+    /// When the stream was asked for more, which happens only once the client has read.
+    asked: Arc<Mutex<Option<Instant>>>,
+    /// How many viewers there may be, on all connections.
+    pub viewers_max: usize,
+    /// Who is at the other end.
+    pub peer: Option<IpAddr>,
+}
+
+impl Default for Streamed {
+    fn default() -> Streamed {
+        Streamed::new(Limits::OPEN / 2, None)
+    }
+}
+
+impl Streamed {
+    fn new(viewers_max: usize, peer: Option<IpAddr>) -> Streamed {
+        Streamed { asked: Arc::default(), viewers_max, peer }
+    }
+
+    pub fn is_asked_for_more(&self) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn was_asked_within(&self, time: Duration) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|asked| asked.elapsed() < time)
+    }
+}
+
 /// The routes of connections.
 pub struct Answers {
     pub all: axum::Router,
@@ -85,8 +121,8 @@ pub async fn accept(listener: TcpListener, answers: Answers, limits: Limits, sto
             Some(_) = open.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, Some(peer.ip())),
             Err(error) => {
                 if !std::mem::replace(&mut was_refused, true) {
                     tracing::warn!(%error, "HTTP: a connection could not be accepted; trying again");
@@ -98,12 +134,15 @@ pub async fn accept(listener: TcpListener, answers: Answers, limits: Limits, sto
         was_refused = false;
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                let served = serve(stream, answers.all.clone(), limits.header, limits.life, stopped.clone());
+                let streamed = Streamed::new(limits.open / 2, peer);
+                let times = (limits.header, limits.life);
+                let served = serve(stream, answers.all.clone(), streamed, times, stopped.clone());
                 open.spawn(holding(place, served));
             }
             Err(_) => {
                 kept.make_place().await;
-                let served = serve(stream, answers.probes.clone(), limits.probe_header, limits.life, stopped.clone());
+                let times = (limits.probe_header, limits.life);
+                let served = serve(stream, answers.probes.clone(), Streamed::new(0, peer), times, stopped.clone());
                 kept.hold(open.spawn(served));
             }
         }
@@ -129,21 +168,33 @@ async fn holding(place: OwnedSemaphorePermit, served: impl Future<Output = ()>) 
 async fn serve(
     stream: TcpStream,
     router: axum::Router,
-    header: Duration,
-    life: Duration,
+    streamed: Streamed,
+    (header, life): (Duration, Duration),
     stopped: watch::Receiver<bool>,
 ) {
+    let routes = TowerToHyperService::new(router);
+    let of_connection = streamed.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(of_connection.clone());
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    tokio::select! {
-        // Errors are caused by clients: they left, were too slow, or did not speak HTTP.
-        _ = connection.as_mut() => return,
-        () = sleep(life) => {}
-        () = told(stopped) => {}
+    let mut stop = pin!(told(stopped));
+    loop {
+        tokio::select! {
+            // Errors are caused by clients: they left, were too slow, or did not speak HTTP.
+            _ = connection.as_mut() => return,
+            () = sleep(life) => {}
+            () = stop.as_mut() => break,
+        }
+        if !streamed.was_asked_within(life) {
+            break;
+        }
     }
     connection.as_mut().graceful_shutdown();
     let _ = timeout(GRACE, connection).await;

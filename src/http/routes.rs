@@ -1,54 +1,68 @@
 //! The paths and their answers.
 
-use super::board::{Board, Phase, Trouble};
-use super::filter::{Filter, Shelf};
+use super::access;
+use super::api;
+use super::endpoints::Endpoints;
 use super::host;
 use super::page;
 use super::reply::{self, Reply};
+use crate::board::{Phase, Trouble};
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use serde_json::json;
-use std::sync::Arc;
-
-/// The data that the routes read.
-#[derive(Clone)]
-pub struct Endpoints {
-    pub board: Arc<Board>,
-    /// Renders the metrics as text.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-}
 
 const HELP: &str = concat!(
     "tailburn ",
     env!("CARGO_PKG_VERSION"),
     ": SLO status, burn-rate alerts and the users in the tail.\n\n",
-    "  /api/v1/status    the latest status of each key   ?slo= &scope=aggregate|tenant|group &tenant= &limit= &after=\n",
-    "  /api/v1/alerts    burn-rate alerts                ?state=firing|resolved|all and the same\n",
-    "  /api/v1/cohorts   over-represented cohorts        ?state=open|closed|all and the same\n",
-    "  /api/v1/canaries  the latest verdict of each candidate   ?slo= &limit= &after=\n",
-    "  /                 the page, for browsers\n",
-    "  /metrics          for Prometheus\n",
-    "  /livez  /readyz   for service managers\n",
+    "  /api/v1/overview        one row a key, the least budget first   ?service= &label=NAME:VALUE &state= &q= &scope=\n",
+    "  /api/v1/status          the latest status of each key           ?slo= &scope=aggregate|tenant|group &tenant= &limit= &after=\n",
+    "  /api/v1/alerts          burn-rate alerts                        ?state=firing|resolved|all and the same\n",
+    "  /api/v1/cohorts         over-represented cohorts                ?state=open|closed|all and the same\n",
+    "  /api/v1/canaries        the latest verdict of each candidate    ?slo= &limit= &after=\n",
+    "  /api/v1/canary/SLO      the verdict on one                      ?candidate=\n",
+    "  /api/v1/gate/SERVICE    whether to ship: ship, caution or freeze\n",
+    "  /api/v1/slo/NAME        definition, status, alerts and cohorts of one SLO\n",
+    "  /api/v1/tenant/TENANT   the same of one tenant, and its users\n",
+    "  /api/v1/users           the worst-served users                  ?slo= &tenant=\n",
+    "  /api/v1/user            one of them, by its own id              ?slo= &tenant= &user=\n",
+    "  /api/v1/history         hourly points of a key                  ?key= &from= &to=\n",
+    "  /api/v1/events          what changes, as server-sent events     ?slo= &scope= &key= &kind=\n",
+    "  /api/v1/processor       partitions, what holds time back, dead letters, memory\n",
+    "  /api/v1/openapi.json    all of this, for programs\n",
+    "  /                       the page, for browsers\n",
+    "  /metrics                for Prometheus\n",
+    "  /livez  /readyz         for service managers\n",
 );
-
-type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 pub fn router(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
     Router::new()
         .merge(page::routes(HELP))
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/api/v1/status", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Status) }))
-        .route("/api/v1/alerts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Alerts) }))
-        .route("/api/v1/cohorts", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Cohorts) }))
-        .route("/api/v1/canaries", get(|e: State<Endpoints>, q: Parameters| async { records(e, q, Shelf::Canaries) }))
+        .route(
+            "/metrics",
+            get(metrics).layer(middleware::from_fn_with_state(endpoints.tokens.clone(), access::check_metrics)),
+        )
+        .merge(api::router().layer(middleware::from_fn_with_state(endpoints.tokens.clone(), access::check)))
         .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "no such path: /help lists the paths") })
-        .method_not_allowed_fallback(|| async { reply::error(StatusCode::METHOD_NOT_ALLOWED, "only GET") })
+        .method_not_allowed_fallback(|| async {
+            reply::error(StatusCode::METHOD_NOT_ALLOWED, "not with this method: `allow` says with which")
+        })
+        .layer(middleware::from_fn(move |request, next| check_host(request, next, listens_on_loopback)))
+        .with_state(endpoints)
+}
+
+/// For a listener of its own: probes and metrics, for whoever reaches it.
+pub fn monitoring(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
+    Router::new()
+        .route("/livez", get(alive))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { reply::error(StatusCode::NOT_FOUND, "here are /livez, /readyz and /metrics alone") })
         .layer(middleware::from_fn(move |request, next| check_host(request, next, listens_on_loopback)))
         .with_state(endpoints)
 }
@@ -112,15 +126,4 @@ async fn ready(State(endpoints): State<Endpoints>) -> Reply {
 
 async fn metrics(State(endpoints): State<Endpoints>) -> Reply {
     reply::with_body(StatusCode::OK, reply::PROMETHEUS, (endpoints.metrics)())
-}
-
-fn records(State(endpoints): State<Endpoints>, query: Parameters, shelf: Shelf) -> Reply {
-    let filter = match query {
-        Ok(Query(query)) => Filter::of(shelf, query),
-        Err(rejection) => Err(rejection.body_text()),
-    };
-    match filter {
-        Ok(filter) => reply::page(&endpoints.board.page(shelf, &filter)),
-        Err(message) => reply::error(StatusCode::BAD_REQUEST, &message),
-    }
 }

@@ -1,15 +1,16 @@
 //! The server's thread: starting it binds the port first; it stops when asked to.
 
 use super::connections::{self, Answers, Limits};
-use super::routes::{self, Endpoints};
+use super::endpoints::Endpoints;
+use super::routes;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("http.listen: {listen} cannot be bound: {source}. Choose another port, 0 for any, or null for none.")]
-    Bind { listen: String, source: std::io::Error },
+    #[error("{key}: {listen} cannot be bound: {source}. Choose another port, 0 for any, or null for none.")]
+    Bind { key: &'static str, listen: String, source: std::io::Error },
     #[error("the HTTP server cannot start: {0}")]
     Start(std::io::Error),
 }
@@ -26,16 +27,35 @@ pub fn serve(listen: &str, endpoints: Endpoints) -> Result<Server, HttpError> {
     serve_within(listen, endpoints, Limits::of_this_process())
 }
 
+/// Binds another address for probes and metrics alone.
+pub fn serve_probes(listen: &str, endpoints: Endpoints) -> Result<Server, HttpError> {
+    start("http.probe_listen", listen, Limits::of_this_process(), |is_local| {
+        let all = routes::monitoring(endpoints.clone(), is_local);
+        Answers { all, probes: routes::probes(endpoints, is_local) }
+    })
+}
+
 pub(super) fn serve_within(listen: &str, endpoints: Endpoints, limits: Limits) -> Result<Server, HttpError> {
-    let bind = |source| HttpError::Bind { listen: listen.to_owned(), source };
+    start("http.listen", listen, limits, |is_local| {
+        let all = routes::router(endpoints.clone(), is_local);
+        Answers { all, probes: routes::probes(endpoints, is_local) }
+    })
+}
+
+/// `answers`: the routes, if it listens on the loopback or not.
+fn start(
+    key: &'static str,
+    listen: &str,
+    limits: Limits,
+    answers: impl FnOnce(bool) -> Answers,
+) -> Result<Server, HttpError> {
+    let bind = |source| HttpError::Bind { key, listen: listen.to_owned(), source };
     let listener = TcpListener::bind(listen).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     listener.set_nonblocking(true).map_err(HttpError::Start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Start)?;
     let (stop, stopped) = watch::channel(false);
-    let is_local = address.ip().is_loopback();
-    let answers =
-        Answers { all: routes::router(endpoints.clone(), is_local), probes: routes::probes(endpoints, is_local) };
+    let answers = answers(address.ip().is_loopback());
     let thread = std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {

@@ -21,6 +21,21 @@ pub struct InputFigures {
     pub is_idle: bool,
 }
 
+/// The progress of one input partition, of this instance or of another one, as far as it is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionFigures {
+    pub source: u32,
+    pub watermark_ms: Option<Ms>,
+    /// At least one outcome was read from it.
+    pub has_read: bool,
+    pub is_at_end: bool,
+    /// T does not wait for it.
+    pub is_idle: bool,
+    pub is_ours: bool,
+    /// Of our own.
+    pub lag: Option<u64>,
+}
+
 /// What was read since the last call of [`Volumes::take`], by stream.
 pub struct Volumes {
     inputs: Vec<Volume>,

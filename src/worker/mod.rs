@@ -42,7 +42,7 @@ use crate::pipeline::users::UsersCounts;
 use crate::state::versions::{DecodeError, VERSION};
 use crate::state::{Store, StoreError};
 pub use changelog_writer::DELTAS_MIN_BYTES;
-pub use inputs::{InputFigures, Volume};
+pub use inputs::{InputFigures, PartitionFigures, Volume};
 pub use offset_metadata::OffsetMetadata;
 pub use partial_codec::read as read_partial;
 pub use setup::Setup;
@@ -379,6 +379,11 @@ impl<L: Log> Worker<L> {
     /// Our input partitions.
     pub fn inputs(&self) -> Vec<InputFigures> {
         self.tasks.input_figures(&|source| self.log.last_seen_end(Stream::Input(source)))
+    }
+
+    /// All input partitions, as far as their progress is known here.
+    pub fn partitions(&self) -> Vec<PartitionFigures> {
+        self.tasks.partition_figures(&|source| self.log.last_seen_end(Stream::Input(source)))
     }
 
     /// The partitions of our rollup tasks.

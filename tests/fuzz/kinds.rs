@@ -200,7 +200,7 @@ pub struct Bench {
 impl Bench {
     pub fn new(kind: &'static str, dir: &std::path::Path) -> Bench {
         let slos = definition::parse(&[("slo.yaml".to_owned(), SLO.to_owned())]).expect("a definition").slos;
-        let endpoints = || Endpoints { board: Arc::new(Board::new(100)), metrics: Arc::new(String::new) };
+        let endpoints = || Endpoints::new(Arc::new(Board::new(100)), String::new);
         let files = match kind {
             "avro" => containers(),
             "archive" => archives(JSON.join("\n").repeat(4).as_bytes()),

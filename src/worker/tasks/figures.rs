@@ -3,8 +3,10 @@
 use super::Tasks;
 use crate::log::{NextOffset, Stream};
 use crate::worker::Figures;
-use crate::worker::inputs::{self, InputFigures, Volume};
+use crate::worker::inputs::{self, InputFigures, PartitionFigures, Volume};
+use crate::worker::sources::Progress;
 use crate::worker::task_runner::{AnyTask, Phase};
+use std::collections::BTreeMap;
 
 impl Tasks {
     pub fn take_volumes(&mut self) -> Vec<(Stream, Volume)> {
@@ -23,6 +25,19 @@ impl Tasks {
             }
         };
         self.ours().into_iter().map(of_source).collect()
+    }
+
+    /// The progress of all input partitions, of all instances.
+    pub fn partition_figures(&self, end: &dyn Fn(u32) -> Option<NextOffset>) -> Vec<PartitionFigures> {
+        let ours: BTreeMap<u32, Option<u64>> =
+            self.input_figures(end).into_iter().map(|figures| (figures.source, figures.lag)).collect();
+        let of_source = |source: u32| {
+            let Progress { watermark_ms, has_read, is_at_end, is_idle } = self.sources.progress(source);
+            let lag = ours.get(&source).copied().flatten();
+            let is_ours = ours.contains_key(&source);
+            PartitionFigures { source, watermark_ms, has_read, is_at_end, is_idle, is_ours, lag }
+        };
+        (0..self.sources.count()).map(of_source).collect()
     }
 
     pub fn figures(&self) -> Figures {
