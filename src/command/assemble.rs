@@ -81,6 +81,15 @@ fn refuse_unbuilt(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
+/// The format of our topics.
+#[cfg(feature = "kafka")]
+pub fn output_format(settings: &Settings) -> OutputFormat {
+    match settings.output.format {
+        config::OutputFormat::Json => OutputFormat::Json,
+        config::OutputFormat::Avro => OutputFormat::AvroRaw,
+    }
+}
+
 /// The tasks of a direct worker.
 pub struct Tasks {
     pub users: UsersTask,

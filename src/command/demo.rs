@@ -16,7 +16,9 @@ mod shared;
 mod summary;
 mod view;
 
+use super::defined::defined;
 use super::observe::metrics_text;
+use super::processor::describe;
 use super::{Exit, Failure, Global, Outcome, Printer, assemble};
 use crate::http::{self, Endpoints, HttpError, Server};
 use crate::model::duration;
@@ -142,6 +144,7 @@ pub fn run(global: &Global, args: &DemoArgs) -> Outcome {
     let settings = traffic::demo_settings(args.seed, live_from_ms, args.history, story);
     let traffic = Traffic::new(settings).map_err(|e| Failure::Usage(e.to_string()))?;
     let shared = Arc::new(Shared::new(&definitions.slos, live_from_ms, args.history));
+    shared.board.define(defined(&definitions.slos));
     let server = server(args, &shared)?;
     shared::stop_on_signals(&shared).map_err(anyhow::Error::from)?;
     let face = face(args, global.quiet > 0);
@@ -182,9 +185,12 @@ fn server(args: &DemoArgs, shared: &Arc<Shared>) -> Result<Option<Server>, Failu
         _ => telemetry::install_metrics().ok(),
     };
     let board = Arc::clone(&shared.board);
-    let render =
-        move || metrics.as_ref().map_or_else(String::new, |metrics| metrics_text(metrics, &board, &Inputs::default()));
-    let endpoints = Endpoints { board: Arc::clone(&shared.board), metrics: Arc::new(render) };
+    let render = move || {
+        metrics.as_ref().map_or_else(String::new, |metrics| metrics_text(metrics, &board, &Inputs::default(), |_| true))
+    };
+    let told = Arc::clone(shared);
+    let endpoints = Endpoints::new(Arc::clone(&shared.board), render)
+        .with_processor(move || describe(&told.told(), "demo", "demo", "demo"));
     let served = match &args.http {
         Some(listen) => http::serve(listen, endpoints),
         None => match http::serve(DEFAULT_LISTEN, endpoints.clone()) {

@@ -1,74 +1,76 @@
-//! Passes what was committed to the HTTP board and the metrics, as the published bytes, so that all show the same
-//! figures.
+//! Passes what was published to the board and the metrics, as the published bytes, so that all show the same figures.
 
 use super::Failure;
+use crate::board::{Board, Update};
 use crate::codec::field::Field;
 use crate::codec::output::{Decoder, OutputFormat};
-use crate::http::{Board, Update};
 use crate::model::outcome::Rejection;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
 use crate::telemetry::{self, Committed, Inputs, Metrics, names};
 use crate::worker::{Figures, Observer};
-use serde::Deserialize;
 use std::sync::Arc;
 
-/// What the board needs of an alert or a cohort.
-#[derive(Deserialize)]
-struct Head {
-    id: String,
-    state: String,
-}
-
-pub struct Published {
-    board: Arc<Board>,
-    /// Turns Avro back into JSON for the board; JSON is passed on unchanged.
-    decoder: Option<Decoder>,
-}
-
-/// The metrics' text: the counters, and the figures of the last commit.
-pub fn metrics_text(metrics: &Metrics, board: &Board, inputs: &Inputs) -> String {
-    let (aggregates, firing) = (board.aggregates(), board.firing());
+/// The metrics' text: the counters, and the figures of the records that were published last. `is_ours`: the keys that
+/// this process evaluates; the others are in the metrics of other instances.
+pub fn metrics_text(metrics: &Metrics, board: &Board, inputs: &Inputs, is_ours: impl Fn(&str) -> bool) -> String {
+    metrics::gauge!(names::BOARD_OVERFLOWED).set(board.not_shown() as f64);
+    let (aggregates, firing) = (board.aggregates_of(&is_ours), board.firing_of(&is_ours));
     let figures = telemetry::figures(&Committed {
         aggregates: &aggregates.iter().map(|json| &**json).collect::<Vec<_>>(),
         firing: &firing.iter().map(|json| &**json).collect::<Vec<_>>(),
-        keys: &board.keys(),
+        keys: &board.keys_of(&is_ours),
     });
     metrics.render() + &figures + &inputs.text()
 }
 
-impl Published {
-    pub fn new(board: Arc<Board>, format: OutputFormat) -> Result<Published, Failure> {
+/// Turns records of our topics into updates of the board.
+pub struct Reading {
+    /// Turns Avro back into JSON; JSON is passed on unchanged.
+    decoder: Option<Decoder>,
+}
+
+impl Reading {
+    pub fn new(format: OutputFormat) -> Result<Reading, Failure> {
         let decoder = match format {
             OutputFormat::Json => None,
             OutputFormat::AvroRaw => Some(Decoder::new().map_err(anyhow::Error::from)?),
         };
-        Ok(Published { board, decoder })
+        Ok(Reading { decoder })
     }
 
-    /// A record as an update of the board; `None` if the board does not show its topic.
-    fn update(&self, record: &RecordOut) -> Option<Update> {
-        if !matches!(record.topic, Topic::SloStatus | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts) {
+    /// `None`: the board does not show it. Dead letters in Kafka are no records of ours: they are made ones where they are read.
+    pub fn update(&self, topic: Topic, key: Option<&[u8]>, value: Option<&[u8]>) -> Option<Update> {
+        if Topic::INTERNAL.contains(&topic) {
             return None;
         }
-        let key = String::from_utf8(record.key.clone()?).ok()?;
-        let Some(value) = &record.value else {
-            return (record.topic == Topic::SloStatus).then_some(Update::Forget { key });
+        let key = String::from_utf8(key.unwrap_or_default().to_vec()).ok()?;
+        let json = match (value, &self.decoder) {
+            (None, _) => None,
+            (Some(value), Some(decoder)) if topic != Topic::DeadLetters => {
+                Some(serde_json::to_vec(&decoder.decode(topic, value).ok()?).ok()?)
+            }
+            (Some(value), _) => Some(value.to_vec()),
         };
-        let json = match &self.decoder {
-            None => value.clone(),
-            Some(decoder) => serde_json::to_vec(&decoder.decode(record.topic, value).ok()?).ok()?,
-        };
-        match record.topic {
-            Topic::SloStatus => return Some(Update::Status { key, json }),
-            Topic::CanaryVerdicts => return Some(Update::Canary { key, json }),
-            _ => {}
-        }
-        let Head { id, state } = serde_json::from_slice(&json).ok()?;
-        Some(match record.topic {
-            Topic::BurnAlerts => Update::Alert { key, id, firing: state != "resolved", json },
-            _ => Update::Cohort { key, id, open: state != "closed", json },
-        })
+        Update::of(topic, key, json)
+    }
+}
+
+/// Shows what a worker in this process publishes: the board itself, where nobody could read it from topics, and the
+/// metrics.
+pub struct Published {
+    board: Option<(Arc<Board>, Reading)>,
+}
+
+impl Published {
+    /// The board is fed from the topics, as in every other instance.
+    pub fn to_topics() -> Published {
+        Published { board: None }
+    }
+
+    /// There are no topics: the records feed the board.
+    pub fn to_board(board: Arc<Board>) -> Result<Published, Failure> {
+        Ok(Published { board: Some((board, Reading::new(OutputFormat::Json)?)) })
     }
 
     /// Sets the tasks' metrics, once a commit. `now_ms` is the wall clock, if the traffic is live.
@@ -102,22 +104,16 @@ impl Published {
                 metrics::gauge!(names::EVALUATION_LAG).set((now_ms - at_ms) as f64 / 1_000.0);
             }
         }
-        metrics::gauge!(names::BOARD_OVERFLOWED).set(self.board.not_shown() as f64);
     }
 }
 
 impl Observer for Published {
-    fn restored(&mut self, record: &RecordOut) {
-        self.board.publish(self.update(record));
-    }
-
-    fn let_go(&mut self, is_gone: &dyn Fn(&str) -> bool) {
-        self.board.retain(|key| !is_gone(key));
-    }
-
     fn committed(&mut self, records: &[RecordOut]) {
-        let updates: Vec<Update> = records.iter().filter_map(|record| self.update(record)).collect();
-        self.board.publish(updates);
+        if let Some((board, reading)) = &self.board {
+            let update =
+                |record: &RecordOut| reading.update(record.topic, record.key.as_deref(), record.value.as_deref());
+            board.publish(records.iter().filter_map(update));
+        }
         for topic in Topic::OUTPUTS {
             let of_topic = records.iter().filter(|r| r.topic == topic);
             let (count, bytes) = of_topic.fold((0, 0), |(count, bytes), record| {
@@ -127,47 +123,6 @@ impl Observer for Published {
                 metrics::counter!(names::RECORDS_WRITTEN, "topic" => topic.name()).increment(count);
                 metrics::counter!(names::BYTES_WRITTEN, "topic" => topic.name()).increment(bytes);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(topic: Topic, value: Option<&str>) -> RecordOut {
-        RecordOut {
-            topic,
-            partition: 0,
-            key: Some(b"checkout|aggregate".to_vec()),
-            value: value.map(|v| v.as_bytes().to_vec()),
-            headers: Vec::new(),
-            timestamp_ms: 0,
-        }
-    }
-
-    #[test]
-    fn records_become_what_the_board_shows() {
-        let published = Published::new(Arc::default(), OutputFormat::Json).expect("JSON needs no decoder");
-        let update_of = |topic, value: Option<&str>| published.update(&record(topic, value));
-        let key = || "checkout|aggregate".to_owned();
-        let cases = [
-            (Topic::SloStatus, Some("{}"), Some(Update::Status { key: key(), json: b"{}".to_vec() })),
-            (Topic::SloStatus, None, Some(Update::Forget { key: key() })),
-            (Topic::SloHistory, Some("{}"), None),
-            (Topic::CanaryVerdicts, Some("{}"), Some(Update::Canary { key: key(), json: b"{}".to_vec() })),
-            (Topic::BurnAlerts, Some("no JSON"), None),
-        ];
-        for (topic, value, update) in cases {
-            assert_eq!(update_of(topic, value), update, "{topic:?} {value:?}");
-        }
-        for (state, live) in [("firing", true), ("update", true), ("resolved", false)] {
-            let update = update_of(Topic::BurnAlerts, Some(&format!(r#"{{"id":"a1","state":"{state}"}}"#)));
-            assert!(matches!(update, Some(Update::Alert { firing, .. }) if firing == live), "{state}");
-        }
-        for (state, live) in [("open", true), ("update", true), ("closed", false)] {
-            let update = update_of(Topic::TailCohorts, Some(&format!(r#"{{"id":"c1","state":"{state}"}}"#)));
-            assert!(matches!(update, Some(Update::Cohort { open, .. }) if open == live), "{state}");
         }
     }
 }

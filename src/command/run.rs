@@ -11,8 +11,6 @@ mod recovery;
 #[cfg(any(feature = "kafka", test))]
 mod shown;
 #[cfg(feature = "kafka")]
-mod signals;
-#[cfg(feature = "kafka")]
 mod store;
 #[cfg(feature = "kafka")]
 mod thread;

@@ -9,6 +9,7 @@ mod demo;
 mod init;
 mod metrics;
 mod program;
+mod serve;
 mod suggest;
 mod tails;
 mod tap;

@@ -160,6 +160,24 @@ impl Place {
         }
     }
 
+    /// `serve` with the same configuration, once it is ready.
+    pub fn serve(&self) -> Running {
+        let log = fs::File::create(self.dir.path().join("run.log")).expect("a log file");
+        let both = log.try_clone().expect("the same file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tailburn"));
+        command.arg("serve").env_clear().current_dir(self.dir.path());
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(both).spawn().expect("the program starts");
+        let (mut running, deadline) = (Running { child, address: String::new() }, Instant::now() + PATIENCE);
+        while !running.get("/readyz").starts_with("HTTP/1.1 200") {
+            assert!(running.is_alive() && Instant::now() < deadline, "it is not ready: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+            if let Some((_, rest)) = self.log().split_once("http://") {
+                rest.split('/').next().unwrap_or_default().clone_into(&mut running.address);
+            }
+        }
+        running
+    }
+
     fn restarted(&self, empty: bool) -> Times {
         std::thread::sleep(UNTIL_MISSED);
         if empty {

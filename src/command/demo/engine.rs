@@ -40,13 +40,15 @@ pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Re
     let log = EmbeddedLog::new(sources, settings.partitions.rollup, Nowhere);
     let route = Route::new(decoder, names, DeadLetterForm::Line);
     let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
-    let published = Published::new(Arc::clone(&shared.board), OutputFormat::Json)?;
+    let published = Published::to_board(Arc::clone(&shared.board))?;
     let mut watcher = Watcher { shared, published };
     loop {
         let turn = worker.poll(WAIT).map_err(anyhow::Error::from)?;
         worker.commit(&mut watcher).map_err(anyhow::Error::from)?;
         if turn.records > 0 {
-            watcher.published.tell(&worker.figures(), None);
+            let figures = worker.figures();
+            watcher.published.tell(&figures, None);
+            shared.told().figures = Some(figures);
             shared.ledger().progress(&worker.users, &worker.route.stats.dead_letter_counts());
         }
         if turn.is_finished && turn.records == 0 {

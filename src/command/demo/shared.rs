@@ -5,7 +5,9 @@
 #![expect(clippy::disallowed_methods, reason = "measures how long the demo took")]
 
 use super::ledger::Ledger;
-use crate::http::{Board, Phase};
+use crate::board::{Board, Phase, Reading};
+use crate::command::processor::Told;
+use crate::command::signals::signalled;
 use crate::model::slo::Slo;
 use crate::model::time::Ms;
 use console::Term;
@@ -19,6 +21,7 @@ pub struct Shared {
     pub started: Instant,
     pub board: Arc<Board>,
     ledger: Mutex<Ledger>,
+    told: Mutex<Told>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -42,6 +45,7 @@ impl Shared {
             started: Instant::now(),
             board: Arc::new(board),
             ledger: Mutex::new(Ledger::new(slos, live_from_ms)),
+            told: Mutex::default(),
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
         }
@@ -50,6 +54,11 @@ impl Shared {
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // A panic aborts the process, so a lock is never seen poisoned.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the worker does, for the API.
+    pub fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -65,6 +74,7 @@ impl Shared {
     pub fn go_live(&self) {
         self.change(|s| s.live_since = Some(Instant::now()));
         self.board.set_phase(Phase::Live);
+        self.board.set_reading(Reading::CaughtUp);
     }
 
     pub fn live_since(&self) -> Option<Instant> {
@@ -124,18 +134,4 @@ pub fn stop_on_signals(shared: &Arc<Shared>) -> io::Result<()> {
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
-}
-
-async fn signalled() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }

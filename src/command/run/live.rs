@@ -3,13 +3,20 @@
 use super::RunArgs;
 use super::process::Process;
 use super::recovery::{Ended, Recovery};
-use super::signals::Signals;
+use super::shown::Shown;
 use super::thread::WorkerThread;
+use crate::board::{Board, Phase, Reading, Trouble};
+use crate::command::defined::defined;
+use crate::command::follow::Following;
+use crate::command::listen::Listeners;
+use crate::command::processor::describe;
+use crate::command::signals::Signals;
+use crate::command::topics::kafka_settings;
 use crate::command::{Exit, Failure, Global, Outcome, assemble, observe};
-use crate::config::Settings;
-use crate::http::{Board, Endpoints, Phase, Server, Trouble, serve};
+use crate::config::{Settings, UserIds};
+use crate::http::Endpoints;
 use crate::log::LogError;
-use crate::telemetry::{self, Inputs};
+use crate::telemetry;
 use crate::worker::{Figures, WorkerError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +31,15 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let signals = Signals::install()?;
     let metrics = telemetry::install_metrics().map_err(anyhow::Error::from)?;
     let board = Arc::new(Board::default());
-    let inputs = Arc::new(Inputs::default());
-    let server = listen(&settings, &board, &inputs, metrics)?;
-    let outcome =
-        Process::open(&settings, slos, (Arc::clone(&board), inputs), signals, args.from).and_then(Process::run);
+    board.define(defined(&slos));
+    let shown = Arc::new(Shown::new(Arc::clone(&board), Arc::default(), settings.workers, settings.partitions.rollup));
+    let server = listen(&settings, &shown, metrics)?;
+    let outcome = Process::open(&settings, slos, Arc::clone(&shown), signals, args.from).and_then(|process| {
+        let following = follow(&settings, &board, server.is_some());
+        let outcome = process.run();
+        following.into_iter().for_each(Following::stop);
+        outcome
+    });
     board.set_phase(Phase::Stopping);
     if let Some(server) = server {
         if let Err(failure) = &outcome {
@@ -40,18 +52,35 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     outcome
 }
 
-fn listen(
-    settings: &Settings,
-    board: &Arc<Board>,
-    inputs: &Arc<Inputs>,
-    metrics: telemetry::Metrics,
-) -> Result<Option<Server>, Failure> {
+/// Feeds the board from the topics. If they cannot be read, everything else works, and the answers say so.
+fn follow(settings: &Settings, board: &Arc<Board>, is_shown: bool) -> Option<Following> {
+    if !is_shown {
+        board.set_reading(Reading::CaughtUp);
+        return None;
+    }
+    match Following::start(kafka_settings(settings), assemble::output_format(settings), Arc::clone(board)) {
+        Ok(following) => Some(following),
+        Err(failure) => {
+            tracing::warn!("the API has nothing to show, because the output topics cannot be read: {failure}");
+            board.set_reading(Reading::Broken(failure.to_string()));
+            None
+        }
+    }
+}
+
+fn listen(settings: &Settings, shown: &Arc<Shown>, metrics: telemetry::Metrics) -> Result<Option<Listeners>, Failure> {
     let Some(listen) = &settings.http.listen else { return Ok(None) };
-    let (shown, inputs) = (Arc::clone(board), Arc::clone(inputs));
-    let text = move || observe::metrics_text(&metrics, &shown, &inputs);
-    let endpoints = Endpoints { board: Arc::clone(board), metrics: Arc::new(text) };
-    let server = serve(listen, endpoints).map_err(anyhow::Error::from)?;
-    tracing::info!("http://{} has /api/v1/status, /livez, /readyz and /metrics", server.address());
+    let ids = assemble::user_ids(settings, UserIds::Hmac)?;
+    let (of_text, of_process) = (Arc::clone(shown), Arc::clone(shown));
+    let text = move || observe::metrics_text(&metrics, &of_text.board, &of_text.inputs, |key| of_text.is_ours(key));
+    #[expect(clippy::disallowed_methods, reason = "tells instances apart; no figure comes from it")]
+    let instance = uuid::Uuid::new_v4().to_string();
+    let application_id = settings.application_id.clone();
+    let endpoints = Endpoints::new(Arc::clone(&shown.board), text)
+        .with_processor(move || describe(&of_process.told(), "run", &application_id, &instance))
+        .with_user_ids(move |tenant, user| ids.publish(tenant, user));
+    let server = Listeners::start(&settings.http, listen, endpoints)?;
+    tracing::info!("http://{} has /api/v1/overview, /livez, /readyz and /metrics", server.api.address());
     Ok(Some(server))
 }
 

@@ -3,18 +3,16 @@
 use super::From;
 use super::recovery::{Ended, ended};
 use super::shown::Shown;
-use super::signals::Signals;
 use super::store::StateDir;
-use crate::codec::output::OutputFormat;
+use crate::board::{Phase, Reading, Trouble};
 use crate::command::Failure;
-use crate::config::{self, Settings};
-use crate::http::{Board, Phase, Trouble};
+use crate::command::signals::Signals;
+use crate::config::Settings;
 use crate::log::LogError;
 use crate::log::kafka::{ConnectionStatus, KafkaSettings, Listener, StartFrom, topics};
 use crate::model::record::Topic;
 use crate::model::slo::Slo;
 use crate::model::time::Moment;
-use crate::telemetry::Inputs;
 use crate::worker::{Figures, WorkerError};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Process {
     pub settings: Settings,
     pub slos: Arc<Vec<Slo>>,
-    pub shown: Shown,
+    pub shown: Arc<Shown>,
     pub signals: Signals,
     pub state: StateDir,
     pub from: From,
@@ -53,14 +51,13 @@ impl Process {
     pub fn open(
         settings: &Settings,
         slos: Arc<Vec<Slo>>,
-        (board, inputs): (Arc<Board>, Arc<Inputs>),
+        shown: Arc<Shown>,
         signals: Signals,
         from: From,
     ) -> Result<Process, Failure> {
         let workers = vec![WorkerStatus::default(); settings.workers as usize];
         let state = StateDir::open(settings)?;
         let (workers, dead_letters) = (Mutex::new(workers), AtomicU32::new(0));
-        let shown = Shown::new(board, inputs, settings.workers, settings.partitions.rollup);
         let process = Process { settings: settings.clone(), slos, shown, signals, state, from, workers, dead_letters };
         process.make_topics().map_err(failed)?;
         process.say_where_it_starts();
@@ -107,7 +104,10 @@ impl Process {
         let mut all = Figures::default();
         workers.iter().for_each(|worker| all.add(&worker.now));
         workers.iter().for_each(|worker| all.add(&worker.before));
-        let phase = if workers.iter().all(|worker| worker.is_live == Some(true)) {
+        self.shown.tell(&all);
+        let is_live = workers.iter().all(|worker| worker.is_live == Some(true));
+        // Until the board has what was published, answers would be incomplete.
+        let phase = if is_live && self.shown.board.reading() != Reading::CatchingUp {
             Phase::Live
         } else {
             match all.phases.iter().sum::<usize>() {
@@ -148,13 +148,6 @@ impl Process {
             ConnectionStatus::Unreachable(why) => board.set_trouble(Trouble::Passing(why.to_owned())),
             ConnectionStatus::Healthy => board.clear_trouble(),
         })
-    }
-
-    pub fn output_format(&self) -> OutputFormat {
-        match self.settings.output.format {
-            config::OutputFormat::Json => OutputFormat::Json,
-            config::OutputFormat::Avro => OutputFormat::AvroRaw,
-        }
     }
 
     /// Creates our missing topics, and checks the settings of the others.

@@ -1,12 +1,16 @@
-//! What a process shows of its workers over HTTP: the keys of their tasks, and their input partitions.
+//! What a process shows of its workers: the keys of their tasks in the metrics, and their input partitions.
 //!
-//! If a worker ends and is started again, its keys stay on the board until the new one is ready: an alert that goes on
-//! must not disappear for some seconds. Then the keys of tasks that this process no longer has are removed.
+//! The board has the keys of all instances, but a metric that several of them have would be counted several times. If a
+//! worker ends and is started again, its keys stay until the new one is ready: an alert that goes on must not disappear
+//! for some seconds.
 
-use crate::http::Board;
+use crate::board::Board;
+use crate::command::processor::{Place, Told};
 use crate::model::record::rollup_partition;
+use crate::model::time::Ms;
 use crate::telemetry::{InputSample, Inputs};
-use std::collections::BTreeSet;
+use crate::worker::{Figures, PartitionFigures};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The rollup partitions of one worker.
@@ -23,12 +27,49 @@ pub struct Shown {
     /// The number of all rollup partitions.
     rollups: u32,
     by_worker: Mutex<Vec<Rollups>>,
+    told: Mutex<Told>,
 }
 
 impl Shown {
     pub fn new(board: Arc<Board>, inputs: Arc<Inputs>, workers: u32, rollups: u32) -> Shown {
         let by_worker = Mutex::new(vec![Rollups::default(); workers as usize]);
-        Shown { board, inputs, rollups, by_worker }
+        Shown { board, inputs, rollups, by_worker, told: Mutex::default() }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Told)) {
+        change(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the figures of all workers.
+    pub fn tell(&self, figures: &Figures) {
+        self.change(|told| told.figures = Some(figures.clone()));
+    }
+
+    pub fn checkpointed(&self, worker: u32, age_ms: Ms) {
+        self.change(|told| _ = told.checkpoint_age_ms.insert(worker, age_ms));
+    }
+
+    /// Takes the progress of all input partitions, as a worker knows it: best of its own.
+    pub fn progressed(&self, partitions: Vec<(Place, PartitionFigures)>, now_ms: Ms) {
+        self.change(|told| {
+            for (place, figures) in partitions {
+                let known = told.partitions.get(&place);
+                // A worker beside this one may own it, and knows better.
+                if figures.is_ours
+                    || known.is_none_or(|known| !known.is_ours || known.watermark_ms < figures.watermark_ms)
+                {
+                    told.partitions.insert(place, figures);
+                }
+            }
+            let slowest = slowest(&told.partitions).cloned();
+            if told.held_back.as_ref().map(|(place, _)| place) != slowest.as_ref() {
+                told.held_back = slowest.map(|place| (place, now_ms));
+            }
+        });
     }
 
     /// Takes what a worker has now.
@@ -40,9 +81,14 @@ impl Shown {
         if !is_ready || own.before.is_empty() {
             return;
         }
-        let mut gone = std::mem::take(&mut own.before);
-        gone.retain(|partition| by_worker.iter().all(|worker| !worker.now.contains(partition)));
-        self.board.retain(|key| !gone.contains(&rollup_partition(key, self.rollups)));
+        own.before.clear();
+    }
+
+    /// Whether this process evaluates a key.
+    pub fn is_ours(&self, key: &str) -> bool {
+        let partition = rollup_partition(key, self.rollups);
+        let by_worker = self.by_worker.lock().unwrap_or_else(PoisonError::into_inner);
+        by_worker.iter().any(|worker| worker.now.contains(&partition) || worker.before.contains(&partition))
     }
 
     /// A worker ended, and is started again: nobody knows the lag of its partitions, or who reads them.
@@ -55,26 +101,28 @@ impl Shown {
     }
 }
 
+/// The partition that T waits for, if it waits for one more than for others.
+fn slowest(partitions: &BTreeMap<Place, PartitionFigures>) -> Option<&Place> {
+    let holding = || partitions.iter().filter(|(_, figures)| !figures.is_idle);
+    let (place, slowest) = holding().min_by_key(|(_, figures)| figures.watermark_ms)?;
+    let is_behind = partitions.values().any(|figures| figures.watermark_ms > slowest.watermark_ms);
+    is_behind.then_some(place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Update;
 
     const ROLLUPS: u32 = 4;
 
-    /// A process with a key of every rollup partition on its board.
     fn shown() -> Shown {
-        let shown = Shown::new(Arc::default(), Arc::default(), 2, ROLLUPS);
-        let slos = (0..200).map(|n| format!("slo{n}"));
-        let status = |slo: String| Update::Status { key: format!("{slo}|aggregate"), json: b"{}".to_vec() };
-        shown.board.publish(slos.map(status));
-        shown
+        Shown::new(Arc::default(), Arc::default(), 2, ROLLUPS)
     }
 
     /// The rollup partitions whose keys are shown.
     fn partitions(shown: &Shown) -> BTreeSet<u32> {
-        let key = |slo: &String| rollup_partition(&format!("{slo}|aggregate"), ROLLUPS);
-        shown.board.keys().keys().map(key).collect()
+        let keys = (0..200).map(|n| format!("slo{n}|aggregate"));
+        keys.filter(|key| shown.is_ours(key)).map(|key| rollup_partition(&key, ROLLUPS)).collect()
     }
 
     fn input() -> InputSample {
@@ -114,5 +162,38 @@ mod tests {
         assert!(shown.inputs.text().contains("tailburn_input_lag_records{topic=\"t\",partition=\"0\"} 7"));
         shown.ended(0);
         assert_eq!(shown.inputs.text(), "");
+    }
+
+    #[test]
+    fn what_workers_told_last_is_what_is_shown() {
+        let shown = shown();
+        shown.tell(&Figures { keys: 7, ..Figures::default() });
+        shown.checkpointed(0, 30);
+        shown.checkpointed(0, 5);
+        let told = shown.told();
+        assert_eq!(told.figures.map(|figures| figures.keys), Some(7));
+        assert_eq!(told.checkpoint_age_ms, BTreeMap::from([(0, 5)]));
+        assert_eq!(shown.board.fill().keys, 0, "the board is fed by others");
+    }
+
+    fn partition(number: u32, watermark_ms: Option<Ms>, is_idle: bool) -> (Place, PartitionFigures) {
+        let (has_read, is_at_end, is_ours, lag) = (watermark_ms.is_some(), false, true, None);
+        let figures = PartitionFigures { source: number, watermark_ms, has_read, is_at_end, is_idle, is_ours, lag };
+        (("t".to_owned(), number), figures)
+    }
+
+    #[test]
+    fn what_holds_time_back_is_the_slowest_that_is_not_passed_over_since_it_became_that() {
+        let shown = shown();
+        let held_back = |at_ms: Ms, watermarks: [Option<Ms>; 3]| {
+            let of = |(n, watermark_ms): (u32, Option<Ms>)| partition(n, watermark_ms, n == 2);
+            shown.progressed((0..).zip(watermarks).map(of).collect(), at_ms);
+            shown.told().held_back.map(|((_, number), since_ms)| (number, since_ms))
+        };
+        assert_eq!(held_back(1, [Some(50), Some(60), Some(10)]), Some((0, 1)), "the third is idle");
+        assert_eq!(held_back(2, [Some(55), Some(60), Some(10)]), Some((0, 1)));
+        assert_eq!(held_back(3, [Some(70), Some(60), Some(10)]), Some((1, 3)));
+        assert_eq!(held_back(4, [Some(70), None, Some(10)]), Some((1, 3)), "nothing was read from it since");
+        assert_eq!(held_back(5, [Some(70), Some(70), Some(10)]), None, "both are as far");
     }
 }

@@ -13,8 +13,7 @@ use crate::log::{LogError, Stream};
 use crate::model::time::{Ms, Now};
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
 use crate::telemetry::{InputSample, names};
-use crate::worker::{InputFigures, Tasks, Worker, WorkerError};
-use std::sync::Arc;
+use crate::worker::{InputFigures, PartitionFigures, Tasks, Worker, WorkerError};
 use std::time::{Duration, Instant};
 
 /// How long a poll waits if there are no records.
@@ -62,7 +61,8 @@ impl<'a> WorkerThread<'a> {
         let route = Route::new(decoder, names, DeadLetterForm::Record { partitions: inputs });
         let ids = assemble::user_ids(settings, config::UserIds::Hmac)?;
         let identity = identity(&process.slos, settings)?;
-        let setup = assemble::setup(settings, &process.slos, inputs, ids, process.output_format(), identity)?;
+        let format = assemble::output_format(settings);
+        let setup = assemble::setup(settings, &process.slos, inputs, ids, format, identity)?;
         agree("partitions.users", setup.users_tasks(), log.streams().users_partitions())?;
         agree("partitions.rollup", setup.rollups, log.streams().partials_partitions())?;
         Ok(Worker::new(log, Tasks::new(setup, Box::new(process.state.stores()), route)))
@@ -71,7 +71,7 @@ impl<'a> WorkerThread<'a> {
     fn turn(&self, mut worker: Worker<KafkaLog>, recovery: &mut Recovery) -> Result<(), Ended> {
         let settings = &self.process.settings;
         let commit_every = Duration::from_millis(settings.state.commit_interval_ms.unsigned_abs());
-        let mut published = Published::new(Arc::clone(&self.process.shown.board), self.process.output_format())?;
+        let mut published = Published::to_topics();
         let (mut committed, mut reported) = (Instant::now(), Instant::now());
         let mut read = 0;
         while !self.process.signals.is_told_to_stop() {
@@ -91,7 +91,6 @@ impl<'a> WorkerThread<'a> {
                 (committed, read) = (Instant::now(), 0);
             }
             if reported.elapsed() >= commit_every {
-                worker.tell_restored(&mut published).map_err(ended)?;
                 self.report(&mut worker, &published);
                 reported = Instant::now();
             }
@@ -128,7 +127,9 @@ impl<'a> WorkerThread<'a> {
         let all = self.process.report(self.index, &own, Some(worker.is_ready()));
         published.tell(&all, Some(now_ms()));
         if let Some(checkpointed_ms) = own.checkpointed_ms {
-            metrics::gauge!(names::CHECKPOINT_AGE).set((self.elapsed_ms() - checkpointed_ms) as f64 / 1_000.0);
+            let age_ms = self.elapsed_ms() - checkpointed_ms;
+            self.process.shown.checkpointed(self.index, age_ms);
+            metrics::gauge!(names::CHECKPOINT_AGE).set(age_ms as f64 / 1_000.0);
         }
     }
 
@@ -152,6 +153,12 @@ impl<'a> WorkerThread<'a> {
             })
         };
         let inputs = worker.inputs().into_iter().filter_map(sample).collect();
+        let partition = |figures: PartitionFigures| {
+            let (topic, partition) = streams.source(Stream::Input(figures.source))?;
+            Some(((topic.to_owned(), partition.unsigned_abs()), figures))
+        };
+        let partitions = worker.partitions().into_iter().filter_map(partition).collect();
+        self.process.shown.progressed(self.index, partitions, now_ms());
         self.process.shown.report(self.index, inputs, worker.rollup_partitions(), worker.is_ready());
     }
 

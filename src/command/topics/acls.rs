@@ -9,7 +9,8 @@ pub fn run(global: &Global, principal: &str) -> Outcome {
     let settings = global.load()?.settings;
     let servers = settings.kafka.properties.get("bootstrap.servers").map_or("localhost:9092", String::as_str);
     let mut out = Printer::stdout();
-    for right in rights::needed(&kafka_settings(&settings)) {
+    let kafka = kafka_settings(&settings);
+    for right in rights::needed(&kafka).into_iter().chain(rights::needed_to_show(&kafka)) {
         out.line(&command(servers, principal, &right))?;
     }
     out.flush()?;

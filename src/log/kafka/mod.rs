@@ -19,6 +19,7 @@ mod error_codes;
 mod errors;
 mod feed;
 mod fetch;
+pub mod follow;
 mod group;
 mod log_ends;
 mod message;

@@ -55,6 +55,15 @@ pub fn needed(settings: &KafkaSettings) -> Vec<Right> {
     inputs.chain(ours).chain([group, Right { resource: ids, operations: vec![Operation::Write] }]).collect()
 }
 
+/// What the API and the page need in addition, in `run` and in `serve`: without them `run` works, and shows nothing.
+pub fn needed_to_show(settings: &KafkaSettings) -> Vec<Right> {
+    let read = |topic: Topic| Right {
+        resource: Resource::Topic(settings.topic_name(topic)),
+        operations: vec![Operation::Read],
+    };
+    Topic::OUTPUTS.into_iter().map(read).collect()
+}
+
 /// The missing rights on the topics that exist. `on_cluster`: the operations allowed on the whole cluster, among which
 /// may be the right to create any topic.
 pub fn missing_on_topics(

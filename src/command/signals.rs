@@ -3,7 +3,6 @@
 use crate::command::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit code of a process that a signal ended.
 const KILLED: i32 = 130;
@@ -16,18 +15,16 @@ impl Signals {
     /// Listens on its own thread for the life of the process.
     pub fn install() -> Result<Signals, Failure> {
         let stops = Arc::new(AtomicBool::new(false));
-        let signalled = Arc::clone(&stops);
+        let signalled_before = Arc::clone(&stops);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async move {
-                let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-                else {
-                    tracing::error!("cannot listen for signals; only SIGKILL stops this process");
-                    return;
-                };
                 loop {
-                    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-                    if signalled.swap(true, Ordering::Relaxed) {
+                    if signalled().await.is_err() {
+                        tracing::error!("cannot listen for signals; only SIGKILL stops this process");
+                        return;
+                    }
+                    if signalled_before.swap(true, Ordering::Relaxed) {
                         std::process::exit(KILLED);
                     }
                     tracing::info!("stopping; a second signal leaves at once");
@@ -38,6 +35,7 @@ impl Signals {
     }
 
     /// Asks the process to stop, as a signal does.
+    #[cfg(feature = "kafka")]
     pub fn stop(&self) {
         self.stops.store(true, Ordering::Relaxed);
     }
@@ -45,4 +43,19 @@ impl Signals {
     pub fn is_told_to_stop(&self) -> bool {
         self.stops.load(Ordering::Relaxed)
     }
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn signalled() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
