@@ -32,7 +32,11 @@ pub fn settings(r: &mut Reader<'_>) -> Settings {
             checkpoint_interval_ms: r.duration("state.checkpoint_interval", 30 * SECOND_MS),
         },
         workers: r.number("workers", 1),
-        http: Http { listen: r.nullable_text("http.listen", Some("127.0.0.1:8720")) },
+        http: Http {
+            listen: r.nullable_text("http.listen", Some("127.0.0.1:8720")),
+            tokens: r.nullable_path("http.tokens"),
+            probe_listen: r.nullable_text("http.probe_listen", None),
+        },
         privacy: Privacy {
             user_ids: r.optional_choice("privacy.user_ids", &UserIds::ALL, UserIds::Hmac),
             key_file: r.path("privacy.key_file", "tailburn.key"),

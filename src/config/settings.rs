@@ -115,6 +115,10 @@ pub struct State {
 pub struct Http {
     /// `host:port`; `None`: no HTTP.
     pub listen: Option<String>,
+    /// Hashes of tokens; `None`: only this machine may ask.
+    pub tokens: Option<PathBuf>,
+    /// `host:port` for probes and metrics alone.
+    pub probe_listen: Option<String>,
 }
 
 /// How user ids are published.

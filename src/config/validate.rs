@@ -140,15 +140,13 @@ impl Settings {
     }
 
     fn validate_http(&self, problems: &mut Vec<Problem>) {
-        if let Some(listen) = &self.http.listen
-            && host_and_port(listen).is_none()
-        {
-            let message = format!("`{listen}` is not host:port");
-            problems.push(Problem::new(
-                "http.listen",
-                message,
-                "Write 127.0.0.1:8720, port 0 for any, or null for none.",
-            ));
+        for (key, listen) in [("http.listen", &self.http.listen), ("http.probe_listen", &self.http.probe_listen)] {
+            if let Some(listen) = listen
+                && host_and_port(listen).is_none()
+            {
+                let message = format!("`{listen}` is not host:port");
+                problems.push(Problem::new(key, message, "Write 127.0.0.1:8720, port 0 for any, or null for none."));
+            }
         }
     }
 
@@ -168,13 +166,14 @@ impl Settings {
             }
         }
         if let Some(listen) = &self.http.listen
+            && self.http.tokens.is_none()
             && !host_and_port(listen).is_some_and(|(host, _)| is_loopback(host))
         {
-            let message = "is open to other machines, and has no authentication";
+            let message = "is open to other machines, and there are no tokens: the API answers this machine alone";
             advice.push(Problem::new(
                 "http.listen",
                 message,
-                "Put a proxy with authentication in front of it, or listen on 127.0.0.1.",
+                "Set http.tokens, or put a proxy with authentication on this machine in front of 127.0.0.1.",
             ));
         }
         if self.privacy.user_ids == Some(UserIds::Plain) {
