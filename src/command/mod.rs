@@ -9,17 +9,26 @@ pub mod check;
 pub mod completions;
 pub mod config_show;
 pub mod decoder;
+mod defined;
 pub mod demo;
 mod exit;
 pub mod explain;
 mod files;
+#[cfg(feature = "kafka")]
+mod follow;
 pub mod generate;
 pub mod init;
+mod listen;
 mod notices;
 pub mod observe;
 mod output;
+mod processor;
+mod records;
+pub mod report;
 pub mod run;
 pub mod schema;
+pub mod serve;
+mod signals;
 pub mod suggest;
 mod survey;
 pub mod tap;
@@ -50,7 +59,8 @@ Getting started:
   tailburn check                                  are the configuration and the SLOs right
   tailburn backtest --slos slos --input past.jsonl --out result
                                                   what the SLOs would have said about the past
-  tailburn run                                    live on Kafka, from the consumer group's offsets";
+  tailburn run                                    live on Kafka, from the consumer group's offsets
+  tailburn serve                                  the API over what was published, and nothing else";
 
 const TAP_EXAMPLES: &str = "\
 Examples:
@@ -140,6 +150,8 @@ pub enum Command {
     /// consumer group and commits nothing.
     #[command(after_help = TAP_EXAMPLES)]
     Tap(tap::TapArgs),
+    Serve(serve::ServeArgs),
+    Report(report::ReportArgs),
     Topics(topics::TopicsArgs),
     /// Print the schema of a topic's records: Avro, or JSON Schema
     #[command(after_help = SCHEMA_EXAMPLES)]
@@ -189,6 +201,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(global, &args),
         Command::Suggest(args) => suggest::run(global, &args),
         Command::Explain(args) => explain::run(global, &args),
+        Command::Serve(args) => serve::run(global, &args),
+        Command::Report(args) => report::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),
         Command::Tap(args) => tap_with(global, &args),
         Command::Schema(args) => schema::run(&args),

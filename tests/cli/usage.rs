@@ -37,6 +37,8 @@ fn every_command_shows_examples() {
         "check",
         "suggest",
         "explain",
+        "serve",
+        "report",
         "tap",
         "topics",
         "schema",
