@@ -1,3 +1,5 @@
+//! Tokens on real requests: operators, tenants, and who has none.
+
 use super::api::status;
 use super::*;
 use crate::http::tokens::tests::line;

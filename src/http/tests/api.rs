@@ -1,3 +1,5 @@
+//! The API on records as they are published: lists, filters, orders, pages, and what is in one answer.
+
 use super::*;
 use serde_json::json;
 

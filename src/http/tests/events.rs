@@ -1,3 +1,5 @@
+//! Viewers of events: what they see, how they come back, and how many there may be.
+
 use super::api::status;
 use super::*;
 use crate::board::Reading;

@@ -1,3 +1,5 @@
+//! The gate, the webhooks of Flagger, and the examples for controllers.
+
 use super::api::status;
 use super::*;
 use serde_json::json;
