@@ -153,6 +153,7 @@
 //! | the rule `budget`, canary verdicts | 12 | [`operator::signal`] |
 //! | `users[]`, quantiles, `below_expected` | 7 | [`operator::user_row`], [`operator::distribution`] |
 //! | cohorts | 7 | [`operator::cohort`], [`operator::cohort_tracker`], [`operator::cohort_episode`] |
+//! | who fails more than the rest of its tenant | 12 | [`operator::failing_users`], `pipeline::failing` |
 //! | worst users | 7 | [`pipeline::step`], [`pipeline::rollup`] |
 //! | `latency_ms` | 8 | [`operator::sketch`] |
 //! | records, topics, order | 8 | [`model::output`], [`model::record`], [`pipeline::rollup`] |

@@ -352,7 +352,7 @@ fn how_fast(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> (String,
 }
 
 /// A share with two digits that count.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     match share * 100.0 {
         percent if percent >= 9.95 => format!("{percent:.0} %"),
         percent if percent >= 0.0995 => format!("{percent:.1} %"),
@@ -372,7 +372,7 @@ fn who(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> String {
 }
 
 /// Day and minute, as in `2026-05-29T17:01`.
-fn minute_of(ms: Ms) -> String {
+pub(super) fn minute_of(ms: Ms) -> String {
     let text = Moment(ms).to_string();
     text.get(..16).unwrap_or(&text).to_owned()
 }

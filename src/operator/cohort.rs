@@ -69,7 +69,7 @@ impl Kind {
 pub struct Found {
     /// Ascending by attribute.
     pub attributes: Attributes,
-    /// From 1.
+    /// From 1: the round that found it; of an open cohort its place by the budget it burnt.
     pub rank: u64,
     pub users_in_tail: u64,
     pub users: u64,
@@ -355,8 +355,8 @@ impl<'a> Scan<'a> {
             users_total: self.leaves.iter().map(|leaf| leaf.users).sum(),
             risk: cohort.risk,
             p_adjusted: cohort.p,
-            bad: covered().map(|leaf| leaf.bad).sum(),
-            bad_total: self.leaves.iter().map(|leaf| leaf.bad).sum(),
+            bad: covered().map(Leaf::all_bad).sum(),
+            bad_total: self.leaves.iter().map(Leaf::all_bad).sum(),
             sample,
         }
     }

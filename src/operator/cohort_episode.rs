@@ -5,7 +5,7 @@
 
 use super::alert;
 use super::cohort::{Attributes, Kind, leaves_of};
-use super::cohort_tracker::{CLOSES_AFTER_STEPS, CohortRecord, Open, Told, Tracked, bad_share, values_of};
+use super::cohort_tracker::{CLOSES_AFTER_STEPS, CohortRecord, Open, Told, Tracked, bad_share, repeated, values_of};
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::{KeyOutput, KeyState};
 use super::key_view::{KeyView, weight_of};
@@ -40,15 +40,8 @@ pub fn step(
             }
         }
     }
-    let burns = burns(key, definition);
     tell(key, definition, boundary, alert.map(|a| a.id), out);
-    key.leading_cohort = key.cohorts.leading(burns);
-}
-
-/// Whether a rule about the aggregate fires.
-fn burns(key: &KeyState, definition: &KeyDefinition<'_>) -> bool {
-    let mut rules = key.rules.iter().zip(definition.specs);
-    rules.any(|(state, spec)| state.firing_since_ms.is_some() && spec.kind.asks_guards())
+    key.leading_cohort = key.cohorts.leading();
 }
 
 /// Ends the episodes of windows that are no longer examined; of all windows if the key is forgotten.
@@ -82,11 +75,18 @@ fn tell(
     let mut cohorts = std::mem::take(&mut key.cohorts);
     let view = key.view(definition, boundary);
     let episodes: BTreeSet<Attributes> = cohorts.episodes().cloned().collect();
-    for attributes in episodes {
-        let (Some(shown), is_open) = cohorts.show(&attributes) else { continue };
+    let shown = |attributes: &Attributes| match cohorts.show(attributes) {
+        (Some(shown), is_open) => Some((shown, is_open)),
+        (None, _) => None,
+    };
+    let shown: Vec<(usize, bool)> = episodes.iter().filter_map(shown).collect();
+    cohorts.rank();
+    for (shown, is_open) in shown {
         let tracked = &mut cohorts.tracked[shown];
-        if let Some(state) = tracked.next_state(is_open, alert_id.as_deref()) {
-            out.cohorts.extend(tracked.record(view, state, alert_id.clone()));
+        let same_as = repeated(&tracked.found.attributes, definition.scope, boundary.of_aggregate);
+        let now = Told { alert_id: alert_id.clone(), same_as: same_as.map(|open| open.id.clone()), ..tracked.now() };
+        if let Some(state) = tracked.next_state(is_open, &now) {
+            out.cohorts.extend(tracked.record(view, state, now));
         }
         if !is_open {
             tracked.open = None;
@@ -99,7 +99,7 @@ fn tell(
 
 impl Tracked {
     /// The record that is due: `open`, `update`, `closed` or none.
-    fn next_state(&self, is_open: bool, alert_id: Option<&str>) -> Option<&'static str> {
+    fn next_state(&self, is_open: bool, now: &Told) -> Option<&'static str> {
         let open = self.open.as_ref()?;
         if !is_open {
             return Some("closed");
@@ -107,9 +107,14 @@ impl Tracked {
         if open.seq == 0 {
             return Some("open");
         }
-        let doubled = self.found.users_in_tail >= 2 * open.told.users_in_tail;
-        let new_alert = alert_id.is_some() && alert_id != open.told.alert_id.as_deref();
-        (doubled || self.found.rank != open.told.rank || new_alert).then_some("update")
+        let doubled = now.users_in_tail >= 2 * open.told.users_in_tail;
+        let new_alert = now.alert_id.is_some() && now.alert_id != open.told.alert_id;
+        let new_cause = now.same_as.is_some() && now.same_as != open.told.same_as;
+        (doubled || now.rank != open.told.rank || new_alert || new_cause).then_some("update")
+    }
+
+    fn now(&self) -> Told {
+        Told { users_in_tail: self.found.users_in_tail, rank: self.found.rank, ..Told::default() }
     }
 
     fn begin(&self, view: KeyView<'_>) -> Open {
@@ -128,12 +133,16 @@ impl Tracked {
         pairs.join(",")
     }
 
-    fn record(&mut self, view: KeyView<'_>, state: &str, alert_id: Option<String>) -> Option<CohortRecord> {
+    fn record(&mut self, view: KeyView<'_>, state: &str, mut now: Told) -> Option<CohortRecord> {
         let summary = self.summary(view.definition, state);
         let found = &self.found;
         let open = self.open.as_mut()?;
         open.seq += 1;
-        open.told = Told { users_in_tail: found.users_in_tail, rank: found.rank, alert_id: alert_id.clone() };
+        if state == "closed" {
+            // Both may end at once.
+            now.same_as = now.same_as.or_else(|| open.told.same_as.take());
+        }
+        open.told = now;
         let (tenant, group) = view.definition.scope_fields();
         let events = view.compliance().total();
         let allowed = (1.0 - view.definition.objective.as_f64()) * weight_of(events);
@@ -164,9 +173,9 @@ impl Tracked {
             bad_share: bad_share(found),
             budget_burnt: (allowed > 0.0).then(|| weight_of(found.bad) / allowed),
             p_adjusted: Some(found.p_adjusted),
-            same_as: None,
+            same_as: open.told.same_as.clone(),
             sample_users: Vec::new(),
-            alert_id,
+            alert_id: open.told.alert_id.clone(),
             summary,
         };
         Some(CohortRecord { record, sample: found.sample.clone() })

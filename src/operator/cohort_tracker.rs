@@ -4,10 +4,13 @@
 //! windows and kinds that have the same cohort open share one episode, and so does a cohort that another one explains.
 
 use super::cohort::{Attributes, Found, Kind, explains, search};
+use super::key_definition::OpenCohort;
 use super::partial::{Leaf, SampleUser};
+use crate::model::key::Scope;
 use crate::model::output::{AlertCohort, AttributeValue, TailCohort};
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 pub const OPENS_AFTER_STEPS: u8 = 2;
 pub const CLOSES_AFTER_STEPS: u8 = 3;
@@ -43,6 +46,9 @@ pub struct Told {
     pub users_in_tail: u64,
     pub rank: u64,
     pub alert_id: Option<String>,
+    /// The cohort of the aggregate that it repeats.
+    #[serde(default)]
+    pub same_as: Option<String>,
 }
 
 /// A record of an episode; the sample of users is added when ids are published.
@@ -143,25 +149,36 @@ impl Cohorts {
 
     /// Whether a cohort of the window is open.
     pub fn is_open(&self, window_ms: Ms) -> bool {
-        self.tracked.iter().any(|tracked| tracked.window_ms == window_ms && tracked.open.is_some())
+        self.tracked.iter().any(|tracked| tracked.window_ms == window_ms && tracked.is_open_here())
     }
 
-    /// The attributes of the open cohort of a window with the best rank, by users before events.
+    /// Orders the episodes of each window by the budget they burnt, which is by their bad events: all have one budget.
+    pub fn rank(&mut self) {
+        let mut shown: Vec<usize> = (0..self.tracked.len()).filter(|at| self.tracked[*at].open.is_some()).collect();
+        shown.sort_by(|a, b| self.tracked[*a].burns_more(&self.tracked[*b]));
+        let mut told: Vec<(Ms, u64)> = Vec::new();
+        for at in shown {
+            let window_ms = self.tracked[at].window_ms;
+            let of_window = told.iter().position(|(ms, _)| *ms == window_ms).unwrap_or_else(|| {
+                told.push((window_ms, 0));
+                told.len() - 1
+            });
+            told[of_window].1 += 1;
+            self.tracked[at].found.rank = told[of_window].1;
+        }
+    }
+
+    /// The attributes of the open cohort of a window that burnt the most budget in it.
     pub fn leading_of(&self, window_ms: Ms) -> Option<Attributes> {
-        let open = self.tracked.iter().filter(|t| t.window_ms == window_ms && t.open.is_some());
-        let order = |t: &&Tracked| (t.kind == Kind::Events, t.misses, t.found.rank, t.found.attributes.clone());
-        open.min_by_key(order).map(|tracked| tracked.found.attributes.clone())
+        let has_episode = |t: &&Tracked| self.episodes().any(|attributes| *attributes == t.found.attributes);
+        let open = self.tracked.iter().filter(|t| t.window_ms == window_ms && t.is_open_here()).filter(has_episode);
+        open.min_by(|a, b| a.burns_more(b)).map(|tracked| tracked.found.attributes.clone())
     }
 
-    /// The open cohort to name first: by events while the budget burns, else by users; from the smallest window, with
-    /// the best rank.
-    pub fn leading(&self, burns: bool) -> Option<AlertCohort> {
-        let kept = self.tracked.iter().filter_map(|t| t.open.as_ref().map(|open| (t, open)));
-        let of_other_kind = |kind: Kind| (kind == Kind::Events) != burns;
-        let order = |(t, open): &(&Tracked, &Open)| {
-            (of_other_kind(t.kind), t.window_ms, t.misses, t.found.rank, open.id.clone())
-        };
-        let (tracked, open) = kept.min_by_key(order)?;
+    /// The open cohort to name first: of those shown in the shortest window, the one that burnt the most budget.
+    pub fn leading(&self) -> Option<AlertCohort> {
+        let shown = self.tracked.iter().filter_map(|t| t.open.as_ref().map(|open| (t, open)));
+        let (tracked, open) = shown.min_by(|(a, _), (b, _)| a.window_ms.cmp(&b.window_ms).then(a.burns_more(b)))?;
         Some(AlertCohort {
             id: open.id.clone(),
             cohort: values_of(&tracked.found.attributes),
@@ -169,6 +186,40 @@ impl Cohorts {
             bad_share: bad_share(&tracked.found),
         })
     }
+
+    /// The cohorts with an episode, by attributes.
+    pub fn open_cohorts(&self) -> Vec<OpenCohort> {
+        let open = |t: &Tracked| {
+            let open = t.open.as_ref()?;
+            Some(OpenCohort { attributes: t.found.attributes.clone(), id: open.id.clone() })
+        };
+        let mut all: Vec<OpenCohort> = self.tracked.iter().filter_map(open).collect();
+        all.sort_by(|a, b| a.attributes.cmp(&b.attributes));
+        all
+    }
+}
+
+impl Tracked {
+    fn is_open_here(&self) -> bool {
+        self.is_open || self.open.is_some()
+    }
+
+    /// What burnt more budget comes first.
+    fn burns_more(&self, other: &Tracked) -> Ordering {
+        other.found.bad.cmp(&self.found.bad).then_with(|| self.found.attributes.cmp(&other.found.attributes))
+    }
+}
+
+/// The cohort among those of the aggregate that one of a group repeats. What the group has of its own anyway
+/// (`region=eu` in the group of that region) makes no difference.
+pub fn repeated<'a>(own: &Attributes, scope: &Scope, of_aggregate: &'a [OpenCohort]) -> Option<&'a OpenCohort> {
+    let fixed: &[(String, String)] = if let Scope::Group(pairs) = scope { pairs } else { &[] };
+    let rest = |attributes: &Attributes| -> Attributes {
+        attributes.iter().filter(|pair| !fixed.contains(pair)).cloned().collect()
+    };
+    let is_it = |open: &&OpenCohort| !rest(own).is_empty() && rest(&open.attributes) == rest(own);
+    let exactly = of_aggregate.iter().find(|open| open.attributes == *own);
+    exactly.or_else(|| of_aggregate.iter().find(is_it))
 }
 
 pub fn values_of(attributes: &Attributes) -> Vec<AttributeValue> {

@@ -5,6 +5,7 @@ use super::alert::{self, GIVE_UP_AFTER_MS};
 use super::burn_rate::{self, Evidence};
 use super::cohort_episode;
 use super::episode::Resolved;
+use super::failing_users;
 use super::forecast_step;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::{KeyOutput, KeyState};
@@ -31,6 +32,7 @@ impl KeyState {
         let goes_on = |window_ms: Ms| next.is_some_and(|n| n.cohorts && n.user_windows_ms.contains(&window_ms));
         cohort_episode::close_where(self, definition, boundary, &|window_ms| !goes_on(window_ms), out);
         tail_episode::close_where(self, definition, boundary, &|_| true, out);
+        failing_users::close_all(self, definition, boundary, out);
     }
 
     /// Decides everything that is due at the boundary; `steps` are the user figures of its steps.
@@ -49,12 +51,14 @@ impl KeyState {
             alert::close_all(self, definition, boundary, Resolved::NoData, &mut out.alerts);
             cohort_episode::close_where(self, definition, boundary, &|_| true, out);
             tail_episode::close_where(self, definition, boundary, &|_| true, out);
+            failing_users::close_all(self, definition, boundary, out);
             out.is_gone = true;
             return;
         }
         self.step_rules(definition, boundary);
         cohort_episode::step(self, definition, boundary, steps, out);
         tail_episode::step(self, definition, boundary, steps, out);
+        failing_users::step(self, definition, boundary, steps, out);
         forecast_step::step(self, definition, boundary);
         alert::step(self, definition, boundary, &mut out.alerts);
         self.end_canary_minute(definition, boundary, out);

@@ -73,6 +73,16 @@ pub struct Boundary<'a> {
     pub is_last: bool,
     /// The SLO has more groups than its limit.
     pub groups_overflow: bool,
+    /// Of a group: the cohorts that the SLO's aggregate has open at this boundary.
+    pub of_aggregate: &'a [OpenCohort],
+}
+
+/// An open cohort of the aggregate, as its groups see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenCohort {
+    /// Ascending by name.
+    pub attributes: Vec<(String, String)>,
+    pub id: String,
 }
 
 impl<'a> Boundary<'a> {
@@ -85,6 +95,7 @@ impl<'a> Boundary<'a> {
             is_incomplete: false,
             is_last: false,
             groups_overflow: false,
+            of_aggregate: &[],
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::burn_rate::{BadUsers, LastSeen, RuleState};
 use super::cohort_tracker::{CohortRecord, Cohorts};
 use super::episode::Episode;
+use super::failing_users::FailingUsers;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::partial::{KeyDelta, KeyStep, PaneDelta, add_pane};
 use super::signal::budget::{BudgetBank, Seen};
@@ -68,6 +69,9 @@ pub struct KeyState {
     /// By user window, where there is something to remember.
     #[serde(default)]
     pub(super) tails: Vec<Tail>,
+    /// Of a tenant with users who fail more than the others.
+    #[serde(default)]
+    pub(super) failing_users: Option<Box<FailingUsers>>,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the

@@ -15,6 +15,7 @@ pub mod distribution;
 pub mod episode;
 mod evaluation;
 pub mod exemplars;
+pub mod failing_users;
 mod forecast_step;
 pub mod key_definition;
 pub mod key_state;

@@ -6,6 +6,7 @@ use super::admission::Candidates;
 use super::distribution::{Distribution, UserSums};
 use super::exemplars::keep_smallest;
 use super::signal::canary::ValueDelta;
+use super::signal::failing_user::FailingUser;
 use super::sketch::Sketch;
 use crate::model::key::{OTHER, Scope};
 use crate::model::output::Exemplar;
@@ -54,7 +55,8 @@ impl BoundaryPartial {
 impl BoundaryPartial {
     /// How much is said: keys, leaves and users. A measure of memory, roughly.
     pub fn size(&self) -> usize {
-        self.deltas.len() + self.steps.iter().map(|step| 1 + step.cube.len() + step.worst.len()).sum::<usize>()
+        let of_step = |step: &KeyStep| 1 + step.cube.len() + step.worst.len() + step.failing.len();
+        self.deltas.len() + self.steps.iter().map(of_step).sum::<usize>()
     }
 }
 
@@ -208,6 +210,10 @@ pub struct KeyStep {
     pub cube: Vec<Leaf>,
     /// The worst-served users of the window (only for the window that `user-status` shows).
     pub worst: Vec<WorstUser>,
+    /// Of a tenant, at full minutes: the sender's users who fail again and again, see
+    /// [`super::signal::failing_user::keep_worst_served`].
+    #[serde(default)]
+    pub failing: Vec<FailingUser>,
 }
 
 /// One leaf of the cube: the users who share an attribute tuple.
@@ -268,6 +274,11 @@ impl Leaf {
         keep_worst(&mut sample);
         let tuple = self.tuple.clone();
         Leaf { tuple, users, users_below: users_with_bad, events, bad_events, bad, sample, every: Every::default() }
+    }
+
+    /// The weight of all its bad events, those of users with too few events included.
+    pub fn all_bad(&self) -> u128 {
+        self.bad.max(self.every.bad)
     }
 
     /// Adds a user with enough events.
@@ -461,6 +472,7 @@ mod tests {
             distribution: Distribution::default(),
             cube: Vec::new(),
             worst: users.iter().map(|(user, bad)| of(user, *bad)).collect(),
+            failing: Vec::new(),
         };
         fn of(user: &str, bad: u128) -> WorstUser {
             let (first_bad_ms, last_bad_ms, attributes) = (None, None, Vec::new());

@@ -73,6 +73,9 @@ impl KeyState {
             let day_events = self.windows.sum(definition.layout.day).counts.events;
             bank.deadlines(boundary.at_ms, day_events, units).into_iter().flatten().for_each(&mut not_beyond);
         }
+        if let Some(deadline_ms) = self.failing_users.as_ref().and_then(|users| users.deadline_ms()) {
+            not_beyond(deadline_ms);
+        }
         if self.has_open_canaries() {
             not_beyond(multiple(MINUTE_MS));
         }

@@ -263,11 +263,20 @@ impl UserRow {
 
     /// How many minutes since `start_ms` (no further back than a day) have a bad event.
     pub fn bad_minutes_since(&self, start_ms: Ms) -> u64 {
-        let minute = |(pane, _): &(u64, u32)| pane / PANES_A_MINUTE;
-        let mut minutes: Vec<u64> =
-            self.bad_panes().iter().filter(|(p, _)| ms_of(*p) >= start_ms).map(minute).collect();
+        self.bad_minutes_of(start_ms).len() as u64
+    }
+
+    /// The starts of these minutes, ascending.
+    pub fn bad_minutes_of(&self, start_ms: Ms) -> Vec<Ms> {
+        let minute = |(pane, _): &(u64, u32)| ms_of(pane / PANES_A_MINUTE * PANES_A_MINUTE);
+        let mut minutes: Vec<Ms> = self.bad_panes().iter().filter(|(p, _)| ms_of(*p) >= start_ms).map(minute).collect();
         minutes.dedup();
-        minutes.len() as u64
+        minutes
+    }
+
+    /// Whether bad events of several panes are remembered; they may be more than a day old.
+    pub fn has_failed_again(&self) -> bool {
+        self.bad_panes().len() > 1
     }
 
     /// Heap bytes beside the row itself, for the memory limit.

@@ -389,6 +389,7 @@ impl SloRows {
         let (user, group) = (row.user, row.group);
         let index = if group == NO_GROUP { self.row(user, users) } else { self.group_row(user, group, users) };
         row.listed = self.walked;
+        self.failing.note(index, &row);
         self.rows[index as usize] = row;
         for (window, list) in self.listed.iter_mut().enumerate() {
             if self.walked & (1 << window) != 0 {
@@ -410,6 +411,7 @@ impl SloRows {
     /// A row goes, from memory at least.
     pub(super) fn leave_tallies(&mut self, index: u32) {
         self.tallies.iter_mut().for_each(|tally| tally.end(index));
+        self.failing.end(index);
     }
 
     fn add_to_row(
@@ -425,6 +427,9 @@ impl SloRows {
         let is_bad = waiting.verdict == Verdict::Bad;
         let event = UserEvent { time_ms: waiting.time_ms, weight_micros: waiting.weight_micros, is_bad };
         row.add(&event, &self.slo.user_windows_ms, at_ms);
+        if is_bad {
+            self.failing.note(index, row);
+        }
         let newer = (waiting.time_ms, waiting.tuple);
         if waiting.time_ms > row.tuple_ms
             || (waiting.time_ms == row.tuple_ms

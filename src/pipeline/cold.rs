@@ -23,7 +23,8 @@ impl UsersTask {
         // An entry, its name, its places in the index and in each SLO's list of rows.
         let users = self.users.len() * (72 + 4 * self.slos.len());
         let tallies: usize = self.slos.iter().flat_map(|s| &s.tallies).map(Tally::bytes).sum();
-        (rows + users + tallies + self.waiting_bytes()) as u64
+        let failing: usize = self.slos.iter().map(|s| s.failing.bytes()).sum();
+        (rows + users + tallies + failing + self.waiting_bytes()) as u64
     }
 
     /// The number of users whose rows are only in the store, counted per SLO.

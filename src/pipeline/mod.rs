@@ -20,6 +20,7 @@ mod cold;
 mod cold_rows;
 pub mod delays;
 mod example;
+mod failing;
 mod former;
 mod grouping;
 pub mod input_stats;

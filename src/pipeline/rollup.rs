@@ -18,7 +18,7 @@ use crate::model::slo::Slo;
 use crate::model::time::{Ms, PANE_MS, slice_ms};
 use crate::operator::admission::Decision;
 use crate::operator::episode::Resolved;
-use crate::operator::key_definition::{Boundary, KeyIdentity};
+use crate::operator::key_definition::{Boundary, KeyIdentity, OpenCohort};
 use crate::operator::key_state::{KeyOutput, KeyState};
 use crate::operator::partial::{BoundaryPartial, Partial, worst_of};
 use crate::operator::window::{Layout, Starts};
@@ -316,7 +316,8 @@ impl RollupTask {
             self.at_ms = Some(now.at_ms);
             return Ok(false);
         };
-        let said = begun.said.remove(&text).unwrap_or_default();
+        let mut said = begun.said.remove(&text).unwrap_or_default();
+        said.of_aggregate = self.cohorts_above(&text, &said);
         let Some(slot) = self.keys.get_mut(&text) else { return Ok(true) };
         self.due.remove(&(slot.due_ms, Arc::clone(&text)));
         let key = slot.live(&self.definitions);
@@ -337,6 +338,18 @@ impl RollupTask {
         slot.rest(now.at_ms);
         self.due.insert((slot.due_ms, text));
         Ok(true)
+    }
+
+    /// For a group that may have a cohort: those that its SLO's aggregate has open. It is in the same task, was
+    /// checkpointed together with its groups, and takes its step before them.
+    fn cohorts_above(&self, text: &str, said: &Said) -> Vec<OpenCohort> {
+        let Some((slo, _)) = text.split_once("|group|") else { return Vec::new() };
+        let may_tell = |slot: &KeySlot| !slot.key(&self.definitions).state.cohorts.is_empty();
+        if said.steps.is_empty() && !self.keys.get(text).is_some_and(may_tell) {
+            return Vec::new();
+        }
+        let aggregate = self.keys.get(&*format!("{slo}|aggregate"));
+        aggregate.map_or_else(Vec::new, |slot| slot.key(&self.definitions).state.cohorts.open_cohorts())
     }
 
     /// The keys that end at this boundary, in descending order; their rows go with them.
@@ -494,6 +507,7 @@ impl RollupKey {
         }
         let key_definition = self.identity.definition(&definition.slo, &definition.layout);
         let now = at.moments(&self.identity.scope, definition, settings);
+        let now = Boundary { of_aggregate: &said.of_aggregate, ..now };
         if former.is_none() {
             self.state.advance(&key_definition, &now);
             self.state.apply(&key_definition, &now, &deltas);

@@ -7,7 +7,7 @@ use crate::model::key::{Scope, key_text};
 use crate::model::record::partition_of;
 use crate::model::slo::Slo;
 use crate::model::time::Ms;
-use crate::operator::key_definition::{Boundary, KeyIdentity};
+use crate::operator::key_definition::{Boundary, KeyIdentity, OpenCohort};
 use crate::operator::key_state::KeyState;
 use crate::operator::partial::{KeyDelta, KeyStep};
 use crate::operator::window::{Layout, Starts};
@@ -85,6 +85,8 @@ pub fn slo_ids(slos: &[Slo]) -> Vec<u64> {
 pub(super) struct Said {
     pub deltas: Vec<KeyDelta>,
     pub steps: Vec<KeyStep>,
+    /// Of a group: the open cohorts of its SLO's aggregate.
+    pub of_aggregate: Vec<OpenCohort>,
 }
 
 /// A boundary, as all keys of the task see it.
@@ -110,6 +112,7 @@ impl At {
             is_incomplete: self.is_incomplete,
             is_last: self.is_last,
             groups_overflow: definition.groups_overflow,
+            of_aggregate: &[],
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::model::key::encode_into;
 use crate::model::output::{CanaryVerdict, SloStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::{HOUR_MS, Moment, Ms};
+use crate::operator::alert::shortened;
 use crate::operator::cohort_tracker::CohortRecord;
+use crate::operator::failing_users::USER;
 use crate::operator::key_state::KeyOutput;
 use crate::operator::key_view::weight_of;
 use crate::operator::partial::{SampleUser, WorstUser};
@@ -59,8 +61,12 @@ impl Writer<'_> {
 
     fn write_cohort(&self, cohort: &CohortRecord, out: &mut Vec<RecordOut>) -> Result<(), EncodeError> {
         let publish = |user: &SampleUser| self.settings.user_ids.publish(&user.tenant, &user.user);
-        let sample_users = cohort.sample.iter().map(publish).collect();
-        let value = self.settings.encoder.encode(&TailCohort { sample_users, ..cohort.record.clone() })?;
+        let sample_users: Vec<String> = cohort.sample.iter().map(publish).collect();
+        let mut record = TailCohort { sample_users, ..cohort.record.clone() };
+        if let (Some(user), Some(fails)) = (record.sample_users.first(), record.summary.strip_prefix(USER)) {
+            record.summary = shortened(format!("user {user}{fails}"));
+        }
+        let value = self.settings.encoder.encode(&record)?;
         out.push(self.record(Topic::TailCohorts, self.key, Some(value)));
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::operator::partial::{
     BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WORST_USERS, WorstUser, keep_worst,
 };
 use crate::operator::signal::dispersion;
+use crate::operator::signal::failing_user::FailingUser;
 use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::state::Store;
 use hashbrown::HashMap;
@@ -48,6 +49,10 @@ impl Member {
         let bad_minutes = if is_asked { row.bad_minutes_since(start_ms) } else { 0 };
         Member { tenant, group: row.group, tuple: row.tuple, sums, bad_minutes, who }
     }
+
+    fn cold_row(&self) -> Option<&ColdRow> {
+        if let Who::Cold(cold) = &self.who { Some(cold) } else { None }
+    }
 }
 
 /// Everybody with events in the window.
@@ -56,6 +61,8 @@ struct Users {
     members: Vec<Member>,
     /// Where the others are counted.
     tally: Option<usize>,
+    /// Those who fail again and again, where they are asked for.
+    failing: BTreeMap<KeyRef, Vec<FailingUser>>,
 }
 
 /// Where the row of a member is.
@@ -83,7 +90,13 @@ impl UsersTask {
                     Some(tally) => self.members_with_bad_events(slo, tally, at_ms, store)?,
                     None => self.members(slo, window, at_ms, store)?,
                 };
-                self.emit_steps(slo, window_ms, at_ms, &Users { members, tally }, boundary);
+                let failing = if window == 0 {
+                    let cold = members.iter().filter_map(Member::cold_row);
+                    self.failing(slo, at_ms, cold)
+                } else {
+                    BTreeMap::new()
+                };
+                self.emit_steps(slo, window_ms, at_ms, &Users { members, tally, failing }, boundary);
                 if let Some(tally) = tally {
                     let rows = &mut self.slos[slo];
                     rows.tallies[tally].after_step(at_ms, &rows.rows);
@@ -224,6 +237,7 @@ impl UsersTask {
                 distribution,
                 cube: cubes.remove(&key).unwrap_or_default(),
                 worst: worst.remove(&key).unwrap_or_default(),
+                failing: users.failing.get(&key).cloned().unwrap_or_default(),
             };
             let partition = self.partition(slo, key);
             boundary[partition as usize].steps.push(step);

@@ -10,6 +10,7 @@ use super::canary_tally::CanaryTally;
 use super::cold_rows::ColdRows;
 use super::delays::Delays;
 use super::example::Example;
+use super::failing::FailingRows;
 use super::intern::{Dictionary, NONE, TupleCache, UserTable};
 use super::key_ref::{KEY_GROUPS, KeyRef, LOCAL, OTHER_GROUPS};
 use super::lateness::{Late, Lateness};
@@ -128,6 +129,8 @@ pub(super) struct SloRows {
     pub listed: Vec<Vec<u32>>,
     /// The other user windows.
     pub tallies: Vec<Tally>,
+    /// Users who fail again and again.
+    pub failing: FailingRows,
     /// Bit `i`: the i-th user window is walked.
     pub walked: u16,
     /// Groups that are remembered: the values of what `group-by` names, each length-prefixed.
@@ -189,6 +192,7 @@ impl SloRows {
                 .filter(|window| tallies.iter().all(|tally| tally.window != *window))
                 .fold(0, |all, window| all | 1 << window),
             tallies,
+            failing: FailingRows::default(),
             groups: Dictionary::default(),
             kept: Vec::new(),
             groups_with_keys: Admitted::default(),

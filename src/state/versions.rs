@@ -23,7 +23,7 @@ use decoder::Versioned;
 use serde::Deserialize;
 
 /// The version of all that is written now.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// The oldest version that is read.
 pub const OLDEST: u8 = 6;
@@ -46,6 +46,9 @@ const ADDED: &[Added] = &[
     (7, "Leaf", "every"),
     (7, "Distribution", "with_bad"),
     (7, "Distribution", "dispersion"),
+    (8, "Told", "same_as"),
+    (8, "KeyState", "failing_users"),
+    (8, "KeyStep", "failing"),
 ];
 
 /// Why bytes are not what they should be.

@@ -59,26 +59,29 @@ fn traffic(incident: Incident, minutes: u64, shows_integration: bool) -> String 
     lines
 }
 
-/// Statuses, alerts and cohorts of the aggregate.
+/// Statuses, alerts and cohorts of the aggregate, and the users who fail more than their tenant.
 struct Records {
     statuses: Vec<Value>,
     alerts: Vec<Value>,
     cohorts: Vec<Value>,
+    users: Vec<Value>,
 }
 
 fn backtest(input: &str) -> Records {
     let program = Program::new().with_file("slo.yaml", &SLO.replace("0.999", "0.99")).with_file("in.jsonl", input);
     let ran = program.run(&["backtest", "--slos", "slo.yaml", "--input", "in.jsonl", "--out", "out"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let read = |name: &str| -> Vec<Value> {
+    let all = |name: &str| -> Vec<Value> {
         let text = std::fs::read_to_string(program.path().join("out").join(name)).expect("a result");
-        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        records.filter(|record| record["scope"] == "aggregate").collect()
+        text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).collect()
     };
+    let read =
+        |name: &str| -> Vec<Value> { all(name).into_iter().filter(|record| record["scope"] == "aggregate").collect() };
     Records {
         statuses: read("slo-status.jsonl"),
         alerts: read("burn-alerts.jsonl"),
         cohorts: read("tail-cohorts.jsonl"),
+        users: all("tail-cohorts.jsonl").into_iter().filter(|record| record["kind"] == "user").collect(),
     }
 }
 
@@ -153,5 +156,15 @@ fn one_user_in_trouble_and_healthy_traffic_are_no_tail() {
         let records = backtest(&traffic(incident, 90, true));
         assert!(of_tails(&records.alerts).is_empty(), "{:?}", records.alerts);
         assert!(records.cohorts.is_empty(), "{:?}", records.cohorts);
+        // But somebody may call the one.
+        let is_one = |record: &Value| record["tenant"] == "t3" && record["sample_users"][0] == "u003";
+        assert!(records.users.iter().all(is_one), "{:?}", records.users);
+        let states: Vec<&str> = records.users.iter().filter_map(|record| record["state"].as_str()).collect();
+        let expected: (Option<&&str>, Option<&&str>) =
+            if incident == Incident::OneUser { (Some(&"open"), Some(&"closed")) } else { (None, None) };
+        assert_eq!((states.first(), states.last()), expected, "{states:?}");
+        let minutes: Vec<i64> = records.users.iter().map(|record| minute(record, "at")).collect();
+        assert!(minutes.first().is_none_or(|at| (44..=53).contains(at)), "{minutes:?}");
+        assert!(minutes.last().is_none_or(|at| (84..=90).contains(at)), "{minutes:?}");
     }
 }

@@ -6,7 +6,7 @@ use crate::model::output::{BurnAlert, SloStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
 use crate::model::time::{DAY_MS, Ms};
-use crate::operator::tail_episode;
+use crate::operator::{failing_users, tail_episode};
 use crate::pipeline::input_stats::DeadLetterCounts;
 use crate::pipeline::users::UsersTask;
 use serde::de::DeserializeOwned;
@@ -119,8 +119,8 @@ impl Ledger {
 
     fn take_cohort(&mut self, json: Option<&[u8]>) {
         let Some(cohort) = json.and_then(read::<TailCohort>) else { return };
-        // The ticket of a `tail-` rule says the same.
-        if cohort.kind == tail_episode::KIND {
+        // The ticket of a `tail-` rule says the same as its record, and one user is no cohort.
+        if [tail_episode::KIND, failing_users::KIND].contains(&&*cohort.kind) {
             return;
         }
         if cohort.state != "update" {

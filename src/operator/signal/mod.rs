@@ -3,5 +3,6 @@
 pub mod budget;
 pub mod canary;
 pub mod dispersion;
+pub mod failing_user;
 pub mod forecast;
 pub mod tail;

@@ -2,6 +2,7 @@
 //! same records leave.
 
 mod admission;
+mod causes;
 mod changes;
 mod frozen;
 mod heap;
