@@ -154,7 +154,8 @@ impl Cohorts {
 
     /// Orders the episodes of each window by the budget they burnt, which is by their bad events: all have one budget.
     pub fn rank(&mut self) {
-        let mut shown: Vec<usize> = (0..self.tracked.len()).filter(|at| self.tracked[*at].open.is_some()).collect();
+        let goes_on = |tracked: &Tracked| tracked.is_open && tracked.open.is_some();
+        let mut shown: Vec<usize> = (0..self.tracked.len()).filter(|at| goes_on(&self.tracked[*at])).collect();
         shown.sort_by(|a, b| self.tracked[*a].burns_more(&self.tracked[*b]));
         let mut told: Vec<(Ms, u64)> = Vec::new();
         for at in shown {
