@@ -2,6 +2,7 @@
 //! sketch of error ratios above (contract, section 7).
 
 use super::signal::dispersion::DispersionSums;
+use super::signal::evidence::Users;
 use super::signal::tail;
 use super::significance::binomial_at_least;
 use super::sketch::{Sketch, bin_of, value_of};
@@ -266,13 +267,14 @@ impl Distribution {
         if self.with_bad.is_empty() {
             return (!self.is_empty()).then_some(tail::Tail::NONE);
         }
-        let mut users: tail::Users = self.with_bad.clone();
+        let mut users: Users = self.with_bad.clone();
         for (events, of) in &self.by_events {
             *users.entry((tail::rough(*events), 0)).or_insert(0) += of;
         }
         for ((events, _), bad) in &self.with_bad {
             if let Some(perfect) = users.get_mut(&(*events, 0)) {
-                *perfect -= bad;
+                // What a build that rounds otherwise sent does not add up.
+                *perfect = perfect.saturating_sub(*bad);
             }
         }
         tail::estimate(&users)

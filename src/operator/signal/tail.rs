@@ -1,35 +1,22 @@
-//! The users' true error rates behind what each of them happened to see: a mixture whose maximum likelihood is found without
-//! assuming a shape (Kiefer and Wolfowitz, Annals of Mathematical Statistics 27, 1956; Laird, JASA 73, 1978).
+//! The users' true error rates behind what each of them happened to see.
 //!
 //! With a handful of events a user, the worst percentile of the observed SLIs says more about chance than about service.
-//! The mixture's percentile does not: it explains all users together by as few distinct rates as fit.
+//! The percentile of the mixture that explains all users together does not.
 
-use std::collections::BTreeMap;
+use super::evidence::{Evidence, RATE_MIN, Users};
+use super::mixture::{Shares, fit};
 
-/// Rates that are told apart, log-spaced.
-const RATES: usize = 60;
-/// The smallest rate that is told apart from none.
-const RATE_MIN: f64 = 1e-5;
-const ROUNDS_MAX: usize = 150;
-/// The worst 1 % of fewer users is less than one: a rough fit will do.
-const USERS_MIN: f64 = 100.0;
-const ROUNDS_FEW: usize = 30;
-/// The fit ends once no weight moves by more.
-const SETTLED: f64 = 1e-5;
 /// Of how many of the users the tail is.
 const TAIL: f64 = 0.01;
-/// Numbers below this count as they are.
-const EXACT: u64 = 16;
+/// Numbers below this count as they are, others by sixteenths of an octave.
+const EXACT: u64 = 32;
 
-/// How many users had so many events, so many of them bad.
-pub type Users = BTreeMap<(u64, u64), u64>;
-
-/// A number in the middle of its eighth of an octave: the fit's cost follows how many numbers differ.
+/// A number in the middle of its sixteenth of an octave: the fit's cost follows how many numbers differ.
 pub const fn rough(number: u64) -> u64 {
     if number < EXACT {
         return number;
     }
-    let shift = number.ilog2() - 3;
+    let shift = number.ilog2() - 4;
     (number >> shift << shift) + (1 << shift >> 1)
 }
 
@@ -47,105 +34,39 @@ impl Tail {
     pub const NONE: Tail = Tail { sli: 1.0, error_mean: 0.0 };
 }
 
-/// `None` without users. By expectation and maximisation over fixed rates.
+/// `None` without users.
 pub fn estimate(users: &Users) -> Option<Tail> {
     let total: u64 = users.values().sum();
-    if total > 0 && users.keys().all(|(_, bad)| *bad == 0) {
+    if total > 0 && users.iter().all(|((_, bad), count)| *bad == 0 || *count == 0) {
         return Some(Tail::NONE);
     }
-    (total > 0).then(|| Mixture::fit(users, total as f64).tail())
+    (total > 0).then(|| tail_of(&fit(&Evidence::of(users))))
 }
 
-struct Mixture {
-    rates: [f64; RATES],
-    weights: [f64; RATES],
+/// Rates ascend.
+fn tail_of(shares: &Shares) -> Tail {
+    let (mut left, mut errors, mut rate_at) = (TAIL, 0.0, 0.0);
+    for (rate, weight) in shares.iter().rev() {
+        let taken = weight.min(left);
+        errors += taken * rate;
+        left -= taken;
+        if taken > 0.0 {
+            rate_at = *rate;
+        }
+        if left <= 0.0 {
+            break;
+        }
+    }
+    let none = |rate: f64| if rate <= RATE_MIN { 0.0 } else { rate };
+    Tail { sli: 1.0 - none(rate_at), error_mean: none(errors / TAIL) }
 }
-
-impl Mixture {
-    fn fit(users: &Users, total: f64) -> Mixture {
-        let step = -libm::log(RATE_MIN) / (RATES - 1) as f64;
-        let rate = |k: usize| libm::exp(libm::log(RATE_MIN) + step * k as f64).min(1.0);
-        let mut mixture = Mixture { rates: std::array::from_fn(rate), weights: [1.0 / RATES as f64; RATES] };
-        let shares: Vec<([f64; RATES], f64)> = mixture.likelihoods(users, total);
-        let rounds = if total < USERS_MIN { ROUNDS_FEW } else { ROUNDS_MAX };
-        for _ in 0..rounds {
-            if mixture.improve(&shares) < SETTLED {
-                break;
-            }
-        }
-        mixture
-    }
-
-    /// By (events, bad events): how likely that is at each rate, up to a factor that is the same for all rates, and the
-    /// share of the users with these numbers.
-    fn likelihoods(&self, users: &Users, total: f64) -> Vec<([f64; RATES], f64)> {
-        let log = |rate: f64| (libm::log(rate), libm::log1p(-rate.min(1.0 - 1e-12)));
-        let logs: [(f64, f64); RATES] = std::array::from_fn(|k| log(self.rates[k]));
-        let of = |((events, bad), count): (&(u64, u64), &u64)| {
-            let all = logs.map(|(bad_log, good_log)| *bad as f64 * bad_log + (events - bad) as f64 * good_log);
-            let best = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            (all.map(|log| libm::exp(log - best)), *count as f64 / total)
-        };
-        users.iter().filter(|(_, count)| **count > 0).map(of).collect()
-    }
-
-    /// One round of expectation and maximisation. How much the weights moved.
-    fn improve(&mut self, shares: &[([f64; RATES], f64)]) -> f64 {
-        let mut factors = [0.0; RATES];
-        for (likelihood, share) in shares {
-            let sum = product(&self.weights, likelihood);
-            if sum > 0.0 {
-                let factor = share / sum;
-                factors.iter_mut().zip(likelihood).for_each(|(to, l)| *to += factor * l);
-            }
-        }
-        let mut moved: f64 = 0.0;
-        for (weight, factor) in self.weights.iter_mut().zip(factors) {
-            let next = *weight * factor;
-            moved = moved.max((next - *weight).abs());
-            *weight = next;
-        }
-        moved
-    }
-
-    fn tail(&self) -> Tail {
-        let (mut left, mut errors, mut rate_at) = (TAIL, 0.0, 0.0);
-        for (rate, weight) in self.rates.iter().zip(&self.weights).rev() {
-            let taken = weight.min(left);
-            errors += taken * rate;
-            left -= taken;
-            if taken > 0.0 {
-                rate_at = *rate;
-            }
-            if left <= 0.0 {
-                break;
-            }
-        }
-        let none = |rate: f64| if rate <= RATE_MIN { 0.0 } else { rate };
-        Tail { sli: 1.0 - none(rate_at), error_mean: none(errors / TAIL) }
-    }
-}
-
-/// The sum of products, in four parts that do not wait for one another.
-fn product(a: &[f64; RATES], b: &[f64; RATES]) -> f64 {
-    let mut parts = [0.0; 4];
-    for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(4)) {
-        for lane in 0..4 {
-            parts[lane] += a[lane] * b[lane];
-        }
-    }
-    (parts[0] + parts[1]) + (parts[2] + parts[3])
-}
-
-// Whole parts.
-const _: () = assert!(RATES.is_multiple_of(4));
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::operator::random::Random;
 
-    /// Users with 2 to 41 events; every hundredth of `hundredths` has the other rate.
+    /// Users with 2 to 41 events; a share of them has the other rate.
     fn users(rate: f64, other: f64, share: f64) -> Users {
         let mut dice = Random(7);
         let mut users = Users::new();
@@ -158,18 +79,34 @@ mod tests {
         users
     }
 
-    #[test]
-    fn chance_alone_makes_no_tail() {
-        let tail = estimate(&users(0.001, 0.001, 0.0)).expect("users");
-        assert!(tail.sli > 0.98 && tail.error_mean < 0.02, "{tail:?}");
-        let tail = estimate(&users(0.1, 0.1, 0.0)).expect("users");
-        assert!((tail.sli - 0.9).abs() < 0.06, "{tail:?}");
+    fn assert_near(tail: Tail, rate: f64, most: f64) {
+        assert!((1.0 - tail.sli - rate).abs() < most && (tail.error_mean - rate).abs() < most, "{tail:?} for {rate}");
     }
 
     #[test]
-    fn a_tail_of_two_percent_at_half_is_found() {
-        let tail = estimate(&users(0.001, 0.5, 0.02)).expect("users");
-        assert!((tail.sli - 0.5).abs() < 0.08 && (tail.error_mean - 0.5).abs() < 0.08, "{tail:?}");
+    fn chance_alone_makes_no_tail() {
+        for rate in [0.001, 0.033, 0.1] {
+            assert_near(estimate(&users(rate, rate, 0.0)).expect("users"), rate, 0.01);
+        }
+    }
+
+    #[test]
+    fn a_tail_of_two_percent_is_found() {
+        assert_near(estimate(&users(0.001, 0.5, 0.02)).expect("users"), 0.5, 0.04);
+        assert_near(estimate(&users(0.01, 0.1, 0.02)).expect("users"), 0.1, 0.02);
+        assert_near(estimate(&users(0.002, 1.0, 0.02)).expect("users"), 1.0, 1e-9);
+    }
+
+    #[test]
+    fn users_who_all_differ_are_not_forced_into_classes() {
+        let (mut dice, mut users) = (Random(9), Users::new());
+        for _ in 0..50_000 {
+            // Uniform between 0 and 0.2: the worst percentile is 0.198.
+            let (rate, events) = (0.2 * dice.unit(), 5 + dice.below(30));
+            let bad = (0..events).filter(|_| dice.unit() < rate).count() as u64;
+            *users.entry((events, bad)).or_default() += 1;
+        }
+        assert_near(estimate(&users).expect("users"), 0.199, 0.03);
     }
 
     #[test]
