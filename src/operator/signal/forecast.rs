@@ -2,8 +2,9 @@
 //! usually has, while old failures leave the window and give budget back.
 //!
 //! A bootstrap over hours (Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979) in which
-//! an hour counts half as much for every twelve hours of its age. Numbers come from a counter: the same key and boundary
-//! give the same forecast everywhere.
+//! an hour counts half as much for every twelve hours of its age. Recent hours are few and resemble their neighbours, so each
+//! future has a level of its own, too, as far off as their mean may be. Numbers come from a counter: the same key and
+//! boundary give the same forecast everywhere.
 
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,10 @@ const PATHS: usize = 64;
 /// Hours that are drawn from.
 pub const RECENT_HOURS: usize = 48;
 const HALF_LIFE_HOURS: f64 = 12.0;
+/// What neighbouring hours have in common is seen in the means of so many.
+const BLOCK_MS: Ms = 3 * HOUR_MS;
+/// However alike neighbours are, a block tells something of its own.
+const CORRELATION_MAX: f64 = 0.9;
 /// Drawn hours are looked up in so many places, each as likely as the others.
 const PLACES: usize = 256;
 /// The rule `exhaustion` asks about this long.
@@ -61,13 +66,16 @@ impl Forecast {
             let now = Some(past.at_ms);
             return Forecast { p10_ms: now, p50_ms: now, p90_ms: now, soon_percent: 100 };
         }
-        let (kept, draws) = (past.kept(window, hours), past.draws());
-        let could_go = draws.iter().any(|ratio| *ratio > past.allowed);
+        let recent = past.recent();
+        let (kept, draws, levels) = (past.kept(window, hours), draws(&recent), past.levels(spread(&recent)));
+        let highest = levels.iter().copied().fold(0.0, f64::max);
+        let could_go = draws.iter().any(|ratio| ratio * highest > past.allowed);
         if !could_go && !kept.iter().any(|(span, coverage)| span.is_gone(past.allowed, *coverage)) {
             return Forecast::default();
         }
         let traffic = past.traffic(hours);
-        let mut gone: Vec<usize> = (0..PATHS).map(|path| past.gone_after(path, &kept, &traffic, &draws)).collect();
+        let after = |(path, level)| past.gone_after((path, level), &kept, &traffic, &draws);
+        let mut gone: Vec<usize> = levels.into_iter().enumerate().map(after).collect();
         gone.sort_unstable();
         let at = |share: usize| {
             let after = gone[(PATHS * share).div_ceil(100) - 1];
@@ -104,26 +112,30 @@ impl Past<'_> {
         (0..hours).map(after).collect()
     }
 
-    /// The error ratios of recent hours, each as often as it counts.
-    fn draws(&self) -> [f64; PLACES] {
+    /// Recent hours with events, ascending.
+    fn recent(&self) -> Vec<Recent> {
         let from_ms = self.at_ms - RECENT_HOURS as Ms * HOUR_MS;
         let recent = self.hours.iter().filter(|hour| hour.start_ms >= from_ms && hour.total > 0.0);
-        let weight = |hour: &Span| {
+        let weighed = |hour: &Span| {
             let age = (self.at_ms - HOUR_MS - hour.start_ms) as f64 / HOUR_MS as f64;
-            (libm::exp2(-age / HALF_LIFE_HOURS), hour.bad / hour.total)
+            let weight = libm::exp2(-age / HALF_LIFE_HOURS);
+            Recent { block: hour.start_ms.div_euclid(BLOCK_MS), weight, ratio: hour.bad / hour.total }
         };
-        let weighted: Vec<(f64, f64)> = recent.map(weight).collect();
-        let all: f64 = weighted.iter().map(|(weight, _)| weight).sum();
-        let mut draws = [0.0; PLACES];
-        let (mut before, mut place) = (0.0, 0);
-        for (weight, ratio) in weighted {
-            before += weight;
-            while place < PLACES && (place as f64 + 0.5) * all <= before * PLACES as f64 {
-                draws[place] = ratio;
-                place += 1;
-            }
-        }
-        draws
+        recent.map(weighed).collect()
+    }
+
+    /// By path, what its error ratios are multiplied by: lognormal around 1.
+    fn levels(&self, spread: f64) -> [f64; PATHS] {
+        let unit = |path: usize, of: u32| {
+            let number = number(self.seed, path as u64, u64::from(u32::MAX - of));
+            ((number >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        };
+        // Box and Muller's method (Annals of Mathematical Statistics 29, 1958).
+        let normal = |path: usize| {
+            let radius = libm::sqrt(-2.0 * libm::log(unit(path, 0)));
+            radius * libm::cos(std::f64::consts::TAU * unit(path, 1))
+        };
+        std::array::from_fn(|path| libm::exp(spread * normal(path)))
     }
 
     /// For each hour to come the usual traffic of its hour of the day; of an hour of the day that was never seen, the mean.
@@ -140,17 +152,73 @@ impl Past<'_> {
     }
 
     /// After how many hours the budget of one future is gone; their number: not within the period.
-    fn gone_after(&self, path: usize, kept: &[(Span, f64)], traffic: &[f64], draws: &[f64; PLACES]) -> usize {
+    fn gone_after(
+        &self,
+        (path, level): (usize, f64),
+        kept: &[(Span, f64)],
+        traffic: &[f64],
+        draws: &[f64; PLACES],
+    ) -> usize {
         let mut future = Span::default();
         for (hour, ((span, coverage), total)) in kept.iter().zip(traffic).enumerate() {
             let place = number(self.seed, path as u64, hour as u64) as usize % PLACES;
-            future = future.plus(Span { start_ms: 0, bad: total * draws[place], total: *total });
+            let ratio = (draws[place] * level).min(1.0);
+            future = future.plus(Span { start_ms: 0, bad: total * ratio, total: *total });
             if span.plus(future).is_gone(self.allowed, *coverage) {
                 return hour;
             }
         }
         kept.len()
     }
+}
+
+/// An hour that is drawn from.
+struct Recent {
+    block: Ms,
+    weight: f64,
+    ratio: f64,
+}
+
+/// The error ratios of recent hours, each as often as it counts.
+fn draws(recent: &[Recent]) -> [f64; PLACES] {
+    let all: f64 = recent.iter().map(|hour| hour.weight).sum();
+    let mut draws = [0.0; PLACES];
+    let (mut before, mut place) = (0.0, 0);
+    for hour in recent {
+        before += hour.weight;
+        while place < PLACES && (place as f64 + 0.5) * all <= before * PLACES as f64 {
+            draws[place] = hour.ratio;
+            place += 1;
+        }
+    }
+    draws
+}
+
+/// How far off the mean of recent hours may be: the standard deviation of its logarithm, from the means of blocks of hours.
+/// Blocks of unequal weight count as fewer (Kish, "Survey sampling", 1965), and so do blocks like their neighbours (Bayley and
+/// Hammersley, Supplement to the Journal of the Royal Statistical Society 8, 1946).
+fn spread(recent: &[Recent]) -> f64 {
+    let of_block = |hours: &[Recent]| {
+        let weight: f64 = hours.iter().map(|hour| hour.weight).sum();
+        (weight, hours.iter().map(|hour| hour.weight * hour.ratio).sum::<f64>() / weight)
+    };
+    let blocks: Vec<(f64, f64)> = recent.chunk_by(|a, b| a.block == b.block).map(of_block).collect();
+    let (all, squares) = blocks.iter().fold((0.0, 0.0), |(all, squares), (w, _)| (all + w, squares + w * w));
+    let mean = blocks.iter().map(|(weight, ratio)| weight * ratio).sum::<f64>() / all;
+    let variance = blocks.iter().map(|(weight, ratio)| weight * (ratio - mean) * (ratio - mean)).sum::<f64>() / all;
+    if mean.is_nan() || mean <= 0.0 || variance <= 0.0 {
+        return 0.0;
+    }
+    let pair = |(sum, pairs): (f64, f64), (a, b): (&(f64, f64), &(f64, f64))| {
+        let weight = libm::sqrt(a.0 * b.0);
+        (sum + weight * (a.1 - mean) * (b.1 - mean), pairs + weight)
+    };
+    let (together, pairs) = blocks.iter().zip(blocks.iter().skip(1)).fold((0.0, 0.0), pair);
+    let alike = if pairs > 0.0 { (together / pairs / variance).clamp(0.0, CORRELATION_MAX) } else { 0.0 };
+    // Of one block nothing follows about how blocks differ.
+    let effective = (all * all / squares).max(1.5);
+    let of_mean = variance / (effective - 1.0) * (1.0 + alike) / (1.0 - alike);
+    libm::sqrt(libm::log1p(of_mean / (mean * mean)))
 }
 
 /// A number that follows from a counter (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014).
@@ -225,6 +293,16 @@ mod tests {
         let over = forecast(|age| if (36..=48).contains(&age) { 12.0 * ALLOWED } else { 0.0 });
         let now = forecast(|age| if age <= 12 { 12.0 * ALLOWED } else { 0.0 });
         assert!(over.p50_ms.is_none_or(|over| now.p50_ms.is_some_and(|now| now < over)), "{over:?} {now:?}");
+    }
+
+    #[test]
+    fn hours_like_their_neighbours_say_less_than_others() {
+        // Half of the hours burn eight times as fast as is allowed, the others not at all.
+        let range = |f: Forecast| f.p90_ms.unwrap_or(AT_MS + PERIOD_MS) - f.p10_ms.unwrap_or(AT_MS + PERIOD_MS);
+        let burns = |is_on: bool| f64::from(u8::from(is_on)) * 8.0 * ALLOWED;
+        let by_turns = forecast(|age| burns(age <= 72 && age % 2 == 0));
+        let by_halves = forecast(|age| burns(age <= 72 && age / 12 % 2 == 0));
+        assert!(range(by_halves) > 3 * range(by_turns), "{by_halves:?} {by_turns:?}");
     }
 
     #[test]
