@@ -106,8 +106,10 @@ impl Process {
         workers.iter().for_each(|worker| all.add(&worker.before));
         self.shown.tell(&all);
         let is_live = workers.iter().all(|worker| worker.is_live == Some(true));
-        // Until the board has what was published, answers would be incomplete.
-        let phase = if is_live && self.shown.board.reading() != Reading::CatchingUp {
+        // Until the board has what was published, answers would be incomplete. Once it had, nothing that is read again
+        // makes it less.
+        let board = &self.shown.board;
+        let phase = if is_live && (board.reading() != Reading::CatchingUp || board.phase() == Phase::Live) {
             Phase::Live
         } else {
             match all.phases.iter().sum::<usize>() {

@@ -67,8 +67,11 @@ impl Follower {
 
     /// Passes on what is there, up to a batch, and waits up to `wait` if there is nothing. An empty value is a tombstone.
     pub fn take(&mut self, wait: Duration, each: &mut dyn FnMut(Topic, &RecordIn<'_>)) -> Result<usize, LogError> {
-        if self.looked.elapsed() >= LOOK_AGAIN {
-            self.assign()?;
+        if self.looked.elapsed() >= LOOK_AGAIN
+            && let Err(error) = self.assign()
+        {
+            // Brokers that are away for a while come back, and it looks again.
+            tracing::debug!(target: "tailburn::kafka", %error, "the output topics cannot be looked up");
         }
         // These are only errors of the connection. Errors of a partition come with its records.
         if let Some(Err(error)) = self.fetcher.consumer()?.poll(Duration::ZERO) {
@@ -98,6 +101,7 @@ impl Follower {
         self.looked = Instant::now();
         let mut list = TopicPartitionList::new();
         let is_first = self.assigned.is_empty();
+        let mut counts = BTreeMap::new();
         for (name, topic) in &self.topics {
             let found = self.fetcher.consumer()?.fetch_metadata(Some(name), METADATA_WAIT);
             let found = found.map_err(|e| broken(&format!("look topic {name} up"), &e))?;
@@ -112,7 +116,7 @@ impl Follower {
             for partition in self.assigned.get(name).copied().unwrap_or(0)..partitions {
                 list.add_partition_offset(name, partition, from).map_err(|e| broken("set an offset", &e))?;
             }
-            self.assigned.insert(name.clone(), partitions);
+            counts.insert(name.clone(), partitions);
         }
         let new: Vec<(String, i32)> =
             list.elements().iter().map(|new| (new.topic().to_owned(), new.partition())).collect();
@@ -125,6 +129,8 @@ impl Follower {
         }
         let consumer = self.fetcher.consumer()?;
         let taken = if is_first { consumer.assign(&list) } else { consumer.incremental_assign(&list) };
-        taken.map_err(|e| broken("take partitions", &e))
+        taken.map_err(|e| broken("take partitions", &e))?;
+        self.assigned = counts;
+        Ok(())
     }
 }
