@@ -113,6 +113,7 @@ fn stored(slo: &Slo) -> usize {
             distribution: distribution.clone(),
             cube: Vec::new(),
             worst: Vec::new(),
+            failing: Vec::new(),
         };
         state.advance(&definition, &boundary);
         state.apply(&definition, &boundary, &[&delta]);

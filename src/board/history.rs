@@ -88,7 +88,7 @@ impl History {
     }
 
     /// The first day that is kept, where older ones were dropped.
-    pub fn from_ms(&self) -> Option<Ms> {
+    pub fn begins_ms(&self) -> Option<Ms> {
         self.has_dropped.then_some(self.from_day.saturating_mul(DAY_MS))
     }
 
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(history.keys(), 2, "there is room for two");
         history.put("a", point(24 * 401, 1.0, 0.0));
         assert_eq!(history.points("a", 0, Ms::MAX / 2).len(), 1);
-        assert_eq!(history.from_ms(), Some(DAY_MS));
+        assert_eq!(history.begins_ms(), Some(DAY_MS));
 
         let mut small = History::new(2, 2_000);
         for hour in 0..24 * 60 {
@@ -181,6 +181,6 @@ mod tests {
         assert!(small.bytes() <= 2_000);
         let first = small.points("a", 0, Ms::MAX / 2)[0].at.0;
         assert_eq!(first, small.points("b", 0, Ms::MAX / 2)[0].at.0);
-        assert_eq!(Some(first), small.from_ms());
+        assert_eq!(Some(first), small.begins_ms());
     }
 }

@@ -183,7 +183,7 @@ impl Board {
             cohorts: inner.cohorts.by_name.len(),
             history_keys: inner.history.keys(),
             history_bytes: inner.history.bytes(),
-            history_from_ms: inner.history.from_ms(),
+            history_from_ms: inner.history.begins_ms(),
             viewers: inner.events.viewers(),
         }
     }

@@ -158,7 +158,7 @@ impl<'a> WorkerThread<'a> {
             Some(((topic.to_owned(), partition.unsigned_abs()), figures))
         };
         let partitions = worker.partitions().into_iter().filter_map(partition).collect();
-        self.process.shown.progressed(self.index, partitions, now_ms());
+        self.process.shown.progressed(partitions, now_ms());
         self.process.shown.report(self.index, inputs, worker.rollup_partitions(), worker.is_ready());
     }
 
