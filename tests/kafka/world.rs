@@ -17,7 +17,7 @@ use tailburn::log::{Assignment, Log, LogError, LogEvent, NextOffset, Stream};
 use tailburn::model::record::{RecordOut, Topic};
 
 /// Nothing on loopback takes this long.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct World<B> {
     pub broker: B,

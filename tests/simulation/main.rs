@@ -34,7 +34,7 @@ use scenario::Scenario;
 use std::time::Instant;
 
 /// The seeds of every test run.
-const SEEDS: std::ops::Range<u64> = 0..100;
+const SEEDS: std::ops::Range<u64> = 0..140;
 
 fn from_environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())

@@ -6,6 +6,7 @@
 //! users who are all alike have no tail that chance alone made, and users who all differ are not forced into a few classes.
 
 use super::evidence::{Column, Evidence, RATES, grid};
+use std::collections::BTreeSet;
 
 /// A rate and its share of the users.
 pub(super) type Shares = Vec<(f64, f64)>;
@@ -28,6 +29,8 @@ const MERGED_ROUNDS: usize = 5;
 const SMOOTH_ROUNDS_MAX: usize = 120;
 /// No density is 0, or its logarithm would be no number.
 const DENSITY_MIN: f64 = 1e-300;
+/// Evidence that is less likely than this at a rate, beside its best one, is not explained by it.
+const EXPLAINED_MIN: f64 = 1e-50;
 
 /// The mixture of the rates behind the evidence.
 pub(super) fn fit(evidence: &Evidence) -> Shares {
@@ -95,8 +98,8 @@ impl<'a> Mixture<'a> {
     /// expectation and maximisation alone takes ten thousands.
     fn likeliest(evidence: &'a Evidence, rates: &[f64], columns: &[Column]) -> Mixture<'a> {
         let part = |at: usize, weight: f64| Part { rate: rates[at], weight, column: columns[at].clone() };
-        let first = rates.len().div_ceil(FIRST_EVERY);
-        let parts = (0..rates.len()).step_by(FIRST_EVERY).map(|at| part(at, 1.0 / first as f64)).collect();
+        let first = first_rates(columns, evidence.len());
+        let parts = first.iter().map(|at| part(*at, 1.0 / first.len() as f64)).collect();
         let mut mixture = Mixture::of(evidence, parts);
         let settled = 1.0 + SETTLED_NATS / evidence.users;
         for _ in 0..ROUNDS_MAX {
@@ -173,7 +176,7 @@ impl<'a> Mixture<'a> {
         if bend <= 0.0 {
             return;
         }
-        let moved = (slope / bend).clamp(-next.weight, one.weight);
+        let moved = (slope / bend).min(one.weight).max(-next.weight);
         for (density, (a, b)) in self.density.iter_mut().zip(columns()) {
             *density = (*density + moved * (b - a)).max(DENSITY_MIN);
         }
@@ -184,9 +187,14 @@ impl<'a> Mixture<'a> {
     /// One round of expectation and maximisation.
     fn improve(&mut self) {
         let pull = self.evidence.pull(&self.density);
-        self.parts.iter_mut().for_each(|part| part.weight *= dot(&pull, &part.column));
-        let all: f64 = self.parts.iter().map(|part| part.weight).sum();
-        self.parts.iter_mut().for_each(|part| part.weight /= all);
+        let weights: Vec<f64> = self.parts.iter().map(|part| part.weight * dot(&pull, &part.column)).collect();
+        let all: f64 = weights.iter().sum();
+        // None of the rates explains anything: there is nothing to choose by.
+        if !(all > 0.0 && all.is_finite()) {
+            return;
+        }
+        self.parts.iter_mut().zip(weights).for_each(|(part, weight)| part.weight = weight / all);
+        self.parts.retain(|part| part.weight > 0.0);
         self.weigh_up();
     }
 
@@ -201,6 +209,18 @@ impl<'a> Mixture<'a> {
     fn shares(&self) -> Shares {
         self.parts.iter().map(|part| (part.rate, part.weight)).collect()
     }
+}
+
+/// Every so-manieth rate, and the likeliest rate of evidence that none of these explains: what somebody saw in ten thousand
+/// events is impossible a few rates further on, and from nothing no likelihood rises.
+fn first_rates(columns: &[Column], evidence: usize) -> Vec<usize> {
+    let mut first: BTreeSet<usize> = (0..columns.len()).step_by(FIRST_EVERY).collect();
+    for piece in 0..evidence {
+        if first.iter().all(|at| columns[*at][piece] < EXPLAINED_MIN) {
+            first.extend((0..columns.len()).max_by(|a, b| columns[*a][piece].total_cmp(&columns[*b][piece])));
+        }
+    }
+    first.into_iter().collect()
 }
 
 /// Whether no neighbour is higher.

@@ -110,6 +110,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_works_for_anybody() {
+        for users in
+            [Users::from([((1, 1), 3)]), Users::from([((40, 40), 900), ((7, 7), 100), ((100_000, 100_000), 1)])]
+        {
+            assert_near(estimate(&users).expect("users"), 1.0, 1e-3);
+        }
+    }
+
+    #[test]
+    fn users_with_very_many_events_are_explained_wherever_their_rates_are() {
+        for (events, rate) in [(10_000, 0.5), (10_000, 0.03), (5_000_000, 0.37), (5_000_000, 0.9)] {
+            let bad = (events as f64 * rate) as u64;
+            assert_near(estimate(&Users::from([((events, bad), 2)])).expect("users"), rate, 0.03);
+            let some = estimate(&Users::from([((events, bad), 20), ((events, events / 500), 980)])).expect("users");
+            assert_near(some, rate, 0.03);
+        }
+    }
+
+    #[test]
     fn nobody_and_nothing_bad() {
         assert_eq!(estimate(&Users::new()), None);
         assert_eq!(estimate(&Users::from([((100, 0), 1_000)])), Some(Tail { sli: 1.0, error_mean: 0.0 }));
