@@ -16,7 +16,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::Path;
 
-const FILES: [Topic; 6] = [
+/// The topics that a backtest writes, one file each; dead letters come last.
+pub const FILES: [Topic; 6] = [
     Topic::SloStatus,
     Topic::BurnAlerts,
     Topic::TailCohorts,

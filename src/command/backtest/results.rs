@@ -5,6 +5,7 @@
 //! a broken input), the files under the final names are unchanged.
 
 use crate::command::Failure;
+use crate::command::records::FILES;
 use crate::log::LogError;
 use crate::log::embedded::Sink;
 use crate::model::record::{RecordOut, Topic};
@@ -13,16 +14,6 @@ use anyhow::Context as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
-
-/// The topics that a backtest writes, one file each; dead letters come last.
-const FILES: [Topic; 6] = [
-    Topic::SloStatus,
-    Topic::BurnAlerts,
-    Topic::TailCohorts,
-    Topic::UserStatus,
-    Topic::CanaryVerdicts,
-    Topic::DeadLetters,
-];
 
 fn final_path(dir: &Path, topic: Topic) -> PathBuf {
     dir.join(format!("{}.jsonl", topic.name()))
