@@ -29,6 +29,8 @@ is_present() {
     g++) command -v c++ >/dev/null && command -v g++ >/dev/null ;;
     make | cmake | curl | pkg-config | npm | chromium) command -v "$1" >/dev/null ;;
     nodejs) command -v node >/dev/null ;;
+    prometheus-alertmanager) command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null ;;
+    python3 | openssl) command -v "$1" >/dev/null ;;
     ca-certificates) [[ -s /etc/ssl/certs/ca-certificates.crt ]] || has_package "$1" ;;
     *) ! command -v dpkg-query >/dev/null || has_package "$1" ;;
   esac

@@ -56,6 +56,7 @@
 //! - [`telemetry`]: log lines and metric names.
 //! - [`board`]: what was published, read back from the output topics or from files.
 //! - [`http`]: health, metrics, the API and the page, from the board.
+//! - [`notify`]: who is told of alerts, when, and by which way.
 //! - [`fault`]: places where a test harness can kill the process.
 //! - [`traffic`]: seeded traffic with planted incidents; it knows nothing about the code that evaluates it.
 //! - [`worker`]: the loop around the core: transactions, checkpoints, replay, idle partitions.
@@ -169,6 +170,7 @@ pub mod fault;
 pub mod http;
 pub mod log;
 pub mod model;
+pub mod notify;
 pub mod operator;
 pub mod pipeline;
 pub mod state;

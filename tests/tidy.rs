@@ -20,7 +20,7 @@ struct Layer {
 
 const CORE: &str = "the functional core does no IO and knows no log, no store on disk and no configuration, so that \
                     one oracle, one simulator and one backtest run the code that runs in production";
-const SHELL: [&str; 14] = [
+const SHELL: [&str; 15] = [
     "model",
     "definition",
     "codec",
@@ -30,13 +30,14 @@ const SHELL: [&str; 14] = [
     "log",
     "board",
     "http",
+    "notify",
     "telemetry",
     "config",
     "traffic",
     "worker",
     "fault",
 ];
-const EVERYTHING: [&str; 15] = [
+const EVERYTHING: [&str; 16] = [
     "model",
     "definition",
     "codec",
@@ -46,6 +47,7 @@ const EVERYTHING: [&str; 15] = [
     "log",
     "board",
     "http",
+    "notify",
     "telemetry",
     "config",
     "traffic",
@@ -80,6 +82,11 @@ const LAYERS: &[Layer] = &[
         module: "http",
         may_import: &["model", "config", "board"],
         why: "HTTP reads what was published and never reaches into a running task",
+    },
+    Layer {
+        module: "notify",
+        may_import: &["model"],
+        why: "who is told is decided from what was published, and from nothing else",
     },
     Layer { module: "fault", may_import: &[], why: "a place to die at knows nothing of what dies" },
     Layer { module: "traffic", may_import: &["model"], why: "generated traffic must not depend on what judges it" },

@@ -20,6 +20,7 @@ pub mod generate;
 pub mod init;
 mod listen;
 mod notices;
+pub mod notify;
 pub mod observe;
 mod output;
 mod processor;
@@ -29,6 +30,7 @@ pub mod run;
 pub mod schema;
 pub mod serve;
 mod signals;
+pub mod silence;
 pub mod suggest;
 mod survey;
 pub mod tap;
@@ -60,7 +62,8 @@ Getting started:
   tailburn backtest --slos slos --input past.jsonl --out result
                                                   what the SLOs would have said about the past
   tailburn run                                    live on Kafka, from the consumer group's offsets
-  tailburn serve                                  the API over what was published, and nothing else";
+  tailburn serve                                  the API over what was published, and nothing else
+  tailburn notify                                 tell people and programs of alerts";
 
 const TAP_EXAMPLES: &str = "\
 Examples:
@@ -127,6 +130,7 @@ impl Global {
     pub fn load(&self) -> Result<Loaded, Failure> {
         let loaded = config::load(&Sources::of_process(self.config.clone(), self.sets.clone()))?;
         decoder::check_mapping(&loaded)?;
+        notify::plan::check(&loaded)?;
         Ok(loaded)
     }
 }
@@ -152,6 +156,9 @@ pub enum Command {
     Tap(tap::TapArgs),
     Serve(serve::ServeArgs),
     Report(report::ReportArgs),
+    // Telling.
+    Notify(notify::NotifyArgs),
+    Silence(silence::SilenceArgs),
     Topics(topics::TopicsArgs),
     /// Print the schema of a topic's records: Avro, or JSON Schema
     #[command(after_help = SCHEMA_EXAMPLES)]
@@ -203,6 +210,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(global, &args),
         Command::Serve(args) => serve::run(global, &args),
         Command::Report(args) => report::run(global, &args),
+        Command::Notify(args) => notify::run(global, &args),
+        Command::Silence(args) => silence::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),
         Command::Tap(args) => tap_with(global, &args),
         Command::Schema(args) => schema::run(&args),

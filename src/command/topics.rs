@@ -8,7 +8,7 @@ mod acls;
 mod table;
 
 #[cfg(feature = "kafka")]
-pub(super) use table::kafka_settings;
+pub(super) use table::{kafka_settings, notify_settings};
 
 #[cfg(not(feature = "kafka"))]
 use super::Failure;
@@ -39,6 +39,10 @@ pub struct TopicsArgs {
     #[arg(long, conflicts_with_all = ["create", "json"])]
     pub acls: bool,
 
+    /// Print the rights that `notify` and `silence` need instead
+    #[arg(long, requires = "acls")]
+    pub notify: bool,
+
     /// Who gets the rights printed by --acls
     #[arg(long, value_name = "PRINCIPAL", default_value = "User:tailburn", requires = "acls")]
     pub principal: String,
@@ -46,7 +50,7 @@ pub struct TopicsArgs {
 
 #[cfg(feature = "kafka")]
 pub fn run(global: &Global, args: &TopicsArgs) -> Outcome {
-    if args.acls { acls::run(global, &args.principal) } else { table::run(global, args) }
+    if args.acls { acls::run(global, &args.principal, args.notify) } else { table::run(global, args) }
 }
 
 /// Without the feature `kafka` there are no topics.

@@ -14,15 +14,16 @@ mod reader;
 mod secret;
 mod settings;
 mod size;
+mod structure;
 mod validate;
 mod yaml;
 
 pub use error::{ConfigErrors, Origin, Problem};
 pub use reader::Entry;
-pub use secret::redact;
+pub use secret::{UnknownVariable, expand, redact};
 pub use settings::{
-    ClfShape, Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry,
-    Settings, State, TimestampIs, Topics, UserIds,
+    ClfShape, Http, Input, InputFormat, Kafka, Limits, Notify, Output, OutputFormat, Partitions, Privacy,
+    SchemaRegistry, Settings, State, TimestampIs, Topics, UserIds,
 };
 
 use layers::{EnvLayer, FileLayer, SetLayer};

@@ -2,10 +2,11 @@
 
 use super::reader::Reader;
 use super::settings::{
-    ClfShape, Http, Input, InputFormat, Kafka, Limits, Output, OutputFormat, Partitions, Privacy, SchemaRegistry,
-    Settings, State, TimestampIs, Topics, UserIds,
+    ClfShape, Http, Input, InputFormat, Kafka, Limits, Notify, Output, OutputFormat, Partitions, Privacy,
+    SchemaRegistry, Settings, State, TimestampIs, Topics, UserIds,
 };
 use crate::model::time::{MINUTE_MS, SECOND_MS};
+use serde_json::json;
 use std::path::PathBuf;
 
 pub fn settings(r: &mut Reader<'_>) -> Settings {
@@ -43,6 +44,11 @@ pub fn settings(r: &mut Reader<'_>) -> Settings {
         },
         limits: Limits { groups: r.number("limits.groups", 1_000), tenants: r.number("limits.tenants", 50_000) },
         schema_registry: SchemaRegistry { url: r.nullable_secret("schema_registry.url") },
+        notify: Notify {
+            max_age_ms: r.duration("notify.max_age", 10 * MINUTE_MS),
+            receivers: r.structure("notify.receivers", json!({})),
+            routes: r.structure("notify.routes", json!([])),
+        },
     }
 }
 

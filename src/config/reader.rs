@@ -5,7 +5,7 @@
 use super::convert::{chosen, described, duration_of, json_of, json_of_node, list, name_of, number_json, scalar};
 use super::error::{Origin, Problem};
 use super::secret;
-use super::{size, yaml};
+use super::{size, structure, yaml};
 use crate::model::duration;
 use crate::model::suggest::closest;
 use crate::model::time::Ms;
@@ -30,14 +30,17 @@ impl Entry {
         Entry { key: key.into(), value, origin, items: Vec::new() }
     }
 
-    /// Where this key, or an item of its mapping, was set.
+    /// Where this key, or an item of its mapping, was set; of what is below an item, the place of the nearest.
     pub(super) fn origin_of(&self, key: &str) -> Option<&Origin> {
         let name = key.strip_prefix(&self.key)?;
-        let item = name.strip_prefix('.').and_then(|name| self.items.iter().find(|(item, _)| item == name));
-        match item {
-            Some((_, origin)) => Some(origin),
-            None => (name.is_empty() || name.starts_with('.')).then_some(&self.origin),
+        let mut below = name.strip_prefix('.');
+        while let Some(name) = below {
+            if let Some((_, origin)) = self.items.iter().find(|(item, _)| item == name) {
+                return Some(origin);
+            }
+            below = name.rsplit_once('.').map(|(above, _)| above);
         }
+        (name.is_empty() || name.starts_with('.')).then_some(&self.origin)
     }
 }
 
@@ -240,6 +243,29 @@ impl<'a> Reader<'a> {
             entry.items = items;
         }
         map
+    }
+
+    /// A mapping or list that other modules parse, with secrets as they are written: `${ENV}` is resolved by who needs
+    /// it. Names of files (`.._file`) are relative to the configuration.
+    pub fn structure(&mut self, key: &str, default: serde_json::Value) -> serde_json::Value {
+        let is_list = default.is_array();
+        let taken = self.take(key).filter(|value| !is_null(value));
+        let Some(value) = taken else {
+            self.entries.push(Entry::new(key, default.clone(), Origin::Default));
+            return default;
+        };
+        let (origin, mut items) = (origin_within(&value), Vec::new());
+        structure::items(&value, "", &mut items);
+        let read = structure::written(&value).filter(|json| if is_list { json.is_array() } else { json.is_object() });
+        let json = read.unwrap_or_else(|| {
+            let wanted = if is_list { "list" } else { "mapping" };
+            let message = format!("{} is not a {wanted}", described(&value.kind));
+            self.problems.push(Problem::new(key, message, "").at(origin.clone()));
+            default
+        });
+        let json = structure::with_paths(json, &|text| self.resolved(text).display().to_string());
+        self.entries.push(Entry { key: key.to_owned(), value: structure::shown(key, &json), origin, items });
+        json
     }
 
     /// Where the items of a mapping were set; does not read it.
@@ -446,12 +472,15 @@ fn is_null(value: &Value) -> bool {
 }
 
 /// Where a value was set; the merge loses the place of a mapping, so the first item's is used.
-fn origin_within(value: &Value) -> Origin {
+pub(super) fn origin_within(value: &Value) -> Origin {
     match (Origin::decode(value.origin()), &value.kind) {
         (Origin::Default, ValueKind::Table(inner)) => {
             // The crate's maps have no order.
             let within = BTreeMap::from_iter(inner).into_values().map(origin_within);
             within.min_by_key(line_of).unwrap_or_default()
+        }
+        (Origin::Default, ValueKind::Array(items)) => {
+            items.iter().map(origin_within).min_by_key(line_of).unwrap_or_default()
         }
         (origin, _) => origin,
     }

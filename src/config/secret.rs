@@ -31,6 +31,10 @@ pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Str
 /// Whether a key's value is a secret by its name.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
+    // The name of a file is no secret.
+    if key.ends_with("_file") {
+        return false;
+    }
     // `ssl.key.pem` contains the private key itself; the other names are obvious.
     [
         "password",
@@ -41,6 +45,9 @@ pub fn is_secret(key: &str) -> bool {
         "ssl.key.pem",
         "sasl.jaas.config",
         "sasl.oauthbearer.config",
+        "routing_key",
+        // Whoever knows the address of a chat's webhook may post there.
+        "webhook_url",
     ]
     .iter()
     .any(|s| key.contains(s))
@@ -87,5 +94,7 @@ mod tests {
         assert_eq!(redact("kafka.properties.sasl.oauthbearer.client.secret", "s"), REDACTED);
         assert_eq!(redact("schema_registry.url", "https://me:pw@registry:8081"), "https://[redacted]@registry:8081");
         assert_eq!(redact("kafka.properties.bootstrap.servers", "a:9092"), "a:9092");
+        assert_eq!(redact("notify.receivers.oncall.routing_key", "R0"), REDACTED);
+        assert_eq!(redact("notify.receivers.oncall.routing_key_file", "key"), "key");
     }
 }

@@ -22,6 +22,7 @@ pub struct Settings {
     pub privacy: Privacy,
     pub limits: Limits,
     pub schema_registry: SchemaRegistry,
+    pub notify: Notify,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +147,18 @@ pub struct Limits {
 pub struct SchemaRegistry {
     /// May contain credentials. Not to be logged.
     pub url: Option<String>,
+}
+
+/// Who is told of alerts. `notify` parses receivers and routes, and resolves their `${ENV}` references: other commands
+/// need none of its secrets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notify {
+    /// Nothing older is sent, except that something is over.
+    pub max_age_ms: Ms,
+    /// An object: a receiver by name. Not to be logged.
+    pub receivers: serde_json::Value,
+    /// A list; the first that matches decides.
+    pub routes: serde_json::Value,
 }
 
 impl InputFormat {

@@ -83,6 +83,8 @@ pub enum Topic {
     Partials,
     Changelog,
     Sources,
+    /// Who is not notified of what, and until when: written by people.
+    Silences,
 }
 
 impl Topic {
@@ -114,6 +116,7 @@ impl Topic {
             Topic::Partials => "internal.partials",
             Topic::Changelog => "internal.changelog",
             Topic::Sources => "internal.sources",
+            Topic::Silences => "silences",
         }
     }
 }

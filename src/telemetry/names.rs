@@ -81,6 +81,13 @@ metrics! {
     COVERAGE = Gauge "tailburn_slo_coverage_ratio", "The share of a window in which the aggregate was observed.";
     /// Label: `slo`.
     STATUS_TIMESTAMP = Gauge "tailburn_slo_status_timestamp_seconds", "The time, in event time, of the status that these figures are from.";
+    /// Labels: `receiver`, `outcome` (delivered, refused, failed).
+    NOTIFICATIONS = Counter "tailburn_notifications_total", "Requests to the receivers of notifications, by how they ended.";
+    /// Labels: `receiver`, `reason`.
+    NOTIFICATIONS_NOT_SENT = Counter "tailburn_notifications_not_sent_total",
+        "News that a receiver was not told of, or not yet, by reason: refused, given_up and too_old are losses.";
+    NOTIFY_OPEN = Gauge "tailburn_notify_open_records", "Records that some receiver still has to hear of.";
+    NOTIFY_FIRING = Gauge "tailburn_notify_firing", "Alerts, cohorts and canaries that fire, as notify knows them.";
     /// Keys that found no room on the HTTP board.
     BOARD_OVERFLOWED = Gauge "tailburn_http_keys_not_shown", "Keys with a status that the HTTP API does not hold.";
 }

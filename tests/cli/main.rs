@@ -8,6 +8,7 @@ mod configuration;
 mod demo;
 mod init;
 mod metrics;
+mod notify;
 mod program;
 mod serve;
 mod suggest;

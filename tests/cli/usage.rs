@@ -39,6 +39,8 @@ fn every_command_shows_examples() {
         "explain",
         "serve",
         "report",
+        "notify",
+        "silence",
         "tap",
         "topics",
         "schema",

@@ -14,6 +14,7 @@ mod growth;
 mod latency;
 mod life;
 mod limits;
+mod notify;
 mod oidc;
 mod outage;
 mod peek;

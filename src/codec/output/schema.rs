@@ -49,7 +49,8 @@ impl OutputSchema {
             Topic::UserStatus => Some(OutputSchema::UserStatus),
             Topic::CanaryVerdicts => Some(OutputSchema::CanaryVerdict),
             Topic::DeadLetters => Some(OutputSchema::DeadLetter),
-            Topic::Repartition | Topic::Partials | Topic::Changelog | Topic::Sources => None,
+            // Silences are JSON always: people write them, and schemas/README.md lists their fields.
+            Topic::Repartition | Topic::Partials | Topic::Changelog | Topic::Sources | Topic::Silences => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::report::{Finding, Level, Report};
 use super::seams::{Seams, SloStage};
-use crate::command::{assemble, decoder};
+use crate::command::{assemble, decoder, notify};
 use crate::config::{ConfigErrors, Loaded, Origin, Problem, Settings, UserIds};
 use crate::model::duration;
 use crate::model::slo::Slo;
@@ -28,6 +28,11 @@ pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
     if let Err(error) = decoder::of_records(&loaded.settings.input) {
         let placed = error.problems().into_iter().map(|problem| loaded.place(problem));
         let configuration = placed.map(|problem| finding(Level::Error, &problem, loaded.file.as_deref())).collect();
+        return Report { file: loaded.file, configuration, ..Report::default() };
+    }
+    if let Err(errors) = notify::plan::check(&loaded) {
+        let configuration =
+            errors.problems.iter().map(|problem| finding(Level::Error, problem, loaded.file.as_deref())).collect();
         return Report { file: loaded.file, configuration, ..Report::default() };
     }
     let keys_set = loaded.entries.iter().filter(|e| e.origin != Origin::Default).count();

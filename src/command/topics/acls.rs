@@ -1,16 +1,21 @@
-//! The rights that `run` needs, as `kafka-acls` commands with the configured names.
+//! The rights that `run` or `notify` needs, as `kafka-acls` commands with the configured names.
 
-use super::table::kafka_settings;
+use super::table::{kafka_settings, notify_settings};
 use crate::command::{Exit, Global, Outcome, Printer};
 use crate::log::kafka::rights::{self, Resource, Right};
 use std::io::Write as _;
 
-pub fn run(global: &Global, principal: &str) -> Outcome {
+pub fn run(global: &Global, principal: &str, is_for_notify: bool) -> Outcome {
     let settings = global.load()?.settings;
     let servers = settings.kafka.properties.get("bootstrap.servers").map_or("localhost:9092", String::as_str);
     let mut out = Printer::stdout();
     let kafka = kafka_settings(&settings);
-    for right in rights::needed(&kafka).into_iter().chain(rights::needed_to_show(&kafka)) {
+    let rights = if is_for_notify {
+        rights::needed_to_notify(&notify_settings(&settings))
+    } else {
+        rights::needed(&kafka).into_iter().chain(rights::needed_to_show(&kafka)).collect()
+    };
+    for right in rights {
         out.line(&command(servers, principal, &right))?;
     }
     out.flush()?;

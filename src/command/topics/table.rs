@@ -4,7 +4,7 @@ use super::TopicsArgs;
 use crate::command::{Exit, Failure, Global, Outcome, Printer};
 use crate::config::Settings;
 use crate::log::LogError;
-use crate::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, TopicState, plan};
+use crate::log::kafka::topics::{Cleanup, PartitionCounts, TopicAdmin, TopicPlan, TopicState, plan, silences};
 use crate::log::kafka::{KafkaSettings, Listener, StartFrom};
 use crate::model::duration;
 use serde::Serialize;
@@ -67,6 +67,12 @@ pub fn kafka_settings(settings: &Settings) -> KafkaSettings {
     }
 }
 
+/// As `notify` reads: in a group of its own.
+pub fn notify_settings(settings: &Settings) -> KafkaSettings {
+    let of_run = kafka_settings(settings);
+    KafkaSettings { group_id: format!("{}-notify", of_run.group_id), ..of_run }
+}
+
 fn rows(settings: &Settings, kafka: &KafkaSettings, create: bool) -> Result<Vec<Row>, LogError> {
     let admin = TopicAdmin::open(kafka)?;
     let mut rows = Vec::new();
@@ -80,7 +86,8 @@ fn rows(settings: &Settings, kafka: &KafkaSettings, create: bool) -> Result<Vec<
         users: settings.partitions.users,
         rollup: settings.partitions.rollup,
     };
-    let plans = plan(kafka, counts);
+    let mut plans = plan(kafka, counts);
+    plans.push(silences(kafka));
     let created = match (create, inputs) {
         (true, Some(_)) => admin.create_missing(&plans, settings.topics.replication_factor)?,
         _ => Vec::new(),

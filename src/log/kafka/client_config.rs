@@ -63,6 +63,8 @@ const PRODUCER: [(&str, &str); 8] = [
     ("batch.size", "1000000"),
 ];
 
+const PLAIN_PRODUCER: [(&str, &str); 1] = [("message.timeout.ms", "10000")];
+
 /// The member of the group.
 pub fn consumer(settings: &KafkaSettings) -> ClientConfig {
     reading(settings, &CONSUMER)
@@ -86,6 +88,15 @@ fn reading(settings: &KafkaSettings, defaults: &[(&str, &str)]) -> ClientConfig 
 pub fn producer(settings: &KafkaSettings) -> ClientConfig {
     let mut config = client(settings, &PRODUCER);
     config.set("transactional.id", &settings.transactional_id);
+    for (name, value, _) in FIXED.iter().filter(|(.., is_producers)| *is_producers) {
+        config.set(*name, *value);
+    }
+    config
+}
+
+/// Writes single records, outside of any transaction.
+pub fn plain_producer(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = client(settings, &PLAIN_PRODUCER);
     for (name, value, _) in FIXED.iter().filter(|(.., is_producers)| *is_producers) {
         config.set(*name, *value);
     }

@@ -5,7 +5,7 @@
 //! its way could end a later transaction.
 
 mod connect;
-mod context;
+pub(super) mod context;
 
 pub use connect::try_transactions;
 

@@ -64,6 +64,22 @@ pub fn needed_to_show(settings: &KafkaSettings) -> Vec<Right> {
     Topic::OUTPUTS.into_iter().map(read).collect()
 }
 
+/// What `notify` and `silence` need, beside no right of `run`: `group_id` is that of `notify`.
+pub fn needed_to_notify(settings: &KafkaSettings) -> Vec<Right> {
+    let on = |topic: Topic, operations: &[Operation]| Right {
+        resource: Resource::Topic(settings.topic_name(topic)),
+        operations: operations.to_vec(),
+    };
+    let news = [Topic::BurnAlerts, Topic::TailCohorts, Topic::CanaryVerdicts];
+    let mut silences = vec![Operation::Read, Operation::Write, Operation::DescribeConfigs];
+    if settings.makes_topics {
+        silences.push(Operation::Create);
+    }
+    let group = Right { resource: Resource::Group(settings.group_id.clone()), operations: vec![Operation::Read] };
+    let news = news.into_iter().map(|topic| on(topic, &[Operation::Read]));
+    news.chain([on(Topic::Silences, &silences), group]).collect()
+}
+
 /// The missing rights on the topics that exist. `on_cluster`: the operations allowed on the whole cluster, among which
 /// may be the right to create any topic.
 pub fn missing_on_topics(

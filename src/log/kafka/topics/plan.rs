@@ -51,6 +51,12 @@ pub fn plan(settings: &KafkaSettings, counts: PartitionCounts) -> Vec<TopicPlan>
     .collect()
 }
 
+/// The topic that `silence` writes and `notify` reads. `run` needs none.
+pub fn silences(settings: &KafkaSettings) -> TopicPlan {
+    let topic = Topic::Silences;
+    TopicPlan { name: settings.topic_name(topic), partitions: 1, cleanup: cleanup(topic), ours: Some(topic) }
+}
+
 /// One partition for each task that writes or reads it.
 fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
     match topic {
@@ -58,7 +64,7 @@ fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
         Topic::Repartition => counts.users,
         // The users tasks come first: rollup task r writes partition users + r.
         Topic::Changelog => counts.users + counts.rollup,
-        Topic::Sources => 1,
+        Topic::Sources | Topic::Silences => 1,
         _ => counts.rollup,
     }
 }
@@ -66,7 +72,7 @@ fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
 fn cleanup(topic: Topic) -> Cleanup {
     let after = |days: Ms| Cleanup::Delete { retention_ms: Some(days * DAY_MS) };
     match topic {
-        Topic::SloStatus | Topic::UserStatus | Topic::Changelog | Topic::Sources => Cleanup::Compact,
+        Topic::SloStatus | Topic::UserStatus | Topic::Changelog | Topic::Sources | Topic::Silences => Cleanup::Compact,
         Topic::SloHistory | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts => after(400),
         // Records that were read are purged. The retention is for unread ones: so long may all instances be stopped.
         Topic::Repartition | Topic::Partials => after(7),

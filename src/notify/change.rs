@@ -1,0 +1,107 @@
+//! One item in one outbox: what was told of it, and what is left to tell.
+
+use super::ledger::{Position, Source};
+use super::message::What;
+use super::news::News;
+use crate::model::time::Ms;
+use std::sync::Arc;
+
+pub struct Member {
+    pub news: Arc<News>,
+    pub source: Option<Source>,
+    /// Records that are open because of this member.
+    pub pending: Vec<Position>,
+    /// The last news that was told, or decided not to be.
+    told: Option<(String, u64)>,
+    /// The receiver knows that it fires.
+    pub heard: bool,
+    /// Silenced or inhibited when it was looked at last.
+    pub is_held_back: bool,
+    /// From when its age counts: when its news was written, or when nothing held it back any more.
+    pub fresh_ms: Ms,
+    /// Since when it could be told.
+    pub ready_ms: Option<Ms>,
+}
+
+impl Member {
+    /// News that nobody was told of.
+    pub fn new(news: Arc<News>, at: Option<Position>, written_ms: Ms) -> Member {
+        let mut member = Member {
+            news: Arc::clone(&news),
+            source: None,
+            pending: Vec::new(),
+            told: None,
+            heard: false,
+            is_held_back: false,
+            fresh_ms: written_ms,
+            ready_ms: None,
+        };
+        member.hear(news, at, written_ms);
+        member
+    }
+
+    /// What was told before a restart; `maybe_not`: something may have held it back.
+    pub fn remembered(news: Arc<News>, source: Source, written_ms: Ms, maybe_not: bool) -> Member {
+        let mut member = Member::new(news, None, written_ms);
+        member.source = Some(source);
+        if maybe_not {
+            member.doubt();
+        } else {
+            member.tell();
+            member.heard = true;
+        }
+        member
+    }
+
+    /// It may not have been told after all.
+    pub fn doubt(&mut self) {
+        (self.told, self.heard, self.is_held_back) = (None, false, true);
+    }
+
+    pub fn hear(&mut self, news: Arc<News>, at: Option<Position>, written_ms: Ms) {
+        if self.change().is_none() {
+            self.fresh_ms = written_ms;
+            self.ready_ms = None;
+        } else if !self.is_held_back {
+            // The newest counts: who is told late of what fires should at least hear how it is now.
+            self.fresh_ms = self.fresh_ms.max(written_ms);
+        }
+        self.news = news;
+        self.source = at.map(|at| at.source).or(self.source);
+        self.pending.extend(at);
+    }
+
+    /// What is left to tell.
+    pub fn change(&self) -> Option<What> {
+        let (id, seq) = self.news.version();
+        match &self.told {
+            Some((told, told_seq)) if told == id && *told_seq >= seq => None,
+            _ if self.news.is_over() => Some(What::Ended),
+            Some((told, _)) if self.heard && told == id => Some(What::Updated),
+            _ => Some(What::Fired),
+        }
+    }
+
+    /// The present news needs no telling any more.
+    pub fn tell(&mut self) {
+        let news = Arc::clone(&self.news);
+        self.tell_of(&news);
+    }
+
+    /// This news needs no telling any more; there may be newer.
+    pub fn tell_of(&mut self, news: &News) {
+        let (id, seq) = news.version();
+        self.told = Some((id.to_owned(), seq));
+    }
+
+    /// The receiver was told.
+    pub fn delivered(&mut self, news: &News, what: What) {
+        self.tell_of(news);
+        self.heard = what != What::Ended;
+    }
+
+    /// Nothing is left, and nothing will come.
+    pub fn is_done(&self) -> bool {
+        self.news.is_over() && self.change().is_none()
+    }
+}

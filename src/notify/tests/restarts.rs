@@ -1,0 +1,93 @@
+//! A process that is killed at any moment, and its successor: no page is lost.
+
+use super::story::SOURCE;
+use super::{Story, alert, plan};
+use crate::notify::{Plan, Resume};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+
+/// The successor: reads from where the state began, and goes on as if it had never stopped.
+fn restarted(plan: &Arc<Plan>, before: &Story, log: &[Json]) -> Story {
+    let resume = before.core.resume().into_iter().find(|(source, _)| *source == SOURCE).map(|(_, resume)| resume);
+    let resume = resume.unwrap_or(Resume { done: 0, state_from: 0 });
+    assert!(resume.state_from <= resume.done && resume.done <= before.next);
+    let mut story = Story::resumed(plan, resume);
+    story.now_ms = before.now_ms;
+    let from = usize::try_from(resume.state_from).expect("an offset");
+    let read = usize::try_from(before.next).expect("an offset");
+    log[from..read].iter().for_each(|record| story.record(record));
+    story
+}
+
+fn hook(routes: Json) -> Arc<Plan> {
+    plan(json!({"hook": {"type": "webhook", "url": "http://localhost/x"}}), routes)
+}
+
+#[test]
+fn killed_before_it_sent_it_sends_after_the_restart_and_not_twice_after_it_did() {
+    let plan = hook(json!([{"receiver": "hook"}]));
+    let log = [alert("a|aggregate", "page", "firing", 1, 1, 0), alert("a|aggregate", "page", "resolved", 1, 2, 60)];
+    let mut story = Story::new(&plan);
+    story.record(&log[0]);
+    story.until(5);
+    let mut second = restarted(&plan, &story, &log);
+    second.until(30);
+    assert_eq!(second.said(0), ["fired a|aggregate-page"]);
+    let mut third = restarted(&plan, &second, &log);
+    third.until(60);
+    assert_eq!(third.said(0), Vec::<String>::new(), "it was told");
+    third.record(&log[1]);
+    third.until(120);
+    assert_eq!(third.said(0), ["ended a|aggregate-page"]);
+    assert_eq!(third.messages(0)[0].dedup_key, second.messages(0)[0].dedup_key);
+}
+
+#[test]
+fn what_a_silence_held_back_is_told_though_the_silence_ended_while_nobody_ran() {
+    let plan = hook(json!([{"receiver": "hook"}]));
+    let log = [alert("a|aggregate", "page", "firing", 1, 1, 0)];
+    let mut story = Story::new(&plan);
+    story.silence("s", &["slo=a"], 0, 1_000);
+    story.record(&log[0]);
+    story.until(900);
+    assert_eq!((story.said(0).len(), story.done()), (0, 1));
+    let resume = story.core.resume()[0].1;
+    let mut second = Story::resumed(&plan, resume);
+    second.silence("s", &["slo=a"], 0, 1_000);
+    second.record(&log[0]);
+    second.now_ms += 2_000_000;
+    second.until(2_100);
+    assert_eq!(second.said(0), ["fired a|aggregate-page"]);
+}
+
+/// The page hid the ticket, ended while nobody ran, and comes behind the ticket in the log.
+#[test]
+fn a_ticket_that_its_page_hid_is_told_though_the_page_ended_while_nobody_ran() {
+    let plan = hook(json!([{"receiver": "hook"}]));
+    let mut log =
+        vec![alert("a|aggregate", "ticket", "firing", 1, 1, 0), alert("a|aggregate", "page", "firing", 1, 1, 0)];
+    let mut story = Story::new(&plan);
+    log.iter().for_each(|record| story.record(record));
+    story.until(100);
+    assert_eq!((story.said(0), story.done()), (vec!["fired a|aggregate-page".to_owned()], 2));
+    log.push(alert("a|aggregate", "page", "resolved", 1, 2, 100));
+    let mut second = restarted(&plan, &story, &log);
+    second.record(&log[2]);
+    second.until(200);
+    let said = second.said(0).join(", ");
+    assert!(said.contains("fired a|aggregate-ticket") && said.contains("ended a|aggregate-page"), "{said}");
+}
+
+#[test]
+fn an_alertmanager_goes_on_hearing_of_what_began_long_before() {
+    let plan =
+        plan(json!({"am": {"type": "alertmanager", "url": "http://localhost:9093"}}), json!([{"receiver": "am"}]));
+    let log: Vec<Json> = (0..5).map(|n| alert(&format!("a{n}|aggregate"), "page", "firing", 1, 1, 0)).collect();
+    let mut story = Story::new(&plan);
+    log.iter().for_each(|record| story.record(record));
+    story.until(7_200);
+    assert_eq!(story.core.resume()[0].1, Resume { done: 5, state_from: 0 });
+    let mut second = restarted(&plan, &story, &log);
+    second.until(7_201);
+    assert_eq!((second.told.len(), second.core.firing()), (1, 5));
+}
