@@ -100,6 +100,11 @@ impl Member {
         self.heard = what != What::Ended;
     }
 
+    /// It can be told now, and the receiver does not know of it.
+    pub fn begins(&self) -> bool {
+        self.ready_ms.is_some() && !self.heard
+    }
+
     /// Nothing is left, and nothing will come.
     pub fn is_done(&self) -> bool {
         self.news.is_over() && self.change().is_none()

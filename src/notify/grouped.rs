@@ -176,27 +176,34 @@ impl Grouped {
         let mut keys: Vec<GroupKey> = due.into_iter().map(|(.., key)| key).collect();
         let is_overflow_busy = self.groups.get(&GroupKey::Overflow).is_some_and(|group| group.in_flight);
         if keys.len() > free && !is_overflow_busy {
-            let rest = keys.split_off(free - 1);
-            self.gather(&rest, context, effects);
+            let mut rest = keys.split_off(free - 1);
+            let is_due = keys.contains(&GroupKey::Overflow) || rest.contains(&GroupKey::Overflow);
             keys.retain(|key| *key != GroupKey::Overflow);
-            keys.push(GroupKey::Overflow);
-        } else {
-            // The next look comes with the answer to what is on its way.
-            keys.truncate(free);
+            if self.gather(&rest, context, effects) || is_due {
+                rest = vec![GroupKey::Overflow];
+            }
+            keys.extend(rest);
         }
+        // What is left waits for the next free message; nothing of it is new to the receiver, or an answer comes first.
+        keys.truncate(free);
         let drafts: Vec<Draft> = keys.into_iter().filter_map(|key| self.draft(key, context)).collect();
         self.sent.extend(drafts.iter().map(|_| context.now_ms));
+        self.sent.front().into_iter().for_each(|first_ms| effects.wake(first_ms + cap.per_ms));
         drafts
     }
 
-    /// Puts what is ready in these groups into the one that tells of all of them.
-    fn gather(&mut self, keys: &[GroupKey], context: &Context<'_>, effects: &mut Effects) {
+    /// Puts what begins in these groups into the one that tells of all of them; whether there was any. What a group told
+    /// of before stays in it: who knows the group waits for its end.
+    fn gather(&mut self, keys: &[GroupKey], context: &Context<'_>, effects: &mut Effects) -> bool {
         let mut moved = Vec::new();
         for key in keys.iter().filter(|key| **key != GroupKey::Overflow) {
             let Some(group) = self.groups.get_mut(key) else { continue };
             let ready: Vec<String> =
-                group.members.iter().filter(|(_, m)| m.ready_ms.is_some()).map(|(name, _)| name.clone()).collect();
+                group.members.iter().filter(|(_, m)| m.begins()).map(|(name, _)| name.clone()).collect();
             moved.extend(ready.into_iter().filter_map(|name| Some((key.clone(), group.members.remove_entry(&name)?))));
+        }
+        if moved.is_empty() {
+            return false;
         }
         let receiver = context.receiver.name.clone();
         effects.notices.push(Notice::Capped { receiver, groups: keys.len(), items: moved.len() });
@@ -213,6 +220,7 @@ impl Grouped {
             }
             overflow.members.insert(name, member);
         }
+        true
     }
 
     fn draft(&mut self, key: GroupKey, context: &Context<'_>) -> Option<Draft> {

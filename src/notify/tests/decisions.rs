@@ -210,6 +210,22 @@ fn ten_thousand_alerts_at_once_are_grouped_and_capped_and_none_is_lost() {
 }
 
 #[test]
+fn a_group_that_was_told_of_hears_its_own_end_in_a_flood() {
+    let receivers = json!({"hook": {"type": "webhook", "url": "http://localhost/x", "at_most": "3 per 1m"}});
+    let mut story = Story::new(&plan(receivers, json!([{"receiver": "hook", "group_by": ["slo"]}])));
+    story.record(&alert("a|aggregate", "page", "firing", 1, 1, 0));
+    story.until(100);
+    story.record(&alert("a|aggregate", "page", "resolved", 1, 2, 100));
+    (0..100).for_each(|n| story.record(&alert(&format!("s{n}|aggregate"), "page", "firing", 1, 1, 100)));
+    story.until(400);
+    let messages = story.messages(0);
+    let key = &messages[0].dedup_key;
+    let end = messages.iter().find(|m| &m.dedup_key == key && m.is_over());
+    assert!(end.is_some(), "{:?}", story.said(0));
+    assert_eq!(messages.iter().map(|m| m.count(crate::notify::What::Fired)).sum::<usize>(), 101);
+}
+
+#[test]
 fn an_alertmanager_is_told_again_and_again_and_of_the_end_for_a_while() {
     let receivers = json!({"am": {"type": "alertmanager", "url": "http://localhost:9093"}});
     let mut story = Story::new(&plan(receivers, json!([{"receiver": "am"}])));
