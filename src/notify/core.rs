@@ -90,7 +90,7 @@ struct Delivery {
 }
 
 enum Of {
-    Group(GroupKey, Vec<Position>),
+    Group(GroupKey, Vec<(String, Position)>),
     Batch(Vec<Sent>),
 }
 
@@ -357,13 +357,14 @@ impl Core {
     fn settle(&mut self, delivery: Delivery, now_ms: Ms, done: Done) {
         let positions = match (delivery.of, &mut self.outboxes[delivery.receiver], &*delivery.content) {
             (Of::Group(key, positions), Outbox::Grouped(grouped), Content::Message(message)) => {
+                // An end that was tried with news that grew too old is tried alone, and its record stays open.
+                let ends_stay = done == Done::GivenUp && tells_news(message);
                 match done {
                     Done::Delivered => grouped.delivered(&key, message),
-                    Done::Refused => grouped.dropped(&key, message, false),
-                    // An end that was tried with news that grew too old is tried alone.
-                    Done::GivenUp => grouped.dropped(&key, message, tells_news(message)),
+                    Done::Refused | Done::GivenUp => grouped.dropped(&key, message, ends_stay),
                 }
-                positions
+                let mut is_settled = |item: &str, at| !ends_stay || !grouped.reopen(&key, item, at);
+                positions.into_iter().filter(|(item, at)| is_settled(item, *at)).map(|(_, at)| at).collect()
             }
             (Of::Batch(sent), Outbox::Steady(steady), _) if done == Done::Delivered => {
                 steady.delivered(&sent, now_ms);

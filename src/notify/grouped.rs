@@ -50,7 +50,8 @@ struct Group {
 pub struct Draft {
     pub group: GroupKey,
     pub message: Message,
-    pub positions: Vec<Position>,
+    /// With the items that they are about.
+    pub positions: Vec<(String, Position)>,
     /// Until when it is worth trying.
     pub expires_ms: Ms,
 }
@@ -243,6 +244,14 @@ impl Grouped {
         });
     }
 
+    /// A record stays open, because it has to be told again. `false`: nobody waits for it any more.
+    pub fn reopen(&mut self, key: &GroupKey, item: &str, at: Position) -> bool {
+        let member = self.groups.get_mut(key).and_then(|group| group.members.get_mut(item));
+        let Some(member) = member.filter(|member| member.change() == Some(What::Ended)) else { return false };
+        member.pending.push(at);
+        true
+    }
+
     fn answered(&mut self, key: &GroupKey, message: &Message, tell: impl Fn(&mut Member, &Change)) {
         let Some(group) = self.groups.get_mut(key) else { return };
         group.in_flight = false;
@@ -326,16 +335,16 @@ impl Group {
         ready
     }
 
-    fn message(&mut self, is_overflow: bool, context: &Context<'_>) -> Option<(Message, Vec<Position>, Ms)> {
+    fn message(&mut self, is_overflow: bool, context: &Context<'_>) -> Option<(Message, Vec<(String, Position)>, Ms)> {
         let (mut changes, mut positions, mut fresh_ms) = (Vec::new(), Vec::new(), None::<Ms>);
         let mut firing = 0;
-        for member in self.members.values_mut() {
+        for (name, member) in &mut self.members {
             let change = member.change().filter(|_| member.ready_ms.is_some());
             let fires = change.map_or(member.heard, |what| what != What::Ended);
             firing += usize::from(fires);
             let Some(what) = change else { continue };
             member.ready_ms = None;
-            positions.append(&mut member.pending);
+            positions.extend(member.pending.drain(..).map(|at| (name.clone(), at)));
             if what != What::Ended {
                 fresh_ms = fresh_ms.max(Some(member.fresh_ms));
             }
