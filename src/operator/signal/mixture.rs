@@ -7,6 +7,7 @@
 
 use super::evidence::{Column, Evidence, RATES, grid};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// A rate and its share of the users.
 pub(super) type Shares = Vec<(f64, f64)>;
@@ -35,7 +36,7 @@ const EXPLAINED_MIN: f64 = 1e-50;
 /// The mixture of the rates behind the evidence.
 pub(super) fn fit(evidence: &Evidence) -> Shares {
     let rates = grid();
-    let columns: Vec<Column> = rates.iter().map(|rate| evidence.column(*rate)).collect();
+    let columns: Vec<Rc<Column>> = rates.iter().map(|rate| Rc::new(evidence.column(*rate))).collect();
     let likeliest = Mixture::likeliest(evidence, &rates, &columns);
     let top = evidence.log_likelihood(&likeliest.density);
     let simple = likeliest.simplest(top - SIMPLER_NATS / evidence.users);
@@ -51,13 +52,13 @@ pub(super) fn fit(evidence: &Evidence) -> Shares {
 
 /// The weights of all rates after so many rounds of expectation and maximisation from equal ones that the mixture is as likely
 /// as is asked; `false`: it is not. Stopped early, they are smooth (Laird, JASA 73, 1978).
-fn smooth(evidence: &Evidence, columns: &[Column], least: f64) -> ([f64; RATES], bool) {
+fn smooth(evidence: &Evidence, columns: &[Rc<Column>], least: f64) -> ([f64; RATES], bool) {
     let mut weights = [1.0 / RATES as f64; RATES];
     let mut density = vec![0.0; evidence.len()];
     for _ in 0..SMOOTH_ROUNDS_MAX {
         density.fill(0.0);
         for (weight, column) in weights.iter().zip(columns) {
-            density.iter_mut().zip(column).for_each(|(to, likelihood)| *to += weight * likelihood);
+            density.iter_mut().zip(column.iter()).for_each(|(to, likelihood)| *to += weight * likelihood);
         }
         density.iter_mut().for_each(|density| *density = density.max(DENSITY_MIN));
         if evidence.log_likelihood(&density) >= least {
@@ -74,7 +75,8 @@ fn smooth(evidence: &Evidence, columns: &[Column], least: f64) -> ([f64; RATES],
 struct Part {
     rate: f64,
     weight: f64,
-    column: Column,
+    /// Shared, because mixtures that are tried out differ in few of their parts.
+    column: Rc<Column>,
 }
 
 /// A mixture of few rates, ascending.
@@ -96,8 +98,8 @@ impl<'a> Mixture<'a> {
     /// The likeliest mixture over the grid. Rates come in where the likelihood rises most; then neighbours exchange weight
     /// (Yu, "D-optimal designs via a cocktail algorithm", Statistics and Computing 21, 2011), which takes a few rounds where
     /// expectation and maximisation alone takes ten thousands.
-    fn likeliest(evidence: &'a Evidence, rates: &[f64], columns: &[Column]) -> Mixture<'a> {
-        let part = |at: usize, weight: f64| Part { rate: rates[at], weight, column: columns[at].clone() };
+    fn likeliest(evidence: &'a Evidence, rates: &[f64], columns: &[Rc<Column>]) -> Mixture<'a> {
+        let part = |at: usize, weight: f64| Part { rate: rates[at], weight, column: Rc::clone(&columns[at]) };
         let first = first_rates(columns, evidence.len());
         let parts = first.iter().map(|at| part(*at, 1.0 / first.len() as f64)).collect();
         let mut mixture = Mixture::of(evidence, parts);
@@ -151,7 +153,7 @@ impl<'a> Mixture<'a> {
         let weight = one.weight + other.weight;
         one.rate = (one.weight * one.rate + other.weight * other.rate) / weight;
         one.weight = weight;
-        one.column = self.evidence.column(one.rate);
+        one.column = Rc::new(self.evidence.column(one.rate));
         Some(Mixture::of(self.evidence, parts))
     }
 
@@ -167,7 +169,7 @@ impl<'a> Mixture<'a> {
         let (before, after) = self.parts.split_at_mut(at + 1);
         let (Some(one), Some(next)) = (before.last_mut(), after.first_mut()) else { return };
         let (mut slope, mut bend) = (0.0, 0.0);
-        let columns = || one.column.iter().zip(&next.column);
+        let columns = || one.column.iter().zip(next.column.iter());
         for ((share, density), (a, b)) in self.evidence.shares.iter().zip(&self.density).zip(columns()) {
             let gain = (b - a) / density;
             slope += share * gain;
@@ -201,7 +203,10 @@ impl<'a> Mixture<'a> {
     fn weigh_up(&mut self) {
         self.density = vec![0.0; self.evidence.len()];
         for part in &self.parts {
-            self.density.iter_mut().zip(&part.column).for_each(|(to, likelihood)| *to += part.weight * likelihood);
+            self.density
+                .iter_mut()
+                .zip(part.column.iter())
+                .for_each(|(to, likelihood)| *to += part.weight * likelihood);
         }
         self.density.iter_mut().for_each(|density| *density = density.max(DENSITY_MIN));
     }
@@ -213,7 +218,7 @@ impl<'a> Mixture<'a> {
 
 /// Every so-manieth rate, and the likeliest rate of evidence that none of these explains: what somebody saw in ten thousand
 /// events is impossible a few rates further on, and from nothing no likelihood rises.
-fn first_rates(columns: &[Column], evidence: usize) -> Vec<usize> {
+fn first_rates(columns: &[Rc<Column>], evidence: usize) -> Vec<usize> {
     let mut first: BTreeSet<usize> = (0..columns.len()).step_by(FIRST_EVERY).collect();
     for piece in 0..evidence {
         if first.iter().all(|at| columns[*at][piece] < EXPLAINED_MIN) {
