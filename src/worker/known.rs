@@ -93,7 +93,12 @@ impl Known {
     /// Whether an input partition, never committed yet, was added after the application had begun, to a topic or with one:
     /// T has advanced without it.
     pub fn was_added(&self, number: u32) -> bool {
-        !self.has_input(number) && self.inputs_at_first.is_some_and(|first| number >= first)
+        !self.has_input(number) && self.came_later(number)
+    }
+
+    /// Whether an input partition, committed or not, was not there yet when the application began.
+    pub fn came_later(&self, number: u32) -> bool {
+        self.inputs_at_first.is_some_and(|first| number >= first)
     }
 
     pub fn topic(&self, stream: Stream) -> TopicId {

@@ -418,6 +418,11 @@ impl<T: Task> TaskRunner<T> {
         Ok(self.store.flush_soon()?)
     }
 
+    /// Nobody has written a checkpoint of it yet: all of its stream is read again.
+    pub fn has_no_checkpoint(&self) -> bool {
+        matches!(self.phase, Phase::Replaying(_)) && self.mark.is_none()
+    }
+
     pub fn set_limit(&mut self, limit_bytes: u64) {
         self.limit_bytes = limit_bytes;
     }

@@ -72,15 +72,26 @@ impl Tasks {
         let nothing = Partial { users_task: number, slos: slo_ids(&setup.slos), ..Partial::default() };
         let mut users = UsersTask::new(Arc::clone(&setup.slos), sources, setup.users).asking();
         self.decisions.pass_to(&mut users);
-        let task = Users { task: users, partials: vec![nothing.clone(); setup.rollups as usize], nothing };
+        let partials = vec![nothing.clone(); setup.rollups as usize];
+        let task = Users { task: users, partials, nothing, has_new_sources: false };
         let config = Tasks::config(setup, TaskId::Users(number));
         let (mut runner, is_held) = TaskRunner::take_up(log, self.stores.as_mut(), &config, assignment, task)?;
         if self.setup.keyed_by_user {
             self.sources.forget(number);
-        } else if !runner.is_live() {
-            // The replay contains nothing of these.
-            let new = (0..self.setup.inputs).filter(|source| !self.known.has_input(*source));
-            new.for_each(|source| runner.task.task.pass_over(source));
+        } else if runner.is_live() {
+            if (0..self.setup.inputs).any(|source| self.known.came_later(source)) {
+                // Without a checkpoint the next owner would take it that these were not waited for.
+                runner.hurry();
+            }
+        } else {
+            // The replay contains nothing of these; or, as there is no checkpoint yet, they were added to a task that had
+            // published without them.
+            let is_first = runner.has_no_checkpoint();
+            let is_new = |source: &u32| !self.known.has_input(*source) || is_first && self.known.came_later(*source);
+            for source in (0..self.setup.inputs).filter(is_new) {
+                runner.task.task.pass_over(source);
+                runner.task.has_new_sources = true;
+            }
         }
         self.users.insert(number, runner);
         self.share_memory();

@@ -19,6 +19,8 @@ pub struct Users {
     pub partials: Vec<Partial>,
     /// A partial that is empty.
     pub nothing: Partial,
+    /// Sources are passed over until the replay has ended, because what was published did not wait for them.
+    pub has_new_sources: bool,
 }
 
 impl Users {
@@ -94,7 +96,7 @@ impl Task for Users {
         self.task.ask_again();
         let known =
             mark.and_then(|mark| if let TaskMark::Users(of) = &mark.task { Some(of.sources.len()) } else { None });
-        known.is_some_and(|known| known < self.task.source_count())
+        known.map_or(self.has_new_sources, |known| known < self.task.source_count())
     }
 
     fn has_news(&self) -> bool {
