@@ -485,6 +485,3 @@ impl<L: Log> Worker<L> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

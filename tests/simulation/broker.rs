@@ -88,6 +88,8 @@ pub struct Broker {
     tick: u64,
     pub now_ms: Ms,
     pub group: Group,
+    /// Streams whose topic was deleted and created again, so that it has another id.
+    pub created_again: BTreeSet<Stream>,
     pub violations: Vec<String>,
 }
 
@@ -102,19 +104,20 @@ impl Broker {
             tick: 0,
             now_ms: 0,
             group: Group::new(streams),
+            created_again: BTreeSet::new(),
             violations: Vec::new(),
         }
     }
 
-    /// The topic id of a stream. No topic is ever deleted and created again here, so the ids never change.
+    /// The topic id of a stream.
     pub fn topic(&self, stream: Stream) -> TopicId {
-        let kind = match stream {
+        let kind: u8 = match stream {
             Stream::Input(_) => 1,
             Stream::Repartition(_) => 2,
             Stream::Partials(_) => 3,
             Stream::Sources => 4,
         };
-        TopicId([kind; 16])
+        TopicId([if self.created_again.contains(&stream) { 16 + kind } else { kind }; 16])
     }
 
     pub fn partition(&self, place: Place) -> &Partition {
@@ -234,6 +237,16 @@ impl Broker {
         if ticks == 0 {
             self.arrive();
         }
+    }
+
+    /// A topic gets one more partition.
+    pub fn add(&mut self, place: Place) {
+        self.partitions.insert(place, Partition::default());
+    }
+
+    /// All records of a partition are gone.
+    pub fn lose(&mut self, place: Place) {
+        self.partition_mut(place).lose();
     }
 
     pub fn compact(&mut self, place: Place, to: i64, drops_tombstones: bool) -> usize {

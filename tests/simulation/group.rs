@@ -110,15 +110,27 @@ impl Group {
         let ids: Vec<MemberId> = self.members.keys().copied().collect();
         for stream in self.streams.clone() {
             if ids.len() > 1 && dice.one_in(3) {
-                let to = dice.pick(&ids);
-                self.members.values_mut().for_each(|member| {
-                    member.target.remove(&stream);
-                });
-                if let Some(member) = self.members.get_mut(&to) {
-                    member.target.insert(stream);
-                }
+                self.assign(dice.pick(&ids), &[stream]);
             }
         }
+    }
+
+    /// Assigns these streams to this member, whoever has them.
+    pub fn assign(&mut self, to: MemberId, streams: &[Stream]) {
+        self.members.values_mut().for_each(|member| member.target.retain(|stream| !streams.contains(stream)));
+        if let Some(member) = self.members.get_mut(&to) {
+            member.target.extend(streams);
+        }
+    }
+
+    /// A partition was added. It is assigned when the next member joins.
+    pub fn add(&mut self, stream: Stream) {
+        self.streams.push(stream);
+    }
+
+    /// The committed offsets of these streams are gone.
+    pub fn forget(&mut self, is_one: impl Fn(Stream) -> bool) {
+        self.committed.retain(|stream, _| !is_one(*stream));
     }
 
     /// The next `commits` commits of every member carry an old generation.

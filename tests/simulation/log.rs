@@ -23,6 +23,8 @@ pub struct SimLog {
     producer: String,
     epoch: u32,
     pub member: Option<MemberId>,
+    /// The group has not assigned anything to this member yet, not even nothing.
+    is_new: bool,
     /// Our streams, including revoked ones until the group has our answer.
     owned: BTreeSet<Stream>,
     /// Revoked; given up at the next poll.
@@ -64,6 +66,7 @@ impl SimLog {
             producer: producer.to_owned(),
             epoch,
             member: None,
+            is_new: true,
             owned: BTreeSet::new(),
             leaving: Vec::new(),
             owed: BTreeMap::new(),
@@ -122,6 +125,7 @@ impl SimLog {
     fn group_events(&mut self, world: &mut World) -> Option<Vec<LogEvent>> {
         let Some(member) = self.member else {
             self.member = Some(world.broker.group.join(world.now_ms()));
+            self.is_new = true;
             return Some(Vec::new());
         };
         let Some((gives_up, mut takes)) = world.broker.group.asks(member) else {
@@ -151,6 +155,7 @@ impl SimLog {
     }
 
     fn take(&mut self, world: &mut World, streams: &[Stream]) -> Vec<Assignment> {
+        self.is_new = false;
         let mut assignments = Vec::new();
         for stream in streams.iter().copied() {
             let log_start = NextOffset(world.broker.partition(stream.into()).start());
@@ -387,13 +392,16 @@ impl Log for SimLog {
         if let Some(events) = self.group_events(&mut world) {
             return Ok(events);
         }
-        let (batches, ends) = self.fetch(&mut world);
+        let (batches, mut events) = self.fetch(&mut world);
+        if std::mem::take(&mut self.is_new) {
+            events.push(LogEvent::Joined);
+        }
         drop(world);
         for (stream, batch) in batches {
             hand_over(stream, &batch, each);
         }
         self.die_or(&mut self.world.borrow_mut(), Fault::CrashAfterPoll)?;
-        Ok(ends)
+        Ok(events)
     }
 
     fn send(&mut self, record: &RecordOut) -> Result<(), LogError> {

@@ -13,6 +13,7 @@
 mod backtest;
 mod broker;
 mod broker_tests;
+mod by_hand;
 mod change;
 mod compare;
 mod dice;
@@ -25,6 +26,7 @@ mod reference;
 mod report;
 mod run;
 mod scenario;
+mod stage;
 mod store;
 mod traffic;
 mod world;

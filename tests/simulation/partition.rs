@@ -90,6 +90,15 @@ impl Partition {
         self.start = self.start.max(offset.min(self.stable_end()));
     }
 
+    /// All records are gone, as after the topic's data was deleted; offsets go on.
+    pub fn lose(&mut self) {
+        for entry in &mut self.entries {
+            if let Entry::Data { is_gone, .. } = entry {
+                *is_gone = true;
+            }
+        }
+    }
+
     /// Of the records before `to`, keeps only the newest one of every key; also drops old tombstones if
     /// `drops_tombstones`. Returns how many records it removed.
     pub fn compact(&mut self, to: i64, drops_tombstones: bool) -> usize {

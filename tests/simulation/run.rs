@@ -123,22 +123,26 @@ fn partitions(scenario: &Scenario) -> BTreeMap<Place, Partition> {
     partitions
 }
 
+/// The brokers of a scenario before anything happens.
+pub fn world(scenario: &Scenario, faults_max: usize) -> Shared {
+    let mut broker = Broker::new(partitions(scenario), scenario.streams());
+    broker.now_ms = scenario.begin_ms;
+    Rc::new(RefCell::new(World {
+        broker,
+        faults: Faults::new(scenario.seed, scenario.one_in, faults_max),
+        reading: Dice::new(scenario.seed, "reading"),
+        clock_error_ms: 0,
+        silent_until_ms: Ms::MIN,
+        stalled: BTreeMap::new(),
+        waits: Waits::default(),
+        batch: scenario.batch,
+        violations: Vec::new(),
+        tally: Tally::default(),
+    }))
+}
+
 impl<'a> Simulation<'a> {
     fn new(scenario: &'a Scenario, faults_max: usize) -> Simulation<'a> {
-        let mut broker = Broker::new(partitions(scenario), scenario.streams());
-        broker.now_ms = scenario.begin_ms;
-        let world = World {
-            broker,
-            faults: Faults::new(scenario.seed, scenario.one_in, faults_max),
-            reading: Dice::new(scenario.seed, "reading"),
-            clock_error_ms: 0,
-            silent_until_ms: Ms::MIN,
-            stalled: BTreeMap::new(),
-            waits: Waits::default(),
-            batch: scenario.batch,
-            violations: Vec::new(),
-            tally: Tally::default(),
-        };
         let instances = scenario.stays.iter().enumerate().map(|(index, stay)| Instance {
             producer: format!("tailburn-{index}"),
             directory: Directory::default(),
@@ -148,7 +152,7 @@ impl<'a> Simulation<'a> {
         Simulation {
             scenario,
             slos: Arc::clone(&scenario.slos),
-            world: Rc::new(RefCell::new(world)),
+            world: world(scenario, faults_max),
             instances: instances.collect(),
             arrived: 0,
             is_frozen: false,

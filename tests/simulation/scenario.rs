@@ -16,6 +16,8 @@ use tailburn::pipeline::intake::Spread;
 pub const EPOCH_MS: Ms = 1_780_000_000_000;
 /// The default of the configuration; the same for all seeds.
 pub const OUT_OF_ORDERNESS_MS: Ms = 5 * SECOND_MS;
+/// The last event of [`Scenario::by_hand`].
+pub const LAST_MS: Ms = EPOCH_MS + 75 * MINUTE_MS;
 /// Longer than the traffic of any scenario, so that nothing is idle before its end.
 const LONG_MS: Ms = 3 * HOUR_MS;
 
@@ -108,6 +110,34 @@ impl Scenario {
             one_in: fault_rates(dice),
             faults_max: dice.pick(&[0, 8, 16, 30, 60]),
             tenants_max: dice.pick(&[1, 2, 50_000]),
+        }
+    }
+
+    /// For tests that do by hand what happens: no fault strikes, and no partition is passed over.
+    pub fn by_hand(is_keyed: bool) -> Scenario {
+        let (seed, inputs) = (1, 3);
+        let mut arrivals = traffic::arrivals(&traffic::Plan::plain(inputs), &mut Dice::new(seed, "by hand"));
+        arrivals.extend((0..inputs).map(|partition| traffic::last(partition, LAST_MS)));
+        Scenario {
+            inputs,
+            is_keyed,
+            spread: Spread { partitions: 5, per_tenant: 3, large_tenants: vec!["t1".to_owned()] },
+            rollups: 2,
+            // Fewer than there are, so that somebody has to decide for all users tasks.
+            groups_max: 1,
+            tenants_max: 2,
+            firsts: vec![0, 7, 1_000],
+            arrivals,
+            begin_ms: LAST_MS,
+            batch: 64,
+            checkpoint_ms: 2 * SECOND_MS,
+            idle_ms: LONG_MS,
+            alignment_ms: 10 * LONG_MS,
+            deltas_min_bytes: 500,
+            memory_bytes: u64::MAX,
+            one_in: [None; TABLE.len()],
+            faults_max: 0,
+            ..Scenario::of(seed)
         }
     }
 

@@ -51,6 +51,21 @@ impl Directory {
         is_lost
     }
 
+    /// A crash that loses all batches that were not flushed.
+    pub fn crash_unflushed(&self) {
+        for disk in self.0.borrow().values() {
+            let mut disk = disk.borrow_mut();
+            disk.is_open = false;
+            let all = disk.unflushed.len();
+            disk.lose(all);
+        }
+    }
+
+    /// The whole directory is lost.
+    pub fn lose(&self) {
+        self.0.borrow_mut().clear();
+    }
+
     pub fn wipe(&self, task: TaskId) {
         self.0.borrow_mut().remove(&task);
     }

@@ -5,10 +5,14 @@ use crate::broker::{Broker, Place};
 use crate::dice::Dice;
 use crate::partition::Record;
 use crate::scenario::EPOCH_MS;
+use std::ops::Range;
 use tailburn::model::time::{HOUR_MS, MINUTE_MS, Ms, SECOND_MS};
 
 pub const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 pub const TIERS: [&str; 2] = ["free", "pro"];
+
+/// The outage of [`Plan::plain`].
+pub const OUTAGE_MS: Range<Ms> = EPOCH_MS + 20 * MINUTE_MS..EPOCH_MS + 45 * MINUTE_MS;
 
 /// What a scenario decided about its traffic.
 pub struct Plan {
@@ -74,6 +78,25 @@ impl Plan {
 }
 
 impl Plan {
+    /// An hour with an outage in the middle, and users on any partition; for tests that do by hand what happens.
+    pub fn plain(inputs: u32) -> Plan {
+        Plan {
+            inputs,
+            is_keyed: false,
+            span_ms: HOUR_MS,
+            records: 900,
+            users: 40,
+            tenants: 3,
+            late_ms: 30 * SECOND_MS,
+            silences: Vec::new(),
+            outages: vec![(OUTAGE_MS.start, OUTAGE_MS.end)],
+            late_one_in: 30,
+            rubbish_one_in: 100,
+            transactions_one_in: 100_000,
+            begins_old: false,
+        }
+    }
+
     pub fn with_signals(self, signals: &mut Dice) -> Plan {
         Plan { begins_old: signals.one_in(2), ..self }
     }
@@ -147,7 +170,19 @@ fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
     )
 }
 
+/// The last event of every partition, long after the others: what was before is closed by it.
+pub fn last(partition: u32, at_ms: Ms) -> Arrival {
+    let line =
+        format!("{{\"tenant\":\"t0\",\"timestamp\":{at_ms},\"status\":200,\"operation\":\"pay\",\"latency_ms\":5}}");
+    Arrival { at_ms, partition, values: vec![line.into_bytes()], transaction: None, is_old: false }
+}
+
 impl Arrival {
+    /// The same records on another partition.
+    pub fn on(&self, partition: u32) -> Arrival {
+        Arrival { partition, ..self.clone() }
+    }
+
     /// Appends the records to their partition.
     pub fn append_to(&self, broker: &mut Broker) {
         let record = |value: &Vec<u8>| {
