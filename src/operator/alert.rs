@@ -75,18 +75,6 @@ pub fn close_all(
     }
 }
 
-/// The open alerts of a key as in their last records, with current figures: for the API after a task was restored.
-pub fn standing(view: KeyView<'_>) -> Vec<BurnAlert> {
-    let of = |severity: Severity| {
-        let mut episode = view.key.episodes[slot_of(severity)].clone()?;
-        // Not published, so it keeps the number of the last record.
-        episode.seq -= 1;
-        let state = if episode.seq == 0 { "firing" } else { "update" };
-        Some(write(view, severity, &mut episode, state, None))
-    };
-    Severity::ORDER.into_iter().filter_map(of).collect()
-}
-
 /// The most severe firing alert.
 pub struct Firing {
     pub id: String,

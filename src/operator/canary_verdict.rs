@@ -9,7 +9,7 @@ use crate::model::key::Scope;
 use crate::model::output::CanaryVerdict;
 use crate::model::ratio::Ratio;
 use crate::model::slo::Canary;
-use crate::model::time::{MINUTE_MS, Moment, Ms, floor_to};
+use crate::model::time::{MINUTE_MS, Moment, Ms};
 
 impl KeyState {
     /// Adds what became visible at a boundary.
@@ -45,17 +45,6 @@ impl KeyState {
             let at_ms = boundary.at_ms;
             out.canaries.extend(trial.map(|trial| verdict(definition, canary, at_ms, &candidate, trial)));
         }
-    }
-
-    /// The tests as they stand, for the API after a task was restored.
-    pub(super) fn standing_canaries(
-        &self,
-        definition: &KeyDefinition<'_>,
-        boundary: &Boundary<'_>,
-    ) -> Vec<CanaryVerdict> {
-        let (Some(canary), Some(canaries)) = (canary_of(definition), &self.canaries) else { return Vec::new() };
-        let at_ms = floor_to(boundary.at_ms, MINUTE_MS);
-        canaries.trials().map(|(candidate, trial)| verdict(definition, canary, at_ms, candidate, trial)).collect()
     }
 
     /// A test goes on under another definition if it compares the same.

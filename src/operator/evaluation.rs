@@ -71,14 +71,6 @@ impl KeyState {
         }
     }
 
-    /// The key's status and open alerts with the figures of a complete boundary, for a restored task.
-    pub fn published(&self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> KeyOutput {
-        let Some(state) = self.state_before else { return KeyOutput::default() };
-        let view = self.view(definition, boundary);
-        let canaries = self.standing_canaries(definition, boundary);
-        KeyOutput { status: Some(view.status(state)), alerts: alert::standing(view), canaries, ..KeyOutput::default() }
-    }
-
     fn is_due(&self, boundary: &Boundary<'_>) -> bool {
         let is_full_hour = boundary.at_ms % HOUR_MS == 0 && boundary.at_ms <= self.told_hourly_until_ms();
         boundary.is_last || is_full_hour || (self.has_news && boundary.at_ms % boundary.status_interval_ms == 0)

@@ -13,7 +13,7 @@ use super::sequence::{self, SequenceError};
 use super::step::WORST_USERS_WINDOW_MS;
 use crate::codec::output::EncodeError;
 use crate::model::key::{Scope, key_text};
-use crate::model::record::{RecordOut, Topic};
+use crate::model::record::RecordOut;
 use crate::model::slo::Slo;
 use crate::model::time::{Ms, PANE_MS, slice_ms};
 use crate::operator::admission::Decision;
@@ -401,36 +401,6 @@ impl RollupTask {
     /// The text of a key, where it exists the one that it is kept under.
     fn shared(&self, text: String) -> Arc<str> {
         self.keys.get_key_value(&*text).map_or_else(|| text.into(), |(text, _)| Arc::clone(text))
-    }
-
-    /// What was published so far, for those who look at a task that was brought back: the aggregates first,
-    /// and then as many of the other keys as are wanted; of all keys the open alerts.
-    pub fn published(&self, keys_max: usize, each: &mut dyn FnMut(RecordOut)) -> Result<(), EncodeError> {
-        let Some(at_ms) = self.at_ms else { return Ok(()) };
-        let starts: Vec<Starts> = self.definitions.iter().map(|d| d.layout.starts_at(at_ms)).collect();
-        let now = At { at_ms, is_incomplete: false, is_last: false };
-        let is_aggregate = |text: &str| text.ends_with("|aggregate");
-        let aggregates = self.keys.iter().filter(|(text, _)| is_aggregate(text));
-        let others = self.keys.iter().filter(|(text, _)| !is_aggregate(text));
-        for (number, (_, slot)) in aggregates.chain(others).enumerate() {
-            let key = slot.key(&self.definitions);
-            let index = key.former.unwrap_or(key.slo);
-            let (definition, starts) = (&self.definitions[index], &starts[index]);
-            let identity = KeyIdentity::of(&definition.slo, &definition.layout, key.identity.scope.clone());
-            let key_definition = identity.definition(&definition.slo, &definition.layout);
-            let now = Boundary { starts, ..now.moments(&identity.scope, definition, &self.settings) };
-            let mut state = key.state.clone();
-            state.catch_up(at_ms);
-            state.advance(&key_definition, &now);
-            let mut output = state.published(&key_definition, &now);
-            if number >= keys_max {
-                output.status = None;
-            }
-            let mut out = Vec::new();
-            Writer { settings: &self.settings, at_ms, key: &identity.key_text }.write(&output, &mut out)?;
-            out.into_iter().filter(|record| record.topic != Topic::SloHistory).for_each(&mut *each);
-        }
-        Ok(())
     }
 
     fn knows(&self, group: u16, at_ms: Ms) -> bool {

@@ -216,12 +216,6 @@ pub struct PollSummary {
 /// Sees what was committed: the HTTP board, the demo's screen, progress bars.
 pub trait Observer {
     fn committed(&mut self, records: &[RecordOut]);
-
-    /// A task was restored, and had published this record of a key.
-    fn restored(&mut self, _record: &RecordOut) {}
-
-    /// These keys belong to another worker from now on.
-    fn let_go(&mut self, _is_gone: &dyn Fn(&str) -> bool) {}
 }
 
 /// An observer that does nothing.
@@ -259,7 +253,7 @@ impl<L: Log> Worker<L> {
     pub fn poll(&mut self, wait: Duration, now: Now) -> Result<PollSummary, WorkerError> {
         if self.is_leaving() {
             // What was not committed is dropped with the partitions.
-            self.let_go(&mut Nobody);
+            self.let_go();
         }
         let mut turn = PollSummary::default();
         let mut failed = None;
@@ -407,11 +401,6 @@ impl<L: Log> Worker<L> {
         self.tasks.flush()
     }
 
-    /// Shows the observer what restored tasks had published, before anything new of them.
-    pub fn tell_restored(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
-        self.tasks.restored(observer)
-    }
-
     /// Aborted transactions since the last call, including those that were sent again.
     pub fn take_aborted(&mut self) -> u64 {
         std::mem::take(&mut self.aborted)
@@ -426,16 +415,15 @@ impl<L: Log> Worker<L> {
             self.tasks.checkpoint_of(&self.leaving);
         }
         if self.tasks.own_nothing() {
-            self.let_go(observer);
+            self.let_go();
             return Ok(());
         }
-        self.tell_restored(observer)?;
         let transaction = self.tasks.transaction(steady_ms)?;
         self.publish(&transaction)?;
         fault::point(Place::AfterCommit);
         observer.committed(&transaction.records[..transaction.outputs]);
         self.tasks.committed(&mut self.log)?;
-        self.let_go(observer);
+        self.let_go();
         self.purge(steady_ms);
         Ok(())
     }
@@ -462,12 +450,11 @@ impl<L: Log> Worker<L> {
     }
 
     /// Closes the tasks of revoked streams; the group gets its answer at the next poll.
-    fn let_go(&mut self, observer: &mut dyn Observer) {
+    fn let_go(&mut self) {
         if self.leaving.is_empty() {
             return;
         }
         let leaving = std::mem::take(&mut self.leaving);
-        observer.let_go(&self.tasks.is_of(&leaving));
         self.paused.retain(|stream| !leaving.contains(stream));
         self.tasks.let_go(&leaving);
         fault::point(Place::GivenUp);

@@ -15,9 +15,9 @@ use super::setup::Setup;
 use super::sources::Sources;
 use super::task_runner::{AnyTask, TaskRunner};
 use super::user_overlap::Samples;
-use super::{Observer, Stores, WorkerError};
+use super::{Stores, WorkerError};
 use crate::log::{NextOffset, Stream};
-use crate::model::record::{RecordIn, RecordOut, rollup_partition};
+use crate::model::record::{RecordIn, RecordOut};
 use crate::pipeline::intake::{Intake, IntakeSource};
 use crate::pipeline::route::Route;
 use crate::pipeline::users::UsersCounts;
@@ -33,9 +33,6 @@ struct Input {
     position: NextOffset,
     start: i64,
 }
-
-/// After a restore, the statuses of this many keys are shown: as many as the board holds.
-const RESTORED_MAX: usize = 20_000;
 
 /// The tasks of a worker.
 pub struct Tasks {
@@ -230,25 +227,8 @@ impl Tasks {
         is_closed && self.rollups.values().all(|runner| runner.task.task.is_at(end_ms))
     }
 
-    /// Shows the observer what restored tasks had published.
-    pub fn restored(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
-        for runner in self.rollups.values_mut().filter(|runner| runner.is_live()) {
-            if std::mem::take(&mut runner.task.is_restored) {
-                runner.task.task.published(RESTORED_MAX, &mut |record| observer.restored(&record))?;
-            }
-        }
-        Ok(())
-    }
-
     pub fn rollup_partitions(&self) -> BTreeSet<u32> {
         self.rollups.keys().copied().collect()
-    }
-
-    /// Whether a key belongs to the rollup tasks among these streams.
-    pub fn is_of(&self, streams: &[Stream]) -> impl Fn(&str) -> bool + use<> {
-        let gone = self.rollups.iter().filter(|(_, runner)| streams.contains(&runner.stream));
-        let (gone, of): (BTreeSet<u32>, u32) = (gone.map(|(number, _)| *number).collect(), self.setup.rollups);
-        move |key| gone.contains(&rollup_partition(key, of))
     }
 
     /// Closes what belongs to streams that are given up.

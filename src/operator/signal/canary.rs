@@ -319,11 +319,6 @@ impl Canaries {
         had_events
     }
 
-    /// The candidates, by name.
-    pub fn trials(&self) -> impl Iterator<Item = (&str, &Trial)> {
-        self.values.iter().filter_map(|(name, value)| Some((&**name, value.trial.as_deref()?)))
-    }
-
     pub fn trial(&self, candidate: &str) -> Option<&Trial> {
         self.values.get(candidate)?.trial.as_deref()
     }

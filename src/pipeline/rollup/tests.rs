@@ -12,6 +12,7 @@ use super::*;
 use crate::codec::output::Encoder;
 use crate::codec::output::OutputFormat;
 use crate::model::outcome::{Outcome, Pairs, WEIGHT_ONE};
+use crate::model::record::Topic;
 use crate::model::time::HOUR_MS;
 use crate::model::time::{DAY_MS, MINUTE_MS, SECOND_MS};
 use crate::pipeline::mark::RollupMark;

@@ -17,8 +17,6 @@ pub struct Rollup {
     pub out: Vec<RecordOut>,
     /// Decisions on keys that users tasks do not know yet.
     pub decided: Vec<Decision>,
-    /// It was restored, and the observer does not know yet what it had published.
-    pub is_restored: bool,
 }
 
 impl Rollup {
@@ -74,8 +72,6 @@ impl Task for Rollup {
         if let Some(TaskMark::Rollup(of)) = mark.map(|mark| &mark.task) {
             self.task.end_replay(of);
         }
-        // Also without a checkpoint: then all of its state came from the log.
-        self.is_restored = true;
     }
 
     fn has_news(&self) -> bool {

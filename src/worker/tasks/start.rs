@@ -106,12 +106,7 @@ impl Tasks {
     ) -> Result<bool, WorkerError> {
         let setup = &self.setup;
         let settings = RollupSettings { partition: number, users_tasks: setup.users_tasks(), ..setup.rollup.clone() };
-        let task = Rollup {
-            task: RollupTask::new(&setup.slos, settings),
-            out: Vec::new(),
-            decided: Vec::new(),
-            is_restored: false,
-        };
+        let task = Rollup { task: RollupTask::new(&setup.slos, settings), out: Vec::new(), decided: Vec::new() };
         let config = Tasks::config(setup, TaskId::Rollup(number));
         let (runner, is_held) = TaskRunner::take_up(log, self.stores.as_mut(), &config, assignment, task)?;
         self.rollups.insert(number, runner);

@@ -440,32 +440,3 @@ fn a_crash_after_a_change_publishes_the_same() {
     assert_eq!(crashed.alerts.split_off(told), steady);
     assert_eq!(crashed.latest, program.latest);
 }
-
-/// Who looks at a program that was just started sees what it had published before.
-#[test]
-fn a_restored_task_shows_what_it_had_published() {
-    let same = slos(&[CHECKOUT]);
-    // Up to a full minute, at which statuses are due.
-    let mut program = stopped_and_changed(&same, 26);
-    program.restart(&same);
-    let mut seen = Program::new(Arc::clone(&same));
-    program.rollup.published(usize::MAX, &mut |record| seen.read(&record)).expect("encoded");
-    assert!(seen.latest.keys().eq(program.latest.keys()));
-    let (open, had) = (seen.open(), program.open());
-    assert!(open.keys().eq(had.keys()) && open.len() >= 6);
-    for (id, alert) in open {
-        let last = had[id];
-        assert_eq!((alert.seq, &alert.state, alert.started_at), (last.seq, &last.state, last.started_at));
-        assert_eq!(alert.rules.len(), last.rules.len());
-    }
-    let at_ms = program.rollup.at_ms().expect("a boundary");
-    let mut current = 0;
-    for (key, status) in program.latest.iter().filter(|(_, status)| status.at.0 == at_ms) {
-        assert_eq!(&seen.latest[key], status);
-        current += 1;
-    }
-    assert!(current > 0, "no status was of the last boundary");
-    let mut few = Vec::new();
-    program.rollup.published(1, &mut |record| few.push(record)).expect("encoded");
-    assert_eq!((count(&few, Topic::SloStatus), count(&few, Topic::BurnAlerts)), (1, had.len()));
-}
