@@ -124,7 +124,6 @@ pub fn setup(
             max_alignment_wait_ms: settings.input.max_alignment_wait_ms,
             out_of_orderness_ms: settings.input.out_of_orderness_ms,
         },
-        passes_over: true,
         identity,
         checkpoint_interval_ms: settings.state.checkpoint_interval_ms,
         deltas_min_bytes: DELTAS_MIN_BYTES,

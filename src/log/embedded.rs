@@ -49,7 +49,6 @@ struct Input {
 /// The embedded log.
 pub struct EmbeddedLog<S> {
     inputs: Vec<Input>,
-    repartition: Vec<Internal>,
     partials: Vec<Internal>,
     sent: Vec<RecordOut>,
     sink: S,
@@ -67,18 +66,11 @@ impl<S: Sink> EmbeddedLog<S> {
         let input = |source| Input { source, next: NextOffset(0), state: SourceState::More, is_paused: false };
         EmbeddedLog {
             inputs: sources.into_iter().map(input).collect(),
-            repartition: Vec::new(),
             partials: (0..partials).map(|_| Internal::default()).collect(),
             sent: Vec::new(),
             sink,
             is_assigned: false,
         }
-    }
-
-    /// With this many partitions for blocks of verdicts.
-    pub fn with_repartition(mut self, partitions: u32) -> EmbeddedLog<S> {
-        self.repartition = (0..partitions).map(|_| Internal::default()).collect();
-        self
     }
 
     pub fn sink(&self) -> &S {
@@ -91,14 +83,12 @@ impl<S: Sink> EmbeddedLog<S> {
 
     fn streams(&self) -> Vec<Stream> {
         let inputs = (0..self.inputs.len() as u32).map(Stream::Input);
-        let blocks = (0..self.repartition.len() as u32).map(Stream::Repartition);
-        inputs.chain(blocks).chain((0..self.partials.len() as u32).map(Stream::Partials)).collect()
+        inputs.chain((0..self.partials.len() as u32).map(Stream::Partials)).collect()
     }
 
-    fn read_internal(&mut self, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> bool {
-        let blocks = (0..).map(Stream::Repartition).zip(&mut self.repartition);
+    fn read_partials(&mut self, each: &mut dyn FnMut(Stream, &RecordIn<'_>)) -> bool {
         let mut any = false;
-        for (stream, partition) in blocks.chain((0..).map(Stream::Partials).zip(&mut self.partials)) {
+        for (stream, partition) in (0..).map(Stream::Partials).zip(&mut self.partials) {
             while let Some(value) = partition.visible.pop_front() {
                 any = true;
                 each(stream, &record(0, partition.next, &value, None));
@@ -157,9 +147,9 @@ impl<S: Sink> Log for EmbeddedLog<S> {
             };
             return Ok(vec![LogEvent::Assigned(self.streams().into_iter().map(ours).collect())]);
         }
-        let any_internal = self.read_internal(each);
+        let any_partials = self.read_partials(each);
         let any_input = self.read_inputs(each, &mut events)?;
-        if !any_internal
+        if !any_partials
             && !any_input
             && !wait.is_zero()
             && let Some(input) = self.inputs.iter_mut().find(|i| i.state == SourceState::Waiting && !i.is_paused)
@@ -182,8 +172,7 @@ impl<S: Sink> Log for EmbeddedLog<S> {
                 (Topic::Partials, None) => {
                     return Err(LogError::Broken(format!("there is no partials partition {}", record.partition)));
                 }
-                (Topic::Repartition, _) => self.repartition[record.partition as usize].visible.extend(record.value),
-                (Topic::Changelog | Topic::Sources, _) => {}
+                (Topic::Repartition | Topic::Changelog | Topic::Sources, _) => {}
                 _ => outputs.push(record),
             }
         }
@@ -207,8 +196,7 @@ impl<S: Sink> Log for EmbeddedLog<S> {
         let end = |stream: &Stream| match stream {
             Stream::Input(index) => self.inputs.get(*index as usize).map_or(NextOffset(0), |input| input.next),
             Stream::Partials(index) => internal(self.partials.get(*index as usize)),
-            Stream::Repartition(index) => internal(self.repartition.get(*index as usize)),
-            Stream::Sources => NextOffset(0),
+            Stream::Repartition(_) | Stream::Sources => NextOffset(0),
         };
         Ok(Some(streams.iter().map(end).collect()))
     }

@@ -4,7 +4,7 @@
 //! Tasks, partials and rollups are those of [`super::Worker`]; what lies between route and users there
 //! (blocks) does not change a figure, and what makes a task come back has nobody to serve here.
 
-use super::{Figures, MAX_SKEW_MS, Observer, PollSummary, TaskId, WorkerError, partial_codec};
+use super::{Figures, MAX_SKEW_MS, Observer, TaskId, WorkerError, partial_codec};
 use crate::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
 use crate::model::record::{RecordIn, RecordOut};
 use crate::model::time::Ms;
@@ -25,6 +25,14 @@ const WAITING_MAX: usize = 4_000_000;
 /// decided before they are written: a few sparse records may move T by months.
 const SAID_MAX: usize = 16_384;
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
+
+/// What one poll did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PollSummary {
+    pub records: u64,
+    /// Every input ended, and everything that follows from it is committed.
+    pub is_finished: bool,
+}
 
 /// A worker without a memory of its own.
 pub struct DirectWorker<L> {

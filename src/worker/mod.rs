@@ -205,14 +205,6 @@ impl Figures {
     }
 }
 
-/// What one poll did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PollSummary {
-    pub records: u64,
-    /// Every bounded input ended, and everything that follows from it is committed.
-    pub is_finished: bool,
-}
-
 /// Sees what was committed: the HTTP board, the demo's screen, progress bars.
 pub trait Observer {
     fn committed(&mut self, records: &[RecordOut]);
@@ -248,19 +240,19 @@ impl<L: Log> Worker<L> {
         Worker { log, tasks, leaving, paused, purged_ms: 0, has_joined: false, aborted: 0 }
     }
 
-    /// Polls once and closes what can be closed. Nothing is visible before [`Worker::commit`], which has
-    /// to be called next where [`Worker::is_leaving`].
-    pub fn poll(&mut self, wait: Duration, now: Now) -> Result<PollSummary, WorkerError> {
+    /// Polls once and closes what can be closed; returns how many records it read. Nothing is visible before
+    /// [`Worker::commit`], which has to be called next where [`Worker::is_leaving`].
+    pub fn poll(&mut self, wait: Duration, now: Now) -> Result<u64, WorkerError> {
         if self.is_leaving() {
             // What was not committed is dropped with the partitions.
             self.let_go();
         }
-        let mut turn = PollSummary::default();
+        let mut records = 0;
         let mut failed = None;
         let tasks = &mut self.tasks;
         let wait = if tasks.is_restoring() { Duration::ZERO } else { wait };
         let events = self.log.poll(wait, &mut |stream, record| {
-            turn.records += 1;
+            records += 1;
             if let Err(error) = tasks.take(stream, record) {
                 failed.get_or_insert(error);
             }
@@ -273,8 +265,7 @@ impl<L: Log> Worker<L> {
         self.decide(now)?;
         self.tasks.close()?;
         self.balance()?;
-        turn.is_finished = self.tasks.is_finished();
-        Ok(turn)
+        Ok(records)
     }
 
     fn note(&mut self, events: &[LogEvent], steady_ms: Ms) -> Result<(), WorkerError> {
@@ -288,7 +279,7 @@ impl<L: Log> Worker<L> {
                 LogEvent::Revoked(streams) => self.leaving.extend(streams),
                 LogEvent::Lost(streams) => return Err(WorkerError::Lost(streams.len())),
                 LogEvent::End(Stream::Input(source), end) => self.tasks.at_end(*source, *end, steady_ms),
-                LogEvent::Finished(Stream::Input(source), end) => self.tasks.ended(*source, *end),
+                // Only bounded input is finished, and the direct worker reads that.
                 LogEvent::End(..) | LogEvent::Finished(..) => {}
             }
         }

@@ -20,8 +20,6 @@ pub struct Setup {
     pub users: UsersSettings,
     pub rollup: RollupSettings,
     pub patience: IdlePolicy,
-    /// `false`: no partition is ever idle.
-    pub passes_over: bool,
     /// The build and the definitions: checkpoints carry it.
     pub identity: String,
     pub checkpoint_interval_ms: Ms,

@@ -65,21 +65,17 @@ pub struct Sources {
     ends: Vec<Option<NextOffset>>,
     /// Of our partitions: no record came since then.
     is_silent: Vec<bool>,
-    /// Bounded partitions that have ended.
-    ended: Vec<bool>,
     /// Of our partitions: since when it alone has held T back.
     alone_since_ms: Vec<Option<Ms>>,
     /// The brokers' last answer about the end of such a partition.
     asked: Vec<Option<Asked>>,
-    idleness: Option<Idleness>,
+    idleness: Idleness,
     patience: IdlePolicy,
 }
 
 impl Sources {
-    /// If `passes_over` is false, no partition is ever idle.
-    pub fn new(count: u32, patience: IdlePolicy, passes_over: bool) -> Sources {
+    pub fn new(count: u32, patience: IdlePolicy) -> Sources {
         let count = count as usize;
-        let idleness = passes_over.then(|| Idleness::new(count, patience.idle_timeout_ms));
         Sources {
             all: vec![Progress::default(); count],
             is_reported: vec![false; count],
@@ -87,10 +83,9 @@ impl Sources {
             at_end_ms: vec![None; count],
             ends: vec![None; count],
             is_silent: vec![false; count],
-            ended: vec![false; count],
             alone_since_ms: vec![None; count],
             asked: vec![None; count],
-            idleness,
+            idleness: Idleness::new(count, patience.idle_timeout_ms),
             patience,
         }
     }
@@ -124,9 +119,7 @@ impl Sources {
         if let Some(is_silent) = self.is_silent.get_mut(source as usize) {
             *is_silent = false;
         }
-        if let Some(idleness) = &mut self.idleness {
-            idleness.record_arrived(source);
-        }
+        self.idleness.record_arrived(source);
     }
 
     pub fn at_end(&mut self, source: u32, end: NextOffset, steady_ms: Ms) {
@@ -135,15 +128,7 @@ impl Sources {
             self.ends[source as usize] = Some(end);
             self.is_silent[source as usize] = true;
         }
-        if let Some(idleness) = &mut self.idleness {
-            idleness.at_end(source, end, steady_ms);
-        }
-    }
-
-    pub fn ended(&mut self, source: u32) {
-        if let Some(ended) = self.ended.get_mut(source as usize) {
-            *ended = true;
-        }
+        self.idleness.at_end(source, end, steady_ms);
     }
 
     /// A partition was revoked or assigned: forgets what was observed of it here.
@@ -175,8 +160,7 @@ impl Sources {
     /// Our partitions that were silent long enough, or seem to hold all others back: the brokers must be asked where they
     /// end.
     pub fn to_be_asked(&self, steady_ms: Ms) -> Vec<u32> {
-        let Some(idleness) = &self.idleness else { return Vec::new() };
-        let mut all = idleness.to_be_asked(steady_ms);
+        let mut all = self.idleness.to_be_asked(steady_ms);
         let is_due = |asked: &Option<Asked>| asked.is_none_or(|asked| steady_ms - asked.at_ms >= ASK_AGAIN_MS);
         let alone = (0..).zip(self.alone_since_ms.iter().zip(&self.asked));
         all.extend(alone.filter(|(_, (since, asked))| since.is_some() && is_due(asked)).map(|(source, _)| source));
@@ -187,9 +171,7 @@ impl Sources {
         if let Some(asked) = self.asked.get_mut(source as usize) {
             *asked = Some(Asked { at_ms: steady_ms, end });
         }
-        if let Some(idleness) = &mut self.idleness {
-            idleness.answered(source, end, steady_ms);
-        }
+        self.idleness.answered(source, end, steady_ms);
     }
 
     /// One of our partitions is read up to `position`. `true`: that is at or past the end that the brokers named lately.
@@ -210,18 +192,13 @@ impl Sources {
     /// Sets the progress of one of our partitions; `is_held`: it is paused, or its task is not live.
     pub fn note(&mut self, source: u32, watermark_ms: Option<Ms>, has_read: bool, is_held: bool, steady_ms: Ms) {
         let at = source as usize;
-        let ended = self.ended.get(at).copied().unwrap_or(false);
-        let is_idle = self.idleness.as_ref().is_some_and(|idleness| idleness.is_idle(source));
+        let is_idle = self.idleness.is_idle(source);
         let at_end_ms = self.at_end_ms.get(at).copied().flatten();
         let was_lately = at_end_ms.is_some_and(|at_ms| steady_ms - at_ms <= AT_END_FOR_MS);
         let is_at_end = was_lately || self.is_silent.get(at).copied().unwrap_or(false) || is_idle;
         if let Some(known) = self.all.get_mut(at) {
-            *known = Progress {
-                watermark_ms,
-                has_read,
-                is_at_end: (is_at_end && !is_held) || ended,
-                is_idle: (is_idle && !is_held) || ended,
-            };
+            let (is_at_end, is_idle) = (is_at_end && !is_held, is_idle && !is_held);
+            *known = Progress { watermark_ms, has_read, is_at_end, is_idle };
         }
     }
 
@@ -252,15 +229,12 @@ impl Sources {
         }
         // No other partition holds T back, so it follows the wall clock. But T begins only with the first outcome.
         let has_begun = self.all.iter().any(|progress| progress.has_read);
-        if self.ended.iter().all(|ended| *ended) {
-            return None;
-        }
         has_begun.then(|| floor_to(wall_ms - self.patience.out_of_orderness_ms, PANE_MS))
     }
 
     /// Whether a partition has held T back for `max_alignment_wait` while all others are read to their ends.
     fn holds_back_alone(&mut self, source: u32, steady_ms: Ms) -> bool {
-        if self.idleness.is_none() || self.all.len() < 2 {
+        if self.all.len() < 2 {
             return false;
         }
         let others = (0..).zip(&self.all).filter(|(other, _)| *other != source).map(|(_, progress)| progress);
@@ -320,10 +294,6 @@ impl Sources {
         ours.iter().any(|source| self.unsent(*source).is_some())
     }
 
-    pub fn have_all_ended(&self) -> bool {
-        self.ended.iter().all(|ended| *ended)
-    }
-
     pub fn count(&self) -> u32 {
         self.all.len() as u32
     }
@@ -376,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_idle_partition_rises_with_the_slowest_of_the_others() {
-        let mut sources = Sources::new(3, PATIENCE, true);
+        let mut sources = Sources::new(3, PATIENCE);
         report(&mut sources, 1, at(NOW_MS + 12_345));
         report(&mut sources, 2, at(NOW_MS + 34_567));
         idle(&mut sources, NOW_MS, Some(NOW_MS - 60_000), NOW_MS + 29_999);
@@ -390,7 +360,7 @@ mod tests {
 
     #[test]
     fn if_all_are_idle_t_follows_the_wall_clock_once_an_outcome_was_read() {
-        let mut sources = Sources::new(2, PATIENCE, true);
+        let mut sources = Sources::new(2, PATIENCE);
         report(&mut sources, 1, Progress { is_idle: true, is_at_end: true, ..Progress::default() });
         idle(&mut sources, NOW_MS, None, NOW_MS + 30_000);
         assert!(sources.decide(&[0], now(NOW_MS + 30_000)).is_empty());
@@ -401,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_alone_holds_t_back_is_raised_after_the_maximum_wait() {
-        let mut sources = Sources::new(2, PATIENCE, true);
+        let mut sources = Sources::new(2, PATIENCE);
         for (minute, is_waited_for) in [(0, true), (9, true), (10, false)] {
             let now_ms = NOW_MS + minute * MINUTE_MS;
             report(&mut sources, 1, at(now_ms));
@@ -417,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_is_read_as_fast_as_records_come_is_not_raised() {
-        let mut sources = Sources::new(2, PATIENCE, true);
+        let mut sources = Sources::new(2, PATIENCE);
         let mut asked = 0;
         for second in 0..1_200 {
             let now_ms = NOW_MS + second * SECOND_MS;
@@ -436,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_partition_far_ahead_of_the_slowest_waits() {
-        let mut sources = Sources::new(2, PATIENCE, true);
+        let mut sources = Sources::new(2, PATIENCE);
         report(&mut sources, 1, at(NOW_MS));
         sources.note(0, Some(NOW_MS + 11 * MINUTE_MS), true, false, NOW_MS);
         assert_eq!(sources.far_ahead([(0, Some(NOW_MS + 11 * MINUTE_MS))].into_iter()), [0]);
@@ -447,7 +417,7 @@ mod tests {
 
     #[test]
     fn progress_is_sent_once_per_boundary() {
-        let (mut sources, mut out) = (Sources::new(1, PATIENCE, true), Vec::new());
+        let (mut sources, mut out) = (Sources::new(1, PATIENCE), Vec::new());
         sources.note(0, Some(NOW_MS + 1), true, false, NOW_MS);
         assert!(sources.has_news(&[0]));
         sources.news(&[0], &mut out).expect("said");

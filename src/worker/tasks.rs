@@ -74,7 +74,7 @@ impl Tasks {
         let intake = (!setup.keyed_by_user)
             .then(|| Intake::new(Arc::clone(&setup.slos), setup.spread.clone(), setup.users.out_of_orderness_ms));
         Tasks {
-            sources: Sources::new(setup.inputs, setup.patience, setup.passes_over),
+            sources: Sources::new(setup.inputs, setup.patience),
             intake,
             known: Known::new(setup.inputs),
             volumes: Volumes::new(setup.inputs),
@@ -215,16 +215,6 @@ impl Tasks {
 
     pub fn is_live(&self) -> bool {
         self.all().all(AnyTask::is_live)
-    }
-
-    /// The bounded input is read, and everything that follows from it is published.
-    pub fn is_finished(&self) -> bool {
-        if !self.sources.have_all_ended() || self.sources.count() == 0 || self.has_news() {
-            return false;
-        }
-        let end_ms = self.end_ms(&self.ours());
-        let is_closed = self.users.values().all(|runner| runner.task.task.closed_ms() == end_ms);
-        is_closed && self.rollups.values().all(|runner| runner.task.task.is_at(end_ms))
     }
 
     pub fn rollup_partitions(&self) -> BTreeSet<u32> {

@@ -167,8 +167,8 @@ fn turn<L: Log>(mut worker: Worker<L>, records: u64) -> f64 {
     // Time is measured from the first record on, because joining the group takes a while.
     let (mut started, mut committed, cpu) = (None, Instant::now(), cpu_s("self"));
     loop {
-        let turn = worker.poll(Duration::from_millis(20), Now { wall_ms: ms(), steady_ms: ms() }).expect("a turn");
-        if turn.records > 0 {
+        let read = worker.poll(Duration::from_millis(20), Now { wall_ms: ms(), steady_ms: ms() }).expect("a turn");
+        if read > 0 {
             started.get_or_insert_with(Instant::now);
         }
         if worker.is_leaving() || committed.elapsed() >= COMMIT {

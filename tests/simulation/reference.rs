@@ -77,7 +77,6 @@ pub fn setup(scenario: &Scenario, slos: &Arc<Vec<Slo>>) -> Setup {
             max_alignment_wait_ms: scenario.alignment_ms,
             out_of_orderness_ms: OUT_OF_ORDERNESS_MS,
         },
-        passes_over: true,
         identity: format!("simulated {}", hashes.concat()),
         checkpoint_interval_ms: scenario.checkpoint_ms,
         deltas_min_bytes: scenario.deltas_min_bytes,

@@ -278,15 +278,15 @@ impl<'a> Simulation<'a> {
         }
         let now = self.world.borrow().now();
         let phases = process.worker.figures().phases;
-        let turn = process.worker.poll(Duration::ZERO, now)?;
-        process.read += turn.records;
+        let records = process.worker.poll(Duration::ZERO, now)?;
+        process.read += records;
         if phases[1] > 0 {
-            self.world.borrow_mut().tally.replayed += turn.records;
+            self.world.borrow_mut().tally.replayed += records;
             self.die_at(process, Fault::CrashInReplay)?;
         }
         let now_ms = self.now_ms();
         let is_due = self.is_frozen || now_ms - process.committed_ms >= self.scenario.commit_ms;
-        let is_quiet = turn.records == 0 && process.worker.is_live() && !process.worker.has_news() && process.read == 0;
+        let is_quiet = records == 0 && process.worker.is_live() && !process.worker.has_news() && process.read == 0;
         if process.worker.is_leaving() {
             self.die_at(process, Fault::CrashLeaving)?;
         }

@@ -75,8 +75,8 @@ impl<'a> WorkerThread<'a> {
         let (mut committed, mut reported) = (Instant::now(), Instant::now());
         let mut read = 0;
         while !self.process.signals.is_told_to_stop() {
-            let turn = match worker.poll(POLL_WAIT, self.now()) {
-                Ok(turn) => turn,
+            let records = match worker.poll(POLL_WAIT, self.now()) {
+                Ok(records) => records,
                 Err(error @ WorkerError::Log(LogError::Grown(_))) => {
                     // The failed poll returned no records. After a checkpoint nothing has to be replayed either.
                     self.leave(&mut worker, &mut published, recovery)?;
@@ -84,7 +84,7 @@ impl<'a> WorkerThread<'a> {
                 }
                 Err(error) => return Err(ended(error)),
             };
-            read += turn.records;
+            read += records;
             let due = committed.elapsed() >= commit_every || read >= COMMIT_RECORDS;
             if worker.is_leaving() || due && (read > 0 || worker.has_news()) {
                 self.commit(&mut worker, &mut published, recovery)?;

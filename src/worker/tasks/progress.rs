@@ -3,7 +3,7 @@
 use super::Tasks;
 use crate::fault::{self, Place};
 use crate::log::{NextOffset, Stream};
-use crate::model::time::{Ms, Now, boundary_behind};
+use crate::model::time::{Ms, Now};
 use crate::operator::watermark::Watermark;
 use crate::worker::task_runner::AnyTask;
 
@@ -21,13 +21,6 @@ impl Tasks {
                     runner.task.task.caught_up();
                 }
             }
-        }
-    }
-
-    pub fn ended(&mut self, source: u32, end: NextOffset) {
-        self.sources.ended(source);
-        if let Some(input) = self.inputs.get_mut(&source) {
-            input.position = end;
         }
     }
 
@@ -75,9 +68,6 @@ impl Tasks {
             self.raise(raise.source, raise.to_ms, raise.is_incomplete);
             self.note(raise.source, false, now.steady_ms);
         }
-        if self.sources.have_all_ended() {
-            self.raise_to_the_end(&ours);
-        }
     }
 
     fn note(&mut self, source: u32, is_held: bool, steady_ms: Ms) {
@@ -95,22 +85,6 @@ impl Tasks {
                     runner.task.task.raise_to(0, to_ms, is_incomplete);
                     runner.decided(to_ms, is_incomplete);
                 }
-            }
-        }
-    }
-
-    /// The boundary behind the last event of our input partitions.
-    pub(super) fn end_ms(&self, ours: &[u32]) -> Option<Ms> {
-        ours.iter().filter_map(|source| self.watermark(*source).largest_ms()).max().map(boundary_behind)
-    }
-
-    /// All input is bounded and ended: T goes on to the boundary behind the last event.
-    fn raise_to_the_end(&mut self, ours: &[u32]) {
-        let Some(end_ms) = self.end_ms(ours) else { return };
-        let out_of_orderness_ms = self.setup.users.out_of_orderness_ms;
-        for source in ours {
-            if self.watermark(*source).at_ms(out_of_orderness_ms).is_none_or(|w| w < end_ms) {
-                self.raise(*source, end_ms, false);
             }
         }
     }
