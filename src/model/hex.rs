@@ -6,6 +6,13 @@ pub fn encode(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
+/// The bytes that [`encode`] wrote, of a fixture.
+#[cfg(test)]
+pub(crate) fn decode(digits: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -16,5 +23,6 @@ mod tests {
         let all: String = (0..=255u8).map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(encode(&(0..=255).collect::<Vec<u8>>()), all);
         assert_eq!(encode(&[]), "");
+        assert_eq!(decode(&all), (0..=255).collect::<Vec<u8>>());
     }
 }

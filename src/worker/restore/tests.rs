@@ -2,6 +2,7 @@
 //! in `pipeline`, on whatever store.
 
 use super::*;
+use crate::model::hex;
 use crate::model::record::RecordOut;
 use crate::state::MemoryStore;
 use crate::state::versions::VERSION;
@@ -17,17 +18,12 @@ struct Frozen {
     rows: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
-    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
-    (0..hex.len()).step_by(2).map(byte).collect()
-}
-
 fn frozen(task: &str) -> Frozen {
     let mut frozen = Frozen { mark: Vec::new(), rows: Vec::new() };
     for line in FROZEN.lines() {
         match line.split(' ').collect::<Vec<_>>()[..] {
-            [of, "mark", mark] if of == task => frozen.mark = bytes(mark),
-            [of, "row", key, value] if of == task => frozen.rows.push((bytes(key), bytes(value))),
+            [of, "mark", mark] if of == task => frozen.mark = hex::decode(mark),
+            [of, "row", key, value] if of == task => frozen.rows.push((hex::decode(key), hex::decode(value))),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 
 use super::changes::{Program, STOP_S, outage};
 use super::*;
+use crate::model::hex;
 use crate::model::output::UserWindow;
 use crate::pipeline::checkpoint::{CheckpointError, GroupMark, Mark, ReplayStart, TaskMark};
 use crate::pipeline::key_ref::KEY_GROUPS as USER_GROUPS;
@@ -20,18 +21,6 @@ const MORE_S: i64 = 700;
 
 fn file(version: u8) -> PathBuf {
     PathBuf::from(format!("tests/fixtures/state/v{version}.txt"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a text");
-        text
-    })
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
-    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 /// A checkpoint of a task, as the changelog and the store have it.
@@ -99,15 +88,16 @@ fn freezes_the_state() {
     let rollup = mark(KEY_GROUPS, rollup_mark.at_ms, again, TaskMark::Rollup(rollup_mark));
     let mut text = String::new();
     for (task, mark, store) in [("users", &users, 0), ("rollup", &rollup, 1)] {
-        writeln!(text, "{task} mark {}", hex(&mark.to_bytes().expect("bytes"))).expect("a text");
+        writeln!(text, "{task} mark {}", hex::encode(&mark.to_bytes().expect("bytes"))).expect("a text");
         let note = &mut |key: &[u8], value: &[u8]| {
-            writeln!(text, "{task} row {} {}", hex(key), hex(value)).expect("a text");
+            writeln!(text, "{task} row {} {}", hex::encode(key), hex::encode(value)).expect("a text");
             ControlFlow::Continue(())
         };
         program.stores[store].scan(&[], note).expect("memory");
     }
     for decision in &program.decided {
-        writeln!(text, "topic decision {}", hex(&postcard::to_stdvec(decision).expect("bytes"))).expect("a text");
+        writeln!(text, "topic decision {}", hex::encode(&postcard::to_stdvec(decision).expect("bytes")))
+            .expect("a text");
     }
     program.alerts.clear();
     program.feed(&outage(STOP_S, MORE_S));
@@ -171,12 +161,12 @@ fn gone_on(mut program: Program, text: &str) -> Result<Program, CheckpointError>
         let (task, what) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         match (task, what, words.next(), words.next()) {
             (_, "decision", Some(decision), _) => {
-                program.decided.push(postcard::from_bytes(&bytes(decision)).expect("a decision"));
+                program.decided.push(postcard::from_bytes(&hex::decode(decision)).expect("a decision"));
             }
-            (_, "mark", Some(mark), _) => marks.push(Mark::from_bytes(&bytes(mark))?),
+            (_, "mark", Some(mark), _) => marks.push(Mark::from_bytes(&hex::decode(mark))?),
             (_, "row", Some(key), Some(value)) => {
                 let mut batch = Batch::default();
-                batch.put(&bytes(key), &bytes(value));
+                batch.put(&hex::decode(key), &hex::decode(value));
                 program.stores[usize::from(task == "rollup")].write(&mut batch).expect("memory");
             }
             _ => {}
