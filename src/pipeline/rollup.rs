@@ -133,11 +133,6 @@ impl RollupTask {
         self.settings.partition
     }
 
-    /// How far each users task has closed its boundaries, as far as its partials were received.
-    pub fn up_to(&self) -> &[Option<Ms>] {
-        &self.up_to_ms
-    }
-
     pub fn keys(&self) -> usize {
         self.keys.len()
     }

@@ -450,7 +450,7 @@ impl Torn {
         self.task = task;
         self.uncommitted.clear();
         self.task.load(&self.groups_at_ms, &self.mark, &self.store).expect("loaded");
-        assert!(self.task.up_to().iter().all(Option::is_none));
+        assert!(self.task.up_to_ms.iter().all(Option::is_none));
         let from = self.groups_again.iter().copied().min().unwrap_or(0) as usize;
         let mut dropped = Vec::new();
         for (offset, bytes) in stream.iter().enumerate().take(self.committed).skip(from) {
