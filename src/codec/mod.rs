@@ -35,15 +35,12 @@ pub use rules::TimestampIs;
 
 use crate::model::outcome::{Outcome, Rejection};
 use crate::model::record::RecordIn;
-use crate::model::time::{Ms, SECOND_MS};
+use crate::model::time::Ms;
 use field::Field;
 use found::Found;
 use gather::Gathered;
 use rules::Rules;
 use serde::Deserialize;
-
-/// By default, how far an event may lie after the timestamp of its Kafka record.
-pub const MAX_FUTURE_SKEW_MS: Ms = 30 * SECOND_MS;
 
 /// The format of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

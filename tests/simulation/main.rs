@@ -1,6 +1,7 @@
 //! A deterministic simulation of workers: one thread, no clock, all randomness from a seed, and every fault in the table
 //! of [`faults`], at any step. All that the workers of a run publish must equal the output of the core for the same log,
-//! byte for byte and in order. `tests/broker_model` compares the model of the brokers with real ones.
+//! byte for byte and in order. `tests/broker_model` compares the model of the brokers with real ones. [`by_hand`] has tests
+//! without faults that place one event themselves.
 //!
 //! `TAILBURN_SIM_SEED=N` replays a seed and reports what happened; `TAILBURN_SIM_SEEDS=FROM..TO` runs many, with the
 //! ignored test `many_seeds`.

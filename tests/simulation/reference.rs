@@ -13,12 +13,12 @@ use crate::scenario::{OUT_OF_ORDERNESS_MS, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tailburn::codec::output::{Encoder, OutputFormat};
-use tailburn::codec::{Decoder, InputSettings, MAX_FUTURE_SKEW_MS};
+use tailburn::codec::{Decoder, InputSettings};
 use tailburn::log::Stream;
 use tailburn::model::key::Scope;
 use tailburn::model::record::{RecordOut, Topic};
 use tailburn::model::slo::Slo;
-use tailburn::model::time::{MINUTE_MS, Ms, slice_ms};
+use tailburn::model::time::{MINUTE_MS, Ms, SECOND_MS, slice_ms};
 use tailburn::operator::admission::{self, Admits, Candidates, SetId, order_of};
 use tailburn::operator::partial::{BoundaryPartial, KeyDelta, Partial};
 use tailburn::pipeline::checkpoint::Mark;
@@ -30,7 +30,7 @@ use tailburn::state::MemoryStore;
 use tailburn::worker::{IdlePolicy, Setup, TaskId, read_partial};
 
 pub fn route(scenario: &Scenario) -> Route {
-    let settings = InputSettings { max_future_skew_ms: Some(MAX_FUTURE_SKEW_MS), ..InputSettings::default() };
+    let settings = InputSettings { max_future_skew_ms: Some(30 * SECOND_MS), ..InputSettings::default() };
     let decoder = Decoder::new(settings).expect("the default settings make a decoder");
     let name = |partition| SourceName { topic: "outcomes".to_owned(), partition };
     let form = DeadLetterForm::Record { partitions: scenario.inputs };
