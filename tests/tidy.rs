@@ -80,7 +80,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "http",
-        may_import: &["model", "config", "board"],
+        may_import: &["model", "config", "board", "telemetry"],
         why: "HTTP reads what was published and never reaches into a running task",
     },
     Layer {

@@ -169,11 +169,6 @@ impl Board {
         self.read().trouble.clone()
     }
 
-    /// Keys with a status that the board could not hold.
-    pub fn not_shown(&self) -> usize {
-        self.read().statuses.refused.len()
-    }
-
     pub fn fill(&self) -> Fill {
         let inner = self.read();
         Fill {

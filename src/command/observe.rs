@@ -1,7 +1,7 @@
 //! Passes what was published to the board and the metrics, as the published bytes, so that all show the same figures.
 
 use super::Failure;
-use crate::board::{Board, Update};
+use crate::board::{self, Board, Update};
 use crate::codec::field::Field;
 use crate::codec::output::{Decoder, OutputFormat};
 use crate::model::outcome::Rejection;
@@ -14,14 +14,20 @@ use std::sync::Arc;
 /// The metrics' text: the counters, and the figures of the records that were published last. `is_ours`: the keys that
 /// this process evaluates; the others are in the metrics of other instances.
 pub fn metrics_text(metrics: &Metrics, board: &Board, inputs: &Inputs, is_ours: impl Fn(&str) -> bool) -> String {
-    metrics::gauge!(names::BOARD_OVERFLOWED).set(board.not_shown() as f64);
+    let fill = board.fill();
+    metrics::gauge!(names::BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!(names::BOARD_OVERFLOWED).set(fill.keys_not_shown as f64);
+    metrics::gauge!(names::BOARD_BEHIND).set(f64::from(u8::from(board.reading() != board::Reading::CaughtUp)));
+    metrics::gauge!(names::HISTORY_BYTES).set(fill.history_bytes as f64);
+    metrics::gauge!(names::VIEWERS).set(fill.viewers as f64);
     let (aggregates, firing) = (board.aggregates_of(&is_ours), board.firing_of(&is_ours));
     let figures = telemetry::figures(&Committed {
         aggregates: &aggregates.iter().map(|json| &**json).collect::<Vec<_>>(),
         firing: &firing.iter().map(|json| &**json).collect::<Vec<_>>(),
         keys: &board.keys_of(&is_ours),
+        canaries: &[],
     });
-    metrics.render() + &figures + &inputs.text()
+    metrics.render() + &figures.text() + &inputs.text()
 }
 
 /// Turns records of our topics into updates of the board.
@@ -97,6 +103,9 @@ impl Published {
         for (state, count) in ["restoring", "replaying", "live"].into_iter().zip(figures.phases) {
             metrics::gauge!(names::TASKS, "state" => state).set(count as f64);
         }
+        metrics::gauge!(names::RESTORE_REMAINING).set(figures.remaining as f64);
+        metrics::gauge!(names::STATE_BYTES, "place" => "memory").set(figures.stores.memory_bytes as f64);
+        metrics::gauge!(names::STATE_BYTES, "place" => "disk").set(figures.stores.disk_bytes as f64);
         metrics::counter!(names::CHANGELOG_BYTES).absolute(figures.changelog_bytes);
         if let Some(at_ms) = figures.evaluated_ms {
             metrics::gauge!(names::EVALUATED).set(at_ms as f64 / 1_000.0);

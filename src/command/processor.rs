@@ -55,12 +55,40 @@ fn partition((topic, partition): &Place, figures: &PartitionFigures) -> Value {
     })
 }
 
+/// The partition that holds T back.
+pub struct Holder<'a> {
+    pub place: &'a Place,
+    figures: &'a PartitionFigures,
+    /// How far it is behind the furthest.
+    pub behind_ms: Option<Ms>,
+    pub since_ms: Ms,
+}
+
+impl Told {
+    pub fn who_holds_back(&self) -> Option<Holder<'_>> {
+        let (place, since_ms) = self.held_back.as_ref()?;
+        let figures = self.partitions.get(place)?;
+        let furthest_ms = self.partitions.values().filter_map(|other| other.watermark_ms).max();
+        let behind_ms = furthest_ms.zip(figures.watermark_ms).map(|(furthest_ms, own_ms)| furthest_ms - own_ms);
+        Some(Holder { place, figures, behind_ms, since_ms: *since_ms })
+    }
+}
+
+impl Holder<'_> {
+    /// One of a few words.
+    pub fn reason(&self) -> &'static str {
+        match (self.figures.has_read, self.figures.is_at_end) {
+            (false, _) => "no_outcome_yet",
+            (_, true) => "read_to_its_end",
+            (_, false) => "not_read_yet",
+        }
+    }
+}
+
 /// Who holds T back, since when, and why.
 fn held_back_by(told: &Told) -> Option<Value> {
-    let ((topic, partition), since_ms) = told.held_back.as_ref()?;
-    let figures = told.partitions.get(&(topic.clone(), *partition))?;
-    let furthest_ms = told.partitions.values().filter_map(|other| other.watermark_ms).max();
-    let behind_ms = furthest_ms.zip(figures.watermark_ms).map(|(furthest_ms, own_ms)| furthest_ms - own_ms);
+    let holder = told.who_holds_back()?;
+    let Holder { place: (topic, partition), figures, behind_ms, since_ms } = holder;
     let why = match (figures.has_read, figures.is_at_end, figures.lag) {
         (false, ..) => {
             "no outcome was read from it yet: evaluation begins once each partition has one, or is idle for \
@@ -78,7 +106,8 @@ fn held_back_by(told: &Told) -> Option<Value> {
         "partition": partition,
         "watermark": time(figures.watermark_ms),
         "behind_seconds": behind_ms.map(|ms| ms as f64 / 1_000.0),
-        "since": Moment(*since_ms).to_string(),
+        "since": Moment(since_ms).to_string(),
+        "reason": holder.reason(),
         "why": why,
     }))
 }
@@ -105,6 +134,8 @@ fn of_figures(figures: &Figures) -> Map<String, Value> {
         "tasks": {"restoring": restoring, "replaying": replaying, "live": live},
         "memory": {"user_rows": figures.rows, "keys": figures.keys, "resident_bytes": resident_bytes()},
         "changelog_bytes": figures.changelog_bytes,
+        "restore_remaining_records": figures.remaining,
+        "state_bytes": {"memory": figures.stores.memory_bytes, "disk": figures.stores.disk_bytes},
     });
     if let Value::Object(fields) = all { fields } else { Map::new() }
 }

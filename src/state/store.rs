@@ -44,6 +44,13 @@ pub struct Usage {
     pub disk_bytes: u64,
 }
 
+impl Usage {
+    /// Both together.
+    pub const fn and(self, other: Usage) -> Usage {
+        Usage { memory_bytes: self.memory_bytes + other.memory_bytes, disk_bytes: self.disk_bytes + other.disk_bytes }
+    }
+}
+
 /// Why a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -1,12 +1,12 @@
-//! The SLO metrics in Prometheus' text format, rendered for each scrape from the last committed records.
+//! The SLO metrics, computed for each scrape and each query from the last committed records.
 //!
 //! They are not gauges of the recorder, because a gauge keeps its last value for ever. Here a null figure, or a removed
 //! key, has no sample.
 
 use super::names;
+use super::samples::Families;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// The fields of a status that metrics show.
 #[derive(Deserialize)]
@@ -14,10 +14,14 @@ struct Status {
     slo: String,
     at: String,
     state: String,
+    #[serde(default)]
+    flags: Vec<String>,
     objective: f64,
     compliance_window: String,
     budget_remaining: Option<f64>,
+    #[serde(default)]
     windows: Vec<Window>,
+    #[serde(default)]
     users: Vec<Users>,
 }
 
@@ -26,7 +30,7 @@ struct Window {
     window: String,
     sli: Option<f64>,
     burn: Option<f64>,
-    coverage: f64,
+    coverage: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -40,8 +44,25 @@ struct Alert {
     severity: String,
 }
 
+/// What a canary's verdict says.
+#[derive(Deserialize)]
+struct Canary {
+    slo: String,
+    tenant: Option<String>,
+    candidate: String,
+    verdict: String,
+    at: String,
+    requests_candidate: Option<f64>,
+    sli_candidate: Option<f64>,
+    burn_candidate: Option<f64>,
+}
+
 const STATES: [&str; 4] = ["ok", "at_risk", "breached", "no_data"];
 const SEVERITIES: [&str; 3] = ["page", "ticket", "info"];
+const VERDICTS: [&str; 3] = ["pass", "fail", "inconclusive"];
+/// Limits with the flag of a status that says that they are reached.
+const LIMITS: [(&str, &str); 3] =
+    [("groups", "groups_overflow"), ("tenants", "tenants_overflow"), ("canary_candidates", "canary_overflow")];
 
 /// The last committed records.
 pub struct Committed<'a> {
@@ -51,81 +72,82 @@ pub struct Committed<'a> {
     pub firing: &'a [&'a [u8]],
     /// Keys with a status, by SLO.
     pub keys: &'a BTreeMap<String, usize>,
+    /// The latest verdicts on candidates, as JSON.
+    pub canaries: &'a [&'a [u8]],
 }
 
-/// The samples of each family, in the order in which families are printed.
-#[derive(Default)]
-pub(super) struct Families(BTreeMap<&'static str, Vec<(String, f64)>>);
-
-impl Families {
-    pub fn put(&mut self, name: &'static str, labels: &[(&str, &str)], figure: Option<f64>) {
-        let Some(figure) = figure else { return };
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        self.0.entry(name).or_default().push((labels.join(","), figure));
-    }
-
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        for (name, samples) in &self.0 {
-            let help = names::ALL.iter().find(|m| m.name == *name).map_or("", |m| m.help);
-            // Writing to a String cannot fail.
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
-            for (labels, figure) in samples {
-                let _ = writeln!(text, "{name}{{{labels}}} {figure}");
-            }
-            text.push('\n');
-        }
-        text
-    }
-}
-
-/// Renders the SLO metrics. Unreadable records are left out, but we write none.
-pub fn figures(committed: &Committed<'_>) -> String {
+/// The SLO metrics. Unreadable records are left out, but we write none.
+pub fn figures(committed: &Committed<'_>) -> Families {
     let mut families = Families::default();
     let mut firing: BTreeMap<(String, String), f64> = BTreeMap::new();
-    for status in committed.aggregates.iter().filter_map(|json| serde_json::from_slice(json).ok()) {
+    let mut latest: BTreeMap<String, Option<f64>> = BTreeMap::new();
+    for status in committed.aggregates.iter().filter_map(|json| serde_json::from_slice::<Status>(json).ok()) {
         put_status(&mut families, &status);
         for severity in SEVERITIES {
             firing.insert((status.slo.clone(), severity.to_owned()), 0.0);
         }
+        latest.insert(status.slo, seconds(&status.at));
     }
     for Alert { slo, severity } in committed.firing.iter().filter_map(|json| serde_json::from_slice(json).ok()) {
         *firing.entry((slo, severity)).or_default() += 1.0;
     }
     for ((slo, severity), count) in &firing {
-        families.put(names::ALERTS_FIRING, &[("slo", slo), ("severity", severity)], Some(*count));
+        families.at(latest.get(slo).copied().flatten());
+        families.put(names::ALERTS_FIRING, &[slo, severity], Some(*count));
     }
     for (slo, count) in committed.keys {
-        families.put(names::KEYS, &[("slo", slo)], Some(*count as f64));
+        families.at(latest.get(slo).copied().flatten());
+        families.put(names::KEYS, &[slo], Some(*count as f64));
     }
-    families.text()
+    for canary in committed.canaries.iter().filter_map(|json| serde_json::from_slice::<Canary>(json).ok()) {
+        // A tenant's figures are for holders of its token.
+        if canary.tenant.is_none() {
+            put_canary(&mut families, &canary);
+        }
+    }
+    families
 }
 
 fn put_status(families: &mut Families, status: &Status) {
-    let slo = ("slo", status.slo.as_str());
+    let slo = status.slo.as_str();
     let compliance = status.windows.iter().find(|w| w.window == status.compliance_window);
+    families.at(seconds(&status.at));
     families.put(names::OBJECTIVE, &[slo], Some(status.objective));
     families.put(names::SLI, &[slo], compliance.and_then(|w| w.sli));
     families.put(names::BUDGET_REMAINING, &[slo], status.budget_remaining);
     families.put(names::USERS_BELOW_OBJECTIVE, &[slo], status.users.last().and_then(|u| u.below_objective));
     families.put(names::STATUS_TIMESTAMP, &[slo], seconds(&status.at));
     for state in STATES {
-        families.put(names::STATE, &[slo, ("state", state)], Some(f64::from(u8::from(status.state == state))));
+        families.put(names::STATE, &[slo, state], Some(one_if(status.state == state)));
+    }
+    for (limit, flag) in LIMITS {
+        families.put(names::OVERFLOW, &[slo, limit], Some(one_if(status.flags.iter().any(|set| set == flag))));
     }
     for window in &status.windows {
-        let labels = [slo, ("window", window.window.as_str())];
+        let labels = [slo, window.window.as_str()];
         families.put(names::BURN_RATE, &labels, window.burn);
-        families.put(names::COVERAGE, &labels, Some(window.coverage));
+        families.put(names::COVERAGE, &labels, window.coverage);
     }
+}
+
+fn put_canary(families: &mut Families, canary: &Canary) {
+    let labels = [canary.slo.as_str(), canary.candidate.as_str()];
+    families.at(seconds(&canary.at));
+    families.put(names::CANARY_REQUESTS, &labels, canary.requests_candidate);
+    families.put(names::CANARY_SLI, &labels, canary.sli_candidate);
+    families.put(names::CANARY_BURN_RATE, &labels, canary.burn_candidate);
+    for verdict in VERDICTS {
+        let is_it = one_if(canary.verdict == verdict);
+        families.put(names::CANARY_VERDICT, &[&canary.slo, &canary.candidate, verdict], Some(is_it));
+    }
+}
+
+fn one_if(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
 }
 
 fn seconds(time: &str) -> Option<f64> {
     Some(time.parse::<jiff::Timestamp>().ok()?.as_millisecond() as f64 / 1_000.0)
-}
-
-/// A label's value, escaped for the text format.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -137,7 +159,7 @@ mod tests {
         let window = |name: &str| json!({"window": name, "sli": sli, "burn": burn, "coverage": 0.5, "good": 1.0});
         json!({
             "slo": slo, "at": "2026-01-05T10:00:30.000Z", "state": state, "objective": 0.999,
-            "compliance_window": "28d", "budget_remaining": sli, "users": [{"below_objective": 3}],
+            "compliance_window": "28d", "flags": ["groups_overflow"], "budget_remaining": sli, "users": [{"below_objective": 3}],
             "windows": [window("5m"), window("28d")],
         })
         .to_string()
@@ -151,7 +173,9 @@ mod tests {
             aggregates: &aggregates.iter().map(Vec::as_slice).collect::<Vec<_>>(),
             firing: &firing.iter().map(Vec::as_slice).collect::<Vec<_>>(),
             keys: &keys,
+            canaries: &[],
         })
+        .text()
     }
 
     #[test]
@@ -170,6 +194,8 @@ mod tests {
             "tailburn_slo_state{slo=\"a\",state=\"ok\"} 0",
             "tailburn_slo_status_timestamp_seconds{slo=\"a\"} 1767607230",
             "tailburn_slo_users_below_objective{slo=\"a\"} 3",
+            "tailburn_slo_overflow{slo=\"a\",limit=\"groups\"} 1",
+            "tailburn_slo_overflow{slo=\"a\",limit=\"tenants\"} 0",
             "tailburn_alerts_firing{slo=\"a\",severity=\"page\"} 2",
             "tailburn_alerts_firing{slo=\"a\",severity=\"ticket\"} 0",
             "tailburn_keys{slo=\"a\"} 7",
@@ -193,5 +219,30 @@ mod tests {
     fn a_name_cannot_break_out_of_its_label() {
         let text = text(&[status("a\"b\\c\nd", "ok", Some(1.0), Some(0.0))], &[]);
         assert!(text.contains(r#"tailburn_slo_sli_ratio{slo="a\"b\\c\nd"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn a_candidate_has_its_verdict_and_a_tenants_one_is_not_shown() {
+        let verdict = |tenant: Option<&str>, verdict: &str| {
+            json!({
+                "slo": "a", "tenant": tenant, "candidate": "v2", "verdict": verdict, "at": "2026-01-05T10:01:00.000Z",
+                "requests_candidate": 40, "sli_candidate": null, "burn_candidate": 2.5,
+            })
+            .to_string()
+            .into_bytes()
+        };
+        let canaries = [verdict(None, "fail"), verdict(Some("acme"), "pass")];
+        let canaries: Vec<&[u8]> = canaries.iter().map(Vec::as_slice).collect();
+        let keys = BTreeMap::new();
+        let text = figures(&Committed { aggregates: &[], firing: &[], keys: &keys, canaries: &canaries }).text();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+        let expected = [
+            r#"tailburn_canary_burn_rate{slo="a",candidate="v2"} 2.5"#,
+            r#"tailburn_canary_requests{slo="a",candidate="v2"} 40"#,
+            r#"tailburn_canary_verdict{slo="a",candidate="v2",verdict="pass"} 0"#,
+            r#"tailburn_canary_verdict{slo="a",candidate="v2",verdict="fail"} 1"#,
+            r#"tailburn_canary_verdict{slo="a",candidate="v2",verdict="inconclusive"} 0"#,
+        ];
+        assert_eq!(samples, expected);
     }
 }

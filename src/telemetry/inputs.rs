@@ -1,9 +1,9 @@
 //! The metrics of input partitions in Prometheus' text format, rendered for each scrape: a partition that moved to another
 //! instance has no sample here any more, which a gauge of the recorder would keep.
 
-use super::figures::Families;
 use super::names;
-use std::sync::{Mutex, PoisonError};
+use super::samples::Families;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One input partition of this instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,14 +16,37 @@ pub struct InputSample {
     pub is_idle: bool,
 }
 
-/// The input partitions of all workers of a process, by worker.
+/// The input partition that T waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldBack {
+    pub topic: String,
+    pub partition: u32,
+    /// One of a few.
+    pub reason: &'static str,
+    /// How far it is behind the furthest; `None`: nothing was read from it.
+    pub behind_ms: Option<i64>,
+    /// Since when it is the one, by the wall clock.
+    pub since_ms: i64,
+}
+
+/// The input partitions of a process.
 #[derive(Default)]
-pub struct Inputs(Mutex<Vec<Vec<InputSample>>>);
+pub struct Inputs(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    by_worker: Vec<Vec<InputSample>>,
+    held_back: Option<HeldBack>,
+}
 
 impl Inputs {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Replaces those of one worker.
     pub fn set(&self, worker: u32, samples: Vec<InputSample>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = &mut self.known().by_worker;
         let at = worker as usize;
         if all.len() <= at {
             all.resize(at + 1, Vec::new());
@@ -31,14 +54,26 @@ impl Inputs {
         all[at] = samples;
     }
 
+    /// `None`: no partition is behind another one.
+    pub fn hold(&self, held_back: Option<HeldBack>) {
+        self.known().held_back = held_back;
+    }
+
     pub fn text(&self) -> String {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut samples: Vec<&InputSample> = all.iter().flatten().collect();
+        let known = self.known();
+        let mut samples: Vec<&InputSample> = known.by_worker.iter().flatten().collect();
         samples.sort_by_key(|sample| (&sample.topic, sample.partition));
         let mut families = Families::default();
+        if let Some(HeldBack { topic, partition, reason, behind_ms, since_ms }) = &known.held_back {
+            let partition = partition.to_string();
+            // Where nothing was read from a partition, nobody knows how far it is behind: that it holds T back is known.
+            let behind = behind_ms.unwrap_or(0) as f64 / 1_000.0;
+            families.put(names::HELD_BACK, &[topic, &partition, reason], Some(behind));
+            families.put(names::HELD_BACK_SINCE, &[topic, &partition], Some(*since_ms as f64 / 1_000.0));
+        }
         for sample in samples {
             let partition = sample.partition.to_string();
-            let labels = [("topic", sample.topic.as_str()), ("partition", partition.as_str())];
+            let labels = [sample.topic.as_str(), partition.as_str()];
             families.put(names::INPUT_LAG, &labels, sample.lag.map(|lag| lag as f64));
             families.put(names::WATERMARK, &labels, sample.watermark_ms.map(|ms| ms as f64 / 1_000.0));
             families.put(names::IDLE, &labels, Some(f64::from(u8::from(sample.is_idle))));
@@ -81,5 +116,27 @@ mod tests {
         );
         inputs.set(1, Vec::new());
         assert!(!inputs.text().contains("partition=\"0\""), "{}", inputs.text());
+    }
+
+    #[test]
+    fn who_holds_time_back_is_shown_while_it_does() {
+        let inputs = Inputs::default();
+        let held_back = HeldBack {
+            topic: "checkouts".to_owned(),
+            partition: 3,
+            reason: "not_read_yet",
+            behind_ms: Some(90_500),
+            since_ms: 1_780_000_000_000,
+        };
+        inputs.hold(Some(held_back));
+        let text = inputs.text();
+        for line in [
+            r#"tailburn_held_back_seconds{topic="checkouts",partition="3",reason="not_read_yet"} 90.5"#,
+            r#"tailburn_held_back_since_timestamp_seconds{topic="checkouts",partition="3"} 1780000000"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{text}");
+        }
+        inputs.hold(None);
+        assert_eq!(inputs.text(), "");
     }
 }

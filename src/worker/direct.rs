@@ -201,8 +201,7 @@ impl<L: Log> DirectWorker<L> {
             evaluated_ms: self.rollups.iter().filter_map(RollupTask::at_ms).min(),
             phases: [0, 0, 1 + self.rollups.len()],
             inputs: self.positions.len(),
-            changelog_bytes: 0,
-            checkpointed_ms: None,
+            ..Figures::default()
         }
     }
 

@@ -40,7 +40,7 @@ use crate::pipeline::input_stats::{DeadLetterCounts, UnreadableCounts};
 use crate::pipeline::sequence::SequenceError;
 use crate::pipeline::users::UsersCounts;
 use crate::state::versions::{DecodeError, VERSION};
-use crate::state::{Store, StoreError};
+use crate::state::{Store, StoreError, Usage};
 pub use changelog_writer::DELTAS_MIN_BYTES;
 pub use inputs::{InputFigures, PartitionFigures, Volume};
 pub use offset_metadata::OffsetMetadata;
@@ -170,6 +170,10 @@ pub struct Figures {
     pub changelog_bytes: u64,
     /// When the oldest key group was written, by the steady clock.
     pub checkpointed_ms: Option<Ms>,
+    /// Records that tasks have to read before they are live.
+    pub remaining: u64,
+    /// The size of the local stores.
+    pub stores: Usage,
 }
 
 impl Figures {
@@ -202,6 +206,8 @@ impl Figures {
             (Some(own), Some(more)) => Some(own.min(more)),
             (own, more) => own.or(more),
         };
+        self.remaining += other.remaining;
+        self.stores = self.stores.and(other.stores);
     }
 }
 

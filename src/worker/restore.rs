@@ -77,6 +77,8 @@ pub struct Restore {
     /// By group: the generation that is being applied, and how many of its blocks are applied.
     applied: BTreeMap<u16, (u32, u32)>,
     range: Hint,
+    /// Up to where the changelog was read.
+    position: NextOffset,
     waiting_since_ms: Option<Ms>,
     patience_ms: Ms,
 }
@@ -91,13 +93,31 @@ impl Restore {
         range: Hint,
         checkpoint_interval_ms: Ms,
     ) -> Result<Restore, LogError> {
-        let reader = log.changelog(partition, from.as_ref().map_or(range.start, |(from, _)| *from))?;
+        let position = from.as_ref().map_or(range.start, |(from, _)| *from);
+        let reader = log.changelog(partition, position)?;
         let had = from.map(|(_, mark)| mark);
         let applied = BTreeMap::new();
         // Every task is written once per interval. So an instance that gives up a restore has written the tasks that it
         // has to the changelog before it exits, and another instance may have the missing one.
         let patience_ms = PATIENCE_MS.max(2 * checkpoint_interval_ms);
-        Ok(Restore { task, reader, target, had, reached: None, applied, range, waiting_since_ms: None, patience_ms })
+        let waiting_since_ms = None;
+        Ok(Restore {
+            task,
+            reader,
+            target,
+            had,
+            reached: None,
+            applied,
+            range,
+            position,
+            waiting_since_ms,
+            patience_ms,
+        })
+    }
+
+    /// Offsets up to the end that the changelog had at the start. (Compaction leaves gaps: at most so many records.)
+    pub fn remaining(&self) -> u64 {
+        (self.range.end.0 - self.position.0).max(0).unsigned_abs()
     }
 
     /// Applies the records that can be read now. Returns the mark once the store is at it.
@@ -108,9 +128,10 @@ impl Restore {
         steady_ms: Ms,
     ) -> Result<Option<Mark>, WorkerError> {
         let mut failed = None;
-        let Restore { reader, task, target, had, reached, applied, .. } = self;
+        let Restore { reader, task, target, had, reached, applied, position, .. } = self;
         let mut taking = Taking { task: *task, target: *target, had, reached, applied, prefixes, store };
         let is_at_end = reader.read(Duration::from_millis(5), &mut |record| {
+            *position = NextOffset(record.offset + 1);
             if failed.is_none() {
                 failed = taking.take(record).err();
             }

@@ -13,7 +13,7 @@ use crate::log::{Assignment, Log, LogError, NextOffset, Stream, TopicId};
 use crate::model::record::RecordOut;
 use crate::model::time::{Moment, Ms};
 use crate::pipeline::checkpoint::{CheckpointError, Mark, ReplayStart, TaskMark};
-use crate::state::{Batch, Store};
+use crate::state::{Batch, Store, Usage};
 
 /// What a runner needs from its task.
 pub trait Task {
@@ -94,6 +94,10 @@ pub trait AnyTask {
     fn checkpointed_ms(&self) -> Option<Ms>;
     /// Everything before this is in the checkpoint.
     fn not_read_again(&self) -> Option<(Stream, NextOffset)>;
+    /// Records to be read before it is live: of the changelog while it is restored, of its stream while it replays.
+    fn remaining(&self) -> u64;
+    /// Nothing where the store cannot say.
+    fn usage(&self) -> Usage;
     /// Makes the store durable, on the way out.
     fn flush_now(&mut self) -> Result<(), WorkerError>;
 }
@@ -506,6 +510,18 @@ impl<T: Task> AnyTask for TaskRunner<T> {
         let is_all_here = self.changelog.groups.iter().all(|g| g.at_ms == here.1 && g.again.offset == again.offset);
         self.marked = is_all_here.then_some(here);
         Ok(())
+    }
+
+    fn remaining(&self) -> u64 {
+        match &self.phase {
+            Phase::Restoring(restore) => restore.remaining(),
+            Phase::Replaying(target) => (target.0 - self.position.0).max(0).unsigned_abs(),
+            Phase::Undecided(_) | Phase::Live => 0,
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        self.store.usage().unwrap_or_default()
     }
 
     fn offset(&self) -> (Stream, NextOffset, String) {

@@ -23,7 +23,7 @@ fn text_at(statuses: &str, until: &str) -> String {
     }
     let aggregates = board.aggregates();
     let aggregates: Vec<&[u8]> = aggregates.iter().map(|json| &**json).collect();
-    figures(&Committed { aggregates: &aggregates, firing: &[], keys: &BTreeMap::new() })
+    figures(&Committed { aggregates: &aggregates, firing: &[], keys: &BTreeMap::new(), canaries: &[] }).text()
 }
 
 #[test]

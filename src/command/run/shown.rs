@@ -5,10 +5,10 @@
 //! for some seconds.
 
 use crate::board::Board;
-use crate::command::processor::{Place, Told};
+use crate::command::processor::{Holder, Place, Told};
 use crate::model::record::rollup_partition;
 use crate::model::time::Ms;
-use crate::telemetry::{InputSample, Inputs};
+use crate::telemetry::{HeldBack, InputSample, Inputs};
 use crate::worker::{Figures, PartitionFigures};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,8 +49,14 @@ impl Shown {
         self.change(|told| told.figures = Some(figures.clone()));
     }
 
-    pub fn checkpointed(&self, worker: u32, age_ms: Ms) {
-        self.change(|told| _ = told.checkpoint_age_ms.insert(worker, age_ms));
+    /// Returns the age of the oldest checkpoint of all workers.
+    pub fn checkpointed(&self, worker: u32, age_ms: Ms) -> Ms {
+        let mut oldest_ms = age_ms;
+        self.change(|told| {
+            told.checkpoint_age_ms.insert(worker, age_ms);
+            oldest_ms = told.checkpoint_age_ms.values().copied().max().unwrap_or(age_ms);
+        });
+        oldest_ms
     }
 
     /// Takes the progress of all input partitions, as a worker knows it: best of its own.
@@ -69,6 +75,7 @@ impl Shown {
             if told.held_back.as_ref().map(|(place, _)| place) != slowest.as_ref() {
                 told.held_back = slowest.map(|place| (place, now_ms));
             }
+            self.inputs.hold(told.who_holds_back().map(|holder| held_back(&holder)));
         });
     }
 
@@ -99,6 +106,11 @@ impl Shown {
             own.before.append(&mut own.now);
         }
     }
+}
+
+fn held_back(holder: &Holder<'_>) -> HeldBack {
+    let (topic, partition) = holder.place.clone();
+    HeldBack { topic, partition, reason: holder.reason(), behind_ms: holder.behind_ms, since_ms: holder.since_ms }
 }
 
 /// The partition that T waits for, if it waits for one more than for others.
@@ -168,11 +180,12 @@ mod tests {
     fn what_workers_told_last_is_what_is_shown() {
         let shown = shown();
         shown.tell(&Figures { keys: 7, ..Figures::default() });
-        shown.checkpointed(0, 30);
-        shown.checkpointed(0, 5);
+        assert_eq!(shown.checkpointed(1, 30), 30);
+        assert_eq!(shown.checkpointed(0, 5), 30, "the other worker's is older");
+        assert_eq!(shown.checkpointed(1, 2), 5);
         let told = shown.told();
         assert_eq!(told.figures.map(|figures| figures.keys), Some(7));
-        assert_eq!(told.checkpoint_age_ms, BTreeMap::from([(0, 5)]));
+        assert_eq!(told.checkpoint_age_ms, BTreeMap::from([(0, 5), (1, 2)]));
         assert_eq!(shown.board.fill().keys, 0, "the board is fed by others");
     }
 
@@ -191,9 +204,13 @@ mod tests {
             shown.told().held_back.map(|((_, number), since_ms)| (number, since_ms))
         };
         assert_eq!(held_back(1, [Some(50), Some(60), Some(10)]), Some((0, 1)), "the third is idle");
+        let text = shown.inputs.text();
+        let line = r#"tailburn_held_back_seconds{topic="t",partition="0",reason="not_read_yet"} 0.01"#;
+        assert!(text.lines().any(|found| found == line), "{text}");
         assert_eq!(held_back(2, [Some(55), Some(60), Some(10)]), Some((0, 1)));
         assert_eq!(held_back(3, [Some(70), Some(60), Some(10)]), Some((1, 3)));
         assert_eq!(held_back(4, [Some(70), None, Some(10)]), Some((1, 3)), "nothing was read from it since");
         assert_eq!(held_back(5, [Some(70), Some(70), Some(10)]), None, "both are as far");
+        assert!(!shown.inputs.text().contains("tailburn_held_back"), "{}", shown.inputs.text());
     }
 }

@@ -128,8 +128,8 @@ impl<'a> WorkerThread<'a> {
         published.tell(&all, Some(now_ms()));
         if let Some(checkpointed_ms) = own.checkpointed_ms {
             let age_ms = self.elapsed_ms() - checkpointed_ms;
-            self.process.shown.checkpointed(self.index, age_ms);
-            metrics::gauge!(names::CHECKPOINT_AGE).set(age_ms as f64 / 1_000.0);
+            let oldest_ms = self.process.shown.checkpointed(self.index, age_ms);
+            metrics::gauge!(names::CHECKPOINT_AGE).set(oldest_ms as f64 / 1_000.0);
         }
     }
 

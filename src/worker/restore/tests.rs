@@ -76,10 +76,14 @@ fn assert_restored<T: Task>(task: TaskId, name: &str, store: &mut dyn Store) {
         reached: None,
         applied: BTreeMap::new(),
         range: range.clone(),
+        position: range.start,
         waiting_since_ms: None,
         patience_ms: PATIENCE_MS,
     };
+    let before = restore.remaining();
     let mark = restore.go_on(store, &T::prefixes, 0).expect("restored").expect("complete");
+    assert_eq!(before, 9);
+    assert!(restore.remaining() < before, "{}", restore.remaining());
     assert_eq!(mark, Mark::from_bytes(&frozen.mark).expect("a mark"));
     for (key, value) in &frozen.rows {
         let mut found = Vec::new();
@@ -158,6 +162,7 @@ fn a_checkpoint_with_bytes_behind_it_ends_the_restore_with_advice() {
         reached: None,
         applied: BTreeMap::new(),
         range: NextOffset(0)..NextOffset(1),
+        position: NextOffset(0),
         waiting_since_ms: None,
         patience_ms: PATIENCE_MS,
     };

@@ -2,6 +2,7 @@
 
 use super::Tasks;
 use crate::log::{NextOffset, Stream};
+use crate::state::Usage;
 use crate::worker::Figures;
 use crate::worker::inputs::{self, InputFigures, PartitionFigures, Volume};
 use crate::worker::sources::Progress;
@@ -64,6 +65,8 @@ impl Tasks {
             inputs: self.inputs.len(),
             changelog_bytes: self.changelog_bytes,
             checkpointed_ms: self.all().filter_map(AnyTask::checkpointed_ms).min(),
+            remaining: self.all().map(AnyTask::remaining).sum(),
+            stores: self.all().map(AnyTask::usage).fold(Usage::default(), Usage::and),
         }
     }
 }
