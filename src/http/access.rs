@@ -10,6 +10,8 @@ use axum::extract::{Request, State};
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
 
 /// Paths that can be narrowed to a tenant by their parameter `tenant`.
@@ -30,7 +32,7 @@ pub async fn check(State(tokens): State<Option<Arc<Tokens>>>, mut request: Reque
             ),
         };
     };
-    match bearer(&request).and_then(|token| tokens.holder(token)) {
+    match token(&request).and_then(|token| tokens.holder(&token)) {
         Some(Holder::Operator(_)) => next.run(request).await,
         Some(Holder::Tenant(tenant)) => match narrow(request.uri(), tenant) {
             Some(uri) => {
@@ -50,7 +52,7 @@ pub async fn check(State(tokens): State<Option<Arc<Tokens>>>, mut request: Reque
 /// were: a monitoring system has no token.
 pub async fn check_metrics(State(tokens): State<Option<Arc<Tokens>>>, request: Request, next: Next) -> Reply {
     let Some(tokens) = tokens else { return next.run(request).await };
-    match bearer(&request).and_then(|token| tokens.holder(token)) {
+    match token(&request).and_then(|token| tokens.holder(&token)) {
         Some(Holder::Operator(_)) => next.run(request).await,
         _ => unauthorized("the metrics are for an operator's token, or on http.probe_listen"),
     }
@@ -67,10 +69,20 @@ fn is_local(request: &Request) -> bool {
     peer.is_none_or(|peer| peer.to_canonical().is_loopback())
 }
 
-fn bearer(request: &Request) -> Option<&str> {
+/// The token of a request. It may also be the password of whatever user, because Flagger and older data sources know
+/// nothing but user and password.
+fn token(request: &Request) -> Option<String> {
     let mut all = request.headers().get_all(header::AUTHORIZATION).iter();
-    let (kind, token) = all.next()?.to_str().ok()?.split_once(' ')?;
-    (kind.eq_ignore_ascii_case("bearer") && all.next().is_none()).then(|| token.trim())
+    let (kind, given) = all.next()?.to_str().ok()?.split_once(' ')?;
+    if all.next().is_some() {
+        return None;
+    }
+    if kind.eq_ignore_ascii_case("bearer") {
+        return Some(given.trim().to_owned());
+    }
+    let pair = STANDARD.decode(given.trim()).ok().filter(|_| kind.eq_ignore_ascii_case("basic"))?;
+    let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some(password.to_owned())
 }
 
 /// What a tenant may ask instead; `None`: it is not its own.

@@ -4,6 +4,7 @@
 use super::endpoints::Endpoints;
 use super::events;
 use super::filter::{self, Parameters};
+use super::query;
 use super::reply::{self, Object, Reply};
 use super::rollout;
 use crate::board::{Query, Reading, Shelf, Sort};
@@ -46,7 +47,7 @@ impl From<Refusal> for Reply {
 /// What axum hands to each of them.
 type Given = (State<Endpoints>, Asked);
 
-pub const PATHS: [&str; 17] = [
+pub const PATHS: [&str; 18] = [
     "/api/v1/status",
     "/api/v1/alerts",
     "/api/v1/cohorts",
@@ -64,6 +65,7 @@ pub const PATHS: [&str; 17] = [
     "/api/v1/gate/{service}",
     "/api/v1/flagger/rollout",
     "/api/v1/flagger/rollback",
+    "/api/v1/query",
 ];
 
 pub fn router() -> Router<Endpoints> {
@@ -85,6 +87,7 @@ pub fn router() -> Router<Endpoints> {
         gate,
         go_on,
         go_back,
+        instant,
     ] = PATHS;
     let shelf = |shelf: Shelf| get(move |e: State<Endpoints>, q: Asked| async move { either(list((e, q), shelf)) });
     Router::new()
@@ -112,6 +115,7 @@ pub fn router() -> Router<Endpoints> {
         .route(go_on, post(rollout::rollout))
         .route(go_back, post(rollout::rollback))
         .route(live, get(events::stream))
+        .route(instant, get(query::get).post(query::post))
 }
 
 pub(super) fn either(answer: Answer) -> Reply {
@@ -122,7 +126,7 @@ pub(super) fn parameters(asked: Asked) -> Result<Parameters, Refusal> {
     Parameters::of(pairs(asked)?).map_err(Refusal::BadRequest)
 }
 
-fn pairs(asked: Asked) -> Result<Vec<(String, String)>, Refusal> {
+pub(super) fn pairs(asked: Asked) -> Result<Vec<(String, String)>, Refusal> {
     asked.map(|UrlQuery(pairs)| pairs).map_err(|rejection| Refusal::BadRequest(rejection.body_text()))
 }
 

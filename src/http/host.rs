@@ -1,7 +1,9 @@
-//! Refuses requests that a web page sends under its own host name (DNS rebinding).
+//! Refuses requests that a web page of somebody else sends: under its own host name (DNS rebinding), or under its own
+//! origin.
 //!
-//! Such a request has the page's host name, so only addresses and `localhost` are accepted. If we listen for other
-//! machines, all names are accepted: a proxy or a service has its own.
+//! The former has the page's host name, so only addresses and `localhost` are accepted. If we listen for other
+//! machines, all names are accepted: a proxy or a service has its own. The latter has the page's `Origin`, which browsers
+//! add to what one site sends to another; programs send none, and our own page's origin is the host that it asks.
 
 use axum::extract::Request;
 use axum::http::{Version, header};
@@ -36,6 +38,15 @@ pub fn is_ours(host: Option<&str>, listens_on_loopback: bool) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
+/// Whether the `Origin` of a request, if it has one, is the host that it is sent to.
+pub fn is_own_origin(request: &Request, host: Option<&str>) -> bool {
+    let mut origins = request.headers().get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return true };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    let is_host = authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host));
+    is_host && origins.next().is_none()
+}
+
 /// `::1` contains colons, and has a port only in brackets.
 fn without_port(host: &str) -> &str {
     let Some((name, port)) = host.rsplit_once(':') else { return host };
@@ -46,6 +57,24 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_foreign_origin_is_no_origin_of_ours() {
+        let is_own = |origins: &[&str]| {
+            let mut request = Request::new(axum::body::Body::empty());
+            for origin in origins {
+                request.headers_mut().append(header::ORIGIN, origin.parse().expect("a header"));
+            }
+            is_own_origin(&request, Some("tailburn.internal:8720"))
+        };
+        assert!(is_own(&[]), "a program");
+        assert!(is_own(&["http://tailburn.internal:8720"]) && is_own(&["https://Tailburn.Internal:8720"]));
+        for foreign in ["http://evil.example", "null", "", "http://tailburn.internal:8721", "http://tailburn.internal"]
+        {
+            assert!(!is_own(&[foreign]), "{foreign}");
+        }
+        assert!(!is_own(&["http://tailburn.internal:8720", "http://evil.example"]));
+    }
 
     #[test]
     fn a_foreign_name_is_refused_on_loopback_only() {

@@ -11,9 +11,11 @@ mod events;
 mod filter;
 mod host;
 mod page;
+mod query;
 mod reply;
 mod rollout;
 mod routes;
+mod selector;
 mod server;
 mod tokens;
 

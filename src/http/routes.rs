@@ -30,6 +30,7 @@ const HELP: &str = concat!(
     "  /api/v1/users           the worst-served users                  ?slo= &tenant=\n",
     "  /api/v1/user            one of them, by its own id              ?slo= &tenant= &user=\n",
     "  /api/v1/history         hourly points of a key                  ?key= &from= &to=\n",
+    "  /api/v1/query           one figure as Prometheus answers it     ?query=METRIC{slo=\"NAME\"} &time=\n",
     "  /api/v1/events          what changes, as server-sent events     ?slo= &scope= &key= &kind=\n",
     "  /api/v1/processor       partitions, what holds time back, dead letters, memory\n",
     "  /api/v1/openapi.json    all of this, for programs\n",
@@ -89,13 +90,22 @@ pub fn probes(endpoints: Endpoints, listens_on_loopback: bool) -> Router {
         .with_state(endpoints)
 }
 
+/// Whether a request is for us, and of nobody's page but ours.
 async fn check_host(request: Request, next: Next, listens_on_loopback: bool) -> Reply {
-    match host::of(&request).map(|host| host::is_ours(host, listens_on_loopback)) {
-        Ok(true) => next.run(request).await,
-        Ok(false) => {
-            reply::error(StatusCode::FORBIDDEN, "the Host of this request is not ours: use localhost or the address")
+    let refusal = match host::of(&request) {
+        Err(message) => Some((StatusCode::BAD_REQUEST, message)),
+        Ok(host) if !host::is_ours(host, listens_on_loopback) => {
+            Some((StatusCode::FORBIDDEN, "the Host of this request is not ours: use localhost or the address"))
         }
-        Err(message) => reply::error(StatusCode::BAD_REQUEST, message),
+        Ok(host) if !host::is_own_origin(&request, host) => Some((
+            StatusCode::FORBIDDEN,
+            "a page of another origin sent this request: only our own page and programs may",
+        )),
+        Ok(_) => None,
+    };
+    match refusal {
+        Some((status, message)) => reply::error(status, message),
+        None => next.run(request).await,
     }
 }
 

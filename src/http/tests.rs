@@ -2,6 +2,7 @@ mod access;
 mod api;
 mod events;
 mod openapi;
+mod query;
 mod rollout;
 
 use super::connections::Limits;

@@ -3,8 +3,9 @@
 use super::api::status;
 use super::*;
 use crate::http::tokens::tests::line;
+use base64::Engine as _;
 
-fn guarded() -> Running {
+pub fn guarded() -> Running {
     let board = Arc::new(Board::new(100));
     let tokens = format!("{}{}", line("all", "operator on-call"), line("mine", "tenant acme"));
     let endpoints = Endpoints::new(Arc::clone(&board), || "tailburn_tasks 1\n".to_owned());
@@ -19,8 +20,12 @@ fn guarded() -> Running {
 }
 
 impl Running {
-    fn with(&self, token: &str, path: &str) -> (u16, String) {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
+    pub fn with(&self, token: &str, path: &str) -> (u16, String) {
+        self.authorized(&format!("Bearer {token}"), path)
+    }
+
+    fn authorized(&self, authorization: &str, path: &str) -> (u16, String) {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {authorization}\r\n");
         let text = self.answer(&format!("{head}Connection: close\r\n\r\n"));
         let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
         (status, text.split_once("\r\n\r\n").expect("a body").1.to_owned())
@@ -54,6 +59,19 @@ fn an_operator_sees_all_a_tenant_itself_and_nobody_else_anything() {
     assert_eq!(running.get("/livez").0, 200);
     assert_eq!((running.get("/metrics").0, running.with("mine", "/metrics").0), (401, 401));
     assert_eq!(running.with("all", "/metrics").0, 200);
+}
+
+/// Flagger sends user and password.
+#[test]
+fn a_token_may_be_a_password() {
+    let running = guarded();
+    let status = |pair: &str| {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+        running.authorized(&format!("Basic {encoded}"), "/api/v1/query?query=vector(1)").0
+    };
+    assert_eq!((status("flagger:all"), status(":all")), (200, 200));
+    assert_eq!((status("all:"), status("all"), status("flagger:wrong"), status("flagger:mine")), (401, 401, 401, 404));
+    assert_eq!(running.authorized("Basic ???", "/api/v1/status").0, 401);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn example(parameter: &Value) -> String {
         (_, Some(first), _) => first.to_owned(),
         ("label", ..) => "team:payments".to_owned(),
         ("kind", ..) => "alert".to_owned(),
-        ("from" | "to", ..) => "2026-06-01T00:00:00Z".to_owned(),
+        ("from" | "to" | "time", ..) => "2026-06-01T00:00:00Z".to_owned(),
         (_, _, Some("integer")) => "5".to_owned(),
         _ => "a".to_owned(),
     }
@@ -147,6 +147,8 @@ fn answers_have_the_form_that_the_document_says() {
         ("/api/v1/user", "/api/v1/user?slo=a&tenant=b&user=c"),
         ("/api/v1/users", "/api/v1/users"),
         ("/api/v1/canary/{slo}", "/api/v1/canary/a?candidate=v2"),
+        ("/api/v1/query", "/api/v1/query?query=tailburn_slo_burn_rate"),
+        ("/api/v1/query", "/api/v1/query?query=1%2B1"),
     ] {
         check(&document, path, &running.page(asked));
     }
