@@ -46,7 +46,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    const OPEN: usize = 512;
+    const OPEN: usize = 1_024;
     const PROBES: usize = 32;
 
     /// For a process with this many descriptors: connections use at most a quarter of them.
@@ -63,9 +63,26 @@ impl Limits {
 
     pub fn of_this_process() -> Limits {
         #[cfg(unix)]
-        return Limits::of(rustix::process::getrlimit(rustix::process::Resource::Nofile).current);
+        return Limits::of(descriptors(4 * Limits::OPEN as u64));
         #[cfg(not(unix))]
         return Limits::of(None);
+    }
+}
+
+/// The descriptors of this process, after it asked for as many as it may have. (Systems give 1,024 at first, for the sake
+/// of `select`, which nothing here uses.)
+#[cfg(unix)]
+fn descriptors(wanted: u64) -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let found = getrlimit(Resource::Nofile);
+    let current = found.current?;
+    let raised = found.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if current >= raised {
+        return Some(current);
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: found.maximum }) {
+        Ok(()) => Some(raised),
+        Err(_) => Some(current),
     }
 }
 
@@ -236,8 +253,8 @@ mod tests {
         };
         assert_eq!(counts(Some(256)), (64, 32));
         assert_eq!(counts(Some(64)), (16, 8));
-        assert_eq!(counts(Some(1_048_576)), (512, 32));
-        assert_eq!(counts(None), (512, 32));
+        assert_eq!(counts(Some(1_048_576)), (1_024, 32));
+        assert_eq!(counts(None), (1_024, 32));
         assert_eq!(counts(Some(0)), (8, 4));
     }
 }

@@ -70,7 +70,8 @@ pub async fn stream(
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
         return reply;
     }
-    let watching = endpoints.board.watch(seen.as_deref());
+    let of_aggregates = wanted.scope.as_deref() == Some("aggregate");
+    let watching = endpoints.board.watch(seen.as_deref(), of_aggregates);
     let mut first = format!("retry: {RETRY_MS}\n\n").into_bytes();
     if watching.missed.is_none() {
         first.extend_from_slice(RESET.as_bytes());
