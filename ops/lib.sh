@@ -27,6 +27,7 @@ is_present() {
   case $1 in
     gcc) command -v cc >/dev/null && command -v gcc >/dev/null ;;
     g++) command -v c++ >/dev/null && command -v g++ >/dev/null ;;
+    prometheus) command -v promtool >/dev/null ;;
     make | cmake | curl | pkg-config | npm | chromium) command -v "$1" >/dev/null ;;
     nodejs) command -v node >/dev/null ;;
     prometheus-alertmanager) command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null ;;
@@ -128,8 +129,9 @@ install_for_demo() {
 }
 
 # All of it, from RocksDB's bindings to TLS for Kafka. (The library that fetches tokens for OAUTHBEARER is compiled in.)
+# Of Prometheus the tests need promtool alone, and Debian packs both together.
 install_for_tests() {
-  need_packages gcc g++ make cmake libc6-dev curl ca-certificates libclang-dev pkg-config libssl-dev zlib1g-dev
+  need_packages gcc g++ make cmake libc6-dev curl ca-certificates libclang-dev pkg-config libssl-dev zlib1g-dev prometheus
   need_rust
 }
 

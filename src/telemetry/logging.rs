@@ -3,6 +3,9 @@
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
+/// Lines that a machine counts: how late each minute was evaluated.
+pub const PUNCTUAL: &str = "tailburn::punctual";
+
 /// Overrides what `-v` and `-q` choose, in the syntax of `tracing-subscriber`'s filters.
 pub const FILTER_VARIABLE: &str = "TAILBURN_LOG";
 
@@ -32,12 +35,20 @@ impl LogOptions {
         }
     }
 
+    /// People need no line a minute.
+    fn filter_text(self) -> String {
+        match self.format {
+            LogFormat::Text => format!("{},{PUNCTUAL}=off", self.default_filter()),
+            LogFormat::Json => self.default_filter().to_owned(),
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the log is there before the configuration is read")]
     fn filter(self) -> EnvFilter {
         std::env::var(FILTER_VARIABLE)
             .ok()
             .and_then(|text| EnvFilter::try_new(text).ok())
-            .unwrap_or_else(|| EnvFilter::new(self.default_filter()))
+            .unwrap_or_else(|| EnvFilter::new(self.filter_text()))
     }
 }
 
@@ -125,5 +136,11 @@ mod tests {
                 "debug,tailburn=trace"
             ]
         );
+    }
+
+    #[test]
+    fn what_machines_count_is_in_their_log_alone() {
+        let has_it = |format| !LogOptions { format, verbosity: 0 }.filter_text().contains("punctual=off");
+        assert_eq!((has_it(LogFormat::Text), has_it(LogFormat::Json)), (false, true));
     }
 }

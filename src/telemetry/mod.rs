@@ -12,6 +12,6 @@ mod samples;
 
 pub use figures::{Committed, figures};
 pub use inputs::{HeldBack, InputSample, Inputs};
-pub use logging::{LogFormat, LogOptions, abort_on_panic, allows_colour, init_logging, stderr_line};
+pub use logging::{LogFormat, LogOptions, PUNCTUAL, abort_on_panic, allows_colour, init_logging, stderr_line};
 pub use metrics::{Metrics, MetricsError, install_metrics};
 pub use samples::{Families, Sample};

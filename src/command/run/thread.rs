@@ -5,6 +5,7 @@ use super::identity::identity;
 use super::process::Process;
 use super::recovery::{Ended, Recovery, ended};
 use crate::command::observe::Published;
+use crate::command::punctual::Punctual;
 use crate::command::{Failure, assemble, decoder};
 use crate::config;
 use crate::fault::{self, Place};
@@ -14,6 +15,7 @@ use crate::model::time::{Ms, Now};
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
 use crate::telemetry::{InputSample, names};
 use crate::worker::{InputFigures, PartitionFigures, Tasks, Worker, WorkerError};
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 /// How long a poll waits if there are no records.
@@ -25,6 +27,8 @@ pub struct WorkerThread<'a> {
     process: &'a Process,
     index: u32,
     began: Instant,
+    /// One worker says it for the process.
+    punctual: RefCell<Option<Punctual>>,
 }
 
 /// Keys are assigned to tasks by these counts, so with other counts a task would find the state of another one.
@@ -40,7 +44,9 @@ fn agree(key: &str, set: u32, found: u32) -> Result<(), Failure> {
 
 impl<'a> WorkerThread<'a> {
     pub fn new(process: &'a Process, index: u32) -> WorkerThread<'a> {
-        WorkerThread { process, index, began: Instant::now() }
+        let name = format!("{}-{}", process.settings.application_id, std::process::id());
+        let punctual = RefCell::new((index == 0).then(|| Punctual::new(name)));
+        WorkerThread { process, index, began: Instant::now(), punctual }
     }
 
     /// Works until the process must stop.
@@ -126,6 +132,9 @@ impl<'a> WorkerThread<'a> {
         let own = worker.figures();
         let all = self.process.report(self.index, &own, Some(worker.is_ready()));
         published.tell(&all, Some(now_ms()));
+        if let (Some(punctual), Some(at_ms)) = (self.punctual.borrow_mut().as_mut(), all.evaluated_ms) {
+            punctual.tell(at_ms, now_ms());
+        }
         if let Some(checkpointed_ms) = own.checkpointed_ms {
             let age_ms = self.elapsed_ms() - checkpointed_ms;
             let oldest_ms = self.process.shown.checkpointed(self.index, age_ms);
