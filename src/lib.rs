@@ -134,8 +134,8 @@
 //! - No write-ahead log: the changelog is one. Data that the store loses in a crash is read again.
 //! - Tasks communicate only through the log, and only the owner decides: only the task that owns an input partition can
 //!   pass over it, by raising its watermark.
-//! - No query language over state, no dashboards to build: topics, an API, metrics and one page are the interfaces, and
-//!   other tools do the rest better.
+//! - No query language over state: topics, an API, metrics and one page are the interfaces, and other tools do the rest
+//!   better. (`/api/v1/query` gives single figures to those who speak Prometheus' API alone.)
 //! - No mathematics of our own if a library has it, unless that library depends on the platform; then the code cites
 //!   its source, and tests compare it with a library.
 //!

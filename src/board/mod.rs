@@ -16,6 +16,7 @@ mod overview;
 mod points;
 mod query;
 mod records;
+mod saved_days;
 mod update;
 mod users;
 
@@ -30,6 +31,7 @@ pub use update::Update;
 use crate::model::key::encode_into;
 use crate::model::output::SloHistory;
 use crate::model::time::Ms;
+use crate::state::Store;
 use events::Events;
 use history::History;
 use letters::Letters;
@@ -125,6 +127,11 @@ impl Board {
         }
         let mut inner = self.write();
         prepared.into_iter().for_each(|prepared| inner.take(prepared, self.capacity));
+    }
+
+    /// Hourly points that find no room in memory go to this store, which is empty.
+    pub fn save_history_in(&self, store: Box<dyn Store + Send>) {
+        self.write().history.save_in(store);
     }
 
     /// The definitions in force, by SLO, as JSON.
@@ -256,9 +263,9 @@ impl Board {
         self.read().letters.newest()
     }
 
-    /// `after`: the id of the last event that the viewer saw.
-    pub fn watch(&self, after: Option<&str>) -> Watching {
-        self.read().events.watch(after)
+    /// `after`: the id of the last event that the viewer saw. `of_aggregates`: no status or point of tenants and groups.
+    pub fn watch(&self, after: Option<&str>, of_aggregates: bool) -> Watching {
+        self.read().events.watch(after, of_aggregates)
     }
 
     /// Distinguishes the numbers of this board's events from those of another one.

@@ -17,6 +17,8 @@ mod files;
 #[cfg(feature = "kafka")]
 mod follow;
 pub mod generate;
+#[cfg(feature = "kafka")]
+mod history_store;
 pub mod init;
 mod listen;
 mod notices;
@@ -24,6 +26,8 @@ pub mod notify;
 pub mod observe;
 mod output;
 mod processor;
+#[cfg(any(feature = "kafka", test))]
+mod punctual;
 mod records;
 pub mod report;
 pub mod run;

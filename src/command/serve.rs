@@ -149,7 +149,11 @@ fn from_topics(
     signals: &Signals,
 ) -> Result<(), Failure> {
     use super::follow::Following;
+    use super::history_store;
     let kafka = super::topics::kafka_settings(settings);
+    if let Some(store) = history_store::open(settings, history_store::Of::Serve) {
+        board.save_history_in(store);
+    }
     let following = Following::start(kafka, assemble::output_format(settings), Arc::clone(board))?;
     let source = format!("the topics {}*", settings.output.prefix);
     let server = answer(&settings.http, listen, board, user_ids, source.clone())?;

@@ -1,7 +1,7 @@
 //! Health, metrics, the API and the page: `/livez`, `/readyz`, `/metrics`, `/api/v1/...`, `/`.
 //!
 //! It reads the [`Board`], which is fed from the output topics, and shows the records' own JSON, so the API and the
-//! topics cannot disagree. It never waits for a worker, computes no figure and changes nothing: every request is a GET.
+//! topics cannot disagree. It never waits for a worker, computes no figure and changes nothing, whatever the method of a request is.
 
 mod access;
 mod api;

@@ -12,7 +12,7 @@ use crate::command::listen::Listeners;
 use crate::command::processor::describe;
 use crate::command::signals::Signals;
 use crate::command::topics::kafka_settings;
-use crate::command::{Exit, Failure, Global, Outcome, assemble, observe};
+use crate::command::{Exit, Failure, Global, Outcome, assemble, history_store, observe};
 use crate::config::{Settings, UserIds};
 use crate::http::Endpoints;
 use crate::log::LogError;
@@ -57,6 +57,9 @@ fn follow(settings: &Settings, board: &Arc<Board>, is_shown: bool) -> Option<Fol
     if !is_shown {
         board.set_reading(Reading::CaughtUp);
         return None;
+    }
+    if let Some(store) = history_store::open(settings, history_store::Of::Run) {
+        board.save_history_in(store);
     }
     match Following::start(kafka_settings(settings), assemble::output_format(settings), Arc::clone(board)) {
         Ok(following) => Some(following),
