@@ -26,9 +26,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Show what was published: the API, from the output topics or from the files of a backtest
 ///
 /// Reads status, history, alerts, cohorts, canaries, worst users and dead letters, and answers on http.listen like every
-/// instance of `run` does. It reads no input, evaluates nothing, joins no consumer group and writes nothing, so that any
-/// number of them may run beside `run`, also where `run` is not reachable. /readyz answers 200 once everything that was
-/// published before the start is read.
+/// instance of `run` does. It reads no input, evaluates nothing, joins no consumer group and publishes nothing, so that
+/// any number of them may run beside `run`, also where `run` is not reachable. (Hourly points that find no room in memory
+/// are kept below state.dir while it runs.) /readyz answers 200 once everything that was published before the start is
+/// read.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -49,12 +49,15 @@ impl Shown {
         self.change(|told| told.figures = Some(figures.clone()));
     }
 
-    /// Returns the age of the oldest checkpoint of all workers.
-    pub fn checkpointed(&self, worker: u32, age_ms: Ms) -> Ms {
-        let mut oldest_ms = age_ms;
+    /// Takes the age of a worker's oldest checkpoint, if it has tasks; returns that of all workers.
+    pub fn checkpointed(&self, worker: u32, age_ms: Option<Ms>) -> Ms {
+        let mut oldest_ms = 0;
         self.change(|told| {
-            told.checkpoint_age_ms.insert(worker, age_ms);
-            oldest_ms = told.checkpoint_age_ms.values().copied().max().unwrap_or(age_ms);
+            match age_ms {
+                Some(age_ms) => told.checkpoint_age_ms.insert(worker, age_ms),
+                None => told.checkpoint_age_ms.remove(&worker),
+            };
+            oldest_ms = told.checkpoint_age_ms.values().copied().max().unwrap_or(0);
         });
         oldest_ms
     }
@@ -101,6 +104,7 @@ impl Shown {
     /// A worker ended, and is started again: nobody knows the lag of its partitions, or who reads them.
     pub fn ended(&self, worker: u32) {
         self.inputs.set(worker, Vec::new());
+        self.checkpointed(worker, None);
         let mut by_worker = self.by_worker.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = by_worker.get_mut(worker as usize) {
             own.before.append(&mut own.now);
@@ -180,12 +184,13 @@ mod tests {
     fn what_workers_told_last_is_what_is_shown() {
         let shown = shown();
         shown.tell(&Figures { keys: 7, ..Figures::default() });
-        assert_eq!(shown.checkpointed(1, 30), 30);
-        assert_eq!(shown.checkpointed(0, 5), 30, "the other worker's is older");
-        assert_eq!(shown.checkpointed(1, 2), 5);
+        assert_eq!(shown.checkpointed(1, Some(30)), 30);
+        assert_eq!(shown.checkpointed(0, Some(5)), 30, "the other worker's is older");
+        shown.ended(1);
+        assert_eq!(shown.checkpointed(0, Some(6)), 6, "who ended has none");
         let told = shown.told();
         assert_eq!(told.figures.map(|figures| figures.keys), Some(7));
-        assert_eq!(told.checkpoint_age_ms, BTreeMap::from([(0, 5), (1, 2)]));
+        assert_eq!(told.checkpoint_age_ms, BTreeMap::from([(0, 6)]));
         assert_eq!(shown.board.fill().keys, 0, "the board is fed by others");
     }
 

@@ -135,11 +135,9 @@ impl<'a> WorkerThread<'a> {
         if let (Some(punctual), Some(at_ms)) = (self.punctual.borrow_mut().as_mut(), all.evaluated_ms) {
             punctual.tell(at_ms, now_ms());
         }
-        if let Some(checkpointed_ms) = own.checkpointed_ms {
-            let age_ms = self.elapsed_ms() - checkpointed_ms;
-            let oldest_ms = self.process.shown.checkpointed(self.index, age_ms);
-            metrics::gauge!(names::CHECKPOINT_AGE).set(oldest_ms as f64 / 1_000.0);
-        }
+        let age_ms = own.checkpointed_ms.map(|checkpointed_ms| self.elapsed_ms() - checkpointed_ms);
+        let oldest_ms = self.process.shown.checkpointed(self.index, age_ms);
+        metrics::gauge!(names::CHECKPOINT_AGE).set(oldest_ms as f64 / 1_000.0);
     }
 
     fn report_inputs(&self, worker: &mut Worker<KafkaLog>) {
