@@ -52,6 +52,8 @@ export function Processor() {
     <${Section} id="state" title="State"><dl class="wide">${[
       ['Memory', p.memory?.resident_bytes && bytes(p.memory.resident_bytes)],
       ['Rows in memory', m && ['users', 'rollup'].map(kind => `${w.count(get('tailburn_state_rows', { kind }))} ${kind}`).join(', ')],
+      ['Local stores', p.state_bytes && `${bytes(p.state_bytes.memory)} in memory, ${bytes(p.state_bytes.disk)} on disk`],
+      ['Left to restore', p.restore_remaining_records > 0 && `${w.plural(p.restore_remaining_records, 'record')}, then its tasks are live`],
       ['Changelog written', has('tailburn_changelog_written_bytes_total') && bytes(get('tailburn_changelog_written_bytes_total'))],
       ['Last checkpoint', has('tailburn_checkpoint_age_seconds') && `${w.span(get('tailburn_checkpoint_age_seconds') * 1000)} ago`],
       ['Keys', m && w.count(get('tailburn_keys'))],
