@@ -4,6 +4,9 @@ use crate::program::Program;
 use crate::promtool::promtool;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
 use tailburn::telemetry::names::{self, Kind};
 use tailburn::telemetry::{Committed, HeldBack, InputSample, Inputs, figures, install_metrics};
 
@@ -70,36 +73,66 @@ fn every_metric_passes_promtool() {
     promtool(&["check", "metrics"], &text);
 }
 
+/// `serve` over the files of a backtest; ends with the test.
+struct Serving {
+    child: Child,
+    address: String,
+    _program: Program,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Serving {
+    fn start() -> Serving {
+        let slo = include_str!("../fixtures/availability.yaml");
+        let event = r#"{"tenant":"a","user":"u","timestamp":1780000000000,"operation":"checkout","status":200}"#;
+        let program = Program::new().with_file("slo.yaml", slo).with_file("in.jsonl", event);
+        let ran = program.run(&["backtest", "--slos", "slo.yaml", "--input", "in.jsonl", "--out", "out"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let mut command = program.command(&["serve", "--from", "out", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        let address =
+            line.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("an address").to_owned();
+        Serving { child, address, _program: program }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut text = String::new();
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+        stream.read_to_string(&mut text).expect("answered");
+        text.split_once("\r\n\r\n").expect("a body").1.to_owned()
+    }
+}
+
 /// The same for what a process really answers.
 #[test]
 fn the_metrics_of_a_process_pass_promtool() {
-    let slo = include_str!("../fixtures/availability.yaml");
-    let event = r#"{"tenant":"a","user":"u","timestamp":1780000000000,"operation":"checkout","status":200}"#;
-    let program = Program::new().with_file("slo.yaml", slo).with_file("in.jsonl", event);
-    let ran = program.run(&["backtest", "--slos", "slo.yaml", "--input", "in.jsonl", "--out", "out"]);
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let text = program.metrics_of_serve("out");
+    let text = Serving::start().get("/metrics");
     for family in ["tailburn_build_info", "tailburn_http_behind", "tailburn_http_viewers"] {
         assert!(families(&text).contains(family), "{family} in\n{text}");
     }
     promtool(&["check", "metrics"], &text);
 }
 
-impl Program {
-    /// Starts `serve` over these files, and ends it.
-    fn metrics_of_serve(&self, dir: &str) -> String {
-        use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-        let mut command = self.command(&["serve", "--from", dir, "--listen", "127.0.0.1:0"]);
-        let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
-        let address = line.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("an address");
-        let mut text = String::new();
-        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
-        stream.read_to_string(&mut text).expect("answered");
-        child.kill().expect("it is ended");
-        child.wait().expect("it ended");
-        text.split_once("\r\n\r\n").expect("a body").1.to_owned()
-    }
+/// Prometheus' own client asks `/api/v1/query`, as Grafana does: by a form, with a time.
+#[test]
+fn the_client_of_prometheus_understands_the_answers() {
+    let serving = Serving::start();
+    let url = format!("http://{}", serving.address);
+    let ask = |query: &str, time: &str| promtool(&["query", "instant", &format!("--time={time}"), &url, query], "");
+    let query = r#"tailburn_slo_objective_ratio{slo="availability"}"#;
+    let Some(answer) = ask(query, "2026-05-28T20:27:00Z") else { return };
+    assert!(answer.contains(r#"tailburn_slo_objective_ratio{slo="availability"} => 0.99"#), "{answer}");
+    let later = ask(query, "2026-05-28T21:00:00Z");
+    assert_eq!(later.as_deref().map(str::trim), Some(""), "what is half an hour old is no news");
+    assert!(ask("vector(1)", "2026-05-28T21:00:00Z").is_some_and(|answer| answer.starts_with("{} => 1 @[")));
+    assert!(ask("1+1", "2026-05-28T21:00:00Z").is_some_and(|answer| answer.starts_with("scalar: 2 @[")));
 }

@@ -21,10 +21,11 @@ fn is_there() -> bool {
     })
 }
 
-/// Runs it with this text on standard input; what it says must be that all is well.
-pub fn promtool(args: &[&str], input: &str) {
+/// Runs it with this text on standard input, and returns what it says, which must be that all is well. `None`: it was left
+/// out.
+pub fn promtool(args: &[&str], input: &str) -> Option<String> {
     if !is_there() {
-        return;
+        return None;
     }
     let mut command = Command::new("promtool");
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -32,5 +33,7 @@ pub fn promtool(args: &[&str], input: &str) {
     child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("written");
     let output = child.wait_with_output().expect("promtool ends");
     let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "promtool {args:?}: {}\n{input}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "promtool {args:?}: {said}\n{input}");
+    Some(said)
 }
