@@ -77,7 +77,7 @@ fn systemd_starts_what_there_is_and_leaves_a_wrong_configuration_alone() {
     assert_understood(&Program::new(), &args);
     assert_eq!(value("RestartPreventExitStatus="), "2 78");
     let (setting, dir) = value("Environment=").split_once('=').expect("a setting");
-    let program = Program::new().with_file("tailburn.yaml", "slos: []\n");
+    let program = Program::new().with_file("tailburn.yaml", "slos: [slos]\n");
     let mut command = program.command(&["config", "show", "--json"]);
     let output = command.env(setting, dir).output().expect("it starts");
     assert!(String::from_utf8_lossy(&output.stdout).contains(dir), "{}", String::from_utf8_lossy(&output.stderr));
