@@ -224,9 +224,16 @@ fn all_sources() -> Vec<(String, String)> {
 #[test]
 fn every_metric_that_is_declared_is_set() {
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
-    let setters = ["command/observe.rs", "command/run/thread.rs", "telemetry/figures.rs", "telemetry/inputs.rs"]
-        .map(|file| read(&format!("src/{file}")))
-        .concat();
+    let setters = [
+        "command/notify/courier.rs",
+        "command/notify/live.rs",
+        "command/observe.rs",
+        "command/run/thread.rs",
+        "telemetry/figures.rs",
+        "telemetry/inputs.rs",
+    ]
+    .map(|file| read(&format!("src/{file}")))
+    .concat();
     let names = read("src/telemetry/names.rs");
     let declared: Vec<&str> = names
         .lines()
