@@ -22,7 +22,7 @@ fn leaves(values: &[String], has_cause: bool) -> Vec<Leaf<'_>> {
         let attributes = NAMES.iter().enumerate().map(|(i, name)| (*name, values[code(i as u64)].as_str()));
         let is_bad = has_cause && code(3) == 1 && code(4) == 2;
         let bad = mixed(at, 99) % 3 + if is_bad { 20 } else { 0 };
-        Leaf { attributes: attributes.collect(), bad: bad as f64, expected: 1.0 }
+        Leaf { attributes: attributes.collect(), bad: bad as f64, expected: 1.0, bad_events: None }
     };
     (0..LEAVES).map(leaf).collect()
 }

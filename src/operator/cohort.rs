@@ -4,6 +4,7 @@
 //! filter), prefers the shortest description that explains as much, and removes its users. So a cohort is reported
 //! once, and not again under every correlated attribute. A cohort describes who is affected, not why.
 
+pub mod causes;
 pub mod lattice;
 pub mod poisson;
 pub mod risk;
@@ -81,6 +82,11 @@ pub struct Found {
     pub bad: u128,
     pub bad_total: u128,
     pub sample: Vec<SampleUser>,
+    /// By events: those that it covers, and the bad ones among them, unweighted; 0 where it is by users.
+    #[serde(default)]
+    pub events: u64,
+    #[serde(default)]
+    pub bad_events: u64,
 }
 
 /// A combination in one round.
@@ -115,16 +121,13 @@ pub fn search(leaves: &[Leaf], kind: Kind, known: &[&Attributes]) -> Vec<Found> 
 
 /// Whether an open cohort is why another one stands out: without its users the other one would not.
 pub fn explains(leaves: &[Leaf], kind: Kind, open: &Attributes, other: &Attributes) -> bool {
-    let covers = |of: &Attributes, leaf: &Leaf| {
-        of.iter().all(|(name, value)| leaf.tuple.pairs().any(|(n, v)| n == name && v == value))
-    };
     let tally = |leaf: &Leaf| match kind {
         Kind::Users => Tally { units: leaf.users as f64, outliers: leaf.users_below as f64 },
         Kind::Events => Tally { units: leaf.events as f64, outliers: leaf.bad_events as f64 },
     };
     let (mut rest, mut outside, mut users) = (Tally::default(), Tally::default(), 0);
-    for leaf in leaves.iter().filter(|leaf| !covers(open, leaf)) {
-        if covers(other, leaf) {
+    for leaf in leaves.iter().filter(|leaf| !covers(open, leaf.tuple.pairs())) {
+        if covers(other, leaf.tuple.pairs()) {
             rest.add(tally(leaf));
             users += leaf.users_below;
         } else {
@@ -132,6 +135,11 @@ pub fn explains(leaves: &[Leaf], kind: Kind, open: &Attributes, other: &Attribut
         }
     }
     users < kind.users_min() || is_unaffected(risk_ratio(rest, outside, 1.0))
+}
+
+/// Whether these attributes have all of a cohort.
+fn covers<'a>(cohort: &Attributes, pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> bool {
+    cohort.iter().all(|(name, value)| pairs.clone().any(|(n, v)| n == name && v == value))
 }
 
 /// The leaves of a kind, added up over several cubes, ascending by tuple; none if too few users are in the tail to find
@@ -358,6 +366,8 @@ impl<'a> Scan<'a> {
             bad: covered().map(Leaf::all_bad).sum(),
             bad_total: self.leaves.iter().map(Leaf::all_bad).sum(),
             sample,
+            events: if self.kind == Kind::Events { covered().map(|leaf| leaf.events).sum() } else { 0 },
+            bad_events: if self.kind == Kind::Events { covered().map(|leaf| leaf.bad_events).sum() } else { 0 },
         }
     }
 }

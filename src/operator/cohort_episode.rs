@@ -4,12 +4,14 @@
 //! the records. A step without a cube (fewer than 5 users below) finds nothing.
 
 use super::alert;
-use super::cohort::{Attributes, Kind, leaves_of};
+use super::cohort::causes::{Events, Sums};
+use super::cohort::{Attributes, Kind, explains, leaves_of};
 use super::cohort_tracker::{CLOSES_AFTER_STEPS, CohortRecord, Open, Told, Tracked, bad_share, repeated, values_of};
+use super::event_table;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::{KeyOutput, KeyState};
 use super::key_view::{KeyView, weight_of};
-use super::partial::{KeyStep, LEAVES, cap_leaves};
+use super::partial::{KeyStep, LEAVES, Leaf, cap_leaves};
 use crate::model::duration;
 use crate::model::output::TailCohort;
 use crate::model::time::{Moment, Ms, slice_ms};
@@ -29,12 +31,17 @@ pub fn step(
     }
     let alert = alert::firing(key.view(definition, boundary));
     for window_ms in definition.slo.user_windows_ms.iter().copied().filter(|w| boundary.at_ms % slice_ms(*w) == 0) {
+        let of_window = || steps.iter().filter(|s| s.window_ms == window_ms).flat_map(|s| &s.cube);
         for kind in [Kind::Users, Kind::Events] {
-            let cubes = steps.iter().filter(|s| s.window_ms == window_ms).flat_map(|s| &s.cube);
-            let mut leaves = leaves_of(kind, cubes);
-            cap_leaves(&mut leaves, LEAVES);
-            key.cohorts.look(kind, window_ms, &leaves);
-            for at in key.cohorts.unexplained(kind, window_ms, &leaves) {
+            let begin = if kind == Kind::Events && event_table::is_kept_for(definition.scope) {
+                look_at_events(key, boundary.at_ms, window_ms, of_window())
+            } else {
+                let mut leaves = leaves_of(kind, of_window());
+                cap_leaves(&mut leaves, LEAVES);
+                key.cohorts.look(kind, window_ms, &leaves);
+                key.cohorts.unexplained(kind, window_ms, |open, other| explains(&leaves, kind, open, other))
+            };
+            for at in begin {
                 let episode = key.cohorts.tracked[at].begin(key.view(definition, boundary));
                 key.cohorts.tracked[at].open = Some(episode);
             }
@@ -42,6 +49,18 @@ pub fn step(
     }
     tell(key, definition, boundary, alert.map(|a| a.id), out);
     key.leading_cohort = key.cohorts.leading();
+}
+
+/// A step of the search in the key's table of events; returns the entries whose episode begins.
+fn look_at_events<'a>(key: &mut KeyState, at_ms: Ms, window_ms: Ms, cube: impl Iterator<Item = &'a Leaf>) -> Vec<usize> {
+    let Some(table) = key.events.as_deref() else {
+        key.cohorts.see(Kind::Events, window_ms, Vec::new());
+        return Vec::new();
+    };
+    let sums = Sums::of(table, at_ms, window_ms);
+    let events = Events::of(table, &sums);
+    key.cohorts.see(Kind::Events, window_ms, events.search(cube));
+    key.cohorts.unexplained(Kind::Events, window_ms, |open, other| events.explains(open, other))
 }
 
 /// Ends the episodes of windows that are no longer examined; of all windows if the key is forgotten.
@@ -107,7 +126,7 @@ impl Tracked {
         if open.seq == 0 {
             return Some("open");
         }
-        let doubled = now.users_in_tail >= 2 * open.told.users_in_tail;
+        let doubled = now.users_in_tail >= 2 * open.told.users_in_tail.max(1);
         let new_alert = now.alert_id.is_some() && now.alert_id != open.told.alert_id;
         let new_cause = now.same_as.is_some() && now.same_as != open.told.same_as;
         (doubled || now.rank != open.told.rank || new_alert || new_cause).then_some("update")
@@ -163,7 +182,8 @@ impl Tracked {
             rank: Some(found.rank),
             cohort: values_of(&found.attributes),
             users_in_tail: Some(found.users_in_tail),
-            users: Some(found.users),
+            // How many users an operation has is not counted.
+            users: (found.users > 0).then_some(found.users),
             tail_total: Some(found.tail_total),
             users_total: Some(found.users_total),
             risk_ratio: Some(found.risk.ratio),
@@ -185,18 +205,18 @@ impl Tracked {
     fn summary(&self, definition: &KeyDefinition<'_>, state: &str) -> String {
         let f = &self.found;
         let (name, window) = (definition.name_in_words(), duration::print(self.window_ms));
-        let (tail, what) = match self.kind {
-            Kind::Users => ("below the objective", "more often badly served"),
-            Kind::Events => ("with failures", "more bad events"),
-        };
         let verb = if state == "closed" { "no longer stands out; it had" } else { "stands out:" };
-        let text = format!(
-            "{name}: {} {verb} {} of {} users {tail} in {window}, {:.1}x {what} than others",
-            self.words(),
-            f.users_in_tail,
-            f.users,
-            f.risk.ratio,
-        );
+        let what = match self.kind {
+            Kind::Users => format!(
+                "{} of {} users below the objective in {window}, {:.1}x more often badly served than others",
+                f.users_in_tail, f.users, f.risk.ratio
+            ),
+            Kind::Events => format!(
+                "{} of {} events bad in {window}, {:.1}x as many as to be expected; users: {}",
+                f.bad_events, f.events, f.risk.ratio, f.users_in_tail
+            ),
+        };
+        let text = format!("{name}: {} {verb} {what}", self.words());
         alert::shortened(text)
     }
 }

@@ -3,7 +3,7 @@
 //! A cohort is open for a user window and a kind after 2 steps in a row that find it, until 3 in a row that do not. All
 //! windows and kinds that have the same cohort open share one episode, and so does a cohort that another one explains.
 
-use super::cohort::{Attributes, Found, Kind, explains, search};
+use super::cohort::{Attributes, Found, Kind, search};
 use super::key_definition::OpenCohort;
 use super::partial::{Leaf, SampleUser};
 use crate::model::key::Scope;
@@ -113,14 +113,19 @@ impl Cohorts {
 
     /// The entries of a window and kind, just examined, whose cohort is open and has no episode yet, nor one that
     /// explains it.
-    pub fn unexplained(&self, kind: Kind, window_ms: Ms, leaves: &[Leaf]) -> Vec<usize> {
+    pub fn unexplained(
+        &self,
+        kind: Kind,
+        window_ms: Ms,
+        explains: impl Fn(&Attributes, &Attributes) -> bool,
+    ) -> Vec<usize> {
         let mut episodes: Vec<&Attributes> = self.episodes().collect();
         let mut begin = Vec::new();
         for (at, tracked) in self.tracked.iter().enumerate() {
             let attributes = &tracked.found.attributes;
             let is_asked =
                 tracked.is_open && tracked.misses == 0 && (tracked.kind, tracked.window_ms) == (kind, window_ms);
-            if is_asked && !episodes.iter().any(|of| *of == attributes || explains(leaves, kind, of, attributes)) {
+            if is_asked && !episodes.iter().any(|of| *of == attributes || explains(of, attributes)) {
                 episodes.push(attributes);
                 begin.push(at);
             }

@@ -3,6 +3,7 @@
 use super::burn_rate::{BadUsers, LastSeen, RuleState};
 use super::cohort_tracker::{CohortRecord, Cohorts};
 use super::episode::Episode;
+use super::event_table::{self, EventTable};
 use super::failing_users::FailingUsers;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::partial::{KeyDelta, KeyStep, PaneDelta, add_pane};
@@ -72,6 +73,9 @@ pub struct KeyState {
     /// Of a tenant with users who fail more than the others.
     #[serde(default)]
     pub(super) failing_users: Option<Box<FailingUsers>>,
+    /// Where the scope has one and cohorts are looked for.
+    #[serde(default)]
+    pub(super) events: Option<Box<EventTable>>,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
@@ -244,8 +248,18 @@ impl KeyState {
         }
         self.add_to_budget(definition, boundary, first_before_ms, seen);
         self.add_to_canaries(definition, boundary, deltas);
+        self.add_to_events(definition, boundary, deltas);
         // Only with all panes added is it known whether the key exists.
         deltas.iter().for_each(|delta| self.apply_others(boundary, delta));
+    }
+
+    fn add_to_events(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, deltas: &[&KeyDelta]) {
+        let slo = definition.slo;
+        if !slo.cohorts || !event_table::is_kept_for(definition.scope) {
+            self.events = None;
+        } else if deltas.iter().any(|delta| !delta.events.is_empty()) {
+            self.events.get_or_insert_default().add(boundary.at_ms, &slo.user_windows_ms, deltas);
+        }
     }
 
     fn apply_others(&mut self, boundary: &Boundary<'_>, delta: &KeyDelta) {

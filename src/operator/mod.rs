@@ -14,6 +14,8 @@ pub mod detection;
 pub mod distribution;
 pub mod episode;
 mod evaluation;
+pub mod event_leaf;
+pub mod event_table;
 pub mod exemplars;
 pub mod failing_users;
 mod forecast_step;

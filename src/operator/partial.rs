@@ -4,6 +4,7 @@
 
 use super::admission::Candidates;
 use super::distribution::{Distribution, UserSums};
+use super::event_leaf::EventPane;
 use super::exemplars::keep_smallest;
 use super::signal::canary::ValueDelta;
 use super::signal::failing_user::FailingUser;
@@ -85,6 +86,9 @@ pub struct KeyDelta {
     /// Not all values, or not all users with bad events, are in it.
     #[serde(default)]
     pub canary_overflow: bool,
+    /// Of keys with a table of events (`event_table`): events by what they have in common, by slice of event time.
+    #[serde(default)]
+    pub events: Vec<EventPane>,
 }
 
 impl KeyDelta {
@@ -102,6 +106,7 @@ impl KeyDelta {
             tenants_overflow: false,
             canary: Vec::new(),
             canary_overflow: false,
+            events: Vec::new(),
         }
     }
 }

@@ -85,7 +85,8 @@ impl KeyState {
         }
         for (window, window_ms) in definition.slo.user_windows_ms.iter().enumerate() {
             let is_empty = self.users.get(window).is_some_and(Option::is_some) && !self.has_users(window);
-            if !is_empty || !self.cohorts.is_empty() || self.tails.iter().any(Tail::is_active) {
+            let has_bad = self.events.as_ref().is_some_and(|events| events.bad_in(boundary.at_ms, *window_ms) > 0);
+            if !is_empty || has_bad || !self.cohorts.is_empty() || self.tails.iter().any(Tail::is_active) {
                 not_beyond(multiple(slice_ms(*window_ms)));
             }
         }

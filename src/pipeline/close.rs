@@ -1,6 +1,7 @@
 //! Closing a boundary: the waiting verdicts are added to rows and keys, and what changed leaves as
 //! one partial per rollup partition.
 
+use super::event_tally::{ByGroup, Counted};
 use super::intern::{Dictionary, NONE, UserTable, put};
 use super::key_ref::{KeyRef, OTHER_GROUPS};
 use super::stored::CheckpointError;
@@ -80,6 +81,9 @@ impl UsersTask {
         }
         if self.tuples.wants_sweep() {
             self.sweep_tuples();
+        }
+        if self.operations.wants_sweep() {
+            self.sweep_operations();
         }
         self.tell_looked(partials);
         if let Some(closed) = self.closed_ms.filter(|_| self.closed_ms > before) {
@@ -172,6 +176,16 @@ impl UsersTask {
             let user = || (waiting.user != NONE).then(|| user_hash(users, tenants, waiting.user));
             canary.add(waiting.tuple, &self.tuples, waiting.verdict == Verdict::Bad, user);
         }
+        if waiting.verdict != Verdict::Unclassified
+            && let Some(events) = &mut rows.events
+        {
+            let is_bad = waiting.verdict == Verdict::Bad;
+            let PendingVerdict { time_ms, tuple, operation, weight_micros, user, .. } = *waiting;
+            let event =
+                Counted { time_ms, tuple, operation, group, bad_weight: is_bad.then_some(weight_micros) };
+            let (users, tenants) = (&self.users, &self.tenants);
+            events.add(&event, || (user != NONE).then(|| user_hash(users, tenants, user)));
+        }
         if waiting.user == NONE || waiting.verdict == Verdict::Unclassified {
             return;
         }
@@ -195,6 +209,9 @@ impl UsersTask {
         let mut touched = std::mem::take(&mut self.slos[slo].gathered);
         touched.sort_unstable_by_key(|(tenant, _)| *tenant);
         let mut aggregate: Option<KeyDelta> = None;
+        let (tuples, operations) = (&self.tuples, &self.operations);
+        let events = self.slos[slo].events.as_mut().map(|events| events.take(tuples, operations));
+        let mut events = events.unwrap_or_default();
         for (tenant, gathered) in touched {
             self.slos[slo].gathered_of[tenant as usize] = NONE;
             let is_told = self.tells_of(slo, tenant, !gathered.panes.is_empty(), at_ms);
@@ -223,13 +240,21 @@ impl UsersTask {
             if let Some(tally) = &mut self.slos[slo].canary {
                 (all.canary, all.canary_overflow) = tally.take();
             }
+            all.events = events.remove(&NONE).unwrap_or_default();
             self.push(slo, KeyRef::Aggregate, all, boundary);
         }
-        self.emit_groups(slo, at_ms, pane, boundary);
+        self.emit_groups(slo, at_ms, pane, events, boundary);
         self.slos[slo].touched_bad.clear();
     }
 
-    fn emit_groups(&mut self, slo: usize, at_ms: Ms, pane: &Pane, boundary: &mut [BoundaryPartial]) {
+    fn emit_groups(
+        &mut self,
+        slo: usize,
+        at_ms: Ms,
+        pane: &Pane,
+        mut events: ByGroup,
+        boundary: &mut [BoundaryPartial],
+    ) {
         let groups = std::mem::take(&mut self.slos[slo].group_sums);
         let mut examples = if groups.is_empty() {
             BTreeMap::new()
@@ -241,6 +266,7 @@ impl UsersTask {
             for p in &mut delta.panes {
                 p.exemplars = examples.remove(&(group, p.start_ms)).unwrap_or_default();
             }
+            delta.events = events.remove(&group).unwrap_or_default();
             self.push(slo, KeyRef::Group(group), delta, boundary);
         }
     }

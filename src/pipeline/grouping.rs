@@ -1,12 +1,18 @@
-//! Carries the fields used by `group-by` from route to users: they are written before the attribute tuple, and only
-//! the fields that some SLO groups by.
+//! Carries the fields used by `group-by`, and the operation for cohorts, from route to users: they are written before the
+//! attribute tuple, and only the fields that some SLO asks for.
 
 use crate::model::outcome::Outcome;
 use crate::model::slo::Slo;
+use crate::operator::event_leaf;
 
-/// The fields that some SLO groups by, in the order of [`Slo::GROUP_FIELDS`].
+/// The place of `operation` in [`Slo::GROUP_FIELDS`].
+pub const OPERATION: usize = 2;
+
+/// The fields that some SLO asks for, in the order of [`Slo::GROUP_FIELDS`].
 pub fn fields_asked_for(slos: &[Slo]) -> Vec<&'static str> {
-    let is_asked_for = |field: &&str| slos.iter().any(|slo| slo.group_by.iter().any(|name| name == field));
+    let is_cohort = |slo: &Slo, field: &str| field == event_leaf::OPERATION && slo.cohorts;
+    let is_group = |slo: &Slo, field: &str| slo.group_by.iter().any(|name| name == field);
+    let is_asked_for = |field: &&str| slos.iter().any(|slo| is_group(slo, field) || is_cohort(slo, field));
     Slo::GROUP_FIELDS.into_iter().filter(is_asked_for).collect()
 }
 
@@ -53,6 +59,11 @@ pub fn field<'a>(fields: &[Option<&'a str>; 3], name: &str) -> Option<Option<&'a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_operation_is_where_it_is_looked_for() {
+        assert_eq!(Slo::GROUP_FIELDS[OPERATION], event_leaf::OPERATION);
+    }
 
     #[test]
     fn fields_written_before_a_tuple_are_read_back() {

@@ -75,7 +75,7 @@ pub struct Intake {
     shapes: TupleCache,
     scratch: Vec<u8>,
     codes: Codes,
-    /// The fields that some SLO groups by.
+    /// The fields that some SLO groups by, or looks for cohorts in.
     group_fields: Vec<&'static str>,
 }
 

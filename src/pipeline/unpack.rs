@@ -1,7 +1,7 @@
 //! How a users task takes blocks of verdicts.
 
 use super::block::{self, BlockError, Event, Head};
-use super::grouping;
+use super::grouping::{self, OPERATION};
 use super::intern::NONE;
 use super::key_ref::is_local;
 use super::sequence::{self, SequenceError};
@@ -15,6 +15,7 @@ struct Numbers {
     slos: Vec<Option<usize>>,
     tenants: Vec<u32>,
     tuples: Vec<u32>,
+    operations: Vec<u32>,
     /// The group for each tuple and SLO, computed on first use.
     groups: Vec<Option<u32>>,
 }
@@ -60,6 +61,7 @@ impl UsersTask {
             slos: head.slos.iter().map(own).collect(),
             tenants: head.tenants.iter().map(|tenant| self.tenants.intern(tenant.as_bytes())).collect(),
             tuples: head.tuples.iter().map(|tuple| self.tuples.intern(grouping::taken_apart(tuple).1)).collect(),
+            operations: head.tuples.iter().map(|tuple| self.operation_of(grouping::taken_apart(tuple).0[OPERATION])).collect(),
             groups: vec![None; head.tuples.len() * self.slos.len()],
         }
     }
@@ -75,6 +77,7 @@ impl UsersTask {
         let tuple = numbers.tuples.get(event.tuple as usize).copied().unwrap_or(NONE);
         let user = event.user.map_or(NONE, |name| self.pending_user(tenant, name, event.boundary_ms));
         let tuple = if user == NONE && !self.asks_for_attributes() { NONE } else { tuple };
+        let operation = numbers.operations.get(event.tuple as usize).copied().unwrap_or(NONE);
         for (number, verdict) in event.verdicts() {
             let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
             self.counts.note(verdict);
@@ -85,6 +88,7 @@ impl UsersTask {
                 user,
                 tenant,
                 tuple,
+                operation,
                 group,
                 slo: slo as u32,
                 latency: event.latency,

@@ -9,6 +9,7 @@ use super::arrival::Arrival;
 use super::canary_tally::CanaryTally;
 use super::cold_rows::ColdRows;
 use super::delays::Delays;
+use super::event_tally::EventTally;
 use super::example::Example;
 use super::failing::FailingRows;
 use super::intern::{Dictionary, NONE, TupleCache, UserTable};
@@ -56,6 +57,7 @@ pub(super) struct PendingVerdict {
     pub user: u32,
     pub tenant: u32,
     pub tuple: u32,
+    pub operation: u32,
     pub group: u32,
     pub slo: u32,
     pub latency: i16,
@@ -159,6 +161,8 @@ pub(super) struct SloRows {
     pub touched_bad: BTreeSet<(KeyRef, Ms)>,
     /// Events by value of the attribute of `canary`, while a boundary closes.
     pub canary: Option<CanaryTally>,
+    /// Events by attributes and operation, while a boundary closes.
+    pub events: Option<EventTally>,
     /// The rollup partition of each key.
     pub partitions: BTreeMap<KeyRef, u32>,
     /// By key group: users whose rows changed since the group was written.
@@ -208,6 +212,7 @@ impl SloRows {
             bad: BTreeMap::new(),
             touched_bad: BTreeSet::new(),
             canary: slo.canary.as_ref().map(CanaryTally::new),
+            events: EventTally::of(&slo),
             partitions: BTreeMap::new(),
             dirty: vec![Vec::new(); KEY_GROUPS as usize],
             gone: BTreeSet::new(),
@@ -358,6 +363,7 @@ pub struct UsersTask {
     pub(super) users: UserTable,
     pub(super) tenants: Dictionary,
     pub(super) tuples: Dictionary,
+    pub(super) operations: Dictionary,
     shapes: TupleCache,
     pub(super) pending: BTreeMap<Ms, Pane>,
     /// The pane that the last event went to, taken out of `pending`.
@@ -389,6 +395,8 @@ pub struct UsersTask {
     /// While the log is read again: the boundary that the rows of each key group are true of.
     pub(super) groups_at: Option<Vec<Option<Ms>>>,
     least_allowed_ms: Ms,
+    /// An SLO counts events by attributes and operation.
+    counts_events: bool,
     pub counts: UsersCounts,
     /// How long after their time good and bad events came.
     pub delays: Delays,
@@ -404,6 +412,7 @@ impl UsersTask {
             users: UserTable::default(),
             tenants: Dictionary::default(),
             tuples: Dictionary::default(),
+            operations: Dictionary::default(),
             shapes: TupleCache::default(),
             spare: Vec::new(),
             pending: BTreeMap::new(),
@@ -422,6 +431,7 @@ impl UsersTask {
             loaded_ms: None,
             groups_at: None,
             least_allowed_ms: least_allowed_ms(slos.iter()),
+            counts_events: slos.iter().any(|slo| EventTally::of(slo).is_some()),
             counts: UsersCounts::default(),
             delays: Delays::default(),
             sample: UserSample::default(),
@@ -508,8 +518,7 @@ impl UsersTask {
         let tenant = self.tenants.intern(outcome.tenant.as_bytes());
         let user = match outcome.user.as_deref() {
             Some(name) => self.pending_user(tenant, name, boundary_ms),
-            // Only a canary asks for the attributes of an event without a user.
-            None if !self.asks_for_attributes() => return Ids { tenant, user: NONE, tuple: NONE },
+            None if !self.asks_for_attributes() => return Ids { tenant, user: NONE, tuple: NONE, operation: NONE },
             None => NONE,
         };
         let pairs = || outcome.attributes.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
@@ -518,12 +527,21 @@ impl UsersTask {
             tuple::encode(pairs(), scratch);
             tuples.intern(scratch)
         });
-        Ids { tenant, user, tuple }
+        let operation = self.operation_of(outcome.operation.as_deref());
+        Ids { tenant, user, tuple, operation }
+    }
+
+    /// The number of an operation, where somebody asks.
+    pub(super) fn operation_of(&mut self, operation: Option<&str>) -> u32 {
+        match operation {
+            Some(operation) if self.counts_events => self.operations.intern(operation.as_bytes()),
+            _ => NONE,
+        }
     }
 
     /// Whether the attributes of an event count, whoever it is of.
     pub(super) fn asks_for_attributes(&self) -> bool {
-        self.slos.iter().any(|rows| rows.canary.is_some())
+        self.counts_events || self.slos.iter().any(|rows| rows.canary.is_some())
     }
 
     /// A user with an event that waits for a boundary.
@@ -558,6 +576,7 @@ impl UsersTask {
             user: ids.user,
             tenant: ids.tenant,
             tuple: ids.tuple,
+            operation: ids.operation,
             group,
             slo: slo as u32,
             latency: latency_bin(outcome.latency_ms),
@@ -672,11 +691,23 @@ impl UsersTask {
         self.slos.iter_mut().filter_map(|rows| rows.canary.as_mut()).for_each(CanaryTally::forget_tuples);
     }
 
+    /// Forgets the operations of which no event waits.
+    pub(super) fn sweep_operations(&mut self) {
+        let mut is_used = vec![false; self.operations.capacity()];
+        let panes = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
+        for waiting in panes.flat_map(|pane| &pane.verdicts) {
+            if let Some(is_used) = is_used.get_mut(waiting.operation as usize) {
+                *is_used = true;
+            }
+        }
+        self.operations.sweep(&is_used);
+    }
+
     /// Bytes of what waits for its boundary, of names, and of users with bad events by pane.
     pub(super) fn waiting_bytes(&self) -> usize {
         let panes = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
         let verdicts: usize = panes.map(|pane| pane.verdicts.capacity() * size_of::<PendingVerdict>()).sum();
-        let names = [&self.tenants, &self.tuples].into_iter().chain(self.slos.iter().map(|s| &s.groups));
+        let names = [&self.tenants, &self.tuples, &self.operations].into_iter().chain(self.slos.iter().map(|s| &s.groups));
         // A user in a map of few: its entry and its part of the node.
         let bad = self.slos.iter().flat_map(|s| s.bad.values()).map(|users| 64 + users.len() * 24);
         verdicts + names.map(Dictionary::memory_bytes).sum::<usize>() + bad.sum::<usize>()
@@ -730,6 +761,7 @@ struct Ids {
     tenant: u32,
     user: u32,
     tuple: u32,
+    operation: u32,
 }
 
 pub(super) fn latency_bin(latency_ms: Option<f64>) -> i16 {

@@ -23,7 +23,7 @@ use decoder::Versioned;
 use serde::Deserialize;
 
 /// The version of all that is written now.
-pub const VERSION: u8 = 8;
+pub const VERSION: u8 = 9;
 
 /// The oldest version that is read.
 pub const OLDEST: u8 = 6;
@@ -49,6 +49,10 @@ const ADDED: &[Added] = &[
     (8, "Told", "same_as"),
     (8, "KeyState", "failing_users"),
     (8, "KeyStep", "failing"),
+    (9, "KeyDelta", "events"),
+    (9, "KeyState", "events"),
+    (9, "Found", "events"),
+    (9, "Found", "bad_events"),
 ];
 
 /// Why bytes are not what they should be.

@@ -8,11 +8,13 @@
 mod cells;
 pub mod history;
 
+use crate::operator::event_leaf::{BadEvents, Crowd};
+
 use super::poisson::{Count, log_likelihood_ratio, p_value, risk_ratio, stratified_ratio};
 use super::risk::{Risk, adjust};
 use super::{
-    EXCESS_LEFT_MIN, EXCESS_SHARE_MIN, EXCHANGES_MAX, P_ADJUSTED_MAX, RISK_RATIO_LOW_MIN, is_unaffected, margin_of,
-    usual,
+    EXCESS_LEFT_MIN, EXCESS_SHARE_MIN, EXCHANGES_MAX, P_ADJUSTED_MAX, RISK_RATIO_LOW_MIN, USERS_WITH_BAD_MIN,
+    is_unaffected, margin_of, usual,
 };
 use cells::Cells;
 
@@ -31,6 +33,8 @@ pub struct Leaf<'a> {
     pub bad: f64,
     /// Bad events that its own history lets expect. Only proportions between leaves count, unless the history is short.
     pub expected: f64,
+    /// Whose they are, where that is known: then a cause is one of several users.
+    pub bad_events: Option<&'a BadEvents>,
 }
 
 /// A combination that passed every filter.
@@ -87,7 +91,8 @@ struct Candidate {
     risk: Risk,
 }
 
-struct Search {
+struct Search<'a> {
+    leaves: &'a [Leaf<'a>],
     cells: Cells,
     /// Nothing for leaves that are explained already.
     counts: Vec<Count>,
@@ -99,8 +104,8 @@ struct Search {
     history_times: f64,
 }
 
-impl Search {
-    fn new(leaves: &[Leaf<'_>], mut cells: Cells, history_times: f64) -> Search {
+impl<'a> Search<'a> {
+    fn new(leaves: &'a [Leaf<'a>], mut cells: Cells, history_times: f64) -> Search<'a> {
         let valid = |x: f64| if x.is_finite() { x.max(0.0) } else { 0.0 };
         let count = |leaf: &Leaf<'_>| Count { bad: valid(leaf.bad), expected: valid(leaf.expected) };
         let counts: Vec<Count> = leaves.iter().map(count).collect();
@@ -108,7 +113,7 @@ impl Search {
         let all = sum(&counts);
         let usual = usual(counts.iter().map(|count| (count.expected, count.ratio())), (all.expected, all.ratio()));
         let excess = all.bad - usual * all.expected;
-        Search { cells, counts, all, usual, excess, excess_left: excess, history_times }
+        Search { leaves, cells, counts, all, usual, excess, excess_left: excess, history_times }
     }
 
     /// The cause of this round.
@@ -137,7 +142,7 @@ impl Search {
         candidates.retain(|c| c.p <= P_ADJUSTED_MAX);
         candidates.sort_unstable_by_key(|c| c.cell);
         // This one reads all leaves, so it comes last.
-        candidates.retain(|c| self.holds_in_strata(c));
+        candidates.retain(|c| self.holds_in_strata(c) && self.is_of_many(c));
         candidates
     }
 
@@ -206,6 +211,25 @@ impl Search {
         let Some(attribute) = self.strongest_other(candidate) else { return true };
         let strata = self.cells.strata(candidate.cell, attribute, &self.counts);
         stratified_ratio(&strata).is_none_or(|ratio| ratio >= STRATIFIED_MIN)
+    }
+
+    /// Events of one user are correlated, so their number overstates the evidence: a cause has enough users with bad events,
+    /// and holds without the one who has the most of them.
+    fn is_of_many(&self, candidate: &Candidate) -> bool {
+        let covered = self.cells.leaves(candidate.cell);
+        let bad: Vec<&BadEvents> = covered.iter().filter_map(|leaf| self.leaves[*leaf].bad_events).collect();
+        if bad.is_empty() {
+            return true;
+        }
+        let crowd = Crowd::of(bad.iter().flat_map(|bad| bad.users.known().iter().copied()).collect());
+        let nameless: u64 = bad.iter().map(|bad| bad.nameless).sum();
+        let largest = crowd.most().max(u64::from(nameless > 0)) as f64;
+        let rest = candidate.count.without(Count { bad: largest, expected: 0.0 });
+        let all = self.all.without(Count { bad: largest, expected: 0.0 });
+        let width = libm::sqrt(candidate.spread * self.uncertainty(rest, all.without(rest)));
+        crowd.known().len() as u64 + nameless >= USERS_WITH_BAD_MIN
+            && log_likelihood_ratio(rest, all) / candidate.spread > margin_of(self.cells.len())
+            && risk_ratio(rest, all.without(rest), width).is_some_and(|risk| risk.low >= RISK_RATIO_LOW_MIN)
     }
 
     /// The attribute outside the combination with the value that explains most.

@@ -15,6 +15,8 @@ fn found(attributes: &str, rank: u64) -> Found {
         bad: 4_000_000,
         bad_total: 5_000_000,
         sample: Vec::new(),
+        events: 0,
+        bad_events: 0,
     }
 }
 

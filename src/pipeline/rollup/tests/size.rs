@@ -85,6 +85,7 @@ fn one_each(at_ms: Ms, tenants: std::ops::Range<u32>) -> Partial {
             tenants_overflow: false,
             canary: Vec::new(),
             canary_overflow: false,
+            events: Vec::new(),
         }
     };
     let boundary = BoundaryPartial { at_ms, deltas: tenants.map(delta).collect(), ..BoundaryPartial::default() };
