@@ -153,7 +153,8 @@
 //! | alerts, `affected_users`, exemplars | 6 | [`operator::alert`] |
 //! | the rule `budget`, canary verdicts | 12 | [`operator::signal`] |
 //! | `users[]`, quantiles, `below_expected` | 7 | [`operator::user_row`], [`operator::distribution`] |
-//! | cohorts | 7 | [`operator::cohort`], [`operator::cohort_tracker`], [`operator::cohort_episode`] |
+//! | cohorts | 12 | [`operator::cohort`], [`operator::cohort_tracker`], [`operator::cohort_episode`] |
+//! | events by attributes and operation | 12 | `pipeline::event_tally`, [`operator::event_table`], [`operator::cohort::causes`] |
 //! | who fails more than the rest of its tenant | 12 | [`operator::failing_users`], `pipeline::failing` |
 //! | worst users | 7 | [`pipeline::step`], [`pipeline::rollup`] |
 //! | `latency_ms` | 8 | [`operator::sketch`] |

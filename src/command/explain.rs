@@ -71,7 +71,8 @@ pub fn run(global: &Global, args: &ExplainArgs) -> Outcome {
 fn leaves<'a>(table: &'a Table, history: Option<&Table>) -> (Vec<Leaf<'a>>, f64) {
     let Some(history) = history else {
         // Everybody is expected to fail alike.
-        let leaf = |row: &'a Row| Leaf { attributes: named(table, row), bad: row.bad, expected: row.total, bad_events: None };
+        let leaf =
+            |row: &'a Row| Leaf { attributes: named(table, row), bad: row.bad, expected: row.total, bad_events: None };
         return (table.rows.iter().map(leaf).collect(), f64::INFINITY);
     };
     let past: BTreeMap<&[String], &Row> = history.rows.iter().map(|row| (row.values.as_slice(), row)).collect();
@@ -82,8 +83,12 @@ fn leaves<'a>(table: &'a Table, history: Option<&Table>) -> (Vec<Leaf<'a>>, f64)
     };
     let past: Vec<Past<'a>> = table.rows.iter().map(of_row).collect();
     let expected = expected(&past);
-    let leaf =
-        |((past, row), expected): ((Past<'a>, &Row), f64)| Leaf { attributes: past.attributes, bad: row.bad, expected, bad_events: None };
+    let leaf = |((past, row), expected): ((Past<'a>, &Row), f64)| Leaf {
+        attributes: past.attributes,
+        bad: row.bad,
+        expected,
+        bad_events: None,
+    };
     let leaves = past.into_iter().zip(&table.rows).zip(expected).map(leaf).collect();
     (leaves, history.sums().1 / table.sums().1.max(1.0))
 }

@@ -52,7 +52,12 @@ pub fn step(
 }
 
 /// A step of the search in the key's table of events; returns the entries whose episode begins.
-fn look_at_events<'a>(key: &mut KeyState, at_ms: Ms, window_ms: Ms, cube: impl Iterator<Item = &'a Leaf>) -> Vec<usize> {
+fn look_at_events<'a>(
+    key: &mut KeyState,
+    at_ms: Ms,
+    window_ms: Ms,
+    cube: impl Iterator<Item = &'a Leaf>,
+) -> Vec<usize> {
     let Some(table) = key.events.as_deref() else {
         key.cohorts.see(Kind::Events, window_ms, Vec::new());
         return Vec::new();

@@ -241,7 +241,11 @@ impl EventTable {
             let before = std::mem::take(slice);
             slice.start_ms = before.start_ms;
             let of = |leaf: u32| number_of.get(leaf as usize).copied().flatten();
-            before.all.iter().filter_map(|(leaf, n)| Some((of(*leaf)?, n))).for_each(|(leaf, n)| slice.add(leaf, *n, None));
+            before
+                .all
+                .iter()
+                .filter_map(|(leaf, n)| Some((of(*leaf)?, n)))
+                .for_each(|(leaf, n)| slice.add(leaf, *n, None));
             let bad = before.bad.iter().filter_map(|(leaf, bad)| Some((of(*leaf)?, bad)));
             bad.for_each(|(leaf, bad)| slice.add(leaf, 0, Some(bad)));
         }

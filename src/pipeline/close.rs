@@ -181,8 +181,7 @@ impl UsersTask {
         {
             let is_bad = waiting.verdict == Verdict::Bad;
             let PendingVerdict { time_ms, tuple, operation, weight_micros, user, .. } = *waiting;
-            let event =
-                Counted { time_ms, tuple, operation, group, bad_weight: is_bad.then_some(weight_micros) };
+            let event = Counted { time_ms, tuple, operation, group, bad_weight: is_bad.then_some(weight_micros) };
             let (users, tenants) = (&self.users, &self.tenants);
             events.add(&event, || (user != NONE).then(|| user_hash(users, tenants, user)));
         }

@@ -164,8 +164,7 @@ mod tests {
             let mut bytes = Vec::new();
             tuple::encode([("region", region), ("tier", "pro")].into_iter(), &mut bytes);
             let tuple = self.tuples.intern(&bytes);
-            let operation =
-                if operation.is_empty() { NONE } else { self.operations.intern(operation.as_bytes()) };
+            let operation = if operation.is_empty() { NONE } else { self.operations.intern(operation.as_bytes()) };
             let event = Counted { time_ms, tuple, operation, group, bad_weight: bad_of.map(|_| 2_000_000) };
             self.tally.add(&event, || bad_of.flatten());
         }

@@ -61,7 +61,11 @@ impl UsersTask {
             slos: head.slos.iter().map(own).collect(),
             tenants: head.tenants.iter().map(|tenant| self.tenants.intern(tenant.as_bytes())).collect(),
             tuples: head.tuples.iter().map(|tuple| self.tuples.intern(grouping::taken_apart(tuple).1)).collect(),
-            operations: head.tuples.iter().map(|tuple| self.operation_of(grouping::taken_apart(tuple).0[OPERATION])).collect(),
+            operations: head
+                .tuples
+                .iter()
+                .map(|tuple| self.operation_of(grouping::taken_apart(tuple).0[OPERATION]))
+                .collect(),
             groups: vec![None; head.tuples.len() * self.slos.len()],
         }
     }

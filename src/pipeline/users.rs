@@ -707,7 +707,8 @@ impl UsersTask {
     pub(super) fn waiting_bytes(&self) -> usize {
         let panes = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
         let verdicts: usize = panes.map(|pane| pane.verdicts.capacity() * size_of::<PendingVerdict>()).sum();
-        let names = [&self.tenants, &self.tuples, &self.operations].into_iter().chain(self.slos.iter().map(|s| &s.groups));
+        let names =
+            [&self.tenants, &self.tuples, &self.operations].into_iter().chain(self.slos.iter().map(|s| &s.groups));
         // A user in a map of few: its entry and its part of the node.
         let bad = self.slos.iter().flat_map(|s| s.bad.values()).map(|users| 64 + users.len() * 24);
         verdicts + names.map(Dictionary::memory_bytes).sum::<usize>() + bad.sum::<usize>()

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod backtest;
+mod causes;
 mod check;
 mod configuration;
 mod demo;

@@ -117,7 +117,7 @@ function TailCard({ x: c }) {
   return html`<a class="event tail" href=${keyHref(c)}>
     <span class="top"><${Tag} tone="warn" icon="users">cohort<//><span class="quiet">since ${w.time(c.started_at)} · ${w.ago(c.started_at)}</span></span>
     <strong>${nameOf(c)}</strong><span class="who"><${Icon} name="users" /> ${c.cohort.length ? w.pairs(c.cohort) : 'the worst 1 % of users'}</span>
-    <span class="line">${c.users_in_tail !== null && html`<span><b>${w.count(c.users_in_tail)}</b> of its ${w.plural(c.users, 'user')} served badly</span>`}
+    <span class="line">${c.users_in_tail !== null && c.users !== null && html`<span><b>${w.count(c.users_in_tail)}</b> of its ${w.plural(c.users, 'user')} served badly</span>`}
       ${c.risk_ratio !== null && html`<span>failures <b>${w.burn(c.risk_ratio)}</b> as likely</span>`}${c.bad_share !== null && html`<span><b>${w.pct(c.bad_share)}</b> of all failures</span>`}</span>
   </a>`;
 }

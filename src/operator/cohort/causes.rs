@@ -99,7 +99,8 @@ impl<'a> Events<'a> {
         // Rows of users do not know operations.
         let counted = if has_operation { 0 } else { users.iter().map(|leaf| leaf.users_below).sum() };
         let users_in_tail = own.bad.users.users().max(counted);
-        let counted_users = if has_operation { 0 } else { users.iter().map(|leaf| leaf.users).sum::<u64>().max(users_in_tail) };
+        let counted_users =
+            if has_operation { 0 } else { users.iter().map(|leaf| leaf.users).sum::<u64>().max(users_in_tail) };
         let tail_total: u64 = cube.iter().map(|leaf| leaf.users_below).sum();
         Found {
             attributes: cause.attributes.clone(),

@@ -79,7 +79,12 @@ fn a_value_that_only_has_more_of_a_bad_one_is_not_named() {
 fn attributes_that_cannot_group_are_named() {
     let values: Vec<String> = (0..300).map(|i| format!("i{i}")).collect();
     fn leaf(id: &str) -> Leaf<'_> {
-        Leaf { attributes: vec![("id", id), ("same", "1"), ("side", &id[..2])], bad: 1.0, expected: 1.0, bad_events: None }
+        Leaf {
+            attributes: vec![("id", id), ("same", "1"), ("side", &id[..2])],
+            bad: 1.0,
+            expected: 1.0,
+            bad_events: None,
+        }
     }
     let scanned = scan(&values.iter().map(|id| leaf(id)).collect::<Vec<_>>(), f64::INFINITY);
     assert_eq!(scanned.left_out, ["id", "same"]);
