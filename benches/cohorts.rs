@@ -22,7 +22,7 @@ fn leaves(values: &[String], has_cause: bool) -> Vec<Leaf<'_>> {
         let attributes = NAMES.iter().enumerate().map(|(i, name)| (*name, values[code(i as u64)].as_str()));
         let is_bad = has_cause && code(3) == 1 && code(4) == 2;
         let bad = mixed(at, 99) % 3 + if is_bad { 20 } else { 0 };
-        Leaf { attributes: attributes.collect(), bad: bad as f64, expected: 1.0, bad_events: None }
+        Leaf { attributes: attributes.collect(), bad: bad as f64, expected: 1.0 }
     };
     (0..LEAVES).map(leaf).collect()
 }
@@ -31,8 +31,8 @@ fn search(c: &mut Criterion) {
     let values: Vec<String> = (0..8).map(|v| format!("v{v}")).collect();
     for (name, has_cause) in [("a cause", true), ("none", false)] {
         let leaves = leaves(&values, has_cause);
-        assert_eq!(!scan(&leaves, 24.0).causes.is_empty(), has_cause);
-        c.bench_function(&format!("scan of 4,096 leaves, {name}"), |b| b.iter(|| scan(black_box(&leaves), 24.0)));
+        assert_eq!(!scan(&leaves, 24.0, None).causes.is_empty(), has_cause);
+        c.bench_function(&format!("scan of 4,096 leaves, {name}"), |b| b.iter(|| scan(black_box(&leaves), 24.0, None)));
     }
 }
 

@@ -57,7 +57,7 @@ pub fn run(global: &Global, args: &ExplainArgs) -> Outcome {
         )));
     }
     let (leaves, history_times) = leaves(&table, history.as_ref());
-    let scanned = scan(&leaves, history_times);
+    let scanned = scan(&leaves, history_times, None);
     let mut out = Printer::stdout();
     for (index, cause) in scanned.causes.iter().enumerate() {
         out.line(&line(index + 1, cause, &table).to_string())?;
@@ -71,8 +71,7 @@ pub fn run(global: &Global, args: &ExplainArgs) -> Outcome {
 fn leaves<'a>(table: &'a Table, history: Option<&Table>) -> (Vec<Leaf<'a>>, f64) {
     let Some(history) = history else {
         // Everybody is expected to fail alike.
-        let leaf =
-            |row: &'a Row| Leaf { attributes: named(table, row), bad: row.bad, expected: row.total, bad_events: None };
+        let leaf = |row: &'a Row| Leaf { attributes: named(table, row), bad: row.bad, expected: row.total };
         return (table.rows.iter().map(leaf).collect(), f64::INFINITY);
     };
     let past: BTreeMap<&[String], &Row> = history.rows.iter().map(|row| (row.values.as_slice(), row)).collect();
@@ -83,12 +82,8 @@ fn leaves<'a>(table: &'a Table, history: Option<&Table>) -> (Vec<Leaf<'a>>, f64)
     };
     let past: Vec<Past<'a>> = table.rows.iter().map(of_row).collect();
     let expected = expected(&past);
-    let leaf = |((past, row), expected): ((Past<'a>, &Row), f64)| Leaf {
-        attributes: past.attributes,
-        bad: row.bad,
-        expected,
-        bad_events: None,
-    };
+    let leaf =
+        |((past, row), expected): ((Past<'a>, &Row), f64)| Leaf { attributes: past.attributes, bad: row.bad, expected };
     let leaves = past.into_iter().zip(&table.rows).zip(expected).map(leaf).collect();
     (leaves, history.sums().1 / table.sums().1.max(1.0))
 }

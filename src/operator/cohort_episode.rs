@@ -4,7 +4,7 @@
 //! the records. A step without a cube (fewer than 5 users below) finds nothing.
 
 use super::alert;
-use super::cohort::causes::{Events, Sums};
+use super::cohort::causes::Events;
 use super::cohort::{Attributes, Kind, explains, leaves_of};
 use super::cohort_tracker::{CLOSES_AFTER_STEPS, CohortRecord, Open, Told, Tracked, bad_share, repeated, values_of};
 use super::event_table;
@@ -62,8 +62,7 @@ fn look_at_events<'a>(
         key.cohorts.see(Kind::Events, window_ms, Vec::new());
         return Vec::new();
     };
-    let sums = Sums::of(table, at_ms, window_ms);
-    let events = Events::of(table, &sums);
+    let events = Events::of(table, at_ms, window_ms);
     key.cohorts.see(Kind::Events, window_ms, events.search(cube));
     key.cohorts.unexplained(Kind::Events, window_ms, |open, other| events.explains(open, other))
 }

@@ -73,6 +73,14 @@ impl Crowd {
     }
 }
 
+/// Whose bad events are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    pub users: Crowd,
+    /// Bad events without a user, each as one of a user of its own.
+    pub nameless: u64,
+}
+
 /// The bad ones among some events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadEvents {

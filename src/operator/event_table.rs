@@ -4,8 +4,8 @@
 //! Slices are those of the user windows. Bounded: the leaves of a table have a limit, and slices that no window reaches go.
 //! What a table is depends on the visible events alone, boundary by boundary, and not on how many users tasks tell of them.
 
-use super::event_leaf::{BadEvents, EventLeaf, is_other};
-use super::partial::{KeyDelta, LEAVES};
+use super::event_leaf::{BadEvents, Crowd, EventLeaf, Whose, is_other};
+use super::partial::{KeyDelta, LEAVES, VALUES_PER_ATTRIBUTE_MAX};
 use crate::model::key::{OTHER, Scope};
 use crate::model::time::{Ms, slice_ms, window_start};
 use crate::model::tuple::Tuple;
@@ -15,19 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// So many more leaves than [`LEAVES`] are there before they are cut down to the limit again: it need not be done for each.
 const LEAVES_SPARE: usize = LEAVES / 4;
-/// An attribute with more values than this identifies rather than groups; it is given up where leaves are too many.
-const VALUES_PER_ATTRIBUTE_MAX: usize = super::cohort::lattice::VALUES_PER_ATTRIBUTE_MAX;
 
 /// Whether the keys of a scope have a table. (There may be too many tenants for that: theirs are searched by users' rows.)
 pub const fn is_kept_for(scope: &Scope) -> bool {
     !matches!(scope, Scope::Tenant(_))
 }
 
-/// The events of one leaf in a window.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The events of one leaf in a window, and the bad ones among them with their micro-weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     pub events: u64,
-    pub bad: BadEvents,
+    pub bad: u64,
+    pub bad_weight: u128,
 }
 
 /// The events of one key.
@@ -38,20 +37,20 @@ pub struct EventTable {
     /// Attributes that were given up, ascending.
     left_out: Vec<Box<str>>,
     /// One a slice length, ascending.
-    tiers: Vec<Tier>,
+    tiers: Vec<EventTier>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Tier {
+struct EventTier {
     slice_ms: Ms,
     /// The longest window with these slices.
     keeps_ms: Ms,
     /// Ascending.
-    slices: Vec<Slice>,
+    slices: Vec<EventSlice>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Slice {
+struct EventSlice {
     start_ms: Ms,
     /// Events by leaf, ascending.
     all: Vec<(u32, u64)>,
@@ -115,17 +114,29 @@ impl EventTable {
 
     /// The events of each leaf in a user window.
     pub fn window(&self, at_ms: Ms, window_ms: Ms) -> Vec<Sum> {
+        self.sum(self.slices_of(at_ms, window_ms))
+    }
+
+    /// Who had the bad events of some leaves in a user window.
+    pub fn whose(&self, at_ms: Ms, window_ms: Ms, is_asked: impl Fn(usize) -> bool) -> Whose {
+        let (mut users, mut nameless) = (Vec::new(), 0);
+        let bad = self.slices_of(at_ms, window_ms).flat_map(|slice| &slice.bad);
+        for (_, bad) in bad.filter(|(leaf, _)| is_asked(*leaf as usize)) {
+            users.extend_from_slice(bad.users.known());
+            nameless += bad.nameless;
+        }
+        Whose { users: Crowd::of(users), nameless }
+    }
+
+    fn slices_of(&self, at_ms: Ms, window_ms: Ms) -> impl Iterator<Item = &EventSlice> {
         let start_ms = window_start(at_ms, window_ms);
         let tier = self.tiers.iter().find(|tier| tier.slice_ms == slice_ms(window_ms));
-        self.sum(tier.into_iter().flat_map(|tier| &tier.slices).filter(|slice| slice.start_ms >= start_ms))
+        tier.into_iter().flat_map(|tier| &tier.slices).filter(move |slice| slice.start_ms >= start_ms)
     }
 
     /// The bad events of a user window: where there are none, nothing else needs to be known.
     pub fn bad_in(&self, at_ms: Ms, window_ms: Ms) -> u64 {
-        let start_ms = window_start(at_ms, window_ms);
-        let tier = self.tiers.iter().find(|tier| tier.slice_ms == slice_ms(window_ms));
-        let slices = tier.into_iter().flat_map(|tier| &tier.slices).filter(|slice| slice.start_ms >= start_ms);
-        slices.flat_map(|slice| &slice.bad).map(|(_, bad)| bad.events).sum()
+        self.slices_of(at_ms, window_ms).flat_map(|slice| &slice.bad).map(|(_, bad)| bad.events).sum()
     }
 
     /// The events of each leaf before a window, as far back as the longest one reaches. Whole slices only: those of the
@@ -133,15 +144,19 @@ impl EventTable {
     pub fn before(&self, at_ms: Ms, window_ms: Ms) -> Vec<Sum> {
         let Some(last) = self.tiers.last() else { return Vec::new() };
         let (from_ms, to_ms) = (window_start(at_ms, last.keeps_ms), window_start(at_ms, window_ms));
-        let is_before = |slice: &&Slice| slice.start_ms >= from_ms && slice.start_ms + last.slice_ms <= to_ms;
+        let is_before = |slice: &&EventSlice| slice.start_ms >= from_ms && slice.start_ms + last.slice_ms <= to_ms;
         self.sum(last.slices.iter().filter(is_before))
     }
 
-    fn sum<'a>(&self, slices: impl Iterator<Item = &'a Slice>) -> Vec<Sum> {
+    fn sum<'a>(&self, slices: impl Iterator<Item = &'a EventSlice>) -> Vec<Sum> {
         let mut sums = vec![Sum::default(); self.numbers.len()];
         for slice in slices {
             slice.all.iter().for_each(|(leaf, events)| sums[*leaf as usize].events += events);
-            slice.bad.iter().for_each(|(leaf, bad)| sums[*leaf as usize].bad.add(bad));
+            for (leaf, bad) in &slice.bad {
+                let sum = &mut sums[*leaf as usize];
+                sum.bad += bad.events;
+                sum.bad_weight += bad.weight;
+            }
         }
         sums
     }
@@ -162,7 +177,7 @@ impl EventTable {
         let tier = |(slice_ms, keeps_ms): &(Ms, Ms)| {
             // Those before it have shorter slices.
             let source = before.iter().rev().find(|tier| tier.slice_ms <= *slice_ms);
-            let mut tier = Tier { slice_ms: *slice_ms, keeps_ms: *keeps_ms, slices: Vec::new() };
+            let mut tier = EventTier { slice_ms: *slice_ms, keeps_ms: *keeps_ms, slices: Vec::new() };
             for slice in source.into_iter().flat_map(|tier| &tier.slices) {
                 let own = tier.slice(slice.start_ms.div_euclid(*slice_ms) * slice_ms);
                 slice.all.iter().for_each(|(leaf, events)| own.add(*leaf, *events, None));
@@ -252,21 +267,21 @@ impl EventTable {
     }
 }
 
-impl Tier {
-    fn slice(&mut self, start_ms: Ms) -> &mut Slice {
+impl EventTier {
+    fn slice(&mut self, start_ms: Ms) -> &mut EventSlice {
         let at = self.slices.iter().rposition(|slice| slice.start_ms <= start_ms);
         match at {
             Some(at) if self.slices[at].start_ms == start_ms => &mut self.slices[at],
             _ => {
                 let at = at.map_or(0, |at| at + 1);
-                self.slices.insert(at, Slice { start_ms, ..Slice::default() });
+                self.slices.insert(at, EventSlice { start_ms, ..EventSlice::default() });
                 &mut self.slices[at]
             }
         }
     }
 }
 
-impl Slice {
+impl EventSlice {
     fn add(&mut self, leaf: u32, events: u64, bad: Option<&BadEvents>) {
         if events > 0 {
             match self.all.binary_search_by_key(&leaf, |(of, _)| *of) {

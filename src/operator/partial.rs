@@ -57,7 +57,8 @@ impl BoundaryPartial {
     /// How much is said: keys, leaves and users. A measure of memory, roughly.
     pub fn size(&self) -> usize {
         let of_step = |step: &KeyStep| 1 + step.cube.len() + step.worst.len() + step.failing.len();
-        self.deltas.len() + self.steps.iter().map(of_step).sum::<usize>()
+        let of_delta = |delta: &KeyDelta| 1 + delta.events.iter().map(|pane| pane.leaves.len()).sum::<usize>();
+        self.deltas.iter().map(of_delta).sum::<usize>() + self.steps.iter().map(of_step).sum::<usize>()
     }
 }
 
@@ -338,6 +339,8 @@ pub const SAMPLE_USERS: usize = 5;
 
 /// Leaves of a cube beyond these go into `__other__`.
 pub const LEAVES: usize = 1_024;
+/// An attribute with more values than this identifies rather than groups: no cohort is by it.
+pub const VALUES_PER_ATTRIBUTE_MAX: usize = 256;
 
 /// Sorts leaves by tuple, and puts what is over the limit into one: the largest by users stay, ties
 /// by bytes. One that holds what was over a limit before is no leaf like others.

@@ -255,7 +255,8 @@ pub fn facts(cohort: &TailCohort) -> String {
         facts.push(format!("{ratio:.0}x the risk"));
     }
     if let (Some(tail), Some(users)) = (cohort.users_in_tail, cohort.users) {
-        facts.push(format!("{} of {} users below the objective", count(tail), count(users)));
+        let what = if cohort.kind == "events" { "with failures" } else { "below the objective" };
+        facts.push(format!("{} of {} users {what}", count(tail), count(users)));
     }
     if let Some(share) = cohort.bad_share {
         facts.push(format!("{} of what is bad", percent(Some(share))));

@@ -8,7 +8,8 @@ use super::scan::history::{Past, expected};
 use super::scan::{self, Cause, scan};
 use super::{Attributes, Found, Kind, covers, is_unaffected, leaves_of};
 use crate::model::time::Ms;
-use crate::operator::event_leaf::{Crowd, OPERATION};
+use crate::model::tuple::Tuple;
+use crate::operator::event_leaf::{Crowd, OPERATION, Whose};
 use crate::operator::event_table::{EventTable, Sum};
 use crate::operator::partial::{Leaf, SampleUser, keep_worst};
 
@@ -19,57 +20,45 @@ const BAD_HISTORY_MIN: u64 = 20;
 
 /// The events of a user window, leaf by leaf, beside what is expected of them.
 pub struct Events<'a> {
-    sums: &'a [Sum],
+    table: &'a EventTable,
+    at_ms: Ms,
+    window_ms: Ms,
+    sums: Vec<Sum>,
     leaves: Vec<scan::Leaf<'a>>,
     history_times: f64,
 }
 
-/// The sums of a window and of the time before it.
-pub struct Sums {
-    now: Vec<Sum>,
-    before: Vec<Sum>,
-}
-
-impl Sums {
-    /// Nothing where too few events are bad to find a cause.
-    pub fn of(table: &EventTable, at_ms: Ms, window_ms: Ms) -> Sums {
-        if table.bad_in(at_ms, window_ms) < BAD_MIN {
-            return Sums { now: Vec::new(), before: Vec::new() };
-        }
-        Sums { now: table.window(at_ms, window_ms), before: table.before(at_ms, window_ms) }
-    }
-}
-
 impl<'a> Events<'a> {
-    pub fn of(table: &'a EventTable, sums: &'a Sums) -> Events<'a> {
-        let bad = |sums: &[Sum]| sums.iter().map(|sum| sum.bad.events).sum::<u64>();
-        let all = |sums: &[Sum]| sums.iter().map(|sum| sum.events).sum::<u64>();
-        let (n, n_history) = (all(&sums.now), all(&sums.before));
-        let has_history = n_history >= n && bad(&sums.before) >= BAD_HISTORY_MIN;
-        let tuples = if sums.now.is_empty() { Vec::new() } else { table.tuples() };
-        let past: Vec<Past<'_>> = tuples
-            .iter()
-            .zip(&sums.now)
-            .enumerate()
-            .map(|(at, (tuple, sum))| {
-                let before = sums.before.get(at);
-                Past {
-                    attributes: tuple.pairs().collect(),
-                    n: sum.events as f64,
-                    bad_history: before.map_or(0.0, |sum| sum.bad.events as f64),
-                    n_history: before.map_or(0.0, |sum| sum.events as f64),
-                }
-            })
-            .collect();
+    pub fn of(table: &'a EventTable, at_ms: Ms, window_ms: Ms) -> Events<'a> {
+        let mut events =
+            Events { table, at_ms, window_ms, sums: Vec::new(), leaves: Vec::new(), history_times: f64::INFINITY };
+        if table.bad_in(at_ms, window_ms) < BAD_MIN {
+            // Too few to find a cause.
+            return events;
+        }
+        let (now, before) = (table.window(at_ms, window_ms), table.before(at_ms, window_ms));
+        let past = |(tuple, (sum, before)): (&'a Tuple, (&Sum, Sum))| Past {
+            attributes: tuple.pairs().collect(),
+            n: sum.events as f64,
+            bad_history: before.bad as f64,
+            n_history: before.events as f64,
+        };
+        let with_past = now.iter().zip(before.iter().copied().chain(std::iter::repeat(Sum::default())));
+        let past: Vec<Past<'a>> = table.tuples().into_iter().zip(with_past).map(past).collect();
+        let (n, n_history) = (all(&now, |sum| sum.events), all(&before, |sum| sum.events));
+        let has_history = n_history >= n && all(&before, |sum| sum.bad) >= BAD_HISTORY_MIN;
         let expected = if has_history { expected(&past) } else { past.iter().map(|leaf| leaf.n).collect() };
-        let leaves = past.into_iter().zip(&sums.now).zip(expected).map(|((past, sum), expected)| scan::Leaf {
+        let leaf = |((past, sum), expected): ((Past<'a>, &Sum), f64)| scan::Leaf {
             attributes: past.attributes,
-            bad: sum.bad.events as f64,
+            bad: sum.bad as f64,
             expected,
-            bad_events: Some(&sum.bad),
-        });
-        let history_times = if has_history { n_history as f64 / n as f64 } else { f64::INFINITY };
-        Events { sums: &sums.now, leaves: leaves.collect(), history_times }
+        };
+        events.leaves = past.into_iter().zip(&now).zip(expected).map(leaf).collect();
+        events.sums = now;
+        if has_history {
+            events.history_times = n_history as f64 / n as f64;
+        }
+        events
     }
 
     /// The cohorts, best first. `cube`: the users of the window, by attributes; it knows how many there are, and names.
@@ -77,28 +66,26 @@ impl<'a> Events<'a> {
         if self.leaves.is_empty() {
             return Vec::new();
         }
-        let scanned = scan(&self.leaves, self.history_times);
+        let whose = |leaves: &[usize]| self.whose(|leaf| leaves.binary_search(&leaf).is_ok());
+        let scanned = scan(&self.leaves, self.history_times, Some(&whose));
         let cube = if scanned.causes.is_empty() { Vec::new() } else { leaves_of(Kind::Events, cube) };
         (1..).zip(&scanned.causes).map(|(rank, cause)| self.found(rank, cause, &cube)).collect()
     }
 
-    fn covered<'s>(&'s self, attributes: &'s Attributes) -> impl Iterator<Item = &'s Sum> {
-        let of = self.leaves.iter().zip(self.sums);
-        of.filter(|(leaf, _)| covers(attributes, leaf.attributes.iter().copied())).map(|(_, sum)| sum)
+    fn whose(&self, is_asked: impl Fn(usize) -> bool) -> Whose {
+        self.table.whose(self.at_ms, self.window_ms, is_asked)
     }
 
     fn found(&self, rank: u64, cause: &Cause, cube: &[Leaf]) -> Found {
-        let mut own = Sum::default();
-        for sum in self.covered(&cause.attributes) {
-            own.events += sum.events;
-            own.bad.add(&sum.bad);
-        }
+        let is_own = |leaf: usize| covers(&cause.attributes, self.leaves[leaf].attributes.iter().copied());
+        let own: Vec<Sum> = (0..self.sums.len()).filter(|leaf| is_own(*leaf)).map(|leaf| self.sums[leaf]).collect();
+        let crowd = self.whose(is_own).users;
         let has_operation = cause.attributes.iter().any(|(name, _)| name == OPERATION);
         let of_users: Attributes = cause.attributes.iter().filter(|(name, _)| name != OPERATION).cloned().collect();
         let users: Vec<&Leaf> = cube.iter().filter(|leaf| covers(&of_users, leaf.tuple.pairs())).collect();
         // Rows of users do not know operations.
         let counted = if has_operation { 0 } else { users.iter().map(|leaf| leaf.users_below).sum() };
-        let users_in_tail = own.bad.users.users().max(counted);
+        let users_in_tail = crowd.users().max(counted);
         let counted_users =
             if has_operation { 0 } else { users.iter().map(|leaf| leaf.users).sum::<u64>().max(users_in_tail) };
         let tail_total: u64 = cube.iter().map(|leaf| leaf.users_below).sum();
@@ -111,11 +98,11 @@ impl<'a> Events<'a> {
             users_total: cube.iter().map(|leaf| leaf.users).sum::<u64>().max(users_in_tail),
             risk: cause.risk,
             p_adjusted: cause.p_adjusted,
-            bad: own.bad.weight,
-            bad_total: self.sums.iter().map(|sum| sum.bad.weight).sum(),
-            sample: sample_of(&users, &own.bad.users, has_operation),
-            events: own.events,
-            bad_events: own.bad.events,
+            bad: own.iter().map(|sum| sum.bad_weight).sum(),
+            bad_total: self.sums.iter().map(|sum| sum.bad_weight).sum(),
+            sample: sample_of(&users, &crowd, has_operation),
+            events: all(&own, |sum| sum.events),
+            bad_events: all(&own, |sum| sum.bad),
         }
     }
 
@@ -128,6 +115,10 @@ impl<'a> Events<'a> {
         }
         rest.bad < BAD_MIN as f64 || is_unaffected(risk_ratio(rest, outside, 1.0))
     }
+}
+
+fn all(sums: &[Sum], of: impl Fn(&Sum) -> u64) -> u64 {
+    sums.iter().map(of).sum()
 }
 
 /// The users with the most bad events among those with these attributes; with an operation, those who are known to have them

@@ -4,15 +4,13 @@
 //! values there are, never on who is badly served, so that the number of tests stays honest.
 
 use crate::model::key::OTHER;
-use crate::operator::partial::Leaf;
+use crate::operator::partial::{Leaf, VALUES_PER_ATTRIBUTE_MAX};
 use hashbrown::HashMap;
 
 /// Attribute values in a combination.
 const VALUES_MAX: usize = 3;
 /// Attributes looked at, in the order of their names.
 pub(super) const ATTRIBUTES_MAX: usize = 12;
-/// An attribute with more values than this identifies rather than groups.
-pub(in crate::operator) const VALUES_PER_ATTRIBUTE_MAX: usize = 256;
 /// A group of attributes that would go over this is left out, and so are those after it.
 const COMBINATIONS_MAX: usize = 20_000;
 /// The values of a group of attributes are counted in a table where it has at most so many cells; otherwise the leaves are

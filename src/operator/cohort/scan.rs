@@ -8,14 +8,13 @@
 mod cells;
 pub mod history;
 
-use crate::operator::event_leaf::{BadEvents, Crowd};
-
 use super::poisson::{Count, log_likelihood_ratio, p_value, risk_ratio, stratified_ratio};
 use super::risk::{Risk, adjust};
 use super::{
     EXCESS_LEFT_MIN, EXCESS_SHARE_MIN, EXCHANGES_MAX, P_ADJUSTED_MAX, RISK_RATIO_LOW_MIN, USERS_WITH_BAD_MIN,
     is_unaffected, margin_of, usual,
 };
+use crate::operator::event_leaf::Whose;
 use cells::Cells;
 
 /// The least number of bad events of a combination.
@@ -33,8 +32,6 @@ pub struct Leaf<'a> {
     pub bad: f64,
     /// Bad events that its own history lets expect. Only proportions between leaves count, unless the history is short.
     pub expected: f64,
-    /// Whose they are, where that is known: then a cause is one of several users.
-    pub bad_events: Option<&'a BadEvents>,
 }
 
 /// A combination that passed every filter.
@@ -65,10 +62,11 @@ pub struct Scanned {
 }
 
 /// Looks for causes among the leaves, best first. `history_times`: how many times as many events as now the expectations
-/// are from, because what is counted in a short time is uncertain itself; infinite if they are certain.
-pub fn scan(leaves: &[Leaf<'_>], history_times: f64) -> Scanned {
+/// are from, because what is counted in a short time is uncertain itself; infinite if they are certain. `whose` says of some
+/// leaves who had their bad events, where that is known: then a cause is one of several users.
+pub fn scan(leaves: &[Leaf<'_>], history_times: f64, whose: Option<&dyn Fn(&[usize]) -> Whose>) -> Scanned {
     let (cells, left_out) = Cells::of(leaves);
-    let mut search = Search::new(leaves, cells, history_times);
+    let mut search = Search { whose, ..Search::new(leaves, cells, history_times) };
     let mut causes = Vec::new();
     while causes.len() < CAUSES_MAX && search.excess_left > EXCESS_LEFT_MIN * search.excess {
         let Some(best) = search.best() else { break };
@@ -92,7 +90,7 @@ struct Candidate {
 }
 
 struct Search<'a> {
-    leaves: &'a [Leaf<'a>],
+    whose: Option<&'a dyn Fn(&[usize]) -> Whose>,
     cells: Cells,
     /// Nothing for leaves that are explained already.
     counts: Vec<Count>,
@@ -105,7 +103,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(leaves: &'a [Leaf<'a>], mut cells: Cells, history_times: f64) -> Search<'a> {
+    fn new(leaves: &[Leaf<'_>], mut cells: Cells, history_times: f64) -> Search<'a> {
         let valid = |x: f64| if x.is_finite() { x.max(0.0) } else { 0.0 };
         let count = |leaf: &Leaf<'_>| Count { bad: valid(leaf.bad), expected: valid(leaf.expected) };
         let counts: Vec<Count> = leaves.iter().map(count).collect();
@@ -113,7 +111,7 @@ impl<'a> Search<'a> {
         let all = sum(&counts);
         let usual = usual(counts.iter().map(|count| (count.expected, count.ratio())), (all.expected, all.ratio()));
         let excess = all.bad - usual * all.expected;
-        Search { leaves, cells, counts, all, usual, excess, excess_left: excess, history_times }
+        Search { whose: None, cells, counts, all, usual, excess, excess_left: excess, history_times }
     }
 
     /// The cause of this round.
@@ -216,18 +214,16 @@ impl<'a> Search<'a> {
     /// Events of one user are correlated, so their number overstates the evidence: a cause has enough users with bad events,
     /// and holds without the one who has the most of them.
     fn is_of_many(&self, candidate: &Candidate) -> bool {
-        let covered = self.cells.leaves(candidate.cell);
-        let bad: Vec<&BadEvents> = covered.iter().filter_map(|leaf| self.leaves[*leaf].bad_events).collect();
-        if bad.is_empty() {
-            return true;
-        }
-        let crowd = Crowd::of(bad.iter().flat_map(|bad| bad.users.known().iter().copied()).collect());
-        let nameless: u64 = bad.iter().map(|bad| bad.nameless).sum();
-        let largest = crowd.most().max(u64::from(nameless > 0)) as f64;
+        let Some(whose) = self.whose else { return true };
+        // Those of causes named before count for nobody any more.
+        let mut left = self.cells.leaves(candidate.cell);
+        left.retain(|leaf| self.counts[*leaf].bad > 0.0);
+        let Whose { users, nameless } = whose(&left);
+        let largest = users.most().max(u64::from(nameless > 0)) as f64;
         let rest = candidate.count.without(Count { bad: largest, expected: 0.0 });
         let all = self.all.without(Count { bad: largest, expected: 0.0 });
         let width = libm::sqrt(candidate.spread * self.uncertainty(rest, all.without(rest)));
-        crowd.known().len() as u64 + nameless >= USERS_WITH_BAD_MIN
+        users.known().len() as u64 + nameless >= USERS_WITH_BAD_MIN
             && log_likelihood_ratio(rest, all) / candidate.spread > margin_of(self.cells.len())
             && risk_ratio(rest, all.without(rest), width).is_some_and(|risk| risk.low >= RISK_RATIO_LOW_MIN)
     }

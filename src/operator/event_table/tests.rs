@@ -31,7 +31,7 @@ fn delta(events: &[Event]) -> KeyDelta {
 fn sums(table: &EventTable, window_ms: Ms) -> Vec<(String, u64, u64)> {
     let named = |tuple: &Tuple| tuple.pairs().map(|(_, value)| value).collect::<Vec<_>>().join(",");
     let sums = table.window(NOW_MS, window_ms);
-    let all = table.tuples().into_iter().zip(sums).map(|(tuple, sum)| (named(tuple), sum.events, sum.bad.events));
+    let all = table.tuples().into_iter().zip(sums).map(|(tuple, sum)| (named(tuple), sum.events, sum.bad));
     all.filter(|(_, events, _)| *events > 0).collect()
 }
 

@@ -45,8 +45,7 @@ fn table_of(events: &[Event<'_>]) -> EventTable {
 }
 
 fn found(table: &EventTable, window_ms: Ms) -> Vec<Found> {
-    let sums = Sums::of(table, NOW_MS, window_ms);
-    Events::of(table, &sums).search(std::iter::empty())
+    Events::of(table, NOW_MS, window_ms).search(std::iter::empty())
 }
 
 fn words(found: &[Found]) -> Vec<String> {
@@ -127,8 +126,7 @@ fn one_cause_explains_what_overlaps_with_it_and_nothing_else() {
         _ => 0.01,
     };
     let table = table_of(&traffic(3, 4_000, HOUR, nobody, fails));
-    let sums = Sums::of(&table, NOW_MS, HOUR_MS);
-    let events = Events::of(&table, &sums);
+    let events = Events::of(&table, NOW_MS, HOUR_MS);
     let cohort = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let pay: Attributes = cohort(&[("operation", "pay")]);
     assert!(events.explains(&pay, &pay) && events.explains(&pay, &cohort(&[("operation", "pay"), ("region", "eu")])));

@@ -5,8 +5,9 @@
 
 use super::Leaf;
 use crate::model::key::OTHER;
-use crate::operator::cohort::lattice::{ATTRIBUTES_MAX, VALUES_PER_ATTRIBUTE_MAX, groups, ways};
+use crate::operator::cohort::lattice::{ATTRIBUTES_MAX, groups, ways};
 use crate::operator::cohort::poisson::Count;
+use crate::operator::partial::VALUES_PER_ATTRIBUTE_MAX;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 

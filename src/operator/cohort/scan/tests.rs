@@ -27,11 +27,10 @@ fn found(rows: &[(Vec<(String, String)>, Count)]) -> Vec<String> {
             attributes: attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect(),
             bad: count.bad,
             expected: count.expected,
-            bad_events: None,
         })
         .collect();
     let words = |cause: &Cause| cause.attributes.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(",");
-    scan(&leaves, f64::INFINITY).causes.iter().map(words).collect()
+    scan(&leaves, f64::INFINITY, None).causes.iter().map(words).collect()
 }
 
 #[test]
@@ -79,14 +78,9 @@ fn a_value_that_only_has_more_of_a_bad_one_is_not_named() {
 fn attributes_that_cannot_group_are_named() {
     let values: Vec<String> = (0..300).map(|i| format!("i{i}")).collect();
     fn leaf(id: &str) -> Leaf<'_> {
-        Leaf {
-            attributes: vec![("id", id), ("same", "1"), ("side", &id[..2])],
-            bad: 1.0,
-            expected: 1.0,
-            bad_events: None,
-        }
+        Leaf { attributes: vec![("id", id), ("same", "1"), ("side", &id[..2])], bad: 1.0, expected: 1.0 }
     }
-    let scanned = scan(&values.iter().map(|id| leaf(id)).collect::<Vec<_>>(), f64::INFINITY);
+    let scanned = scan(&values.iter().map(|id| leaf(id)).collect::<Vec<_>>(), f64::INFINITY, None);
     assert_eq!(scanned.left_out, ["id", "same"]);
     assert_eq!(scanned.combinations, 10, "i0 to i9");
 }
