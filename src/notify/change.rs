@@ -15,6 +15,8 @@ pub struct Member {
     told: Option<(String, u64)>,
     /// The receiver knows that it fires.
     pub heard: bool,
+    /// Whether the receiver was told of it before a restart is not known: it is told again, and in any case of the end.
+    is_doubtful: bool,
     /// Silenced or inhibited when it was looked at last.
     pub is_held_back: bool,
     /// From when its age counts: when its news was written, or when nothing held it back any more.
@@ -32,6 +34,7 @@ impl Member {
             pending: Vec::new(),
             told: None,
             heard: false,
+            is_doubtful: false,
             is_held_back: false,
             fresh_ms: written_ms,
             ready_ms: None,
@@ -55,7 +58,7 @@ impl Member {
 
     /// It may not have been told after all.
     pub fn doubt(&mut self) {
-        (self.told, self.heard, self.is_held_back) = (None, false, true);
+        (self.told, self.heard, self.is_held_back, self.is_doubtful) = (None, false, true, true);
     }
 
     pub fn hear(&mut self, news: Arc<News>, at: Option<Position>, written_ms: Ms) {
@@ -98,11 +101,17 @@ impl Member {
     pub fn delivered(&mut self, news: &News, what: What) {
         self.tell_of(news);
         self.heard = what != What::Ended;
+        self.is_doubtful = false;
+    }
+
+    /// Whether the receiver knows of it, or may.
+    pub fn may_know(&self) -> bool {
+        self.heard || self.is_doubtful
     }
 
     /// It can be told now, and the receiver does not know of it.
     pub fn begins(&self) -> bool {
-        self.ready_ms.is_some() && !self.heard
+        self.ready_ms.is_some() && !self.may_know()
     }
 
     /// Nothing is left, and nothing will come.

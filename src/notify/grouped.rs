@@ -378,7 +378,7 @@ impl Group {
 fn look_at(member: &mut Member, context: &Context<'_>, effects: &mut Effects) -> Option<Ms> {
     let what = member.change()?;
     let receiver = &context.receiver.name;
-    let is_news_to_them = what != What::Ended || !member.heard;
+    let is_news_to_them = what != What::Ended || !member.may_know();
     if is_news_to_them && let Some((why, until_ms)) = context.held_back(&member.news) {
         if !std::mem::replace(&mut member.is_held_back, true) {
             effects.notices.push(Notice::held_back(receiver, &member.news, &why));

@@ -197,8 +197,9 @@ impl Entry {
             return false;
         }
         let is_told = self.end_told_until_ms.is_some_and(|until_ms| until_ms <= context.now_ms);
-        let is_unheard = !member.heard || !context.receiver.sends_resolved || self.refused == Some(member.news.seq);
-        if is_unheard && !is_told && !member.heard {
+        let is_unheard =
+            !member.may_know() || !context.receiver.sends_resolved || self.refused == Some(member.news.seq);
+        if is_unheard && !is_told && !member.may_know() {
             let (receiver, title) = (context.receiver.name.clone(), member.news.title.clone());
             effects.notices.push(Notice::EndedUntold { receiver, title });
         }
@@ -214,9 +215,8 @@ impl Entry {
         if self.refused == Some(member.news.seq) {
             return false;
         }
-        if !member.heard
-            && let Some((why, until_ms)) = context.held_back(&member.news)
-        {
+        let knows = member.heard || (member.news.is_over() && member.may_know());
+        if !knows && let Some((why, until_ms)) = context.held_back(&member.news) {
             if !std::mem::replace(&mut member.is_held_back, true) {
                 effects.notices.push(Notice::held_back(&context.receiver.name, &member.news, &why));
             }
