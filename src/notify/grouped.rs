@@ -16,6 +16,9 @@ use crate::model::time::{MINUTE_MS, Ms};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+/// A message, the positions of what it tells, and until when it is worth telling.
+type Drafted = (Message, Vec<(String, Position)>, Ms);
+
 /// A group's route, and the values it is grouped by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GroupKey {
@@ -335,7 +338,7 @@ impl Group {
         ready
     }
 
-    fn message(&mut self, is_overflow: bool, context: &Context<'_>) -> Option<(Message, Vec<(String, Position)>, Ms)> {
+    fn message(&mut self, is_overflow: bool, context: &Context<'_>) -> Option<Drafted> {
         let (mut changes, mut positions, mut fresh_ms) = (Vec::new(), Vec::new(), None::<Ms>);
         let mut firing = 0;
         for (name, member) in &mut self.members {

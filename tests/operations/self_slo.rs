@@ -50,8 +50,7 @@ fn minutes_that_were_evaluated_late_are_bad_and_other_lines_do_not_count() {
     let last: Value = statuses
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
-        .filter(|status| status["scope"] == "aggregate")
-        .last()
+        .rfind(|status| status["scope"] == "aggregate")
         .expect("a status");
     let period = last["windows"].as_array().and_then(|windows| windows.last()).expect("a window").clone();
     assert_eq!((&period["good"], &period["bad"]), (&json!(99.0), &json!(21.0)), "{last}");

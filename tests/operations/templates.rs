@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The documents of a file.
 fn documents(path: &str) -> Vec<Value> {
     let text = read(path);
-    let documents = text.split("\n---\n").map(|text| serde_saphyr::from_str(text));
+    let documents = text.split("\n---\n").map(serde_saphyr::from_str);
     documents.map(|document| document.unwrap_or_else(|error| panic!("{path}: {error}"))).collect()
 }
 

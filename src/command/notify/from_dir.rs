@@ -34,7 +34,7 @@ pub fn run(dir: &Path, plan: Arc<Plan>, courier: Courier, voice: Voice) -> Resul
         replay.until(written_ms)?;
         replay.step(Event::News { news: Box::new(news), at, written_ms })?;
     }
-    replay.to_the_end()?;
+    replay.finish()?;
     let sent: Vec<String> = replay.sent.iter().map(|(receiver, count)| format!("{count} to {receiver}")).collect();
     let sent = if sent.is_empty() { "nothing".to_owned() } else { sent.join(", ") };
     let verb = if replay.courier.is_dry() { "would send" } else { "sent" };
@@ -68,7 +68,7 @@ impl Replay {
     }
 
     /// Until everybody was told, or for an hour.
-    fn to_the_end(&mut self) -> Result<(), Failure> {
+    fn finish(&mut self) -> Result<(), Failure> {
         self.step(Event::Tick)?;
         let end_ms = self.now_ms.saturating_add(PATIENCE_MS);
         while self.core.has_to_tell()

@@ -61,10 +61,13 @@ pub struct Scanned {
     pub left_out: Vec<String>,
 }
 
+/// Tells of some leaves whose their bad events are.
+pub type AskWhose<'a> = dyn Fn(&[usize]) -> Whose + 'a;
+
 /// Looks for causes among the leaves, best first. `history_times`: how many times as many events as now the expectations
 /// are from, because what is counted in a short time is uncertain itself; infinite if they are certain. `whose` says of some
 /// leaves who had their bad events, where that is known: then a cause is one of several users.
-pub fn scan(leaves: &[Leaf<'_>], history_times: f64, whose: Option<&dyn Fn(&[usize]) -> Whose>) -> Scanned {
+pub fn scan(leaves: &[Leaf<'_>], history_times: f64, whose: Option<&AskWhose<'_>>) -> Scanned {
     let (cells, left_out) = Cells::of(leaves);
     let mut search = Search { whose, ..Search::new(leaves, cells, history_times) };
     let mut causes = Vec::new();
@@ -90,7 +93,7 @@ struct Candidate {
 }
 
 struct Search<'a> {
-    whose: Option<&'a dyn Fn(&[usize]) -> Whose>,
+    whose: Option<&'a AskWhose<'a>>,
     cells: Cells,
     /// Nothing for leaves that are explained already.
     counts: Vec<Count>,
