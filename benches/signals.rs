@@ -97,7 +97,7 @@ fn slo(annotations: &str) -> Slo {
 fn stored(slo: &Slo) -> usize {
     let layout = Layout::of(slo);
     let identity = KeyIdentity::of(slo, &layout, Scope::Aggregate);
-    let mut state = KeyState::new(slo, &layout);
+    let mut state = KeyState::new(slo, &layout, &Scope::Aggregate);
     let distribution = distribution(1_000, |_| 0.0, false);
     for minute in 1..=2 * DAY_MS / MINUTE_MS {
         let at_ms = START_MS + minute * MINUTE_MS;

@@ -39,7 +39,7 @@ struct Key<'a> {
 impl<'a> Key<'a> {
     fn new(slo: &'a Slo, layout: &'a Layout) -> Key<'a> {
         let identity = KeyIdentity::of(slo, layout, Scope::Aggregate);
-        Key { slo, layout, identity, state: KeyState::new(slo, layout), pages: BTreeMap::new() }
+        Key { slo, layout, identity, state: KeyState::new(slo, layout, &Scope::Aggregate), pages: BTreeMap::new() }
     }
 
     fn step(&mut self, at_ms: Ms, events: u64, bad: u64, users: u64) {

@@ -62,7 +62,7 @@ struct Said {
 impl<'a> Hours<'a> {
     fn new(slo: &'a Slo, layout: &'a Layout, noise: Noise, seed: u64) -> Hours<'a> {
         let identity = KeyIdentity::of(slo, layout, Scope::Aggregate);
-        let (state, dice) = (KeyState::new(slo, layout), Dice(seed));
+        let (state, dice) = (KeyState::new(slo, layout, &Scope::Aggregate), Dice(seed));
         Hours { slo, layout, identity, state, dice, noise, drift: 0.0, at_ms: START_MS, past: Vec::new() }
     }
 

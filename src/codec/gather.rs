@@ -16,6 +16,7 @@ use super::rejected::Rejected;
 use super::rules::{Rules, TimestampIs};
 use super::{numeric, odd_time, rfc3339};
 use crate::model::outcome::{Outcome, Pairs, Rejection, WEIGHT_ONE};
+use crate::model::tenants::JoinedAttributes;
 use crate::model::time::Ms;
 use std::borrow::Cow;
 
@@ -158,7 +159,7 @@ impl<'a> Gathered<'a> {
     /// The outcome, or the first reason for a dead letter in the contract's order. It is not moved: an outcome takes
     /// nearly a kilobyte, and moving it costs as much as reading it.
     #[inline]
-    pub fn finish(&mut self, rules: &Rules<'a>) -> Result<&Outcome<'a>, Rejected> {
+    pub fn finish(&mut self, rules: &Rules<'a>, joined: &'a JoinedAttributes) -> Result<&Outcome<'a>, Rejected> {
         if !self.faults.is_empty() {
             self.check_readable()?;
         }
@@ -170,7 +171,19 @@ impl<'a> Gathered<'a> {
         self.check_time(rules)?;
         self.set_weight()?;
         self.check_sizes(rules.limits)?;
+        if !joined.is_empty() {
+            self.join(joined);
+        }
         Ok(&self.outcome)
+    }
+
+    /// What is known of the tenant joins its event where that has no attribute of the name.
+    fn join(&mut self, joined: &'a JoinedAttributes) {
+        for (name, value) in joined.of(&self.outcome.tenant) {
+            if self.outcome.attribute(name).is_none() {
+                self.outcome.attributes.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+            }
+        }
     }
 
     /// Stores the value that was read; gives the raw value back if it was unreadable.

@@ -35,6 +35,7 @@ pub use rules::TimestampIs;
 
 use crate::model::outcome::{Outcome, Rejection};
 use crate::model::record::RecordIn;
+use crate::model::tenants::JoinedAttributes;
 use crate::model::time::Ms;
 use field::Field;
 use found::Found;
@@ -63,6 +64,8 @@ pub struct InputSettings {
     pub avro_schemas: Option<AvroSchemas>,
     /// Used for an absent or empty tenant.
     pub default_tenant: Option<String>,
+    /// What joins the events of tenants.
+    pub joined: JoinedAttributes,
     pub mapping: Mapping,
     pub limits: FieldLimits,
     /// `None`: no record is in the future (files). A record without a log timestamp never is.
@@ -99,6 +102,7 @@ pub struct Read<'a> {
 pub struct Decoder {
     source: Source,
     default_tenant: Option<String>,
+    joined: JoinedAttributes,
     mapping: Mapping,
     limits: FieldLimits,
     max_future_skew_ms: Option<Ms>,
@@ -120,6 +124,7 @@ impl Decoder {
             clf_shape,
             avro_schemas,
             default_tenant,
+            joined,
             mapping,
             limits,
             max_future_skew_ms,
@@ -140,7 +145,7 @@ impl Decoder {
             Some(bytes) if bytes > limits.tenant_bytes => {
                 Err(CodecError::LongDefaultTenant { bytes, limit: limits.tenant_bytes })
             }
-            _ => Ok(Decoder { source, default_tenant, mapping, limits, max_future_skew_ms, timestamp_is }),
+            _ => Ok(Decoder { source, default_tenant, joined, mapping, limits, max_future_skew_ms, timestamp_is }),
         }
     }
 
@@ -208,7 +213,7 @@ impl Decoder {
             return Err(Rejected::new(Rejection::NotDecodable, damage.detail.clone()));
         }
         let taken = match self.gather(record, gathered) {
-            Ok(()) => gathered.finish(&self.rules(record)),
+            Ok(()) => gathered.finish(&self.rules(record), &self.joined),
             Err(rejected) => Err(rejected),
         };
         taken.map_err(|rejected| self.explain(record, self.mapped(rejected)))

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::codec::output::{Encoder, OutputFormat};
 use crate::config::{self, Settings};
-use crate::definition::{self, Definitions};
+use crate::definition::{self, Definitions, tenants};
 use crate::model::slo::Slo;
 use crate::pipeline::intake::Spread;
 use crate::pipeline::pseudonym::UserIds;
@@ -27,6 +27,16 @@ pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
     if definitions.slos.is_empty() {
         let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
         return Err(Failure::Definition(format!("there is no SLO in {}", places.join(", "))));
+    }
+    Ok(definitions)
+}
+
+/// Reads the SLOs, with what the file of tenants says of them.
+pub fn definitions_of(settings: &Settings, paths: &[PathBuf]) -> Result<Definitions, Failure> {
+    let mut definitions = definitions(paths)?;
+    if let Some(file) = &settings.tenants {
+        let of_tenants = tenants::read(file).and_then(|tenants| tenants::apply(&tenants, &mut definitions.slos));
+        of_tenants.map_err(|e| Failure::Definition(e.to_string()))?;
     }
     Ok(definitions)
 }

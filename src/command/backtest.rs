@@ -90,11 +90,11 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     let paths = if args.slos.is_empty() { loaded.settings.slos.clone() } else { args.slos.clone() };
     refuse_inputs(args, &loaded, &paths)?;
     let settings = loaded.settings;
-    let definitions = assemble::definitions(&paths)?;
+    let definitions = assemble::definitions_of(&settings, &paths)?;
     let slos = Arc::new(definitions.slos);
     let format = args.format.map_or(settings.input.format, FileFormat::input_format);
     let files = open_all(&args.inputs, format)?;
-    let decoder = decoder::of_files(&settings.input, format, &files)?;
+    let decoder = decoder::of_files(&settings, format, &files)?;
     let ids = assemble::user_ids(&settings, config::UserIds::Plain)?;
     let plain = matches!(ids, UserIds::Plain);
     let inputs = args.inputs.len() as u32;
@@ -124,6 +124,7 @@ fn refuse_inputs(args: &BacktestArgs, loaded: &Loaded, slos: &[PathBuf]) -> Resu
     let settings = &loaded.settings;
     read.add("the key of privacy.key_file,", &settings.privacy.key_file);
     settings.input.avro_schema.iter().for_each(|path| read.add("the schema", path));
+    settings.tenants.iter().for_each(|path| read.add("the file of tenants", path));
     read.refuse(&args.out, results::paths(&args.out, args.inputs.len()))
 }
 

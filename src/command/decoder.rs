@@ -7,7 +7,8 @@ use crate::codec::mapping::{MappingError, MappingErrors};
 use crate::codec::{
     AvroSchemas, ClfShape, CodecError, Decoder, FieldLimits, Format, InputSettings, Mapping, TimestampIs,
 };
-use crate::config::{self, ConfigErrors, Input, InputFormat, Loaded, Problem};
+use crate::config::{self, ConfigErrors, Input, InputFormat, Loaded, Problem, Settings};
+use crate::definition::tenants::{self, TenantsError};
 
 /// Why the input settings give no decoder, and the key that causes it.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,8 @@ pub enum DecoderError {
     Codec(#[from] CodecError),
     #[error("input.avro_schema: {0}")]
     Schema(#[from] SchemaError),
+    #[error("{0}")]
+    Tenants(#[from] TenantsError),
 }
 
 impl DecoderError {
@@ -31,6 +34,7 @@ impl DecoderError {
             DecoderError::Mapping(MappingErrors(errors)) => errors.iter().map(of_entry).collect(),
             DecoderError::Codec(CodecError::MappingOfAccessLog) => one("input.mapping", self.to_string()),
             DecoderError::Schema(_) => one("input.avro_schema", self.to_string()),
+            DecoderError::Tenants(_) => one("tenants", self.to_string()),
             DecoderError::Codec(_) => one("input.default_tenant", self.to_string()),
         }
     }
@@ -64,14 +68,15 @@ fn mapping(input: &Input) -> Result<Mapping, DecoderError> {
 }
 
 /// A decoder for records of Kafka.
-pub fn of_records(input: &Input) -> Result<Decoder, DecoderError> {
-    decoder(input, input.format, Some(input.max_future_skew_ms))
+pub fn of_records(settings: &Settings) -> Result<Decoder, DecoderError> {
+    let input = &settings.input;
+    decoder(settings, input.format, Some(input.max_future_skew_ms))
 }
 
 /// A decoder for records of files, which are never in the future. Container files contain their schemas; the n-th file
 /// is partition n.
-pub fn of_files(input: &Input, format: InputFormat, files: &[InputFile]) -> Result<Decoder, DecoderError> {
-    let mut settings = settings(input, format, None)?;
+pub fn of_files(settings: &Settings, format: InputFormat, files: &[InputFile]) -> Result<Decoder, DecoderError> {
+    let mut settings = input_settings(settings, format, None)?;
     for (partition, file) in (0..).zip(files) {
         let Some(schema) = file.schema() else { continue };
         let schemas = match &mut settings.avro_schemas {
@@ -92,16 +97,18 @@ pub const fn codec_format(format: InputFormat) -> Format {
     }
 }
 
-fn decoder(input: &Input, format: InputFormat, max_future_skew_ms: Option<i64>) -> Result<Decoder, DecoderError> {
-    Ok(Decoder::new(settings(input, format, max_future_skew_ms)?)?)
+fn decoder(settings: &Settings, format: InputFormat, max_future_skew_ms: Option<i64>) -> Result<Decoder, DecoderError> {
+    Ok(Decoder::new(input_settings(settings, format, max_future_skew_ms)?)?)
 }
 
-fn settings(
-    input: &Input,
+fn input_settings(
+    settings: &Settings,
     format: InputFormat,
     max_future_skew_ms: Option<i64>,
 ) -> Result<InputSettings, DecoderError> {
+    let input = &settings.input;
     let mapping = mapping(input)?;
+    let joined = settings.tenants.as_deref().map(tenants::read).transpose()?.unwrap_or_default().attributes();
     // A file is the schema of raw records; a directory holds the schemas that records name.
     let avro_schemas = input.avro_schema.as_deref().map(AvroSchemas::open).transpose()?;
     Ok(InputSettings {
@@ -112,6 +119,7 @@ fn settings(
         },
         avro_schemas,
         default_tenant: input.default_tenant.clone(),
+        joined,
         mapping,
         limits: FieldLimits::default(),
         max_future_skew_ms,
@@ -125,18 +133,17 @@ fn settings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Settings;
     use serde_json::json;
 
     fn error(change: impl Fn(&mut Input)) -> DecoderError {
-        let mut input = Settings::default().input;
-        change(&mut input);
-        of_records(&input).expect_err("no decoder")
+        let mut settings = Settings::default();
+        change(&mut settings.input);
+        of_records(&settings).expect_err("no decoder")
     }
 
     #[test]
     fn the_defaults_make_a_decoder() {
-        assert!(of_records(&Settings::default().input).is_ok());
+        assert!(of_records(&Settings::default()).is_ok());
     }
 
     #[test]

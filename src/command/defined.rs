@@ -1,9 +1,12 @@
 //! The definitions in force, as the API shows them.
 
+use crate::model::calendar::Calendar;
 use crate::model::duration::print;
 use crate::model::key::key_text;
 use crate::model::slo::{Criterion, Indicator, Rule, RuleKind, Slo, TenantAlerts, ThresholdOp};
+use crate::model::time::{Moment, Ms};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Name and document of each SLO.
 pub fn defined(slos: &[Slo]) -> Vec<(String, Vec<u8>)> {
@@ -35,6 +38,14 @@ fn document(slo: &Slo) -> Value {
         "objective": slo.objective.as_f64(),
         "tenant_objectives": tenant_objectives,
         "period": slo.period.name(),
+        "calendar": slo.period.calendar().map(calendar),
+        "sla": slo.sla.as_ref().map(|sla| json!({
+            "objective": sla.objective.map(|objective| objective.as_f64()),
+            "tenants": sla.tenants.iter().map(|(t, o)| (t, o.as_f64())).collect::<BTreeMap<_, _>>(),
+            "period": sla.calendar.name(),
+            "calendar": calendar(&sla.calendar),
+        })),
+        "policy": slo.policy.iter().map(|step| json!({"remaining": step.remaining, "action": step.action})).collect::<Vec<_>>(),
         "budgeting_method": slo.method.as_str(),
         "indicator": indicator(&slo.indicator),
         "group_by": slo.group_by,
@@ -58,6 +69,15 @@ fn document(slo: &Slo) -> Value {
         "no_data_after": print(slo.no_data_after_ms),
         "allowed_lateness": print(slo.allowed_lateness_ms),
     })
+}
+
+fn calendar(calendar: &Calendar) -> Value {
+    json!({"start_time": civil(calendar.start_civil_ms), "time_zone": calendar.zone})
+}
+
+/// A civil time, as it is written in a definition.
+fn civil(ms: Ms) -> String {
+    Moment(ms).to_string().get(..19).unwrap_or_default().replace('T', " ")
 }
 
 fn indicator(indicator: &Indicator) -> Value {

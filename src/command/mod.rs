@@ -93,9 +93,16 @@ Configuration: a YAML file (--config, else tailburn.yaml if it exists). Environm
 (TAILBURN_STATE__DIR=...) win over the file, and --set state.dir=... wins over both.
 `tailburn config show` says where each value came from.";
 
+/// The build, and the time zones that it knows.
+fn version() -> &'static str {
+    static TEXT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let zones = crate::model::calendar::zones_version();
+    TEXT.get_or_init(|| format!("{} (time zones {zones})", env!("CARGO_PKG_VERSION")))
+}
+
 /// The command line as it was given.
 #[derive(Debug, Parser)]
-#[command(name = "tailburn", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(name = "tailburn", version = version(), about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
 #[command(propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]

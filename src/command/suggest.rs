@@ -57,7 +57,7 @@ pub fn run(global: &Global, args: &SuggestArgs) -> Outcome {
     let slos = assemble::definitions(paths)?.slos;
     let format = args.format.map_or(settings.input.format, FileFormat::input_format);
     let files = open_all(&args.inputs, format)?;
-    let decoder = decoder::of_files(&settings.input, format, &files)?;
+    let decoder = decoder::of_files(&settings, format, &files)?;
     let mut read = Read { survey: Survey::new(slos.len()), recording: Recording::new(slos.len()) };
     read.all(files, &decoder, &slos, &global.voice())?;
     let Read { survey, mut recording } = read;

@@ -11,6 +11,8 @@ pub struct Settings {
     pub application_id: String,
     /// Files and directories.
     pub slos: Vec<PathBuf>,
+    /// What is known of tenants beside their events.
+    pub tenants: Option<PathBuf>,
     pub kafka: Kafka,
     pub input: Input,
     pub output: Output,

@@ -1,5 +1,6 @@
 //! The annotations `tailburn.dev/...` of an SLO document; this is the complete list.
 
+use super::agreement;
 use super::cursor::Cursor;
 use super::document::{ANNOTATION_PREFIX, Document};
 use super::error::Report;
@@ -9,15 +10,17 @@ use super::yaml::Value;
 use crate::model::duration;
 use crate::model::expr::Field;
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Canary, Documentation, Severity, Slo, TenantAlerts, Tracks};
+use crate::model::slo::{Canary, Documentation, PolicyStep, Severity, Sla, Slo, TenantAlerts, Tracks};
 use crate::model::suggest::{closest, one_of};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 29] = [
     "group-by",
     "tenant-alerts",
     "sla",
+    "tenant-slas",
+    "policy",
     "tenant-objectives",
     "user-windows",
     "alert-rules",
@@ -61,6 +64,9 @@ pub(super) struct Settings<'d> {
     pub tail_alerts: Option<Severity>,
     pub forecast_alerts: Option<Severity>,
     pub cohorts: bool,
+    sla: Option<Sla>,
+    tenant_slas: BTreeMap<String, Ratio>,
+    pub policy: Vec<PolicyStep>,
     canary: Option<Canary>,
     canary_max_burn: Option<(Ratio, Cursor<'d>)>,
     pub resolve_after_ms: Option<Ms>,
@@ -85,6 +91,9 @@ impl Default for Settings<'_> {
             tail_alerts: Some(Severity::Ticket),
             forecast_alerts: None,
             cohorts: true,
+            sla: None,
+            tenant_slas: BTreeMap::new(),
+            policy: Vec::new(),
             canary: None,
             canary_max_burn: None,
             resolve_after_ms: None,
@@ -97,6 +106,13 @@ impl Default for Settings<'_> {
 }
 
 impl Settings<'_> {
+    /// The agreement with those of single tenants, which may be the only ones.
+    pub fn sla(&self) -> Option<Sla> {
+        let of_tenants = !self.tenant_slas.is_empty();
+        let sla = self.sla.clone().or_else(|| of_tenants.then(agreement::of_tenants_alone))?;
+        Some(Sla { tenants: self.tenant_slas.clone(), ..sla })
+    }
+
     /// The canary with its limit, which means nothing without one.
     pub fn canary(&self, report: &mut Report) -> Option<Canary> {
         match (&self.canary, &self.canary_max_burn) {
@@ -157,7 +173,9 @@ fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut R
     match key {
         "group-by" => s.group_by = read_names(at, report)?,
         "tenant-alerts" => s.tenant_alerts = read_tenant_alerts(at, report)?,
-        "sla" => at.error(report, "`tailburn.dev/sla` is not supported yet", "leave it out"),
+        "sla" => s.sla = Some(agreement::read_sla(at, report)?),
+        "tenant-slas" => s.tenant_slas = read_objectives(at, report)?,
+        "policy" => s.policy = agreement::read_policy(at, report)?,
         "tenant-objectives" => s.tenant_objectives = Some((read_objectives(at, report)?, at.clone())),
         "user-windows" => s.user_windows = Some((read_windows(at, report)?, at.clone())),
         "alert-rules" => s.rules = Some((rules::read_annotation(at, report), at.clone())),
@@ -205,7 +223,7 @@ fn report_unknown(key: &str, at: &Cursor<'_>, report: &mut Report) {
 }
 
 /// The parts of a list `a, b`; an empty part is a mistake. YAML lists are accepted, too.
-fn parts<'d>(at: &Cursor<'d>, report: &mut Report) -> Option<Vec<&'d str>> {
+pub(super) fn parts<'d>(at: &Cursor<'d>, report: &mut Report) -> Option<Vec<&'d str>> {
     let parts: Vec<&str> = if matches!(at.node.value, Value::List(_)) {
         at.list(report).iter().map(|item| item.text(report)).collect::<Option<_>>()?
     } else {

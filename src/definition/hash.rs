@@ -83,6 +83,25 @@ fn definition(slo: &Slo) -> Value {
     if slo.tail_alerts != Some(Severity::Ticket) {
         definition["tail_alerts"] = json!(slo.tail_alerts.map_or("off", Severity::as_str));
     }
+    if let Some(calendar) = slo.period.calendar() {
+        definition["calendar"] = json!({
+            "duration": calendar.name(),
+            "start_civil_ms": calendar.start_civil_ms,
+            "zone": calendar.zone,
+        });
+    }
+    if let Some(sla) = &slo.sla {
+        definition["sla"] = json!({
+            "objective": sla.objective.map(fraction),
+            "tenants": sla.tenants.iter().map(|(t, o)| (t, fraction(*o))).collect::<BTreeMap<_, _>>(),
+            "duration": sla.calendar.name(),
+            "start_civil_ms": sla.calendar.start_civil_ms,
+            "zone": sla.calendar.zone,
+        });
+    }
+    if !slo.policy.is_empty() {
+        definition["policy"] = slo.policy.iter().map(|step| json!([fraction(step.spent), step.action])).collect();
+    }
     if let Some(severity) = slo.forecast_alerts {
         definition["forecast_alerts"] = json!(severity.as_str());
     }

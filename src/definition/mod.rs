@@ -4,6 +4,7 @@
 //! would notice that it is ignored. OpenSLO features that tailburn does not support yet are refused by name. One small
 //! function reads files; the rest is pure.
 
+mod agreement;
 mod annotations;
 mod cursor;
 mod document;
@@ -11,9 +12,11 @@ mod error;
 pub mod expression;
 mod hash;
 mod indicator;
+mod period;
 mod rules;
 mod slo;
 mod source;
+pub mod tenants;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -6,7 +6,7 @@ use super::document::{Catalog, Document, Kind, read_inline};
 use super::error::{NoticeLevel, Report};
 use super::indicator::{IndicatorSpec, Metric, read_indicator};
 use super::rules::{self, WrittenRule};
-use super::{hash, window};
+use super::{hash, period};
 use crate::model::duration;
 use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
@@ -141,35 +141,7 @@ fn read_time_window(fields: &Fields<'_>, report: &mut Report) -> Option<Period> 
         return None;
     };
     let window = only.fields(report, &["duration", "isRolling", "calendar"])?;
-    if window.not_supported(report, &[("calendar", "write a rolling window: isRolling: true")]) {
-        return None;
-    }
-    match window.get("isRolling") {
-        Some(at) => {
-            if !at.bool(report)? {
-                at.error(report, "a window that does not roll is not supported yet", "write isRolling: true");
-                return None;
-            }
-        }
-        None => {
-            only.error(report, "`isRolling` is missing", "write isRolling: true");
-            return None;
-        }
-    }
-    let duration_at = window.require(report, "duration", remedy)?;
-    let text = duration_at.text(report)?;
-    match duration::parse(text) {
-        Ok(window_ms) => window::check(&duration_at, window_ms, report).map(Period::Rolling),
-        Err(_) if text.ends_with(['M', 'Q', 'Y']) => {
-            let message = format!("`{text}` is a calendar period, and those are not supported yet");
-            duration_at.error(report, message, "write days or weeks, as in 28d");
-            None
-        }
-        Err(e) => {
-            duration_at.error(report, e.to_string(), "");
-            None
-        }
-    }
+    period::read(only, &window, report)
 }
 
 fn read_budgeting_method(fields: &Fields<'_>, report: &mut Report) -> Option<Method> {
@@ -233,7 +205,7 @@ fn read_objective<'d>(
     let objective = read_target(&fields, report);
     let criterion = common.indicator.as_ref().and_then(|spec| criterion(&fields, &spec.metric, report));
     let (name, objective, indicator) = (name?, objective?, common.indicator.as_ref()?);
-    let (period, method) = (common.period?, common.method?);
+    let (period, method) = (common.period.clone()?, common.method?);
     let rules = match &common.rules {
         Some(written) => {
             rules::check_written(written, objective, report);
@@ -252,11 +224,11 @@ fn read_objective<'d>(
         indicator: Indicator { name: indicator.name.clone(), total: indicator.total.clone(), criterion: criterion? },
         objective,
         tenant_objectives: settings.tenant_objectives.as_ref().map(|(map, _)| map.clone()).unwrap_or_default(),
-        period,
         method,
         group_by: settings.group_by.clone(),
         tenant_alerts: settings.tenant_alerts,
-        user_windows_ms: user_windows(settings, period, report),
+        user_windows_ms: user_windows(settings, &period, report),
+        period,
         rules,
         min_events: settings.min_events,
         low_traffic_guard: settings.low_traffic_guard,
@@ -266,6 +238,8 @@ fn read_objective<'d>(
         forecast_alerts: settings.forecast_alerts,
         cohorts: settings.cohorts,
         canary: settings.canary(report),
+        sla: settings.sla(),
+        policy: settings.policy.clone(),
         resolve_after_ms: settings.resolve_after_ms,
         no_data_after_ms: settings.no_data_after_ms,
         min_user_events: settings.min_user_events,
@@ -375,10 +349,11 @@ fn parse_op(text: &str) -> Option<ThresholdOp> {
 }
 
 /// Ascending, without repeats: the ones written, or 1 h, 1 d and the compliance window.
-fn user_windows(settings: &Settings<'_>, period: Period, report: &mut Report) -> Vec<Ms> {
+fn user_windows(settings: &Settings<'_>, period: &Period, report: &mut Report) -> Vec<Ms> {
     let mut windows = match &settings.user_windows {
         Some((written, at)) => {
-            for long in written.iter().filter(|window_ms| **window_ms > period.nominal_ms()) {
+            let longest_ms = period.rolling_start_ms(0).map_or(Ms::MAX, |_| period.nominal_ms());
+            for long in written.iter().filter(|window_ms| **window_ms > longest_ms) {
                 let message = format!(
                     "the user window {} is longer than the compliance window {}",
                     duration::print(*long),
@@ -392,7 +367,8 @@ fn user_windows(settings: &Settings<'_>, period: Period, report: &mut Report) ->
             }
             written.clone()
         }
-        None => vec![HOUR_MS, DAY_MS, period.nominal_ms()],
+        // Beside a calendar's period the longest one rolls.
+        None => vec![HOUR_MS, DAY_MS, period.rolling_start_ms(0).map_or(28 * DAY_MS, |_| period.nominal_ms())],
     };
     windows.sort_unstable();
     windows.dedup();

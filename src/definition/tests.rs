@@ -4,6 +4,7 @@ use crate::model::outcome::Outcome;
 use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Criterion, Severity, TenantAlerts};
+use crate::model::time::{DAY_MS, HOUR_MS};
 
 const GOOD: &str = r#"apiVersion: openslo/v1
 kind: SLO
@@ -161,7 +162,14 @@ fn a_wrong_annotation_names_line_key_and_remedy() {
         ("tailburn.dev/alertrules: 1h/5m/14.4/page", "did you mean `tailburn.dev/alert-rules`?"),
         ("tailburn.dev/frequency: 3", "the annotations are group-by, "),
         ("tailburn/owner: me", "begin with `tailburn.dev/`"),
-        ("tailburn.dev/sla: \"0.99\"", "`tailburn.dev/sla` is not supported yet"),
+        ("tailburn.dev/sla: \"1.5 per 1M\"", "`1.5` is not an objective from 0 to below 1"),
+        ("tailburn.dev/sla: 0.99 per month", "`month` is not the length of a calendar period"),
+        ("tailburn.dev/sla: 0.99 per 1M in Atlantis", "there is no time zone `Atlantis`"),
+        ("tailburn.dev/sla: 0.99 per 2Y", "a period of 2Y is too long"),
+        ("tailburn.dev/tenant-slas: acme=1", "the objective of `acme` must be below 1"),
+        ("tailburn.dev/policy: 0.25", "`0.25` is not a step of a policy"),
+        ("tailburn.dev/policy: 1.5=caution", "`1.5=caution` is not a step of a policy"),
+        ("tailburn.dev/policy: 0.5=caution, 0.50=freeze", "0.50 is there twice"),
         ("tailburn.dev/group-by: region,,tier", "an entry of the list is empty"),
         ("tailburn.dev/group-by: region, region", "`region` is there twice"),
         ("tailburn.dev/group-by: region, attributes.region", "`region` is there twice"),
@@ -238,14 +246,25 @@ fn a_wrong_key_names_line_key_and_remedy() {
             "slo.yaml:16:3: spec.budgetingMethod: ",
             "no budgeting method `Often`",
         ),
-        ("isRolling: true", "isRolling: false", "slo.yaml:15:32: spec.timeWindow[0].isRolling: ", "not supported yet"),
+        ("isRolling: true", "isRolling: false", "slo.yaml:15:16: spec.timeWindow[0]: ", "`calendar` is missing"),
         (
             "isRolling: true",
             "calendar: {timeZone: UTC}",
             "slo.yaml:15:32: spec.timeWindow[0].calendar: ",
-            "not supported yet",
+            "`startTime` is missing",
         ),
-        ("duration: 28d", "duration: 1M", "slo.yaml:15:17: spec.timeWindow[0].duration: ", "calendar period"),
+        (
+            "isRolling: true",
+            "isRolling: true, calendar: {startTime: 2026-01-01, timeZone: UTC}",
+            "slo.yaml:15:49: spec.timeWindow[0].calendar: ",
+            "a window that rolls has no calendar",
+        ),
+        (
+            "duration: 28d",
+            "duration: 2Y",
+            "slo.yaml:15:17: spec.timeWindow[0].duration: ",
+            "a window of 730d is too long",
+        ),
         ("duration: 28d", "duration: 28", "slo.yaml:15:17: spec.timeWindow[0].duration: ", "`28` is not a duration"),
         ("duration: 28d", "duration: 0s", "slo.yaml:15:17: spec.timeWindow[0].duration: ", "longer than 0"),
         (time_window, "timeWindow: []", "slo.yaml:15:3: spec.timeWindow: ", "one time window, not 0"),
@@ -386,6 +405,44 @@ fn objectives_are_exact_fractions() {
         let objective = slo(&with("target: 0.999", written)).objective;
         assert_eq!((objective.num, objective.den), (num, den), "{written}");
     }
+}
+
+#[test]
+fn a_calendar_begins_at_its_civil_time() {
+    let of = |duration: &str, start: &str| {
+        let text = with("duration: 28d", &format!("duration: {duration}"));
+        let calendar = format!("isRolling: false, calendar: {{startTime: {start}, timeZone: Europe/Berlin}}");
+        slo(&text.replace("isRolling: true", &calendar))
+    };
+    let month = of("1M", "2026-01-01 00:00:00");
+    assert_eq!((month.period.name(), month.period.nominal_ms()), ("1M".to_owned(), 30 * DAY_MS));
+    assert_eq!(month.user_windows_ms, [HOUR_MS, DAY_MS, 28 * DAY_MS]);
+    assert_eq!(month.rules[0].factor.as_f64(), 14.4);
+    for same in ["\"2026-01-01 00:00:00\"", "2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "2026-01-01"] {
+        assert_eq!(of("1M", same).definition_hash, month.definition_hash, "{same}");
+    }
+    assert_ne!(of("1M", "2026-01-02").definition_hash, month.definition_hash);
+    assert_eq!(of("1M", "2026-01-02").filters_hash, month.filters_hash);
+    let rolling = slo(&with("duration: 28d", "duration: 1Q"));
+    assert_eq!(rolling.period, crate::model::period::Period::Rolling(90 * DAY_MS));
+}
+
+#[test]
+fn an_agreement_and_a_policy_are_read() {
+    let text = annotated(
+        "tailburn.dev/sla: 0.995 per 1w in Asia/Kathmandu
+    tailburn.dev/tenant-slas: acme=0.999
+    tailburn.dev/policy: 0.25=caution, 0=freeze, -0.5=roll back",
+    );
+    let slo = slo(&text);
+    let tenant = |name: &str| crate::model::key::Scope::Tenant(name.to_owned());
+    assert_eq!(slo.sla_of(&tenant("acme")), Ratio::new(999, 1000));
+    assert_eq!(slo.sla_of(&tenant("beta")), Ratio::new(995, 1000));
+    let week = &slo.sla.as_ref().expect("an agreement").calendar;
+    let monday = "2026-11-22T18:15:00Z".parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+    assert_eq!(week.spans_at(monday + 1).current.start_ms, monday);
+    let steps: Vec<_> = slo.policy.iter().map(|step| (step.spent.as_f64(), step.action.as_str())).collect();
+    assert_eq!(steps, [(1.5, "roll back"), (1.0, "freeze"), (0.75, "caution")]);
 }
 
 #[test]
@@ -830,10 +887,16 @@ fn the_examples_load() {
     let names: Vec<_> = definitions.slos.iter().map(|slo| slo.name.as_str()).collect();
     assert_eq!(
         names,
-        ["assistant-first-token", "checkout-availability", "search-latency:patience", "search-latency:usual"]
+        [
+            "assistant-first-token",
+            "checkout-availability",
+            "contract-month",
+            "search-latency:patience",
+            "search-latency:usual"
+        ]
     );
     assert!(definitions.notices.iter().all(|notice| notice.level == NoticeLevel::Advice), "{:#?}", definitions.notices);
-    assert_eq!(definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(), [2, 4, 4, 4]);
+    assert_eq!(definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(), [2, 4, 4, 4, 4]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::model::duration;
 use crate::model::time::{DAY_MS, Ms, slice_ms};
 
 /// The retention of the history topic.
-const LONGEST_MS: Ms = 400 * DAY_MS;
+pub(super) const LONGEST_MS: Ms = 400 * DAY_MS;
 
 /// The window if it is possible; otherwise the reason is reported.
 pub(super) fn check(at: &Cursor<'_>, window_ms: Ms, report: &mut Report) -> Option<Ms> {

@@ -30,6 +30,13 @@ struct Status {
     slo: String,
     state: String,
     budget_remaining: Option<f64>,
+    policy: Option<Policy>,
+}
+
+#[derive(Deserialize)]
+struct Policy {
+    action: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +85,7 @@ fn gate_of(service: &str, endpoints: &Endpoints, asked: Asked) -> Result<Reply, 
 }
 
 fn of_slo(status: Status, endpoints: &Endpoints) -> OfSlo {
-    let Status { slo, state, budget_remaining } = status;
+    let Status { slo, state, budget_remaining, policy } = status;
     let firing = Query { live: Some(true), scope: Some("aggregate".to_owned()), ..Query::of_slo(&slo, SLOS_MAX) };
     let alerts = endpoints.board.page(Shelf::Alerts, &firing).items;
     let page = alerts
@@ -87,12 +94,23 @@ fn of_slo(status: Status, endpoints: &Endpoints) -> OfSlo {
         .find(|alert| alert.severity == "page");
     let (action, reason) = match (page, state.as_str()) {
         (Some(page), _) => (Action::Freeze, format!("a page fires: {}", page.title)),
+        (None, "breached" | "at_risk" | "ok") if policy.is_some() => by_policy(policy),
         (None, "breached") => (Action::Freeze, "the budget of the period is spent".to_owned()),
         (None, "at_risk") => (Action::Caution, "an alert fires, or most of the budget is spent".to_owned()),
         (None, "ok") => (Action::Ship, "within its budget".to_owned()),
         (None, _) => (Action::Caution, "no data came for some time, so nobody knows".to_owned()),
     };
     OfSlo { slo, action, reason, state, budget_remaining }
+}
+
+/// What the SLO's own policy says; a word that is neither ship nor freeze asks for caution.
+fn by_policy(policy: Option<Policy>) -> (Action, String) {
+    let Policy { action, reason } = policy.unwrap_or(Policy { action: "ship".to_owned(), reason: String::new() });
+    match action.as_str() {
+        "ship" => (Action::Ship, reason),
+        "freeze" => (Action::Freeze, reason),
+        _ => (Action::Caution, reason),
+    }
 }
 
 /// What Flagger sends. What the webhook's `metadata` says decides.

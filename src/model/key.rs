@@ -26,6 +26,10 @@ impl Scope {
             Scope::Group(_) | Scope::OtherGroups => "group",
         }
     }
+
+    pub const fn is_group(&self) -> bool {
+        matches!(self, Scope::Group(_) | Scope::OtherGroups)
+    }
 }
 
 /// The key of a scope on the topics: `slo|tenant|acme`, `slo|group|region=eu,tier=pro`.

@@ -3,6 +3,7 @@
 //! Nothing here does IO, reads a clock or knows where a record came from. All other modules import this one; it imports
 //! none of them.
 
+pub mod calendar;
 pub mod duration;
 pub mod expr;
 pub mod hex;
@@ -15,6 +16,7 @@ pub mod ratio;
 pub mod record;
 pub mod slo;
 pub mod suggest;
+pub mod tenants;
 pub mod time;
 pub mod tuple;
 pub mod wire;

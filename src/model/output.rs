@@ -290,9 +290,9 @@ pub struct BurnAlert {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertRule {
     pub rule: String,
-    pub long_window: String,
+    pub long_window: Option<String>,
     pub short_window: Option<String>,
-    pub factor: f64,
+    pub factor: Option<f64>,
     pub burn_long: Option<f64>,
     pub burn_short: Option<f64>,
     pub since: Moment,

@@ -3,36 +3,49 @@
 //! Everything that asks for the compliance window asks here, so that another kind of period or method is one more
 //! variant, and the compiler says where it matters.
 
+use super::calendar::Calendar;
 use super::duration;
 use super::time::{Ms, window_start};
 use serde::{Deserialize, Serialize};
 
 /// The period that the error budget is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Period {
     /// The last so many milliseconds: the budget comes back as bad events leave the window.
     Rolling(Ms),
+    /// One of the periods of a calendar: each has a budget of its own. Boxed: few SLOs have one.
+    Calendar(Box<Calendar>),
 }
 
 impl Period {
     /// The length by which the default rules are chosen.
-    pub const fn nominal_ms(self) -> Ms {
+    pub fn nominal_ms(&self) -> Ms {
         match self {
-            Period::Rolling(window_ms) => window_ms,
+            Period::Rolling(window_ms) => *window_ms,
+            Period::Calendar(calendar) => calendar.nominal_ms(),
         }
     }
 
-    /// The start of the compliance window at a boundary, in whole slices.
-    pub const fn start_ms(self, at_ms: Ms) -> Ms {
+    /// As in records: `28d`, and a calendar's as it was written: `1M`.
+    pub fn name(&self) -> String {
         match self {
-            Period::Rolling(window_ms) => window_start(at_ms, window_ms),
+            Period::Rolling(window_ms) => duration::print(*window_ms),
+            Period::Calendar(calendar) => calendar.name(),
         }
     }
 
-    /// As in records: `28d`.
-    pub fn name(self) -> String {
+    pub fn calendar(&self) -> Option<&Calendar> {
         match self {
-            Period::Rolling(window_ms) => duration::print(window_ms),
+            Period::Rolling(_) => None,
+            Period::Calendar(calendar) => Some(calendar),
+        }
+    }
+
+    /// The start of a rolling compliance window at a boundary, in whole slices.
+    pub fn rolling_start_ms(&self, at_ms: Ms) -> Option<Ms> {
+        match self {
+            Period::Rolling(window_ms) => Some(window_start(at_ms, *window_ms)),
+            Period::Calendar(_) => None,
         }
     }
 }

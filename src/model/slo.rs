@@ -2,7 +2,9 @@
 //!
 //! `definition` makes these from OpenSLO documents; the operators only read them.
 
+use super::calendar::Calendar;
 use super::expr::{Filter, NumberExpr};
+use super::key::Scope;
 use super::period::{Method, Period};
 use super::ratio::Ratio;
 use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
@@ -117,6 +119,8 @@ pub enum RuleKind {
     Tail,
     /// Whether the budget will be gone soon (contract, section 12).
     Exhaustion,
+    /// Whether the agreement of a customer is missed, or will be (contract, section 11).
+    Sla,
 }
 
 impl RuleKind {
@@ -136,6 +140,11 @@ impl RuleKind {
         Rule { long_ms: 3 * DAY_MS, short_ms: None, factor: Ratio { num: 1, den: 1 }, severity }
     }
 
+    /// The rule `sla`: it has no windows, and the one here is for what has to be remembered.
+    fn sla() -> Rule {
+        Rule { long_ms: HOUR_MS, short_ms: None, factor: Ratio { num: 1, den: 1 }, severity: Severity::Ticket }
+    }
+
     /// Whether it asks about what the aggregate burns, and guards hold it back.
     pub const fn asks_guards(self) -> bool {
         matches!(self, RuleKind::BurnRate | RuleKind::Budget)
@@ -148,6 +157,7 @@ impl RuleKind {
             RuleKind::Tail => format!("tail-{}", rule.name()),
             RuleKind::BurnRate => rule.name(),
             RuleKind::Budget => "budget".to_owned(),
+            RuleKind::Sla => "sla".to_owned(),
         }
     }
 }
@@ -190,6 +200,25 @@ impl Canary {
     pub fn goes_on_from(&self, other: &Canary) -> bool {
         (&self.attribute, &self.tracks) == (&other.attribute, &other.tracks)
     }
+}
+
+/// A service-level agreement: a second objective over the same events, in the periods of a calendar (contract, section 11).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sla {
+    /// `None`: only the tenants below have one.
+    pub objective: Option<Ratio>,
+    pub tenants: BTreeMap<String, Ratio>,
+    pub calendar: Calendar,
+}
+
+/// What is to be done while so much of the budget is left (annotation `policy`).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PolicyStep {
+    /// The share of the budget that must be spent: 1 minus what is written.
+    pub spent: Ratio,
+    /// As written: the step holds while at most so much is left.
+    pub remaining: String,
+    pub action: String,
 }
 
 /// Documentation that travels with an SLO and its alerts.
@@ -239,6 +268,9 @@ pub struct Slo {
     /// Whether to look for cohorts.
     pub cohorts: bool,
     pub canary: Option<Canary>,
+    pub sla: Option<Sla>,
+    /// The step that is reached last is first.
+    pub policy: Vec<PolicyStep>,
     /// The severity of the rules about tails; `None`: they are off.
     pub tail_alerts: Option<Severity>,
     /// The severity of the rule `exhaustion`; `None`: it is off.
@@ -259,9 +291,9 @@ impl Slo {
     pub const GROUP_FIELDS: [&'static str; 3] = ["dependency", "error_type", "operation"];
 
     /// The objective in a scope: a tenant may have its own.
-    pub fn objective_of(&self, scope: &super::key::Scope) -> Ratio {
+    pub fn objective_of(&self, scope: &Scope) -> Ratio {
         match scope {
-            super::key::Scope::Tenant(t) => self.tenant_objectives.get(t).copied().unwrap_or(self.objective),
+            Scope::Tenant(t) => self.tenant_objectives.get(t).copied().unwrap_or(self.objective),
             _ => self.objective,
         }
     }
@@ -271,7 +303,23 @@ impl Slo {
         let of_burn_rates = self.rules.iter().map(|rule| (RuleKind::BurnRate, rule.clone()));
         let budget = self.has_budget_rule().then(|| (RuleKind::Budget, RuleKind::budget()));
         let exhaustion = self.forecast_alerts.map(|severity| (RuleKind::Exhaustion, RuleKind::exhaustion(severity)));
-        of_burn_rates.chain(budget).chain(self.tail_rules()).chain(exhaustion)
+        let sla = self.sla.as_ref().map(|_| (RuleKind::Sla, RuleKind::sla()));
+        of_burn_rates.chain(budget).chain(self.tail_rules()).chain(exhaustion).chain(sla)
+    }
+
+    /// The rules of the keys of a scope, in the same order.
+    pub fn rules_of(&self, scope: &Scope) -> impl Iterator<Item = (RuleKind, Rule)> {
+        let is_agreed = !scope.is_group() && self.sla_of(scope).is_some();
+        self.all_rules().filter(move |(kind, _)| *kind != RuleKind::Sla || is_agreed)
+    }
+
+    /// The objective of the agreement in a scope.
+    pub fn sla_of(&self, scope: &Scope) -> Option<Ratio> {
+        let sla = self.sla.as_ref()?;
+        match scope {
+            Scope::Tenant(tenant) => sla.tenants.get(tenant).copied().or(sla.objective),
+            _ => sla.objective,
+        }
     }
 
     /// The rules `tail-1h` and `tail-1d`, of the user windows that the SLO has.

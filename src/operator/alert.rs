@@ -7,6 +7,7 @@ use super::episode::{Episode, FiringRule, Resolved, slot_of};
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::key_view::{KeyView, allowed_share, sli_of};
+use super::sla;
 use super::tail_episode;
 use crate::model::duration;
 use crate::model::hex;
@@ -28,9 +29,6 @@ pub fn step(key: &mut KeyState, definition: &KeyDefinition<'_>, boundary: &Bound
     let given_up = has_given_up(key, boundary.at_ms);
     if given_up {
         key.stop_rules(definition, boundary);
-    }
-    if alerts_are_off(definition.slo, definition.is_tenant()) {
-        return;
     }
     for severity in Severity::ORDER {
         let slot = slot_of(severity);
@@ -89,7 +87,7 @@ pub fn firing(view: KeyView<'_>) -> Option<Firing> {
     }
     Severity::ORDER.into_iter().find_map(|severity| {
         let rules = firing_rules(view, severity);
-        let window = rules.iter().map(|r| view.definition.specs[r.rule].long).min()?;
+        let window = smallest(view.definition, &rules)?;
         let started_ms = view.key.episodes[slot_of(severity)].as_ref().map_or(view.boundary.at_ms, |e| e.started_ms);
         Some(Firing {
             id: id_of(view.definition, severity, started_ms),
@@ -107,8 +105,11 @@ fn id_of(definition: &KeyDefinition<'_>, severity: Severity, started_ms: Ms) -> 
 }
 
 fn firing_rules(view: KeyView<'_>, severity: Severity) -> Vec<FiringRule> {
+    let is_off = alerts_are_off(view.definition.slo, view.definition.is_tenant());
     let of_rule = |(rule, state): (usize, &RuleState)| {
-        let since_ms = state.firing_since_ms?;
+        // What switches off the alerts of tenants does not switch off their agreements.
+        let since_ms =
+            state.firing_since_ms.filter(|_| !is_off || view.definition.specs[rule].kind == RuleKind::Sla)?;
         let same = state.severity(&view.definition.specs[rule], view.definition.cap) == severity;
         same.then_some(FiringRule { rule, since_ms, lowered: state.lowered })
     };
@@ -165,15 +166,21 @@ fn close(view: KeyView<'_>, severity: Severity, episode: &mut Episode, reason: R
 
 /// `affected_users` and `users_active`, over the smallest long window of the alert's rules.
 fn users_of(view: KeyView<'_>, episode: &Episode) -> (Option<u64>, Option<u64>) {
-    let start_ms = view.start_ms(smallest_long(view.definition, episode));
+    let Some(long) = smallest_long(view.definition, episode) else { return (None, None) };
+    let start_ms = view.start_ms(long);
     let active = view.key.seen.users_since(start_ms);
     if active == 0 { (None, None) } else { (Some(view.key.bad_seen.users_since(start_ms)), Some(active)) }
 }
 
-fn smallest_long(definition: &KeyDefinition<'_>, episode: &Episode) -> usize {
-    let longs = episode.rules.iter().map(|r| definition.specs[r.rule].long);
+/// `None`: only the rule `sla` fires, which has no window.
+fn smallest_long(definition: &KeyDefinition<'_>, episode: &Episode) -> Option<usize> {
+    smallest(definition, &episode.rules)
+}
+
+fn smallest(definition: &KeyDefinition<'_>, rules: &[FiringRule]) -> Option<usize> {
+    let specs = rules.iter().map(|firing| &definition.specs[firing.rule]);
     // Windows are numbered in ascending order of length.
-    longs.min().unwrap_or(definition.layout.hour)
+    specs.filter(|spec| spec.kind != RuleKind::Sla).map(|spec| spec.long).min()
 }
 
 fn write(
@@ -212,7 +219,7 @@ fn write(
         data: data_word(episode.is_stale, view.boundary.is_incomplete).to_owned(),
         rules,
         sli: sli_of(compliance),
-        budget_remaining: view.compliance_burn().map(|burn| 1.0 - burn),
+        budget_remaining: view.budget_remaining(),
         budget_spent_since_start: spent_since_start(view, episode),
         exhaustion_at: view.key.forecast.as_ref().and_then(|forecast| forecast.p50_ms).map(Moment),
         affected_users,
@@ -223,7 +230,8 @@ fn write(
         owner: slo.documentation.owner.clone(),
         runbook_url: slo.documentation.runbook.clone(),
         dashboard_url: slo.documentation.dashboard.clone(),
-        exemplars: view.key.windows.exemplars(view.definition.layout, smallest_long(view.definition, episode)),
+        exemplars: smallest_long(view.definition, episode)
+            .map_or_else(Vec::new, |long| view.key.windows.exemplars(view.definition.layout, long)),
     };
     record.title = title(view, episode, &record, resolved);
     record.summary = summary(view, episode, &record, resolved);
@@ -242,12 +250,13 @@ fn rule_fields(view: KeyView<'_>, firing: &FiringRule) -> AlertRule {
     let spec = &view.definition.specs[firing.rule];
     let rule = &spec.rule;
     let bank = view.key.budget.as_ref().filter(|_| spec.kind == RuleKind::Budget);
+    let has_windows = spec.kind != RuleKind::Sla;
     AlertRule {
         rule: spec.name(),
-        long_window: duration::print(rule.long_ms),
+        long_window: has_windows.then(|| duration::print(rule.long_ms)),
         short_window: rule.short_ms.map(duration::print),
-        factor: rule.factor.as_f64(),
-        burn_long: view.burn(spec.long),
+        factor: has_windows.then(|| rule.factor.as_f64()),
+        burn_long: view.burn(spec.long).filter(|_| has_windows),
         // A rule with a single window has no short one and no figure for it.
         burn_short: rule.short_ms.and_then(|_| view.burn(spec.short)),
         since: Moment(firing.since_ms),
@@ -259,8 +268,10 @@ fn rule_fields(view: KeyView<'_>, firing: &FiringRule) -> AlertRule {
 /// The share of the compliance window's budget spent since the alert started.
 fn spent_since_start(view: KeyView<'_>, episode: &Episode) -> Option<f64> {
     let events = view.compliance().total();
-    let allowed = allowed_share(view.definition.objective) * events as f64;
-    (allowed > 0.0).then(|| view.key.all_bad.saturating_sub(episode.bad_at_start) as f64 / allowed)
+    // A calendar's budget is that of the whole period.
+    let part = if view.boundary.starts.spans.is_some() { view.covered() } else { 1.0 };
+    let allowed = allowed_share(view.definition.objective) * events as f64 / part;
+    (events > 0 && allowed > 0.0).then(|| view.key.all_bad.saturating_sub(episode.bad_at_start) as f64 / allowed)
 }
 
 fn title(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Option<Resolved>) -> String {
@@ -270,6 +281,9 @@ fn title(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Opti
         Some(why) => format!("{}: {} resolved ({})", definition.name_in_words(), alert.severity, why.in_short()),
         None if is_of_a_tail(view, episode) => {
             format!("{}: some users are served badly ({})", definition.name_in_words(), alert.severity)
+        }
+        None if smallest_long(definition, episode).is_none() => {
+            format!("{}: the agreement {} ({})", definition.name_in_words(), sla::verdict(view), alert.severity)
         }
         None => format!("{}: error budget burns at {burn:.1}x ({})", definition.name_in_words(), alert.severity),
     }
@@ -282,6 +296,7 @@ fn summary(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Op
     let (how, counted) = match resolved {
         Some(why) => (why.after(view.boundary.at_ms - episode.started_ms), String::new()),
         None if is_of_a_tail(view, episode) => (how_bad_for_some(view, episode), String::new()),
+        None if smallest_long(view.definition, episode).is_none() => (sla::in_words(view), String::new()),
         None => how_fast(view, episode, alert),
     };
     let cohort = match &alert.cohort {
@@ -311,9 +326,9 @@ fn is_of_a_tail(view: KeyView<'_>, episode: &Episode) -> bool {
 
 /// What the users in the tail see while the aggregate is fine.
 fn how_bad_for_some(view: KeyView<'_>, episode: &Episode) -> String {
-    let long = smallest_long(view.definition, episode);
-    let (window, users) =
-        (view.definition.layout.name_of(long), view.key.users_of(view.definition.layout.windows_ms[long]));
+    let layout = view.definition.layout;
+    let long = smallest_long(view.definition, episode).unwrap_or(layout.hour);
+    let (window, users) = (layout.name_of(long), view.key.users_of(layout.windows_ms[long]));
     let worst = users.and_then(|users| users.worst_1pct_error_mean_estimate).unwrap_or(0.0) * 100.0;
     format!("is fine overall, but its worst 1 % of users see {worst:.0} % errors in {window}")
 }
@@ -326,6 +341,7 @@ fn how_fast(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> (String,
         return ("has no events in its windows".to_owned(), String::new());
     };
     let long = view.definition.specs[rule.rule].long;
+    let window = told.long_window.as_deref().unwrap_or_default();
     let short = told.burn_short.zip(told.short_window.as_deref());
     let short = short.map(|(burn, window)| format!(" and {burn:.1}x over {window}")).unwrap_or_default();
     let cost = view.spent_in(long).map(|share| {
@@ -335,7 +351,7 @@ fn how_fast(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> (String,
             view.definition.layout.name_of(view.definition.layout.compliance)
         )
     });
-    let how = format!("burns its budget {burn:.1}x over {}{short}{}", told.long_window, cost.unwrap_or_default());
+    let how = format!("burns its budget {burn:.1}x over {}{short}{}", window, cost.unwrap_or_default());
     (how, format!(" (counted from {}Z)", minute_of(view.start_ms(long))))
 }
 
@@ -352,9 +368,11 @@ fn who(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> String {
     let window = smallest_long(view.definition, episode);
     match (alert.affected_users, alert.users_active) {
         (Some(affected), Some(active)) => format!("{affected} of {active} users affected"),
-        _ if view.counts(window).events == 0 => {
-            format!("no events in the last {}", view.definition.layout.name_of(window))
+        _ if window.is_some_and(|window| view.counts(window).events == 0) => {
+            let window = window.map(|window| view.definition.layout.name_of(window)).unwrap_or_default();
+            format!("no events in the last {window}")
         }
+        _ if window.is_none() => view.definition.slo.service.clone(),
         _ => "no user ids".to_owned(),
     }
 }

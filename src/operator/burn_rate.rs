@@ -7,6 +7,7 @@ use super::partial::{BadUser, Counts, keep_most_bad};
 use super::signal::budget::{self, BudgetEvidence};
 use super::significance::poisson_at_least;
 use super::window::{Layout, Windows};
+use crate::model::key::Scope;
 use crate::model::ratio::{Ratio, Threshold};
 use crate::model::slo::{Rule, RuleKind, Severity, Slo, TenantAlerts};
 use crate::model::time::{Ms, floor_to};
@@ -36,14 +37,14 @@ pub struct RuleSpec {
 
 impl RuleSpec {
     /// All rules of an SLO, in the order of `alerts[]`.
-    pub fn all_of(slo: &Slo, objective: Ratio, layout: &Layout) -> Vec<RuleSpec> {
-        slo.all_rules().map(|(kind, rule)| RuleSpec::of(slo, kind, rule, objective, layout)).collect()
+    pub fn all_of(slo: &Slo, scope: &Scope, objective: Ratio, layout: &Layout) -> Vec<RuleSpec> {
+        slo.rules_of(scope).map(|(kind, rule)| RuleSpec::of(slo, kind, rule, objective, layout)).collect()
     }
 
     fn of(slo: &Slo, kind: RuleKind, rule: Rule, objective: Ratio, layout: &Layout) -> RuleSpec {
         let warm_after_ms = match (kind, rule.severity) {
             (RuleKind::Budget, _) => budget::WARM_AFTER_MS,
-            (RuleKind::Tail | RuleKind::Exhaustion, _) => 0,
+            (RuleKind::Tail | RuleKind::Exhaustion | RuleKind::Sla, _) => 0,
             (RuleKind::BurnRate, Severity::Page) => rule.evidence_ms(),
             (RuleKind::BurnRate, Severity::Ticket | Severity::Info) => rule.long_ms * 9 / 10,
         };
@@ -155,7 +156,7 @@ impl RuleState {
             RuleKind::BurnRate => spec.condition(evidence.windows),
             RuleKind::Budget => (evidence.budget.burns, false),
             // They take their steps after the cohorts.
-            RuleKind::Tail | RuleKind::Exhaustion => return,
+            RuleKind::Tail | RuleKind::Exhaustion | RuleKind::Sla => return,
         };
         let lowers = || !another_pages && lowers(slo, spec, evidence);
         self.held_back = HeldBack::default();
@@ -177,7 +178,7 @@ impl RuleState {
             RuleKind::Budget if evidence.budget.is_over && self.firing_since_ms != Some(evidence.at_ms) => {
                 *self = RuleState::default();
             }
-            RuleKind::Budget | RuleKind::Tail | RuleKind::Exhaustion => {}
+            RuleKind::Budget | RuleKind::Tail | RuleKind::Exhaustion | RuleKind::Sla => {}
         }
     }
 
@@ -214,6 +215,8 @@ impl RuleState {
     /// The severity in effect: as written, lowered by the single-user guard, then capped.
     pub fn severity(&self, spec: &RuleSpec, cap: Option<Severity>) -> Severity {
         let lowered = if self.lowered { spec.severity.min(Severity::Ticket) } else { spec.severity };
+        // An agreement is about one customer: what caps the alerts of tenants does not cap it.
+        let cap = cap.filter(|_| spec.kind != RuleKind::Sla);
         cap.map_or(lowered, |cap| lowered.min(cap))
     }
 }

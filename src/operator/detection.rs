@@ -43,7 +43,7 @@ pub fn first_alerts(slo: &Slo, traffic: Traffic) -> Vec<Detection> {
     }
     let identity = KeyIdentity::of(slo, &layout, Scope::Aggregate);
     let definition = identity.definition(slo, &layout);
-    let mut key = KeyState::new(slo, &layout);
+    let mut key = KeyState::new(slo, &layout, &Scope::Aggregate);
     let past_ms = slo.period.nominal_ms().max(longest(slo));
     let source = Source { traffic, begin_ms: ONSET_MS - past_ms };
     let mut found: Vec<Detection> = Vec::new();

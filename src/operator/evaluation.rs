@@ -9,11 +9,33 @@ use super::failing_users;
 use super::forecast_step;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::{KeyOutput, KeyState};
+use super::key_view::KeyView;
 use super::partial::KeyStep;
+use super::policy;
+use super::sla;
 use super::tail_episode;
 use crate::model::key::Scope;
 use crate::model::slo::{Severity, Slo};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms, PANE_MS};
+
+impl KeyView<'_> {
+    /// Nothing of the key counts any more: its compliance window is empty, or its last event lies before the calendar's
+    /// previous period.
+    fn is_forgotten(self) -> bool {
+        match self.boundary.starts.spans {
+            None => self.compliance().events == 0,
+            Some(spans) => self.key.last_ms().is_none_or(|last_ms| last_ms < spans.previous.start_ms),
+        }
+    }
+
+    /// A calendar's period ends at this boundary, or the figures of the one before become final.
+    fn ends_a_period(self) -> bool {
+        let Some(spans) = self.boundary.starts.spans else { return false };
+        let at_ms = self.boundary.at_ms;
+        let becomes_final = self.key.windows.previous().is_some() && self.final_ms(spans.previous) == at_ms;
+        spans.current.end_ms == at_ms || becomes_final
+    }
+}
 
 /// The retention of the history topic.
 const TOLD_HOURLY_FOR_MS: Ms = 400 * DAY_MS;
@@ -47,7 +69,7 @@ impl KeyState {
             return;
         }
         let is_aggregate = matches!(definition.scope, Scope::Aggregate);
-        if !is_aggregate && self.windows.sum(definition.layout.compliance).counts.events == 0 {
+        if !is_aggregate && self.view(definition, boundary).is_forgotten() {
             alert::close_all(self, definition, boundary, Resolved::NoData, &mut out.alerts);
             cohort_episode::close_where(self, definition, boundary, &|_| true, out);
             tail_episode::close_where(self, definition, boundary, &|_| true, out);
@@ -60,18 +82,23 @@ impl KeyState {
         tail_episode::step(self, definition, boundary, steps, out);
         failing_users::step(self, definition, boundary, steps, out);
         forecast_step::step(self, definition, boundary);
+        sla::step(self, definition, boundary);
+        policy::step(self, definition, boundary);
         alert::step(self, definition, boundary, &mut out.alerts);
         self.end_canary_minute(definition, boundary, out);
         let state = self.view(definition, boundary).state();
         // A key that begins to exist does not change its state.
         let changed = self.state_before.replace(state).map_or(is_aggregate, |before| before != state);
-        if changed || !out.alerts.is_empty() || self.is_due(boundary) {
+        if changed || !out.alerts.is_empty() || self.is_due(definition, boundary) {
             out.status = Some(self.view(definition, boundary).status(state));
             self.has_news = false;
         }
     }
 
-    fn is_due(&self, boundary: &Boundary<'_>) -> bool {
+    fn is_due(&self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> bool {
+        if self.view(definition, boundary).ends_a_period() {
+            return true;
+        }
         let is_full_hour = boundary.at_ms % HOUR_MS == 0 && boundary.at_ms <= self.told_hourly_until_ms();
         boundary.is_last || is_full_hour || (self.has_news && boundary.at_ms % boundary.status_interval_ms == 0)
     }

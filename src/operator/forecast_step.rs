@@ -44,23 +44,35 @@ impl KeyView<'_> {
     /// `None`: too young, or nothing is in the compliance window.
     fn forecast(self) -> Option<Forecast> {
         let (definition, at_ms) = (self.definition, self.boundary.at_ms);
-        let first_ms = self.key.first_ms().filter(|first_ms| at_ms - first_ms >= KNOWN_AFTER_MS)?;
+        self.key.first_ms().filter(|first_ms| at_ms - first_ms >= KNOWN_AFTER_MS)?;
         if self.compliance().total() == 0 {
             return None;
         }
-        let window_ms = (at_ms - definition.slo.period.start_ms(at_ms)) as f64;
-        let slices = self.spans(definition.layout.compliance);
+        let length_ms = self.reached(at_ms).length_ms as f64;
+        let slices = self.leaving();
         let past = Past {
             at_ms,
             seed: xxh3_64(format!("{}|{}|{at_ms}", definition.slo.definition_hash, definition.key_text).as_bytes()),
             allowed: allowed_share(definition.objective),
-            period_ms: definition.slo.period.nominal_ms(),
-            coverage: ((at_ms - first_ms) as f64 / window_ms).min(1.0),
-            coverage_an_hour: HOUR_MS as f64 / window_ms,
+            period_ms: match self.boundary.starts.spans {
+                Some(spans) => spans.current.end_ms - at_ms,
+                None => definition.slo.period.nominal_ms(),
+            },
+            coverage: self.covered(),
+            coverage_an_hour: HOUR_MS as f64 / length_ms,
             slices: &slices,
             hours: &self.spans(definition.layout.three_days),
         };
         Some(Forecast::of(&past))
+    }
+
+    /// The slices of the compliance window, ascending. What is in a calendar's period stays until its end: it is one slice.
+    fn leaving(self) -> Vec<Span> {
+        if self.boundary.starts.spans.is_none() {
+            return self.spans(self.definition.layout.compliance);
+        }
+        let counts = self.compliance();
+        vec![Span { start_ms: Ms::MAX, bad: weight_of(counts.bad), total: weight_of(counts.total()) }]
     }
 
     /// The slices of a window, ascending.

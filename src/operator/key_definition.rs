@@ -18,6 +18,8 @@ pub struct KeyDefinition<'a> {
     pub scope: &'a Scope,
     pub key_text: &'a str,
     pub objective: Ratio,
+    /// The objective of the agreement, where one holds for the key.
+    pub sla: Option<Ratio>,
     pub specs: &'a [RuleSpec],
     /// `None`: without the rule `budget`.
     pub budget: Option<&'a BudgetUnits>,
@@ -30,6 +32,7 @@ pub struct KeyIdentity {
     pub scope: Scope,
     pub key_text: String,
     pub objective: Ratio,
+    pub sla: Option<Ratio>,
     pub specs: Vec<RuleSpec>,
     pub budget: Option<BudgetUnits>,
     pub cap: Option<Severity>,
@@ -41,7 +44,8 @@ impl KeyIdentity {
         KeyIdentity {
             key_text: key_text(&slo.name, &scope),
             objective,
-            specs: RuleSpec::all_of(slo, objective, layout),
+            sla: slo.sla_of(&scope),
+            specs: RuleSpec::all_of(slo, &scope, objective, layout),
             budget: slo.has_budget_rule().then(|| BudgetUnits::of(objective, slo.period.nominal_ms())),
             cap: severity_cap(slo, matches!(scope, Scope::Tenant(_))),
             scope,
@@ -55,6 +59,7 @@ impl KeyIdentity {
             scope: &self.scope,
             key_text: &self.key_text,
             objective: self.objective,
+            sla: self.sla,
             specs: &self.specs,
             budget: self.budget.as_ref(),
             cap: self.cap,

@@ -7,9 +7,11 @@ use super::event_table::{self, EventTable};
 use super::failing_users::FailingUsers;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::partial::{KeyDelta, KeyStep, PaneDelta, add_pane};
+use super::policy::PolicyState;
 use super::signal::budget::{BudgetBank, Seen};
 use super::signal::canary::Canaries;
 use super::signal::forecast::Forecast;
+use super::sla::SlaState;
 use super::tail_episode::Tail;
 use super::window::{HourCount, Layout, Windows};
 use crate::model::key::Scope;
@@ -76,6 +78,12 @@ pub struct KeyState {
     /// Where the scope has one and cohorts are looked for.
     #[serde(default)]
     pub(super) events: Option<Box<EventTable>>,
+    /// Of an SLO with an agreement that holds for the key.
+    #[serde(default)]
+    pub(super) sla: Option<Box<SlaState>>,
+    /// Of an SLO with a policy.
+    #[serde(default)]
+    pub(super) policy: Option<PolicyState>,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
@@ -145,10 +153,10 @@ pub struct KeyOutput {
 }
 
 impl KeyState {
-    pub fn new(slo: &Slo, layout: &Layout) -> KeyState {
+    pub fn new(slo: &Slo, layout: &Layout, scope: &Scope) -> KeyState {
         KeyState {
             windows: Windows::new(layout),
-            rules: vec![RuleState::default(); slo.all_rules().count()],
+            rules: vec![RuleState::default(); slo.rules_of(scope).count()],
             users: vec![None; slo.user_windows_ms.len()],
             ..KeyState::default()
         }
@@ -199,6 +207,10 @@ impl KeyState {
     /// stay, windows are filled from the stored slices, rules start over. [`KeyState::end`] has ended alerts and
     /// cohorts before.
     pub fn redefine(&mut self, from: &KeyDefinition<'_>, to: &KeyDefinition<'_>, at_ms: Ms) {
+        self.redefine_sla(from, to, at_ms);
+        if from.slo.policy != to.slo.policy {
+            self.policy = None;
+        }
         self.windows = self.windows.relaid(from.layout, to.layout, at_ms);
         self.rules = vec![RuleState::default(); to.specs.len()];
         self.budget = None;
@@ -229,6 +241,7 @@ impl KeyState {
     /// Moves the windows to the boundary, before events are added at it.
     pub fn advance(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
         self.windows.advance(definition.layout, boundary.starts);
+        self.advance_sla(definition, boundary);
         self.unclassified_hour.advance(boundary.at_ms);
     }
 
@@ -241,6 +254,7 @@ impl KeyState {
         for pane in &*added_up(deltas) {
             self.begin_or_extend(pane.start_ms, boundary.at_ms);
             self.windows.add(definition.layout, boundary.starts, pane);
+            self.add_to_sla(boundary, pane);
             self.accepted += pane.counts.events;
             self.all_bad += pane.counts.bad;
             self.has_news = true;

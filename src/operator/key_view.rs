@@ -45,10 +45,28 @@ impl<'a> KeyView<'a> {
         self.boundary.starts.windows_ms[window]
     }
 
+    /// The part of the period that the compliance window has reached, as lengths: it began so long ago, and so long is all
+    /// of it. A rolling window is always all of its period.
+    pub fn reached(self, at_ms: Ms) -> Reached {
+        let whole = |start_ms: Ms| Reached { start_ms, length_ms: at_ms - start_ms };
+        match (&self.boundary.starts.spans, self.definition.slo.period.rolling_start_ms(at_ms)) {
+            (Some(spans), _) => Reached { start_ms: spans.current.start_ms, length_ms: spans.current.length_ms() },
+            (None, Some(start_ms)) => whole(start_ms),
+            (None, None) => whole(self.start_ms(self.definition.layout.compliance)),
+        }
+    }
+
     /// No event for as long as the definition calls no data.
     pub fn is_stale(self) -> bool {
         self.key.is_silent(self.boundary.at_ms, self.definition.slo.no_data_after_ms)
     }
+}
+
+/// A period, as far as T has come in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    pub start_ms: Ms,
+    pub length_ms: Ms,
 }
 
 /// `good / (good + bad)`; without events null, never 1 or 0.

@@ -9,7 +9,9 @@ use super::cohort_tracker::Cohorts;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::key_view::KeyView;
+use super::policy::PolicyState;
 use super::signal::budget::BudgetBank;
+use super::sla::{self, SlaFlags};
 use super::tail_episode::Tail;
 use crate::model::output::AlertCohort;
 use crate::model::time::{HOUR_MS, MINUTE_MS, Ms, PANE_MS, boundary_behind, ceil_to, floor_to, slice_ms};
@@ -26,6 +28,8 @@ pub struct QuietFingerprint {
     budget: Option<BudgetBank>,
     has_open_canaries: bool,
     tails: Vec<Tail>,
+    sla: Option<SlaFlags>,
+    policy: Option<PolicyState>,
     /// Two bits a user window: whether it had its first step, and whether that step found users.
     users: u32,
 }
@@ -39,7 +43,8 @@ impl KeyState {
         let users = bits.fold(0, |all, two| all << 2 | two);
         let (leading_cohort, budget) = (self.leading_cohort.clone(), self.budget.as_deref().copied());
         let (has_open_canaries, tails) = (self.has_open_canaries(), self.tails.clone());
-        QuietFingerprint { rules, cohorts, leading_cohort, budget, has_open_canaries, tails, users }
+        let (sla, policy) = (self.sla.as_ref().map(|sla| sla.flags), self.policy.clone());
+        QuietFingerprint { rules, cohorts, leading_cohort, budget, has_open_canaries, tails, sla, policy, users }
     }
 
     fn has_users(&self, window: usize) -> bool {
@@ -66,6 +71,20 @@ impl KeyState {
             not_beyond(multiple(boundary.status_interval_ms));
         }
         self.windows.next_expiry_ms(definition.layout).into_iter().for_each(&mut not_beyond);
+        if let Some(spans) = boundary.starts.spans {
+            not_beyond(spans.current.end_ms);
+            not_beyond(spans.current.end_ms + PANE_MS);
+            if self.windows.previous().is_some() {
+                not_beyond(self.view(definition, boundary).final_ms(spans.previous));
+            }
+        }
+        if let (Some(sla), Some(spans)) = (&self.sla, boundary.starts.sla) {
+            not_beyond(spans.current.end_ms);
+            not_beyond(spans.current.end_ms + PANE_MS);
+            if sla.has_to_be_asked(self.view(definition, boundary)) {
+                not_beyond(multiple(sla::ASKED_EVERY_MS));
+            }
+        }
         for (rule, spec) in self.rules.iter().zip(definition.specs) {
             rule.deadlines(spec, self.first_ms()).into_iter().flatten().map(at_least).for_each(&mut not_beyond);
         }
@@ -99,14 +118,15 @@ impl KeyView<'_> {
     /// `until_ms`.
     fn spends_before_ms(self, until_ms: Ms) -> Ms {
         let at_ms = self.boundary.at_ms;
-        let now = self.spent_at(at_ms);
+        let level = |at_ms: Ms| (self.spent_at(at_ms), self.action_at(at_ms));
+        let now = level(at_ms);
         let (mut same_ms, mut more_ms) = (at_ms, until_ms);
-        if self.spent_at(until_ms - PANE_MS) == now {
+        if level(until_ms - PANE_MS) == now {
             return until_ms;
         }
         while more_ms - same_ms > PANE_MS {
             let middle_ms = floor_to((same_ms + more_ms) / 2, PANE_MS);
-            if self.spent_at(middle_ms) == now { same_ms = middle_ms } else { more_ms = middle_ms }
+            if level(middle_ms) == now { same_ms = middle_ms } else { more_ms = middle_ms }
         }
         more_ms
     }

@@ -4,11 +4,16 @@ use super::burn_rate::{RuleState, alerts_are_off};
 use super::distribution::latency_of;
 use super::forecast_step;
 use super::key_state::State;
-use super::key_view::{KeyView, allowed_share, sli_of, weight_of};
+use super::key_view::{KeyView, Reached, allowed_share, burn_of, sli_of, weight_of};
+use super::partial::Counts;
 use super::sanity;
-use crate::model::output::{Budget, Counts as CountFields, RuleStatus, SloHistory, SloStatus, WindowStatus};
+use crate::model::calendar::Span;
+use crate::model::output::{
+    Budget, Counts as CountFields, Period, Previous, RuleStatus, SloHistory, SloStatus, WindowStatus,
+};
 use crate::model::ratio::{Ratio, Threshold};
-use crate::model::time::{MINUTE_MS, Moment, Ms};
+use crate::model::slo::RuleKind;
+use crate::model::time::{MINUTE_MS, Moment, Ms, PANE_MS, ceil_to};
 use std::cmp::Ordering;
 
 /// The share of a window in which the key has existed; 0 before its first event.
@@ -25,33 +30,54 @@ pub enum Spent {
 }
 
 impl KeyView<'_> {
-    /// The share of the period's budget that is spent: burn times coverage.
+    /// The share of the period's budget that is spent: burn times coverage, and of a calendar's period times the part of it
+    /// that is over.
     fn spent_of_period(self) -> Option<f64> {
-        Some(self.compliance_burn()? * self.compliance_coverage())
+        Some(self.compliance_burn()? * self.covered())
+    }
+
+    /// What is left of the budget: of a rolling window the part of what its events allow, of a calendar's period the part of
+    /// all that it will allow.
+    pub fn budget_remaining(self) -> Option<f64> {
+        match self.boundary.starts.spans {
+            None => self.compliance_burn().map(|burn| 1.0 - burn),
+            Some(_) => self.spent_of_period().map(|spent| 1.0 - spent),
+        }
+    }
+
+    /// The part of the period in which the key has existed so far.
+    pub fn covered(self) -> f64 {
+        self.compliance_coverage() * self.elapsed()
+    }
+
+    /// The part of the period that is over; of a rolling window all of it, always.
+    fn elapsed(self) -> f64 {
+        let spans = self.boundary.starts.spans;
+        spans.map_or(1.0, |s| (self.boundary.at_ms - s.current.start_ms) as f64 / s.current.length_ms() as f64)
     }
 
     /// The share of the period's budget that a window spent. The traffic of a period that is not over counts as if it went on
     /// alike.
     pub fn spent_in(self, window: usize) -> Option<f64> {
         let of_period = allowed_share(self.definition.objective) * self.compliance().total() as f64;
-        (of_period > 0.0).then(|| self.counts(window).bad as f64 * self.compliance_coverage() / of_period)
+        (of_period > 0.0).then(|| self.counts(window).bad as f64 * self.covered() / of_period)
     }
 
     fn compliance_coverage(self) -> f64 {
         let at_ms = self.boundary.at_ms;
-        coverage_of(at_ms, self.key.first_ms(), self.definition.slo.period.start_ms(at_ms))
+        coverage_of(at_ms, self.key.first_ms(), self.reached(at_ms).start_ms)
     }
 
-    /// Whether at least `share` of the period's budget is spent: `burn * coverage >= share`, compared in integers, because a
-    /// total outage spends exactly all of it.
-    fn has_spent(self, at_ms: Ms, share: Ratio) -> bool {
+    /// Whether at least `share` of the period's budget is spent: `burn * coverage >= share` (of a calendar's period times the
+    /// part that is over), compared in integers, because a total outage spends exactly all of it.
+    pub fn has_spent(self, at_ms: Ms, share: Ratio) -> bool {
         let counts = self.compliance();
         let Some(first_ms) = self.key.first_ms().filter(|_| counts.total() > 0) else { return false };
-        let window_ms = at_ms - self.definition.slo.period.start_ms(at_ms);
-        let covered_ms = (at_ms - first_ms).min(window_ms);
+        let Reached { start_ms, length_ms } = self.reached(at_ms);
+        let covered_ms = (at_ms - first_ms).min(at_ms - start_ms);
         // Sums of micro-weights stay far below 2^88, so that a length of time fits on top of them.
         let bad = counts.bad.saturating_mul(covered_ms.unsigned_abs().into());
-        let all = counts.total().saturating_mul(window_ms.unsigned_abs().into());
+        let all = counts.total().saturating_mul(length_ms.unsigned_abs().into());
         let allowed = Threshold::product(share, self.definition.objective.complement().unwrap_or(Ratio::ZERO));
         allowed.compare_share(bad, all) != Ordering::Less
     }
@@ -101,12 +127,12 @@ impl KeyView<'_> {
             objective: definition.objective.as_f64(),
             budgeting_method: slo.method.as_str().to_owned(),
             compliance_window: slo.period.name(),
-            budget_remaining: self.compliance_burn().map(|burn| 1.0 - burn),
+            budget_remaining: self.budget_remaining(),
             budget_spent_of_period: self.spent_of_period(),
             budget: self.budget(),
-            policy: None,
-            sla: None,
-            windows: (0..definition.layout.windows_ms.len()).map(|w| self.window(w)).collect(),
+            policy: self.policy(),
+            sla: self.sla(),
+            windows: definition.layout.in_status().into_iter().map(|w| self.window(w)).collect(),
             users: key.user_windows().collect(),
             alerts: self.rules(),
             forecast: key.forecast.as_deref().map(forecast_step::published),
@@ -117,8 +143,8 @@ impl KeyView<'_> {
                 maintenance: 0,
                 counts_since: Moment(key.since_ms()),
             },
-            period: None,
-            previous: None,
+            period: self.period(),
+            previous: self.previous(),
             components: Vec::new(),
             journey: None,
             gauge: None,
@@ -146,15 +172,49 @@ impl KeyView<'_> {
     fn budget(self) -> Budget {
         let compliance = self.compliance();
         let share = allowed_share(self.definition.objective);
-        let allowed = share * weight_of(compliance.total());
-        let spent = weight_of(compliance.bad);
-        let outage_minutes = share * self.definition.slo.period.nominal_ms() as f64 / MINUTE_MS as f64;
+        // A calendar's budget is that of the whole period, at the traffic so far.
+        let all = weight_of(compliance.total());
+        let all = if self.boundary.starts.spans.is_some() && all > 0.0 { all / self.covered() } else { all };
+        let (allowed, spent) = (share * all, weight_of(compliance.bad));
+        let spans = self.boundary.starts.spans;
+        let period_ms = spans.map_or(self.definition.slo.period.nominal_ms(), |spans| spans.current.length_ms());
+        let outage_minutes = share * period_ms as f64 / MINUTE_MS as f64;
         Budget {
             allowed_bad: Some(allowed),
             spent_bad: Some(spent),
             remaining_bad: Some(allowed - spent),
-            remaining_minutes: self.compliance_burn().map(|burn| (1.0 - burn) * outage_minutes),
+            remaining_minutes: self.budget_remaining().map(|remaining| remaining * outage_minutes),
         }
+    }
+
+    fn period(self) -> Option<Period> {
+        let current = self.boundary.starts.spans?.current;
+        Some(Period { start: Moment(current.start_ms), end: Moment(current.end_ms), elapsed: self.elapsed() })
+    }
+
+    /// The calendar's period before, as at its end, with the events that came late.
+    fn previous(self) -> Option<Previous> {
+        let counts = self.key.windows.previous()?;
+        Some(self.previous_of(counts, self.boundary.starts.spans?.previous, self.definition.objective))
+    }
+
+    /// A period that is over.
+    pub fn previous_of(self, counts: &Counts, span: Span, objective: Ratio) -> Previous {
+        let coverage = coverage_of(span.end_ms, self.key.first_ms(), span.start_ms);
+        Previous {
+            start: Moment(span.start_ms),
+            end: Moment(span.end_ms),
+            good: Some(weight_of(counts.good)),
+            bad: Some(weight_of(counts.bad)),
+            sli: sli_of(counts),
+            budget_remaining: burn_of(counts, objective).map(|burn| 1.0 - burn * coverage),
+            is_final: self.boundary.at_ms >= self.final_ms(span),
+        }
+    }
+
+    /// The first boundary at which no event of a period can come any more.
+    pub fn final_ms(self, span: Span) -> Ms {
+        ceil_to(span.end_ms.saturating_add(self.definition.slo.allowed_lateness_ms), PANE_MS)
     }
 
     fn window(self, window: usize) -> WindowStatus {
@@ -176,8 +236,12 @@ impl KeyView<'_> {
         let off = alerts_are_off(definition.slo, definition.is_tenant());
         let of_rule = |(i, state): (usize, &RuleState)| RuleStatus {
             rule: definition.specs[i].name(),
-            severity: if off { "off" } else { state.severity(&definition.specs[i], definition.cap).as_str() }
-                .to_owned(),
+            severity: if off && definition.specs[i].kind != RuleKind::Sla {
+                "off"
+            } else {
+                state.severity(&definition.specs[i], definition.cap).as_str()
+            }
+            .to_owned(),
             state: if state.firing_since_ms.is_some() { "firing" } else { "inactive" }.to_owned(),
             since: state.firing_since_ms.map(Moment),
             held_back_by: state.held_back.names(),

@@ -4,10 +4,12 @@
 //! when a slice expires, whatever its length. Windows with the same slice length share their slices
 //! (a *tier*).
 
+use super::calendar_sums::CalendarSums;
 use super::exemplars::keep_smallest;
 use super::partial::{Counts, PaneDelta};
 use super::sketch::{Sketch, SketchBuilder};
 use super::tier::{SliceRef, Tier};
+use crate::model::calendar::{Calendar, Spans};
 use crate::model::duration;
 use crate::model::output::Exemplar;
 use crate::model::period::Period;
@@ -23,7 +25,7 @@ const STATUS_WINDOWS_MS: [Ms; 7] =
 /// The windows of an SLO's keys. One per SLO, shared by its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Ascending, distinct.
+    /// Ascending, distinct; behind them the nominal length of a calendar's periods.
     pub windows_ms: Vec<Ms>,
     /// The period of the compliance window, and its index.
     period: Period,
@@ -33,6 +35,11 @@ pub struct Layout {
     pub hour: usize,
     pub day: usize,
     pub three_days: usize,
+    /// Of an SLO with an agreement: the last 7 days, and the calendar of its periods.
+    pub week: Option<usize>,
+    sla: Option<Calendar>,
+    /// A window that no status shows.
+    hidden: Option<usize>,
     /// Slice lengths, ascending, distinct.
     tiers_ms: Vec<Ms>,
     /// The longest window of each tier: its slices are kept that long.
@@ -46,34 +53,46 @@ pub struct Layout {
 impl Layout {
     pub fn of(slo: &Slo) -> Layout {
         let mut windows_ms = STATUS_WINDOWS_MS.to_vec();
-        windows_ms.push(slo.period.nominal_ms());
+        windows_ms.extend(slo.period.rolling_start_ms(0).map(|_| slo.period.nominal_ms()));
         for rule in &slo.rules {
             windows_ms.push(rule.long_ms);
             windows_ms.push(rule.evidence_ms());
         }
+        let is_week_shown = windows_ms.contains(&(7 * DAY_MS));
+        windows_ms.extend(slo.sla.as_ref().map(|_| 7 * DAY_MS));
         windows_ms.sort_unstable();
         windows_ms.dedup();
+        // A calendar's period is counted pane by pane, and has slices for forecasts and for the next definition.
+        windows_ms.extend(slo.period.calendar().map(|calendar| calendar.nominal_ms()));
         let mut tiers_ms: Vec<Ms> = windows_ms.iter().map(|w| slice_ms(*w)).collect();
+        tiers_ms.sort_unstable();
         tiers_ms.dedup();
         let tier_of: Vec<usize> =
             windows_ms.iter().map(|w| tiers_ms.iter().position(|s| *s == slice_ms(*w)).unwrap_or(0)).collect();
         let keeps = |tier: usize| windows_ms.iter().zip(&tier_of).filter(|(_, t)| **t == tier).map(|(w, _)| *w).max();
         let tier_keeps_ms = (0..tiers_ms.len()).map(|tier| keeps(tier).unwrap_or(0)).collect();
         let index = |ms: Ms| windows_ms.iter().position(|w| *w == ms).unwrap_or(0);
-        let compliance = index(slo.period.nominal_ms());
+        let compliance = match slo.period.calendar() {
+            Some(_) => windows_ms.len() - 1,
+            None => index(slo.period.nominal_ms()),
+        };
         let (five_minutes, hour, day) = (index(5 * MINUTE_MS), index(HOUR_MS), index(DAY_MS));
         let three_days = index(3 * DAY_MS);
+        let week = slo.sla.as_ref().map(|_| index(7 * DAY_MS));
         let has_exemplars =
             |slice: &Ms| *slice == slice_ms(HOUR_MS) || slo.all_rules().any(|(_, r)| slice_ms(r.long_ms) == *slice);
         let tier_has_exemplars = tiers_ms.iter().map(has_exemplars).collect();
         Layout {
             windows_ms,
-            period: slo.period,
+            period: slo.period.clone(),
             compliance,
             five_minutes,
             hour,
             day,
             three_days,
+            week,
+            sla: slo.sla.as_ref().map(|sla| sla.calendar.clone()),
+            hidden: week.filter(|_| !is_week_shown),
             tiers_ms,
             tier_keeps_ms,
             tier_has_exemplars,
@@ -91,11 +110,10 @@ impl Layout {
         self.windows_ms.iter().position(|w| *w == window_ms)
     }
 
-    fn start_ms(&self, window: usize, at_ms: Ms) -> Ms {
-        if window == self.compliance {
-            self.period.start_ms(at_ms)
-        } else {
-            window_start(at_ms, self.windows_ms[window])
+    fn start_ms(&self, window: usize, at_ms: Ms, spans: Option<Spans>) -> Ms {
+        match spans {
+            Some(spans) if window == self.compliance => spans.current.start_ms,
+            _ => window_start(at_ms, self.windows_ms[window]),
         }
     }
 
@@ -104,12 +122,46 @@ impl Layout {
         if window == self.compliance { self.period.name() } else { duration::print(self.windows_ms[window]) }
     }
 
+    /// The windows in the order of statuses: by length, a calendar's period last, or in place of the window that has its
+    /// name.
+    pub fn in_status(&self) -> Vec<usize> {
+        let is_shown = |window: &usize| Some(*window) != self.hidden;
+        let all = (0..self.windows_ms.len()).filter(is_shown);
+        if self.period.calendar().is_none() {
+            return all.collect();
+        }
+        let name = self.period.name();
+        let others = all.filter(|window| *window != self.compliance);
+        match others.clone().find(|window| self.name_of(*window) == name) {
+            Some(same) => others.map(|window| if window == same { self.compliance } else { window }).collect(),
+            None => others.chain([self.compliance]).collect(),
+        }
+    }
+
     /// The starts of all windows at a boundary; computed once per boundary, not once per key.
     pub fn starts_at(&self, at_ms: Ms) -> Starts {
+        self.starts_after(&Starts::default(), at_ms)
+    }
+
+    /// The same, where those of a boundary shortly before are known.
+    pub fn starts_after(&self, before: &Starts, at_ms: Ms) -> Starts {
+        let calendar = self.period.calendar();
+        let spans_of = |calendar: &Calendar, known: Option<Spans>| match known {
+            Some(spans) if spans.current.has_boundary(at_ms) => spans,
+            _ => calendar.spans_at(at_ms),
+        };
+        let spans = calendar.map(|calendar| spans_of(calendar, before.spans));
         Starts {
-            windows_ms: (0..self.windows_ms.len()).map(|window| self.start_ms(window, at_ms)).collect(),
+            windows_ms: (0..self.windows_ms.len()).map(|window| self.start_ms(window, at_ms, spans)).collect(),
             tiers_ms: self.tier_keeps_ms.iter().map(|w| window_start(at_ms, *w)).collect(),
+            spans,
+            sla: self.sla.as_ref().map(|calendar| spans_of(calendar, before.sla)),
         }
+    }
+
+    /// Whether a window is a calendar's period.
+    fn is_calendar(&self, window: usize) -> bool {
+        window == self.compliance && self.period.calendar().is_some()
     }
 }
 
@@ -118,6 +170,10 @@ impl Layout {
 pub struct Starts {
     pub windows_ms: Vec<Ms>,
     tiers_ms: Vec<Ms>,
+    /// Of a calendar: its period at the boundary, and the one before.
+    pub spans: Option<Spans>,
+    /// Likewise of the agreement.
+    pub sla: Option<Spans>,
 }
 
 /// The running sum of one window.
@@ -132,6 +188,9 @@ pub struct WindowSum {
 pub struct Windows {
     tiers: Vec<Tier>,
     sums: Vec<WindowSum>,
+    /// Where the compliance window is a calendar's period: what it has beside its sum. Boxed: few SLOs have one.
+    #[serde(default)]
+    calendar: Option<Box<CalendarSums>>,
 }
 
 impl Windows {
@@ -139,7 +198,13 @@ impl Windows {
         Windows {
             tiers: vec![Tier::default(); layout.tiers_ms.len()],
             sums: vec![WindowSum::default(); layout.windows_ms.len()],
+            calendar: layout.period.calendar().map(|_| Box::default()),
         }
+    }
+
+    /// The calendar period before, where the key had an event in it.
+    pub fn previous(&self) -> Option<&Counts> {
+        self.calendar.as_ref().and_then(|calendar| calendar.periods.previous.as_ref())
     }
 
     pub fn sum(&self, window: usize) -> &WindowSum {
@@ -148,6 +213,11 @@ impl Windows {
 
     /// Moves every window to its start at a later boundary: slices before it are subtracted.
     pub fn advance(&mut self, layout: &Layout, starts: &Starts) {
+        if let (Some(calendar), Some(spans)) = (&mut self.calendar, &starts.spans) {
+            let sum = &mut self.sums[layout.compliance];
+            calendar.advance(spans, &mut sum.counts);
+            sum.start_ms = spans.current.start_ms;
+        }
         for (window, sum) in self.sums.iter_mut().enumerate() {
             let start_ms = starts.windows_ms[window];
             if sum.start_ms == start_ms {
@@ -167,6 +237,9 @@ impl Windows {
 
     /// Adds what became visible in one pane of event time. The windows must be at the same boundary.
     pub fn add(&mut self, layout: &Layout, starts: &Starts, pane: &PaneDelta) {
+        if let (Some(calendar), Some(spans)) = (&mut self.calendar, &starts.spans) {
+            calendar.add(spans, pane);
+        }
         for (index, tier) in self.tiers.iter_mut().enumerate() {
             if pane.start_ms >= starts.tiers_ms[index] {
                 let number = pane.start_ms.div_euclid(layout.tiers_ms[index]);
@@ -179,7 +252,7 @@ impl Windows {
     /// The first boundary at which a slice with events leaves a window; `None`: all are empty.
     pub fn next_expiry_ms(&self, layout: &Layout) -> Option<Ms> {
         let of_window = |(window, sum): (usize, &WindowSum)| {
-            if sum.counts.events == 0 {
+            if sum.counts.events == 0 || layout.is_calendar(window) {
                 return None;
             }
             let oldest_ms = self.window_slices(layout, window).next().map(|s| s.number * layout.tier(window).1)?;
@@ -196,11 +269,37 @@ impl Windows {
         let sum = |(window, start_ms): (usize, &Ms)| {
             let (tier, slice_ms) = to.tier(window);
             let mut sum = WindowSum { start_ms: *start_ms, ..WindowSum::default() };
-            tiers[tier].slices_from(start_ms.div_euclid(slice_ms)).for_each(|slice| sum.counts.add(&slice.counts()));
+            if !to.is_calendar(window) {
+                let slices = tiers[tier].slices_from(start_ms.div_euclid(slice_ms));
+                slices.for_each(|slice| sum.counts.add(&slice.counts()));
+            }
             sum
         };
         let sums = starts.windows_ms.iter().enumerate().map(sum).collect();
-        Windows { tiers, sums }
+        let mut made = Windows { tiers, sums, calendar: None };
+        if let Some(spans) = &starts.spans {
+            made.calendar = Some(Box::default());
+            self.relay_calendar(&mut made, from, to, spans, at_ms);
+        }
+        made
+    }
+
+    /// Fills a calendar's sums: from those of the same calendar, or else from the slices at hand.
+    fn relay_calendar(&self, made: &mut Windows, from: &Layout, to: &Layout, spans: &Spans, at_ms: Ms) {
+        if from.period == to.period && self.calendar.is_some() {
+            made.calendar.clone_from(&self.calendar);
+            made.sums[to.compliance].clone_from(&self.sums[from.compliance]);
+            return;
+        }
+        let Some(calendar) = &mut made.calendar else { return };
+        let sum = &mut made.sums[to.compliance];
+        calendar.advance(spans, &mut sum.counts);
+        for pane in self.panes_since(from, spans.previous.start_ms, at_ms) {
+            calendar.add(spans, &pane);
+            if pane.start_ms >= sum.start_ms {
+                sum.counts.add(&pane.counts);
+            }
+        }
     }
 
     /// The stored events in slices of another length: from finer or equal slices as far back as they reach, before that
@@ -209,6 +308,20 @@ impl Windows {
     fn retiered(&self, from: &Layout, to: &Layout, tier: usize, at_ms: Ms) -> Tier {
         let (slice_ms, has_exemplars) = (to.tiers_ms[tier], to.tier_has_exemplars[tier]);
         let needed_ms = window_start(at_ms, to.tier_keeps_ms[tier]);
+        let mut made = Tier::default();
+        for pane in self.sliced_since(from, slice_ms, needed_ms, at_ms) {
+            made.add(pane.start_ms.div_euclid(slice_ms), &pane, has_exemplars);
+        }
+        made
+    }
+
+    /// The stored events since `needed_ms`, ascending by slices, the finest that reach so far back.
+    pub fn panes_since(&self, from: &Layout, needed_ms: Ms, at_ms: Ms) -> Vec<PaneDelta> {
+        self.sliced_since(from, PANE_MS, needed_ms, at_ms)
+    }
+
+    /// The same by slices of about this length; see [`Windows::retiered`].
+    fn sliced_since(&self, from: &Layout, slice_ms: Ms, needed_ms: Ms, at_ms: Ms) -> Vec<PaneDelta> {
         // Tiers are in ascending order; longer slices reach further back.
         let (finer, coarser): (Vec<usize>, Vec<usize>) =
             (0..from.tiers_ms.len()).partition(|tier| from.tiers_ms[*tier] <= slice_ms);
@@ -228,9 +341,7 @@ impl Windows {
             until_ms = reach_ms;
         }
         panes.sort_by_key(|pane| pane.start_ms);
-        let mut made = Tier::default();
-        panes.iter().for_each(|pane| made.add(pane.start_ms.div_euclid(slice_ms), pane, has_exemplars));
-        made
+        panes
     }
 
     fn window_slices(&self, layout: &Layout, window: usize) -> impl Iterator<Item = SliceRef<'_>> {
@@ -246,6 +357,9 @@ impl Windows {
 
     /// The latencies of a window, added up from its slices.
     pub fn latency(&self, layout: &Layout, window: usize) -> Sketch {
+        if let Some(calendar) = self.calendar.as_ref().filter(|_| layout.is_calendar(window)) {
+            return calendar.latency.clone();
+        }
         let mut all = SketchBuilder::default();
         self.window_slices(layout, window).for_each(|slice| slice.gather_latency(&mut all));
         all.into_sketch()

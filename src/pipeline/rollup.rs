@@ -268,7 +268,7 @@ impl RollupTask {
             return;
         }
         for definition in &mut self.definitions {
-            definition.starts = definition.layout.starts_at(at_ms);
+            definition.starts = definition.layout.starts_after(&definition.starts, at_ms);
         }
         let received = self.waiting.remove(&at_ms).unwrap_or_default().said;
         let is_incomplete = received.iter().any(|boundary| boundary.is_incomplete);
@@ -413,7 +413,7 @@ impl RollupTask {
             former: None,
             group,
             identity: KeyIdentity::of(&definition.slo, &definition.layout, scope.clone()),
-            state: KeyState::new(&definition.slo, &definition.layout),
+            state: KeyState::new(&definition.slo, &definition.layout, scope),
             listed_users: Vec::new(),
             at_ms: 0,
             due_ms: 0,

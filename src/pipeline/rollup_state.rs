@@ -156,7 +156,7 @@ impl RollupTask {
         let StoredKey { scope, mut state, listed_users, .. } = stored;
         let former = &self.definitions[evaluated_by].slo;
         // Before version 7 there was no rule but those of burn rates.
-        state.rules.resize(former.all_rules().count(), RuleState::default());
+        state.rules.resize(former.rules_of(&scope).count(), RuleState::default());
         let goes_on = |definition: &Definition| definition.goes_on_from(former, &scope);
         let present = if evaluated_by < self.present {
             Some(evaluated_by)

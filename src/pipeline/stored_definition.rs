@@ -3,7 +3,9 @@
 use crate::model::expr::{Condition, Filter};
 use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Canary, Criterion, Documentation, Indicator, Rule, Severity, Slo, TenantAlerts};
+use crate::model::slo::{
+    Canary, Criterion, Documentation, Indicator, PolicyStep, Rule, Severity, Sla, Slo, TenantAlerts,
+};
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,6 +43,10 @@ pub(super) struct StoredDefinition {
     tail_alerts: Option<Severity>,
     #[serde(default)]
     forecast_alerts: Option<Severity>,
+    #[serde(default)]
+    sla: Option<Sla>,
+    #[serde(default)]
+    policy: Vec<PolicyStep>,
 }
 
 impl StoredDefinition {
@@ -54,7 +60,7 @@ impl StoredDefinition {
             documentation: slo.documentation.clone(),
             objective: slo.objective,
             tenant_objectives: slo.tenant_objectives.clone(),
-            period: slo.period,
+            period: slo.period.clone(),
             method: slo.method,
             group_by: slo.group_by.clone(),
             tenant_alerts: slo.tenant_alerts,
@@ -71,6 +77,8 @@ impl StoredDefinition {
             canary: slo.canary.clone(),
             tail_alerts: slo.tail_alerts,
             forecast_alerts: slo.forecast_alerts,
+            sla: slo.sla.clone(),
+            policy: slo.policy.clone(),
         }
     }
 
@@ -106,6 +114,8 @@ impl StoredDefinition {
             canary: self.canary,
             tail_alerts: self.tail_alerts,
             forecast_alerts: self.forecast_alerts,
+            sla: self.sla,
+            policy: self.policy,
             resolve_after_ms: self.resolve_after_ms,
             no_data_after_ms: self.no_data_after_ms,
             min_user_events: self.min_user_events,

@@ -53,6 +53,11 @@ const ADDED: &[Added] = &[
     (9, "KeyState", "events"),
     (9, "Found", "events"),
     (9, "Found", "bad_events"),
+    (9, "KeyState", "sla"),
+    (9, "KeyState", "policy"),
+    (9, "Windows", "calendar"),
+    (9, "StoredDefinition", "sla"),
+    (9, "StoredDefinition", "policy"),
 ];
 
 /// Why bytes are not what they should be.

@@ -156,7 +156,7 @@ fn tasks(world: &World<Arc<Broker>>, id: &str) -> Tasks {
     let ids = assemble::user_ids(&settings, UserIds::Plain).expect("user ids");
     let setup = assemble::setup(&settings, &slos, PARTITIONS, ids, OutputFormat::Json, id.to_owned()).expect("a setup");
     let names = (0..PARTITIONS).map(|partition| SourceName { topic: world.input.clone(), partition }).collect();
-    let decoder = decoder::of_records(&settings.input).expect("a decoder");
+    let decoder = decoder::of_records(&settings).expect("a decoder");
     let route = Route::new(decoder, names, DeadLetterForm::Record { partitions: PARTITIONS });
     Tasks::new(setup, Box::new(InMemory), route)
 }

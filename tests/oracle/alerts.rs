@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::promises::{self, step_agreement};
 use crate::replay::Key;
 use crate::slo::{Rule, Severity, Slo};
 use crate::time::{DAY_MS, print_duration, print_time, window_start};
@@ -23,7 +24,7 @@ pub struct RuleState {
 impl RuleState {
     pub fn severity(&self, rule: &Rule, cap: Severity) -> Severity {
         let written = if self.lowered && rule.severity == Severity::Page { Severity::Ticket } else { rule.severity };
-        written.min(cap)
+        if rule.is_sla { written } else { written.min(cap) }
     }
 }
 
@@ -47,6 +48,13 @@ pub fn step_rules(slo: &Slo, key: &mut Key, at_ms: i64) -> BTreeMap<usize, &'sta
     let mut stopped = BTreeMap::new();
     for index in 0..slo.rules.len() {
         let mut state = key.rules[index].clone();
+        if slo.rules[index].is_sla {
+            let has_rule = slo.has_rule(&slo.rules[index], key.scope, key.tenant.as_deref());
+            let stops = step_agreement(slo, key, has_rule.then_some(&mut state), at_ms);
+            stopped.extend(stops.map(|reason| (index, reason)));
+            key.rules[index] = state;
+            continue;
+        }
         if let Some(reason) = step_rule(slo, key, index, &mut state, at_ms) {
             stopped.insert(index, reason);
             if slo.rules[index].is_budget {
@@ -275,7 +283,8 @@ fn short_hash(text: &str) -> String {
 
 /// Affected and active users over the smallest long window of a set.
 fn affected(slo: &Slo, key: &Key, set: &[usize], at_ms: i64) -> (Option<i64>, Option<i64>) {
-    let long_ms = set.iter().map(|i| slo.rules[*i].long_ms).min().unwrap_or_default();
+    let longs = set.iter().filter(|i| !slo.rules[**i].is_sla).map(|i| slo.rules[*i].long_ms);
+    let Some(long_ms) = longs.min() else { return (None, None) };
     let start = key.history.axis.slice(window_start(at_ms, long_ms));
     (key.users.affected(start), key.users.active(start))
 }
@@ -291,7 +300,7 @@ fn record(
     reason: Option<&str>,
     stale: bool,
 ) -> Value {
-    let compliance = key.history.window(at_ms, slo.period_ms);
+    let compliance = promises::compliance(slo, key, at_ms);
     let (affected, active) = affected(slo, key, &episode.set, at_ms);
     let rules: Vec<Value> = (0..episode.set.len()).map(|n| rule_entry(slo, key, at_ms, episode, n)).collect();
     let mut record = Map::new();
@@ -312,7 +321,7 @@ fn record(
     put("data", json!(if stale { "stale" } else { "complete" }));
     put("rules", json!(rules));
     put("sli", json!(compliance.sli()));
-    put("budget_remaining", json!(compliance.burn(key.allowed).map(|b| 1.0 - b)));
+    put("budget_remaining", json!(promises::budget_remaining(slo, key, at_ms)));
     put("affected_users", json!(affected));
     put("users_active", json!(active));
     Value::Object(record)
@@ -321,12 +330,13 @@ fn record(
 fn rule_entry(slo: &Slo, key: &Key, at_ms: i64, episode: &Episode, n: usize) -> Value {
     let rule = &slo.rules[episode.set[n]];
     let burn = |window_ms: i64| key.history.window(at_ms, window_ms).burn(key.allowed);
+    let has_windows = !rule.is_sla;
     json!({
         "rule": rule.name(),
-        "long_window": print_duration(rule.long_ms),
+        "long_window": has_windows.then(|| print_duration(rule.long_ms)),
         "short_window": rule.short_ms.map(print_duration),
-        "factor": rule.factor.as_f64(),
-        "burn_long": burn(rule.long_ms),
+        "factor": has_windows.then(|| rule.factor.as_f64()),
+        "burn_long": burn(rule.long_ms).filter(|_| has_windows),
         "burn_short": rule.short_ms.and_then(burn),
         "since": print_time(episode.since_ms[n]),
         "onset": episode.onset_ms[n].map(print_time),

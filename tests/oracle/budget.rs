@@ -148,5 +148,6 @@ pub fn rule() -> Rule {
         factor: Ratio::new(2, 1),
         severity: crate::slo::Severity::Page,
         is_budget: true,
+        is_sla: false,
     }
 }

@@ -12,6 +12,7 @@ use crate::canary::{Seen, verdicts};
 use crate::dispersion::{Trailing, dispersion};
 use crate::input::{self, Format, Outcome};
 use crate::latency::{Latencies, Rank};
+use crate::promises::{self, Agreement, Policy};
 use crate::ratio::Ratio;
 use crate::slo::{Severity, Slo, Verdict};
 use crate::status;
@@ -72,6 +73,8 @@ pub struct Key {
     pub user_entries: BTreeMap<i64, Value>,
     /// By user window.
     pub trailing: BTreeMap<i64, Trailing>,
+    pub agreement: Agreement,
+    pub policy: Option<Policy>,
     /// Its state at the previous boundary; none at the first.
     pub state: Option<&'static str>,
     /// Whether an event became visible since the last status.
@@ -336,7 +339,10 @@ impl<'a> Run<'a> {
             tenant,
             group,
             history,
-            latencies: RefCell::new(Latencies::new(slo.windows_ms().len(), self.latencies_ms.len())),
+            latencies: RefCell::new(Latencies::new(
+                slo.windows_ms().len() + usize::from(slo.calendar.is_some()),
+                self.latencies_ms.len(),
+            )),
             users: Users::new(self.axis, self.users.len()),
             first_ms: None,
             last_ms: None,
@@ -349,6 +355,8 @@ impl<'a> Run<'a> {
             episodes: Episodes::new(),
             user_entries: BTreeMap::new(),
             trailing: BTreeMap::new(),
+            agreement: Agreement::default(),
+            policy: None,
             state: None,
             news: false,
         }
@@ -356,8 +364,7 @@ impl<'a> Run<'a> {
 
     fn evaluate(&mut self, at_ms: i64, end_ms: i64, records: &mut Vec<Published>) {
         let slo = self.slo;
-        let is_forgotten =
-            |key: &Key| key.scope != "aggregate" && key.history.window(at_ms, slo.period_ms).events() == 0;
+        let is_forgotten = |key: &Key| key.scope != "aggregate" && promises::is_forgotten(slo, key, at_ms);
         for key in self.keys.values_mut().filter(|key| is_forgotten(key)) {
             // An alert of a forgotten key would never end, so it ends here with no data.
             let stopped = stop_rules(key);
@@ -372,13 +379,14 @@ impl<'a> Run<'a> {
             key.step_users(slo, at_ms);
             key.budget.step(&key.history, key.first_ms, at_ms);
             let stopped = step_rules(slo, key, at_ms);
+            promises::step_policy(slo, key, at_ms);
             let alerts = step_episodes(slo, key, at_ms, &stopped);
             let state = status::state(slo, key, at_ms);
             // A key that begins to exist does not change its state; but an aggregate's first status is due.
             let moved = key.state.replace(state).map_or(key.scope == "aggregate", |before| before != state);
             let name = key.name.clone();
             let published = |kind, record: &Value| Published::new(at_ms, &name, kind, record);
-            if moved || !alerts.is_empty() || status::is_due(key, at_ms, end_ms) {
+            if moved || !alerts.is_empty() || status::is_due(key, at_ms, end_ms) || promises::is_due(slo, key, at_ms) {
                 records.push(published(Output::Status, &status::record(slo, key, at_ms, &self.latencies_ms)));
                 key.news = false;
             }

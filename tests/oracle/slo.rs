@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::calendar::Calendar;
 use crate::canary::Canary;
 use crate::filter::{Absent, Filter};
 use crate::ratio::Ratio;
@@ -42,10 +43,15 @@ pub struct Rule {
     pub severity: Severity,
     /// The rule `budget`, whose condition is not about burn rates.
     pub is_budget: bool,
+    /// The rule `sla`, which has no windows.
+    pub is_sla: bool,
 }
 
 impl Rule {
     pub fn name(&self) -> String {
+        if self.is_sla {
+            return "sla".to_owned();
+        }
         if self.is_budget {
             return "budget".to_owned();
         }
@@ -69,6 +75,10 @@ pub struct Slo {
     pub verdict: VerdictFilter,
     pub objective: Ratio,
     pub period_ms: i64,
+    pub calendar: Option<Calendar>,
+    pub sla: Option<Sla>,
+    /// What to do while the budget that is left is at most so much.
+    pub policy: Vec<(Ratio, String)>,
     pub group_by: Vec<String>,
     pub tenant_cap: Severity,
     pub tenant_objectives: BTreeMap<String, Ratio>,
@@ -82,6 +92,13 @@ pub struct Slo {
     pub no_data_after_ms: i64,
     pub min_user_events: i64,
     pub allowed_lateness_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sla {
+    pub objective: Option<Ratio>,
+    pub tenants: BTreeMap<String, Ratio>,
+    pub calendar: Calendar,
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +147,16 @@ impl Slo {
         tenant.and_then(|t| self.tenant_objectives.get(t)).copied().unwrap_or(self.objective)
     }
 
+    pub fn sla_of(&self, tenant: Option<&str>) -> Option<Ratio> {
+        let sla = self.sla.as_ref()?;
+        tenant.and_then(|t| sla.tenants.get(t)).copied().or(sla.objective)
+    }
+
+    /// Whether a key has a rule.
+    pub fn has_rule(&self, rule: &Rule, scope: &str, tenant: Option<&str>) -> bool {
+        !rule.is_sla || scope != "group" && self.sla_of(tenant).is_some()
+    }
+
     pub fn resolve_after_ms(&self, rule: &Rule) -> i64 {
         self.resolve_after_ms.unwrap_or_else(|| rule.evidence_ms().max(15 * MINUTE_MS))
     }
@@ -137,8 +164,8 @@ impl Slo {
     /// The windows of a status, shortest first.
     pub fn windows_ms(&self) -> Vec<i64> {
         let mut windows = vec![5 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS, DAY_MS, 3 * DAY_MS];
-        windows.push(self.period_ms);
-        windows.extend(self.rules.iter().flat_map(|r| [r.long_ms, r.evidence_ms()]));
+        windows.extend(self.calendar.is_none().then_some(self.period_ms));
+        windows.extend(self.rules.iter().filter(|r| !r.is_sla).flat_map(|r| [r.long_ms, r.evidence_ms()]));
         windows.sort_unstable();
         windows.dedup();
         windows
@@ -197,6 +224,7 @@ impl<'a> Named<'a> {
             factor: Ratio::parse(&condition["threshold"].to_string())?,
             severity: Severity::parse(spec["severity"].as_str().unwrap_or_default())?,
             is_budget: false,
+            is_sla: false,
         })
     }
 }
@@ -218,7 +246,16 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
     let notes = Annotations(&document["metadata"]["annotations"]);
     let spec = &document["spec"];
     let target = Ratio::parse(&objective["target"].to_string())?;
-    let period_ms = parse_duration(spec["timeWindow"][0]["duration"].as_str().ok_or("timeWindow is missing")?)?;
+    let window = &spec["timeWindow"][0];
+    let duration = window["duration"].as_str().ok_or("timeWindow is missing")?;
+    let calendar = match window["calendar"]["startTime"].as_str() {
+        Some(start) => {
+            Some(Calendar::of(duration, start, window["calendar"]["timeZone"].as_str().unwrap_or_default())?)
+        }
+        None => None,
+    };
+    let period_ms = calendar.as_ref().map_or_else(|| parse_duration(duration), |calendar| Ok(calendar.nominal_ms))?;
+    let sla = notes.sla()?;
     if notes.switch("cohorts", true) {
         return Err("the oracle does not know cohorts, which update alerts: set tailburn.dev/cohorts to off".to_owned());
     }
@@ -236,6 +273,17 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
     if notes.switch("budget-rule", true) {
         rules.push(crate::budget::rule());
     }
+    if sla.is_some() {
+        let factor = Ratio::new(1, 1);
+        rules.push(Rule {
+            long_ms: 0,
+            short_ms: None,
+            factor,
+            severity: Severity::Ticket,
+            is_budget: false,
+            is_sla: true,
+        });
+    }
     let (total, verdict) = filters(&spec["indicator"]["spec"], objective)?;
     Ok(Slo {
         name,
@@ -243,10 +291,16 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
         verdict,
         objective: target,
         period_ms,
+        sla,
+        policy: notes.policy()?,
         group_by: notes.text("group-by").map(|t| group_by(&t)).unwrap_or_default(),
         tenant_cap: Severity::parse(notes.text("tenant-alerts").as_deref().unwrap_or("info"))?,
         tenant_objectives: tenant_objectives(notes.text("tenant-objectives").as_deref().unwrap_or(""))?,
-        user_windows_ms: user_windows(notes.text("user-windows").as_deref(), period_ms)?,
+        user_windows_ms: user_windows(
+            notes.text("user-windows").as_deref(),
+            calendar.as_ref().map_or(period_ms, |_| 28 * DAY_MS),
+        )?,
+        calendar,
         rules,
         canary: notes.canary()?,
         min_events: notes.number("min-events", 0)?,
@@ -278,6 +332,31 @@ impl Annotations<'_> {
         let (candidate, baseline) = values.split_once('/').ok_or("a canary has two values")?;
         let tracks = Some((candidate.to_owned(), baseline.to_owned()));
         Ok(Some(Canary { attribute: attribute.to_owned(), tracks, max_burn }))
+    }
+
+    /// `0.995`, or `0.995 per 1M in Europe/Berlin`; months in UTC where nothing is said.
+    fn sla(&self) -> Result<Option<Sla>, String> {
+        let tenants = tenant_objectives(self.text("tenant-slas").as_deref().unwrap_or(""))?;
+        let text = self.text("sla");
+        if text.is_none() && tenants.is_empty() {
+            return Ok(None);
+        }
+        let text = text.unwrap_or_default();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let name = words.get(2).copied().unwrap_or("1M");
+        let start = if name.ends_with('w') { "2000-01-03 00:00:00" } else { "2000-01-01 00:00:00" };
+        let calendar = Calendar::of(name, start, words.get(4).copied().unwrap_or("UTC"))?;
+        let objective = words.first().map(|text| Ratio::parse(text)).transpose()?;
+        Ok(Some(Sla { objective, tenants, calendar }))
+    }
+
+    fn policy(&self) -> Result<Vec<(Ratio, String)>, String> {
+        let text = self.text("policy").unwrap_or_default();
+        let step = |item: &str| {
+            let (left, action) = item.split_once('=').ok_or_else(|| format!("{item:?} is no step"))?;
+            Ok((Ratio::parse(left)?, action.to_owned()))
+        };
+        list(&text).map(step).collect()
     }
 
     fn switch(&self, key: &str, default: bool) -> bool {
@@ -351,6 +430,7 @@ fn parse_rule(text: &str) -> Result<Rule, String> {
         factor: Ratio::parse(factor)?,
         severity: Severity::parse(severity)?,
         is_budget: false,
+        is_sla: false,
     })
 }
 
@@ -365,7 +445,7 @@ fn default_rules(period_ms: i64, objective: Ratio) -> Vec<Rule> {
         let long_ms = shrink(long_ms, period_ms, 5 * MINUTE_MS);
         let short_ms = shrink(short_ms, period_ms, MINUTE_MS);
         let factor = Ratio::new(percent * i128::from(period_ms), 100 * i128::from(long_ms));
-        Rule { long_ms, short_ms: Some(short_ms), factor, severity, is_budget: false }
+        Rule { long_ms, short_ms: Some(short_ms), factor, severity, is_budget: false, is_sla: false }
     };
     let makes_sense = |rule: &Rule| {
         let threshold = rule.factor.times(objective.one_minus());

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::promises;
 use crate::ratio::Ratio;
 use crate::replay::Key;
 use crate::slo::Slo;
@@ -26,18 +27,27 @@ pub fn state(slo: &Slo, key: &Key, at_ms: i64) -> &'static str {
 }
 
 fn coverage(key: &Key, at_ms: i64, window_ms: i64) -> f64 {
-    let start_ms = window_start(at_ms, window_ms);
+    coverage_since(key, at_ms, window_start(at_ms, window_ms))
+}
+
+fn coverage_since(key: &Key, at_ms: i64, start_ms: i64) -> f64 {
     key.first_ms.map_or(0.0, |first_ms| ((at_ms - first_ms) as f64 / (at_ms - start_ms) as f64).min(1.0))
 }
 
 fn budget_spent(slo: &Slo, key: &Key, at_ms: i64) -> Option<f64> {
+    if slo.calendar.is_some() {
+        return promises::budget_remaining(slo, key, at_ms).map(|left| 1.0 - left);
+    }
     let burn = key.history.window(at_ms, slo.period_ms).burn(key.allowed)?;
     Some(burn * coverage(key, at_ms, slo.period_ms))
 }
 
 /// `burn * coverage >= share`, in integers: a total outage spends exactly 1.
 fn spent_at_least(slo: &Slo, key: &Key, at_ms: i64, share: Ratio) -> bool {
-    let sums = key.history.window(at_ms, slo.period_ms);
+    let sums = promises::compliance(slo, key, at_ms);
+    if let Some(calendar) = &slo.calendar {
+        return promises::spent_at_least(calendar.period(at_ms), key, at_ms, &sums, share);
+    }
     let window_ms = at_ms - window_start(at_ms, slo.period_ms);
     let seen_ms = key.first_ms.map_or(0, |first_ms| (at_ms - first_ms).min(window_ms));
     let needed = share.times(key.allowed);
@@ -45,9 +55,14 @@ fn spent_at_least(slo: &Slo, key: &Key, at_ms: i64, share: Ratio) -> bool {
     sums.events() > 0 && spent >= i128::from(sums.weight_micros()) * i128::from(window_ms) * needed.num
 }
 
+fn compliance_start(slo: &Slo, at_ms: i64) -> i64 {
+    let calendar = slo.calendar.as_ref();
+    calendar.map_or_else(|| window_start(at_ms, slo.period_ms), |calendar| calendar.period(at_ms).start_ms)
+}
+
 fn flags(slo: &Slo, key: &Key, at_ms: i64) -> Vec<&'static str> {
     let mut flags = Vec::new();
-    if key.first_ms.is_none_or(|first_ms| first_ms > window_start(at_ms, slo.period_ms)) {
+    if key.first_ms.is_none_or(|first_ms| first_ms > compliance_start(slo, at_ms)) {
         flags.push("warming_up");
     }
     let hour = key.history.window(at_ms, HOUR_MS);
@@ -58,7 +73,7 @@ fn flags(slo: &Slo, key: &Key, at_ms: i64) -> Vec<&'static str> {
 }
 
 pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
-    let compliance = key.history.window(at_ms, slo.period_ms);
+    let compliance = promises::compliance(slo, key, at_ms);
     let events = compliance.weight_micros() as f64 / 1e6;
     let (allowed, spent) = (key.allowed.as_f64() * events, compliance.bad_micros as f64 / 1e6);
     // The budget in minutes of a total outage.
@@ -74,21 +89,50 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     put("state", json!(state(slo, key, at_ms)));
     put("flags", json!(flags(slo, key, at_ms)));
     put("objective", json!(key.objective.as_f64()));
-    put("compliance_window", json!(print_duration(slo.period_ms)));
-    put("budget_remaining", json!(compliance.burn(key.allowed).map(|b| 1.0 - b)));
+    put(
+        "compliance_window",
+        json!(slo.calendar.as_ref().map_or_else(|| print_duration(slo.period_ms), |c| c.name.clone())),
+    );
+    put("budget_remaining", json!(promises::budget_remaining(slo, key, at_ms)));
     put("budget_spent_of_period", json!(budget_spent(slo, key, at_ms)));
     put(
         "budget",
-        json!({"allowed_bad": allowed, "spent_bad": spent, "remaining_bad": allowed - spent,
-               "remaining_minutes": remaining_minutes}),
+        promises::budget(slo, key, at_ms).unwrap_or_else(|| {
+            json!({"allowed_bad": allowed, "spent_bad": spent, "remaining_bad": allowed - spent,
+                   "remaining_minutes": remaining_minutes})
+        }),
     );
+    put("period", promises::period(slo, at_ms));
+    put("previous", promises::previous(slo, key, at_ms));
+    put("sla", promises::sla(slo, key, at_ms));
+    put("policy", promises::policy(slo, key));
     let windows_ms = slo.windows_ms();
-    let starts_ms: Vec<i64> = windows_ms.iter().map(|w| window_start(at_ms, *w)).collect();
+    let mut starts_ms: Vec<i64> = windows_ms.iter().map(|w| window_start(at_ms, *w)).collect();
+    starts_ms.extend(slo.calendar.as_ref().map(|calendar| calendar.period(at_ms).start_ms));
     let latencies = key.latencies.borrow_mut().quantiles(key.history.axis, &starts_ms, latencies_ms);
-    let entry = |(window_ms, latency): (&i64, Value)| window_entry(key, at_ms, *window_ms, latency);
-    put("windows", windows_ms.iter().zip(latencies).map(entry).collect());
+    let mut latencies = latencies.into_iter();
+    let mut windows: Vec<Value> = windows_ms
+        .iter()
+        .zip(&mut latencies)
+        .zip(&starts_ms)
+        .map(|((window_ms, latency), start)| window_entry(key, at_ms, print_duration(*window_ms), *start, latency))
+        .collect();
+    if let (Some(calendar), Some(latency), Some(start)) = (&slo.calendar, latencies.next(), starts_ms.last()) {
+        let entry = window_entry(key, at_ms, calendar.name.clone(), *start, latency);
+        match windows.iter_mut().find(|window| window["window"] == json!(calendar.name)) {
+            Some(same) => *same = entry,
+            None => windows.push(entry),
+        }
+    }
+    put("windows", json!(windows));
     put("users", key.user_entries.values().cloned().collect());
-    put("alerts", (0..slo.rules.len()).map(|i| alert_entry(slo, key, i)).collect());
+    put(
+        "alerts",
+        (0..slo.rules.len())
+            .filter(|i| slo.has_rule(&slo.rules[*i], key.scope, key.tenant.as_deref()))
+            .map(|i| alert_entry(slo, key, i))
+            .collect(),
+    );
     put(
         "counts",
         json!({"accepted": key.accepted, "unclassified": key.unclassified, "late": key.late,
@@ -97,16 +141,16 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     Value::Object(record)
 }
 
-fn window_entry(key: &Key, at_ms: i64, window_ms: i64, latency: Value) -> Value {
-    let sums = key.history.window(at_ms, window_ms);
+fn window_entry(key: &Key, at_ms: i64, name: String, start_ms: i64, latency: Value) -> Value {
+    let sums = key.history.since(start_ms);
     json!({
-        "window": print_duration(window_ms),
-        "start": print_time(window_start(at_ms, window_ms)),
+        "window": name,
+        "start": print_time(start_ms),
         "good": sums.good_micros as f64 / 1e6,
         "bad": sums.bad_micros as f64 / 1e6,
         "sli": sums.sli(),
         "burn": sums.burn(key.allowed),
-        "coverage": coverage(key, at_ms, window_ms),
+        "coverage": coverage_since(key, at_ms, start_ms),
         "latency_ms": latency,
     })
 }

@@ -140,7 +140,27 @@ impl History {
     }
 
     pub fn window(&self, at_ms: i64, window_ms: i64) -> Sums {
-        let start = self.axis.slice(window_start(at_ms, window_ms));
+        self.since(window_start(at_ms, window_ms))
+    }
+
+    /// Of the times `[start, end)`, which are whole slices.
+    pub fn between(&self, start_ms: i64, end_ms: i64) -> Sums {
+        let (since, later) = (self.since(start_ms), self.since(end_ms));
+        Sums {
+            good_micros: since.good_micros - later.good_micros,
+            bad_micros: since.bad_micros - later.bad_micros,
+            good: since.good - later.good,
+            bad: since.bad - later.bad,
+            unclassified: since.unclassified - later.unclassified,
+        }
+    }
+
+    pub fn since(&self, start_ms: i64) -> Sums {
+        // Behind the last slice there is nothing.
+        if start_ms > self.axis.start_ms(self.axis.slices - 1) {
+            return Sums::default();
+        }
+        let start = self.axis.slice(start_ms);
         let mut asked = self.asked.borrow_mut();
         if asked.len() > Self::ASKED_MAX {
             asked.clear();

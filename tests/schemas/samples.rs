@@ -286,9 +286,9 @@ impl Build {
     fn alert_rule(&self, rule: &str) -> AlertRule {
         AlertRule {
             rule: text(rule),
-            long_window: text("1h"),
+            long_window: Some(text("1h")),
             short_window: self.maybe(text("5m")),
-            factor: 13.44,
+            factor: Some(13.44),
             burn_long: self.maybe(15.5),
             burn_short: self.maybe(16.5),
             since: moment(4),

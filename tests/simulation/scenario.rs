@@ -237,7 +237,20 @@ fn slo(number: i64, dice: &mut Dice, signals: &mut Dice) -> String {
         "tailburn.dev/canary: release=v2/v1,",
     ]);
     let budget = signals.pick(&["on", "on", "off"]);
+    let promises = signals.pick(&[
+        "",
+        "tailburn.dev/policy: '0.5=caution, 0=freeze',",
+        "tailburn.dev/sla: 0.97 per 1d in Asia/Kathmandu, tailburn.dev/tenant-slas: t1=0.9,",
+    ]);
+    let is_calendar = signals.one_in(4);
     let (period, users) = dice.pick(&[("28d", "10m,1d"), ("1h", "10m"), ("2h", "10m,1h"), ("12h", "1h")]);
+    // Days that begin at 05:00 in the zone, so that runs of hours see an end.
+    let window = if is_calendar {
+        "duration: 1d, isRolling: false, calendar: {startTime: '2026-01-01 05:00:00', timeZone: Europe/Berlin}"
+            .to_owned()
+    } else {
+        format!("duration: {period}, isRolling: true")
+    };
     let rules = dice.pick(&["10m/1m/3/page,30m/5m/1/ticket", "5m/1m/2/ticket", "20m/2/page"]);
     let group_by = dice.pick(&["", "tailburn.dev/group-by: region,", "tailburn.dev/group-by: 'region,tier',"]);
     let good = dice.pick(&["status < 500", "latency_ms < 700.0", "status < 500 && latency_ms < 900.0"]);
@@ -247,7 +260,7 @@ fn slo(number: i64, dice: &mut Dice, signals: &mut Dice) -> String {
          kind: SLO\n\
          metadata:\n\
          \x20 name: slo{number}\n\
-         \x20 annotations: {{{group_by} {canary} tailburn.dev/budget-rule: '{budget}',\n\
+         \x20 annotations: {{{group_by} {canary} {promises} tailburn.dev/budget-rule: '{budget}',\n\
          \x20   tailburn.dev/allowed-lateness: {lateness}, tailburn.dev/user-windows: '{users}',\n\
          \x20   tailburn.dev/alert-rules: '{rules}', tailburn.dev/tenant-alerts: {alerts}, tailburn.dev/no-data-after: 10m,\n\
          \x20   tailburn.dev/min-user-events: '{least}', tailburn.dev/low-traffic-guard: 'off'}}\n\
@@ -260,7 +273,7 @@ fn slo(number: i64, dice: &mut Dice, signals: &mut Dice) -> String {
          \x20       counter: true\n\
          \x20       good: {{metricSource: {{type: tailburn, spec: {{filter: \"{good}\"}}}}}}\n\
          \x20       total: {{metricSource: {{type: tailburn, spec: {{filter: \"{total}\"}}}}}}\n\
-         \x20 timeWindow: [{{duration: {period}, isRolling: true}}]\n\
+         \x20 timeWindow: [{{{window}}}]\n\
          \x20 budgetingMethod: Occurrences\n\
          \x20 objectives: [{{displayName: standard, target: {target}}}]\n",
         lateness = dice.pick(&["0s", "1m", "10m"]),

@@ -82,7 +82,7 @@ fn table(slo: &Slo, events_per_second: f64, is_seen: bool) -> FiringTable {
 fn fires_alike(a: &Slo, b: &Slo) -> bool {
     let of = |slo: &Slo| {
         let guards = (slo.min_events, slo.low_traffic_guard, slo.single_user_guard, slo.budget_rule);
-        (slo.objective, slo.period, slo.method, guards)
+        (slo.objective, slo.period.clone(), slo.method, guards)
     };
     of(a) == of(b) && a.rules == b.rules
 }

@@ -43,7 +43,7 @@ fn topic_of(input: &Path) -> Option<&str> {
 
 #[cfg(feature = "kafka")]
 fn newest(settings: &Settings, slos: &[Slo], topic: &str, limit: u64) -> anyhow::Result<RecordsReport> {
-    let decoder = decoder::of_records(&settings.input)?;
+    let decoder = decoder::of_records(settings)?;
     let name = decoder_name(settings);
     let servers = settings.kafka.properties.get("bootstrap.servers").map_or("", String::as_str);
     let peeked = crate::log::kafka::peek::newest(&settings.kafka.properties, topic, limit).with_context(|| {
@@ -65,7 +65,7 @@ fn newest(_: &Settings, _: &[Slo], topic: &str, _: u64) -> anyhow::Result<Record
 fn first(settings: &Settings, slos: &[Slo], file: &Path, limit: u64) -> anyhow::Result<RecordsReport> {
     let format = settings.input.format;
     let mut input = [InputFile::open(file, decoder::codec_format(format))?];
-    let decoder = decoder::of_files(&settings.input, format, &input)?;
+    let decoder = decoder::of_files(settings, format, &input)?;
     let name = decoder_name(settings);
     let [records] = &mut input;
     let mut examiner = Examiner::new(&decoder, slos, name);

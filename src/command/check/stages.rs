@@ -4,6 +4,7 @@ use super::report::{Finding, Level, Report};
 use super::seams::{Seams, SloStage};
 use crate::command::{assemble, decoder, notify};
 use crate::config::{ConfigErrors, Loaded, Origin, Problem, Settings, UserIds};
+use crate::definition::tenants;
 use crate::model::duration;
 use crate::model::slo::Slo;
 use std::path::Path;
@@ -25,7 +26,7 @@ pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
             return Report { file: errors.file.clone(), configuration, ..Report::default() };
         }
     };
-    if let Err(error) = decoder::of_records(&loaded.settings.input) {
+    if let Err(error) = decoder::of_records(&loaded.settings) {
         let placed = error.problems().into_iter().map(|problem| loaded.place(problem));
         let configuration = placed.map(|problem| finding(Level::Error, &problem, loaded.file.as_deref())).collect();
         return Report { file: loaded.file, configuration, ..Report::default() };
@@ -38,8 +39,9 @@ pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
     let keys_set = loaded.entries.iter().filter(|e| e.origin != Origin::Default).count();
     let configuration = configuration_findings(&loaded, is_for_run);
     let (slos, ready) = match (seams.slos)(&loaded.settings.slos) {
-        Ok(SloStage { slos, notices }) => {
+        Ok(SloStage { mut slos, notices }) => {
             let mut findings = notices;
+            findings.extend(add_tenants(&loaded, &mut slos));
             findings.extend(cross_findings(&loaded, &slos));
             let failed = findings.iter().any(|f| f.level == Level::Error);
             (findings, (!failed).then_some((loaded.settings, slos)))
@@ -47,6 +49,15 @@ pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
         Err(errors) => (errors, None),
     };
     Report { file: loaded.file, keys_set, configuration, slos: Some(slos), ready, ..Report::default() }
+}
+
+/// What the file of tenants says of the SLOs; `Some`: it cannot be used.
+fn add_tenants(loaded: &Loaded, slos: &mut [Slo]) -> Option<Finding> {
+    let file = loaded.settings.tenants.as_deref()?;
+    let error = tenants::read(file).and_then(|tenants| tenants::apply(&tenants, slos)).err()?.to_string();
+    let message = error.strip_prefix("tenants: ").unwrap_or(&error);
+    let problem = loaded.place(Problem::new("tenants", message, "Correct the file, or write null."));
+    Some(finding(Level::Error, &problem, loaded.file.as_deref()))
 }
 
 fn finding(level: Level, problem: &Problem, file: Option<&Path>) -> Finding {

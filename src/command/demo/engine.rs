@@ -34,7 +34,7 @@ pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Re
     let slos = Arc::new(slos);
     let inputs = sources.len() as u32;
     let tasks = assemble::tasks(&settings, &slos, inputs, UserIds::Plain, OutputFormat::Json)?;
-    let decoder = decoder::of_files(&settings.input, InputFormat::Json, &[])?;
+    let decoder = decoder::of_files(&settings, InputFormat::Json, &[])?;
     let names = (0..inputs).map(|partition| SourceName { topic: "demo".to_owned(), partition }).collect();
     let sources = sources.into_iter().map(|s| -> Box<dyn Source> { Box::new(s) }).collect();
     let log = EmbeddedLog::new(sources, settings.partitions.rollup, Nowhere);

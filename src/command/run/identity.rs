@@ -19,7 +19,7 @@ pub fn identity(slos: &[Slo], settings: &Settings) -> Result<String, Failure> {
     let hashes: Vec<&str> = slos.iter().map(|slo| slo.definition_hash.as_str()).collect();
     let definitions = digest(&[hashes.concat().as_bytes()]);
     let mut parts = vec![figures(settings).to_string().into_bytes()];
-    for path in settings.input.avro_schema.iter().chain(key_file(settings)) {
+    for path in settings.input.avro_schema.iter().chain(&settings.tenants).chain(key_file(settings)) {
         contents(path, &mut parts).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     }
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
@@ -121,7 +121,8 @@ mod tests {
             (s.privacy.user_ids, s.privacy.key_file) = (None, path.to_owned());
         };
         let schema: fn(&mut Settings, &Path) = |s, path| s.input.avro_schema = path.parent().map(Path::to_owned);
-        for change in [key, schema] {
+        let tenants: fn(&mut Settings, &Path) = |s, path| s.tenants = Some(path.to_owned());
+        for change in [key, schema, tenants] {
             assert_ne!(with("one", change), with("other", change));
             assert_eq!(with("one", change), with("one", change));
         }

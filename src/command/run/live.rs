@@ -26,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 
 pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let settings = global.load()?.settings;
-    let definitions = assemble::definitions(&settings.slos)?;
+    let definitions = assemble::definitions_of(&settings, &settings.slos)?;
     let slos = Arc::new(definitions.slos);
     let signals = Signals::install()?;
     let metrics = telemetry::install_metrics().map_err(anyhow::Error::from)?;

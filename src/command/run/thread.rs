@@ -63,7 +63,7 @@ impl<'a> WorkerThread<'a> {
         let names = source_names(log.streams());
         let inputs = names.len() as u32;
         process.make_room_for(inputs).map_err(|e| ended(e.into()))?;
-        let decoder = decoder::of_records(&settings.input).map_err(Failure::from)?;
+        let decoder = decoder::of_records(settings).map_err(Failure::from)?;
         let route = Route::new(decoder, names, DeadLetterForm::Record { partitions: inputs });
         let ids = assemble::user_ids(settings, config::UserIds::Hmac)?;
         let identity = identity(&process.slos, settings)?;

@@ -103,6 +103,34 @@ spec:
   objectives: [{displayName: tracks, target: 0.95}]
 ";
 
+/// Days of a calendar, an agreement of two days, and a policy.
+const PROMISES: &str = "
+apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: promises
+  annotations:
+    tailburn.dev/sla: 0.93 per 2d in Europe/Berlin
+    tailburn.dev/tenant-slas: t1=0.97
+    tailburn.dev/policy: '0.5=caution, 0=freeze, -1=rollback'
+    tailburn.dev/user-windows: 1h
+    tailburn.dev/group-by: region
+    tailburn.dev/allowed-lateness: 25m
+spec:
+  service: checkout
+  description: answers that are no errors
+  indicator:
+    metadata: {name: kept}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: tailburn, spec: {filter: 'status < 500'}}}
+        total: {metricSource: {type: tailburn, spec: {filter: \"operation != 'ghost'\"}}}
+  timeWindow: [{duration: 1d, isRolling: false, calendar: {startTime: '2026-01-01 07:00:00', timeZone: UTC}}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: promises, target: 0.95}]
+";
+
 fn slos(documents: &[&str]) -> Arc<Vec<Slo>> {
     let named: Vec<(String, String)> =
         documents.iter().map(|text| ("slo.yaml".to_owned(), (*text).to_owned())).collect();
@@ -332,7 +360,7 @@ const SEEN: [Topic; 5] =
 
 #[test]
 fn it_does_not_matter_how_many_users_tasks_there_are() {
-    let slos = slos(&[CHECKOUT, SPEED, TRACKS]);
+    let slos = slos(&[CHECKOUT, SPEED, TRACKS, PROMISES]);
     // With so many different users the distributions are sketches.
     let sketched = Traffic { events: 9_000, users: 2_500, bad_percent: 35, odd_weights: true, ..MANY };
     let mut seen: BTreeMap<Topic, usize> = BTreeMap::new();
@@ -359,7 +387,7 @@ fn it_does_not_matter_how_many_users_tasks_there_are() {
 
 #[test]
 fn a_killed_task_continues_from_groups_saved_at_different_boundaries() {
-    let slos = slos(&[CHECKOUT, SPEED, TRACKS]);
+    let slos = slos(&[CHECKOUT, SPEED, TRACKS, PROMISES]);
     let (mut deaths, mut again, mut budgets, mut canaries) = (0, 0, 0, 0);
     for seed in 0..6 {
         let mut dice = Dice(seed ^ 0xdead);
@@ -487,7 +515,7 @@ fn holds(out: &[RecordOut], part: &str) -> bool {
 #[test]
 fn boundaries_at_which_nothing_happens_may_be_passed_over() {
     let tiers = TRACKS.replace("region=us/eu", "tier").replace("name: tracks", "name: tiers");
-    let slos = slos(&[CHECKOUT, SPEED, TRACKS, &tiers]);
+    let slos = slos(&[CHECKOUT, SPEED, TRACKS, &tiers, PROMISES]);
     let gaps_ms = [30 * MINUTE_MS, 6 * HOUR_MS, 2 * DAY_MS, 9 * DAY_MS, 3 * HOUR_MS, 20 * DAY_MS, 50 * MINUTE_MS];
     let mut all = Vec::new();
     for (seed, longest_gap_ms) in (1..).zip(gaps_ms) {
@@ -498,6 +526,11 @@ fn boundaries_at_which_nothing_happens_may_be_passed_over() {
         all.extend(passes_over(&slos, &events, &mut dice, &format!("seed {seed}")));
     }
     for word in [BUDGET_FIRES, "\"verdict\":\"fail\""] {
+        assert!(holds(&all, word), "none was {word}");
+    }
+    for word in
+        ["\"is_final\":true", "\"is_missed\":true", "\"action\":\"rollback\"", "\"rule\":\"sla\",\"long_window\":null"]
+    {
         assert!(holds(&all, word), "none was {word}");
     }
     let words = ["\"data\":\"stale\"", "\"no_data\"", "\"recovered\"", "\"closed\"", "\"breached\"", "\"at_risk\""];
