@@ -304,9 +304,12 @@ fn summary(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Op
         None if resolved.is_none() && is_of_a_tail(view, episode) => format!(", {}", tail_episode::in_words(&[])),
         None => String::new(),
     };
-    let (name, who) = (view.definition.name_in_words(), who(view, episode, alert));
+    let name = view.definition.name_in_words();
+    // An alert about an agreement alone counts no users.
+    let who = smallest_long(view.definition, episode).map(|_| format!(", {}", who(view, episode, alert)));
+    let who = who.unwrap_or_default();
     let since = minute_of(episode.started_ms);
-    let text = |counted: &str| format!("{name} {how}{counted}, {who}{cohort}, since {since}Z");
+    let text = |counted: &str| format!("{name} {how}{counted}{who}{cohort}, since {since}Z");
     let full = text(&counted);
     if full.chars().count() <= SUMMARY_CHARS { full } else { shortened(text("")) }
 }
@@ -372,7 +375,6 @@ fn who(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert) -> String {
             let window = window.map(|window| view.definition.layout.name_of(window)).unwrap_or_default();
             format!("no events in the last {window}")
         }
-        _ if window.is_none() => view.definition.slo.service.clone(),
         _ => "no user ids".to_owned(),
     }
 }

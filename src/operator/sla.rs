@@ -206,7 +206,7 @@ pub fn in_words(view: KeyView<'_>) -> String {
     let end = Moment(sla.end.0).to_string();
     let (agreed, period, day) = (sla.objective * 100.0, &sla.period, end.get(..10).unwrap_or(&end));
     format!(
-        "{} its agreement of {agreed} % a {period}: {sli} so far, to {day}",
+        "{} its agreement of {agreed} % per {period}: {sli} is good so far; the period ends on {day}",
         if sla.is_missed { "misses" } else { "is about to miss" }
     )
 }
