@@ -8,6 +8,7 @@
 
 mod events;
 mod facts;
+pub mod gate;
 mod health;
 mod history;
 mod key_parts;

@@ -12,6 +12,8 @@ pub enum Exit {
     /// Findings of `check`, or a failure that has no code of its own.
     Findings,
     Usage,
+    /// `gate` has nothing to decide by.
+    NoData,
     /// `EX_CONFIG` of sysexits: service managers tell it from a crash, and do not restart.
     Configuration,
 }
@@ -22,6 +24,7 @@ impl Exit {
             Exit::Done => 0,
             Exit::Findings => 1,
             Exit::Usage => 2,
+            Exit::NoData => 3,
             Exit::Configuration => 78,
         }
     }

@@ -16,6 +16,7 @@ pub mod explain;
 mod files;
 #[cfg(feature = "kafka")]
 mod follow;
+pub mod gate;
 pub mod generate;
 #[cfg(feature = "kafka")]
 mod history_store;
@@ -167,6 +168,7 @@ pub enum Command {
     Tap(tap::TapArgs),
     Serve(serve::ServeArgs),
     Report(report::ReportArgs),
+    Gate(gate::GateArgs),
     // Telling.
     Notify(notify::NotifyArgs),
     Silence(silence::SilenceArgs),
@@ -221,6 +223,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(global, &args),
         Command::Serve(args) => serve::run(global, &args),
         Command::Report(args) => report::run(global, &args),
+        Command::Gate(args) => gate::run(global, &args),
         Command::Notify(args) => notify::run(global, &args),
         Command::Silence(args) => silence::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),

@@ -5,6 +5,7 @@
 use super::api::{Asked, Refusal, either, nothing_more};
 use super::endpoints::Endpoints;
 use super::reply::{self, Reply};
+use crate::board::gate::{Action, Policy, action_of};
 use crate::board::{Query, Shelf};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -16,27 +17,12 @@ use serde_json::json;
 /// SLOs of one service that a gate asks.
 const SLOS_MAX: usize = 1_000;
 
-/// What a gate says, from the best to the worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Action {
-    Ship,
-    Caution,
-    Freeze,
-}
-
 #[derive(Deserialize)]
 struct Status {
     slo: String,
     state: String,
     budget_remaining: Option<f64>,
     policy: Option<Policy>,
-}
-
-#[derive(Deserialize)]
-struct Policy {
-    action: String,
-    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -92,25 +78,8 @@ fn of_slo(status: Status, endpoints: &Endpoints) -> OfSlo {
         .iter()
         .filter_map(|json| serde_json::from_slice::<Alert>(json).ok())
         .find(|alert| alert.severity == "page");
-    let (action, reason) = match (page, state.as_str()) {
-        (Some(page), _) => (Action::Freeze, format!("a page fires: {}", page.title)),
-        (None, "breached" | "at_risk" | "ok") if policy.is_some() => by_policy(policy),
-        (None, "breached") => (Action::Freeze, "the budget of the period is spent".to_owned()),
-        (None, "at_risk") => (Action::Caution, "an alert fires, or most of the budget is spent".to_owned()),
-        (None, "ok") => (Action::Ship, "within its budget".to_owned()),
-        (None, _) => (Action::Caution, "no data came for some time, so nobody knows".to_owned()),
-    };
+    let (action, reason) = action_of(&state, page.as_ref().map(|page| page.title.as_str()), policy.as_ref());
     OfSlo { slo, action, reason, state, budget_remaining }
-}
-
-/// What the SLO's own policy says; a word that is neither ship nor freeze asks for caution.
-fn by_policy(policy: Option<Policy>) -> (Action, String) {
-    let Policy { action, reason } = policy.unwrap_or(Policy { action: "ship".to_owned(), reason: String::new() });
-    match action.as_str() {
-        "ship" => (Action::Ship, reason),
-        "freeze" => (Action::Freeze, reason),
-        _ => (Action::Caution, reason),
-    }
 }
 
 /// What Flagger sends. What the webhook's `metadata` says decides.

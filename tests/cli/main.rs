@@ -7,6 +7,7 @@ mod causes;
 mod check;
 mod configuration;
 mod demo;
+mod gate;
 mod init;
 mod metrics;
 mod notify;

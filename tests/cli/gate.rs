@@ -1,0 +1,72 @@
+//! `gate`: a pipeline's step that passes, fails, or finds nothing to decide by.
+
+use crate::program::Program;
+use serde_json::{Value, json};
+
+const SLO: &str = r#"apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: checkout
+  annotations:
+    tailburn.dev/policy: "0=freeze"
+    tailburn.dev/budget-rule: "off"
+    tailburn.dev/alert-rules: 1h/5m/90/ticket
+    tailburn.dev/canary: release
+    tailburn.dev/canary-max-burn: "5"
+spec:
+  service: shop
+  indicator:
+    metadata: {name: ok}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: tailburn, spec: {filter: "status < 500"}}}
+  timeWindow: [{duration: 1d, isRolling: false, calendar: {startTime: "2026-01-01 00:00:00", timeZone: UTC}}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: standard, target: 0.99}]
+"#;
+
+const DAY_START_MS: i64 = 1_772_409_600_000;
+
+/// Events of twenty hours; from `bad_from` on every second one of the candidate fails.
+fn backtest(program: &Program, bad_from: i64) {
+    let line = |n: i64| {
+        let release = if n >= 1_000 && n % 2 == 0 { "v2" } else { "v1" };
+        let status = if release == "v2" && n >= bad_from { 500 } else { 200 };
+        json!({"tenant": "acme", "user": format!("u{}", n % 50), "timestamp": DAY_START_MS + n * 60_000, "status": status,
+               "attributes": {"release": release}})
+        .to_string()
+    };
+    let lines: Vec<String> = (0..1_200).map(line).collect();
+    std::fs::write(program.path().join("in.jsonl"), lines.join("\n") + "\n").expect("written");
+    std::fs::write(program.path().join("slo.yaml"), SLO).expect("written");
+    let ran = program.run(&["backtest", "--slos", "slo.yaml", "--input", "in.jsonl", "--out", "out"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+#[test]
+fn a_gate_passes_fails_or_has_no_data_with_reasons() {
+    let program = Program::new();
+    backtest(&program, i64::MAX);
+    let ran = program.run(&["gate", "--service", "shop", "--from", "out"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.starts_with("shop: pass\n"), "{}", ran.stdout);
+    let ran = program.run(&["gate", "--service", "shoe", "--from", "out"]);
+    assert_eq!((ran.code, ran.stdout.contains("no SLO of the service `shoe`")), (Some(3), true), "{}", ran.stdout);
+    let ran = program.run(&["gate", "--service", "shop", "--release", "v9", "--from", "out"]);
+    assert_eq!((ran.code, ran.stdout.contains("verdict on the candidate `v9`")), (Some(3), true), "{}", ran.stdout);
+}
+
+#[test]
+fn a_spent_budget_and_a_failed_candidate_stop_a_release() {
+    let program = Program::new();
+    backtest(&program, 1_000);
+    let ran = program.run(&["gate", "--service", "shop", "--release", "v2", "--from", "out", "--json"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(told["verdict"], "fail");
+    let reasons: Vec<&str> =
+        told["reasons"].as_array().expect("reasons").iter().filter_map(|r| r["reason"].as_str()).collect();
+    assert!(reasons.iter().any(|reason| reason.contains("freeze begins at 0")), "{reasons:?}");
+    assert!(reasons.iter().any(|reason| reason.starts_with("canary v2: fail")), "{reasons:?}");
+}
