@@ -72,7 +72,7 @@ fn read_calendar(at: &Cursor<'_>, calendar: &Cursor<'_>, report: &mut Report) ->
             "write startTime: \"2026-01-01 00:00:00\"",
         );
     }
-    let name = read_zone(&zone_at, report);
+    let name = zone_at.text(report).and_then(|name| known_zone(&zone_at, name, report));
     let calendar = Calendar { count, unit, start_civil_ms: start_civil_ms?, zone: name? };
     if calendar.nominal_ms() > window::LONGEST_MS {
         let longest = format!("the longest is {}", duration::print(window::LONGEST_MS));
@@ -83,10 +83,6 @@ fn read_calendar(at: &Cursor<'_>, calendar: &Cursor<'_>, report: &mut Report) ->
 }
 
 /// The IANA name of a time zone that this build has.
-pub(super) fn read_zone(at: &Cursor<'_>, report: &mut Report) -> Option<String> {
-    known_zone(at, at.text(report)?, report)
-}
-
 pub(super) fn known_zone(at: &Cursor<'_>, name: &str, report: &mut Report) -> Option<String> {
     if zone(name).is_none() {
         at.error(report, format!("there is no time zone `{name}`"), "write an IANA name, as in Europe/Berlin or UTC");

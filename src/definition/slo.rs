@@ -352,7 +352,7 @@ fn parse_op(text: &str) -> Option<ThresholdOp> {
 fn user_windows(settings: &Settings<'_>, period: &Period, report: &mut Report) -> Vec<Ms> {
     let mut windows = match &settings.user_windows {
         Some((written, at)) => {
-            let longest_ms = period.rolling_start_ms(0).map_or(Ms::MAX, |_| period.nominal_ms());
+            let longest_ms = period.calendar().map_or(period.nominal_ms(), |_| Ms::MAX);
             for long in written.iter().filter(|window_ms| **window_ms > longest_ms) {
                 let message = format!(
                     "the user window {} is longer than the compliance window {}",
@@ -368,7 +368,7 @@ fn user_windows(settings: &Settings<'_>, period: &Period, report: &mut Report) -
             written.clone()
         }
         // Beside a calendar's period the longest one rolls.
-        None => vec![HOUR_MS, DAY_MS, period.rolling_start_ms(0).map_or(28 * DAY_MS, |_| period.nominal_ms())],
+        None => vec![HOUR_MS, DAY_MS, period.calendar().map_or(period.nominal_ms(), |_| 28 * DAY_MS)],
     };
     windows.sort_unstable();
     windows.dedup();

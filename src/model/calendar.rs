@@ -94,6 +94,11 @@ impl Span {
     pub const fn length_ms(&self) -> Ms {
         self.end_ms - self.start_ms
     }
+
+    /// The part of it that is over at a boundary.
+    pub fn elapsed(&self, at_ms: Ms) -> f64 {
+        (at_ms - self.start_ms) as f64 / self.length_ms() as f64
+    }
 }
 
 /// The period of a boundary, and the one before, with their numbers: state keeps those, because zone data change.

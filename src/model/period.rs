@@ -5,7 +5,7 @@
 
 use super::calendar::Calendar;
 use super::duration;
-use super::time::{Ms, window_start};
+use super::time::Ms;
 use serde::{Deserialize, Serialize};
 
 /// The period that the error budget is for.
@@ -38,14 +38,6 @@ impl Period {
         match self {
             Period::Rolling(_) => None,
             Period::Calendar(calendar) => Some(calendar),
-        }
-    }
-
-    /// The start of a rolling compliance window at a boundary, in whole slices.
-    pub fn rolling_start_ms(&self, at_ms: Ms) -> Option<Ms> {
-        match self {
-            Period::Rolling(window_ms) => Some(window_start(at_ms, *window_ms)),
-            Period::Calendar(_) => None,
         }
     }
 }

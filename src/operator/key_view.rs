@@ -5,7 +5,7 @@ use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::partial::Counts;
 use crate::model::ratio::Ratio;
-use crate::model::time::Ms;
+use crate::model::time::{Ms, window_start};
 
 #[derive(Clone, Copy)]
 pub struct KeyView<'a> {
@@ -48,12 +48,11 @@ impl<'a> KeyView<'a> {
     /// The part of the period that the compliance window has reached, as lengths: it began so long ago, and so long is all
     /// of it. A rolling window is always all of its period.
     pub fn reached(self, at_ms: Ms) -> Reached {
-        let whole = |start_ms: Ms| Reached { start_ms, length_ms: at_ms - start_ms };
-        match (&self.boundary.starts.spans, self.definition.slo.period.rolling_start_ms(at_ms)) {
-            (Some(spans), _) => Reached { start_ms: spans.current.start_ms, length_ms: spans.current.length_ms() },
-            (None, Some(start_ms)) => whole(start_ms),
-            (None, None) => whole(self.start_ms(self.definition.layout.compliance)),
+        if let Some(spans) = &self.boundary.starts.spans {
+            return Reached { start_ms: spans.current.start_ms, length_ms: spans.current.length_ms() };
         }
+        let start_ms = window_start(at_ms, self.definition.slo.period.nominal_ms());
+        Reached { start_ms, length_ms: at_ms - start_ms }
     }
 
     /// No event for as long as the definition calls no data.

@@ -9,6 +9,7 @@ use super::key_view::{KeyView, allowed_share, burn_of, sli_of, weight_of};
 use super::partial::{Counts, PaneDelta};
 use super::significance::poisson_at_least;
 use super::status::coverage_of;
+use crate::model::calendar::Spans;
 use crate::model::output;
 use crate::model::ratio::Ratio;
 use crate::model::slo::RuleKind;
@@ -42,6 +43,15 @@ pub struct SlaFlags {
 }
 
 impl SlaState {
+    /// Adds what became visible in one pane.
+    fn add(&mut self, spans: &Spans, pane: &PaneDelta) {
+        if pane.start_ms >= spans.current.start_ms {
+            self.counts.add(&pane.counts);
+        } else {
+            self.periods.add_late(spans, pane);
+        }
+    }
+
     /// Whether the answer may change although nothing happens to the key.
     pub fn has_to_be_asked(&self, view: KeyView<'_>) -> bool {
         let week = view.definition.layout.week.map(|week| view.counts(week));
@@ -71,11 +81,7 @@ impl KeyState {
 
     pub(super) fn add_to_sla(&mut self, boundary: &Boundary<'_>, pane: &PaneDelta) {
         if let (Some(sla), Some(spans)) = (&mut self.sla, boundary.starts.sla) {
-            if pane.start_ms >= spans.current.start_ms {
-                sla.counts.add(&pane.counts);
-            } else {
-                sla.periods.add_late(&spans, pane);
-            }
+            sla.add(&spans, pane);
         }
     }
 
@@ -93,12 +99,8 @@ impl KeyState {
                 let spans = calendar.spans_at(at_ms);
                 let mut made = SlaState::default();
                 made.periods.advance(&spans, &mut made.counts);
-                for pane in self.windows.panes_since(from.layout, spans.previous.start_ms, at_ms) {
-                    match pane.start_ms >= spans.current.start_ms {
-                        true => made.counts.add(&pane.counts),
-                        false => made.periods.add_late(&spans, &pane),
-                    }
-                }
+                let panes = self.windows.panes_since(from.layout, spans.previous.start_ms, at_ms);
+                panes.iter().for_each(|pane| made.add(&spans, pane));
                 self.sla = Some(Box::new(made));
             }
         }
@@ -175,7 +177,7 @@ impl KeyView<'_> {
         let state = self.key.sla.as_deref()?;
         let (current, counts) = (spans.current, &state.counts);
         let at_ms = self.boundary.at_ms;
-        let elapsed = (at_ms - current.start_ms) as f64 / current.length_ms() as f64;
+        let elapsed = current.elapsed(at_ms);
         let coverage = coverage_of(at_ms, self.key.first_ms(), current.start_ms);
         Some(output::Sla {
             objective: objective.as_f64(),

@@ -53,7 +53,7 @@ impl KeyView<'_> {
     /// The part of the period that is over; of a rolling window all of it, always.
     fn elapsed(self) -> f64 {
         let spans = self.boundary.starts.spans;
-        spans.map_or(1.0, |s| (self.boundary.at_ms - s.current.start_ms) as f64 / s.current.length_ms() as f64)
+        spans.map_or(1.0, |spans| spans.current.elapsed(self.boundary.at_ms))
     }
 
     /// The share of the period's budget that a window spent. The traffic of a period that is not over counts as if it went on
@@ -132,7 +132,7 @@ impl KeyView<'_> {
             budget: self.budget(),
             policy: self.policy(),
             sla: self.sla(),
-            windows: definition.layout.in_status().into_iter().map(|w| self.window(w)).collect(),
+            windows: definition.layout.in_status.iter().map(|w| self.window(*w)).collect(),
             users: key.user_windows().collect(),
             alerts: self.rules(),
             forecast: key.forecast.as_deref().map(forecast_step::published),

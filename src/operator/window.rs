@@ -38,8 +38,9 @@ pub struct Layout {
     /// Of an SLO with an agreement: the last 7 days, and the calendar of its periods.
     pub week: Option<usize>,
     sla: Option<Calendar>,
-    /// A window that no status shows.
-    hidden: Option<usize>,
+    /// The windows of a status, in its order: by length, a calendar's period last, or in place of the window that has its
+    /// name.
+    pub in_status: Vec<usize>,
     /// Slice lengths, ascending, distinct.
     tiers_ms: Vec<Ms>,
     /// The longest window of each tier: its slices are kept that long.
@@ -53,7 +54,9 @@ pub struct Layout {
 impl Layout {
     pub fn of(slo: &Slo) -> Layout {
         let mut windows_ms = STATUS_WINDOWS_MS.to_vec();
-        windows_ms.extend(slo.period.rolling_start_ms(0).map(|_| slo.period.nominal_ms()));
+        if slo.period.calendar().is_none() {
+            windows_ms.push(slo.period.nominal_ms());
+        }
         for rule in &slo.rules {
             windows_ms.push(rule.long_ms);
             windows_ms.push(rule.evidence_ms());
@@ -82,7 +85,7 @@ impl Layout {
         let has_exemplars =
             |slice: &Ms| *slice == slice_ms(HOUR_MS) || slo.all_rules().any(|(_, r)| slice_ms(r.long_ms) == *slice);
         let tier_has_exemplars = tiers_ms.iter().map(has_exemplars).collect();
-        Layout {
+        let made = Layout {
             windows_ms,
             period: slo.period.clone(),
             compliance,
@@ -92,12 +95,14 @@ impl Layout {
             three_days,
             week,
             sla: slo.sla.as_ref().map(|sla| sla.calendar.clone()),
-            hidden: week.filter(|_| !is_week_shown),
+            in_status: Vec::new(),
             tiers_ms,
             tier_keeps_ms,
             tier_has_exemplars,
             tier_of,
-        }
+        };
+        let in_status = made.order(week.filter(|_| !is_week_shown));
+        Layout { in_status, ..made }
     }
 
     /// The tier of a window, and the length of its slices.
@@ -122,10 +127,9 @@ impl Layout {
         if window == self.compliance { self.period.name() } else { duration::print(self.windows_ms[window]) }
     }
 
-    /// The windows in the order of statuses: by length, a calendar's period last, or in place of the window that has its
-    /// name.
-    pub fn in_status(&self) -> Vec<usize> {
-        let is_shown = |window: &usize| Some(*window) != self.hidden;
+    /// See [`Layout::in_status`]; `hidden` is a window that no status shows.
+    fn order(&self, hidden: Option<usize>) -> Vec<usize> {
+        let is_shown = |window: &usize| Some(*window) != hidden;
         let all = (0..self.windows_ms.len()).filter(is_shown);
         if self.period.calendar().is_none() {
             return all.collect();
