@@ -23,7 +23,7 @@ use decoder::Versioned;
 use serde::Deserialize;
 
 /// The version of all that is written now.
-pub const VERSION: u8 = 9;
+pub const VERSION: u8 = 10;
 
 /// The oldest version that is read.
 pub const OLDEST: u8 = 6;
