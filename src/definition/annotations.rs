@@ -15,7 +15,7 @@ use crate::model::suggest::{closest, one_of};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 30] = [
     "group-by",
     "tenant-alerts",
     "sla",
@@ -25,6 +25,7 @@ const KEYS: [&str; 29] = [
     "user-windows",
     "alert-rules",
     "min-events",
+    "timeslice-min-events",
     "low-traffic-guard",
     "single-user-guard",
     "budget-rule",
@@ -58,6 +59,7 @@ pub(super) struct Settings<'d> {
     pub user_windows: Option<(Vec<Ms>, Cursor<'d>)>,
     pub rules: Option<(Vec<WrittenRule<'d>>, Cursor<'d>)>,
     pub min_events: u64,
+    pub timeslice_min_events: Option<(u64, Cursor<'d>)>,
     pub low_traffic_guard: bool,
     pub single_user_guard: bool,
     pub budget_rule: bool,
@@ -85,6 +87,7 @@ impl Default for Settings<'_> {
             user_windows: None,
             rules: None,
             min_events: 0,
+            timeslice_min_events: None,
             low_traffic_guard: true,
             single_user_guard: true,
             budget_rule: true,
@@ -180,6 +183,7 @@ fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut R
         "user-windows" => s.user_windows = Some((read_windows(at, report)?, at.clone())),
         "alert-rules" => s.rules = Some((rules::read_annotation(at, report), at.clone())),
         "min-events" => s.min_events = read_count(at, 0, report)?,
+        "timeslice-min-events" => s.timeslice_min_events = Some((read_count(at, 1, report)?, at.clone())),
         "low-traffic-guard" => s.low_traffic_guard = read_switch(at, report)?,
         "single-user-guard" => s.single_user_guard = read_switch(at, report)?,
         "budget-rule" => s.budget_rule = read_switch(at, report)?,

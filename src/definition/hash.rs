@@ -83,6 +83,14 @@ fn definition(slo: &Slo) -> Value {
     if slo.tail_alerts != Some(Severity::Ticket) {
         definition["tail_alerts"] = json!(slo.tail_alerts.map_or("off", Severity::as_str));
     }
+    if let Some(slicing) = slo.method.slicing() {
+        definition["budgeting_method"] = json!({
+            "name": slo.method.as_str(),
+            "slice_ms": slicing.slice_ms,
+            "target": fraction(slicing.target),
+            "min_events": slicing.min_events,
+        });
+    }
     if let Some(calendar) = slo.period.calendar() {
         definition["calendar"] = json!({
             "duration": calendar.name(),

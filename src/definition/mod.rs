@@ -12,6 +12,7 @@ mod error;
 pub mod expression;
 mod hash;
 mod indicator;
+mod method;
 mod period;
 mod rules;
 mod slo;
@@ -43,7 +44,7 @@ pub struct Definitions {
 
 /// The same SLO with another objective: default rules are chosen anew, others stay as far as they can fire.
 pub fn with_objective(slo: &Slo, objective: Ratio) -> Slo {
-    let rules = rules::rules_for(&slo.rules, slo.period.nominal_ms(), slo.objective, objective);
+    let rules = rules::rules_for(&slo.rules, slo.period.nominal_ms(), &slo.method, slo.objective, objective);
     Slo { objective, rules, ..slo.clone() }
 }
 

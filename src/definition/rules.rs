@@ -5,6 +5,7 @@ use super::cursor::Cursor;
 use super::document::{Catalog, Kind, read_inline};
 use super::error::{NoticeLevel, Report};
 use crate::model::duration;
+use crate::model::period::Method;
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Rule, Severity};
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
@@ -31,14 +32,49 @@ const LONG_MIN_MS: Ms = 5 * MINUTE_MS;
 const SHORT_MIN_MS: Ms = MINUTE_MS;
 
 /// The default rules of an SLO; rules that are left out are reported.
-pub(super) fn default_rules(at: &Cursor<'_>, period_ms: Ms, objective: Ratio, report: &mut Report) -> Vec<Rule> {
-    chosen(period_ms, objective, &mut |rule, why| notice_left_out(at, rule, why, report))
+pub(super) fn default_rules(
+    at: &Cursor<'_>,
+    period_ms: Ms,
+    objective: Ratio,
+    method: &Method,
+    report: &mut Report,
+) -> Vec<Rule> {
+    let mut rules = chosen(period_ms, objective, &mut |rule, why| notice_left_out(at, rule, why, report));
+    rules.retain(|rule| match too_short(rule, method) {
+        Some(why) => {
+            notice_left_out(at, rule, &why, report);
+            false
+        }
+        None => true,
+    });
+    rules
+}
+
+/// Why a rule cannot see the slices that the SLO counts.
+fn too_short(rule: &Rule, method: &Method) -> Option<String> {
+    let slice_ms = method.slicing()?.slice_ms;
+    let short_ms = rule.evidence_ms();
+    let (short, slice) = (duration::print(short_ms), duration::print(slice_ms));
+    (short_ms < slice_ms).then(|| format!("its short window of {short} is shorter than a slice of {slice}"))
+}
+
+/// A custom rule whose short window is shorter than a slice is an error.
+pub(super) fn check_slices(rules: &[WrittenRule<'_>], method: &Method, report: &mut Report) {
+    for WrittenRule { rule, at } in rules {
+        if let Some(why) = too_short(rule, method) {
+            at.error(report, format!("the rule {} can never see a slice: {why}", rule.name()), "write longer windows");
+        }
+    }
 }
 
 /// The rules for another objective: default ones are chosen anew, others stay as far as they can fire.
-pub(super) fn rules_for(rules: &[Rule], period_ms: Ms, from: Ratio, to: Ratio) -> Vec<Rule> {
-    if rules == chosen(period_ms, from, &mut |_, _| {}) {
-        return chosen(period_ms, to, &mut |_, _| {});
+pub(super) fn rules_for(rules: &[Rule], period_ms: Ms, method: &Method, from: Ratio, to: Ratio) -> Vec<Rule> {
+    let chosen = |objective: Ratio| -> Vec<Rule> {
+        let rules = chosen(period_ms, objective, &mut |_, _| {});
+        rules.into_iter().filter(|rule| too_short(rule, method).is_none()).collect()
+    };
+    if rules == chosen(from) {
+        return chosen(to);
     }
     rules.iter().filter(|rule| can_fire(rule, to)).cloned().collect()
 }

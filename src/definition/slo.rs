@@ -5,10 +5,11 @@ use super::cursor::{Cursor, Fields};
 use super::document::{Catalog, Document, Kind, read_inline};
 use super::error::{NoticeLevel, Report};
 use super::indicator::{IndicatorSpec, Metric, read_indicator};
+use super::method::MethodName;
 use super::rules::{self, WrittenRule};
-use super::{hash, period};
+use super::{hash, method, period};
 use crate::model::duration;
-use crate::model::period::{Method, Period};
+use crate::model::period::Period;
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Criterion, Indicator, Slo, ThresholdOp, USER_WINDOWS_MAX};
 use crate::model::suggest::closest;
@@ -61,7 +62,7 @@ pub(super) fn read_slo<'d>(
         description: fields.get("description").and_then(|at| at.text(report)),
         indicator: read_indicator_of(document, &fields, catalog, indicators, report),
         period: read_time_window(&fields, report),
-        method: read_budgeting_method(&fields, report),
+        method: method::read(&fields, report),
         rules: read_rules(&fields, &settings, catalog, report),
     };
     let objectives =
@@ -87,7 +88,7 @@ struct Common<'d> {
     description: Option<&'d str>,
     indicator: Option<IndicatorSpec>,
     period: Option<Period>,
-    method: Option<Method>,
+    method: Option<MethodName>,
     rules: Option<Vec<WrittenRule<'d>>>,
 }
 
@@ -144,19 +145,6 @@ fn read_time_window(fields: &Fields<'_>, report: &mut Report) -> Option<Period> 
     period::read(only, &window, report)
 }
 
-fn read_budgeting_method(fields: &Fields<'_>, report: &mut Report) -> Option<Method> {
-    let remedy = "write budgetingMethod: Occurrences";
-    let at = fields.require(report, "budgetingMethod", remedy)?;
-    let text = at.text(report)?;
-    let method = Method::parse(text);
-    match text {
-        _ if method.is_some() => {}
-        "Timeslices" | "RatioTimeslices" => at.error(report, format!("`{text}` is not supported yet"), remedy),
-        _ => at.error(report, format!("there is no budgeting method `{text}`"), remedy),
-    }
-    method
-}
-
 /// The custom rules; `None` if the defaults apply.
 fn read_rules<'d>(
     fields: &Fields<'d>,
@@ -189,29 +177,24 @@ fn read_objective<'d>(
     report: &mut Report,
 ) -> Option<Slo> {
     let fields = at.fields(report, &OBJECTIVE_KEYS)?;
-    let slices = "write budgetingMethod: Occurrences, without time slices";
     let composite = "write one SLO per indicator, with the indicator at `spec.indicator`";
     fields.not_supported(
         report,
-        &[
-            ("timeSliceTarget", slices),
-            ("timeSliceWindow", slices),
-            ("indicator", composite),
-            ("indicatorRef", composite),
-            ("compositeWeight", composite),
-        ],
+        &[("indicator", composite), ("indicatorRef", composite), ("compositeWeight", composite)],
     );
     let name = objective_name(&fields, several, document, report);
     let objective = read_target(&fields, report);
     let criterion = common.indicator.as_ref().and_then(|spec| criterion(&fields, &spec.metric, report));
     let (name, objective, indicator) = (name?, objective?, common.indicator.as_ref()?);
-    let (period, method) = (common.period.clone()?, common.method?);
+    let method = method::of_objective(common.method?, &fields, settings, report);
+    let (period, method) = (common.period.clone()?, method?);
     let rules = match &common.rules {
         Some(written) => {
             rules::check_written(written, objective, report);
+            rules::check_slices(written, &method, report);
             written.iter().map(|written| written.rule.clone()).collect()
         }
-        None => rules::default_rules(at, period.nominal_ms(), objective, report),
+        None => rules::default_rules(at, period.nominal_ms(), objective, &method, report),
     };
     let mut slo = Slo {
         objective_name: if several { fields.get("displayName").and_then(|at| at.name(report)) } else { None }

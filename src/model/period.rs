@@ -5,6 +5,7 @@
 
 use super::calendar::Calendar;
 use super::duration;
+use super::ratio::Ratio;
 use super::time::Ms;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,21 @@ pub enum Method {
     /// Events, by weight.
     #[default]
     Occurrences,
+    /// Slices of time, each good or bad.
+    Timeslices(Slicing),
+    /// Slices of time, each good by the share of its good events.
+    RatioTimeslices(Slicing),
+}
+
+/// How time is cut into slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slicing {
+    /// Whole minutes; slices begin at its multiples since the epoch.
+    pub slice_ms: Ms,
+    /// The share of good events from which on a slice is good; of `Timeslices` only.
+    pub target: Ratio,
+    /// A slice with fewer events counts for neither.
+    pub min_events: u64,
 }
 
 impl Method {
@@ -55,10 +71,16 @@ impl Method {
     pub const fn as_str(self) -> &'static str {
         match self {
             Method::Occurrences => "Occurrences",
+            Method::Timeslices(_) => "Timeslices",
+            Method::RatioTimeslices(_) => "RatioTimeslices",
         }
     }
 
-    pub fn parse(text: &str) -> Option<Method> {
-        [Method::Occurrences].into_iter().find(|method| method.as_str() == text)
+    /// `None`: time is not cut.
+    pub const fn slicing(&self) -> Option<&Slicing> {
+        match self {
+            Method::Occurrences => None,
+            Method::Timeslices(slicing) | Method::RatioTimeslices(slicing) => Some(slicing),
+        }
     }
 }

@@ -336,6 +336,11 @@ impl Slo {
         self.budget_rule && self.method == Method::Occurrences
     }
 
+    /// Whether the guards about chance and single users are asked: they count events, so not where slices are counted.
+    pub fn asks_chance(&self) -> bool {
+        self.method.slicing().is_none()
+    }
+
     /// The slice length for counting users by the slice of their last event.
     pub fn seen_slice_ms(&self) -> Ms {
         self.all_rules().map(|(_, rule)| slice_ms(rule.long_ms)).min().unwrap_or(MINUTE_MS)

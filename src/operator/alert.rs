@@ -131,7 +131,7 @@ fn open(view: KeyView<'_>, severity: Severity, rules: Vec<FiringRule>) -> (BurnA
         rules,
         affected_users: 0,
         is_stale: view.is_stale(),
-        bad_at_start: view.key.all_bad,
+        bad_at_start: view.all_bad(),
         cohort: view.key.leading_cohort.clone(),
         knows_cohort: false,
     };
@@ -271,7 +271,7 @@ fn spent_since_start(view: KeyView<'_>, episode: &Episode) -> Option<f64> {
     // A calendar's budget is that of the whole period.
     let part = if view.boundary.starts.spans.is_some() { view.covered() } else { 1.0 };
     let allowed = allowed_share(view.definition.objective) * events as f64 / part;
-    (events > 0 && allowed > 0.0).then(|| view.key.all_bad.saturating_sub(episode.bad_at_start) as f64 / allowed)
+    (events > 0 && allowed > 0.0).then(|| view.all_bad().saturating_sub(episode.bad_at_start) as f64 / allowed)
 }
 
 fn title(view: KeyView<'_>, episode: &Episode, alert: &BurnAlert, resolved: Option<Resolved>) -> String {

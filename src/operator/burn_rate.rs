@@ -3,6 +3,7 @@
 //! Multi-window, multi-burn-rate alerting: Google, "The Site Reliability Workbook", chapter 5. The
 //! guards are tailburn's own (contract, section 6).
 
+use super::kind::Units;
 use super::partial::{BadUser, Counts, keep_most_bad};
 use super::signal::budget::{self, BudgetEvidence};
 use super::significance::poisson_at_least;
@@ -67,9 +68,9 @@ impl RuleSpec {
     }
 
     /// Whether the rule's condition holds, and whether both windows burn.
-    fn condition(&self, windows: &Windows) -> (bool, bool) {
-        let long_burns = self.burns(&windows.sum(self.long).counts);
-        let both_burn = long_burns && self.burns(&windows.sum(self.short).counts);
+    fn condition(&self, evidence: &Evidence<'_>) -> (bool, bool) {
+        let long_burns = self.burns(evidence.counts(self.long));
+        let both_burn = long_burns && self.burns(evidence.counts(self.short));
         (if self.is_single { long_burns } else { both_burn }, both_burn)
     }
 
@@ -117,7 +118,10 @@ pub struct Evidence<'a> {
     pub at_ms: Ms,
     /// `None`: the key had no event yet, so nothing is warm.
     pub first_ms: Option<Ms>,
+    /// The windows of events.
     pub windows: &'a Windows,
+    /// Of an SLO that counts something else.
+    pub units: Option<&'a Units>,
     pub seen: &'a LastSeen,
     /// The longest window of the rules; `None`: there are no rules.
     pub longest: Option<usize>,
@@ -129,12 +133,21 @@ pub struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
+    /// What a rule asks of a window, in the unit of the SLO.
+    fn counts(&self, window: usize) -> &Counts {
+        self.units.map_or_else(|| self.event_counts(window), |units| units.counts(window))
+    }
+
+    fn event_counts(&self, window: usize) -> &Counts {
+        &self.windows.sum(window).counts
+    }
+
     /// Distinct users within the longest window of the rules; each event without a user counts as one. Few boundaries ask,
     /// and the answer reads every slice of the window.
     fn users_active(&self) -> u64 {
         self.longest.map_or(0, |longest| {
             let named = self.seen.users_since(self.window_starts_ms[longest]);
-            named + self.windows.sum(longest).counts.anonymous
+            named + self.event_counts(longest).anonymous
         })
     }
 }
@@ -153,7 +166,7 @@ impl RuleState {
     /// One boundary of one rule. `another_pages`: another rule of the key fires at page.
     fn step(&mut self, slo: &Slo, objective: Ratio, spec: &RuleSpec, evidence: &Evidence<'_>, another_pages: bool) {
         let (condition, both_burn) = match spec.kind {
-            RuleKind::BurnRate => spec.condition(evidence.windows),
+            RuleKind::BurnRate => spec.condition(evidence),
             RuleKind::Budget => (evidence.budget.burns, false),
             // They take their steps after the cohorts.
             RuleKind::Tail | RuleKind::Exhaustion | RuleKind::Sla => return,
@@ -164,7 +177,7 @@ impl RuleState {
             self.lowered = self.lowered && (!condition || lowers());
         } else if condition {
             let warm = evidence.first_ms.is_some_and(|first_ms| evidence.at_ms - first_ms >= spec.warm_after_ms);
-            let asked = || hold_back(slo, objective, &evidence.windows.sum(spec.long).counts);
+            let asked = || hold_back(slo, objective, evidence.event_counts(spec.long));
             self.held_back = if warm { asked() } else { HeldBack::NOT_WARM };
             if self.held_back.any() || evidence.is_given_up {
                 return;
@@ -188,7 +201,7 @@ impl RuleState {
             self.calm_since_ms = None;
             return;
         }
-        if evidence.windows.sum(spec.short).counts.events == 0 {
+        if evidence.counts(spec.short).events == 0 {
             return;
         }
         let since_ms = *self.calm_since_ms.get_or_insert(evidence.at_ms);
@@ -240,6 +253,7 @@ fn hold_back(slo: &Slo, objective: Ratio, long: &Counts) -> HeldBack {
         not_warm: false,
         min_events: long.events < slo.min_events,
         low_traffic: slo.low_traffic_guard
+            && slo.asks_chance()
             && poisson_at_least(long.bad_events, allowed * long.events as f64) >= LOW_TRAFFIC_LEVEL,
     }
 }
@@ -247,10 +261,10 @@ fn hold_back(slo: &Slo, objective: Ratio, long: &Counts) -> HeldBack {
 /// Whether a page is lowered to a ticket: one user of several has more than a quarter of the bad events, and without
 /// them the long window would not burn.
 fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
-    if spec.severity != Severity::Page || !slo.single_user_guard || evidence.users_active() < 2 {
+    if spec.severity != Severity::Page || !slo.single_user_guard || !slo.asks_chance() || evidence.users_active() < 2 {
         return false;
     }
-    let long = &evidence.windows.sum(spec.long).counts;
+    let long = evidence.event_counts(spec.long);
     let most = evidence.bad_users.most(evidence.window_starts_ms[spec.long]).max(u64::from(long.anonymous_bad > 0));
     let (bad, events) = (long.bad_events - most, long.events - most);
     let has_a_quarter = u128::from(most) * 4 > u128::from(long.bad_events);

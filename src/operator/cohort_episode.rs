@@ -167,7 +167,7 @@ impl Tracked {
         }
         open.told = now;
         let (tenant, group) = view.definition.scope_fields();
-        let events = view.compliance().total();
+        let events = view.event_counts(view.definition.layout.compliance).total();
         let allowed = (1.0 - view.definition.objective.as_f64()) * weight_of(events);
         let record = TailCohort {
             id: open.id.clone(),

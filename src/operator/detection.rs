@@ -5,10 +5,12 @@
 
 use super::key_definition::{Boundary, KeyIdentity};
 use super::key_state::{KeyOutput, KeyState};
+use super::key_view::KeyView;
 use super::partial::{Counts, KeyDelta, PaneDelta};
 use super::window::Layout;
 use crate::model::key::Scope;
 use crate::model::output::BurnAlert;
+use crate::model::period::Method;
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Rule, Severity, Slo};
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, ceil_to};
@@ -45,7 +47,8 @@ pub fn first_alerts(slo: &Slo, traffic: Traffic) -> Vec<Detection> {
     let definition = identity.definition(slo, &layout);
     let mut key = KeyState::new(slo, &layout, &Scope::Aggregate);
     let past_ms = slo.period.nominal_ms().max(longest(slo));
-    let source = Source { traffic, begin_ms: ONSET_MS - past_ms };
+    let step_max_ms = slo.method.slicing().map_or(DAY_MS, |slicing| slicing.slice_ms);
+    let source = Source { traffic, begin_ms: ONSET_MS - past_ms, step_max_ms };
     let mut found: Vec<Detection> = Vec::new();
     let mut panes = source.past(past_ms);
     let mut at_ms = ONSET_MS;
@@ -57,7 +60,10 @@ pub fn first_alerts(slo: &Slo, traffic: Traffic) -> Vec<Detection> {
         key.advance(&definition, &boundary);
         key.apply(&definition, &boundary, &[&aggregate_delta(std::mem::take(&mut panes))]);
         key.evaluate(&definition, &boundary, &[], &mut out);
-        let spent = source.budget_spent(slo, at_ms);
+        let spent = match slo.method.slicing() {
+            None => source.budget_spent(slo, at_ms),
+            Some(slicing) => slices_spent(key.view(&definition, &boundary), slicing.slice_ms),
+        };
         let new = out.alerts.iter().filter_map(|alert| detection(alert, at_ms, spent));
         for detection in new.collect::<Vec<_>>() {
             if !found.iter().any(|known| known.severity == detection.severity) {
@@ -72,9 +78,24 @@ pub fn first_alerts(slo: &Slo, traffic: Traffic) -> Vec<Detection> {
 
 /// Whether any rule can fire: a share of errors that no rule's factor allows for, and that exceeds the budget, may.
 fn can_burn(slo: &Slo, traffic: Traffic) -> bool {
+    if let Method::Timeslices(slicing) = slo.method
+        && 1.0 - traffic.error_ratio >= slicing.target.as_f64()
+    {
+        return false;
+    }
+    if let Method::Timeslices(_) = slo.method {
+        return traffic.events_per_second > 0.0;
+    }
     let allowed = slo.objective.complement().unwrap_or(Ratio::ZERO).as_f64();
     let factor = slo.rules.iter().map(|rule| rule.factor.as_f64()).fold(1.0, f64::min);
     traffic.events_per_second > 0.0 && traffic.error_ratio > factor * allowed
+}
+
+/// The share of the period's budget that slices have spent.
+fn slices_spent(view: KeyView<'_>, slice_ms: Ms) -> f64 {
+    let slo = view.definition.slo;
+    let allowed = slo.objective.complement().unwrap_or(Ratio::ZERO).as_f64();
+    view.amount(view.all_bad()) / (allowed * slo.period.nominal_ms() as f64 / slice_ms as f64)
 }
 
 fn longest(slo: &Slo) -> Ms {
@@ -96,6 +117,8 @@ pub fn aggregate_delta(panes: Vec<PaneDelta>) -> KeyDelta {
 struct Source {
     traffic: Traffic,
     begin_ms: Ms,
+    /// No pane of the past is longer.
+    step_max_ms: Ms,
 }
 
 impl Source {
@@ -113,6 +136,7 @@ impl Source {
         while end_ms > ONSET_MS - past_ms {
             let age_ms = ONSET_MS - end_ms;
             let step_ms = STEPS.iter().find(|(within, _)| age_ms < *within).map_or(DAY_MS, |(_, step_ms)| *step_ms);
+            let step_ms = step_ms.min(self.step_max_ms);
             panes.extend(self.pane(end_ms - step_ms, step_ms));
             end_ms -= step_ms;
         }

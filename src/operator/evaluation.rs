@@ -23,7 +23,8 @@ impl KeyView<'_> {
     /// previous period.
     fn is_forgotten(self) -> bool {
         match self.boundary.starts.spans {
-            None => self.compliance().events == 0,
+            // Slices that are not complete are no reason to forget the key.
+            None => self.event_counts(self.definition.layout.compliance).events == 0,
             Some(spans) => self.key.last_ms().is_none_or(|last_ms| last_ms < spans.previous.start_ms),
         }
     }
@@ -115,6 +116,7 @@ impl KeyState {
             at_ms: boundary.at_ms,
             first_ms: self.first_ms(),
             windows: &self.windows,
+            units: self.units.as_deref(),
             seen: &self.seen,
             // Windows are numbered in ascending order of length.
             longest: definition.specs.iter().filter(|spec| spec.kind.asks_guards()).map(|spec| spec.long).max(),

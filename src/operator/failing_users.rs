@@ -217,7 +217,7 @@ impl KeyView<'_> {
 
     /// Events of the tenant's others over a day, beside those of a user.
     fn risk_of(self, user: &FailingUser) -> (Option<Risk>, f64) {
-        let day = self.counts(self.definition.layout.day);
+        let day = self.event_counts(self.definition.layout.day);
         let own = Tally { units: user.events as f64, outliers: user.bad_events as f64 };
         let others = Tally {
             units: day.events.saturating_sub(user.events) as f64,
@@ -236,8 +236,9 @@ impl Suspect {
         let definition = view.definition;
         let (tenant, group) = definition.scope_fields();
         let own = &self.told;
-        let allowed = (1.0 - definition.objective.as_f64()) * weight_of(view.compliance().total());
-        let day_bad = view.counts(definition.layout.day).bad;
+        let allowed =
+            (1.0 - definition.objective.as_f64()) * weight_of(view.event_counts(definition.layout.compliance).total());
+        let day_bad = view.event_counts(definition.layout.day).bad;
         let record = TailCohort {
             id: open.id.clone(),
             seq: open.seq,

@@ -6,6 +6,7 @@ use super::episode::Episode;
 use super::event_table::{self, EventTable};
 use super::failing_users::FailingUsers;
 use super::key_definition::{Boundary, KeyDefinition};
+use super::kind::Units;
 use super::partial::{KeyDelta, KeyStep, PaneDelta, add_pane};
 use super::policy::PolicyState;
 use super::signal::budget::{BudgetBank, Seen};
@@ -84,6 +85,9 @@ pub struct KeyState {
     /// Of an SLO with a policy.
     #[serde(default)]
     pub(super) policy: Option<PolicyState>,
+    /// What the windows count where that is not events. Boxed: most SLOs count events.
+    #[serde(default)]
+    pub(super) units: Option<Box<Units>>,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
@@ -156,6 +160,7 @@ impl KeyState {
     pub fn new(slo: &Slo, layout: &Layout, scope: &Scope) -> KeyState {
         KeyState {
             windows: Windows::new(layout),
+            units: Units::of(slo, layout),
             rules: vec![RuleState::default(); slo.rules_of(scope).count()],
             users: vec![None; slo.user_windows_ms.len()],
             ..KeyState::default()
@@ -211,6 +216,7 @@ impl KeyState {
         if from.slo.policy != to.slo.policy {
             self.policy = None;
         }
+        self.redefine_units(from, to, at_ms);
         self.windows = self.windows.relaid(from.layout, to.layout, at_ms);
         self.rules = vec![RuleState::default(); to.specs.len()];
         self.budget = None;
@@ -228,6 +234,15 @@ impl KeyState {
         let slice_ms = to.slo.seen_slice_ms();
         self.seen.reslice(slice_ms);
         self.bad_seen.reslice(slice_ms);
+    }
+
+    fn redefine_units(&mut self, from: &KeyDefinition<'_>, to: &KeyDefinition<'_>, at_ms: Ms) {
+        let starts = to.layout.starts_at(at_ms);
+        let boundary = Boundary::without_statuses(at_ms, &starts);
+        let needed_ms = starts.spans.map(|spans| spans.previous.start_ms);
+        let needed_ms = starts.windows_ms.iter().copied().chain(needed_ms).min().unwrap_or(at_ms);
+        let panes = || self.windows.panes_since(from.layout, needed_ms, at_ms);
+        self.units = Units::redefined(self.units.take(), from, to, &boundary, panes);
     }
 
     /// Catches up on boundaries that were skipped in one step: in user windows without active users only the time of
@@ -255,10 +270,16 @@ impl KeyState {
             self.begin_or_extend(pane.start_ms, boundary.at_ms);
             self.windows.add(definition.layout, boundary.starts, pane);
             self.add_to_sla(boundary, pane);
+            if let Some(units) = &mut self.units {
+                units.add(definition, boundary, pane);
+            }
             self.accepted += pane.counts.events;
             self.all_bad += pane.counts.bad;
             self.has_news = true;
             seen.add(Seen { events: pane.counts.events, bad: pane.counts.bad_events });
+        }
+        if let Some(units) = &mut self.units {
+            units.settle(definition, boundary);
         }
         self.add_to_budget(definition, boundary, first_before_ms, seen);
         self.add_to_canaries(definition, boundary, deltas);

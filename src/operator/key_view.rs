@@ -3,6 +3,8 @@
 
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
+use super::kind::Units;
+use super::kind::slices::WHOLE;
 use super::partial::Counts;
 use crate::model::ratio::Ratio;
 use crate::model::time::{Ms, window_start};
@@ -21,9 +23,27 @@ impl KeyState {
 }
 
 impl<'a> KeyView<'a> {
-    /// What is good and bad in a window of the layout.
+    /// What is good and bad in a window of the layout, in the unit of the SLO.
     pub fn counts(self, window: usize) -> &'a Counts {
+        self.key.units.as_deref().map_or_else(|| self.event_counts(window), |units| units.counts(window))
+    }
+
+    /// The same of events, whatever the SLO counts.
+    pub fn event_counts(self, window: usize) -> &'a Counts {
         &self.key.windows.sum(window).counts
+    }
+
+    /// All that was bad since the key began, in the unit of the SLO.
+    pub fn all_bad(self) -> u128 {
+        self.key.units.as_deref().map_or(self.key.all_bad, Units::all_bad)
+    }
+
+    /// A sum of [`KeyView::counts`] as published.
+    pub fn amount(self, sum: u128) -> f64 {
+        match self.key.units.as_deref() {
+            None => weight_of(sum),
+            Some(Units::Slices(_)) => sum as f64 / WHOLE as f64,
+        }
     }
 
     /// What is good and bad in the compliance window.

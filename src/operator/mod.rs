@@ -23,6 +23,7 @@ mod forecast_step;
 pub mod key_definition;
 pub mod key_state;
 pub mod key_view;
+pub mod kind;
 pub mod partial;
 mod policy;
 mod quiet;

@@ -71,6 +71,9 @@ impl KeyState {
             not_beyond(multiple(boundary.status_interval_ms));
         }
         self.windows.next_expiry_ms(definition.layout).into_iter().for_each(&mut not_beyond);
+        if let Some(change_ms) = self.units.as_deref().and_then(|units| units.next_change_ms(definition)) {
+            not_beyond(at_least(change_ms));
+        }
         if let Some(spans) = boundary.starts.spans {
             not_beyond(spans.current.end_ms);
             not_beyond(spans.current.end_ms + PANE_MS);

@@ -54,7 +54,7 @@ impl SlaState {
 
     /// Whether the answer may change although nothing happens to the key.
     pub fn has_to_be_asked(&self, view: KeyView<'_>) -> bool {
-        let week = view.definition.layout.week.map(|week| view.counts(week));
+        let week = view.definition.layout.week.map(|week| view.event_counts(week));
         let has_bad = self.counts.bad > 0 || week.is_some_and(|counts| counts.bad > 0);
         has_bad || self.flags.at_risk || self.flags.is_missed || view.fires_sla()
     }
@@ -149,7 +149,7 @@ impl KeyView<'_> {
         let (at_ms, first_ms) = (self.boundary.at_ms, self.key.first_ms()?);
         let over_ms = at_ms - first_ms.max(self.start_ms(week));
         let left_ms = spans.current.end_ms - at_ms;
-        (over_ms > 0).then(|| Week { counts: *self.counts(week), over_ms, left_ms })
+        (over_ms > 0).then(|| Week { counts: *self.event_counts(week), over_ms, left_ms })
     }
 
     /// Whether at today's rates more will be bad by the end of the period than the agreement allows, as likely as not.

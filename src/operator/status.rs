@@ -5,6 +5,7 @@ use super::distribution::latency_of;
 use super::forecast_step;
 use super::key_state::State;
 use super::key_view::{KeyView, Reached, allowed_share, burn_of, sli_of, weight_of};
+use super::kind::Units;
 use super::partial::Counts;
 use super::sanity;
 use crate::model::calendar::Span;
@@ -156,7 +157,7 @@ impl KeyView<'_> {
     fn flags(self) -> Vec<String> {
         let KeyView { key, definition, boundary } = self;
         let unclassified = key.unclassified_hour.sum;
-        let events = self.counts(definition.layout.hour).events;
+        let events = self.event_counts(definition.layout.hour).events;
         let all = [
             (self.compliance_coverage() < 1.0, "warming_up"),
             (unclassified * 100 > events + unclassified, "degraded_data"),
@@ -164,7 +165,7 @@ impl KeyView<'_> {
             (key.tenants_overflow, "tenants_overflow"),
             (boundary.groups_overflow, "groups_overflow"),
             (key.canaries.as_ref().is_some_and(|canaries| canaries.overflows), "canary_overflow"),
-            (sanity::is_never_bad(self.compliance(), definition.objective), "never_bad"),
+            (sanity::is_never_bad(self.event_counts(definition.layout.compliance), definition.objective), "never_bad"),
         ];
         all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
     }
@@ -173,9 +174,9 @@ impl KeyView<'_> {
         let compliance = self.compliance();
         let share = allowed_share(self.definition.objective);
         // A calendar's budget is that of the whole period, at the traffic so far.
-        let all = weight_of(compliance.total());
+        let all = self.amount(compliance.total());
         let all = if self.boundary.starts.spans.is_some() && all > 0.0 { all / self.covered() } else { all };
-        let (allowed, spent) = (share * all, weight_of(compliance.bad));
+        let (allowed, spent) = (share * all, self.amount(compliance.bad));
         let spans = self.boundary.starts.spans;
         let period_ms = spans.map_or(self.definition.slo.period.nominal_ms(), |spans| spans.current.length_ms());
         let outage_minutes = share * period_ms as f64 / MINUTE_MS as f64;
@@ -194,11 +195,13 @@ impl KeyView<'_> {
 
     /// The calendar's period before, as at its end, with the events that came late.
     fn previous(self) -> Option<Previous> {
-        let counts = self.key.windows.previous()?;
-        Some(self.previous_of(counts, self.boundary.starts.spans?.previous, self.definition.objective))
+        let events = self.key.windows.previous()?;
+        let counts = self.key.units.as_deref().map_or(events, Units::previous);
+        let previous = self.previous_of(counts, self.boundary.starts.spans?.previous, self.definition.objective);
+        Some(Previous { good: Some(self.amount(counts.good)), bad: Some(self.amount(counts.bad)), ..previous })
     }
 
-    /// A period that is over.
+    /// A period that is over, by events.
     pub fn previous_of(self, counts: &Counts, span: Span, objective: Ratio) -> Previous {
         let coverage = coverage_of(span.end_ms, self.key.first_ms(), span.start_ms);
         Previous {
@@ -222,8 +225,8 @@ impl KeyView<'_> {
         WindowStatus {
             window: self.definition.layout.name_of(window),
             start: Moment(start_ms),
-            good: weight_of(counts.good),
-            bad: weight_of(counts.bad),
+            good: self.amount(counts.good),
+            bad: self.amount(counts.bad),
             sli: sli_of(counts),
             burn: self.burn(window),
             coverage: coverage_of(self.boundary.at_ms, self.key.first_ms(), start_ms),

@@ -58,6 +58,7 @@ const ADDED: &[Added] = &[
     (9, "Windows", "calendar"),
     (9, "StoredDefinition", "sla"),
     (9, "StoredDefinition", "policy"),
+    (10, "KeyState", "units"),
 ];
 
 /// Why bytes are not what they should be.
