@@ -5,6 +5,7 @@ use super::cohort_tracker::{CohortRecord, Cohorts};
 use super::episode::Episode;
 use super::event_table::{self, EventTable};
 use super::failing_users::FailingUsers;
+use super::failures::Failures;
 use super::key_definition::{Boundary, KeyDefinition};
 use super::kind::Units;
 use super::partial::{KeyDelta, KeyStep, PaneDelta, add_pane};
@@ -88,6 +89,9 @@ pub struct KeyState {
     /// What the windows count where that is not events. Boxed: most SLOs count events.
     #[serde(default)]
     pub(super) units: Option<Box<Units>>,
+    /// Of a key with bad events.
+    #[serde(default)]
+    pub(super) failures: Option<Box<Failures>>,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
@@ -217,6 +221,9 @@ impl KeyState {
             self.policy = None;
         }
         self.redefine_units(from, to, at_ms);
+        if let Some(failures) = &mut self.failures {
+            failures.redefine(from.layout, to.layout, at_ms);
+        }
         self.windows = self.windows.relaid(from.layout, to.layout, at_ms);
         self.rules = vec![RuleState::default(); to.specs.len()];
         self.budget = None;
@@ -284,6 +291,9 @@ impl KeyState {
         self.add_to_budget(definition, boundary, first_before_ms, seen);
         self.add_to_canaries(definition, boundary, deltas);
         self.add_to_events(definition, boundary, deltas);
+        if deltas.iter().any(|delta| !delta.failures.is_empty()) {
+            self.failures.get_or_insert_default().add(definition, boundary, deltas);
+        }
         // Only with all panes added is it known whether the key exists.
         deltas.iter().for_each(|delta| self.apply_others(boundary, delta));
     }

@@ -19,6 +19,7 @@ pub mod event_leaf;
 pub mod event_table;
 pub mod exemplars;
 pub mod failing_users;
+pub mod failures;
 mod forecast_step;
 pub mod key_definition;
 pub mod key_state;

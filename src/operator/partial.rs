@@ -6,6 +6,7 @@ use super::admission::Candidates;
 use super::distribution::{Distribution, UserSums};
 use super::event_leaf::EventPane;
 use super::exemplars::keep_smallest;
+use super::failures::FailedPanes;
 use super::signal::canary::ValueDelta;
 use super::signal::failing_user::FailingUser;
 use super::sketch::Sketch;
@@ -54,10 +55,11 @@ impl BoundaryPartial {
 }
 
 impl BoundaryPartial {
-    /// How much is said: keys, leaves and users. A measure of memory, roughly.
+    /// How much is said: keys, leaves, failures and users. A measure of memory, roughly.
     pub fn size(&self) -> usize {
         let of_step = |step: &KeyStep| 1 + step.cube.len() + step.worst.len() + step.failing.len();
-        let of_delta = |delta: &KeyDelta| 1 + delta.events.iter().map(|pane| pane.leaves.len()).sum::<usize>();
+        let leaves = |delta: &KeyDelta| delta.events.iter().map(|pane| pane.leaves.len()).sum::<usize>();
+        let of_delta = |delta: &KeyDelta| 1 + leaves(delta) + delta.failures.len();
         self.deltas.iter().map(of_delta).sum::<usize>() + self.steps.iter().map(of_step).sum::<usize>()
     }
 }
@@ -90,6 +92,9 @@ pub struct KeyDelta {
     /// Of keys with a table of events (`event_table`): events by what they have in common, by slice of event time.
     #[serde(default)]
     pub events: Vec<EventPane>,
+    /// Its bad events by dependency and type of error, ascending.
+    #[serde(default)]
+    pub failures: Vec<FailedPanes>,
 }
 
 impl KeyDelta {
@@ -108,6 +113,7 @@ impl KeyDelta {
             canary: Vec::new(),
             canary_overflow: false,
             events: Vec::new(),
+            failures: Vec::new(),
         }
     }
 }

@@ -149,7 +149,7 @@ impl KeyView<'_> {
             components: Vec::new(),
             journey: None,
             gauge: None,
-            failures: Vec::new(),
+            failures: self.failures(),
             maintenance: None,
         }
     }

@@ -163,6 +163,11 @@ impl Layout {
         }
     }
 
+    /// Whether the compliance windows of both are the same.
+    pub fn has_period_of(&self, other: &Layout) -> bool {
+        self.period == other.period
+    }
+
     /// Whether a window is a calendar's period.
     fn is_calendar(&self, window: usize) -> bool {
         window == self.compliance && self.period.calendar().is_some()

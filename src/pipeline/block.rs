@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub const BLOCK_BYTES: usize = 384 * 1_024;
 
 /// The version of the layout, the first byte of every block.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// The last layout that is read, too: a bad event has no type of error.
+const WITHOUT_ERROR_TYPES: u8 = 3;
 
 /// The part of a block before its events.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -200,7 +202,10 @@ impl BlockWriter {
             codes: &event.codes.0,
             example: event.example,
         };
-        let written = postcard::to_extend(&event, std::mem::take(&mut self.events));
+        let mut written = postcard::to_extend(&event, std::mem::take(&mut self.events));
+        if let Some(example) = &event.example {
+            written = written.and_then(|events| postcard::to_extend(&example.error_type, events));
+        }
         self.events = written.map_err(|source| BlockError::Bytes { what: "written", source })?;
         self.count += 1;
         Ok(self.events.len() >= BLOCK_BYTES)
@@ -260,19 +265,30 @@ fn boundary_of(watermark_ms: Option<Ms>) -> Option<Ms> {
 
 /// Reads the head of a block; returns it with the bytes of the events.
 pub fn open(bytes: &[u8]) -> Result<(Head<'_>, &[u8]), BlockError> {
-    if let Some(found) = bytes.first().filter(|version| **version != VERSION) {
+    if let Some(found) = bytes.first().filter(|version| !(WITHOUT_ERROR_TYPES..=VERSION).contains(*version)) {
         return Err(BlockError::Version { found: *found });
     }
     postcard::take_from_bytes(bytes).map_err(|source| BlockError::Bytes { what: "read", source })
 }
 
-/// Reads the next event, and advances `rest` past it.
+impl Head<'_> {
+    /// Reads the next event, and advances `rest` past it.
+    #[inline]
+    pub fn next_event<'a>(&self, rest: &mut &'a [u8]) -> Result<Event<'a>, BlockError> {
+        let mut event: Event<'a> = take(rest)?;
+        if let Some(example) = event.example.as_mut().filter(|_| self.version > WITHOUT_ERROR_TYPES) {
+            example.error_type = take(rest)?;
+        }
+        Ok(event)
+    }
+}
+
 #[inline]
-pub fn next_event<'a>(rest: &mut &'a [u8]) -> Result<Event<'a>, BlockError> {
-    let (event, after) =
+fn take<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<T, BlockError> {
+    let (value, after) =
         postcard::take_from_bytes(rest).map_err(|source| BlockError::Bytes { what: "read", source })?;
     *rest = after;
-    Ok(event)
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -287,8 +303,14 @@ mod tests {
         codes.set(5, Verdict::Bad);
         codes.set(6, Verdict::Excluded);
         codes.set(9, Verdict::Unclassified);
-        let example =
-            Example { hash: 7, trace_id: Some("t"), operation: None, status: Some(503), dependency: Some("db") };
+        let example = Example {
+            hash: 7,
+            trace_id: Some("t"),
+            operation: None,
+            status: Some(503),
+            dependency: Some("db"),
+            error_type: Some("timeout"),
+        };
         let event = |user| Arriving {
             time_ms: 12_345,
             boundary_ms: 20_000,
@@ -313,7 +335,8 @@ mod tests {
         assert_eq!((head.source, head.first_offset, head.next_offset, head.events), (4, 40, 50, 2));
         assert_eq!((head.watermark_ms, head.is_incomplete, &head.slos[..]), (Some(19_000), true, &slos[..]));
         assert_eq!((&head.tenants[..], &head.tuples[..]), (&["nine", "two"][..], &[&b"tuple"[..]][..]));
-        let (first, second) = (next_event(&mut rest).expect("first"), next_event(&mut rest).expect("second"));
+        let mut next = || head.next_event(&mut rest);
+        let (first, second) = (next().expect("first"), next().expect("second"));
         assert!(rest.is_empty());
         assert_eq!((first.tenant, first.user, second.tenant, second.user), (0, Some("u"), 1, None));
         let verdicts: Vec<_> = first.verdicts().collect();

@@ -10,6 +10,7 @@ use crate::model::output::Exemplar;
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
 use crate::operator::classify::Verdict;
 use crate::operator::exemplars::keep_smallest;
+use crate::operator::failures;
 use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial, add_pane};
 use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
 use crate::state::Store;
@@ -84,6 +85,9 @@ impl UsersTask {
         }
         if self.operations.wants_sweep() {
             self.sweep_operations();
+        }
+        if self.failures.wants_sweep() {
+            self.sweep_failures();
         }
         self.tell_looked(partials);
         if let Some(closed) = self.closed_ms.filter(|_| self.closed_ms > before) {
@@ -288,8 +292,9 @@ impl UsersTask {
         }
     }
 
-    fn push(&mut self, slo: usize, key: KeyRef, delta: KeyDelta, boundary: &mut [BoundaryPartial]) {
+    fn push(&mut self, slo: usize, key: KeyRef, mut delta: KeyDelta, boundary: &mut [BoundaryPartial]) {
         let partition = self.partition(slo, key);
+        failures::cap(&mut delta.failures);
         boundary[partition as usize].deltas.push(delta);
     }
 
@@ -312,6 +317,7 @@ impl UsersTask {
             seen: summed(gathered.seen),
             bad_seen: summed(gathered.bad_seen),
             bad_users: self.bad_users(slo, key),
+            failures: self.failures.told(gathered.failed),
             ..KeyDelta::nothing(slo as u32, self.scope_of(slo, key))
         }
     }
@@ -548,6 +554,7 @@ impl Gathered {
         pane.counts.anonymous_bad += is_bad & anonymous;
         if is_bad == 1 {
             pane.counts.bad += u128::from(waiting.weight_micros);
+            note_failed(&mut self.failed, waiting.failure, start_ms, waiting.weight_micros);
         } else {
             pane.counts.good += u128::from(waiting.weight_micros);
         }
@@ -564,6 +571,15 @@ impl Gathered {
                 into.push((to, 1));
             }
         }
+    }
+}
+
+/// Adds a bad event; those of one pair often come one after the other.
+#[inline]
+fn note_failed(failed: &mut Vec<(u32, Ms, u128)>, failure: u32, start_ms: Ms, weight_micros: u64) {
+    match failed.last_mut().filter(|(last, ms, _)| (*last, *ms) == (failure, start_ms)) {
+        Some((.., weight)) => *weight += u128::from(weight_micros),
+        None => failed.push((failure, start_ms, u128::from(weight_micros))),
     }
 }
 
@@ -584,6 +600,7 @@ fn summed<T: std::ops::AddAssign + Copy + Default + PartialEq>(mut pairs: Vec<(M
 fn merge(all: &mut KeyDelta, more: &KeyDelta) {
     more.panes.iter().for_each(|pane| add_pane(&mut all.panes, pane));
     all.late += more.late;
+    failures::merge(&mut all.failures, &more.failures);
     for (own, theirs) in [(&mut all.seen, &more.seen), (&mut all.bad_seen, &more.bad_seen)] {
         own.extend_from_slice(theirs);
         *own = summed(std::mem::take(own));

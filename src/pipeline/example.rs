@@ -12,6 +12,9 @@ pub struct Example<'a> {
     pub operation: Option<&'a str>,
     pub status: Option<i64>,
     pub dependency: Option<&'a str>,
+    /// Behind its event in a block: an earlier layout does not have it.
+    #[serde(skip)]
+    pub error_type: Option<&'a str>,
 }
 
 impl<'a> Example<'a> {
@@ -22,6 +25,7 @@ impl<'a> Example<'a> {
             operation: outcome.operation.as_deref(),
             status: outcome.status,
             dependency: outcome.dependency.as_deref(),
+            error_type: outcome.error_type.as_deref(),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod delays;
 mod event_tally;
 mod example;
 mod failing;
+mod failure_texts;
 mod former;
 mod grouping;
 pub mod input_stats;

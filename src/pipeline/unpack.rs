@@ -8,6 +8,7 @@ use super::sequence::{self, SequenceError};
 use super::users::{PendingVerdict, UsersTask};
 use crate::model::time::Ms;
 use crate::model::tuple::Pairs;
+use crate::operator::classify::Verdict;
 
 /// Maps a block's numbers of SLOs, tenants and tuples to the task's numbers.
 struct Numbers {
@@ -42,7 +43,7 @@ impl UsersTask {
         source.watermark.take_up();
         let mut numbers = self.numbers(&head);
         for _ in 0..head.events {
-            let event = block::next_event(&mut rest)?;
+            let event = head.next_event(&mut rest)?;
             self.counts.outcomes += 1;
             if self.closed_ms.is_none_or(|closed| event.boundary_ms > closed) {
                 self.take(offset, &event, &head, &mut numbers);
@@ -82,6 +83,7 @@ impl UsersTask {
         let user = event.user.map_or(NONE, |name| self.pending_user(tenant, name, event.boundary_ms));
         let tuple = if user == NONE && !self.asks_for_attributes() { NONE } else { tuple };
         let operation = numbers.operations.get(event.tuple as usize).copied().unwrap_or(NONE);
+        let failure = event.example.as_ref().map_or(NONE, |example| self.failures.number(example));
         for (number, verdict) in event.verdicts() {
             let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
             self.counts.note(verdict);
@@ -93,6 +95,7 @@ impl UsersTask {
                 tenant,
                 tuple,
                 operation,
+                failure: if verdict == Verdict::Bad { failure } else { NONE },
                 group,
                 slo: slo as u32,
                 latency: event.latency,

@@ -12,6 +12,7 @@ use super::delays::Delays;
 use super::event_tally::EventTally;
 use super::example::Example;
 use super::failing::FailingRows;
+use super::failure_texts::FailureTexts;
 use super::intern::{Dictionary, NONE, TupleCache, UserTable};
 use super::key_ref::{KEY_GROUPS, KeyRef, LOCAL, OTHER_GROUPS};
 use super::lateness::{Late, Lateness};
@@ -58,6 +59,8 @@ pub(super) struct PendingVerdict {
     pub tenant: u32,
     pub tuple: u32,
     pub operation: u32,
+    /// Of a bad event, its pair of dependency and type of error.
+    pub failure: u32,
     pub group: u32,
     pub slo: u32,
     pub latency: i16,
@@ -90,6 +93,8 @@ pub(super) struct Gathered {
     pub late: u64,
     pub seen: Vec<(Ms, i64)>,
     pub bad_seen: Vec<(Ms, i64)>,
+    /// Bad events: pair, pane of event time and micro-weight.
+    pub failed: Vec<(u32, Ms, u128)>,
 }
 
 #[derive(Debug, Default)]
@@ -364,6 +369,7 @@ pub struct UsersTask {
     pub(super) tenants: Dictionary,
     pub(super) tuples: Dictionary,
     pub(super) operations: Dictionary,
+    pub(super) failures: FailureTexts,
     shapes: TupleCache,
     pub(super) pending: BTreeMap<Ms, Pane>,
     /// The pane that the last event went to, taken out of `pending`.
@@ -413,6 +419,7 @@ impl UsersTask {
             tenants: Dictionary::default(),
             tuples: Dictionary::default(),
             operations: Dictionary::default(),
+            failures: FailureTexts::default(),
             shapes: TupleCache::default(),
             spare: Vec::new(),
             pending: BTreeMap::new(),
@@ -570,6 +577,7 @@ impl UsersTask {
     fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, arrival: &Arrival, ids: Ids, verdict: Verdict) {
         self.note(slo, verdict);
         let group = self.group_of(slo, outcome, arrival.boundary_ms);
+        let example = (verdict == Verdict::Bad).then(|| Example::of(outcome));
         let waiting = PendingVerdict {
             time_ms: arrival.time_ms,
             weight_micros: outcome.weight_micros,
@@ -577,13 +585,13 @@ impl UsersTask {
             tenant: ids.tenant,
             tuple: ids.tuple,
             operation: ids.operation,
+            failure: example.as_ref().map_or(NONE, |example| self.failures.number(example)),
             group,
             slo: slo as u32,
             latency: latency_bin(outcome.latency_ms),
             verdict,
             is_late: arrival.is_late(),
         };
-        let example = (verdict == Verdict::Bad).then(|| Example::of(outcome));
         self.hold_back(arrival.boundary_ms, waiting, example.as_ref());
     }
 
@@ -703,6 +711,12 @@ impl UsersTask {
         self.operations.sweep(&is_used);
     }
 
+    /// Forgets the pairs of which no bad event waits.
+    pub(super) fn sweep_failures(&mut self) {
+        let panes = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
+        self.failures.sweep(panes.flat_map(|pane| &pane.verdicts).map(|waiting| waiting.failure));
+    }
+
     /// Bytes of what waits for its boundary, of names, and of users with bad events by pane.
     pub(super) fn waiting_bytes(&self) -> usize {
         let panes = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
@@ -711,7 +725,8 @@ impl UsersTask {
             [&self.tenants, &self.tuples, &self.operations].into_iter().chain(self.slos.iter().map(|s| &s.groups));
         // A user in a map of few: its entry and its part of the node.
         let bad = self.slos.iter().flat_map(|s| s.bad.values()).map(|users| 64 + users.len() * 24);
-        verdicts + names.map(Dictionary::memory_bytes).sum::<usize>() + bad.sum::<usize>()
+        let names = names.map(Dictionary::memory_bytes).sum::<usize>() + self.failures.memory_bytes();
+        verdicts + names + bad.sum::<usize>()
     }
 
     /// Verdicts that wait for their boundary.

@@ -59,6 +59,8 @@ const ADDED: &[Added] = &[
     (9, "StoredDefinition", "sla"),
     (9, "StoredDefinition", "policy"),
     (10, "KeyState", "units"),
+    (10, "KeyDelta", "failures"),
+    (10, "KeyState", "failures"),
 ];
 
 /// Why bytes are not what they should be.

@@ -87,7 +87,7 @@ fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked,
                 return Err(format!("the block at {at} of {partition} goes back: {head:?}"));
             }
             for _ in 0..head.events {
-                let event = block::next_event(&mut rest).map_err(|error| error.to_string())?;
+                let event = head.next_event(&mut rest).map_err(|error| error.to_string())?;
                 if watermark_ms.is_some_and(|ms| event.boundary_ms <= floor_to(ms, PANE_MS)) {
                     return Err(format!("the block at {at} of {partition} adds to a closed boundary: {event:?}"));
                 }

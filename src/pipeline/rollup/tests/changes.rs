@@ -99,7 +99,7 @@ impl Program {
     }
 
     /// Stops as a program does that is asked to, and starts with these definitions.
-    fn restart(&mut self, slos: &Arc<Vec<Slo>>) {
+    pub fn restart(&mut self, slos: &Arc<Vec<Slo>>) {
         self.save_users();
         self.save_keys();
         let (users, mark) = (self.users.mark(), self.rollup.mark());

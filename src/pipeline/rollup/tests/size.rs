@@ -17,7 +17,8 @@ fn hourly(tenant: u64, hours: std::ops::Range<i64>) -> impl Iterator<Item = Even
         region: 0,
         tier: 0,
         weight: WEIGHT_ONE,
-        any: hour as u64,
+        // It fails in seven ways.
+        any: hour as u64 % 42,
     })
 }
 
@@ -86,6 +87,7 @@ fn one_each(at_ms: Ms, tenants: std::ops::Range<u32>) -> Partial {
             canary: Vec::new(),
             canary_overflow: false,
             events: Vec::new(),
+            failures: Vec::new(),
         }
     };
     let boundary = BoundaryPartial { at_ms, deltas: tenants.map(delta).collect(), ..BoundaryPartial::default() };
