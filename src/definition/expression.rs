@@ -4,7 +4,8 @@
 //! The parser is our own, because those of libraries recurse without bound and their errors speak of grammar rules.
 //! cel-go defines what an expression means; `tests/cel` compares our results with its. Mistakes that CEL finds only at
 //! run time (mixed arithmetic, comparing a text with a number, an invalid regular expression) are refused here. Not
-//! supported: comprehensions, conversions to text, time arithmetic. One form is added: `has(status)` with a bare field
+//! supported: comprehensions, and what differs between implementations of CEL (`string()` of a double, `getMilliseconds()`,
+//! `int()` of a duration). Time zones are those of the build. One form is added: `has(status)` with a bare field
 //! name means `has(outcome.status)`; CEL's own `has()` requires a selection.
 
 mod ast;
@@ -15,8 +16,9 @@ mod parser;
 mod re2;
 #[cfg(test)]
 mod tests;
+mod time;
 
-use crate::model::expr::{Condition, Double, Filter, Int, Map, NumberExpr, Text};
+use crate::model::expr::{Condition, Double, Filter, Int, Map, NumberExpr, Span, Text, Time};
 use ast::{Expr, Kind, Literal};
 use names::{compile_name, element, literal_key, presence_in_outcome, reference};
 
@@ -73,7 +75,8 @@ enum Typed {
     Int(Int),
     Double(Double),
     Text(Text),
-    Time,
+    Time(Time),
+    Span(Span),
     Map(Map),
     Outcome,
 }
@@ -85,7 +88,8 @@ impl Typed {
             Typed::Int(_) => "a whole number",
             Typed::Double(_) => "a double",
             Typed::Text(_) => "a text",
-            Typed::Time => "a time",
+            Typed::Time(_) => "a time",
+            Typed::Span(_) => "a length of time",
             Typed::Map(_) => "a map",
             Typed::Outcome => "the whole outcome",
         }
@@ -196,7 +200,11 @@ fn compile_in_list(item: &Expr, items: &[Expr]) -> Compiled<Typed> {
                 Condition::Any(vec![Condition::IntIn(int.clone(), ints), Condition::DoubleIn(as_double(int), doubles)])
             }
         },
-        other => return Err(error(format!("{} cannot be looked for in a list", other.kind()))),
+        other => {
+            return Err(
+                error(format!("{} cannot be looked for in a list", other.kind())).with_remedy("write `==` and `||`")
+            );
+        }
     };
     Ok(Typed::Bool(condition))
 }

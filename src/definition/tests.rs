@@ -891,12 +891,39 @@ fn the_examples_load() {
             "assistant-first-token",
             "checkout-availability",
             "contract-month",
+            "peak-hours",
             "search-latency:patience",
             "search-latency:usual"
         ]
     );
     assert!(definitions.notices.iter().all(|notice| notice.level == NoticeLevel::Advice), "{:#?}", definitions.notices);
-    assert_eq!(definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(), [2, 4, 4, 4, 4]);
+    assert_eq!(definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(), [2, 4, 4, 4, 4, 4]);
+}
+
+#[test]
+fn peak_hours_follow_the_clock_of_the_zone() {
+    let slo = slo(include_str!("../../ops/examples/slos/peak-hours.yaml"));
+    let counts = |at: &str| {
+        let timestamp_ms = at.parse::<jiff::Timestamp>().unwrap_or_else(|e| panic!("{at}: {e}")).as_millisecond();
+        let outcome = Outcome { timestamp_ms, operation: Some("order".into()), ..Outcome::default() };
+        slo.indicator.total.as_ref().and_then(|total| total.eval(&outcome))
+    };
+    for (at, is_open) in [
+        // Saturday in winter time, Sunday, and Monday in summer time: the hours begin an hour earlier in UTC.
+        ("2026-03-28T06:59:59.999Z", false),
+        ("2026-03-28T07:00:00Z", true),
+        ("2026-03-28T18:59:59.999Z", true),
+        ("2026-03-28T19:00:00Z", false),
+        ("2026-03-29T10:00:00Z", false),
+        ("2026-03-30T06:00:00Z", true),
+        ("2026-03-30T18:00:00Z", false),
+        // Sunday of 25 hours, and the Monday behind it.
+        ("2026-10-25T22:59:59Z", false),
+        ("2026-10-26T07:00:00Z", true),
+        ("2027-01-01T06:59:59Z", false),
+    ] {
+        assert_eq!(counts(at), Some(is_open), "{at}");
+    }
 }
 
 #[test]

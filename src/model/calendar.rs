@@ -19,6 +19,11 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     TimeZoneDatabase::bundled().get(name).ok()
 }
 
+/// As `zone`, for a name in its exact case; the zone that stands for none is none.
+pub fn zone_to_the_letter(name: &str) -> Option<TimeZone> {
+    zone(name).filter(|zone| zone.iana_name() == Some(name) && !zone.is_unknown())
+}
+
 /// What a period's length is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CalendarUnit {

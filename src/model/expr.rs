@@ -1,17 +1,23 @@
 //! Typed expressions over an outcome's fields, as compiled from CEL by `definition`.
 //!
-//! Types, field names and regular expressions are resolved when an expression is compiled, so that evaluation neither
-//! allocates nor looks up fixed names. The semantics are CEL's: reading an absent field is an error, and `&&` and `||`
+//! Types, field names, regular expressions and time zones are resolved when an expression is compiled, so that evaluation
+//! neither allocates nor looks up fixed names (texts that it makes itself, as by `string()` and `+`, do allocate). The semantics are CEL's: reading an absent field is an error, and `&&` and `||`
 //! ignore an error on one side if the other side alone decides. An error makes the event unclassified; evaluation never
 //! panics.
 
 mod display;
 mod eval;
+mod moment;
 mod reads;
+#[cfg(test)]
+mod tests;
+mod time;
 mod wanted;
 
 use super::outcome::Outcome;
+pub use moment::{Moment, parse_length};
 use regex::Regex;
+pub use time::{Clock, Part, Span, Time, Zone};
 
 /// A compiled condition.
 #[derive(Clone, Debug)]
@@ -96,6 +102,10 @@ pub enum Fault<'e> {
     Overflow,
     NotANumber,
     NotComparable,
+    NotATime,
+    NotALength,
+    NotAZone,
+    TimeOutOfRange,
 }
 
 /// A regular expression, as written and as compiled.
@@ -249,6 +259,8 @@ pub enum Condition {
     CompareInt(Comparison, Int, Int),
     CompareDouble(Comparison, Double, Double),
     CompareText(Comparison, Text, Text),
+    CompareTime(Comparison, Time, Time),
+    CompareSpan(Comparison, Span, Span),
     IntIn(Int, Vec<i64>),
     DoubleIn(Double, Vec<f64>),
     TextIn(Text, Vec<Box<str>>),
@@ -269,6 +281,10 @@ pub enum Int {
     SizeOfMap(Map),
     FromDouble(Box<Double>),
     FromText(Text),
+    /// Seconds since the Unix epoch, downwards.
+    FromTime(Box<Time>),
+    PartOfTime(Part, Box<Time>, Zone),
+    PartOfSpan(Part, Box<Span>),
 }
 
 /// An expression of type double.
@@ -296,4 +312,9 @@ pub enum Text {
     Field(Field),
     Attribute(Name),
     If(Box<(Condition, Text, Text)>),
+    Join(Box<(Text, Text)>),
+    FromBool(Box<Condition>),
+    FromInt(Box<Int>),
+    FromTime(Box<Time>),
+    FromSpan(Box<Span>),
 }

@@ -2,7 +2,7 @@
 
 use super::ast::{Expr, Kind, Literal};
 use super::{Compiled, ExpressionError, Typed, error};
-use crate::model::expr::{Comparison, Condition, Double, Field, Int, Map, Name, Reference, Text};
+use crate::model::expr::{Comparison, Condition, Double, Field, Int, Map, Name, Reference, Text, Time};
 use crate::model::suggest::{closest, one_of};
 
 /// The variable for the whole outcome.
@@ -22,7 +22,7 @@ pub(super) fn compile_name(name: &str) -> Compiled<Typed> {
     }
     Ok(match Field::parse(name).ok_or_else(|| unknown_name(name))? {
         Field::Status => Typed::Int(Int::Status),
-        Field::Timestamp => Typed::Time,
+        Field::Timestamp => Typed::Time(Time::Event),
         Field::LatencyMs => Typed::Double(Double::LatencyMs),
         Field::Weight => Typed::Double(Double::Weight),
         text => Typed::Text(Text::Field(text)),

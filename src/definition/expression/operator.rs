@@ -2,30 +2,53 @@
 
 use super::ast::{Expr, Kind, Literal};
 use super::names::compile_has;
-use super::{Compiled, ExpressionError, Typed, as_double, compile, error, re2};
+use super::{Compiled, ExpressionError, Typed, as_double, compile, error, re2, time};
 use crate::model::expr::{Arithmetic, Comparison, Condition, Double, Int, Text, TextTest};
 use crate::model::suggest::{closest, one_of};
 
-const FUNCTIONS: [&str; 8] = ["has", "size", "startsWith", "endsWith", "contains", "matches", "double", "int"];
+const FUNCTIONS: [&str; 20] = [
+    "has",
+    "size",
+    "startsWith",
+    "endsWith",
+    "contains",
+    "matches",
+    "double",
+    "int",
+    "string",
+    "timestamp",
+    "duration",
+    "getFullYear",
+    "getMonth",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+];
 
 pub(super) fn compile_call(target: Option<&Expr>, name: &str, args: &[Expr]) -> Compiled<Typed> {
     match (name, target, args) {
         ("has", None, [a]) => compile_has(a),
         ("size", None, [a]) | ("size", Some(a), []) => compile_size(a),
         ("double" | "int", None, [a]) => compile_conversion(name, a),
+        ("string", None, [a]) => time::compile_string(a),
+        ("timestamp", None, [a]) => time::compile_timestamp(a),
+        ("duration", None, [a]) => time::compile_duration(a),
         ("matches", None, [a, pattern]) | ("matches", Some(a), [pattern]) => compile_matches(a, pattern),
         ("startsWith", Some(a), [b]) => compile_test(TextTest::StartsWith, a, b),
         ("endsWith", Some(a), [b]) => compile_test(TextTest::EndsWith, a, b),
         ("contains", Some(a), [b]) => compile_test(TextTest::Contains, a, b),
+        (_, Some(a), [] | [_]) if let Some(part) = time::part(name) => time::compile_part(part, a, args.first()),
         _ => Err(unknown_function(target.is_some(), name, args.len())),
     }
 }
 
 /// Functions of CEL or its extensions that are not supported, and what to write instead.
-const NOT_HERE: [(&str, &str); 22] = [
-    ("string", "compare a number as a number, as in status == 500"),
-    ("timestamp", "times are not supported in filters yet"),
-    ("duration", "times are not supported in filters yet"),
+const NOT_HERE: [(&str, &str); 20] = [
+    ("getMilliseconds", "implementations of CEL differ in it: write getSeconds(), or compare with duration('250ms')"),
     ("uint", "write int()"),
     ("bool", "an attribute is a text: write == 'true'"),
     ("bytes", "leave it out: texts are compared as they are"),
@@ -53,6 +76,12 @@ fn unknown_function(has_target: bool, name: &str, given: usize) -> ExpressionErr
             "has" => ("has(field)", "as in has(status)"),
             "size" => ("size(text)", "as in size(operation) > 3"),
             "double" | "int" => ("double(text) or int(text)", "as in double(attributes.size) > 1.5"),
+            "string" => ("string(value)", "as in string(status) == '500'"),
+            "timestamp" => ("timestamp(text)", "as in timestamp < timestamp('2026-01-31T09:00:00Z')"),
+            "duration" => ("duration(text)", "as in duration('1h30m')"),
+            _ if time::part(name).is_some() => {
+                ("time.getHours(zone), without a zone in UTC", "as in timestamp.getHours('Europe/Berlin') >= 9")
+            }
             "matches" => ("text.matches(pattern)", "as in operation.matches(r'^/v\\d+/')"),
             _ => ("text.startsWith(text)", "as in operation.startsWith('/api/')"),
         };
@@ -124,8 +153,7 @@ pub(super) fn compile_ternary(c: &Expr, yes: &Expr, no: &Expr) -> Compiled<Typed
         (Typed::Int(a), Typed::Int(b)) => Ok(Typed::Int(Int::If(Box::new((c, a, b))))),
         (Typed::Double(a), Typed::Double(b)) => Ok(Typed::Double(Double::If(Box::new((c, a, b))))),
         (Typed::Text(a), Typed::Text(b)) => Ok(Typed::Text(Text::If(Box::new((c, a, b))))),
-        (a, b) => Err(error(format!("both sides of `? :` must be of one type: {} and {}", a.kind(), b.kind()))
-            .with_remedy("write both as texts, both as whole numbers or both as doubles, as in 1.0")),
+        (a, b) => time::compile_choice(c, a, b),
     }
 }
 
@@ -133,6 +161,8 @@ pub(super) fn compile_negation(operand: &Expr) -> Compiled<Typed> {
     match compile(operand)? {
         Typed::Int(int) => Ok(Typed::Int(Int::Negate(Box::new(int)))),
         Typed::Double(double) => Ok(Typed::Double(Double::Negate(Box::new(double)))),
+        Typed::Span(_) => Err(error("`-` in front of a length of time is no CEL")
+            .with_remedy("write it into the text, as in duration('-1h'), or subtract it")),
         other => Err(error(format!("`-` needs a number, and this is {}", other.kind()))
             .with_remedy("`!` makes the opposite of a condition")),
     }
@@ -155,9 +185,19 @@ fn compile_conversion(name: &str, a: &Expr) -> Compiled<Typed> {
         (_, Typed::Double(double)) => Typed::Double(double),
         ("int", Typed::Text(text)) => Typed::Int(Int::FromText(text)),
         (_, Typed::Text(text)) => Typed::Double(Double::FromText(text)),
-        (_, Typed::Time) => return Err(no_times()),
+        ("int", Typed::Time(time)) => Typed::Int(Int::FromTime(Box::new(time))),
+        (_, Typed::Time(_)) => {
+            return Err(
+                error("a time is no double").with_remedy("write double(int(timestamp)): whole seconds since 1970")
+            );
+        }
+        (_, Typed::Span(_)) => {
+            return Err(error("implementations of CEL differ in what a length of time is as a number")
+                .with_remedy("write .getSeconds(), as in (timestamp - timestamp(attributes.started)).getSeconds()"));
+        }
         (_, other) => {
-            return Err(error(format!("{name}() needs a number or a text, and this is {}", other.kind())));
+            return Err(error(format!("{name}() needs a number or a text, and this is {}", other.kind()))
+                .with_remedy("as in double(attributes.size) > 1.5"));
         }
     })
 }
@@ -189,6 +229,8 @@ pub(super) fn compile_comparison(op: Comparison, a: &Expr, b: &Expr) -> Compiled
         (Typed::Double(a), Typed::Int(b)) => Condition::CompareDouble(op, a, as_double(b)),
         (Typed::Double(a), Typed::Double(b)) => Condition::CompareDouble(op, a, b),
         (Typed::Text(a), Typed::Text(b)) => Condition::CompareText(op, a, b),
+        (Typed::Time(a), Typed::Time(b)) => Condition::CompareTime(op, a, b),
+        (Typed::Span(a), Typed::Span(b)) => Condition::CompareSpan(op, a, b),
         (Typed::Bool(a), Typed::Bool(b)) if is_equality => {
             Condition::Same { negated: op == Comparison::Ne, sides: Box::new((a, b)) }
         }
@@ -208,7 +250,7 @@ pub(super) fn negates_a_value(expr: &Expr) -> bool {
 fn incomparable(op: Comparison, a: &Typed, b: &Typed) -> ExpressionError {
     let e = error(format!("`{}` cannot compare {} with {}", op.symbol(), a.kind(), b.kind()));
     match (a, b) {
-        (Typed::Time, _) | (_, Typed::Time) => no_times(),
+        (Typed::Time(_) | Typed::Span(_), _) | (_, Typed::Time(_) | Typed::Span(_)) => time::incomparable(e, a, b),
         (Typed::Text(_), Typed::Int(_) | Typed::Double(_)) | (Typed::Int(_) | Typed::Double(_), Typed::Text(_)) => {
             e.with_remedy("quote both or none; an attribute is a text: double(attributes['x']) reads it as a number")
         }
@@ -222,13 +264,6 @@ fn incomparable(op: Comparison, a: &Typed, b: &Typed) -> ExpressionError {
         (Typed::Map(_), _) | (_, Typed::Map(_)) => e.with_remedy("name what is in it, as in attributes['tier']"),
         _ => e.with_remedy("name a field, as in `status < 500`"),
     }
-}
-
-/// A time is not a number. Earlier versions treated it as one, and CEL's time type is not supported yet.
-fn no_times() -> ExpressionError {
-    error("`timestamp` is a time, no number: it cannot be compared or calculated with in a filter").with_remedy(
-        "leave it out; events of a stretch of time are chosen by the windows, or by an attribute of the record",
-    )
 }
 
 pub(super) fn compile_arithmetic(op: Arithmetic, a: &Expr, b: &Expr) -> Compiled<Typed> {
@@ -250,10 +285,10 @@ pub(super) fn compile_arithmetic(op: Arithmetic, a: &Expr, b: &Expr) -> Compiled
             Err(error(format!("`{}` needs two whole numbers or two doubles", op.symbol()))
                 .with_remedy("write the whole number as a double: 2.0, or double(status)"))
         }
-        (Typed::Text(_), Typed::Text(_)) if op == Arithmetic::Add => {
-            Err(error("texts cannot be joined with `+`").with_remedy("compare each on its own, with `&&` between them"))
+        (Typed::Text(a), Typed::Text(b)) if op == Arithmetic::Add => Ok(Typed::Text(Text::Join(Box::new((a, b))))),
+        (a @ (Typed::Time(_) | Typed::Span(_)), b) | (a, b @ (Typed::Time(_) | Typed::Span(_))) => {
+            time::compile_sum(op, a, b)
         }
-        (Typed::Time, _) | (_, Typed::Time) => Err(no_times()),
         (a, b) => Err(error(format!("`{}` needs two numbers, not {} and {}", op.symbol(), a.kind(), b.kind()))
             .with_remedy("an attribute is a text: double(attributes['x']) reads it as a number")),
     }

@@ -158,6 +158,53 @@ fn int_source(depth: u32) -> BoxedStrategy<String> {
         1 => text.clone().prop_map(|t| format!("size({t})")),
         1 => double.prop_map(|d| format!("int({d})")),
         1 => text.prop_map(|t| format!("int({t})")),
+        1 => time_source(depth - 1).prop_map(|t| format!("int({t})")),
+        1 => (time_source(depth - 1), part_of_time(), prop_oneof![Just(""), Just("'Europe/Berlin'"), Just("'-00:30'"), Just("user")])
+            .prop_map(|(t, part, zone)| format!("({t}).{part}({zone})")),
+        1 => span_source(depth - 1).prop_map(|s| format!("({s}).getMinutes()")),
+    ]
+    .boxed()
+}
+
+fn part_of_time() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("getHours"), Just("getDayOfWeek"), Just("getDayOfYear"), Just("getMonth"), Just("getDate")]
+}
+
+fn time_source(depth: u32) -> BoxedStrategy<String> {
+    let leaf = prop_oneof![
+        3 => Just("timestamp".to_owned()),
+        1 => Just("timestamp('2026-03-29T02:30:00.250+02:00')".to_owned()),
+        1 => Just("timestamp(0)".to_owned()),
+        1 => Just("timestamp(user)".to_owned()),
+    ];
+    if depth == 0 {
+        return leaf.boxed();
+    }
+    let (time, span) = (time_source(depth - 1), span_source(depth - 1));
+    prop_oneof![
+        3 => leaf,
+        2 => (time.clone(), prop_oneof![Just("+"), Just("-")], span).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+        1 => (bool_source(depth - 1), time.clone(), time).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
+        1 => int_source(depth - 1).prop_map(|i| format!("timestamp(0 + {i})")),
+    ]
+    .boxed()
+}
+
+fn span_source(depth: u32) -> BoxedStrategy<String> {
+    let leaf = prop_oneof![
+        2 => Just("duration('1h30m')".to_owned()),
+        1 => Just("duration('-0.001s')".to_owned()),
+        1 => Just("duration(attributes.tier)".to_owned()),
+    ];
+    if depth == 0 {
+        return leaf.boxed();
+    }
+    let (time, span) = (time_source(depth - 1), span_source(depth - 1));
+    prop_oneof![
+        3 => leaf,
+        2 => (time.clone(), time).prop_map(|(a, b)| format!("({a} - {b})")),
+        1 => (span.clone(), prop_oneof![Just("+"), Just("-")], span.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+        1 => (bool_source(depth - 1), span.clone(), span).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
     ]
     .boxed()
 }
@@ -201,6 +248,10 @@ fn text_source(depth: u32) -> BoxedStrategy<String> {
     let text = text_source(depth - 1);
     prop_oneof![
         5 => leaf,
+        1 => (text.clone(), text.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
+        1 => bool_source(depth - 1).prop_map(|c| format!("string({c})")),
+        1 => int_source(depth - 1).prop_map(|i| format!("string({i})")),
+        1 => time_source(depth - 1).prop_map(|t| format!("string({t})")),
         1 => (bool_source(depth - 1), text.clone(), text).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
     ]
     .boxed()
@@ -227,6 +278,7 @@ fn bool_source(depth: u32) -> BoxedStrategy<String> {
     }
     let (int, double, text) = (int_source(depth - 1), double_source(depth - 1), text_source(depth - 1));
     let condition = bool_source(depth - 1);
+    let (time, span) = (time_source(depth - 1), span_source(depth - 1));
     prop_oneof![
         2 => leaf,
         6 => (condition.clone(), prop_oneof![Just("&&"), Just("||")], condition.clone())
@@ -240,6 +292,8 @@ fn bool_source(depth: u32) -> BoxedStrategy<String> {
         2 => (double.clone(), compared(), int.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
         2 => (double.clone(), compared(), double.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
         2 => (text.clone(), compared(), text.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+        1 => (time.clone(), compared(), time).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+        1 => (span.clone(), compared(), span).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
         1 => (int, prop_oneof![Just("[]"), Just("[1, 500]"), Just("[2.0, 200.0]")]).prop_map(|(a, l)| format!("({a} in {l})")),
         1 => (double, prop_oneof![Just("[300.0]"), Just("[2, 0.0]")]).prop_map(|(a, l)| format!("({a} in {l})")),
         1 => (text.clone(), prop_oneof![Just("['a', '7']"), Just("['']")]).prop_map(|(a, l)| format!("({a} in {l})")),
@@ -366,7 +420,19 @@ fn refuses_what_could_never_decide_and_says_where_and_why() {
         ("attributes.?tier.orValue('x') == 'x'", 12, "ask first"),
         ("attributes.in == 'x'", 12, "write attributes['in']"),
         ("attributes.x-y == '1'", 13, "attributes.`a-b`"),
-        ("timestamp < 1767225600000", 11, "is a time, no number"),
+        ("timestamp < 1767225600000", 11, "write timestamp('2026-01-01T00:00:00Z')"),
+        ("timestamp > 1767225600", 11, "write timestamp('2026-01-01T00:00:00Z')"),
+        ("timestamp < '2026-01-01'", 11, "write timestamp(...) around the text"),
+        ("timestamp < timestamp('2026-01-01')", 23, "no time as RFC 3339 has it"),
+        ("timestamp.getHours('europe/berlin') > 8", 20, "did you mean 'Europe/Berlin'?"),
+        ("timestamp.getHours('Local') > 8", 20, "the machine that happens to run this"),
+        ("timestamp.getHours('Mars/Base') > 8", 20, "there is no time zone `Mars/Base`"),
+        ("timestamp - 60 < timestamp", 11, "duration('90s')"),
+        ("duration('1d') > duration('1h')", 10, "a day is 24h"),
+        ("int(duration('1h')) > 5", 1, "write .getSeconds()"),
+        ("string(latency_ms) == '1'", 1, "compare it as a number"),
+        ("timestamp.getMilliseconds() > 5", 11, "write getSeconds()"),
+        ("timestamp.getHuors() > 5", 11, "did you mean `getHours`?"),
         ("(status < 500 && true", 22, "the `(` at character 1 is never closed"),
         ("200 <= status < 300", 15, "200 <= status && status < 300"),
         ("operation.matches('(?=a)')", 19, "does not look ahead or behind"),
@@ -445,6 +511,8 @@ fn what_is_as_deep_as_can_be_fits_half_of_a_small_stack() {
             format!("{}true{}", "(true && (false || ".repeat(29), "))".repeat(29)),
             chain("status", " + 1", deep - 2, " > 0"),
             chain("status", " * 1", deep - 2, " > 0"),
+            chain("timestamp", " + duration('1s')", deep - 3, " > timestamp(0)"),
+            chain("operation", " + 'a'", deep - 2, " > ''"),
             chain("", "true ? true : ", deep - 1, "false"),
             format!("{}status{} > 0", "-(".repeat(deep - 3), ")".repeat(deep - 3)),
             format!("operation.matches('{}a{}')", "(".repeat(50), ")*".repeat(50)),

@@ -1,8 +1,9 @@
 //! Prints expressions as CEL, with parentheses only where they are needed.
 
+use super::moment::Written;
 use super::{
-    Arithmetic, Comparison, Condition, Double, Fault, Field, Filter, Int, Map, Name, NumberExpr, Reference, Text,
-    TextTest,
+    Arithmetic, Comparison, Condition, Double, Fault, Field, Filter, Int, Map, Name, NumberExpr, Reference, Span, Text,
+    TextTest, Time, Zone,
 };
 use std::fmt::{Display, Formatter, Result};
 
@@ -83,6 +84,8 @@ impl Display for Condition {
             Condition::CompareInt(op, a, b) => relation(f, *op, a, b),
             Condition::CompareDouble(op, a, b) => relation(f, *op, a, b),
             Condition::CompareText(op, a, b) => relation(f, *op, a, b),
+            Condition::CompareTime(op, a, b) => relation(f, *op, a, b),
+            Condition::CompareSpan(op, a, b) => relation(f, *op, a, b),
             Condition::IntIn(a, list) => member(f, a, list.iter().map(i64::to_string)),
             Condition::DoubleIn(a, list) => member(f, a, list.iter().map(|d| format!("{d:?}"))),
             Condition::TextIn(a, list) => member(f, a, list.iter().map(|t| quoted(t))),
@@ -136,6 +139,15 @@ impl Display for Int {
             Int::SizeOfMap(map) => write!(f, "size({map})"),
             Int::FromDouble(d) => write!(f, "int({d})"),
             Int::FromText(text) => write!(f, "int({text})"),
+            Int::FromTime(time) => write!(f, "int({time})"),
+            Int::PartOfTime(asked, time, zone) => {
+                part(f, time.as_ref(), Binding::Atom)?;
+                write!(f, ".{}({zone})", asked.name())
+            }
+            Int::PartOfSpan(asked, span) => {
+                part(f, span.as_ref(), Binding::Atom)?;
+                write!(f, ".{}()", asked.name())
+            }
         }
     }
 }
@@ -176,7 +188,11 @@ impl Display for Double {
 
 impl Bound for Text {
     fn binding(&self) -> Binding {
-        if matches!(self, Text::If(_)) { Binding::Ternary } else { Binding::Atom }
+        match self {
+            Text::If(_) => Binding::Ternary,
+            Text::Join(_) => Binding::Sum,
+            _ => Binding::Atom,
+        }
     }
 }
 
@@ -187,6 +203,68 @@ impl Display for Text {
             Text::Field(field) => f.write_str(field.as_str()),
             Text::Attribute(name) => name.print_read(f, Map::Attributes),
             Text::If(c) => ternary(f, &c.0, &c.1, &c.2),
+            Text::Join(sides) => Arithmetic::Add.print(f, &sides.0, &sides.1),
+            Text::FromBool(condition) => write!(f, "string({condition})"),
+            Text::FromInt(int) => write!(f, "string({int})"),
+            Text::FromTime(time) => write!(f, "string({time})"),
+            Text::FromSpan(span) => write!(f, "string({span})"),
+        }
+    }
+}
+
+impl Bound for Time {
+    fn binding(&self) -> Binding {
+        match self {
+            Time::If(_) => Binding::Ternary,
+            Time::Plus(_) | Time::Minus(_) => Binding::Sum,
+            _ => Binding::Atom,
+        }
+    }
+}
+
+impl Display for Time {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Time::Literal(moment) => write!(f, "timestamp('{moment}')"),
+            Time::Event => f.write_str(Field::Timestamp.as_str()),
+            Time::Plus(sides) => Arithmetic::Add.print(f, &sides.0, &sides.1),
+            Time::Minus(sides) => Arithmetic::Sub.print(f, &sides.0, &sides.1),
+            Time::If(c) => ternary(f, &c.0, &c.1, &c.2),
+            Time::FromInt(int) => write!(f, "timestamp({int})"),
+            Time::FromText(text) => write!(f, "timestamp({text})"),
+        }
+    }
+}
+
+impl Bound for Span {
+    fn binding(&self) -> Binding {
+        match self {
+            Span::If(_) => Binding::Ternary,
+            Span::Between(_) | Span::Binary(..) => Binding::Sum,
+            _ => Binding::Atom,
+        }
+    }
+}
+
+impl Display for Span {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Span::Literal(length) => write!(f, "duration('{}')", Written(*length)),
+            Span::Between(sides) => Arithmetic::Sub.print(f, &sides.0, &sides.1),
+            Span::Binary(op, sides) => op.print(f, &sides.0, &sides.1),
+            Span::If(c) => ternary(f, &c.0, &c.1, &c.2),
+            Span::FromText(text) => write!(f, "duration({text})"),
+        }
+    }
+}
+
+/// As the argument of a function.
+impl Display for Zone {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Zone::Utc => Ok(()),
+            Zone::Known { written, .. } => f.write_str(&quoted(written)),
+            Zone::Read(text) => write!(f, "{text}"),
         }
     }
 }
@@ -300,6 +378,10 @@ impl Display for Fault<'_> {
             Fault::DivisionByZero => f.write_str("it divides by zero"),
             Fault::Overflow => f.write_str("a whole number is out of range"),
             Fault::NotANumber => f.write_str("a text is not a number"),
+            Fault::NotATime => f.write_str("a text is not a time as RFC 3339 has it"),
+            Fault::NotALength => f.write_str("a text is not a length of time such as 1h30m"),
+            Fault::NotAZone => f.write_str("a text is not the name of a time zone"),
+            Fault::TimeOutOfRange => f.write_str("a time or a length of time is out of range"),
             Fault::NotComparable => f.write_str("the result of a calculation is not a number, and cannot be compared"),
         }
     }

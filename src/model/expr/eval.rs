@@ -1,7 +1,10 @@
-//! Evaluation. Every step returns a value or the fault that CEL would raise; nothing allocates.
+//! Evaluation. Every step returns a value or the fault that CEL would raise; nothing allocates but
+//! a text that is made here.
 
+use super::moment::in_seconds;
 use super::{Arithmetic, Comparison, Condition, Double, Fault, Field, Int, Map, Name, Reference, Text, TextTest};
 use crate::model::outcome::{Outcome, WEIGHT_ONE};
+use std::borrow::Cow;
 
 impl Condition {
     pub fn eval(&self, o: &Outcome<'_>) -> Result<bool, Fault<'_>> {
@@ -21,7 +24,9 @@ impl Condition {
             Condition::Same { negated, sides } => Ok((sides.0.eval(o)? == sides.1.eval(o)?) != *negated),
             Condition::CompareInt(op, a, b) => Ok(op.of(&a.eval(o)?, &b.eval(o)?)),
             Condition::CompareDouble(op, a, b) => compare_doubles(*op, a.eval(o)?, b.eval(o)?),
-            Condition::CompareText(op, a, b) => Ok(op.of(a.eval(o)?, b.eval(o)?)),
+            Condition::CompareText(op, a, b) => Ok(op.of::<str>(&a.eval(o)?, &b.eval(o)?)),
+            Condition::CompareTime(op, a, b) => Ok(op.of(&a.eval(o)?.nanos(), &b.eval(o)?.nanos())),
+            Condition::CompareSpan(op, a, b) => Ok(op.of(&a.eval(o)?, &b.eval(o)?)),
             Condition::IntIn(a, list) => Ok(list.contains(&a.eval(o)?)),
             Condition::DoubleIn(a, list) => {
                 let number = a.eval(o)?;
@@ -31,8 +36,8 @@ impl Condition {
                 let text = a.eval(o)?;
                 Ok(list.iter().any(|item| **item == *text))
             }
-            Condition::Test(test, a, b) => Ok(test.of(a.eval(o)?, b.eval(o)?)),
-            Condition::Matches(a, regex) => Ok(regex.is_match(a.eval(o)?)),
+            Condition::Test(test, a, b) => Ok(test.of(&a.eval(o)?, &b.eval(o)?)),
+            Condition::Matches(a, regex) => Ok(regex.is_match(&a.eval(o)?)),
         }
     }
 
@@ -91,6 +96,9 @@ impl Int {
             Int::SizeOfMap(map) => Ok(size_of(*map, o)),
             Int::FromDouble(d) => double_to_int(d.eval(o)?),
             Int::FromText(text) => text.eval(o)?.parse().map_err(|_| Fault::NotANumber),
+            Int::FromTime(time) => Ok(time.eval(o)?.seconds()),
+            Int::PartOfTime(part, time, zone) => zone.part_of(*part, time.eval(o)?, o),
+            Int::PartOfSpan(part, span) => span.in_whole(*part, o),
         }
     }
 }
@@ -112,17 +120,25 @@ impl Double {
                 }
             }
             Double::FromInt { int, .. } => Ok(int.eval(o)? as f64),
-            Double::FromText(text) => number_of(text.eval(o)?),
+            Double::FromText(text) => number_of(&text.eval(o)?),
         }
     }
 }
 
 impl Text {
-    pub fn eval<'o, 'e: 'o>(&'e self, o: &'o Outcome<'_>) -> Result<&'o str, Fault<'e>> {
+    pub fn eval<'o, 'e: 'o>(&'e self, o: &'o Outcome<'_>) -> Result<Cow<'o, str>, Fault<'e>> {
         match self {
-            Text::Literal(text) => Ok(text),
-            Text::Field(field) => text_field(*field, o).ok_or(Fault::AbsentField(*field)),
-            Text::Attribute(name) => o.attribute(&name.0).ok_or(Fault::AbsentAttribute(name)),
+            Text::Literal(text) => Ok(Cow::Borrowed(text)),
+            Text::Field(field) => text_field(*field, o).map(Cow::Borrowed).ok_or(Fault::AbsentField(*field)),
+            Text::Attribute(name) => o.attribute(&name.0).map(Cow::Borrowed).ok_or(Fault::AbsentAttribute(name)),
+            Text::Join(sides) => {
+                let (a, b) = (sides.0.eval(o)?, sides.1.eval(o)?);
+                Ok(a + b)
+            }
+            Text::FromBool(condition) => Ok(Cow::Borrowed(if condition.eval(o)? { "true" } else { "false" })),
+            Text::FromInt(int) => Ok(Cow::Owned(int.eval(o)?.to_string())),
+            Text::FromTime(time) => Ok(Cow::Owned(time.eval(o)?.to_string())),
+            Text::FromSpan(span) => Ok(Cow::Owned(in_seconds(span.eval(o)?))),
             Text::If(c) => {
                 if c.0.eval(o)? {
                     c.1.eval(o)

@@ -1,6 +1,6 @@
 //! Finds the optional fields that an expression reads without a `has()` check.
 
-use super::{Condition, Double, Field, Filter, Int, NumberExpr, Reference, Text};
+use super::{Condition, Double, Field, Filter, Int, NumberExpr, Reference, Span, Text, Time, Zone};
 use std::collections::BTreeSet;
 
 #[derive(Default)]
@@ -54,6 +54,8 @@ impl Reads {
             Condition::CompareText(_, a, b) | Condition::Test(_, a, b) => {
                 [a, b].into_iter().for_each(|part| self.text(part));
             }
+            Condition::CompareTime(_, a, b) => [a, b].into_iter().for_each(|part| self.time(part)),
+            Condition::CompareSpan(_, a, b) => [a, b].into_iter().for_each(|part| self.span(part)),
             Condition::IntIn(a, _) => self.int(a),
             Condition::DoubleIn(a, _) => self.double(a),
             Condition::TextIn(a, _) | Condition::Matches(a, _) => self.text(a),
@@ -72,6 +74,14 @@ impl Reads {
             }
             Int::SizeOfText(text) | Int::FromText(text) => self.text(text),
             Int::FromDouble(d) => self.double(d),
+            Int::FromTime(time) => self.time(time),
+            Int::PartOfTime(_, time, zone) => {
+                self.time(time);
+                if let Zone::Read(text) = zone {
+                    self.text(text);
+                }
+            }
+            Int::PartOfSpan(_, span) => self.span(span),
         }
     }
 
@@ -104,6 +114,40 @@ impl Reads {
                 self.condition(&c.0);
                 [&c.1, &c.2].into_iter().for_each(|part| self.text(part));
             }
+            Text::Join(sides) => [&sides.0, &sides.1].into_iter().for_each(|part| self.text(part)),
+            Text::FromBool(condition) => self.condition(condition),
+            Text::FromInt(int) => self.int(int),
+            Text::FromTime(time) => self.time(time),
+            Text::FromSpan(span) => self.span(span),
+        }
+    }
+
+    fn time(&mut self, time: &Time) {
+        match time {
+            Time::Literal(_) | Time::Event => {}
+            Time::Plus(sides) | Time::Minus(sides) => {
+                self.time(&sides.0);
+                self.span(&sides.1);
+            }
+            Time::If(c) => {
+                self.condition(&c.0);
+                [&c.1, &c.2].into_iter().for_each(|part| self.time(part));
+            }
+            Time::FromInt(int) => self.int(int),
+            Time::FromText(text) => self.text(text),
+        }
+    }
+
+    fn span(&mut self, span: &Span) {
+        match span {
+            Span::Literal(_) => {}
+            Span::Between(sides) => [&sides.0, &sides.1].into_iter().for_each(|part| self.time(part)),
+            Span::Binary(_, sides) => [&sides.0, &sides.1].into_iter().for_each(|part| self.span(part)),
+            Span::If(c) => {
+                self.condition(&c.0);
+                [&c.1, &c.2].into_iter().for_each(|part| self.span(part));
+            }
+            Span::FromText(text) => self.text(text),
         }
     }
 }

@@ -38,6 +38,6 @@ fn name_of(text: &Text) -> Option<String> {
         Text::Field(Field::User) => None,
         Text::Field(field) => Some(field.as_str().to_owned()),
         Text::Attribute(name) => Some(format!("attributes.{}", name.0)),
-        Text::Literal(_) | Text::If(_) => None,
+        _ => None,
     }
 }
