@@ -37,7 +37,7 @@ pub(super) struct Gathered<'a> {
     weight: Option<f64>,
     /// Values that their fields could not take. Normally empty, so the check is free.
     faults: Vec<Fault<'a>>,
-    /// Which rules of the mapping found a value, if there is a mapping.
+    /// What the mapping found, if there is one.
     pub(super) found: Option<Found>,
 }
 

@@ -1,32 +1,41 @@
 //! The configured mapping: fills the outcome's fields from records with other names.
 //!
-//! A target is a field, `attributes.NAME` or `measures.NAME`; its source is a path, a constant or a bucket. A mapped
-//! field is read only from its source, and is absent if the path leads nowhere. Unmapped fields are read by their own
-//! names: `attributes.tier` adds to the record's own `attributes`, while a mapping of `attributes` as a whole replaces
-//! them first.
+//! A target is a field, `attributes.NAME` or `measures.NAME`; its source is a value or a list of values, of which the
+//! first that the target can take and that is not empty counts. A value is a path, a constant, a bucket or a
+//! difference of two paths, and may be divided. A mapped field is read only from its source, and is absent if that
+//! gives nothing. Unmapped fields are read by their own names: `attributes.tier` adds to the record's own `attributes`,
+//! while a mapping of `attributes` as a whole replaces them first.
 //!
-//! Each rule notes whether it found a value: a misspelt path is not an error, but it finds nothing in any record, and
-//! the user must be warned.
+//! Each path notes whether it had a value: a misspelt path is not an error, but it finds nothing in any record, and
+//! the user must be warned. So is one whose field was taken by its own name.
 
 mod bucket;
+mod change;
+mod constant;
+mod decimal;
+mod difference;
+mod expression;
 mod near;
 mod path;
+mod place;
 mod source;
 mod spec;
+mod target;
+mod unit;
+mod value;
 
-pub use super::found::{Found, bit};
+pub use super::found::Found;
 pub use path::Path;
 
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
 use super::limits::FieldLimits;
 use super::tree::Node;
-use crate::model::suggest::{closest, one_of};
 use serde::Deserialize;
 use source::Source;
 use spec::Wrong;
-use std::borrow::Cow;
 use std::fmt;
+use target::Target;
 
 /// Why an entry of a mapping cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,11 +71,14 @@ pub struct Mapping {
     mapped: u32,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Target {
-    Field(Field),
-    Attribute(String),
-    Measure(String),
+/// A path of a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedPlace<'m> {
+    /// The field that it is for, such as `attributes.tier`.
+    pub target: String,
+    pub path: &'m Path,
+    /// Its bit in [`Found`]; 0 past the 128th path.
+    pub bit: u128,
 }
 
 impl Mapping {
@@ -74,51 +86,43 @@ impl Mapping {
         self.rules.is_empty()
     }
 
-    /// The targets and their paths; constants have none.
-    pub fn sources(&self) -> impl Iterator<Item = (String, Option<&Path>)> {
-        self.rules.iter().map(|(target, source)| (target.to_string(), source.path()))
+    /// Every path, in the order of the targets; constants have none.
+    pub fn places(&self) -> impl Iterator<Item = MappedPlace<'_>> {
+        self.rules.iter().flat_map(|(target, source)| {
+            source.places().map(|place| MappedPlace { target: target.to_string(), path: &place.path, bit: place.bit })
+        })
     }
 
     /// Reads a record's tree: unmapped fields by their names first, then rule by rule.
     pub(super) fn apply<'a>(&'a self, root: &Node<'a>, limits: &FieldLimits) -> Gathered<'a> {
         let mut out = Gathered::new();
+        let mut found = Found::default();
         for field in Field::ALL.into_iter().filter(|f| self.mapped & f.bit() == 0) {
             if let Some(node) = root.member(field.name()) {
+                found.own |= if matches!(node, Node::Scalar(Scalar::Null)) { 0 } else { field.bit() };
                 node.give(field, &mut out, limits);
             }
         }
-        let mut all = 0;
-        for (index, (target, source)) in self.rules.iter().enumerate() {
-            let found = match target {
-                Target::Field(field) => source.give(root, *field, &mut out, limits),
-                Target::Attribute(name) => {
-                    let value = source.scalar(root);
-                    let found = value != Scalar::Null;
-                    out.attribute(Cow::Borrowed(name), value, limits);
-                    found
-                }
-                Target::Measure(name) => {
-                    let value = source.measure(root);
-                    let found = value != Scalar::Null;
-                    out.measure(Cow::Borrowed(name), value, limits);
-                    found
-                }
-            };
-            all |= if found { bit(index) } else { 0 };
+        for (target, source) in &self.rules {
+            source.give(root, target, &mut out, limits, &mut found);
         }
-        out.found = Some(all);
+        out.found = Some(found);
         out
     }
 
-    /// For each rule whose path leads nowhere in a record, an existing path that may be meant.
+    /// For each path that leads nowhere in a record, in the order of [`Self::places`], an existing path that may be
+    /// meant.
     #[cold]
     pub(super) fn near(&self, root: &Node<'_>) -> Vec<Option<String>> {
         let there = near::paths(root);
-        let near = |source: &Source| {
-            let path = source.path().filter(|path| path.find(root).is_none())?;
-            near::nearest(path, &there)
-        };
-        self.rules.iter().map(|(_, source)| near(source)).collect()
+        let near = |path: &Path| if path.find(root).is_none() { near::nearest(path, &there) } else { None };
+        self.places().map(|place| near(place.path)).collect()
+    }
+
+    /// Gives each path its bit.
+    fn number(&mut self) {
+        let places = self.rules.iter_mut().flat_map(|(_, source)| source.places_mut());
+        places.enumerate().for_each(|(index, place)| place.bit = Found::bit(index));
     }
 }
 
@@ -143,80 +147,15 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Mapping {
         }
         // A whole map comes before the names that add to it.
         mapping.rules.sort_by_key(|(target, _)| !matches!(target, Target::Field(_)));
+        mapping.number();
         Ok(mapping)
     }
 }
 
 fn rule(name: &str, value: &serde_json::Value) -> Result<(Target, Source), Wrong> {
     let target = Target::parse(name)?;
-    let source = spec::source(value)?;
-    if source.has_unit() && !target.takes_unit() {
-        let problem = "`unit` belongs to `timestamp`, `latency_ms` and measures whose name ends in `_ms`";
-        return Err((problem.to_owned(), None));
-    }
-    if let Some(value) = source.constant() {
-        target.check_constant(value)?;
-    }
+    let source = spec::source(value, &target)?;
     Ok((target, source))
-}
-
-impl Target {
-    fn parse(name: &str) -> Result<Target, Wrong> {
-        if let Some(field) = Field::by_name(name) {
-            return Ok(Target::Field(field));
-        }
-        match name.split_once('.') {
-            Some(("attributes", attribute)) if !attribute.is_empty() => Ok(Target::Attribute(attribute.to_owned())),
-            Some(("measures", measure)) if !measure.is_empty() => Ok(Target::Measure(measure.to_owned())),
-            _ => Err(("is not a field to map to".to_owned(), Some(meant(name)))),
-        }
-    }
-
-    /// Whether this is a time; for other values a unit makes no sense.
-    fn takes_unit(&self) -> bool {
-        match self {
-            Target::Field(field) => matches!(field, Field::Timestamp | Field::LatencyMs),
-            Target::Measure(name) => name.ends_with("_ms"),
-            Target::Attribute(_) => false,
-        }
-    }
-
-    /// A constant of the wrong type would be absent in every record, so it is refused at the start.
-    fn check_constant(&self, value: Scalar<'_>) -> Result<(), Wrong> {
-        let (fits, expects) = match self {
-            Target::Field(field) => (Gathered::takes(*field, value), field.expects()),
-            Target::Measure(_) => (matches!(value, Scalar::Long(_) | Scalar::Double(_)), "a number"),
-            Target::Attribute(_) => (true, ""),
-        };
-        if fits { Ok(()) } else { Err((format!("`const` must be {expects}"), None)) }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Target::Field(field) => f.write_str(field.name()),
-            Target::Attribute(name) => write!(f, "attributes.{name}"),
-            Target::Measure(name) => write!(f, "measures.{name}"),
-        }
-    }
-}
-
-/// The target that a misspelt name may mean.
-fn meant(name: &str) -> String {
-    let fields = Field::ALL.map(Field::name);
-    if let Some((map, rest)) = name.split_once('.').filter(|(_, rest)| !rest.is_empty()) {
-        let map = closest(map, ["attributes", "measures"]).unwrap_or("attributes");
-        return format!("did you mean `{map}.{rest}`?");
-    }
-    match closest(name, fields) {
-        Some(field) => format!("did you mean `{field}`?"),
-        None => format!(
-            "use one of {}, `attributes.NAME` (here `attributes.{}`) or `measures.NAME`",
-            one_of(fields),
-            name.trim_end_matches('.')
-        ),
-    }
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub struct Read<'a> {
     pub became: Result<(), Rejected>,
     /// Values that the outcome's fields could not take.
     pub faults: Vec<Fault<'a>>,
-    /// Which rules of the mapping found a value, if there is a mapping and the record could be parsed.
+    /// What the mapping found, if there is one and the record could be parsed.
     pub found: Option<Found>,
 }
 
@@ -176,7 +176,7 @@ impl Decoder {
         &self.mapping
     }
 
-    /// For each rule of the mapping whose path leads nowhere in a record, a path that may be meant.
+    /// For each path of the mapping that leads nowhere in a record, a path that may be meant.
     #[cold]
     pub fn near_paths(&self, record: &RecordIn<'_>) -> Vec<Option<String>> {
         match &self.source {
@@ -196,9 +196,10 @@ impl Decoder {
             Rejection::NoTimestamp => Field::Timestamp,
             _ => return rejected,
         };
-        let path = self.mapping.sources().find(|(target, _)| target == field.name()).and_then(|(_, path)| path);
-        if let Some(path) = path {
-            rejected.detail.push_str(&format!("; input.mapping reads it from `{path}`"));
+        let places = self.mapping.places().filter(|place| place.target == field.name());
+        let paths: Vec<String> = places.map(|place| format!("`{}`", place.path)).collect();
+        if !paths.is_empty() {
+            rejected.detail.push_str(&format!("; input.mapping reads it from {}", paths.join(", then ")));
         }
         rejected
     }

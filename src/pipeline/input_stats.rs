@@ -9,7 +9,7 @@
 //! [`InputStats::notices`].
 
 use crate::codec::field::Field;
-use crate::codec::mapping::{self, Found, Mapping, Path};
+use crate::codec::mapping::{Found, MappedPlace, Mapping};
 use crate::codec::{Fault, Rejected};
 use crate::model::outcome::Rejection;
 use std::collections::BTreeMap;
@@ -87,18 +87,16 @@ impl Tally {
     }
 }
 
-/// How often a path of the mapping found a value.
+/// A path of the mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedPath {
     /// The field that the path is for, such as `attributes.tier`.
     pub target: String,
     pub path: String,
-    /// The number of records in which it found a value.
-    pub hits: u64,
     /// If the path finds nothing in the first record: a similar path that exists there.
     pub near: Option<String>,
-    /// The number of its rule in the mapping.
-    rule: usize,
+    /// Its bit in [`Found`].
+    bit: u128,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,38 +108,54 @@ pub struct InputStats {
     /// The number of records that the mapping was applied to.
     mapped: u64,
     paths: Vec<MappedPath>,
+    /// Of all records together: the paths that were asked, and those that had a value.
+    found: Found,
+    /// The number of records in which an unmapped field was read by its own name, in the order of [`Field::ALL`].
+    own: [u64; Field::ALL.len()],
 }
 
 impl InputStats {
     pub fn new(mapping: &Mapping) -> InputStats {
-        let path = |(rule, (target, path)): (usize, (String, Option<&Path>))| {
-            Some(MappedPath { target, path: path?.to_string(), hits: 0, near: None, rule })
+        let path = |MappedPlace { target, path, bit }: MappedPlace<'_>| MappedPath {
+            target,
+            path: path.to_string(),
+            near: None,
+            bit,
         };
-        InputStats { paths: mapping.sources().enumerate().filter_map(path).collect(), ..InputStats::default() }
+        InputStats { paths: mapping.places().map(path).collect(), ..InputStats::default() }
     }
 
-    /// Counts what the rules of the mapping found in a record. `near` is only called for the first record.
+    /// Counts what the mapping found in a record. `near` is only called for the first record.
     #[inline]
     pub fn mapped(&mut self, found: Found, near: impl FnOnce() -> Vec<Option<String>>) {
         if self.mapped == 0 {
             self.note_near(near());
         }
         self.mapped += 1;
-        for path in &mut self.paths {
-            path.hits += u64::from(found & mapping::bit(path.rule) != 0 || mapping::bit(path.rule) == 0);
+        self.found.asked |= found.asked;
+        self.found.seen |= found.seen;
+        if found.has_own() {
+            found.own().for_each(|field| self.own[field as usize] += 1);
         }
     }
 
     #[cold]
     fn note_near(&mut self, near: Vec<Option<String>>) {
-        for path in &mut self.paths {
-            path.near = near.get(path.rule).cloned().flatten();
+        for (path, near) in self.paths.iter_mut().zip(near) {
+            path.near = near;
         }
     }
 
-    /// The paths of the mapping that found nothing in any record.
+    /// The paths of the mapping that found nothing in any record. A path of a list that was never asked, because
+    /// something before it always had a value, is not one of them.
     pub fn paths_to_nothing(&self) -> impl Iterator<Item = &MappedPath> {
-        self.paths.iter().filter(|path| path.hits == 0 && self.mapped > 0)
+        let Found { asked, seen, .. } = self.found;
+        self.paths.iter().filter(move |path| path.bit & asked & !seen != 0)
+    }
+
+    /// The fields that the mapping does not name and that were read by their own names, with the number of records.
+    pub fn own_names(&self) -> impl Iterator<Item = (Field, u64)> {
+        Field::ALL.into_iter().zip(self.own).filter(|(_, records)| *records > 0)
     }
 
     /// Counts a dead letter.
@@ -219,12 +233,27 @@ impl InputStats {
             tally.describe(&what, counted)
         });
         let nothing = self.paths_to_nothing().map(|path| {
-            let records =
-                if self.mapped == 1 { "the only record".to_owned() } else { format!("all {} records", self.mapped) };
+            let records = self.records();
             let near = path.near.as_ref().map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-            format!("input.mapping: the path `{}` of `{}` leads to nothing in {records}.{near}", path.path, path.target)
+            format!("input.mapping: the path `{}` of `{}` had a value in 0 of {records}.{near}", path.path, path.target)
         });
-        dead.chain(shapes).chain(unreadable).chain(nothing).collect()
+        dead.chain(shapes).chain(unreadable).chain(nothing).chain(self.own_notice()).collect()
+    }
+
+    fn records(&self) -> String {
+        format!("{} {}", self.mapped, if self.mapped == 1 { "record" } else { "records" })
+    }
+
+    /// The fields that nobody mapped: that a record has such a name does not say that it means the same.
+    fn own_notice(&self) -> Option<String> {
+        let taken: Vec<String> = self.own_names().map(|(field, n)| format!("`{}` ({n})", field.name())).collect();
+        let (names, records) = (taken.join(", "), self.records());
+        (!taken.is_empty()).then(|| {
+            format!(
+                "input.mapping has no entry for {names}: of {records}, so many have a field of this very name, and it was \
+                 read. If it means something else there, map it."
+            )
+        })
     }
 }
 
@@ -324,11 +353,11 @@ mod tests {
         let notices = route.stats.notices(Counted::Lines);
         let of_mapping: Vec<String> = notices.into_iter().filter(|text| text.starts_with("input.mapping")).collect();
         let expected = [
-            "input.mapping: the path `errors.kind` of `error_type` leads to nothing in all 3 records.",
-            "input.mapping: the path `req.method` of `operation` leads to nothing in all 3 records. Did you mean `http.method`?",
-            "input.mapping: the path `response.status` of `status` leads to nothing in all 3 records. Did you mean \
+            "input.mapping: the path `errors.kind` of `error_type` had a value in 0 of 3 records.",
+            "input.mapping: the path `req.method` of `operation` had a value in 0 of 3 records. Did you mean `http.method`?",
+            "input.mapping: the path `response.status` of `status` had a value in 0 of 3 records. Did you mean \
              `\"response.status\"`?",
-            "input.mapping: the path `remote_adr` of `user` leads to nothing in all 3 records. Did you mean `remote_addr`?",
+            "input.mapping: the path `remote_adr` of `user` had a value in 0 of 3 records. Did you mean `remote_addr`?",
         ];
         assert_eq!(of_mapping, expected);
         let no_time = route.stats.dead_letters().find(|(reason, _)| *reason == Rejection::NoTimestamp);

@@ -198,7 +198,7 @@ fn mistakes_in_the_configuration_are_named() {
         ("user: '\"a'", "a quote without its end"),
         ("user: '\"a\"b'", "after a quoted name or an index comes a dot"),
         ("user: {path: a, const: b}", "user: has more than one source; write a path, or one of"),
-        ("user: {const: b, unit: s}", "user: has more than one source"),
+        ("user: {const: b, unit: s}", "user: `unit` belongs beside `path` or `from`"),
         ("user: {}", "user: does not say where the value comes from; write a path, or one of"),
         ("user: {path: null}", "user: does not say where the value comes from"),
         ("user: {pth: a}", "user: unknown key `pth`; did you mean `path`?"),
@@ -222,7 +222,46 @@ fn mistakes_in_the_configuration_are_named() {
         ("attributes.a: {bucket: {path: b, edges: [2, 1]}}", "`edges` must be finite and ascend"),
         ("attributes.a: {bucket: {path: b, by: year}}", "\"year\" is not a bucket; `by` takes `month`"),
         ("attributes.a: {bucket: {path: b, egdes: [1]}}", "unknown key `egdes`; did you mean `edges`?"),
+        ("user: []", "user: the list is empty; write a path, or one of"),
+        ("user: [a, [b]]", "user: has a list inside a list; write one list"),
+        ("user: [a, {pth: b}]", "user: unknown key `pth`; did you mean `path`?"),
+        ("user: [a, {const: 1.5}]", "user: `const` must be text or an integer"),
+        ("latency_ms: {from: a}", "latency_ms: `from` has no `to`; a difference is `to` less `from`"),
+        ("latency_ms: {to: a}", "latency_ms: `to` has no `from`"),
+        ("latency_ms: {from: a, to: b, path: c}", "latency_ms: has more than one source"),
+        ("timestamp: {from: a, to: b, unit: s}", "timestamp: a difference is no time"),
+        ("status: {from: a, to: b, unit: s}", "status: `unit` belongs to `timestamp`, `latency_ms` and measures"),
+        ("latency_ms: {from: a, to: b, digits: 3}", "latency_ms: `digits` belongs beside `path`"),
+        ("latency_ms: {from: a, to: b, absent_if: 0}", "latency_ms: `absent_if` belongs beside `path`"),
+        ("latency_ms: {const: 1, per: {path: a}}", "latency_ms: `per` belongs beside `path` or `from`"),
+        ("latency_ms: {path: a, per: {less: 1}}", "latency_ms: `per` has no `path`"),
+        ("latency_ms: {path: a, per: 5}", "latency_ms: `per` is 5; write `per: {path: COUNT, less: 1}`"),
+        ("latency_ms: {path: a, per: {path: b, les: 1}}", "latency_ms: unknown key `les`; did you mean `less`?"),
+        ("latency_ms: {path: a, per: {path: b, less: x}}", "latency_ms: `less` must be a number, and is \"x\""),
+        ("status: {path: a, per: {path: b}}", "status: `per` belongs to `latency_ms`, `weight` and measures"),
+        ("status: {path: a, map: {}}", "status: `map` must say what values mean; write `map: {success: 200"),
+        ("status: {path: a, map: {ok: fine}}", "status: `map.ok` must be an integer"),
+        ("status: {path: a, map: {ok: null}}", "status: null is not a constant"),
+        ("status: {path: a, digits: 0}", "status: `digits` must be a number from 1 to 18, and is 0"),
+        ("status: {path: a, digits: 3, map: {ok: 1}}", "status: has `map` and `digits`; keep one of them"),
+        ("user: {path: a, absent_if: {b: c}}", "is not a constant"),
+        ("attributes: {path: a, digits: 3}", "attributes: `attributes` as a whole takes a path alone"),
+        ("measures: [a, {from: b, to: c}]", "measures: `measures` as a whole takes a path alone"),
+        (
+            "latency_ms: endTime - startTime",
+            "latency_ms: `endTime - startTime` is an expression, and a mapping takes a path; write the difference as `{from: startTime, to: endTime, unit: s}`",
+        ),
+        ("latency_ms: {path: '(a - b) / (c - 1)', unit: s}", "per: {path: COUNT, less: 1}}`"),
+        ("measures.x: total / count", "write the quotient as `{path: total, per: {path: count}}`"),
+        ("user: a.b || c", "write a list, of which the first value counts: `[a.b, c]`"),
+        ("user: [d, a ?? b]", "`a ?? b` is an expression, and a mapping takes a path; write a list"),
+        ("status: 'ok ? 200 : 500'", "map: {success: 200, failure: 500}}`"),
+        ("user: coalesce(a.b)", "`coalesce(a.b)` is an expression, and a mapping takes a path; a mapping can take"),
         ("user: 5", "user: 5 is not a path; write a path, or one of"),
+        (
+            "user: n",
+            "user: false is not a path; YAML reads y, n, yes, no, on and off as true and false: quote the name",
+        ),
         ("user: null", "user: null is not a path"),
     ] {
         let error = mapping(yaml).expect_err(yaml);
@@ -261,4 +300,130 @@ fn measures_of_time_take_a_unit() {
     }
     let latency = format!("{{{T},\"took\":\"0.004\"}}");
     assert_eq!(shown("latency_ms: {path: took, unit: s}", &latency, |o| format!("{:?}", o.latency_ms)), "Some(4.0)");
+}
+
+#[test]
+fn a_name_with_spaces_or_signs_is_a_path_still() {
+    let record = format!(r#"{{{T},"Request Time":"a","x-y":"b","k8s.io/name":"c","Time (ms)":"d","e - f":"g"}}"#);
+    for (path, value) in
+        [("Request Time", "a"), ("x-y", "b"), ("'\"k8s.io/name\"'", "c"), ("Time (ms)", "d"), ("'\"e - f\"'", "g")]
+    {
+        let operation = shown(&format!("operation: {path}"), &record, |o| format!("{:?}", o.operation));
+        assert_eq!(operation, format!("Some(\"{value}\")"), "{path}");
+    }
+}
+
+#[test]
+fn of_a_list_the_first_value_counts_that_the_field_can_take() {
+    let record = r#"{"org":"","team":"acme","at":null,"t":1780074045,"code":"refused","norm":"400_INVALID","count":0,
+                     "state":"failure","who":"","other":"u2","m":{"a":1}}"#;
+    let yaml = r#"
+        tenant: [org, missing, team]
+        timestamp: [at, {path: t, unit: s}]
+        status: [code, {path: norm, digits: 3}, {path: state, map: {success: 200, failure: 500}}]
+        user: [who, other]
+        latency_ms: [missing, code, {path: count, absent_if: 0}, {const: 7}]
+        measures: [code, m]
+        measures.x: [code, count]
+        attributes.who: [who, {const: nobody}]
+        attributes.none: [who, missing]
+        operation: [who, count]
+    "#;
+    let all = |o: &Outcome<'_>| {
+        let fields = (&*o.tenant, o.timestamp_ms, o.status, o.user.as_deref(), o.latency_ms, o.operation.as_deref());
+        format!("{fields:?} {:?} {:?} {}", o.measure("a"), o.measure("x"), attributes(o))
+    };
+    let expected =
+        r#"("acme", 1780074045000, Some(400), Some("u2"), Some(7.0), Some("0")) Some(1.0) Some(0.0) who=nobody"#;
+    assert_eq!(shown(yaml, record, all), expected);
+    // What none of them can give is told by the first that could not be read.
+    let record = format!(r#"{{{T},"a":null,"b":"soon","c":""}}"#);
+    assert_eq!(shown("latency_ms: [a, b, c]", &record, |o| format!("{:?}", o.latency_ms)), "None without latency_ms");
+    assert_eq!(shown("latency_ms: [a, c]", &record, |o| format!("{:?}", o.latency_ms)), "None");
+    assert_eq!(shown("timestamp: [a, c]", &record, |_| String::new()), "no_timestamp");
+    assert_eq!(shown("timestamp: [a, b]", &record, |_| String::new()), "not_decodable");
+    assert_eq!(shown("attributes: [a, b]", &record, attributes), " without attributes");
+}
+
+#[test]
+fn differences_are_exact_and_absent_where_negative() {
+    for (from, to, unit, difference) in [
+        ("1767607200.3", "1767607209.0", "s", "Some(8700.0)"),
+        ("1767607200.0", "1767607200.02", "s", "Some(20.0)"),
+        ("\"1767607200.1\"", "\"1767607200.1\"", "s", "Some(0.0)"),
+        ("1767607209.0", "1767607200.3", "s", "None"),
+        ("1767607200300", "1767607209000", "ms", "Some(8700.0)"),
+        ("1767607200000001", "1767607200001501", "us", "Some(1.5)"),
+        ("\"1767607200000000001\"", "\"1767607200001500001\"", "ns", "Some(1.5)"),
+        ("1.7676072e9", "1767607209.0", "s", "Some(9000.0)"),
+        ("\"2026-01-05T10:00:00.3Z\"", "\"2026-01-05T11:00:09+01:00\"", "s", "Some(8700.0)"),
+        ("\"2026-01-05T10:00:00.3Z\"", "1767607209.0", "s", "None without latency_ms"),
+        ("null", "1767607209.0", "s", "None"),
+        ("1767607209.0", "\"\"", "s", "None"),
+        ("true", "1767607209.0", "s", "None without latency_ms"),
+        ("1", "\"soon\"", "s", "None without latency_ms"),
+        ("1", "1e999", "s", "None without latency_ms"),
+    ] {
+        let record = format!("{{{T},\"a\":{from},\"b\":{to}}}");
+        let yaml = format!("latency_ms: {{from: a, to: b, unit: {unit}}}");
+        assert_eq!(shown(&yaml, &record, |o| format!("{:?}", o.latency_ms)), difference, "{from} {to} {unit}");
+    }
+    let record = format!("{{{T},\"a\":3,\"b\":10.5,\"c\":\"2026-01-05T10:00:00Z\"}}");
+    assert_eq!(shown("measures.n: {from: a, to: b}", &record, |o| format!("{:?}", o.measure("n"))), "Some(7.5)");
+    assert_eq!(shown("attributes.n: {from: a, to: b}", &record, attributes), "n=7.5");
+    assert_eq!(shown("measures.n: {from: c, to: c}", &record, attributes), " without measures", "of times only in _ms");
+}
+
+#[test]
+fn a_quotient_is_absent_where_its_divisor_is_below_one() {
+    for (count, quotient) in [
+        ("30", "Some(300.0)"),
+        ("2", "Some(8700.0)"),
+        ("1", "None"),
+        ("0", "None"),
+        ("null", "None"),
+        ("\"\"", "None"),
+        ("\"30\"", "Some(300.0)"),
+        ("\"many\"", "None without measures"),
+    ] {
+        let record = format!("{{{T},\"a\":1767607200.3,\"b\":1767607209.0,\"count\":{count}}}");
+        let yaml = "measures.inter_token_ms: {from: a, to: b, unit: s, per: {path: count, less: 1}}";
+        assert_eq!(shown(yaml, &record, |o| format!("{:?}", o.measure("inter_token_ms"))), quotient, "{count}");
+    }
+    let record = format!("{{{T},\"cost\":0.5,\"count\":4,\"took\":2}}");
+    let measure = |yaml: &str| shown(yaml, &record, |o| format!("{:?}", o.measure("c_ms")));
+    assert_eq!(measure("measures.c_ms: {path: cost, per: count}"), "Some(0.125)");
+    assert_eq!(measure("measures.c_ms: {path: took, unit: s, per: {path: count}}"), "Some(500.0)");
+    assert_eq!(measure("measures.c_ms: {path: gone, per: count}"), "None");
+    assert_eq!(measure("measures.c_ms: {path: cost, per: {path: count, less: 3.5}}"), "None");
+}
+
+#[test]
+fn values_become_others_their_leading_digits_or_nothing() {
+    let record = format!(
+        r#"{{{T},"s":"success","f":"failure","x":"other","t":true,"z":0,"zz":"0","d":0.0,"e":"429_RATE_LIMIT","code":50012,"m":-500,
+            "short":"42","user":"default_user_id"}}"#
+    );
+    let status = |yaml: &str| shown(&format!("status: {yaml}"), &record, |o| format!("{:?}", o.status));
+    let success = "map: {success: 200, failure: 500, 'true': 1, 0: 7}";
+    for (path, is) in
+        [("s", "Some(200)"), ("f", "Some(500)"), ("x", "None"), ("t", "Some(1)"), ("z", "Some(7)"), ("gone", "None")]
+    {
+        assert_eq!(status(&format!("{{path: {path}, {success}}}")), is, "{path}");
+    }
+    for (path, is) in
+        [("e", "Some(429)"), ("code", "Some(500)"), ("m", "None"), ("short", "None"), ("s", "None"), ("t", "None")]
+    {
+        assert_eq!(status(&format!("{{path: {path}, digits: 3}}")), is, "{path}");
+    }
+    for path in ["z", "zz", "d"] {
+        assert_eq!(status(&format!("{{path: {path}, absent_if: 0}}")), "None", "{path}");
+        assert_eq!(status(&format!("{{path: {path}, absent_if: 1}}")), "Some(0)", "{path}");
+    }
+    assert_eq!(status("{path: code, absent_if: [0, 50012]}"), "None");
+    assert_eq!(status("{path: e, absent_if: 429_RATE_LIMIT, digits: 3}"), "None");
+    assert_eq!(shown("user: {path: user, absent_if: default_user_id}", &record, |o| format!("{:?}", o.user)), "None");
+    assert_eq!(shown("attributes.code: {path: e, digits: 3}", &record, attributes), "code=429");
+    assert_eq!(shown("attributes.ok: {path: s, map: {success: true}}", &record, attributes), "ok=true");
+    assert_eq!(shown("measures.n: {path: z, absent_if: 0}", &record, |o| format!("{:?}", o.measure("n"))), "None");
 }
