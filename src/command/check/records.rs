@@ -112,14 +112,11 @@ impl<'a> Examiner<'a> {
         self.count(record);
         let became = became(self.decoder, self.slos, record);
         self.records.push(RecordReport { partition, number: record.offset, decoder: self.name.clone(), became });
-        if let Some(found) = self.decoder.read(record, |_| {}).found {
-            self.stats.mapped(found, || self.decoder.near_paths(record));
-        }
     }
 
-    /// Counts one record for the survey.
+    /// Counts one record for the survey, and what the mapping found in it.
     fn count(&mut self, record: &RecordIn<'_>) {
-        let Examiner { decoder, slos, survey, .. } = self;
+        let Examiner { decoder, slos, survey, stats, .. } = self;
         let read = decoder.read(record, |outcome| {
             survey.add(outcome);
             for (index, slo) in slos.iter().enumerate() {
@@ -127,6 +124,9 @@ impl<'a> Examiner<'a> {
             }
         });
         survey.dead_letters += u64::from(read.became.is_err());
+        if let Some(found) = read.found {
+            stats.mapped(found, || decoder.near_paths(record));
+        }
     }
 
     /// Counts the records after those that are shown.
