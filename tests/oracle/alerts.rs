@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::promises::{self, step_agreement};
 use crate::replay::Key;
-use crate::slo::{Rule, Severity, Slo};
+use crate::slo::{Counting, Rule, Severity, Slo};
 use crate::time::{DAY_MS, print_duration, print_time, window_start};
+use crate::units::Units;
 
 #[derive(Clone, Default)]
 pub struct RuleState {
@@ -75,14 +76,14 @@ pub fn stop_rules(key: &mut Key) -> BTreeMap<usize, &'static str> {
 }
 
 fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i64) -> Option<&'static str> {
-    let (rule, threshold) = (&slo.rules[index], key.thresholds[index]);
-    let long = key.history.window(at_ms, rule.long_ms);
-    let evidence = key.history.window(at_ms, rule.evidence_ms());
-    let both_burn = long.exceed(threshold) && evidence.exceed(threshold);
+    let rule = &slo.rules[index];
+    let (long, evidence) = (key.units(at_ms, rule.long_ms), key.units(at_ms, rule.evidence_ms()));
+    let burns = |units: &Units| units.exceed(rule.factor, key.allowed);
+    let both_burn = burns(&long) && burns(&evidence);
     // A single-window rule fires on its window alone, and calms down when not both windows burn.
     let condition = match rule.short_ms {
         _ if rule.is_budget => key.budget.condition(),
-        None => long.exceed(threshold),
+        None => burns(&long),
         Some(_) => both_burn,
     };
     state.held_back_by.clear();
@@ -97,7 +98,7 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
         // A key without events for a day ends with no data, and starts nothing.
         if state.held_back_by.is_empty() && !key.is_silent(at_ms, DAY_MS) {
             let lowered = lowers(slo, key, index, at_ms);
-            let calm_since_ms = (!both_burn && evidence.events() > 0).then_some(at_ms);
+            let calm_since_ms = (!both_burn && !evidence.is_empty()).then_some(at_ms);
             let onset_ms = rule.is_budget.then(|| key.budget.onset_ms());
             *state =
                 RuleState { firing_since_ms: Some(at_ms), lowered, calm_since_ms, onset_ms, ..RuleState::default() };
@@ -112,7 +113,7 @@ fn step_rule(slo: &Slo, key: &Key, index: usize, state: &mut RuleState, at_ms: i
         }
     } else if both_burn {
         state.calm_since_ms = None;
-    } else if evidence.events() > 0 {
+    } else if !evidence.is_empty() {
         let calm_since_ms = *state.calm_since_ms.get_or_insert(at_ms);
         if at_ms - calm_since_ms >= slo.resolve_after_ms(rule) {
             *state = RuleState::default();
@@ -138,11 +139,11 @@ fn is_warm(rule: &Rule, at_ms: i64, first_ms: Option<i64>) -> bool {
 fn held_back_by(slo: &Slo, key: &Key, rule: &Rule, at_ms: i64) -> Vec<&'static str> {
     let long = key.history.window(at_ms, rule.long_ms);
     let mut guards = Vec::new();
-    if long.events() < slo.min_events {
+    if long.events() < slo.min_events && !matches!(slo.counting, Counting::Users { .. }) {
         guards.push("min_events");
     }
     let expected = key.allowed.as_f64() * long.events() as f64;
-    if slo.low_traffic_guard && poisson_at_least(long.bad, expected) >= 1e-4 {
+    if slo.low_traffic_guard && slo.asks_about_users() && poisson_at_least(long.bad, expected) >= 1e-4 {
         guards.push("low_traffic");
     }
     guards
@@ -172,7 +173,7 @@ fn lowers(slo: &Slo, key: &Key, index: usize, at_ms: i64) -> bool {
         let state = &key.rules[other];
         state.firing_since_ms.is_some() && !state.lowered && slo.rules[other].severity == Severity::Page
     };
-    if rule.severity != Severity::Page || !slo.single_user_guard {
+    if rule.severity != Severity::Page || !slo.single_user_guard || !slo.asks_about_users() {
         return false;
     }
     if (0..slo.rules.len()).any(|other| other != index && pages(other)) {
@@ -184,7 +185,8 @@ fn lowers(slo: &Slo, key: &Key, index: usize, at_ms: i64) -> bool {
     }
     let long = key.history.window(at_ms, rule.long_ms);
     let of_one = key.users.most_bad_of_one(key.history.axis.slice(window_start(at_ms, rule.long_ms)));
-    let rest_burns = key.thresholds[index].exceeded_by((long.bad - of_one).into(), (long.events() - of_one).into());
+    let rest_burns =
+        rule.factor.times(key.allowed).exceeded_by((long.bad - of_one).into(), (long.events() - of_one).into());
     4 * of_one > long.bad && !rest_burns
 }
 
@@ -320,7 +322,7 @@ fn record(
     put("resolved_reason", json!(reason));
     put("data", json!(if stale { "stale" } else { "complete" }));
     put("rules", json!(rules));
-    put("sli", json!(compliance.sli()));
+    put("sli", json!(compliance.sli(key.allowed)));
     put("budget_remaining", json!(promises::budget_remaining(slo, key, at_ms)));
     put("affected_users", json!(affected));
     put("users_active", json!(active));
@@ -329,7 +331,7 @@ fn record(
 
 fn rule_entry(slo: &Slo, key: &Key, at_ms: i64, episode: &Episode, n: usize) -> Value {
     let rule = &slo.rules[episode.set[n]];
-    let burn = |window_ms: i64| key.history.window(at_ms, window_ms).burn(key.allowed);
+    let burn = |window_ms: i64| key.units(at_ms, window_ms).burn(key.allowed);
     let has_windows = !rule.is_sla;
     json!({
         "rule": rule.name(),

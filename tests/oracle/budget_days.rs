@@ -38,7 +38,17 @@ fn plan(seed: u64) -> Plan {
         incident(3_800, 3_802, Who::All, 1.0),
     ];
     let (duration_ms, per_hour) = (76 * HOUR_MS, 700.0);
-    Plan { seed, duration_ms, per_hour, users: 96, tenants: &TENANTS, base: 0.0004, incidents, has_releases: false }
+    Plan {
+        seed,
+        start_ms: traffic::START_MS,
+        duration_ms,
+        per_hour,
+        users: 96,
+        tenants: &TENANTS,
+        base: 0.0004,
+        incidents,
+        has_releases: false,
+    }
 }
 
 #[test]

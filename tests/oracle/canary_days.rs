@@ -24,7 +24,17 @@ fn plan(seed: u64) -> Plan {
         incident(1_550, 1_565, Who::All, 0.3),
     ];
     let (duration_ms, per_hour) = (34 * HOUR_MS, 1_500.0);
-    Plan { seed, duration_ms, per_hour, users: 120, tenants: &TENANTS, base: 0.004, incidents, has_releases: true }
+    Plan {
+        seed,
+        start_ms: traffic::START_MS,
+        duration_ms,
+        per_hour,
+        users: 120,
+        tenants: &TENANTS,
+        base: 0.004,
+        incidents,
+        has_releases: true,
+    }
 }
 
 #[test]

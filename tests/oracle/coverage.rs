@@ -122,6 +122,14 @@ impl Coverage {
         self.assert_has(&["rule week budget firing", "rule half-day budget off firing", "onset before"]);
     }
 
+    pub fn assert_slices(&self) {
+        self.assert_has(&["state ok", "state at_risk", "state breached", "state no_data", "late", "unclassified"]);
+        self.assert_has(&["guard min_events", "guard not_warm", "alert page resolved", "alert info resolved"]);
+        self.assert_has(&["resolved no_data", "resolved recovered", "window empty 5m", "window empty 1h"]);
+        self.assert_has(&["fired five-minutes 90m/8m", "fired ratio:minutes 1h/10m", "fired ratio:tens 2h"]);
+        self.assert_has(&["fired hours 6h/1h", "fired hours 12h", "fired latency 1d/2h", "resolved latency 1d/2h"]);
+    }
+
     fn assert_common(&self) {
         self.assert_has(&["state ok", "state at_risk", "state breached", "state no_data", "late", "unclassified"]);
         self.assert_has(&[

@@ -8,52 +8,52 @@ use crate::ratio::Ratio;
 use crate::replay::Key;
 use crate::slo::Slo;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, PANE_MS, ceil_to, print_time, window_start};
-use crate::windows::Sums;
+use crate::units::Units;
 
 /// What is good and bad in the compliance window.
-pub fn compliance(slo: &Slo, key: &Key, at_ms: i64) -> Sums {
+pub fn compliance(slo: &Slo, key: &Key, at_ms: i64) -> Units {
     match &slo.calendar {
-        Some(calendar) => key.history.since(calendar.period(at_ms).start_ms),
-        None => key.history.window(at_ms, slo.period_ms),
+        Some(calendar) => key.units_since(calendar.period(at_ms).start_ms),
+        None => key.units(at_ms, slo.period_ms),
     }
 }
 
-/// How much of its period's length the key covered, over the length.
-fn covered(period: Period, key: &Key, at_ms: i64) -> f64 {
-    let seen_ms = key.first_ms.map_or(0, |first_ms| at_ms - first_ms.max(period.start_ms));
+/// How much of its period's length was covered since the first event, over the length.
+fn covered(period: Period, first_ms: Option<i64>, at_ms: i64) -> f64 {
+    let seen_ms = first_ms.map_or(0, |first_ms| at_ms - first_ms.max(period.start_ms));
     seen_ms as f64 / (period.end_ms - period.start_ms) as f64
 }
 
-fn remaining_of(sums: &Sums, allowed: Ratio, covered: f64) -> Option<f64> {
+fn remaining_of(sums: &Units, allowed: Ratio, covered: f64) -> Option<f64> {
     sums.burn(allowed).map(|burn| 1.0 - burn * covered)
 }
 
+/// What is left of the budget, of what the compliance window holds.
+pub fn remaining(slo: &Slo, sums: &Units, allowed: Ratio, first_ms: Option<i64>, at_ms: i64) -> Option<f64> {
+    let covered = slo.calendar.as_ref().map_or(1.0, |calendar| covered(calendar.period(at_ms), first_ms, at_ms));
+    remaining_of(sums, allowed, covered)
+}
+
 pub fn budget_remaining(slo: &Slo, key: &Key, at_ms: i64) -> Option<f64> {
-    let sums = compliance(slo, key, at_ms);
-    match &slo.calendar {
-        Some(calendar) => remaining_of(&sums, key.allowed, covered(calendar.period(at_ms), key, at_ms)),
-        None => sums.burn(key.allowed).map(|burn| 1.0 - burn),
-    }
+    remaining(slo, &compliance(slo, key, at_ms), key.allowed, key.first_ms, at_ms)
 }
 
 /// The budget of the whole calendar period: allowed, spent, and minutes of an outage that are left.
 pub fn budget(slo: &Slo, key: &Key, at_ms: i64) -> Option<Value> {
     let period = slo.calendar.as_ref()?.period(at_ms);
     let sums = compliance(slo, key, at_ms);
-    let (all, spent) = (sums.weight_micros() as f64 / 1e6, sums.bad_micros as f64 / 1e6);
-    let allowed = if sums.events() > 0 { key.allowed.as_f64() * all / covered(period, key, at_ms) } else { 0.0 };
+    let (all, spent) = (sums.all_figure(), sums.bad_figure());
+    let allowed =
+        if !sums.is_empty() { key.allowed.as_f64() * all / covered(period, key.first_ms, at_ms) } else { 0.0 };
     let minutes = key.allowed.as_f64() * (period.end_ms - period.start_ms) as f64 / MINUTE_MS as f64;
     Some(json!({"allowed_bad": allowed, "spent_bad": spent, "remaining_bad": allowed - spent,
                 "remaining_minutes": budget_remaining(slo, key, at_ms).map(|left| left * minutes)}))
 }
 
 /// `budget_spent_of_period >= share` of a calendar's period, in integers.
-pub fn spent_at_least(period: Period, key: &Key, at_ms: i64, sums: &Sums, share: Ratio) -> bool {
+pub fn spent_at_least(period: Period, key: &Key, at_ms: i64, sums: &Units, share: Ratio) -> bool {
     let seen_ms = key.first_ms.map_or(0, |first_ms| at_ms - first_ms.max(period.start_ms));
-    let needed = share.times(key.allowed);
-    let spent = i128::from(sums.bad_micros) * i128::from(seen_ms) * needed.den;
-    let length_ms = i128::from(period.end_ms - period.start_ms);
-    sums.events() > 0 && spent >= i128::from(sums.weight_micros()) * length_ms * needed.num
+    sums.spend_at_least(share, key.allowed, seen_ms, period.end_ms - period.start_ms)
 }
 
 pub fn period(slo: &Slo, at_ms: i64) -> Value {
@@ -63,24 +63,28 @@ pub fn period(slo: &Slo, at_ms: i64) -> Value {
     json!({"start": print_time(start_ms), "end": print_time(end_ms), "elapsed": elapsed})
 }
 
-fn previous_of(slo: &Slo, key: &Key, at_ms: i64, of: Period, allowed: Ratio) -> Value {
+fn had_events_before(key: &Key, of: Period) -> bool {
+    key.history.between(of.before_ms, of.start_ms).events() > 0
+}
+
+fn previous_of(slo: &Slo, key: &Key, at_ms: i64, of: Period, sums: &Units, allowed: Ratio) -> Value {
     let (start_ms, end_ms) = (of.before_ms, of.start_ms);
-    let sums = key.history.between(start_ms, end_ms);
-    if sums.events() == 0 {
+    if !had_events_before(key, of) {
         return Value::Null;
     }
     let whole = Period { start_ms, end_ms, before_ms: start_ms };
     let first_ms = key.first_ms.unwrap_or(end_ms).min(end_ms);
     let part = (end_ms - first_ms.max(start_ms)) as f64 / (whole.end_ms - whole.start_ms) as f64;
-    json!({"start": print_time(start_ms), "end": print_time(end_ms), "good": sums.good_micros as f64 / 1e6,
-           "bad": sums.bad_micros as f64 / 1e6, "sli": sums.sli(),
-           "budget_remaining": remaining_of(&sums, allowed, part),
+    json!({"start": print_time(start_ms), "end": print_time(end_ms), "good": sums.good_figure(),
+           "bad": sums.bad_figure(), "sli": sums.sli(allowed),
+           "budget_remaining": remaining_of(sums, allowed, part),
            "is_final": at_ms >= ceil_to(end_ms + slo.allowed_lateness_ms, PANE_MS)})
 }
 
 pub fn previous(slo: &Slo, key: &Key, at_ms: i64) -> Value {
     let Some(calendar) = &slo.calendar else { return Value::Null };
-    previous_of(slo, key, at_ms, calendar.period(at_ms), key.allowed)
+    let of = calendar.period(at_ms);
+    previous_of(slo, key, at_ms, of, &key.units_between(of.before_ms, of.start_ms), key.allowed)
 }
 
 /// A period ends, or the one before becomes final.
@@ -88,7 +92,7 @@ pub fn is_due(slo: &Slo, key: &Key, at_ms: i64) -> bool {
     let Some(calendar) = &slo.calendar else { return false };
     let of = calendar.period(at_ms);
     let becomes_final = at_ms == ceil_to(of.start_ms + slo.allowed_lateness_ms, PANE_MS);
-    at_ms == of.end_ms || becomes_final && key.history.between(of.before_ms, of.start_ms).events() > 0
+    at_ms == of.end_ms || becomes_final && had_events_before(key, of)
 }
 
 pub fn is_forgotten(slo: &Slo, key: &Key, at_ms: i64) -> bool {
@@ -112,11 +116,7 @@ pub fn step_policy(slo: &Slo, key: &mut Key, at_ms: i64) {
     // remaining <= threshold: burn >= 1 - threshold.
     let is_reached = |threshold: Ratio| match &slo.calendar {
         Some(calendar) => spent_at_least(calendar.period(at_ms), key, at_ms, &sums, threshold.one_minus()),
-        None => {
-            let least = threshold.one_minus().times(key.allowed);
-            let (bad, all) = (i128::from(sums.bad_micros), i128::from(sums.weight_micros()));
-            sums.events() > 0 && bad * least.den >= all * least.num
-        }
+        None => sums.spend_at_least(threshold.one_minus(), key.allowed, 1, 1),
     };
     let reached = slo.policy.iter().filter(|(threshold, _)| is_reached(*threshold));
     let smallest = reached.reduce(|a, b| if a.0.exceeds(b.0) { b } else { a });
@@ -202,13 +202,15 @@ fn poisson_above(limit: f64, mean: f64) -> f64 {
 pub fn sla(slo: &Slo, key: &Key, at_ms: i64) -> Value {
     let (Some(objective), Some(sla)) = (slo.sla_of(key.tenant.as_deref()), &slo.sla) else { return Value::Null };
     let period = sla.calendar.period(at_ms);
-    let (sums, allowed) = (key.history.since(period.start_ms), objective.one_minus());
+    let events = |start_ms: i64, end_ms: i64| Units::of_events(&key.history.between(start_ms, end_ms));
+    let (sums, allowed) = (events(period.start_ms, i64::MAX), objective.one_minus());
+    let before = events(period.before_ms, period.start_ms);
     json!({"objective": objective.as_f64(), "period": sla.calendar.name, "start": print_time(period.start_ms),
-           "end": print_time(period.end_ms), "good": sums.good_micros as f64 / 1e6,
-           "bad": sums.bad_micros as f64 / 1e6, "sli": sums.sli(),
-           "budget_remaining": remaining_of(&sums, allowed, covered(period, key, at_ms)),
+           "end": print_time(period.end_ms), "good": sums.good_figure(),
+           "bad": sums.bad_figure(), "sli": sums.sli(allowed),
+           "budget_remaining": remaining_of(&sums, allowed, covered(period, key.first_ms, at_ms)),
            "at_risk": key.agreement.at_risk, "is_missed": key.agreement.is_missed,
-           "previous": previous_of(slo, key, at_ms, period, allowed)})
+           "previous": previous_of(slo, key, at_ms, period, &before, allowed)})
 }
 
 // --- the test ---------------------------------------------------------------------------------
@@ -242,6 +244,7 @@ mod tests {
         ];
         Plan {
             seed,
+            start_ms: traffic::START_MS,
             duration_ms: 5 * DAY_MS + 12 * HOUR_MS,
             per_hour: 300.0,
             users: 90,

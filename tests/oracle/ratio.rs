@@ -20,6 +20,12 @@ impl Ratio {
         Ok(Self::new(digits, 10i128.pow(fraction.len() as u32)))
     }
 
+    /// Exactly this double, a share of 1.
+    pub fn of_double(number: f64) -> Self {
+        let exponent = 60;
+        Self::new((number * f64::powi(2.0, exponent)) as i128, 1 << exponent)
+    }
+
     pub fn one_minus(self) -> Self {
         Self::new(self.den - self.num, self.den)
     }

@@ -10,13 +10,16 @@ use crate::alerts::{Episodes, RuleState, step_episodes, step_rules, stop_rules};
 use crate::budget::{self, Budget};
 use crate::canary::{Seen, verdicts};
 use crate::dispersion::{Trailing, dispersion};
+use crate::gauge::Readings;
 use crate::input::{self, Format, Outcome};
 use crate::latency::{Latencies, Rank};
+use crate::parts::{Part, parts_of};
 use crate::promises::{self, Agreement, Policy};
 use crate::ratio::Ratio;
-use crate::slo::{Severity, Slo, Verdict};
+use crate::slo::{Counting, Severity, Slo, Verdict};
 use crate::status;
 use crate::time::{Arrival, DAY_MS, PANE_MS, Partition, SECOND_MS, floor_to, print_time, slice_of, window_start};
+use crate::units::{Slices, reach};
 use crate::users::{TupleIndex, UserIndex, Users, Worst};
 use crate::windows::{Axis, History, Sums};
 
@@ -38,10 +41,14 @@ struct Event {
     time_ms: i64,
     late: bool,
     verdict: Verdict,
+    /// Of the components.
+    parts: Vec<Verdict>,
     weight_micros: i64,
     user: Option<UserIndex>,
     tuple: TupleIndex,
     latency: Option<Rank>,
+    /// Of a gauge.
+    value: Option<f64>,
     tenant: u32,
     group: Option<u32>,
 }
@@ -53,11 +60,17 @@ pub struct Key {
     pub tenant: Option<String>,
     pub group: BTreeMap<String, String>,
     pub objective: Ratio,
-    /// 1 - objective, and each rule's threshold for the error ratio.
+    /// 1 - objective.
     pub allowed: Ratio,
-    pub thresholds: Vec<Ratio>,
     pub cap: Severity,
     pub history: History,
+    /// Where it counts slices of time.
+    pub slices: Option<Slices>,
+    /// Of a composite.
+    pub parts: Vec<Part>,
+    pub counting: Counting,
+    /// Of a gauge.
+    pub readings: Readings,
     pub latencies: RefCell<Latencies>,
     pub users: Users,
     /// Panes of its first and last event, if any.
@@ -160,6 +173,14 @@ impl Published {
 /// Attributes by name.
 type Tuple = BTreeMap<String, String>;
 
+struct OfSlo {
+    verdict: Verdict,
+    /// Of the components of a composite.
+    parts: Vec<Verdict>,
+    value: Option<f64>,
+    group: Vec<String>,
+}
+
 /// One accepted outcome, with each SLO's verdict and group.
 struct Arrived {
     tenant: String,
@@ -169,12 +190,17 @@ struct Arrived {
     latency_ms: Option<f64>,
     attributes: Tuple,
     arrival: Arrival,
-    of_slos: Vec<(Verdict, Vec<String>)>,
+    of_slos: Vec<OfSlo>,
 }
 
 impl Arrived {
     fn new(outcome: Outcome, arrival: Arrival, slos: &[Slo]) -> Self {
-        let of_slo = |slo: &Slo| (slo.verdict(&outcome.fields), group_of(slo, &outcome));
+        let of_slo = |slo: &Slo| {
+            let parts: Vec<Verdict> = slo.parts.iter().map(|(part, _)| part.verdict(&outcome.fields)).collect();
+            let verdict = if parts.is_empty() { slo.verdict(&outcome.fields) } else { Verdict::of_all(&parts) };
+            let (value, group) = (slo.gauge().and_then(|_| slo.value(&outcome.fields)), group_of(slo, &outcome));
+            OfSlo { verdict, parts, value, group }
+        };
         let of_slos = slos.iter().map(of_slo).collect();
         let latency_ms = outcome.fields.get("latency_ms").and_then(Value::as_f64);
         let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
@@ -229,6 +255,8 @@ struct Run<'a> {
     latencies_ms: Vec<f64>,
     /// By scope (0 aggregate, 1 tenant, 2 group) and index.
     keys: BTreeMap<(u8, u32), Key>,
+    /// Every key that there was.
+    known: BTreeSet<(u8, u32)>,
     /// Unclassified events that were visible before their key existed: they are in the windows, but not in the counts.
     early: BTreeMap<(u8, u32), Vec<(i64, Sums)>>,
 }
@@ -246,22 +274,24 @@ impl<'a> Run<'a> {
         let slo = &slos[number];
         let users = sorted(arrived.iter().filter_map(Arrived::named_user));
         let tenants = sorted(arrived.iter().map(|a| a.tenant.as_str()));
-        let groups = sorted(arrived.iter().map(|a| &a.of_slos[number].1));
+        let groups = sorted(arrived.iter().map(|a| &a.of_slos[number].group));
         let tuples = sorted(arrived.iter().map(|a| &a.attributes));
         let in_time = |event: &Arrived| event.arrival.behind_ms <= slo.allowed_lateness_ms;
         let latencies_ms = distinct(arrived.iter().filter(|a| in_time(a)).filter_map(|a| a.latency_ms));
         let rank = |ms: f64| latencies_ms.partition_point(|other| *other < ms) as Rank;
         let event = |event: &Arrived| {
-            let (verdict, group) = &event.of_slos[number];
+            let OfSlo { verdict, parts, value, group } = &event.of_slos[number];
             let counts = *verdict != Verdict::Excluded && in_time(event);
             counts.then(|| Event {
                 visible_ms: event.arrival.visible_ms,
                 time_ms: event.time_ms,
                 late: event.arrival.late,
                 verdict: *verdict,
+                parts: parts.clone(),
                 weight_micros: event.weight_micros,
                 user: event.named_user().map(|user| index_of(&users, &user)),
                 tuple: index_of(&tuples, &&event.attributes),
+                value: *value,
                 latency: event.latency_ms.map(rank),
                 tenant: index_of(&tenants, &event.tenant.as_str()),
                 group: (!slo.group_by.is_empty()).then(|| index_of(&groups, &group)),
@@ -273,8 +303,8 @@ impl<'a> Run<'a> {
         let groups = groups.into_iter().cloned().collect();
         let users = users.into_iter().map(|(tenant, user)| (tenant.to_owned(), user.to_owned())).collect();
         let tuples = tuples.into_iter().cloned().collect();
-        let (keys, early) = (BTreeMap::new(), BTreeMap::new());
-        Self { slo, axis, events, tenants, groups, users, tuples, latencies_ms, keys, early }
+        let (keys, known, early) = Default::default();
+        Self { slo, axis, events, tenants, groups, users, tuples, latencies_ms, keys, known, early }
     }
 
     fn to(&mut self, begin_ms: i64, end_ms: i64, records: &mut Vec<Published>) {
@@ -325,7 +355,11 @@ impl<'a> Run<'a> {
             group = slo.group_by.iter().cloned().zip(self.groups[place.1 as usize].iter().cloned()).collect();
         }
         let objective = slo.objective_of(tenant.as_deref());
+        let allowed =
+            if slo.parts.is_empty() { objective.one_minus() } else { Ratio::of_double(1.0 - objective.as_f64()) };
+        let parts = parts_of(slo, tenant.as_deref(), self.axis);
         let mut history = History::new(self.axis);
+        reach(!self.known.insert(place), "a key that comes back");
         for (time_ms, sums) in self.early.remove(&place).unwrap_or_default() {
             history.add(self.axis.slice(time_ms), &sums);
         }
@@ -333,11 +367,14 @@ impl<'a> Run<'a> {
             name: key_name(slo, place.0, tenant.as_deref(), &group),
             scope: ["aggregate", "tenant", "group"][usize::from(place.0)],
             objective,
-            allowed: objective.one_minus(),
-            thresholds: slo.rules.iter().map(|r| r.factor.times(objective.one_minus())).collect(),
+            allowed,
             cap: if place.0 == 1 { slo.tenant_cap } else { Severity::Page },
             tenant,
             group,
+            parts,
+            counting: slo.counting.clone(),
+            readings: Readings::default(),
+            slices: slo.slicing.map(|slicing| Slices::new(slicing, &history)),
             history,
             latencies: RefCell::new(Latencies::new(
                 slo.windows_ms().len() + usize::from(slo.calendar.is_some()),
@@ -376,6 +413,7 @@ impl<'a> Run<'a> {
         self.keys.retain(|_, key| !is_forgotten(key));
         self.write_users(at_ms, records);
         for key in self.keys.values_mut() {
+            key.settle(at_ms);
             key.step_users(slo, at_ms);
             key.budget.step(&key.history, key.first_ms, at_ms);
             let stopped = step_rules(slo, key, at_ms);
@@ -466,16 +504,23 @@ impl Key {
         let slice = self.history.axis.slice(event.time_ms);
         self.history.add(slice, &sums_of(event));
         self.late += i64::from(event.late);
+        for (part, verdict) in self.parts.iter_mut().zip(&event.parts) {
+            part.see(*verdict, event.time_ms, event.weight_micros);
+        }
         if event.verdict == Verdict::Unclassified {
             self.unclassified += 1;
             return;
         }
         self.accepted += 1;
+        self.slices.iter_mut().for_each(|slices| slices.see(event.time_ms));
         self.budget.now.add(budget::Seen { events: 1, bad: i64::from(event.verdict == Verdict::Bad) });
         self.news = true;
         let pane_ms = floor_to(event.time_ms, PANE_MS);
         self.first_ms = Some(self.first_ms.map_or(pane_ms, |ms| ms.min(pane_ms)));
         self.last_ms = self.last_ms.max(Some(pane_ms));
+        if let Some(value) = event.value {
+            self.readings.see(event.time_ms, value, event.weight_micros);
+        }
         self.users.see(slice, event.user, event.verdict == Verdict::Good, event.weight_micros);
         if let Some(user) = event.user {
             self.users.note_tuple(user, event.time_ms, event.tuple);

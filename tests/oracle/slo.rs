@@ -10,6 +10,7 @@ use crate::canary::Canary;
 use crate::filter::{Absent, Filter};
 use crate::ratio::Ratio;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, ceil_to, parse_duration, print_duration, slice_of};
+use crate::units::Slicing;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -77,6 +78,13 @@ pub struct Slo {
     pub period_ms: i64,
     pub calendar: Option<Calendar>,
     pub sla: Option<Sla>,
+    /// `budgetingMethod`, and what it makes of a slice of time.
+    pub method: String,
+    /// What is counted where it is neither events nor slices.
+    pub counting: Counting,
+    /// Components with their weights.
+    pub parts: Vec<(Slo, f64)>,
+    pub slicing: Option<Slicing>,
     /// What to do while the budget that is left is at most so much.
     pub policy: Vec<(Ratio, String)>,
     pub group_by: Vec<String>,
@@ -92,6 +100,41 @@ pub struct Slo {
     pub no_data_after_ms: i64,
     pub min_user_events: i64,
     pub allowed_lateness_ms: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Counting {
+    Events,
+    /// Distinct users: those with a good event are good, or those without a bad one.
+    Users {
+        by_bad: bool,
+    },
+    /// One value of a window.
+    Gauge(Aggregate),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// `last`, `mean`, `min` or `max`.
+    pub how: String,
+    pub op: &'static str,
+    pub target: f64,
+    pub baseline: Option<f64>,
+}
+
+impl Aggregate {
+    pub fn is_met(&self, value: f64) -> bool {
+        meets(self.op, value, self.target)
+    }
+}
+
+fn meets(op: &str, value: f64, threshold: f64) -> bool {
+    match op {
+        "lt" => value < threshold,
+        "lte" => value <= threshold,
+        "gt" => value > threshold,
+        _ => value >= threshold,
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -116,6 +159,14 @@ pub enum Verdict {
     Bad,
 }
 
+impl Verdict {
+    /// Of a composite's event.
+    pub fn of_all(parts: &[Self]) -> Self {
+        let of = [Self::Bad, Self::Good, Self::Unclassified].into_iter().find(|verdict| parts.contains(verdict));
+        of.unwrap_or(Self::Excluded)
+    }
+}
+
 impl Slo {
     pub fn verdict(&self, fields: &Map<String, Value>) -> Verdict {
         self.try_verdict(fields).unwrap_or(Verdict::Unclassified)
@@ -132,15 +183,23 @@ impl Slo {
             VerdictFilter::Bad(filter) => !filter.holds(fields)?,
             VerdictFilter::Threshold(value, op, threshold) => {
                 let value = value.value(fields)?.as_f64().ok_or(Absent)?;
-                match *op {
-                    "lt" => value < *threshold,
-                    "lte" => value <= *threshold,
-                    "gt" => value > *threshold,
-                    _ => value >= *threshold,
-                }
+                meets(op, value, *threshold)
             }
         };
         Ok(if good { Verdict::Good } else { Verdict::Bad })
+    }
+
+    /// What a threshold metric reads.
+    pub fn value(&self, fields: &Map<String, Value>) -> Option<f64> {
+        let VerdictFilter::Threshold(value, ..) = &self.verdict else { return None };
+        value.value(fields).ok()?.as_f64()
+    }
+
+    pub fn gauge(&self) -> Option<&Aggregate> {
+        match &self.counting {
+            Counting::Gauge(aggregate) => Some(aggregate),
+            _ => None,
+        }
     }
 
     pub fn objective_of(&self, tenant: Option<&str>) -> Ratio {
@@ -150,6 +209,11 @@ impl Slo {
     pub fn sla_of(&self, tenant: Option<&str>) -> Option<Ratio> {
         let sla = self.sla.as_ref()?;
         tenant.and_then(|t| sla.tenants.get(t)).copied().or(sla.objective)
+    }
+
+    /// Whether the guards about users and little traffic are asked.
+    pub fn asks_about_users(&self) -> bool {
+        self.slicing.is_none() && self.counting == Counting::Events
     }
 
     /// Whether a key has a rule.
@@ -213,6 +277,15 @@ impl<'a> Named<'a> {
         }
     }
 
+    /// Of the objective, else of the document.
+    fn indicator(&self, spec: &'a Value, objective: &'a Value) -> Result<&'a Value, String> {
+        let of = if objective["indicator"].is_null() && objective["indicatorRef"].is_null() { spec } else { objective };
+        match of["indicatorRef"].as_str() {
+            Some(_) => self.spec("SLI", "indicatorRef", of),
+            None => Ok(&of["indicator"]["spec"]),
+        }
+    }
+
     /// An alert policy is a single-window rule.
     fn rule(&self, policy: &'a Value) -> Result<Rule, String> {
         let policy = self.spec("AlertPolicy", "alertPolicyRef", policy)?;
@@ -233,19 +306,48 @@ impl<'a> Named<'a> {
 fn parse<'a>(document: &'a Value, named: &Named<'a>) -> Result<Vec<Slo>, String> {
     let name = document["metadata"]["name"].as_str().ok_or("metadata.name is missing")?;
     let objectives = document["spec"]["objectives"].as_array().ok_or("spec.objectives is missing")?;
-    let several = objectives.len() > 1;
-    let parse_objective = |objective: &Value| {
+    let is_composite = objectives.iter().any(|o| !o["indicator"].is_null() || !o["indicatorRef"].is_null());
+    let several = objectives.len() > 1 || is_composite;
+    let parse_objective = |objective: &'a Value| {
         let display = objective["displayName"].as_str().unwrap_or_default();
         let name = if several { format!("{name}:{display}") } else { name.to_owned() };
-        parse_one(document, objective, name, named)
+        parse_one(document, objective, name, named, None)
     };
-    objectives.iter().map(parse_objective).collect()
+    let mut slos: Vec<Slo> = objectives.iter().map(parse_objective).collect::<Result<_, _>>()?;
+    if is_composite {
+        let weight = |objective: &Value| objective["compositeWeight"].as_f64().unwrap_or(1.0);
+        let parts: Vec<(Slo, f64)> = slos.iter().cloned().zip(objectives.iter().map(weight)).collect();
+        slos.push(composite(document, &objectives[0], name, parts, named)?);
+    }
+    Ok(slos)
 }
 
-fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &Named<'a>) -> Result<Slo, String> {
+/// The SLO of all components; its filters are never asked.
+fn composite<'a>(
+    document: &'a Value,
+    first: &'a Value,
+    name: &str,
+    parts: Vec<(Slo, f64)>,
+    named: &Named<'a>,
+) -> Result<Slo, String> {
+    let sum = |of: &dyn Fn(&(Slo, f64)) -> f64| parts.iter().map(of).sum::<f64>();
+    let target = sum(&|(slo, weight)| weight * slo.objective.as_f64()) / sum(&|(_, weight)| *weight);
+    let mut slo = parse_one(document, first, name.to_owned(), named, Some(Ratio::of_double(target)))?;
+    slo.rules.retain(|rule| !rule.is_budget);
+    slo.parts = parts;
+    Ok(slo)
+}
+
+fn parse_one<'a>(
+    document: &'a Value,
+    objective: &'a Value,
+    name: String,
+    named: &Named<'a>,
+    target: Option<Ratio>,
+) -> Result<Slo, String> {
     let notes = Annotations(&document["metadata"]["annotations"]);
     let spec = &document["spec"];
-    let target = Ratio::parse(&objective["target"].to_string())?;
+    let target = target.map_or_else(|| Ratio::parse(&objective["target"].to_string()), Ok)?;
     let window = &spec["timeWindow"][0];
     let duration = window["duration"].as_str().ok_or("timeWindow is missing")?;
     let calendar = match window["calendar"]["startTime"].as_str() {
@@ -262,15 +364,25 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
     if notes.text("tail-alerts").as_deref() != Some("off") {
         return Err("the oracle does not know rules about tails: set tailburn.dev/tail-alerts to off".to_owned());
     }
+    let counting = counting(named.indicator(spec, objective)?, objective, notes.text("goal").as_deref())?;
+    let longest_ms = calendar.as_ref().map_or(period_ms, |_| 28 * DAY_MS);
+    let user_windows_ms = match counting {
+        Counting::Events => user_windows(notes.text("user-windows").as_deref(), longest_ms)?,
+        _ => Vec::new(),
+    };
     let mut rules: Vec<Rule> = match notes.text("alert-rules") {
         Some(text) => list(&text).map(parse_rule).collect::<Result<_, _>>()?,
         None if spec["alertPolicies"].is_array() => {
             let policies = spec["alertPolicies"].as_array().into_iter().flatten();
             policies.map(|policy| named.rule(policy)).collect::<Result<_, _>>()?
         }
+        None if counting != Counting::Events => Vec::new(),
         None => default_rules(period_ms, target),
     };
-    if notes.switch("budget-rule", true) {
+    let method = spec["budgetingMethod"].as_str().ok_or("budgetingMethod is missing")?.to_owned();
+    let slicing = slicing(&method, objective, notes.number("timeslice-min-events", 1)?)?;
+    rules.retain(|rule| slicing.is_none_or(|slicing| rule.evidence_ms() >= slicing.window_ms));
+    if notes.switch("budget-rule", true) && slicing.is_none() && counting == Counting::Events {
         rules.push(crate::budget::rule());
     }
     if sla.is_some() {
@@ -284,7 +396,7 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
             is_sla: true,
         });
     }
-    let (total, verdict) = filters(&spec["indicator"]["spec"], objective)?;
+    let (total, verdict) = filters(named.indicator(spec, objective)?, objective)?;
     Ok(Slo {
         name,
         total,
@@ -292,14 +404,15 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
         objective: target,
         period_ms,
         sla,
+        method,
+        slicing,
+        counting,
+        parts: Vec::new(),
         policy: notes.policy()?,
         group_by: notes.text("group-by").map(|t| group_by(&t)).unwrap_or_default(),
         tenant_cap: Severity::parse(notes.text("tenant-alerts").as_deref().unwrap_or("info"))?,
         tenant_objectives: tenant_objectives(notes.text("tenant-objectives").as_deref().unwrap_or(""))?,
-        user_windows_ms: user_windows(
-            notes.text("user-windows").as_deref(),
-            calendar.as_ref().map_or(period_ms, |_| 28 * DAY_MS),
-        )?,
+        user_windows_ms,
         calendar,
         rules,
         canary: notes.canary()?,
@@ -311,6 +424,28 @@ fn parse_one<'a>(document: &'a Value, objective: &Value, name: String, named: &N
         min_user_events: notes.number("min-user-events", 5)?,
         allowed_lateness_ms: notes.text("allowed-lateness").map_or(Ok(HOUR_MS), |t| parse_duration(&t))?,
     })
+}
+
+fn counting(indicator: &Value, objective: &Value, goal: Option<&str>) -> Result<Counting, String> {
+    let (ratio, threshold) = (&indicator["ratioMetric"], &indicator["thresholdMetric"]["metricSource"]["spec"]);
+    if ratio["total"]["metricSource"]["spec"]["count"] == "users" {
+        return Ok(Counting::Users { by_bad: ratio["good"].is_null() });
+    }
+    let Some(how) = threshold["aggregate"].as_str() else { return Ok(Counting::Events) };
+    let op = ["lt", "lte", "gt", "gte"].into_iter().find(|op| objective["op"] == **op).ok_or("no op")?;
+    let baseline = goal.and_then(|goal| goal.trim().strip_prefix("baseline=")).map(str::parse).transpose();
+    let (baseline, target) = (baseline.map_err(|e| format!("goal: {e}"))?, objective["value"].as_f64());
+    Ok(Counting::Gauge(Aggregate { how: how.to_owned(), op, target: target.ok_or("no value")?, baseline }))
+}
+
+fn slicing(method: &str, objective: &Value, min_events: i64) -> Result<Option<Slicing>, String> {
+    let window_ms = || parse_duration(objective["timeSliceWindow"].as_str().ok_or("timeSliceWindow is missing")?);
+    let target = match method {
+        "Timeslices" => Some(Ratio::parse(&objective["timeSliceTarget"].to_string())?),
+        "RatioTimeslices" => None,
+        _ => return Ok(None),
+    };
+    Ok(Some(Slicing { window_ms: window_ms()?, target, min_events }))
 }
 
 struct Annotations<'a>(&'a Value);

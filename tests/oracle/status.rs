@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::gauge;
+use crate::parts;
 use crate::promises;
 use crate::ratio::Ratio;
 use crate::replay::Key;
@@ -16,8 +18,16 @@ pub fn is_due(key: &Key, at_ms: i64, end_ms: i64) -> bool {
 
 pub fn state(slo: &Slo, key: &Key, at_ms: i64) -> &'static str {
     if key.is_silent(at_ms, slo.no_data_after_ms) {
-        "no_data"
-    } else if spent_at_least(slo, key, at_ms, Ratio::new(1, 1)) {
+        return "no_data";
+    }
+    if let Some(aggregate) = slo.gauge().filter(|_| slo.slicing.is_none()) {
+        return match gauge::value(slo, key, aggregate, at_ms) {
+            Some(value) if aggregate.is_met(value) => "ok",
+            Some(_) => "breached",
+            None => "no_data",
+        };
+    }
+    if spent_at_least(slo, key, at_ms, Ratio::new(1, 1)) {
         "breached"
     } else if spent_at_least(slo, key, at_ms, Ratio::new(3, 4)) || !key.episodes.is_empty() {
         "at_risk"
@@ -38,7 +48,7 @@ fn budget_spent(slo: &Slo, key: &Key, at_ms: i64) -> Option<f64> {
     if slo.calendar.is_some() {
         return promises::budget_remaining(slo, key, at_ms).map(|left| 1.0 - left);
     }
-    let burn = key.history.window(at_ms, slo.period_ms).burn(key.allowed)?;
+    let burn = key.units(at_ms, slo.period_ms).burn(key.allowed)?;
     Some(burn * coverage(key, at_ms, slo.period_ms))
 }
 
@@ -50,12 +60,10 @@ fn spent_at_least(slo: &Slo, key: &Key, at_ms: i64, share: Ratio) -> bool {
     }
     let window_ms = at_ms - window_start(at_ms, slo.period_ms);
     let seen_ms = key.first_ms.map_or(0, |first_ms| (at_ms - first_ms).min(window_ms));
-    let needed = share.times(key.allowed);
-    let spent = i128::from(sums.bad_micros) * i128::from(seen_ms) * needed.den;
-    sums.events() > 0 && spent >= i128::from(sums.weight_micros()) * i128::from(window_ms) * needed.num
+    sums.spend_at_least(share, key.allowed, seen_ms, window_ms)
 }
 
-fn compliance_start(slo: &Slo, at_ms: i64) -> i64 {
+pub fn compliance_start(slo: &Slo, at_ms: i64) -> i64 {
     let calendar = slo.calendar.as_ref();
     calendar.map_or_else(|| window_start(at_ms, slo.period_ms), |calendar| calendar.period(at_ms).start_ms)
 }
@@ -74,8 +82,7 @@ fn flags(slo: &Slo, key: &Key, at_ms: i64) -> Vec<&'static str> {
 
 pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     let compliance = promises::compliance(slo, key, at_ms);
-    let events = compliance.weight_micros() as f64 / 1e6;
-    let (allowed, spent) = (key.allowed.as_f64() * events, compliance.bad_micros as f64 / 1e6);
+    let (allowed, spent) = (key.allowed.as_f64() * compliance.all_figure(), compliance.bad_figure());
     // The budget in minutes of a total outage.
     let minutes = key.allowed.as_f64() * slo.period_ms as f64 / MINUTE_MS as f64;
     let remaining_minutes = compliance.burn(key.allowed).map(|b| (1.0 - b) * minutes);
@@ -89,6 +96,7 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     put("state", json!(state(slo, key, at_ms)));
     put("flags", json!(flags(slo, key, at_ms)));
     put("objective", json!(key.objective.as_f64()));
+    put("budgeting_method", json!(slo.method));
     put(
         "compliance_window",
         json!(slo.calendar.as_ref().map_or_else(|| print_duration(slo.period_ms), |c| c.name.clone())),
@@ -106,6 +114,8 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     put("previous", promises::previous(slo, key, at_ms));
     put("sla", promises::sla(slo, key, at_ms));
     put("policy", promises::policy(slo, key));
+    put("components", parts::components(slo, key, at_ms, compliance_start(slo, at_ms)));
+    put("gauge", gauge::gauge(slo, key, at_ms));
     let windows_ms = slo.windows_ms();
     let mut starts_ms: Vec<i64> = windows_ms.iter().map(|w| window_start(at_ms, *w)).collect();
     starts_ms.extend(slo.calendar.as_ref().map(|calendar| calendar.period(at_ms).start_ms));
@@ -142,13 +152,13 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
 }
 
 fn window_entry(key: &Key, at_ms: i64, name: String, start_ms: i64, latency: Value) -> Value {
-    let sums = key.history.since(start_ms);
+    let sums = key.units_since(start_ms);
     json!({
         "window": name,
         "start": print_time(start_ms),
-        "good": sums.good_micros as f64 / 1e6,
-        "bad": sums.bad_micros as f64 / 1e6,
-        "sli": sums.sli(),
+        "good": sums.good_figure(),
+        "bad": sums.bad_figure(),
+        "sli": sums.sli(key.allowed),
         "burn": sums.burn(key.allowed),
         "coverage": coverage_since(key, at_ms, start_ms),
         "latency_ms": latency,

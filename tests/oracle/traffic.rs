@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 
 /// Monday 2026-03-02T00:00:00Z, plus a little more than half a pane, so that nothing starts on a boundary.
-const START_MS: i64 = 1_772_409_600_000 + 3 * HOUR_MS + 6_417;
+pub const START_MS: i64 = 1_772_409_600_000 + 3 * HOUR_MS + 6_417;
 const PARTITIONS: usize = 3;
 
 /// A splitmix64 stream: the same traffic for a seed on every machine.
@@ -64,6 +64,7 @@ pub const ABSENT: f64 = 2.0;
 
 pub struct Plan {
     pub seed: u64,
+    pub start_ms: i64,
     pub duration_ms: i64,
     pub per_hour: f64,
     pub users: usize,
@@ -97,6 +98,7 @@ pub fn day(seed: u64) -> Plan {
     ];
     Plan {
         seed,
+        start_ms: START_MS,
         duration_ms: 26 * HOUR_MS,
         per_hour: 1_300.0,
         users: 160,
@@ -121,6 +123,7 @@ pub fn four_days(seed: u64) -> Plan {
     ];
     Plan {
         seed,
+        start_ms: START_MS,
         duration_ms: 4 * DAY_MS + 12 * HOUR_MS,
         per_hour: 240.0,
         users: 90,
@@ -175,9 +178,9 @@ impl Plan {
     pub fn lines(&self) -> Vec<Vec<String>> {
         let mut dice = Dice::new(self.seed);
         let mut partitions: Vec<Vec<(i64, String)>> = vec![Vec::new(); PARTITIONS];
-        let mut time_ms = START_MS;
+        let mut time_ms = self.start_ms;
         let step_ms = HOUR_MS as f64 / self.per_hour;
-        while time_ms < START_MS + self.duration_ms {
+        while time_ms < self.start_ms + self.duration_ms {
             time_ms += (-libm::log(1.0 - dice.unit()) * step_ms) as i64 + 1;
             let user = self.user(&mut dice);
             let Some(line) = self.event(&mut dice, user, time_ms) else { continue };
@@ -200,7 +203,7 @@ impl Plan {
     }
 
     fn share(&self, user: usize, time_ms: i64) -> f64 {
-        let minute = (time_ms - START_MS) / MINUTE_MS;
+        let minute = (time_ms - self.start_ms) / MINUTE_MS;
         let hit = |i: &&Incident| {
             let concerned = match i.who {
                 Who::All => true,
@@ -222,7 +225,7 @@ impl Plan {
         if share >= ABSENT {
             return None;
         }
-        let release = self.has_releases.then(|| release(user, (time_ms - START_MS) / MINUTE_MS));
+        let release = self.has_releases.then(|| release(user, (time_ms - self.start_ms) / MINUTE_MS));
         let share = release.as_ref().map_or(share, |release| share.max(release.share));
         let failed = dice.chance(share);
         let status = if failed { 500 + dice.below(4) } else { [200, 200, 204, 404][dice.below(4) as usize] };

@@ -2,7 +2,7 @@
 //!
 //! Exact at any number of users; the estimate and cohorts are not modelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -58,6 +58,7 @@ pub struct Users {
     bad_of_slice: BTreeMap<usize, BTreeMap<UserIndex, i64>>,
     nameless_bad: Suffixes<i64>,
     nameless: Suffixes<i64>,
+    last_good: LastSlices,
     last_bad: LastSlices,
     last_seen: LastSlices,
     /// The newest event of each user, with its attributes.
@@ -85,6 +86,7 @@ impl Users {
             bad_of_slice: BTreeMap::new(),
             nameless_bad: Suffixes::new(axis),
             nameless: Suffixes::new(axis),
+            last_good: last_slices(),
             last_bad: last_slices(),
             last_seen: last_slices(),
             newest: BTreeMap::new(),
@@ -100,7 +102,9 @@ impl Users {
         };
         self.served.entry(slice).or_default().push(Served { user, good, weight_micros });
         self.last_seen.see(user, slice);
-        if !good {
+        if good {
+            self.last_good.see(user, slice);
+        } else {
             self.last_bad.see(user, slice);
             *self.bad_of_slice.entry(slice).or_default().entry(user).or_default() += 1;
         }
@@ -118,6 +122,19 @@ impl Users {
 
     pub fn affected(&self, start: usize) -> Option<i64> {
         self.active(start).map(|_| self.last_bad.users.from(start))
+    }
+
+    /// Users with an event in these slices, with a good one, with a bad one.
+    pub fn distinct(&self, slices: std::ops::Range<usize>) -> [i64; 3] {
+        if slices.end == usize::MAX {
+            return [&self.last_seen, &self.last_good, &self.last_bad].map(|last| last.users.from(slices.start));
+        }
+        let mut users = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
+        for served in self.served.range(slices).flat_map(|(_, served)| served) {
+            users[0].insert(served.user);
+            users[if served.good { 1 } else { 2 }].insert(served.user);
+        }
+        users.map(|users| users.len() as i64)
     }
 
     /// Users of the window; each event without a user counts as one.

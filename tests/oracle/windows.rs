@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::ratio::Ratio;
 use crate::time::{PANE_MS, floor_to, window_start};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,21 +32,6 @@ impl Sums {
 
     pub fn weight_micros(&self) -> i64 {
         self.good_micros + self.bad_micros
-    }
-
-    pub fn sli(&self) -> Option<f64> {
-        (self.events() > 0).then(|| self.good_micros as f64 / self.weight_micros() as f64)
-    }
-
-    /// `allowed` = 1 - objective.
-    pub fn burn(&self, allowed: Ratio) -> Option<f64> {
-        let error_ratio = (self.events() > 0).then(|| self.bad_micros as f64 / self.weight_micros() as f64);
-        error_ratio.map(|e| e / allowed.as_f64())
-    }
-
-    /// `bad / (good + bad) > threshold`, in integers; never true for an empty window.
-    pub fn exceed(&self, threshold: Ratio) -> bool {
-        self.events() > 0 && threshold.exceeded_by(self.bad_micros.into(), self.weight_micros().into())
     }
 }
 
@@ -97,7 +81,11 @@ impl Addable for i64 {
 
 impl<T: Addable> Suffixes<T> {
     pub fn new(axis: Axis) -> Self {
-        Self { nodes: vec![T::default(); axis.slices + 1] }
+        Self::of(axis.slices)
+    }
+
+    pub fn of(slices: usize) -> Self {
+        Self { nodes: vec![T::default(); slices + 1] }
     }
 
     pub fn add(&mut self, slice: usize, value: &T) {
@@ -145,6 +133,9 @@ impl History {
 
     /// Of the times `[start, end)`, which are whole slices.
     pub fn between(&self, start_ms: i64, end_ms: i64) -> Sums {
+        if end_ms == i64::MAX {
+            return self.since(start_ms);
+        }
         let (since, later) = (self.since(start_ms), self.since(end_ms));
         Sums {
             good_micros: since.good_micros - later.good_micros,
