@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::codec::output::{Encoder, OutputFormat};
 use crate::config::{self, Settings};
-use crate::definition::{self, Definitions, tenants};
+use crate::definition::{self, Definitions, maintenance, tenants};
 use crate::model::slo::Slo;
 use crate::pipeline::intake::Spread;
 use crate::pipeline::pseudonym::UserIds;
@@ -31,13 +31,14 @@ pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
     Ok(definitions)
 }
 
-/// Reads the SLOs, with what the file of tenants says of them.
+/// Reads the SLOs, with what the file of tenants and the configuration's maintenance say of them.
 pub fn definitions_of(settings: &Settings, paths: &[PathBuf]) -> Result<Definitions, Failure> {
     let mut definitions = definitions(paths)?;
     if let Some(file) = &settings.tenants {
         let of_tenants = tenants::read(file).and_then(|tenants| tenants::apply(&tenants, &mut definitions.slos));
         of_tenants.map_err(|e| Failure::Definition(e.to_string()))?;
     }
+    maintenance::apply(&settings.maintenance, &mut definitions.slos).map_err(|e| Failure::Definition(e.to_string()))?;
     Ok(definitions)
 }
 

@@ -13,6 +13,7 @@ mod stages;
 mod together;
 
 pub use firing::{FiringRow, FiringTable, FirstAlert};
+use report::Upcoming;
 pub use report::{Became, BrokersReport, Finding, Level, RecordReport, RecordsReport, Report, Verdict};
 pub use seams::{Records, Seams, SloStage};
 
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 
 /// Check the configuration and the SLOs, and show what records become
 ///
-/// It says when each SLO would fire: for a steady share of errors, which rule fires after how long, and how much of the
+/// It names the next three windows of each maintenance, and says when each SLO would fire: for a steady share of errors, which rule fires after how long, and how much of the
 /// budget is gone by then. With --input, it shows each record with its fields and, for each SLO, the verdict and the
 /// expression that decided it; or the reason why the record is a dead letter. A file is then read on (up to a million
 /// records) for its traffic and for signs that an SLI does not measure what it should.
@@ -90,6 +91,7 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     if let Some((_, slos)) = &report.ready {
         let survey = report.records.as_ref().and_then(|records| records.survey.as_ref());
         report.firing = firing::tables(slos, survey);
+        report.maintenance = Upcoming::of(slos, jiff::Timestamp::now().as_millisecond());
     }
     let mut out = Printer::stdout();
     if args.json {

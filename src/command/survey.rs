@@ -47,7 +47,7 @@ impl Survey {
     pub fn judge(&mut self, slo: usize, outcome: &Outcome<'_>, verdict: Verdict) {
         let Some(of_slo) = self.slos.get_mut(slo) else { return };
         let is_bad = match verdict {
-            Verdict::Excluded => return,
+            Verdict::Excluded | Verdict::Maintenance => return,
             Verdict::Unclassified => {
                 of_slo.unclassified += 1;
                 return;

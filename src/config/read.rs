@@ -14,6 +14,7 @@ pub fn settings(r: &mut Reader<'_>) -> Settings {
         application_id: r.text("application_id", "tailburn"),
         slos: r.paths("slos", &["slos"]),
         tenants: r.nullable_path("tenants"),
+        maintenance: r.structure("maintenance", json!([])),
         kafka: Kafka { properties: r.properties("kafka.properties", &[("bootstrap.servers", "localhost:9092")]) },
         input: input(r),
         output: output(r),

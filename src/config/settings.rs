@@ -13,6 +13,8 @@ pub struct Settings {
     pub slos: Vec<PathBuf>,
     /// What is known of tenants beside their events.
     pub tenants: Option<PathBuf>,
+    /// Windows whose events are excluded, as written: `definition` parses them.
+    pub maintenance: serde_json::Value,
     pub kafka: Kafka,
     pub input: Input,
     pub output: Output,

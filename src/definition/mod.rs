@@ -12,6 +12,7 @@ mod error;
 pub mod expression;
 mod hash;
 mod indicator;
+pub mod maintenance;
 mod method;
 mod period;
 mod rules;

@@ -9,6 +9,7 @@ use super::method::MethodName;
 use super::rules::{self, WrittenRule};
 use super::{hash, method, period};
 use crate::model::duration;
+use crate::model::maintenance::Maintenances;
 use crate::model::period::Period;
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Criterion, Indicator, Slo, ThresholdOp, USER_WINDOWS_MAX};
@@ -227,6 +228,7 @@ fn read_objective<'d>(
         no_data_after_ms: settings.no_data_after_ms,
         min_user_events: settings.min_user_events,
         allowed_lateness_ms: settings.allowed_lateness_ms,
+        maintenance: Maintenances::default(),
         definition_hash: String::new(),
         filters_hash: String::new(),
     };

@@ -8,6 +8,7 @@ pub mod duration;
 pub mod expr;
 pub mod hex;
 pub mod key;
+pub mod maintenance;
 pub mod outcome;
 pub mod output;
 pub mod period;

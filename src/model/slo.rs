@@ -5,6 +5,7 @@
 use super::calendar::Calendar;
 use super::expr::{Filter, NumberExpr};
 use super::key::Scope;
+use super::maintenance::Maintenances;
 use super::period::{Method, Period};
 use super::ratio::Ratio;
 use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
@@ -280,6 +281,8 @@ pub struct Slo {
     pub no_data_after_ms: Ms,
     pub min_user_events: u64,
     pub allowed_lateness_ms: Ms,
+    /// Of the configuration: no part of the definition.
+    pub maintenance: Maintenances,
     /// SHA-256 (hex) of the canonical JSON of the SLO after references, defaults and overrides.
     pub definition_hash: String,
     /// SHA-256 (hex) of the filters only: window state belongs to this hash.

@@ -8,15 +8,32 @@ use crate::model::slo::{Criterion, Slo};
 pub enum Verdict {
     /// Excluded by `total.filter`; nothing more is evaluated.
     Excluded,
+    /// Excluded because its time lies in a maintenance: no filter is read, and it is counted.
+    Maintenance,
     Good,
     Bad,
     /// An expression read an absent field: neither good nor bad, counted on its own.
     Unclassified,
 }
 
+impl Verdict {
+    /// Whether the event is one of the key: good or bad. (The others are only counted.)
+    pub const fn is_of_key(self) -> bool {
+        matches!(self, Verdict::Good | Verdict::Bad)
+    }
+
+    /// Whether the SLO counts the event neither as good, nor as bad, nor as unclassified.
+    pub const fn is_excluded(self) -> bool {
+        matches!(self, Verdict::Excluded | Verdict::Maintenance)
+    }
+}
+
 /// Evaluates the SLO's expressions on the outcome.
 #[inline]
 pub fn classify(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
+    if slo.maintenance.excludes(&outcome.tenant, outcome.timestamp_ms) {
+        return Verdict::Maintenance;
+    }
     if let Some(total) = &slo.indicator.total {
         match total.eval(outcome) {
             Some(true) => {}

@@ -6,8 +6,8 @@
 
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_view::{KeyView, weight_of};
-use super::partial::{Counts, KeyDelta, PaneDelta};
-use super::tier::Tier;
+use super::partial::KeyDelta;
+use super::weight_slices::WeightSlices;
 use super::window::{Layout, Starts};
 use crate::model::key::{ABSENT, OTHER};
 use crate::model::output::Failure;
@@ -104,9 +104,9 @@ pub struct Failures {
 /// The bad weight of one pair.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct FailureSums {
-    hour: Tier,
+    hour: WeightSlices,
     /// By the slices of the compliance window; of a calendar by those of its nominal length, for the next definition.
-    period: Tier,
+    period: WeightSlices,
     /// Of a calendar's period.
     of_calendar: u128,
 }
@@ -134,65 +134,56 @@ impl Reach {
     }
 }
 
-impl FailureSums {
-    fn add(&mut self, reach: &Reach, start_ms: Ms, weight: u128) {
-        let (hour_slice_ms, pane) = (slice_ms(HOUR_MS), pane_of(start_ms, weight));
-        if start_ms >= reach.hour_ms {
-            self.hour.add(start_ms.div_euclid(hour_slice_ms), &pane, false);
-        }
-        if start_ms >= reach.period_ms {
-            self.period.add(start_ms.div_euclid(reach.period_slice_ms), &pane, false);
-        }
-        if reach.calendar_ms.is_some_and(|period_ms| start_ms >= period_ms) {
-            self.of_calendar += weight;
-        }
+impl Reach {
+    /// The numbers of the first slices that windows have.
+    const fn first(&self) -> (i64, i64) {
+        (self.hour_ms.div_euclid(slice_ms(HOUR_MS)), self.period_ms.div_euclid(self.period_slice_ms))
     }
+}
 
-    fn expire(&mut self, reach: &Reach) {
-        self.hour.drop_before(reach.hour_ms.div_euclid(slice_ms(HOUR_MS)));
-        self.period.drop_before(reach.period_ms.div_euclid(reach.period_slice_ms));
+impl FailureSums {
+    /// Adds weight by pane; what is older than a window is none of it.
+    fn add<'a>(&mut self, reach: &Reach, panes: impl Iterator<Item = &'a (Ms, u128)> + Clone) {
+        let (hour, period) = reach.first();
+        let slices = |slice_ms: Ms| -> Vec<(i64, u128)> {
+            panes.clone().map(|(start_ms, weight)| (start_ms.div_euclid(slice_ms), *weight)).collect()
+        };
+        self.hour.update(hour, &slices(slice_ms(HOUR_MS)));
+        self.period.update(period, &slices(reach.period_slice_ms));
+        if let Some(calendar_ms) = reach.calendar_ms {
+            let of_calendar = panes.filter(|(start_ms, _)| *start_ms >= calendar_ms);
+            self.of_calendar += of_calendar.map(|(_, weight)| weight).sum::<u128>();
+        }
     }
 
     fn of_hour(&self, reach: &Reach) -> u128 {
-        slices(&self.hour, slice_ms(HOUR_MS), reach.hour_ms).map(|(_, weight)| weight).sum()
+        self.hour.sum_from(reach.first().0)
     }
 
     fn of_period(&self, reach: &Reach) -> u128 {
         match reach.calendar_ms {
             Some(_) => self.of_calendar,
-            None => slices(&self.period, reach.period_slice_ms, reach.period_ms).map(|(_, weight)| weight).sum(),
+            None => self.period.sum_from(reach.first().1),
         }
     }
 
     /// The same weight for windows of another definition: minutes as far back as they reach, before that the slices of the
     /// period, each at its start.
     fn relaid(&self, from: &Reach, to: &Reach) -> FailureSums {
-        let minutes: Vec<(Ms, u128)> = slices(&self.hour, slice_ms(HOUR_MS), from.hour_ms).collect();
-        let mut made = FailureSums::default();
-        for (start_ms, weight) in slices(&self.period, from.period_slice_ms, from.period_ms) {
+        let at = |slice_ms: Ms| move |(number, weight): (i64, u128)| (number * slice_ms, weight);
+        let mut panes: Vec<(Ms, u128)> = self.hour.iter().map(at(slice_ms(HOUR_MS))).collect();
+        let minutes = panes.clone();
+        for (start_ms, weight) in self.period.iter().map(at(from.period_slice_ms)) {
             let is_inside = |(ms, _): &&(Ms, u128)| (start_ms..start_ms + from.period_slice_ms).contains(ms);
             let known: u128 = minutes.iter().filter(is_inside).map(|(_, weight)| weight).sum();
-            if weight > known {
-                made.add(to, start_ms, weight - known);
-            }
+            panes.extend((weight > known).then(|| (start_ms, weight - known)));
         }
-        minutes.iter().for_each(|(start_ms, weight)| made.add(to, *start_ms, *weight));
+        let mut made = FailureSums::default();
+        made.add(to, panes.iter());
         // No event of the last hour moved.
-        made.hour = self.hour.clone();
+        made.hour.clone_from(&self.hour);
         made
     }
-}
-
-/// A slice's bad weight as the slices of windows have it; as a number of events it takes less room.
-fn pane_of(start_ms: Ms, weight: u128) -> PaneDelta {
-    const ONE: u128 = 1_000_000;
-    let events = if weight % ONE == 0 { u64::try_from(weight / ONE).unwrap_or(0) } else { 0 };
-    let counts = Counts { events, bad_events: events, bad: weight, ..Counts::default() };
-    PaneDelta { start_ms, counts, ..PaneDelta::default() }
-}
-
-fn slices(tier: &Tier, slice_ms: Ms, from_ms: Ms) -> impl Iterator<Item = (Ms, u128)> {
-    tier.slices_from(from_ms.div_euclid(slice_ms)).map(move |slice| (slice.number * slice_ms, slice.counts().bad))
 }
 
 impl Failures {
@@ -200,14 +191,13 @@ impl Failures {
     pub fn add(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, deltas: &[&KeyDelta]) {
         let reach = Reach::of(definition.layout, boundary.starts, boundary.at_ms);
         self.begin_period(boundary.starts);
-        self.all_sums().for_each(|sums| sums.expire(&reach));
+        self.all_sums().for_each(|sums| sums.add(&reach, [].iter()));
         let mut told: BTreeMap<Option<&FailurePair>, Vec<&(Ms, u128)>> = BTreeMap::new();
         for failed in deltas.iter().flat_map(|delta| &delta.failures) {
             told.entry(failed.pair.as_ref()).or_default().extend(&failed.panes);
         }
         for (pair, panes) in told {
-            let sums = self.sums_of(pair);
-            panes.into_iter().for_each(|(start_ms, weight)| sums.add(&reach, *start_ms, *weight));
+            self.sums_of(pair).add(&reach, panes.into_iter());
         }
     }
 

@@ -92,6 +92,9 @@ pub struct KeyState {
     /// Of a key with bad events.
     #[serde(default)]
     pub(super) failures: Option<Box<Failures>>,
+    /// Events that a maintenance excluded, since the key began.
+    #[serde(default)]
+    pub(super) maintenance: u64,
 }
 
 /// The last step of a user window. A key keeps its figures packed: every key has them, and few are published before the
@@ -314,6 +317,7 @@ impl KeyState {
         if self.exists() {
             self.unclassified += delta.unclassified.iter().map(|(_, count)| count).sum::<u64>();
             self.late += delta.late;
+            self.maintenance += delta.maintenance;
         }
         delta.seen.iter().for_each(|(slice, change)| self.seen.add(*slice, *change));
         delta.bad_seen.iter().for_each(|(slice, change)| self.bad_seen.add(*slice, *change));

@@ -40,4 +40,5 @@ pub mod tail_episode;
 pub mod tier;
 pub mod user_row;
 pub mod watermark;
+mod weight_slices;
 pub mod window;

@@ -95,6 +95,9 @@ pub struct KeyDelta {
     /// Its bad events by dependency and type of error, ascending.
     #[serde(default)]
     pub failures: Vec<FailedPanes>,
+    /// Events that a maintenance excluded.
+    #[serde(default)]
+    pub maintenance: u64,
 }
 
 impl KeyDelta {
@@ -114,6 +117,7 @@ impl KeyDelta {
             canary_overflow: false,
             events: Vec::new(),
             failures: Vec::new(),
+            maintenance: 0,
         }
     }
 }

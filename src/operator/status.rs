@@ -9,6 +9,7 @@ use super::kind::Units;
 use super::partial::Counts;
 use super::sanity;
 use crate::model::calendar::Span;
+use crate::model::key::Scope;
 use crate::model::output::{
     Budget, Counts as CountFields, Period, Previous, RuleStatus, SloHistory, SloStatus, WindowStatus,
 };
@@ -141,7 +142,7 @@ impl KeyView<'_> {
                 accepted: key.accepted,
                 unclassified: key.unclassified,
                 late: key.late,
-                maintenance: 0,
+                maintenance: key.maintenance,
                 counts_since: Moment(key.since_ms()),
             },
             period: self.period(),
@@ -150,8 +151,17 @@ impl KeyView<'_> {
             journey: None,
             gauge: None,
             failures: self.failures(),
-            maintenance: None,
+            maintenance: self.maintenance(),
         }
+    }
+
+    /// The name of the maintenance at this boundary.
+    fn maintenance(self) -> Option<String> {
+        let tenant = match self.definition.scope {
+            Scope::Tenant(tenant) => Some(tenant.as_str()),
+            _ => None,
+        };
+        self.definition.slo.maintenance.name_at(tenant, self.boundary.at_ms).map(str::to_owned)
     }
 
     fn flags(self) -> Vec<String> {

@@ -16,7 +16,6 @@ use crate::model::key::{Scope, key_text};
 use crate::model::record::partition_of;
 use crate::model::time::Ms;
 use crate::operator::admission::{Admits, Candidates, Decision, SetId, Subject, group_scope, order_of};
-use crate::operator::classify::Verdict;
 use crate::operator::exemplars::keep_smallest;
 use crate::operator::partial::Partial;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +60,7 @@ impl UsersTask {
             return Vec::new();
         }
         let mut found = BTreeSet::new();
-        for waiting in pane.verdicts.iter().filter(|waiting| waiting.verdict != Verdict::Unclassified) {
+        for waiting in pane.verdicts.iter().filter(|waiting| waiting.verdict.is_of_key()) {
             let slo = waiting.slo as usize;
             let rows = &self.slos[slo];
             if open[slo].0 && waiting.group < LOCAL && rows.groups_with_keys.since_ms(waiting.group) == NEVER {
@@ -456,7 +455,7 @@ impl SloRows {
             return waiting.group;
         }
         let is_open = !decides_alone || !self.groups_with_keys.is_full(max);
-        let may_come = waiting.verdict == Verdict::Unclassified && waiting.group < LOCAL && is_open;
+        let may_come = !waiting.verdict.is_of_key() && waiting.group < LOCAL && is_open;
         if may_come { waiting.group } else { OTHER_GROUPS }
     }
 

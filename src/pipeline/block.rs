@@ -19,6 +19,9 @@ const VERSION: u8 = 4;
 /// The last layout that is read, too: a bad event has no type of error.
 const WITHOUT_ERROR_TYPES: u8 = 3;
 
+/// The weight of what stands for an event in a maintenance: which SLOs exclude it. (An event that counts weighs more.)
+pub const IN_MAINTENANCE: u64 = 0;
+
 /// The part of a block before its events.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head<'a> {
@@ -94,7 +97,8 @@ impl Codes {
     pub fn set(&mut self, slo: usize, verdict: Verdict) {
         let code = match verdict {
             Verdict::Excluded => return,
-            Verdict::Good => 1,
+            // Of an event of its own: see [`IN_MAINTENANCE`].
+            Verdict::Good | Verdict::Maintenance => 1,
             Verdict::Bad => 2,
             Verdict::Unclassified => 3,
         };
@@ -106,11 +110,17 @@ impl Codes {
 }
 
 impl Event<'_> {
+    /// Whether it only says which SLOs exclude an event.
+    pub const fn is_in_maintenance(&self) -> bool {
+        self.weight_micros == IN_MAINTENANCE
+    }
+
     /// The verdicts, each with the SLO's index in [`Head::slos`].
     pub fn verdicts(&self) -> impl Iterator<Item = (usize, Verdict)> {
-        self.codes.iter().enumerate().flat_map(|(at, byte)| {
+        self.codes.iter().enumerate().flat_map(move |(at, byte)| {
             (0..4).filter_map(move |i| {
                 let verdict = match byte >> (i * 2) & 3 {
+                    1 if self.weight_micros == IN_MAINTENANCE => Verdict::Maintenance,
                     1 => Verdict::Good,
                     2 => Verdict::Bad,
                     3 => Verdict::Unclassified,
@@ -339,6 +349,7 @@ mod tests {
         let (first, second) = (next().expect("first"), next().expect("second"));
         assert!(rest.is_empty());
         assert_eq!((first.tenant, first.user, second.tenant, second.user), (0, Some("u"), 1, None));
+        assert!(!first.is_in_maintenance());
         let verdicts: Vec<_> = first.verdicts().collect();
         assert_eq!(verdicts, [(0, Verdict::Good), (5, Verdict::Bad), (9, Verdict::Unclassified)]);
         assert_eq!((first.example, first.is_late, first.latency), (Some(example), true, -3));

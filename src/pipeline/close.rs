@@ -173,14 +173,14 @@ impl UsersTask {
         if group != NONE {
             rows.group_sums.entry(group).or_default().add(waiting);
         }
-        if waiting.verdict != Verdict::Unclassified
+        if waiting.verdict.is_of_key()
             && let Some(canary) = &mut rows.canary
         {
             let (users, tenants) = (&self.users, &self.tenants);
             let user = || (waiting.user != NONE).then(|| user_hash(users, tenants, waiting.user));
             canary.add(waiting.tuple, &self.tuples, waiting.verdict == Verdict::Bad, user);
         }
-        if waiting.verdict != Verdict::Unclassified
+        if waiting.verdict.is_of_key()
             && let Some(events) = &mut rows.events
         {
             let is_bad = waiting.verdict == Verdict::Bad;
@@ -189,7 +189,7 @@ impl UsersTask {
             let (users, tenants) = (&self.users, &self.tenants);
             events.add(&event, || (user != NONE).then(|| user_hash(users, tenants, user)));
         }
-        if waiting.user == NONE || waiting.verdict == Verdict::Unclassified {
+        if waiting.user == NONE || !waiting.verdict.is_of_key() {
             return;
         }
         let row = rows.row(waiting.user, &mut self.users);
@@ -314,6 +314,7 @@ impl UsersTask {
             panes,
             unclassified: summed(gathered.unclassified.to_vec()),
             late: gathered.late,
+            maintenance: gathered.maintenance,
             seen: summed(gathered.seen),
             bad_seen: summed(gathered.bad_seen),
             bad_users: self.bad_users(slo, key),
@@ -529,6 +530,10 @@ fn moved(before_ms: Ms, after_ms: Ms, slice: Ms) -> Option<(Option<Ms>, Ms)> {
 impl Gathered {
     #[inline]
     fn add(&mut self, waiting: &PendingVerdict) {
+        if waiting.verdict == Verdict::Maintenance {
+            self.maintenance += 1;
+            return;
+        }
         self.late += u64::from(waiting.is_late);
         let start_ms = floor_to(waiting.time_ms, PANE_MS);
         if waiting.verdict == Verdict::Unclassified {
@@ -600,6 +605,7 @@ fn summed<T: std::ops::AddAssign + Copy + Default + PartialEq>(mut pairs: Vec<(M
 fn merge(all: &mut KeyDelta, more: &KeyDelta) {
     more.panes.iter().for_each(|pane| add_pane(&mut all.panes, pane));
     all.late += more.late;
+    all.maintenance += more.maintenance;
     failures::merge(&mut all.failures, &more.failures);
     for (own, theirs) in [(&mut all.seen, &more.seen), (&mut all.bad_seen, &more.bad_seen)] {
         own.extend_from_slice(theirs);

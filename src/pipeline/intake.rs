@@ -4,7 +4,7 @@
 //! an input partition (watermark, lateness, visible boundary) is decided here, so that no later stage depends on it.
 
 use super::arrival::Arrival;
-use super::block::{Arriving, BlockError, BlockWriter, Codes, Sealing};
+use super::block::{Arriving, BlockError, BlockWriter, Codes, IN_MAINTENANCE, Sealing};
 use super::example::Example;
 use super::grouping;
 use super::intern::{Dictionary, TupleCache};
@@ -75,6 +75,8 @@ pub struct Intake {
     shapes: TupleCache,
     scratch: Vec<u8>,
     codes: Codes,
+    /// The SLOs that exclude the outcome because of a maintenance.
+    in_maintenance: Codes,
     /// The fields that some SLO groups by, or looks for cohorts in.
     group_fields: Vec<&'static str>,
 }
@@ -96,6 +98,7 @@ impl Intake {
             shapes: TupleCache::default(),
             scratch: Vec::new(),
             codes: Codes::default(),
+            in_maintenance: Codes::default(),
         }
     }
 
@@ -123,10 +126,9 @@ impl Intake {
         let may_begin = source.first_ms.is_none_or(|first_ms| arrival.boundary_ms < first_ms);
         if may_begin && arrival.late_by_ms <= self.allowed_lateness_ms {
             source.first_ms = Some(arrival.boundary_ms);
-        } else if is_bad.is_none() {
+        } else if is_bad.is_none() && self.in_maintenance.is_empty() {
             return Ok(());
         }
-        let is_bad = is_bad.unwrap_or(false);
         let (tenant, tuple) = self.number(outcome);
         let (home, spread) = self.homes[tenant as usize];
         let user = outcome.user.as_deref();
@@ -141,9 +143,25 @@ impl Intake {
             is_late: arrival.is_late(),
             user,
             codes: &self.codes,
-            example: is_bad.then(|| Example::of(outcome)),
+            example: is_bad.unwrap_or(false).then(|| Example::of(outcome)),
         };
-        if source.writers[partition as usize].add(offset, tenant, tuple, &arriving)? {
+        let excluded = Arriving {
+            weight_micros: IN_MAINTENANCE,
+            user: None,
+            codes: &self.in_maintenance,
+            example: None,
+            ..arriving
+        };
+        let writer = &mut source.writers[partition as usize];
+        // Both before the block is closed: the next one begins behind the outcome.
+        let mut is_full = false;
+        if !self.in_maintenance.is_empty() {
+            is_full |= writer.add(offset, tenant, tuple, &excluded)?;
+        }
+        if self.in_maintenance.is_empty() || !self.codes.is_empty() {
+            is_full |= writer.add(offset, tenant, tuple, &arriving)?;
+        }
+        if is_full {
             // What comes later in this transaction may still be visible where this is.
             let block = self.seal(number, source, partition, offset + 1, arrival.watermark_ms)?;
             source.full.push((partition, block));
@@ -151,14 +169,19 @@ impl Intake {
         Ok(())
     }
 
-    /// Writes the verdicts to `codes`; `None`: no SLO counts the outcome. `true`: it is bad for one.
+    /// Writes the verdicts to `codes` and `in_maintenance`; `None`: no SLO counts the outcome. `true`: it is bad for one.
     fn classify(&mut self, outcome: &Outcome<'_>, arrival: &Arrival) -> Option<bool> {
         self.codes.clear();
+        self.in_maintenance.clear();
         let mut is_bad = false;
         for (index, slo) in self.slos.iter().enumerate() {
             match arrival.judge(slo, outcome) {
                 (Verdict::Excluded, _) => self.counts.excluded += 1,
                 (_, false) => {}
+                (Verdict::Maintenance, true) => {
+                    self.counts.note(Verdict::Maintenance);
+                    self.in_maintenance.set(index, Verdict::Maintenance);
+                }
                 (verdict, true) => {
                     self.counts.note(verdict);
                     is_bad |= verdict == Verdict::Bad;

@@ -1,6 +1,7 @@
 //! Definitions as checkpoints hold them.
 
 use crate::model::expr::{Condition, Filter};
+use crate::model::maintenance::Maintenances;
 use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
 use crate::model::slo::{
@@ -120,6 +121,7 @@ impl StoredDefinition {
             no_data_after_ms: self.no_data_after_ms,
             min_user_events: self.min_user_events,
             allowed_lateness_ms: self.allowed_lateness_ms,
+            maintenance: Maintenances::default(),
             definition_hash: self.definition_hash,
             filters_hash: self.filters_hash,
         }

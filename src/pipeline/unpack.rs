@@ -44,7 +44,7 @@ impl UsersTask {
         let mut numbers = self.numbers(&head);
         for _ in 0..head.events {
             let event = head.next_event(&mut rest)?;
-            self.counts.outcomes += 1;
+            self.counts.outcomes += u64::from(!event.is_in_maintenance());
             if self.closed_ms.is_none_or(|closed| event.boundary_ms > closed) {
                 self.take(offset, &event, &head, &mut numbers);
             } else if self.loaded_ms.is_none_or(|loaded| event.boundary_ms > loaded) {
@@ -77,7 +77,7 @@ impl UsersTask {
         if !self.has_begun {
             self.begin_by(event.boundary_ms);
         }
-        self.counts.late += u64::from(event.is_late);
+        self.counts.late += u64::from(event.is_late && !event.is_in_maintenance());
         let tenant = numbers.tenants.get(event.tenant as usize).copied().unwrap_or(NONE);
         let tuple = numbers.tuples.get(event.tuple as usize).copied().unwrap_or(NONE);
         let user = event.user.map_or(NONE, |name| self.pending_user(tenant, name, event.boundary_ms));
@@ -86,7 +86,10 @@ impl UsersTask {
         let failure = event.example.as_ref().map_or(NONE, |example| self.failures.number(example));
         for (number, verdict) in event.verdicts() {
             let Some(slo) = numbers.slos.get(number).copied().flatten() else { continue };
-            self.counts.note(verdict);
+            // Of a maintenance, the intake has counted it.
+            if !verdict.is_excluded() {
+                self.counts.note(verdict);
+            }
             let group = self.group_in(slo, event, head, numbers);
             let waiting = PendingVerdict {
                 time_ms: event.time_ms,

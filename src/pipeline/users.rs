@@ -95,6 +95,8 @@ pub(super) struct Gathered {
     pub bad_seen: Vec<(Ms, i64)>,
     /// Bad events: pair, pane of event time and micro-weight.
     pub failed: Vec<(u32, Ms, u128)>,
+    /// Events that a maintenance excluded.
+    pub maintenance: u64,
 }
 
 #[derive(Debug, Default)]
@@ -269,7 +271,7 @@ impl VerdictCounts {
     #[inline]
     fn note(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Excluded => self.excluded += 1,
+            Verdict::Excluded | Verdict::Maintenance => self.excluded += 1,
             Verdict::Good => self.good += 1,
             Verdict::Bad => self.bad += 1,
             Verdict::Unclassified => self.unclassified += 1,
@@ -277,7 +279,7 @@ impl VerdictCounts {
     }
 
     fn note_failing(&mut self, verdict: Verdict) {
-        self.failing += u64::from(verdict != Verdict::Excluded);
+        self.failing += u64::from(!verdict.is_excluded());
         self.failing_unclassified += u64::from(verdict == Verdict::Unclassified);
     }
 }
@@ -298,7 +300,7 @@ impl UsersCounts {
     #[inline]
     pub(super) fn note(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Excluded => self.excluded += 1,
+            Verdict::Excluded | Verdict::Maintenance => self.excluded += 1,
             Verdict::Good => self.good += 1,
             Verdict::Bad => self.bad += 1,
             Verdict::Unclassified => self.unclassified += 1,
@@ -581,7 +583,7 @@ impl UsersTask {
         let waiting = PendingVerdict {
             time_ms: arrival.time_ms,
             weight_micros: outcome.weight_micros,
-            user: ids.user,
+            user: if verdict == Verdict::Maintenance { NONE } else { ids.user },
             tenant: ids.tenant,
             tuple: ids.tuple,
             operation: ids.operation,

@@ -61,6 +61,8 @@ const ADDED: &[Added] = &[
     (10, "KeyState", "units"),
     (10, "KeyDelta", "failures"),
     (10, "KeyState", "failures"),
+    (10, "KeyDelta", "maintenance"),
+    (10, "KeyState", "maintenance"),
 ];
 
 /// Why bytes are not what they should be.

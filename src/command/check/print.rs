@@ -1,7 +1,7 @@
 //! The report, for people and as JSON.
 
 use super::firing;
-use super::report::{Became, Finding, Level, RecordReport, RecordsReport, Report};
+use super::report::{Became, Finding, Level, RecordReport, RecordsReport, Report, Upcoming, Window};
 use crate::command::Printer;
 use crate::model::duration;
 use serde_json::json;
@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 pub fn as_json(out: &mut Printer, report: &Report) -> io::Result<()> {
     let slos = report.ready.as_ref().map(|(_, slos)| slos.iter().map(|s| s.name.as_str()).collect::<Vec<_>>());
     let findings: Vec<&Finding> = report.findings().collect();
-    out.json(&json!({"file": report.file, "slos": slos, "firing": report.firing, "findings": findings, "records": report.records.as_ref().map(|r| &r.records),
+    out.json(&json!({"file": report.file, "slos": slos, "firing": report.firing, "maintenance": report.maintenance, "findings": findings, "records": report.records.as_ref().map(|r| &r.records),
         "record_notices": report.records.as_ref().map(|r| &r.notices), "brokers": report.brokers.as_ref().map(|b| &b.fine)}))?;
     out.flush()
 }
@@ -54,7 +54,19 @@ fn slos(out: &mut Printer, report: &Report, findings: &[Finding]) -> io::Result<
         let rules = if rules.is_empty() { "no alert rules".to_owned() } else { rules.join(", ") };
         out.tick(&format!("{} over {}: {rules}", slo.name, slo.period.name()))?;
     }
+    maintenance(out, report)?;
     firing::print(out, &report.firing)
+}
+
+/// The next windows of each maintenance.
+fn maintenance(out: &mut Printer, report: &Report) -> io::Result<()> {
+    for Upcoming { name, windows } in &report.maintenance {
+        let window = |window: &Window| format!("{} to {}", window.start, window.end);
+        let windows: Vec<String> = windows.iter().map(window).collect();
+        let windows = if windows.is_empty() { "is over".to_owned() } else { windows.join(", ") };
+        out.tick(&format!("maintenance `{name}`: {windows}"))?;
+    }
+    Ok(())
 }
 
 /// Errors and warnings of a stage; advice has its own stage.

@@ -196,7 +196,7 @@ fn verdict(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
     let verdict = match classify::classify(slo, outcome) {
         classify::Verdict::Good => "good",
         classify::Verdict::Bad => "bad",
-        classify::Verdict::Excluded => "excluded",
+        classify::Verdict::Excluded | classify::Verdict::Maintenance => "excluded",
         classify::Verdict::Unclassified => "unclassified",
     };
     Verdict { slo: slo.name.clone(), verdict, decided_by, because }
@@ -204,6 +204,9 @@ fn verdict(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
 
 /// The part of the expressions that decided, or why it could not decide.
 fn decision(slo: &Slo, outcome: &Outcome<'_>) -> (String, Option<String>) {
+    if let Some(maintenance) = slo.maintenance.excluding(&outcome.tenant, outcome.timestamp_ms) {
+        return (format!("maintenance: {}", maintenance.name), None);
+    }
     if let Some(total) = &slo.indicator.total
         && total.eval(outcome) != Some(true)
     {

@@ -3,10 +3,13 @@
 use super::firing::FiringTable;
 use crate::command::survey::Survey;
 use crate::config::Settings;
+use crate::model::maintenance::Maintenance;
 use crate::model::slo::Slo;
+use crate::model::time::{Moment, Ms};
 use crate::pipeline::input_stats::Counted;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How serious a finding is; the last is the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,6 +97,41 @@ pub struct Verdict {
     pub because: Option<String>,
 }
 
+/// What is to come of a maintenance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Upcoming {
+    pub name: String,
+    /// The next ones, the present one included.
+    pub windows: Vec<Window>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Window {
+    pub start: Moment,
+    pub end: Moment,
+}
+
+impl Upcoming {
+    /// Of all SLOs, each once.
+    pub fn of(slos: &[Slo], now_ms: Ms) -> Vec<Upcoming> {
+        let mut seen: Vec<&Arc<Maintenance>> = Vec::new();
+        for entry in slos.iter().flat_map(|slo| &slo.maintenance.0) {
+            if !seen.iter().any(|known| Arc::ptr_eq(known, entry)) {
+                seen.push(entry);
+            }
+        }
+        let window = |(start_ms, end_ms)| Window { start: Moment(start_ms), end: Moment(end_ms) };
+        let upcoming = |entry: &Arc<Maintenance>| Upcoming {
+            name: entry.name.clone(),
+            windows: entry.next(now_ms).take(SHOWN).map(window).collect(),
+        };
+        seen.into_iter().map(upcoming).collect()
+    }
+}
+
+/// So many windows of a maintenance are shown.
+const SHOWN: usize = 3;
+
 #[derive(Debug, Default)]
 pub struct Report {
     pub file: Option<PathBuf>,
@@ -106,6 +144,7 @@ pub struct Report {
     pub ready: Option<(Settings, Vec<Slo>)>,
     /// When the SLOs would fire.
     pub firing: Vec<FiringTable>,
+    pub maintenance: Vec<Upcoming>,
     /// Findings that concern both.
     pub together: Vec<Finding>,
     pub records: Option<RecordsReport>,

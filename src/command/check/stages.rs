@@ -4,7 +4,7 @@ use super::report::{Finding, Level, Report};
 use super::seams::{Seams, SloStage};
 use crate::command::{assemble, decoder, notify};
 use crate::config::{ConfigErrors, Loaded, Origin, Problem, Settings, UserIds};
-use crate::definition::tenants;
+use crate::definition::{maintenance, tenants};
 use crate::model::duration;
 use crate::model::slo::Slo;
 use std::path::Path;
@@ -42,6 +42,7 @@ pub fn check(asked: Result<Asked, ConfigErrors>, seams: &Seams) -> Report {
         Ok(SloStage { mut slos, notices }) => {
             let mut findings = notices;
             findings.extend(add_tenants(&loaded, &mut slos));
+            findings.extend(add_maintenance(&loaded, &mut slos));
             findings.extend(cross_findings(&loaded, &slos));
             let failed = findings.iter().any(|f| f.level == Level::Error);
             (findings, (!failed).then_some((loaded.settings, slos)))
@@ -57,6 +58,13 @@ fn add_tenants(loaded: &Loaded, slos: &mut [Slo]) -> Option<Finding> {
     let error = tenants::read(file).and_then(|tenants| tenants::apply(&tenants, slos)).err()?.to_string();
     let message = error.strip_prefix("tenants: ").unwrap_or(&error);
     let problem = loaded.place(Problem::new("tenants", message, "Correct the file, or write null."));
+    Some(finding(Level::Error, &problem, loaded.file.as_deref()))
+}
+
+/// The maintenance of the configuration; `Some`: an entry cannot be used.
+fn add_maintenance(loaded: &Loaded, slos: &mut [Slo]) -> Option<Finding> {
+    let error = maintenance::apply(&loaded.settings.maintenance, slos).err()?;
+    let problem = loaded.place(Problem::new(error.key, error.message, error.remedy));
     Some(finding(Level::Error, &problem, loaded.file.as_deref()))
 }
 

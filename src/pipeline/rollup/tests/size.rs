@@ -88,6 +88,7 @@ fn one_each(at_ms: Ms, tenants: std::ops::Range<u32>) -> Partial {
             canary_overflow: false,
             events: Vec::new(),
             failures: Vec::new(),
+            maintenance: 0,
         }
     };
     let boundary = BoundaryPartial { at_ms, deltas: tenants.map(delta).collect(), ..BoundaryPartial::default() };
