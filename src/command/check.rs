@@ -10,6 +10,7 @@ mod records;
 mod report;
 mod seams;
 mod stages;
+mod strict;
 mod together;
 
 pub use firing::{FiringRow, FiringTable, FirstAlert};
@@ -36,6 +37,7 @@ Examples:
   tailburn check
   tailburn check --config production.yaml --json
   tailburn check --slos slos                       # SLOs alone, as in a pull request
+  tailburn check --slos slos --strict              # and is each one documented, and its review not overdue
   tailburn check --input today.jsonl.gz --limit 5
   tailburn check --input access.log --format clf
   tailburn check --input request-outcomes          # the newest records of a topic
@@ -64,6 +66,11 @@ pub struct CheckArgs {
     #[arg(long)]
     pub connect: bool,
 
+    /// Want what people need to know: owner, why, how-measured, accepted-variation, review-by; and no review that is
+    /// overdue
+    #[arg(long)]
+    pub strict: bool,
+
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -87,6 +94,11 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
         report.together = together::advice(settings, &records.records);
         report.together.extend(records.survey.iter().flat_map(|survey| together::defects(slos, survey)));
         report.records = Some(records);
+    }
+    if let (true, Some((_, slos))) = (args.strict, &report.ready) {
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let wanted = strict::findings(slos, today);
+        report.slos.get_or_insert_default().extend(wanted);
     }
     if let Some((_, slos)) = &report.ready {
         let survey = report.records.as_ref().and_then(|records| records.survey.as_ref());

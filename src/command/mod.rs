@@ -11,8 +11,10 @@ pub mod config_show;
 pub mod decoder;
 mod defined;
 pub mod demo;
+pub mod docs;
 mod exit;
 pub mod explain;
+pub mod export;
 mod files;
 #[cfg(feature = "kafka")]
 mod follow;
@@ -169,6 +171,9 @@ pub enum Command {
     Serve(serve::ServeArgs),
     Report(report::ReportArgs),
     Gate(gate::GateArgs),
+    // Definitions.
+    Docs(docs::DocsArgs),
+    Export(export::ExportArgs),
     // Telling.
     Notify(notify::NotifyArgs),
     Silence(silence::SilenceArgs),
@@ -224,6 +229,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(global, &args),
         Command::Report(args) => report::run(global, &args),
         Command::Gate(args) => gate::run(global, &args),
+        Command::Docs(args) => docs::run(global, &args),
+        Command::Export(args) => export::run(global, &args),
         Command::Notify(args) => notify::run(global, &args),
         Command::Silence(args) => silence::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),

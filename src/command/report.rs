@@ -11,6 +11,7 @@ use clap::Args;
 use month::{Collector, Month, Report};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+pub(super) use write::escaped;
 use write::{Form, write};
 
 /// Write one tenant's month in plain words and numbers, or that of all tenants

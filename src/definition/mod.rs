@@ -9,6 +9,7 @@ mod annotations;
 mod cursor;
 mod document;
 mod error;
+mod export;
 pub mod expression;
 mod hash;
 mod indicator;
@@ -21,11 +22,13 @@ mod source;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod window;
 mod yaml;
 
 pub use error::{DefinitionError, DefinitionErrors, Notice, NoticeLevel};
-pub use source::load;
+pub use export::export;
+pub use source::{load, texts};
 
 use crate::model::ratio::Ratio;
 use crate::model::slo::Slo;

@@ -8,6 +8,7 @@ use crate::model::duration;
 use crate::model::period::Method;
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Rule, Severity};
+use crate::model::suggest::closest;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
 use std::cmp::Ordering;
 
@@ -359,8 +360,12 @@ fn check_targets<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report
         let Some(name) = reference.text(report) else { continue };
         names_some = true;
         if catalog.find(Kind::AlertNotificationTarget, name).is_none() {
-            let message = format!("there is no AlertNotificationTarget `{name}` in the files that are read");
-            reference.notice(report, NoticeLevel::Warning, message);
+            let known = || catalog.of_kind(Kind::AlertNotificationTarget).map(|document| document.name);
+            let remedy = match closest(name, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "add a document of kind AlertNotificationTarget with this name, or leave it out".to_owned(),
+            };
+            reference.error(report, format!("there is no AlertNotificationTarget `{name}`"), remedy);
         }
     }
     if names_some {

@@ -8,17 +8,7 @@ use std::path::{Path, PathBuf};
 /// Reads files and directories (recursively: `.yaml`, `.yml` and `.json`, by name) and parses them together, because
 /// references may cross files.
 pub fn load(paths: &[PathBuf]) -> Result<Definitions, DefinitionErrors> {
-    let mut found = Found::default();
-    for path in paths {
-        found.add(path);
-    }
-    let mut sources = Vec::with_capacity(found.files.len());
-    for file in &found.files {
-        match text_of(file) {
-            Ok(text) => sources.push((file.display().to_string(), text)),
-            Err(e) => found.errors.push(*e),
-        }
-    }
+    let (mut found, sources) = read(paths);
     match parse(&sources) {
         Ok(mut definitions) if found.errors.is_empty() => {
             definitions.notices.extend(found.notices);
@@ -30,6 +20,27 @@ pub fn load(paths: &[PathBuf]) -> Result<Definitions, DefinitionErrors> {
             Err(DefinitionErrors(found.errors))
         }
     }
+}
+
+/// The same files as they are: (file name, text).
+pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, DefinitionErrors> {
+    let (found, sources) = read(paths);
+    if found.errors.is_empty() { Ok(sources) } else { Err(DefinitionErrors(found.errors)) }
+}
+
+fn read(paths: &[PathBuf]) -> (Found, Vec<(String, String)>) {
+    let mut found = Found::default();
+    for path in paths {
+        found.add(path);
+    }
+    let mut sources = Vec::with_capacity(found.files.len());
+    for file in &found.files {
+        match text_of(file) {
+            Ok(text) => sources.push((file.display().to_string(), text)),
+            Err(e) => found.errors.push(*e),
+        }
+    }
+    (found, sources)
 }
 
 /// The largest file of definitions.

@@ -6,6 +6,7 @@ mod backtest;
 mod causes;
 mod check;
 mod configuration;
+mod definitions;
 mod demo;
 mod gate;
 mod init;

@@ -196,7 +196,8 @@ fn cells(out: &mut String, cells: &[&str]) {
     out.push_str("</tr>\n");
 }
 
-fn escaped(text: &str) -> String {
+/// A text as part of a page.
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
