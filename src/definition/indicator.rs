@@ -2,10 +2,11 @@
 //! objective and is added later, because several objectives may share one indicator.
 
 use super::cursor::{Cursor, Fields};
-use super::document::{Catalog, Kind};
+use super::document::{Catalog, Document, Kind};
 use super::error::{NoticeLevel, Report};
 use super::expression::{ExpressionError, compile_filter, compile_number};
 use crate::model::expr::{Filter, NumberExpr, Reference};
+use crate::model::suggest::closest;
 
 /// An indicator without the objective's part.
 #[derive(Clone)]
@@ -51,7 +52,7 @@ pub(super) fn read_indicator<'d>(
 fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Option<Filter>, Metric)> {
     let fields = at.fields(report, &["counter", "good", "bad", "total", "raw", "rawType"])?;
     let remedy = "tailburn counts outcomes itself: write `good` (or `bad`) and `total`";
-    let raw = fields.not_supported(report, &[("raw", remedy), ("rawType", remedy)]);
+    let raw = refuse_raw(&fields, remedy, report);
     if let Some(counter) = fields.get("counter")
         && counter.bool(report) == Some(false)
     {
@@ -89,6 +90,7 @@ fn read_threshold<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repor
         source.at.error(report, "`spec` is missing", remedy);
         return None;
     };
+    refuse_percentile(&spec, report)?;
     let spec = spec.fields(report, &["filter", "value"])?;
     let total = match spec.get("filter") {
         Some(filter) => compile(&filter, report, compile_filter).map(Some),
@@ -103,6 +105,27 @@ fn read_threshold<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repor
         advise(&at, &total.unguarded_reads(), report);
     }
     Some((total?, Metric::Value(value?)))
+}
+
+/// A ratio that comes as one number says nothing of the events behind it.
+fn refuse_raw(fields: &Fields<'_>, remedy: &str, report: &mut Report) -> bool {
+    let mut found = false;
+    for at in ["raw", "rawType"].into_iter().filter_map(|key| fields.get(key)) {
+        at.error(report, "a ratio that somebody else computed has no events and no users", remedy);
+        found = true;
+    }
+    found
+}
+
+/// "p95 below 300 ms" says that 95 % of the events are: an objective, not a value of an event.
+fn refuse_percentile(spec: &Cursor<'_>, report: &mut Report) -> Option<()> {
+    let Some(at) = ["percentile", "quantile"].into_iter().find_map(|key| spec.child_named(key)) else {
+        return Some(());
+    };
+    let remedy = "\"p95 at most 300 ms\" means that 95 % of the events are: leave this out, and write the objective as \
+                  {op: lte, value: 300, target: 0.95}";
+    at.error(report, "an event has no percentile", remedy);
+    None
 }
 
 fn required_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Filter> {
@@ -128,7 +151,7 @@ fn read_source<'d>(metric: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
     let fields = source.fields(report, &["metricSourceRef", "type", "spec"])?;
     let named = match fields.get("metricSourceRef") {
         Some(reference) => {
-            let document = catalog.resolve(Kind::DataSource, &reference, report)?;
+            let document = data_source(&reference, catalog, report)?;
             if data_source_type(document.spec.as_ref()) != Some(SOURCE_TYPE) {
                 let message = format!("the DataSource `{}` is not of type {SOURCE_TYPE}", document.name);
                 reference.error(report, message, "tailburn reads only outcomes, no other data sources");
@@ -142,7 +165,7 @@ fn read_source<'d>(metric: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
         Some(at) => {
             let written = at.text(report)?;
             if written != SOURCE_TYPE {
-                at.error(report, format!("`{written}` is not a source that tailburn reads"), "write `type: tailburn`");
+                at.error(report, format!("`{written}` is not a source that tailburn reads"), A_SOURCE);
                 return None;
             }
         }
@@ -153,6 +176,24 @@ fn read_source<'d>(metric: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
         }
     }
     Some(fields)
+}
+
+const A_SOURCE: &str =
+    "tailburn reads outcomes, and a filter says which: write metricSource: {type: tailburn, spec: {filter: ...}}";
+
+/// Documents written for other tools name sources that nobody would want to add here.
+fn data_source<'c, 'd>(
+    reference: &Cursor<'d>,
+    catalog: &'c Catalog<'d>,
+    report: &mut Report,
+) -> Option<&'c Document<'d>> {
+    let name = reference.text(report)?;
+    let known = || catalog.of_kind(Kind::DataSource).map(|document| document.name);
+    if catalog.find(Kind::DataSource, name).is_none() && closest(name, known()).is_none() {
+        reference.error(report, format!("there is no DataSource `{name}`"), A_SOURCE);
+        return None;
+    }
+    catalog.resolve(Kind::DataSource, reference, report)
 }
 
 /// No report here, because the DataSource document is checked separately.

@@ -332,7 +332,12 @@ fn a_wrong_key_names_line_key_and_remedy() {
             "slo.yaml:13:9: spec.indicator.spec.ratioMetric.good: ",
             "`filter` is missing",
         ),
-        (good, "raw: {metricSource: {}}", "slo.yaml:13:9: spec.indicator.spec.ratioMetric.raw: ", "not supported yet"),
+        (
+            good,
+            "raw: {metricSource: {}}",
+            "slo.yaml:13:9: spec.indicator.spec.ratioMetric.raw: ",
+            "somebody else computed",
+        ),
         (
             total,
             good.replace("good", "bad").leak(),
@@ -616,6 +621,11 @@ spec:
             spec:
               severity: ticket
               condition: {kind: burnrate, threshold: 1.5, lookbackWindow: 1d}
+---
+apiVersion: openslo/v1
+kind: AlertNotificationTarget
+metadata: {name: nobody}
+spec: {target: email}
 "#;
 
 #[test]
@@ -805,7 +815,8 @@ fn what_has_no_effect_in_a_policy_is_said() {
     let definitions = parsed(&text).unwrap_or_else(|e| panic!("{e}"));
     let told = |words: &str| definitions.notices.iter().filter(|n| n.message.contains(words)).count();
     assert_eq!(told("the end of an alert is always published"), 1);
-    assert_eq!(told("there is no AlertNotificationTarget `nobody`"), 1);
+    let dangling = error(&REFERRED.replace("targetRef: nobody", "targetRef: nobdy"));
+    assert!(dangling.contains("there is no AlertNotificationTarget `nobdy` (did you mean `nobody`?)"), "{dangling}");
     assert_eq!(told("the rule 1h is there twice"), 1);
     assert_eq!(told("`operator` has no effect"), 1);
     assert_eq!(told("it has no effect"), 0, "{:#?}", definitions.notices);
@@ -827,8 +838,8 @@ fn what_no_slo_refers_to_is_read_and_keeps_nothing_from_running() {
 
 #[test]
 fn documents_without_an_slo_are_read() {
-    let cut = REFERRED.rfind("---").unwrap_or(0);
-    let definitions = parsed(&REFERRED[..cut]).unwrap_or_else(|e| panic!("{e}"));
+    let others: Vec<&str> = REFERRED.split("---\n").filter(|document| !document.contains("kind: SLO\n")).collect();
+    let definitions = parsed(&others.join("---\n")).unwrap_or_else(|e| panic!("{e}"));
     assert!(definitions.slos.is_empty());
     assert!(definitions.notices.iter().any(|n| n.message.contains("no SLO refers to this SLI")));
 }
@@ -898,6 +909,56 @@ fn the_examples_load() {
     );
     assert!(definitions.notices.iter().all(|notice| notice.level == NoticeLevel::Advice), "{:#?}", definitions.notices);
     assert_eq!(definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(), [2, 4, 4, 4, 4, 4]);
+}
+
+/// Facts about the documents that OpenSLO, oslo and go-sdk have as examples and in their tests: what they name, where.
+#[test]
+fn what_others_write_is_refused_with_what_to_write_instead() {
+    let good = "good: {metricSource: {type: tailburn, spec: {filter: \"has(status) && status < 500\"}}}";
+    for (from, to, message, remedy) in [
+        (
+            good,
+            "good: {metricSource: {metricSourceRef: my-prometheus, type: Prometheus, spec: {query: x}}}",
+            "there is no DataSource `my-prometheus`",
+            "spec: {filter: ...}}",
+        ),
+        (
+            good,
+            "good: {metricSource: {type: Prometheus, spec: {query: x}}}",
+            "`Prometheus` is not a source",
+            "type: tailburn, spec: {filter: ...}",
+        ),
+        (
+            good,
+            "raw: {metricSource: {type: tailburn}}\n        rawType: success",
+            "somebody else computed",
+            "write `good` (or `bad`) and `total`",
+        ),
+    ] {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "{from}");
+        let found = parsed(&text).expect_err(to).to_string();
+        assert!(found.contains(message) && found.contains(remedy), "{found}");
+    }
+    for key in ["percentile: 95", "quantile: 0.95"] {
+        let found =
+            parsed(&REFERRED.replace("value: latency_ms}", &format!("value: latency_ms, {key}}}"))).expect_err(key);
+        assert!(found.to_string().contains("target: 0.95"), "{found}");
+    }
+}
+
+#[test]
+fn what_is_exported_means_the_same_with_every_reference_filled_in() {
+    let written = export(&[("slo.yaml".to_owned(), REFERRED.to_owned())]).unwrap_or_else(|e| panic!("{e}"));
+    for gone in ["Ref: by-name", "conditionRef", "indicatorRef", "metricSourceRef", "kind: SLI", "kind: DataSource"] {
+        assert!(!written.contains(gone), "{gone} in {written}");
+    }
+    assert!(written.contains("version: 1.10\n") && written.contains("kind: AlertNotificationTarget"), "{written}");
+    let (before, after) = (parsed(REFERRED), parsed(&written));
+    let hashes = |read: Result<Definitions, DefinitionErrors>| -> Vec<(String, String)> {
+        read.unwrap_or_else(|e| panic!("{e}")).slos.into_iter().map(|s| (s.name, s.definition_hash)).collect()
+    };
+    assert_eq!(hashes(before), hashes(after));
 }
 
 #[test]

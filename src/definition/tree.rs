@@ -55,6 +55,18 @@ impl Tree {
         }
     }
 
+    /// Behind a dash; a mapping begins on its line.
+    fn write_as_item(&self, out: &mut String, depth: usize) {
+        match self {
+            Tree::Map(entries) if !entries.is_empty() => {
+                let mut lines = String::new();
+                self.write(&mut lines, depth);
+                let _ = write!(out, " {}", lines.trim_start());
+            }
+            _ => self.write_behind(out, depth),
+        }
+    }
+
     fn write(&self, out: &mut String, depth: usize) {
         let indent = "  ".repeat(depth);
         match self {
@@ -68,7 +80,7 @@ impl Tree {
             Tree::List(items) => {
                 for item in items {
                     let _ = write!(out, "{indent}-");
-                    item.write_behind(out, depth + 1);
+                    item.write_as_item(out, depth + 1);
                 }
             }
             Tree::Null | Tree::Scalar(_) => self.write_behind(out, depth),

@@ -62,7 +62,7 @@ fn docs_writes_one_page_without_markup_of_names() {
     let page = std::fs::read_to_string(program.path().join("slos.html")).expect("a page");
     for part in [
         "Checkout &lt;b&gt;succeeds&lt;/b&gt;",
-        "99.9 % of the events are good, over the last 28 days",
+        "99.9 % of the events are good, over the last 28 d",
         "operation is &#39;pay&#39; and the attribute synthetic is not there",
         "status is below 500",
         "payments@example.com",

@@ -25,7 +25,7 @@ pub fn page(slos: &[Slo]) -> String {
         let _ = writeln!(
             out,
             "<tr><td><a href=\"#slo-{i}\">{}</a></td><td>{}</td><td>{} over {}</td><td>{}</td></tr>",
-            escaped(&slo.display_name),
+            escaped(&title(slo)),
             escaped(&slo.service),
             percent(slo.objective.as_f64()),
             escaped(&slo.period.name()),
@@ -42,7 +42,7 @@ pub fn page(slos: &[Slo]) -> String {
 
 fn section(out: &mut String, index: usize, slo: &Slo) {
     let d = &slo.documentation;
-    let _ = writeln!(out, "<h2 id=\"slo-{index}\">{}</h2>", escaped(&slo.display_name));
+    let _ = writeln!(out, "<h2 id=\"slo-{index}\">{}</h2>", escaped(&title(slo)));
     if let Some(description) = &d.description {
         let _ = writeln!(out, "<p>{}</p>", escaped(description.trim()));
     }
@@ -74,6 +74,14 @@ fn section(out: &mut String, index: usize, slo: &Slo) {
     row(out, "Definition hash", &format!("<code>{}</code>", escaped(&slo.definition_hash)));
     out.push_str("</table>\n");
     rules(out, slo);
+}
+
+/// The objectives of one document share its title.
+fn title(slo: &Slo) -> String {
+    match &slo.objective_name {
+        Some(objective) if slo.display_name != slo.name => format!("{}: {objective}", slo.display_name),
+        _ => slo.display_name.clone(),
+    }
 }
 
 /// `99.9 % of events over 28d`, in the unit that the SLO counts.
@@ -155,7 +163,7 @@ fn rules(out: &mut String, slo: &Slo) {
                     }
                     None => format!("the last {}", duration::words(rule.long_ms)),
                 };
-                format!("the burn over {windows} is above {}", rule.factor.as_f64())
+                format!("the burn over {windows} is above {}", factor(rule.factor.as_f64()))
             }
             RuleKind::Budget => "a good part of the budget goes too fast, and not by chance".to_owned(),
             RuleKind::Tail => "the aggregate is fine, and its worst-served users are not".to_owned(),
@@ -180,6 +188,12 @@ fn rules(out: &mut String, slo: &Slo) {
         table.rows.iter().for_each(|row| firing_row(out, row));
         out.push_str("</table>\n");
     }
+}
+
+/// At most four digits behind the point.
+fn factor(factor: f64) -> String {
+    let text = format!("{factor:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn firing_row(out: &mut String, row: &FiringRow) {
