@@ -234,9 +234,15 @@ fn unclassified_successes_are_told_with_the_field_that_they_lack() {
     // Only failures have a status here.
     let line = |i: usize| match i {
         0..5 => {
-            format!("{{\"tenant\":\"a\",\"timestamp\":{},\"status\":503}}", 1_768_000_000_000i64 + i as i64 * 1_000)
+            format!(
+                "{{\"tenant\":\"a\",\"operation\":\"checkout\",\"timestamp\":{},\"status\":503}}",
+                1_768_000_000_000i64 + i as i64 * 1_000
+            )
         }
-        _ => format!("{{\"tenant\":\"a\",\"timestamp\":{}}}", 1_768_000_000_000i64 + i as i64 * 1_000),
+        _ => format!(
+            "{{\"tenant\":\"a\",\"operation\":\"checkout\",\"timestamp\":{}}}",
+            1_768_000_000_000i64 + i as i64 * 1_000
+        ),
     };
     let lines: Vec<String> = (0..45).map(line).collect();
     let program = Program::new()
