@@ -63,7 +63,7 @@ pub fn run(global: &Global, args: &ServeArgs) -> Outcome {
     let board = Arc::new(Board::default());
     let paths = if args.slos.is_empty() { &settings.slos } else { &args.slos };
     if !args.slos.is_empty() || !is_default_and_absent(paths) {
-        board.define(defined(&assemble::definitions(paths)?.slos));
+        board.define(defined(&assemble::definitions_of(&settings, paths)?.slos));
     }
     let user_ids = user_ids(&settings, args.from.is_some())?;
     let signals = Signals::install()?;

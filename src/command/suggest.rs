@@ -54,7 +54,7 @@ pub struct SuggestArgs {
 pub fn run(global: &Global, args: &SuggestArgs) -> Outcome {
     let settings = global.load()?.settings;
     let paths = if args.slos.is_empty() { &settings.slos } else { &args.slos };
-    let slos = assemble::definitions(paths)?.slos;
+    let slos = assemble::definitions_of(&settings, paths)?.slos;
     let format = args.format.map_or(settings.input.format, FileFormat::input_format);
     let files = open_all(&args.inputs, format)?;
     let decoder = decoder::of_files(&settings, format, &files)?;
