@@ -4,6 +4,7 @@
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 use smallvec::SmallVec;
+use std::borrow::Borrow;
 use std::fmt;
 
 /// Attributes, ascending by name.
@@ -27,9 +28,21 @@ impl Tuple {
         self.0.is_empty()
     }
 
+    /// What [`encode`] wrote.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Names and values, ascending by name.
     pub fn pairs(&self) -> Pairs<'_> {
         Pairs(&self.0)
+    }
+}
+
+/// So that a map of tuples can be asked for the bytes of one.
+impl Borrow<[u8]> for Tuple {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -78,11 +91,20 @@ impl<'a> Pairs<'a> {
         self.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    /// The same as bytes, where it only counts which are equal.
+    pub fn as_bytes(mut self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        std::iter::from_fn(move || Some((self.bytes()?, self.bytes()?)))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
         let (head, tail) = self.0.split_first_chunk::<2>()?;
         let (text, after) = tail.split_at_checked(usize::from(u16::from_be_bytes(*head)))?;
         self.0 = after;
-        std::str::from_utf8(text).ok()
+        Some(text)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
     }
 }
 

@@ -4,14 +4,18 @@
 //! Slices are those of the user windows. Bounded: the leaves of a table have a limit, and slices that no window reaches go.
 //! What a table is depends on the visible events alone, boundary by boundary, and not on how many users tasks tell of them.
 
-use super::event_leaf::{BadEvents, Crowd, EventLeaf, Whose, is_other};
-use super::partial::{KeyDelta, LEAVES, VALUES_PER_ATTRIBUTE_MAX};
+use super::event_attributes::Attributes;
+use super::event_leaf::{BadEvents, Crowd, Whose, is_other};
+use super::event_numbers::EventNumbers;
+use super::event_slice::{EventNews, EventSlice, summed};
+use super::partial::LEAVES;
 use crate::model::key::{OTHER, Scope};
 use crate::model::time::{Ms, slice_ms, window_start};
-use crate::model::tuple::Tuple;
+use crate::model::tuple::{Pairs, Tuple};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// So many more leaves than [`LEAVES`] are there before they are cut down to the limit again: it need not be done for each.
 const LEAVES_SPARE: usize = LEAVES / 4;
@@ -33,7 +37,7 @@ pub struct Sum {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EventTable {
     /// The number of each leaf, from 0.
-    numbers: BTreeMap<Tuple, u32>,
+    numbers: EventNumbers,
     /// Attributes that were given up, ascending.
     left_out: Vec<Box<str>>,
     /// One a slice length, ascending.
@@ -49,56 +53,88 @@ struct EventTier {
     slices: Vec<EventSlice>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct EventSlice {
-    start_ms: Ms,
-    /// Events by leaf, ascending.
-    all: Vec<(u32, u64)>,
-    /// Of these, the bad ones.
-    bad: Vec<(u32, BadEvents)>,
-}
-
 impl EventTable {
     /// Adds what became visible at a boundary, from all users tasks.
-    pub fn add(&mut self, at_ms: Ms, windows_ms: &[Ms], deltas: &[&KeyDelta]) {
+    pub fn add(&mut self, at_ms: Ms, windows_ms: &[Ms], news: &[&EventNews]) {
         self.fit(windows_ms);
         self.expire(at_ms);
-        for (start_ms, leaf) in self.told(deltas) {
-            let known = self.numbers.get(&leaf.tuple).copied();
-            let number = known.unwrap_or_else(|| {
-                let new = self.numbers.len() as u32;
-                self.numbers.insert(leaf.tuple.clone(), new);
-                new
-            });
-            for tier in &mut self.tiers {
-                if start_ms >= window_start(at_ms, tier.keeps_ms) {
-                    let slice = tier.slice(start_ms.div_euclid(tier.slice_ms) * tier.slice_ms);
-                    slice.add(number, leaf.events, leaf.bad.as_ref());
-                }
-            }
-        }
+        let numbers = self.numbers_of(news);
+        self.add_events(at_ms, news, &numbers);
+        self.add_bad(at_ms, news, &numbers);
         if self.numbers.len() > LEAVES + LEAVES_SPARE {
             self.cut(LEAVES);
         }
     }
 
-    /// The leaves, each slice and tuple once, in the order of tuples: what follows from them follows from all events alone.
-    fn told(&self, deltas: &[&KeyDelta]) -> Vec<(Ms, EventLeaf)> {
-        let panes = deltas.iter().flat_map(|delta| &delta.events);
-        let mut leaves: Vec<(Ms, &EventLeaf)> =
-            panes.flat_map(|pane| pane.leaves.iter().map(|leaf| (pane.start_ms, leaf))).collect();
-        leaves.sort_unstable_by(|a, b| a.1.tuple.cmp(&b.1.tuple).then(a.0.cmp(&b.0)));
-        let mut told: Vec<(Ms, EventLeaf)> = Vec::with_capacity(leaves.len());
-        for (start_ms, leaf) in leaves {
-            match told.last_mut().filter(|(ms, last)| *ms == start_ms && last.tuple == leaf.tuple) {
-                Some((_, last)) => last.add(leaf),
-                None => told.push((start_ms, leaf.clone())),
+    /// For each users task, the numbers of its leaves. Those that are new get theirs in the order of tuples: what follows from
+    /// them follows from all events alone.
+    fn numbers_of(&mut self, news: &[&EventNews]) -> Vec<Vec<u32>> {
+        let mut new: Vec<(&[u8], usize, usize)> = Vec::new();
+        let mut numbers: Vec<Vec<u32>> = Vec::with_capacity(news.len());
+        for (task, news) in news.iter().enumerate() {
+            let mut own = Vec::with_capacity(news.tuples.len());
+            for (at, tuple) in news.tuples.iter().enumerate() {
+                own.push(self.numbers.get(&self.told(tuple)).unwrap_or_else(|| {
+                    new.push((tuple, task, at));
+                    0
+                }));
+            }
+            numbers.push(own);
+        }
+        new.sort_unstable();
+        for (tuple, task, at) in new {
+            let tuple = Tuple::of_bytes(&self.told(tuple));
+            numbers[task][at] = self.numbers.number(tuple);
+        }
+        numbers
+    }
+
+    /// A tuple as it is counted: without the values of attributes that were given up.
+    fn told<'a>(&self, tuple: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.left_out.is_empty() {
+            return Cow::Borrowed(tuple);
+        }
+        Cow::Owned(without(Pairs::of(tuple), &self.left_out).as_bytes().to_vec())
+    }
+
+    fn add_events(&mut self, at_ms: Ms, news: &[&EventNews], numbers: &[Vec<u32>]) {
+        let mut slices: BTreeMap<Ms, Vec<(u32, u64)>> = BTreeMap::new();
+        for (news, numbers) in news.iter().zip(numbers) {
+            for slice in &news.slices {
+                let own = slice.all.iter().map(|(leaf, events)| (numbers[*leaf as usize], *events));
+                slices.entry(slice.start_ms).or_default().extend(own);
             }
         }
-        if !self.left_out.is_empty() {
-            told.iter_mut().for_each(|(_, leaf)| leaf.tuple = without(&leaf.tuple, &self.left_out));
+        for (start_ms, leaves) in slices {
+            let leaves = summed(leaves);
+            self.slices_at(at_ms, start_ms).for_each(|slice| slice.add(&leaves));
         }
-        told
+    }
+
+    /// Adds bad events, each slice and tuple once, in the order of tuples, whoever told of them.
+    fn add_bad(&mut self, at_ms: Ms, news: &[&EventNews], numbers: &[Vec<u32>]) {
+        let mut all: Vec<((&[u8], Ms), u32, &BadEvents)> = Vec::new();
+        for (news, numbers) in news.iter().zip(numbers) {
+            for slice in &news.slices {
+                let own = slice.bad.iter().map(|(leaf, bad)| {
+                    ((news.tuples.get(*leaf as usize), slice.start_ms), numbers[*leaf as usize], bad)
+                });
+                all.extend(own);
+            }
+        }
+        all.sort_by_key(|(of, ..)| *of);
+        for same in all.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let [((_, start_ms), leaf, first), more @ ..] = same else { continue };
+            let mut bad = Cow::Borrowed(*first);
+            more.iter().for_each(|(.., more)| bad.to_mut().add(more));
+            self.slices_at(at_ms, *start_ms).for_each(|slice| slice.add_bad(*leaf, &bad));
+        }
+    }
+
+    /// The slice of each tier that holds this one.
+    fn slices_at(&mut self, at_ms: Ms, start_ms: Ms) -> impl Iterator<Item = &mut EventSlice> {
+        let kept = self.tiers.iter_mut().filter(move |tier| start_ms >= window_start(at_ms, tier.keeps_ms));
+        kept.map(move |tier| tier.slice(start_ms.div_euclid(tier.slice_ms) * tier.slice_ms))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -106,10 +142,8 @@ impl EventTable {
     }
 
     /// The leaves, by number.
-    pub fn tuples(&self) -> Vec<&Tuple> {
-        let mut by_number: Vec<(u32, &Tuple)> = self.numbers.iter().map(|(tuple, number)| (*number, tuple)).collect();
-        by_number.sort_unstable_by_key(|(number, _)| *number);
-        by_number.into_iter().map(|(_, tuple)| tuple).collect()
+    pub fn tuples(&self) -> &[Tuple] {
+        self.numbers.tuples()
     }
 
     /// The events of each leaf in a user window.
@@ -180,8 +214,8 @@ impl EventTable {
             let mut tier = EventTier { slice_ms: *slice_ms, keeps_ms: *keeps_ms, slices: Vec::new() };
             for slice in source.into_iter().flat_map(|tier| &tier.slices) {
                 let own = tier.slice(slice.start_ms.div_euclid(*slice_ms) * slice_ms);
-                slice.all.iter().for_each(|(leaf, events)| own.add(*leaf, *events, None));
-                slice.bad.iter().for_each(|(leaf, bad)| own.add(*leaf, 0, Some(bad)));
+                own.add(&slice.all);
+                slice.bad.iter().for_each(|(leaf, bad)| own.add_bad(*leaf, bad));
             }
             tier
         };
@@ -203,24 +237,26 @@ impl EventTable {
     /// Brings the number of leaves down: leaves without events go, then attributes with too many values, then the leaves with
     /// the fewest events.
     fn cut(&mut self, limit: usize) {
-        let events: Vec<u64> = self.events_ever();
-        self.renumber(|tuple, number| (events[number as usize] > 0).then(|| tuple.clone()));
-        while self.numbers.len() > limit {
-            let Some(name) = self.attribute_of_most_values() else { break };
+        let mut events = self.events_ever();
+        let mut order = self.numbers.by_bytes();
+        order.retain(|number| events[*number as usize] > 0);
+        if order.len() <= limit {
+            return self.renumber(&order, |_, _| None);
+        }
+        while order.len() > limit {
+            let attributes = Attributes::of(order.iter().map(|number| self.numbers.tuple(*number)));
+            let (name, other) = (attributes.of_most_values(), attributes.other());
+            drop(attributes);
+            let Some(name) = name else {
+                let is_over = self.over(&order, &events, limit);
+                return self.renumber(&order, |number, _| is_over[number as usize].then(|| other.clone()));
+            };
             let at = self.left_out.partition_point(|known| **known < *name);
             self.left_out.insert(at, name.into());
             let left_out = std::mem::take(&mut self.left_out);
-            self.renumber(|tuple, _| Some(without(tuple, &left_out)));
+            self.renumber(&order, |_, tuple| Some(without(tuple.pairs(), &left_out)));
             self.left_out = left_out;
-        }
-        if self.numbers.len() > limit {
-            let events = self.events_ever();
-            let mut order: Vec<(&Tuple, u32)> = self.numbers.iter().map(|(tuple, number)| (tuple, *number)).collect();
-            order.sort_by_key(|(tuple, number)| (is_other(tuple), Reverse(events[*number as usize])));
-            let over: BTreeSet<u32> = order[limit - 1..].iter().map(|(_, number)| *number).collect();
-            let names: BTreeSet<&str> = self.numbers.keys().flat_map(|tuple| tuple.pairs()).map(|(n, _)| n).collect();
-            let other = Tuple::of(names.into_iter().map(|name| (name, OTHER)));
-            self.renumber(|tuple, number| Some(if over.contains(&number) { other.clone() } else { tuple.clone() }));
+            (events, order) = (self.events_ever(), self.numbers.by_bytes());
         }
     }
 
@@ -232,39 +268,53 @@ impl EventTable {
         events
     }
 
-    /// The attribute with the most values, where they are too many.
-    fn attribute_of_most_values(&self) -> Option<String> {
-        let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (name, value) in self.numbers.keys().flat_map(|tuple| tuple.pairs()) {
-            values.entry(name).or_default().insert(value);
-        }
-        let many = values.into_iter().filter(|(_, values)| values.len() > VALUES_PER_ATTRIBUTE_MAX);
-        many.min_by_key(|(_, values)| Reverse(values.len())).map(|(name, _)| name.to_owned())
+    /// By number, whether a leaf is among those with the fewest events, ties by bytes, which are over the limit.
+    fn over(&self, order: &[u32], events: &[u64], limit: usize) -> Vec<bool> {
+        let size = |(at, number): (usize, &u32)| {
+            (is_other(self.numbers.tuple(*number)), Reverse(events[*number as usize]), at)
+        };
+        let mut sizes: Vec<(bool, Reverse<u64>, usize)> = order.iter().enumerate().map(size).collect();
+        let mut is_over = vec![false; self.numbers.len()];
+        let (_, first, more) = sizes.select_nth_unstable(limit - 1);
+        is_over[order[first.2] as usize] = true;
+        more.iter().for_each(|(.., at)| is_over[order[*at] as usize] = true);
+        is_over
     }
 
-    /// Gives each leaf another tuple, or none; those with the same one become one.
-    fn renumber(&mut self, new: impl Fn(&Tuple, u32) -> Option<Tuple>) {
-        let (mut numbers, mut number_of) = (BTreeMap::new(), vec![None; self.numbers.len()]);
-        for (tuple, number) in std::mem::take(&mut self.numbers) {
-            if let Some(tuple) = new(&tuple, number) {
-                let next = numbers.len() as u32;
-                number_of[number as usize] = Some(*numbers.entry(tuple).or_insert(next));
-            }
+    /// Gives each leaf, in this order, another tuple or (`None`) lets it have its own; those with the same one become one. Leaves
+    /// that are not in the order go.
+    fn renumber(&mut self, order: &[u32], new: impl Fn(u32, &Tuple) -> Option<Tuple>) {
+        let mut before = std::mem::take(&mut self.numbers).into_tuples();
+        let mut number_of: Vec<Option<Renumbered>> = vec![None; before.len()];
+        for (place, number) in (0..).zip(order) {
+            let own = std::mem::take(&mut before[*number as usize]);
+            let tuple = new(*number, &own).unwrap_or(own);
+            number_of[*number as usize] = Some(Renumbered { place, number: self.numbers.number(tuple) });
         }
-        self.numbers = numbers;
+        let mut sums = vec![0; self.numbers.len()];
         for slice in self.tiers.iter_mut().flat_map(|tier| &mut tier.slices) {
-            let before = std::mem::take(slice);
-            slice.start_ms = before.start_ms;
-            let of = |leaf: u32| number_of.get(leaf as usize).copied().flatten();
-            before
-                .all
-                .iter()
-                .filter_map(|(leaf, n)| Some((of(*leaf)?, n)))
-                .for_each(|(leaf, n)| slice.add(leaf, *n, None));
-            let bad = before.bad.iter().filter_map(|(leaf, bad)| Some((of(*leaf)?, bad)));
-            bad.for_each(|(leaf, bad)| slice.add(leaf, 0, Some(bad)));
+            for (leaf, events) in slice.all.drain(..) {
+                if let Some(now) = number_of[leaf as usize] {
+                    sums[now.number as usize] += events;
+                }
+            }
+            let sums = (0..).zip(&mut sums).filter(|(_, events)| **events > 0);
+            slice.all.extend(sums.map(|(leaf, events)| (leaf, std::mem::take(events))));
+            let bad = std::mem::take(&mut slice.bad).into_iter();
+            let mut bad: Vec<(Renumbered, BadEvents)> =
+                bad.filter_map(|(leaf, bad)| Some((number_of[leaf as usize]?, bad))).collect();
+            bad.sort_unstable_by_key(|(now, _)| now.place);
+            bad.iter().for_each(|(now, bad)| slice.add_bad(now.number, bad));
         }
     }
+}
+
+/// A leaf that got another number.
+#[derive(Clone, Copy)]
+struct Renumbered {
+    /// Where it is among the leaves before.
+    place: u32,
+    number: u32,
 }
 
 impl EventTier {
@@ -281,27 +331,10 @@ impl EventTier {
     }
 }
 
-impl EventSlice {
-    fn add(&mut self, leaf: u32, events: u64, bad: Option<&BadEvents>) {
-        if events > 0 {
-            match self.all.binary_search_by_key(&leaf, |(of, _)| *of) {
-                Ok(at) => self.all[at].1 += events,
-                Err(at) => self.all.insert(at, (leaf, events)),
-            }
-        }
-        if let Some(bad) = bad {
-            match self.bad.binary_search_by_key(&leaf, |(of, _)| *of) {
-                Ok(at) => self.bad[at].1.add(bad),
-                Err(at) => self.bad.insert(at, (leaf, bad.clone())),
-            }
-        }
-    }
-}
-
 /// The tuple without the values of attributes that were given up.
-fn without(tuple: &Tuple, left_out: &[Box<str>]) -> Tuple {
+fn without(pairs: Pairs<'_>, left_out: &[Box<str>]) -> Tuple {
     let is_out = |name: &str| left_out.binary_search_by(|out| (**out).cmp(name)).is_ok();
-    Tuple::of(tuple.pairs().map(|(name, value)| (name, if is_out(name) { OTHER } else { value })))
+    Tuple::of(pairs.map(|(name, value)| (name, if is_out(name) { OTHER } else { value })))
 }
 
 #[cfg(test)]

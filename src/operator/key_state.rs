@@ -3,6 +3,7 @@
 use super::burn_rate::{BadUsers, LastSeen, RuleState};
 use super::cohort_tracker::{CohortRecord, Cohorts};
 use super::episode::Episode;
+use super::event_slice::EventNews;
 use super::event_table::{self, EventTable};
 use super::failing_users::FailingUsers;
 use super::failures::Failures;
@@ -301,12 +302,24 @@ impl KeyState {
         deltas.iter().for_each(|delta| self.apply_others(boundary, delta));
     }
 
+    /// The key without its table of events, which is given back by [`KeyState::put_events`].
+    pub fn take_events(&mut self) -> Option<Box<EventTable>> {
+        self.events.take()
+    }
+
+    pub fn put_events(&mut self, events: Option<Box<EventTable>>) {
+        self.events = events;
+    }
+
     fn add_to_events(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, deltas: &[&KeyDelta]) {
         let slo = definition.slo;
         if !slo.cohorts || !event_table::is_kept_for(definition.scope) {
             self.events = None;
-        } else if deltas.iter().any(|delta| !delta.events.is_empty()) {
-            self.events.get_or_insert_default().add(boundary.at_ms, &slo.user_windows_ms, deltas);
+            return;
+        }
+        let news: Vec<&EventNews> = deltas.iter().filter_map(|delta| delta.event_news.as_deref()).collect();
+        if !news.is_empty() {
+            self.events.get_or_insert_default().add(boundary.at_ms, &slo.user_windows_ms, &news);
         }
     }
 

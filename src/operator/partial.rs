@@ -5,6 +5,7 @@
 use super::admission::Candidates;
 use super::distribution::{Distribution, UserSums};
 use super::event_leaf::EventPane;
+use super::event_slice::EventNews;
 use super::exemplars::keep_smallest;
 use super::failures::FailedPanes;
 use super::signal::canary::ValueDelta;
@@ -58,7 +59,7 @@ impl BoundaryPartial {
     /// How much is said: keys, leaves, failures and users. A measure of memory, roughly.
     pub fn size(&self) -> usize {
         let of_step = |step: &KeyStep| 1 + step.cube.len() + step.worst.len() + step.failing.len();
-        let leaves = |delta: &KeyDelta| delta.events.iter().map(|pane| pane.leaves.len()).sum::<usize>();
+        let leaves = |delta: &KeyDelta| delta.event_news.as_ref().map_or(0, |news| news.size());
         let of_delta = |delta: &KeyDelta| 1 + leaves(delta) + delta.failures.len();
         self.deltas.iter().map(of_delta).sum::<usize>() + self.steps.iter().map(of_step).sum::<usize>()
     }
@@ -89,7 +90,7 @@ pub struct KeyDelta {
     /// Not all values, or not all users with bad events, are in it.
     #[serde(default)]
     pub canary_overflow: bool,
-    /// Of keys with a table of events (`event_table`): events by what they have in common, by slice of event time.
+    /// What partials before version 10 had instead of `event_news`.
     #[serde(default)]
     pub events: Vec<EventPane>,
     /// Its bad events by dependency and type of error, ascending.
@@ -98,6 +99,9 @@ pub struct KeyDelta {
     /// Events that a maintenance excluded.
     #[serde(default)]
     pub maintenance: u64,
+    /// Of keys with a table of events (`event_table`): events by what they have in common, by slice of event time.
+    #[serde(default)]
+    pub event_news: Option<Box<EventNews>>,
 }
 
 impl KeyDelta {
@@ -118,7 +122,14 @@ impl KeyDelta {
             events: Vec::new(),
             failures: Vec::new(),
             maintenance: 0,
+            event_news: None,
         }
+    }
+
+    /// Reads what a partial before version 10 says of events as one of today does.
+    pub fn renew_events(&mut self) {
+        let panes = std::mem::take(&mut self.events);
+        self.event_news = (!panes.is_empty()).then(|| Box::new(EventNews::of_panes(&panes)));
     }
 }
 

@@ -212,8 +212,8 @@ impl UsersTask {
         let mut touched = std::mem::take(&mut self.slos[slo].gathered);
         touched.sort_unstable_by_key(|(tenant, _)| *tenant);
         let mut aggregate: Option<KeyDelta> = None;
-        let (tuples, operations) = (&self.tuples, &self.operations);
-        let events = self.slos[slo].events.as_mut().map(|events| events.take(tuples, operations));
+        let (names, tuples, operations) = (&mut self.event_names, &self.tuples, &self.operations);
+        let events = self.slos[slo].events.as_mut().map(|events| events.take(names, tuples, operations));
         let mut events = events.unwrap_or_default();
         for (tenant, gathered) in touched {
             self.slos[slo].gathered_of[tenant as usize] = NONE;
@@ -243,7 +243,7 @@ impl UsersTask {
             if let Some(tally) = &mut self.slos[slo].canary {
                 (all.canary, all.canary_overflow) = tally.take();
             }
-            all.events = events.remove(&NONE).unwrap_or_default();
+            all.event_news = events.remove(&NONE);
             self.push(slo, KeyRef::Aggregate, all, boundary);
         }
         self.emit_groups(slo, at_ms, pane, events, boundary);
@@ -269,7 +269,7 @@ impl UsersTask {
             for p in &mut delta.panes {
                 p.exemplars = examples.remove(&(group, p.start_ms)).unwrap_or_default();
             }
-            delta.events = events.remove(&group).unwrap_or_default();
+            delta.event_news = events.remove(&group);
             self.push(slo, KeyRef::Group(group), delta, boundary);
         }
     }

@@ -3,10 +3,14 @@
 //!
 //! With many tenants most keys are quiet most of the time. A live key takes kilobytes (windows, rules and figures of
 //! users, each with room to grow), a packed one only the bytes of its content.
+//!
+//! A table of events stays as it is: tenants have none, and the few keys that have one would spend more time on packing and
+//! unpacking it, several times a minute, than on their events.
 
 use super::rollup_key::{Definition, RollupKey};
 use crate::model::key::Scope;
 use crate::model::time::{MINUTE_MS, Ms, PANE_MS};
+use crate::operator::event_table::EventTable;
 use crate::operator::key_definition::KeyIdentity;
 use crate::operator::key_state::KeyState;
 use serde::{Deserialize, Serialize};
@@ -24,7 +28,12 @@ pub(super) struct KeySlot {
 
 enum Form {
     Live(Box<RollupKey>),
-    Packed(Box<[u8]>),
+    Packed(PackedKey),
+}
+
+struct PackedKey {
+    bytes: Box<[u8]>,
+    events: Option<Box<EventTable>>,
 }
 
 /// The parts of a key that cannot be rebuilt from its definition.
@@ -45,8 +54,10 @@ impl KeySlot {
 
     /// The key for changes: unpacks it in place.
     pub fn live(&mut self, definitions: &[Definition]) -> &mut RollupKey {
-        if let Form::Packed(bytes) = &self.form {
-            self.form = Form::Live(Box::new(unpack(bytes, self.due_ms, definitions)));
+        if let Form::Packed(packed) = &mut self.form {
+            let mut key = unpack(&packed.bytes, self.due_ms, definitions);
+            key.state.put_events(packed.events.take());
+            self.form = Form::Live(Box::new(key));
         }
         match &mut self.form {
             Form::Live(key) => key,
@@ -56,25 +67,36 @@ impl KeySlot {
 
     /// The key for reading: a packed one stays packed.
     pub fn key(&self, definitions: &[Definition]) -> Cow<'_, RollupKey> {
+        let mut key = self.key_without_events(definitions);
+        if let Form::Packed(PackedKey { events: Some(events), .. }) = &self.form {
+            key.to_mut().state.put_events(Some(events.clone()));
+        }
+        key
+    }
+
+    /// As [`KeySlot::key`] for whoever does not ask for its table of events, which need not be copied then.
+    pub fn key_without_events(&self, definitions: &[Definition]) -> Cow<'_, RollupKey> {
         match &self.form {
             Form::Live(key) => Cow::Borrowed(key),
-            Form::Packed(bytes) => Cow::Owned(unpack(bytes, self.due_ms, definitions)),
+            Form::Packed(packed) => Cow::Owned(unpack(&packed.bytes, self.due_ms, definitions)),
         }
     }
 
-    pub fn into_key(self, definitions: &[Definition]) -> RollupKey {
+    pub fn into_key(mut self, definitions: &[Definition]) -> RollupKey {
+        self.live(definitions);
         match self.form {
             Form::Live(key) => *key,
-            Form::Packed(bytes) => unpack(&bytes, self.due_ms, definitions),
+            Form::Packed(_) => unreachable!("it was unpacked above"),
         }
     }
 
     /// Called if nothing happened to the key at this boundary: packs it if nothing will happen for a while.
     pub fn rest(&mut self, at_ms: Ms) {
-        if let Form::Live(key) = &self.form
+        if let Form::Live(key) = &mut self.form
             && self.due_ms - at_ms >= REST_MS
         {
-            self.form = Form::Packed(pack(key));
+            let events = key.state.take_events();
+            self.form = Form::Packed(PackedKey { bytes: pack(key), events });
         }
     }
 
@@ -82,7 +104,7 @@ impl KeySlot {
     pub fn packed_bytes(&self) -> Option<usize> {
         match &self.form {
             Form::Live(_) => None,
-            Form::Packed(bytes) => Some(bytes.len()),
+            Form::Packed(packed) => Some(packed.bytes.len()),
         }
     }
 }

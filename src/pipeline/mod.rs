@@ -19,6 +19,7 @@ pub mod close;
 mod cold;
 mod cold_rows;
 pub mod delays;
+mod event_names;
 mod event_tally;
 mod example;
 mod failing;

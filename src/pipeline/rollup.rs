@@ -339,12 +339,12 @@ impl RollupTask {
     /// checkpointed together with its groups, and takes its step before them.
     fn cohorts_above(&self, text: &str, said: &Said) -> Vec<OpenCohort> {
         let Some((slo, _)) = text.split_once("|group|") else { return Vec::new() };
-        let may_tell = |slot: &KeySlot| !slot.key(&self.definitions).state.cohorts.is_empty();
+        let may_tell = |slot: &KeySlot| !slot.key_without_events(&self.definitions).state.cohorts.is_empty();
         if said.steps.is_empty() && !self.keys.get(text).is_some_and(may_tell) {
             return Vec::new();
         }
         let aggregate = self.keys.get(&*format!("{slo}|aggregate"));
-        aggregate.map_or_else(Vec::new, |slot| slot.key(&self.definitions).state.cohorts.open_cohorts())
+        aggregate.map_or_else(Vec::new, |slot| slot.key_without_events(&self.definitions).state.cohorts.open_cohorts())
     }
 
     /// The keys that end at this boundary, in descending order; their rows go with them.

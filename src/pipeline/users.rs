@@ -9,6 +9,7 @@ use super::arrival::Arrival;
 use super::canary_tally::CanaryTally;
 use super::cold_rows::ColdRows;
 use super::delays::Delays;
+use super::event_names::EventNames;
 use super::event_tally::EventTally;
 use super::example::Example;
 use super::failing::FailingRows;
@@ -372,6 +373,7 @@ pub struct UsersTask {
     pub(super) tuples: Dictionary,
     pub(super) operations: Dictionary,
     pub(super) failures: FailureTexts,
+    pub(super) event_names: EventNames,
     shapes: TupleCache,
     pub(super) pending: BTreeMap<Ms, Pane>,
     /// The pane that the last event went to, taken out of `pending`.
@@ -422,6 +424,7 @@ impl UsersTask {
             tuples: Dictionary::default(),
             operations: Dictionary::default(),
             failures: FailureTexts::default(),
+            event_names: EventNames::default(),
             shapes: TupleCache::default(),
             spare: Vec::new(),
             pending: BTreeMap::new(),
@@ -697,6 +700,7 @@ impl UsersTask {
             }
         }
         self.tuples.sweep(&is_used);
+        self.event_names.forget();
         self.shapes = TupleCache::default();
         self.slos.iter_mut().filter_map(|rows| rows.canary.as_mut()).for_each(CanaryTally::forget_tuples);
     }
@@ -711,6 +715,7 @@ impl UsersTask {
             }
         }
         self.operations.sweep(&is_used);
+        self.event_names.forget();
     }
 
     /// Forgets the pairs of which no bad event waits.
@@ -727,7 +732,9 @@ impl UsersTask {
             [&self.tenants, &self.tuples, &self.operations].into_iter().chain(self.slos.iter().map(|s| &s.groups));
         // A user in a map of few: its entry and its part of the node.
         let bad = self.slos.iter().flat_map(|s| s.bad.values()).map(|users| 64 + users.len() * 24);
-        let names = names.map(Dictionary::memory_bytes).sum::<usize>() + self.failures.memory_bytes();
+        let names = names.map(Dictionary::memory_bytes).sum::<usize>()
+            + self.failures.memory_bytes()
+            + self.event_names.memory_bytes();
         verdicts + names + bad.sum::<usize>()
     }
 

@@ -63,6 +63,7 @@ const ADDED: &[Added] = &[
     (10, "KeyState", "failures"),
     (10, "KeyDelta", "maintenance"),
     (10, "KeyState", "maintenance"),
+    (10, "KeyDelta", "event_news"),
 ];
 
 /// Why bytes are not what they should be.

@@ -3,13 +3,15 @@
 use super::WorkerError;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::time::Ms;
-use crate::operator::partial::{BoundaryPartial, Partial};
+use crate::operator::partial::{BoundaryPartial, KeyDelta, Partial};
 use crate::state::versions::{self, VERSION};
 
 /// A partial larger than this is sent in parts.
 const PART_BYTES: usize = 512 * 1_024;
 /// The first byte of partials that were written when the state had version 6; since then it is the version of the state.
 const BEFORE_7: u8 = 4;
+/// Before, each leaf of events had its attributes.
+const EVENTS_BY_NUMBER: u8 = 10;
 
 /// Whether a partial has to be sent; `closed_ms` is the last boundary that its users task has closed.
 pub fn is_news(partial: &Partial, closed_ms: Option<Ms>) -> bool {
@@ -51,7 +53,11 @@ pub fn read(bytes: &[u8]) -> Result<Partial, WorkerError> {
         7..=VERSION => *found,
         found => return Err(WorkerError::PartialVersion { found }),
     };
-    Ok(versions::decode(partial, version)?)
+    let mut partial: Partial = versions::decode(partial, version)?;
+    if version < EVENTS_BY_NUMBER {
+        partial.boundaries.iter_mut().flat_map(|boundary| &mut boundary.deltas).for_each(KeyDelta::renew_events);
+    }
+    Ok(partial)
 }
 
 /// The records of a partial.
@@ -100,7 +106,8 @@ fn split(empty: &Partial, mut boundary: BoundaryPartial, parts: &mut Vec<Vec<u8>
 mod tests {
     use super::*;
     use crate::model::key::Scope;
-    use crate::operator::partial::KeyDelta;
+    use crate::model::tuple::Tuple;
+    use crate::operator::event_leaf::{BadEvents, EventLeaf, EventPane};
 
     #[test]
     fn a_partial_of_an_earlier_version_is_read_and_one_of_another_build_is_refused_with_advice() {
@@ -118,6 +125,34 @@ mod tests {
         bytes[0] = VERSION;
         bytes.push(0);
         assert!(matches!(read(&bytes), Err(WorkerError::Partial(_))));
+    }
+
+    #[test]
+    fn events_of_a_partial_of_version_9_are_counted_by_number() {
+        let leaf = |region: &str, events: u64, bad: Option<BadEvents>| EventLeaf {
+            tuple: Tuple::of([("region", region)].into_iter()),
+            events,
+            bad,
+        };
+        let bad = BadEvents { events: 2, weight: 2_000_000, nameless: 2, ..BadEvents::default() };
+        let pane = |start_ms: Ms, leaves: Vec<EventLeaf>| EventPane { start_ms, leaves };
+        let (first, second) = (vec![leaf("us", 3, None), leaf("ap", 4, Some(bad.clone()))], vec![leaf("ap", 5, None)]);
+        let events = vec![pane(0, first), pane(60_000, second)];
+        let delta = KeyDelta { events, ..KeyDelta::nothing(0, Scope::Aggregate) };
+        let boundary = BoundaryPartial { at_ms: 70_000, deltas: vec![delta], ..BoundaryPartial::default() };
+        let partial = Partial { up_to_ms: 70_000, boundaries: vec![boundary], ..Partial::default() };
+        let mut bytes = encode(&partial).expect("encoded");
+        // Without the three fields that version 10 added behind the last one of the delta; six empty ones follow.
+        (0..3).for_each(|_| assert_eq!(bytes.remove(bytes.len() - 7), 0));
+        bytes[0] = 9;
+        let read = read(&bytes).expect("a partial");
+        let delta = &read.boundaries[0].deltas[0];
+        let news = delta.event_news.as_deref().expect("events");
+        let tuples: Vec<Tuple> = news.tuples.iter().map(Tuple::of_bytes).collect();
+        assert_eq!(tuples, ["ap", "us"].map(|region| leaf(region, 0, None).tuple));
+        let all: Vec<_> = news.slices.iter().map(|slice| (slice.start_ms, &slice.all[..])).collect();
+        assert_eq!(all, [(0, &[(0, 4), (1, 3)][..]), (60_000, &[(0, 5)][..])]);
+        assert_eq!((&news.slices[0].bad[..], delta.events.len()), (&[(0, bad)][..], 0));
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod definitions;
 mod demo;
 mod gate;
 mod init;
-mod llm;
 mod metrics;
 mod notify;
 mod program;

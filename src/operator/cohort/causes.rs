@@ -44,7 +44,7 @@ impl<'a> Events<'a> {
             n_history: before.events as f64,
         };
         let with_past = now.iter().zip(before.iter().copied().chain(std::iter::repeat(Sum::default())));
-        let past: Vec<Past<'a>> = table.tuples().into_iter().zip(with_past).map(past).collect();
+        let past: Vec<Past<'a>> = table.tuples().iter().zip(with_past).map(past).collect();
         let (n, n_history) = (all(&now, |sum| sum.events), all(&before, |sum| sum.events));
         let has_history = n_history >= n && all(&before, |sum| sum.bad) >= BAD_HISTORY_MIN;
         let expected = if has_history { expected(&past) } else { past.iter().map(|leaf| leaf.n).collect() };

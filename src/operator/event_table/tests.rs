@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
-use crate::operator::event_leaf::{Crowd, EventPane};
+use crate::operator::event_leaf::{Crowd, EventLeaf, EventPane};
 use proptest::prelude::*;
 
 const WINDOWS_MS: [Ms; 3] = [HOUR_MS, DAY_MS, 28 * DAY_MS];
@@ -9,7 +9,7 @@ const NOW_MS: Ms = 20_000 * DAY_MS;
 /// An event: when, which value of `a` and of `b`, and whose it is, where it is bad.
 type Event = (Ms, u64, u64, Option<u32>);
 
-fn delta(events: &[Event]) -> KeyDelta {
+fn delta(events: &[Event]) -> EventNews {
     let mut panes: BTreeMap<Ms, BTreeMap<Tuple, EventLeaf>> = BTreeMap::new();
     for (time_ms, a, b, bad) in events {
         let (a, b) = (format!("a{a}"), format!("b{b}"));
@@ -25,13 +25,13 @@ fn delta(events: &[Event]) -> KeyDelta {
         start_ms,
         leaves: leaves.into_values().collect(),
     };
-    KeyDelta { events: panes.into_iter().map(pane).collect(), ..KeyDelta::nothing(0, Scope::Aggregate) }
+    EventNews::of_panes(&panes.into_iter().map(pane).collect::<Vec<_>>())
 }
 
 fn sums(table: &EventTable, window_ms: Ms) -> Vec<(String, u64, u64)> {
     let named = |tuple: &Tuple| tuple.pairs().map(|(_, value)| value).collect::<Vec<_>>().join(",");
     let sums = table.window(NOW_MS, window_ms);
-    let all = table.tuples().into_iter().zip(sums).map(|(tuple, sum)| (named(tuple), sum.events, sum.bad));
+    let all = table.tuples().iter().zip(sums).map(|(tuple, sum)| (named(tuple), sum.events, sum.bad));
     all.filter(|(_, events, _)| *events > 0).collect()
 }
 
@@ -99,7 +99,7 @@ proptest! {
                 let own = events.iter().filter(|event| event.3.map_or(event.1 as u32, |user| user) % tasks == task);
                 delta(&own.copied().collect::<Vec<_>>())
             };
-            let mut deltas: Vec<KeyDelta> = (0..tasks).map(of).collect();
+            let mut deltas: Vec<EventNews> = (0..tasks).map(of).collect();
             if last_first {
                 deltas.reverse();
             }

@@ -1,9 +1,8 @@
 use super::*;
-use crate::model::key::Scope;
 use crate::model::time::{DAY_MS, HOUR_MS};
 use crate::model::tuple::Tuple;
 use crate::operator::event_leaf::{BadEvents, EventLeaf, EventPane};
-use crate::operator::partial::KeyDelta;
+use crate::operator::event_slice::EventNews;
 use crate::operator::random::Random;
 use std::collections::BTreeMap;
 
@@ -38,9 +37,9 @@ fn table_of(events: &[Event<'_>]) -> EventTable {
         start_ms,
         leaves: leaves.into_values().collect(),
     };
-    let events = panes.into_iter().map(pane).collect();
+    let panes: Vec<EventPane> = panes.into_iter().map(pane).collect();
     let mut table = EventTable::default();
-    table.add(NOW_MS, &WINDOWS_MS, &[&KeyDelta { events, ..KeyDelta::nothing(0, Scope::Aggregate) }]);
+    table.add(NOW_MS, &WINDOWS_MS, &[&EventNews::of_panes(&panes)]);
     table
 }
 

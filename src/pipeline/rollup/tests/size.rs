@@ -89,6 +89,7 @@ fn one_each(at_ms: Ms, tenants: std::ops::Range<u32>) -> Partial {
             events: Vec::new(),
             failures: Vec::new(),
             maintenance: 0,
+            event_news: None,
         }
     };
     let boundary = BoundaryPartial { at_ms, deltas: tenants.map(delta).collect(), ..BoundaryPartial::default() };
