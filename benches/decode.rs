@@ -151,5 +151,133 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode);
+/// A record of LiteLLM's proxy of some 4 KB, with messages and an answer that no field takes.
+fn gateway_record() -> String {
+    let text = "Say in one sentence what an error budget is, and give an example with numbers. ".repeat(18);
+    format!(
+        r#"{{"id":"chatcmpl-1","trace_id":"4bf92f35-77b3-4da6-a3ce-929d0e0e4736","litellm_call_id":"9d1c2b1e-5b1a-4b53-9a38-0d1c2b1e5b1a",
+        "call_type":"acompletion","stream":true,"response_cost":0.0123,"status":"success","custom_llm_provider":"openai",
+        "total_tokens":431,"prompt_tokens":380,"completion_tokens":51,"startTime":1767607200.123456,"endTime":1767607202.423456,
+        "completionStartTime":1767607200.423456,"response_time":0.3,"model":"gpt-x","model_group":"chat","cache_hit":null,
+        "metadata":{{"user_api_key_hash":"88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b","user_api_key_alias":"web",
+        "user_api_key_team_id":"t-17","user_api_key_team_alias":"search","user_api_key_user_id":"default_user_id",
+        "spend_logs_metadata":null,"requester_ip_address":"192.0.2.17","usage_object":{{"completion_tokens":51,"prompt_tokens":380}}}},
+        "end_user":"user-184467","messages":[{{"role":"user","content":"{text}"}}],
+        "response":{{"choices":[{{"finish_reason":"stop","index":0,"message":{{"content":"{text}","role":"assistant"}}}}]}},
+        "error_str":null,"error_information":{{"error_code":"","error_class":"","llm_provider":"","traceback":"","error_message":"","normalized_error":null}},
+        "model_parameters":{{"stream":true,"temperature":0.2}},"hidden_params":{{"model_id":"m-1","cache_key":null,"api_base":"https://llm.example.com","litellm_overhead_time_ms":2.1}}}}"#
+    )
+}
+
+/// As many fields as the preset has, each from one path.
+fn plain_mapping(fields: usize) -> serde_json::Map<String, serde_json::Value> {
+    let texts = ["call_type", "model", "model_group", "end_user", "custom_llm_provider", "metadata.user_api_key_alias"];
+    let numbers = ["response_cost", "total_tokens", "prompt_tokens", "completion_tokens", "response_time"];
+    let pairs = [
+        ("tenant", "metadata.user_api_key_team_alias"),
+        ("user", "end_user"),
+        ("operation", "call_type"),
+        ("dependency", "custom_llm_provider"),
+        ("trace_id", "trace_id"),
+        ("event_id", "litellm_call_id"),
+        ("error_type", "error_information.normalized_error"),
+        ("status", "error_information.error_code"),
+        ("latency_ms", "response_time"),
+    ];
+    let mut mapping = serde_json::Map::new();
+    mapping.insert("timestamp".to_owned(), serde_json::json!({"path": "endTime", "unit": "s"}));
+    mapping.extend(pairs.map(|(field, path)| (field.to_owned(), path.into())));
+    mapping.extend(numbers.map(|path| (format!("measures.{path}"), path.into())));
+    for at in 0..fields.saturating_sub(mapping.len()) {
+        mapping.insert(format!("attributes.a{at}"), texts[at % texts.len()].into());
+    }
+    mapping
+}
+
+/// A preset must cost at most 1.3 times what a plain mapping of as many fields does.
+fn gateway(c: &mut Criterion) {
+    let mut group = c.benchmark_group("gateway");
+    let text = gateway_record();
+    let [(_, preset)] = tailburn::config::Preset::ALL;
+    let preset = preset.content().mapping;
+    let plain = plain_mapping(preset.len());
+    assert_eq!(plain.len(), preset.len(), "as many fields");
+    for (name, mapping) in [("plain", plain), ("preset", preset)] {
+        let mapping = Mapping::try_from(mapping).expect("a mapping");
+        let decoder = Decoder::new(InputSettings { mapping, ..InputSettings::default() }).expect("a decoder");
+        let value = text.as_bytes();
+        let record = RecordIn { partition: 0, offset: 0, key: None, value, timestamp_ms: None, headers: &NoHeaders };
+        assert!(decoder.decode(&record).is_ok(), "{name}: the record decodes");
+        group.throughput(Throughput::Bytes(value.len() as u64));
+        group.bench_function(name, |b| b.iter(|| decoder.decode(black_box(&record)).is_ok_and(|o| o.timestamp_ms > 0)));
+    }
+    group.bench_function("peer_serde_json", |b| {
+        b.iter(|| {
+            serde_json::from_slice::<GatewayPeer<'_>>(black_box(text.as_bytes())).is_ok_and(|peer| peer.end_time > 0.0)
+        });
+    });
+    group.finish();
+}
+
+/// The fields that the preset reads, as a struct for the peer.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "the peer keeps them, as the decoder does")]
+struct GatewayPeer<'a> {
+    #[serde(rename = "startTime")]
+    start_time: f64,
+    #[serde(rename = "endTime")]
+    end_time: f64,
+    #[serde(rename = "completionStartTime")]
+    completion_start_time: f64,
+    #[serde(borrow)]
+    trace_id: Cow<'a, str>,
+    #[serde(borrow)]
+    litellm_call_id: Cow<'a, str>,
+    #[serde(borrow)]
+    call_type: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[serde(borrow)]
+    model_group: Cow<'a, str>,
+    #[serde(borrow)]
+    custom_llm_provider: Cow<'a, str>,
+    #[serde(borrow)]
+    end_user: Cow<'a, str>,
+    stream: Option<bool>,
+    cache_hit: Option<bool>,
+    response_cost: f64,
+    total_tokens: i64,
+    prompt_tokens: i64,
+    completion_tokens: i64,
+    #[serde(borrow)]
+    metadata: GatewayMetadata<'a>,
+    #[serde(borrow)]
+    error_information: GatewayError<'a>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "the peer keeps them, as the decoder does")]
+struct GatewayMetadata<'a> {
+    #[serde(borrow)]
+    user_api_key_alias: Cow<'a, str>,
+    #[serde(borrow)]
+    user_api_key_team_alias: Cow<'a, str>,
+    #[serde(borrow)]
+    user_api_key_user_id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "the peer keeps them, as the decoder does")]
+struct GatewayError<'a> {
+    #[serde(borrow)]
+    error_code: Cow<'a, str>,
+    #[serde(borrow)]
+    error_class: Cow<'a, str>,
+    #[serde(borrow)]
+    normalized_error: Option<Cow<'a, str>>,
+}
+
+criterion_group!(benches, decode, gateway);
 criterion_main!(benches);

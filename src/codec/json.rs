@@ -11,7 +11,7 @@ mod foreign;
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
 use super::limits::FieldLimits;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, Wanted};
 use super::rejected::Rejected;
 use super::tree::Node;
 use cursor::{Cursor, Syntax};
@@ -39,10 +39,10 @@ pub(super) fn gather_mapped<'a>(
     limits: &FieldLimits,
 ) -> Result<Gathered<'a>, Rejected> {
     match std::str::from_utf8(value) {
-        Ok(text) => Ok(mapping.apply(&parse_tree(text)?, limits)),
+        Ok(text) => Ok(mapping.apply(&parse_wanted(text, mapping.wanted())?, limits)),
         Err(_) => {
             let text = String::from_utf8_lossy(value);
-            Ok(mapping.apply(&parse_tree(&text)?, limits).into_owned())
+            Ok(mapping.apply(&parse_wanted(&text, mapping.wanted())?, limits).into_owned())
         }
     }
 }
@@ -55,8 +55,13 @@ pub(super) fn near_paths(value: &[u8], mapping: &Mapping) -> Vec<Option<String>>
 
 /// Reads a record as a tree.
 fn parse_tree(text: &str) -> Result<Node<'_>, Rejected> {
+    parse_wanted(text, &Wanted::whole())
+}
+
+/// Reads the wanted parts of a record as a tree; the others are only checked.
+fn parse_wanted<'a>(text: &'a str, wanted: &Wanted) -> Result<Node<'a>, Rejected> {
     let mut cursor = Cursor::new(text);
-    read_root(&mut cursor).map_err(|e| foreign::reject(text, e, cursor.at()))
+    read_root(&mut cursor, wanted).map_err(|e| foreign::reject(text, e, cursor.at()))
 }
 
 #[inline]
@@ -128,18 +133,18 @@ fn read_scalar<'a>(cursor: &mut Cursor<'a>) -> Result<Scalar<'a>, Syntax> {
     })
 }
 
-fn read_root<'a>(cursor: &mut Cursor<'a>) -> Result<Node<'a>, Syntax> {
+fn read_root<'a>(cursor: &mut Cursor<'a>, wanted: &Wanted) -> Result<Node<'a>, Syntax> {
     cursor.begin();
     if cursor.peek() != Some(b'{') {
         return Err(Syntax("expected `{`"));
     }
-    let node = read_node(cursor, 0)?;
+    let node = read_node(cursor, 0, wanted)?;
     cursor.end()?;
     Ok(node)
 }
 
 /// Recursion is bounded by [`DEPTH_MAX`], memory by the length of the record.
-fn read_node<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Node<'a>, Syntax> {
+fn read_node<'a>(cursor: &mut Cursor<'a>, depth: usize, wanted: &Wanted) -> Result<Node<'a>, Syntax> {
     match cursor.peek() {
         Some(b'{') if depth < DEPTH_MAX => {
             let mut members = Vec::new();
@@ -147,7 +152,10 @@ fn read_node<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Node<'a>, Synt
             let mut more = cursor.object_opened()?;
             while more {
                 let name = cursor.key()?;
-                members.push((name, read_node(cursor, depth + 1)?));
+                match wanted.member(&name) {
+                    Some(wanted) => members.push((name, read_node(cursor, depth + 1, wanted)?)),
+                    None => cursor.skip_value()?,
+                }
                 more = cursor.object_goes_on()?;
             }
             Ok(Node::Object(members))
@@ -157,7 +165,10 @@ fn read_node<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Node<'a>, Synt
             cursor.expect(b'[', "expected `[`")?;
             let mut more = cursor.array_opened()?;
             while more {
-                items.push(read_node(cursor, depth + 1)?);
+                items.push(match wanted.item(items.len()) {
+                    Some(wanted) => read_node(cursor, depth + 1, wanted)?,
+                    None => cursor.skip_value().map(|()| Node::Scalar(Scalar::Null))?,
+                });
                 more = cursor.array_goes_on()?;
             }
             Ok(Node::Array(items))

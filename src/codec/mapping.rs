@@ -23,9 +23,11 @@ mod spec;
 mod target;
 mod unit;
 mod value;
+mod wanted;
 
 pub use super::found::Found;
 pub use path::Path;
+pub(super) use wanted::Wanted;
 
 use super::field::{Field, Scalar};
 use super::gather::Gathered;
@@ -69,6 +71,7 @@ pub struct Mapping {
     rules: Vec<(Target, Source)>,
     /// Fields that are not read by their own name ([`Field::bit`]).
     mapped: u32,
+    wanted: Wanted,
 }
 
 /// A path of a mapping.
@@ -119,6 +122,20 @@ impl Mapping {
         self.places().map(|place| near(place.path)).collect()
     }
 
+    /// What is read of a record.
+    pub(super) const fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Notes what is read of a record: the paths, and what is not mapped by its own name.
+    fn note_wanted(&mut self) {
+        let mut wanted = Wanted::default();
+        self.places().for_each(|place| wanted.add(place.path));
+        let own = Field::ALL.into_iter().filter(|field| self.mapped & field.bit() == 0);
+        own.for_each(|field| wanted.add_name(field.name()));
+        self.wanted = wanted;
+    }
+
     /// Gives each path its bit.
     fn number(&mut self) {
         let places = self.rules.iter_mut().flat_map(|(_, source)| source.places_mut());
@@ -148,6 +165,7 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Mapping {
         // A whole map comes before the names that add to it.
         mapping.rules.sort_by_key(|(target, _)| !matches!(target, Target::Field(_)));
         mapping.number();
+        mapping.note_wanted();
         Ok(mapping)
     }
 }

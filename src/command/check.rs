@@ -93,6 +93,7 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
         let records = (seams.records)(settings, slos, input, args.limit)?;
         report.together = together::advice(settings, &records.records);
         report.together.extend(records.survey.iter().flat_map(|survey| together::defects(slos, survey)));
+        report.together.extend(records.survey.as_ref().and_then(together::first_chunk));
         report.records = Some(records);
     }
     if let (true, Some((_, slos))) = (args.strict, &report.ready) {

@@ -13,6 +13,9 @@ pub enum ConfigCommand {
 }
 
 /// Show every key, its value and where the value came from; secrets are redacted
+///
+/// With a preset (`input.preset`) each entry of the mapping has a line of its own, which says whether it is the preset's or
+/// yours.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +34,8 @@ pub struct ConfigShowArgs {
 
 pub fn run(global: &Global, args: &ConfigShowArgs) -> Outcome {
     let loaded = global.load()?;
-    let shown: Vec<&Entry> = loaded.entries.iter().filter(|e| !args.changed || e.origin != Origin::Default).collect();
+    let entries: Vec<Entry> = loaded.entries.iter().flat_map(Entry::told_apart).collect();
+    let shown: Vec<&Entry> = entries.iter().filter(|e| !args.changed || e.origin != Origin::Default).collect();
     let mut out = Printer::stdout();
     if args.json {
         out.json(&as_json(&loaded, &shown))?;
@@ -49,9 +53,13 @@ fn as_json(loaded: &Loaded, entries: &[&Entry]) -> serde_json::Value {
             let (line, variable) = match &e.origin {
                 Origin::File { line } => (Some(line), None),
                 Origin::Env { name } => (None, Some(name)),
-                Origin::Default | Origin::Set => (None, None),
+                Origin::Default | Origin::Set | Origin::Preset { .. } => (None, None),
             };
-            let origin = json!({"layer": e.origin.layer(), "line": line, "variable": variable});
+            let preset = match &e.origin {
+                Origin::Preset { name, version } => json!({"name": name, "version": version}),
+                _ => serde_json::Value::Null,
+            };
+            let origin = json!({"layer": e.origin.layer(), "line": line, "variable": variable, "preset": preset});
             json!({"key": e.key, "value": e.value, "origin": origin})
         })
         .collect();

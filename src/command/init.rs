@@ -3,6 +3,7 @@
 //! It overwrites existing files only with `--force`, and a key never: with another key every user would look new.
 
 use super::{Exit, Failure, Outcome, Printer};
+use crate::config::Preset;
 use crate::model::hex;
 use anyhow::Context as _;
 use clap::Args;
@@ -13,20 +14,39 @@ use std::path::{Path, PathBuf};
 
 const CONFIGURATION: &str = include_str!("init/tailburn.yaml");
 const EXAMPLE_SLO: &str = include_str!("init/example.yaml");
+/// The line of the configuration that names a preset.
+const NO_PRESET: &str = "#  preset: null\n";
+/// What `--preset litellm` writes instead of the example.
+const LLM_SLOS: [(&str, &str); 8] = [
+    ("availability.yaml", include_str!("../../ops/examples/slos/llm/availability.yaml")),
+    ("abandonment.yaml", include_str!("../../ops/examples/slos/llm/abandonment.yaml")),
+    ("first-token.yaml", include_str!("../../ops/examples/slos/llm/first-token.yaml")),
+    ("inter-token.yaml", include_str!("../../ops/examples/slos/llm/inter-token.yaml")),
+    ("goodput.yaml", include_str!("../../ops/examples/slos/llm/goodput.yaml")),
+    ("refusals.yaml", include_str!("../../ops/examples/slos/llm/refusals.yaml")),
+    ("tokens.yaml", include_str!("../../ops/examples/slos/llm/tokens.yaml")),
+    ("cost.yaml", include_str!("../../ops/examples/slos/llm/cost.yaml")),
+];
 
 /// Write a commented configuration, an SLO and a key
 ///
 /// Writes tailburn.yaml, slos/example.yaml and tailburn.key (32 random bytes in hex, readable by its
-/// owner only), and says what to do next.
+/// owner only), and says what to do next. With --preset the configuration maps the records of a well-known program, and
+/// the SLOs are for these.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   tailburn init
-  tailburn init /etc/tailburn")]
+  tailburn init /etc/tailburn
+  tailburn init --preset litellm     # records of LiteLLM's proxy, and SLOs for them")]
 pub struct InitArgs {
     /// The directory to write to; created if it does not exist
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
+
+    /// Map the records of a well-known program: litellm
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(Preset::ALL.map(|(name, _)| name)))]
+    pub preset: Option<String>,
 
     /// Overwrite the configuration and the SLO; an existing key stays
     #[arg(long)]
@@ -37,20 +57,28 @@ pub fn run(args: &InitArgs) -> Outcome {
     // Shown without a leading `./`.
     let dir = args.dir.strip_prefix(".").unwrap_or(&args.dir);
     let configuration = dir.join("tailburn.yaml");
-    let slo = dir.join("slos").join("example.yaml");
+    let parent = dir.join("slos");
+    let slos = slos(args.preset.as_deref());
+    let files: Vec<PathBuf> = slos.iter().map(|(name, _)| parent.join(name)).collect();
     let key = dir.join("tailburn.key");
     if !args.force {
-        refuse_to_overwrite(&[&configuration, &slo, &key])?;
+        let all: Vec<&Path> = [&configuration].into_iter().chain(&files).chain([&key]).map(PathBuf::as_path).collect();
+        refuse_to_overwrite(&all)?;
     }
-    let parent = dir.join("slos");
     fs::create_dir_all(&parent).with_context(|| parent.display().to_string())?;
-    fs::write(&configuration, CONFIGURATION).with_context(|| configuration.display().to_string())?;
-    fs::write(&slo, EXAMPLE_SLO).with_context(|| slo.display().to_string())?;
+    let text = configuration_text(args.preset.as_deref());
+    fs::write(&configuration, text).with_context(|| configuration.display().to_string())?;
+    for (file, (_, text)) in files.iter().zip(slos) {
+        fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
     let made = write_key(&key).with_context(|| key.display().to_string())?;
 
     let mut out = Printer::stdout();
     out.tick(&format!("{}: the configuration", configuration.display()))?;
-    out.tick(&format!("{}: an SLO to start from", slo.display()))?;
+    match files.as_slice() {
+        [slo] => out.tick(&format!("{}: an SLO to start from", slo.display()))?,
+        slos => out.tick(&format!("{}: {} SLOs to start from", parent.display(), slos.len()))?,
+    }
     if made {
         out.tick(&format!(
             "{}: the key for pseudonyms of user ids; keep it secret, and do not lose it",
@@ -61,6 +89,21 @@ pub fn run(args: &InitArgs) -> Outcome {
     }
     next_commands(&mut out, dir)?;
     Ok(Exit::Done.into())
+}
+
+/// The SLOs to write, by the names of their files.
+fn slos(preset: Option<&str>) -> &'static [(&'static str, &'static str)] {
+    match preset {
+        Some(_) => &LLM_SLOS,
+        None => &[("example.yaml", EXAMPLE_SLO)],
+    }
+}
+
+fn configuration_text(preset: Option<&str>) -> String {
+    match preset {
+        Some(name) => CONFIGURATION.replace(NO_PRESET, &format!("  preset: {name}\n")),
+        None => CONFIGURATION.to_owned(),
+    }
 }
 
 fn refuse_to_overwrite(files: &[&Path]) -> Result<(), Failure> {
@@ -167,6 +210,15 @@ mod tests {
                 .unwrap_or_else(|| entry.key.rsplit('.').next().unwrap_or(&entry.key));
             assert!(text.contains(&format!("{leaf}:")), "{} is not in the file that init writes", entry.key);
         }
+    }
+
+    #[test]
+    fn a_preset_is_the_only_other_setting() {
+        let settings = settings_of(&configuration_text(Some("litellm")));
+        assert_eq!(settings.input.preset.map(Preset::name), Some("litellm"));
+        assert_eq!(settings.input.default_tenant.as_deref(), Some("default"));
+        let input = Settings { input: Settings::default().input, ..settings };
+        assert_eq!(input, Settings::default());
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod slos;
 mod unread;
 
 pub(super) use self::clients::told as of_clients;
+pub(super) use self::sanity::first_chunk;
 pub(super) use self::sanity::words as of_defect;
 
 use crate::codec::files::FileNotes;

@@ -4,6 +4,7 @@ use crate::model::outcome::Outcome;
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, MINUTE_MS, Ms, floor_to};
 use crate::operator::classify::Verdict;
+use crate::operator::first_chunk::FirstChunks;
 use crate::operator::sanity::{self, Defect, Hours};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub struct Survey {
     pub dead_letters: u64,
     /// The smallest and the largest time of an outcome.
     span_ms: Option<(Ms, Ms)>,
+    pub first_chunks: FirstChunks,
     pub slos: Vec<SloSurvey>,
 }
 
@@ -40,6 +42,7 @@ impl Survey {
     pub fn add(&mut self, outcome: &Outcome<'_>) {
         let at_ms = outcome.timestamp_ms;
         self.outcomes += 1;
+        self.first_chunks.add(outcome);
         let (first_ms, last_ms) = self.span_ms.unwrap_or((at_ms, at_ms));
         self.span_ms = Some((first_ms.min(at_ms), last_ms.max(at_ms)));
     }

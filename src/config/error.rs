@@ -16,12 +16,18 @@ pub enum Origin {
         name: String,
     },
     Set,
+    /// The preset of the input, by its name and version.
+    Preset {
+        name: &'static str,
+        version: i64,
+    },
 }
 
 impl Origin {
     pub(super) fn encode(&self) -> String {
         match self {
-            Origin::Default => String::new(),
+            // A preset joins after the layers, so its origin is never encoded.
+            Origin::Default | Origin::Preset { .. } => String::new(),
             Origin::File { line } => format!("file:{line}"),
             Origin::Env { name } => format!("env:{name}"),
             Origin::Set => "set".to_owned(),
@@ -50,6 +56,7 @@ impl Origin {
             Origin::File { line } => format!("{}:{line}", file()),
             Origin::Env { name } => format!("environment variable {name}"),
             Origin::Set => "--set".to_owned(),
+            Origin::Preset { name, version } => format!("preset {name}, version {version}"),
         }
     }
 
@@ -60,6 +67,7 @@ impl Origin {
             Origin::File { .. } => "file",
             Origin::Env { .. } => "env",
             Origin::Set => "set",
+            Origin::Preset { .. } => "preset",
         }
     }
 }

@@ -9,6 +9,8 @@
 mod convert;
 mod error;
 mod layers;
+mod preset;
+mod preset_reader;
 mod read;
 mod reader;
 mod secret;
@@ -19,6 +21,7 @@ mod validate;
 mod yaml;
 
 pub use error::{ConfigErrors, Origin, Problem};
+pub use preset::{Preset, PresetContent};
 pub use reader::Entry;
 pub use secret::{UnknownVariable, expand, redact};
 pub use settings::{

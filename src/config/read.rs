@@ -1,5 +1,6 @@
 //! The reference: every key, its type and its default, in the order of the contract.
 
+use super::preset::Preset;
 use super::reader::Reader;
 use super::settings::{
     ClfShape, Http, Input, InputFormat, Kafka, Limits, Notify, Output, OutputFormat, Partitions, Privacy,
@@ -55,14 +56,16 @@ pub fn settings(r: &mut Reader<'_>) -> Settings {
 }
 
 fn input(r: &mut Reader<'_>) -> Input {
+    let preset = r.nullable_choice("input.preset", &Preset::ALL);
     Input {
         topics: r.texts("input.topics", &["request-outcomes"]),
         format: r.choice("input.format", &InputFormat::ALL, InputFormat::Json),
         clf_shape: r.choice("input.clf_shape", &ClfShape::ALL, ClfShape::Combined),
         avro_schema: r.nullable_path("input.avro_schema"),
         keyed_by_user: r.flag("input.keyed_by_user", false),
-        default_tenant: r.nullable_text("input.default_tenant", None),
-        mapping: r.json_map("input.mapping"),
+        default_tenant: r.preset_text("input.default_tenant", preset, |content| content.default_tenant.clone()),
+        preset,
+        mapping: r.preset_map("input.mapping", preset),
         out_of_orderness_ms: r.duration("input.out_of_orderness", 5 * SECOND_MS),
         max_future_skew_ms: r.duration("input.max_future_skew", 30 * SECOND_MS),
         timestamp_is: r.choice("input.timestamp_is", &TimestampIs::ALL, TimestampIs::End),

@@ -30,6 +30,20 @@ impl Entry {
         Entry { key: key.into(), value, origin, items: Vec::new() }
     }
 
+    /// The entry; where a preset and the user both set its items, or only a preset, one entry for each item, in order.
+    pub fn told_apart(&self) -> Vec<Entry> {
+        let is_preset = |(_, origin): &(String, Origin)| matches!(origin, Origin::Preset { .. });
+        let Some(map) = self.value.as_object().filter(|_| self.items.iter().any(is_preset)) else {
+            return vec![self.clone()];
+        };
+        let of = |name: &String| self.items.iter().find(|(item, _)| item == name).map(|(_, origin)| origin.clone());
+        let sorted: BTreeMap<&String, &serde_json::Value> = map.iter().collect();
+        let entry = |(name, value): (&String, &serde_json::Value)| {
+            Entry::new(format!("{}.{name}", self.key), value.clone(), of(name).unwrap_or_else(|| self.origin.clone()))
+        };
+        sorted.into_iter().map(entry).collect()
+    }
+
     /// Where this key, or an item of its mapping, was set; of what is below an item, the place of the nearest.
     pub(super) fn origin_of(&self, key: &str) -> Option<&Origin> {
         let name = key.strip_prefix(&self.key)?;
@@ -84,6 +98,11 @@ impl<'a> Reader<'a> {
             self.problems.push(Problem::new("", message, "Correct those above first."));
         }
         (self.entries, self.problems)
+    }
+
+    /// The key that was read last.
+    pub(super) fn last_entry(&mut self) -> Option<&mut Entry> {
+        self.entries.last_mut()
     }
 
     fn is_section(&self, key: &str) -> bool {
@@ -205,6 +224,11 @@ impl<'a> Reader<'a> {
         self.nullable(key, None, show, |kind| chosen(choices, kind))
     }
 
+    pub fn nullable_choice<T: Copy + PartialEq>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let show = |v: &Option<T>| json!(v.and_then(|v| name_of(choices, &v)));
+        self.nullable(key, None, show, |kind| chosen(choices, kind))
+    }
+
     pub fn texts(&mut self, key: &str, default: &[&str]) -> Vec<String> {
         let default = default.iter().map(|s| (*s).to_owned()).collect();
         self.read(key, default, |v| json!(v), list)
@@ -228,10 +252,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A mapping that other modules parse: its keys in order, its values unchanged.
-    pub fn json_map(&mut self, key: &str) -> serde_json::Value {
+    pub(super) fn json_map(&mut self, key: &str) -> serde_json::Value {
         let items = self.items(key);
         let map = self.read(key, json!({}), Clone::clone, |kind| match kind {
-            ValueKind::Table(_) => Ok(json_of(kind)),
+            ValueKind::Table(_) => Ok(structure::with_structures(json_of(kind), &items)),
             ValueKind::String(text) => match yaml::parse(text).map(|p| p.node) {
                 Ok(node @ yaml::Node::Map(_)) => Ok(json_of_node(&node)),
                 Ok(yaml::Node::Null) => Ok(json!({})),

@@ -1,5 +1,6 @@
 //! The typed settings. Field names are the keys of the file, plus the unit if there is one.
 
+use super::preset::Preset;
 use crate::model::time::Ms;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,7 +67,10 @@ pub struct Input {
     pub avro_schema: Option<PathBuf>,
     pub keyed_by_user: bool,
     pub default_tenant: Option<String>,
-    /// An object: field -> path, `{const: ..}`, `{bucket: ..}`; parsed by the codec.
+    /// Where the mapping has entries of a preset.
+    pub preset: Option<Preset>,
+    /// An object: field -> path, list, `{from: .., to: ..}`, `{const: ..}`, `{bucket: ..}`; parsed by the codec. With a
+    /// preset its entries, where there is none of the user's own.
     pub mapping: serde_json::Value,
     pub out_of_orderness_ms: Ms,
     pub max_future_skew_ms: Ms,

@@ -31,6 +31,20 @@ fn literal(value: &Value) -> Json {
     }
 }
 
+/// The entries of a mapping. The environment and `--set` have text: a list or a mapping in it is one.
+pub fn with_structures(mut map: Json, items: &[(String, Origin)]) -> Json {
+    let is_text_layer = |name: &str| {
+        items.iter().any(|(item, origin)| item == name && matches!(origin, Origin::Env { .. } | Origin::Set))
+    };
+    for (name, value) in map.as_object_mut().into_iter().flatten() {
+        let text = value.as_str().filter(|text| text.starts_with(['[', '{']) && is_text_layer(name));
+        if let Some(placed) = text.and_then(|text| yaml::parse(text).ok()) {
+            *value = json_of_node(&placed.node);
+        }
+    }
+    map
+}
+
 /// Where each part was set, by its dotted name; items of lists have numbers from 0.
 pub fn items(value: &Value, name: &str, into: &mut Vec<(String, Origin)>) {
     let mut below = |part: &str, value: &Value| {

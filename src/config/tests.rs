@@ -247,3 +247,40 @@ fn many_unknown_keys_are_told_of_once() {
     assert_eq!((problems[0].key.as_str(), &problems[0].origin), ("key0", &Origin::File { line: 1 }));
     assert_eq!(problems[50].message, "9950 more keys are unknown");
 }
+
+#[test]
+fn a_preset_fills_what_the_user_does_not_set() {
+    let text =
+        "input:\n  preset: litellm\n  mapping:\n    user: who\n    attributes.model: null\n    measures.size: bytes\n";
+    let loaded = Case::new(text).loaded();
+    let mapping = &loaded.settings.input.mapping;
+    assert_eq!((&mapping["user"], &mapping["operation"]), (&json!("who"), &json!("call_type")));
+    assert_eq!((mapping.get("attributes.model"), &mapping["measures.size"]), (None, &json!("bytes")));
+    assert_eq!(loaded.settings.input.default_tenant.as_deref(), Some("default"));
+    let entry = loaded.entries.iter().find(|e| e.key == "input.mapping").expect("the mapping");
+    let apart = entry.told_apart();
+    let origin = |name: &str| apart.iter().find(|e| e.key == format!("input.mapping.{name}")).map(|e| e.origin.clone());
+    assert_eq!(origin("user"), Some(Origin::File { line: 4 }));
+    assert_eq!(origin("operation"), Some(Origin::Preset { name: "litellm", version: 1 }));
+    assert_eq!(origin("attributes.model"), None);
+    assert_eq!(loaded.place(Problem::new("input.mapping.user", "", "")).origin, Origin::File { line: 4 });
+    let alone = Case::new("input: {preset: litellm, default_tenant: null}\n");
+    assert_eq!(alone.loaded().settings.input.default_tenant, None, "null is the user's own word");
+    assert!(matches!(alone.entry("input.mapping").origin, Origin::Preset { .. }));
+    let none = Case::new("input: {mapping: {user: who}}\n").loaded().settings.input;
+    assert_eq!((none.preset, none.mapping), (None, json!({"user": "who"})));
+    let unknown = &Case::new("input: {preset: lightllm}\n").problems()[0];
+    assert_eq!((unknown.key.as_str(), unknown.message.as_str()), ("input.preset", "`lightllm` is not one of litellm"));
+}
+
+#[test]
+fn a_list_of_the_mapping_can_be_set_on_the_command_line() {
+    let case = Case::new("")
+        .set("input.mapping.user=[a, b]")
+        .set("input.mapping.latency_ms={from: c, to: d, unit: s}")
+        .env("TAILBURN_INPUT__MAPPING__TENANT", "org.id");
+    let mapping = case.loaded().settings.input.mapping;
+    assert_eq!(mapping["user"], json!(["a", "b"]));
+    assert_eq!(mapping["latency_ms"], json!({"from": "c", "to": "d", "unit": "s"}));
+    assert_eq!(mapping["tenant"], json!("org.id"));
+}

@@ -902,13 +902,24 @@ fn the_examples_load() {
             "assistant-first-token",
             "checkout-availability",
             "contract-month",
+            "llm-abandonment",
+            "llm-availability",
+            "llm-cost",
+            "llm-first-token",
+            "llm-goodput",
+            "llm-inter-token",
+            "llm-refusals",
+            "llm-tokens",
             "peak-hours",
             "search-latency:patience",
             "search-latency:usual"
         ]
     );
     assert!(definitions.notices.iter().all(|notice| notice.level == NoticeLevel::Advice), "{:#?}", definitions.notices);
-    assert_eq!(definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(), [2, 4, 4, 4, 4, 4]);
+    assert_eq!(
+        definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(),
+        [2, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]
+    );
 }
 
 /// Facts about the documents that OpenSLO, oslo and go-sdk have as examples and in their tests: what they name, where.

@@ -23,6 +23,7 @@ pub mod event_table;
 pub mod exemplars;
 pub mod failing_users;
 pub mod failures;
+pub mod first_chunk;
 mod forecast_step;
 pub mod key_definition;
 pub mod key_state;

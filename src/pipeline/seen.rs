@@ -7,6 +7,7 @@ use crate::model::expr::{Fault, Field};
 use crate::model::outcome::Outcome;
 use crate::model::record::RecordIn;
 use crate::model::slo::{Criterion, Slo};
+use crate::operator::first_chunk::FirstChunks;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -47,6 +48,7 @@ pub struct Seen {
     /// Outcomes that were inspected, and those of them without a user.
     looked: u64,
     without_user: u64,
+    first_chunks: FirstChunks,
     unclassified: u64,
     raw: u64,
     /// The first values of each field, by its name in expressions.
@@ -72,6 +74,11 @@ impl Seen {
         (self.looked, self.without_user)
     }
 
+    /// The streams among the inspected outcomes.
+    pub const fn first_chunks(&self) -> FirstChunks {
+        self.first_chunks
+    }
+
     #[cold]
     pub fn look<'a>(
         &mut self,
@@ -83,6 +90,7 @@ impl Seen {
         self.look_at_fields(outcome);
         self.looked += 1;
         self.without_user += u64::from(outcome.user.is_none());
+        self.first_chunks.add(outcome);
         let mut is_unclassified = false;
         for (index, slo) in slos.enumerate() {
             if let Some(gap) = gap(slo, source, record.offset, outcome) {

@@ -10,6 +10,7 @@ mod definitions;
 mod demo;
 mod gate;
 mod init;
+mod llm;
 mod metrics;
 mod notify;
 mod program;

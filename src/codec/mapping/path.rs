@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Path(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Member(String),
     Item(usize),
 }
@@ -58,6 +58,10 @@ impl Path {
 
     pub(super) fn item(&self, index: usize) -> Path {
         Path([self.0.as_slice(), &[Step::Item(index)]].concat())
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
     }
 
     /// The last name.

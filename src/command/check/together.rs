@@ -25,6 +25,12 @@ pub(super) fn advice(settings: &Settings, records: &[RecordReport]) -> Vec<Findi
     messages.into_iter().map(finding).collect()
 }
 
+/// Streams whose first token cannot be a word.
+pub(super) fn first_chunk(survey: &Survey) -> Option<Finding> {
+    let message = notices::first_chunk(survey.first_chunks)?;
+    Some(Finding { key: "first_chunk".to_owned(), ..finding(message) })
+}
+
 /// SLIs that do not seem to measure what they should, from all records of the input.
 pub(super) fn defects(slos: &[Slo], survey: &Survey) -> Vec<Finding> {
     let of_slo = |(index, slo): (usize, &Slo)| {

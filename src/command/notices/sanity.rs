@@ -2,6 +2,7 @@
 
 use super::Facts;
 use crate::model::slo::Slo;
+use crate::operator::first_chunk::{FirstChunks, MEASURE, WORD_MIN_MS};
 use crate::operator::sanity::{self, Defect};
 use crate::pipeline::users::VerdictCounts;
 
@@ -26,7 +27,20 @@ pub(super) fn notices(facts: &Facts<'_>) -> Vec<String> {
     // Where users are missing they are missing for every SLO: one sentence says so.
     let mut is_first = true;
     said.retain(|text| !text.starts_with(NO_USER) || std::mem::take(&mut is_first));
+    said.extend(first_chunk(facts.seen.first_chunks()));
     said
+}
+
+/// Streams whose first token cannot be a word.
+pub fn first_chunk(seen: FirstChunks) -> Option<String> {
+    let FirstChunks { streams, at_once } = seen;
+    seen.are_empty().then(|| {
+        format!(
+            "`measures.{MEASURE}` is below {WORD_MIN_MS} ms in {at_once} of {streams} streams: that is the time to the first \
+             chunk, not to the first word. Many gateways and clients open a stream with an empty chunk, and record its time; \
+             an SLO on it sees that a stream opened, not that somebody can read (README: LLM gateways)."
+        )
+    })
 }
 
 const NO_USER: &str = "Most events have no user";

@@ -46,10 +46,37 @@ fn unclassified(facts: &Facts<'_>, index: usize, slo: &Slo, counts: &VerdictCoun
         counts.unclassified,
         percent(counts.unclassified, asked)
     );
-    match facts.seen.gaps(index).first() {
+    let told = match facts.seen.gaps(index).first() {
         Some(gap) => format!("{seen}: {}", because(facts, slo, gap)),
         None => format!("{seen}. `tailburn check --input FILE` shows why."),
+    };
+    match of_one_kind(counts) {
+        Some(kind) => format!("{told} {kind}"),
+        None => told,
     }
+}
+
+/// With fewer unclassified events nothing is said about their kind.
+const KIND_MIN: u64 = 3;
+
+/// What it means that nearly all unclassified events failed, or that nearly none did while those that failed count.
+fn of_one_kind(counts: &VerdictCounts) -> Option<String> {
+    let VerdictCounts { unclassified, failing, failing_unclassified, .. } = *counts;
+    let is_nearly_all = |part: u64| unclassified >= KIND_MIN && part * 20 >= unclassified * 19;
+    let failures_that_count = failing.saturating_sub(failing_unclassified);
+    let fine = unclassified.saturating_sub(failing_unclassified);
+    if is_nearly_all(failing_unclassified) {
+        return Some(format!(
+            "{failing_unclassified} of these {unclassified} failed (a status from 500 on, or an error_type): failures are \
+             missing, so the SLI is too high."
+        ));
+    }
+    (is_nearly_all(fine) && failures_that_count > 0).then(|| {
+        format!(
+            "{fine} of these {unclassified} are successes, while {failures_that_count} of {failing} failures count: the SLI is \
+             too low."
+        )
+    })
 }
 
 fn because(facts: &Facts<'_>, slo: &Slo, gap: &Gap) -> String {
@@ -133,6 +160,20 @@ fn nearest<'k>(wanted: &str, known: impl Iterator<Item = &'k str> + Clone) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_unclassified_and_of_one_kind_is_told() {
+        let told = |unclassified, failing, failing_unclassified| {
+            of_one_kind(&VerdictCounts { unclassified, failing, failing_unclassified, ..VerdictCounts::default() })
+        };
+        let successes = told(1_000, 40, 10).expect("successes");
+        assert_eq!(successes, "990 of these 1000 are successes, while 30 of 40 failures count: the SLI is too low.");
+        assert!(told(100, 95, 95).expect("failures").starts_with("95 of these 100 failed"));
+        assert_eq!(told(100, 95, 94), None, "neither kind");
+        assert_eq!(told(100, 8, 6), None, "neither kind");
+        assert_eq!(told(1_000, 0, 0), None, "nothing failed, so nothing is out of balance");
+        assert_eq!((told(2, 2, 2), told(2, 9, 0)), (None, None), "too few");
+    }
 
     #[test]
     fn names_are_alike_by_case_signs_parts_and_typing_mistakes() {
