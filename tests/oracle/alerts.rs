@@ -137,9 +137,11 @@ fn is_warm(rule: &Rule, at_ms: i64, first_ms: Option<i64>) -> bool {
 }
 
 fn held_back_by(slo: &Slo, key: &Key, rule: &Rule, at_ms: i64) -> Vec<&'static str> {
-    let long = key.history.window(at_ms, rule.long_ms);
+    let long = key.counted().0.window(at_ms, rule.long_ms);
     let mut guards = Vec::new();
-    if long.events() < slo.min_events && !matches!(slo.counting, Counting::Users { .. }) {
+    if key.history.window(at_ms, rule.long_ms).events() < slo.min_events
+        && !matches!(slo.counting, Counting::Users { .. })
+    {
         guards.push("min_events");
     }
     let expected = key.allowed.as_f64() * long.events() as f64;
@@ -180,11 +182,11 @@ fn lowers(slo: &Slo, key: &Key, index: usize, at_ms: i64) -> bool {
         return false;
     }
     let longest_ms = slo.rules.iter().map(|r| r.long_ms).max().unwrap_or_default();
-    if key.users.active_or_nameless(key.history.axis.slice(window_start(at_ms, longest_ms))) < 2 {
+    if key.counted().1.active_or_nameless(key.history.axis.slice(window_start(at_ms, longest_ms))) < 2 {
         return false;
     }
-    let long = key.history.window(at_ms, rule.long_ms);
-    let of_one = key.users.most_bad_of_one(key.history.axis.slice(window_start(at_ms, rule.long_ms)));
+    let long = key.counted().0.window(at_ms, rule.long_ms);
+    let of_one = key.counted().1.most_bad_of_one(key.history.axis.slice(window_start(at_ms, rule.long_ms)));
     let rest_burns =
         rule.factor.times(key.allowed).exceeded_by((long.bad - of_one).into(), (long.events() - of_one).into());
     4 * of_one > long.bad && !rest_burns

@@ -13,7 +13,8 @@ use crate::input::read_lines;
 const TOLERANCE: f64 = 1e-9;
 /// The error that the contract allows for figures of very many users.
 const SKETCH_TOLERANCE: f64 = 0.01;
-const SHOWN: usize = 12;
+/// How many differences of each field are shown.
+const SHOWN: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -53,8 +54,9 @@ pub struct Differences {
 impl Differences {
     fn note(&mut self, identity: &str, path: &str, text: String) {
         self.count += 1;
-        *self.by_field.entry(without_indices(path)).or_default() += 1;
-        if self.lines.len() < SHOWN {
+        let of_field = self.by_field.entry(without_indices(path)).or_default();
+        *of_field += 1;
+        if *of_field <= SHOWN {
             self.lines.push(format!("  [{identity}] {path}: {text}"));
         }
     }

@@ -130,6 +130,25 @@ impl Coverage {
         self.assert_has(&["fired hours 6h/1h", "fired hours 12h", "fired latency 1d/2h", "resolved latency 1d/2h"]);
     }
 
+    pub fn assert_composites(&self) {
+        self.assert_has(&["state ok", "state at_risk", "state breached", "late", "unclassified"]);
+        self.assert_has(&["guard low_traffic", "guard single_user", "guard min_events", "resolved raised"]);
+        self.assert_has(&["fired events 15m/2m", "resolved events 15m/2m", "fired events 6h/30m"]);
+        self.assert_has(&["fired slices 1h/10m", "resolved slices 1h/10m", "fired shares 90m/8m"]);
+    }
+
+    pub fn assert_people(&self) {
+        self.assert_has(&["state ok", "state at_risk", "state breached", "state no_data", "late", "unclassified"]);
+        self.assert_has(&["fired served 1h/10m", "resolved served 1h/10m", "fired spared:strict 30m/5m"]);
+        self.assert_has(&["fired spared:loose 2h", "alert page resolved", "alert ticket resolved"]);
+    }
+
+    pub fn assert_journeys(&self) {
+        self.assert_has(&["state ok", "state at_risk", "state breached", "late", "unclassified"]);
+        self.assert_has(&["guard low_traffic", "guard single_user", "guard min_events", "users below 1d"]);
+        self.assert_has(&["fired checkout 15m/2m", "resolved checkout 15m/2m", "fired long 1h/10m", "fired long 6h"]);
+    }
+
     fn assert_common(&self) {
         self.assert_has(&["state ok", "state at_risk", "state breached", "state no_data", "late", "unclassified"]);
         self.assert_has(&[

@@ -75,8 +75,8 @@ fn previous_of(slo: &Slo, key: &Key, at_ms: i64, of: Period, sums: &Units, allow
     let whole = Period { start_ms, end_ms, before_ms: start_ms };
     let first_ms = key.first_ms.unwrap_or(end_ms).min(end_ms);
     let part = (end_ms - first_ms.max(start_ms)) as f64 / (whole.end_ms - whole.start_ms) as f64;
-    json!({"start": print_time(start_ms), "end": print_time(end_ms), "good": sums.good_figure(),
-           "bad": sums.bad_figure(), "sli": sums.sli(allowed),
+    json!({"start": print_time(start_ms), "end": print_time(end_ms), "good": key.figure(sums.good_figure()),
+           "bad": key.figure(sums.bad_figure()), "sli": sums.sli(allowed),
            "budget_remaining": remaining_of(sums, allowed, part),
            "is_final": at_ms >= ceil_to(end_ms + slo.allowed_lateness_ms, PANE_MS)})
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::alerts::{Episodes, RuleState, step_episodes, step_rules, stop_rules};
+use crate::attempts::{Attempts, Open, Origin};
 use crate::budget::{self, Budget};
 use crate::canary::{Seen, verdicts};
 use crate::dispersion::{Trailing, dispersion};
@@ -36,21 +37,23 @@ pub struct Outputs<R = Value> {
 }
 
 /// One event of one SLO: good, bad or unclassified.
-struct Event {
-    visible_ms: i64,
-    time_ms: i64,
-    late: bool,
-    verdict: Verdict,
+pub struct Event {
+    pub visible_ms: i64,
+    pub time_ms: i64,
+    pub late: bool,
+    pub verdict: Verdict,
     /// Of the components.
-    parts: Vec<Verdict>,
-    weight_micros: i64,
-    user: Option<UserIndex>,
-    tuple: TupleIndex,
-    latency: Option<Rank>,
+    pub parts: Vec<Verdict>,
+    pub weight_micros: i64,
+    pub user: Option<UserIndex>,
+    pub tuple: TupleIndex,
+    pub latency: Option<Rank>,
     /// Of a gauge.
-    value: Option<f64>,
-    tenant: u32,
-    group: Option<u32>,
+    pub value: Option<f64>,
+    pub tenant: u32,
+    pub group: Option<u32>,
+    /// Of a journey.
+    pub step: usize,
 }
 
 /// The complete state of one key.
@@ -71,6 +74,8 @@ pub struct Key {
     pub counting: Counting,
     /// Of a gauge.
     pub readings: Readings,
+    /// Of a journey.
+    pub attempts: Option<Attempts>,
     pub latencies: RefCell<Latencies>,
     pub users: Users,
     /// Panes of its first and last event, if any.
@@ -178,6 +183,8 @@ struct OfSlo {
     /// Of the components of a composite.
     parts: Vec<Verdict>,
     value: Option<f64>,
+    /// Of a journey.
+    step: usize,
     group: Vec<String>,
 }
 
@@ -199,7 +206,8 @@ impl Arrived {
             let parts: Vec<Verdict> = slo.parts.iter().map(|(part, _)| part.verdict(&outcome.fields)).collect();
             let verdict = if parts.is_empty() { slo.verdict(&outcome.fields) } else { Verdict::of_all(&parts) };
             let (value, group) = (slo.gauge().and_then(|_| slo.value(&outcome.fields)), group_of(slo, &outcome));
-            OfSlo { verdict, parts, value, group }
+            let step = slo.journey.as_ref().and_then(|journey| journey.step(&outcome.fields).ok()?).unwrap_or(0);
+            OfSlo { verdict, parts, value, step, group }
         };
         let of_slos = slos.iter().map(of_slo).collect();
         let latency_ms = outcome.fields.get("latency_ms").and_then(Value::as_f64);
@@ -257,6 +265,7 @@ struct Run<'a> {
     keys: BTreeMap<(u8, u32), Key>,
     /// Every key that there was.
     known: BTreeSet<(u8, u32)>,
+    open: Open,
     /// Unclassified events that were visible before their key existed: they are in the windows, but not in the counts.
     early: BTreeMap<(u8, u32), Vec<(i64, Sums)>>,
 }
@@ -280,7 +289,7 @@ impl<'a> Run<'a> {
         let latencies_ms = distinct(arrived.iter().filter(|a| in_time(a)).filter_map(|a| a.latency_ms));
         let rank = |ms: f64| latencies_ms.partition_point(|other| *other < ms) as Rank;
         let event = |event: &Arrived| {
-            let OfSlo { verdict, parts, value, group } = &event.of_slos[number];
+            let OfSlo { verdict, parts, value, step, group } = &event.of_slos[number];
             let counts = *verdict != Verdict::Excluded && in_time(event);
             counts.then(|| Event {
                 visible_ms: event.arrival.visible_ms,
@@ -292,6 +301,7 @@ impl<'a> Run<'a> {
                 user: event.named_user().map(|user| index_of(&users, &user)),
                 tuple: index_of(&tuples, &&event.attributes),
                 value: *value,
+                step: *step,
                 latency: event.latency_ms.map(rank),
                 tenant: index_of(&tenants, &event.tenant.as_str()),
                 group: (!slo.group_by.is_empty()).then(|| index_of(&groups, &group)),
@@ -303,8 +313,8 @@ impl<'a> Run<'a> {
         let groups = groups.into_iter().cloned().collect();
         let users = users.into_iter().map(|(tenant, user)| (tenant.to_owned(), user.to_owned())).collect();
         let tuples = tuples.into_iter().cloned().collect();
-        let (keys, known, early) = Default::default();
-        Self { slo, axis, events, tenants, groups, users, tuples, latencies_ms, keys, known, early }
+        let (keys, known, open, early) = Default::default();
+        Self { slo, axis, events, tenants, groups, users, tuples, latencies_ms, keys, known, open, early }
     }
 
     fn to(&mut self, begin_ms: i64, end_ms: i64, records: &mut Vec<Published>) {
@@ -322,11 +332,30 @@ impl<'a> Run<'a> {
                 visible.push(event);
             }
             visible.sort_by_key(|e| e.verdict == Verdict::Unclassified);
-            visible.into_iter().for_each(|event| self.see(event, at_ms));
+            visible.iter().for_each(|event| self.see(event, at_ms));
+            self.step_journey(&visible, at_ms);
             self.evaluate(at_ms, end_ms, records);
             at_ms += PANE_MS;
         }
         assert!(unseen.next().is_none(), "every event is visible by the end of its input");
+    }
+
+    fn step_journey(&mut self, visible: &[&Event], at_ms: i64) {
+        let Some(journey) = &self.slo.journey else { return };
+        let news = self.open.step(journey, visible, at_ms);
+        for decided in &news.decided {
+            self.of_origin(&decided.origin, |attempts| attempts.see(decided));
+        }
+        for (origin, time_ms) in &news.strays {
+            self.of_origin(origin, |attempts| attempts.stray(*time_ms));
+        }
+    }
+
+    fn of_origin(&mut self, origin: &Origin, see: impl Fn(&mut Attempts)) {
+        let places = [Some((0, 0)), Some((1, origin.tenant)), origin.group.map(|group| (2, group))];
+        for place in places.into_iter().flatten() {
+            self.keys.get_mut(&place).and_then(|key| key.attempts.as_mut()).into_iter().for_each(&see);
+        }
     }
 
     fn see(&mut self, event: &Event, at_ms: i64) {
@@ -374,6 +403,7 @@ impl<'a> Run<'a> {
             parts,
             counting: slo.counting.clone(),
             readings: Readings::default(),
+            attempts: slo.journey.as_ref().map(|_| Attempts::new(self.axis, self.users.len())),
             slices: slo.slicing.map(|slicing| Slices::new(slicing, &history)),
             history,
             latencies: RefCell::new(Latencies::new(
@@ -459,7 +489,7 @@ impl Run<'_> {
         }
         let start = self.axis.slice(window_start(at_ms, DAY_MS));
         for key in self.keys.values().filter(|key| key.scope == "tenant") {
-            for (rank, worst) in (1..).zip(key.users.worst(start, self.slo.min_user_events, WORST_USERS)) {
+            for (rank, worst) in (1..).zip(key.counted().1.worst(start, self.slo.min_user_events, WORST_USERS)) {
                 let (tenant, user) = &self.users[worst.user as usize];
                 let key = [&self.slo.name, tenant, user].map(|part| encode(part)).join("|");
                 let record = self.user_record(at_ms, rank, &worst);
@@ -524,9 +554,19 @@ impl Key {
         self.users.see(slice, event.user, event.verdict == Verdict::Good, event.weight_micros);
         if let Some(user) = event.user {
             self.users.note_tuple(user, event.time_ms, event.tuple);
+            let of_attempts = self.attempts.iter_mut();
+            of_attempts.for_each(|attempts| attempts.users.note_tuple(user, event.time_ms, event.tuple));
         }
         if let Some(rank) = event.latency {
             self.latencies.get_mut().see(slice, rank, event.weight_micros);
+        }
+    }
+
+    /// What users and guards are about: events, or attempts.
+    pub fn counted(&self) -> (&History, &Users) {
+        match &self.attempts {
+            Some(attempts) => (&attempts.history, &attempts.users),
+            None => (&self.history, &self.users),
         }
     }
 
@@ -534,9 +574,9 @@ impl Key {
     fn step_users(&mut self, slo: &Slo, at_ms: i64) {
         for window_ms in slo.user_windows_ms.iter().filter(|w| at_ms % slice_of(**w) == 0) {
             let start = self.history.axis.slice(crate::time::window_start(at_ms, *window_ms));
-            let mut figures = self.users.distribution(start, slo.min_user_events, self.allowed);
+            let mut figures = self.counted().1.distribution(start, slo.min_user_events, self.allowed);
             if *window_ms <= DAY_MS {
-                let minutes = self.users.minutes(start, self.history.axis);
+                let minutes = self.counted().1.minutes(start, self.history.axis);
                 let trailing = self.trailing.entry(*window_ms).or_default();
                 figures.insert("dispersion".into(), dispersion(&minutes, at_ms, trailing));
             } else {
@@ -547,10 +587,17 @@ impl Key {
     }
 }
 
+pub fn sums(is_good: bool, weight_micros: i64) -> Sums {
+    if is_good {
+        Sums { good: 1, good_micros: weight_micros, ..Sums::default() }
+    } else {
+        Sums { bad: 1, bad_micros: weight_micros, ..Sums::default() }
+    }
+}
+
 fn sums_of(event: &Event) -> Sums {
     match event.verdict {
-        Verdict::Good => Sums { good: 1, good_micros: event.weight_micros, ..Sums::default() },
-        Verdict::Bad => Sums { bad: 1, bad_micros: event.weight_micros, ..Sums::default() },
+        Verdict::Good | Verdict::Bad => sums(event.verdict == Verdict::Good, event.weight_micros),
         Verdict::Unclassified => Sums { unclassified: 1, ..Sums::default() },
         Verdict::Excluded => Sums::default(),
     }

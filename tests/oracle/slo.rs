@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::attempts::{Journey, Step};
 use crate::calendar::Calendar;
 use crate::canary::Canary;
 use crate::filter::{Absent, Filter};
@@ -82,6 +83,7 @@ pub struct Slo {
     pub method: String,
     /// What is counted where it is neither events nor slices.
     pub counting: Counting,
+    pub journey: Option<Journey>,
     /// Components with their weights.
     pub parts: Vec<(Slo, f64)>,
     pub slicing: Option<Slicing>,
@@ -105,12 +107,21 @@ pub struct Slo {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counting {
     Events,
+    /// Attempts of a journey.
+    Attempts,
     /// Distinct users: those with a good event are good, or those without a bad one.
     Users {
         by_bad: bool,
     },
     /// One value of a window.
     Gauge(Aggregate),
+}
+
+impl Counting {
+    /// Whether it has the default rules, and guards about users.
+    fn is_usual(&self) -> bool {
+        matches!(self, Self::Events | Self::Attempts)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -178,6 +189,14 @@ impl Slo {
         {
             return Ok(Verdict::Excluded);
         }
+        if let Some(journey) = &self.journey {
+            if journey.step(fields)?.is_none() {
+                return Ok(Verdict::Excluded);
+            }
+            if !fields.contains_key("user") {
+                return Ok(Verdict::Unclassified);
+            }
+        }
         let good = match &self.verdict {
             VerdictFilter::Good(filter) => filter.holds(fields)?,
             VerdictFilter::Bad(filter) => !filter.holds(fields)?,
@@ -213,7 +232,7 @@ impl Slo {
 
     /// Whether the guards about users and little traffic are asked.
     pub fn asks_about_users(&self) -> bool {
-        self.slicing.is_none() && self.counting == Counting::Events
+        self.slicing.is_none() && self.counting.is_usual()
     }
 
     /// Whether a key has a rule.
@@ -347,7 +366,9 @@ fn parse_one<'a>(
 ) -> Result<Slo, String> {
     let notes = Annotations(&document["metadata"]["annotations"]);
     let spec = &document["spec"];
-    let target = target.map_or_else(|| Ratio::parse(&objective["target"].to_string()), Ok)?;
+    // A gauge may do without one.
+    let written = if objective["target"].is_null() { Value::from(1) } else { objective["target"].clone() };
+    let target = target.map_or_else(|| Ratio::parse(&written.to_string()), Ok)?;
     let window = &spec["timeWindow"][0];
     let duration = window["duration"].as_str().ok_or("timeWindow is missing")?;
     let calendar = match window["calendar"]["startTime"].as_str() {
@@ -364,23 +385,22 @@ fn parse_one<'a>(
     if notes.text("tail-alerts").as_deref() != Some("off") {
         return Err("the oracle does not know rules about tails: set tailburn.dev/tail-alerts to off".to_owned());
     }
+    let method = spec["budgetingMethod"].as_str().ok_or("budgetingMethod is missing")?.to_owned();
+    let slicing = slicing(&method, objective, notes.number("timeslice-min-events", 1)?)?;
     let counting = counting(named.indicator(spec, objective)?, objective, notes.text("goal").as_deref())?;
+    let is_usual = counting.is_usual() || matches!(counting, Counting::Gauge(_)) && slicing.is_some();
     let longest_ms = calendar.as_ref().map_or(period_ms, |_| 28 * DAY_MS);
-    let user_windows_ms = match counting {
-        Counting::Events => user_windows(notes.text("user-windows").as_deref(), longest_ms)?,
-        _ => Vec::new(),
-    };
+    let user_windows_ms =
+        if is_usual { user_windows(notes.text("user-windows").as_deref(), longest_ms)? } else { Vec::new() };
     let mut rules: Vec<Rule> = match notes.text("alert-rules") {
         Some(text) => list(&text).map(parse_rule).collect::<Result<_, _>>()?,
         None if spec["alertPolicies"].is_array() => {
             let policies = spec["alertPolicies"].as_array().into_iter().flatten();
             policies.map(|policy| named.rule(policy)).collect::<Result<_, _>>()?
         }
-        None if counting != Counting::Events => Vec::new(),
+        None if !is_usual => Vec::new(),
         None => default_rules(period_ms, target),
     };
-    let method = spec["budgetingMethod"].as_str().ok_or("budgetingMethod is missing")?.to_owned();
-    let slicing = slicing(&method, objective, notes.number("timeslice-min-events", 1)?)?;
     rules.retain(|rule| slicing.is_none_or(|slicing| rule.evidence_ms() >= slicing.window_ms));
     if notes.switch("budget-rule", true) && slicing.is_none() && counting == Counting::Events {
         rules.push(crate::budget::rule());
@@ -407,6 +427,7 @@ fn parse_one<'a>(
         method,
         slicing,
         counting,
+        journey: journey(&named.indicator(spec, objective)?["ratioMetric"]["total"]["metricSource"]["spec"])?,
         parts: Vec::new(),
         policy: notes.policy()?,
         group_by: notes.text("group-by").map(|t| group_by(&t)).unwrap_or_default(),
@@ -426,10 +447,25 @@ fn parse_one<'a>(
     })
 }
 
+fn journey(total: &Value) -> Result<Option<Journey>, String> {
+    let Some(steps) = total["journey"]["steps"].as_array() else { return Ok(None) };
+    let step = |step: &Value| {
+        let filter = Filter::parse(step["filter"].as_str().ok_or("a step without a filter")?)?;
+        let name = step["name"].as_str().unwrap_or_default().to_owned();
+        Ok(Step { name, filter, retries: step["retries"].as_i64().unwrap_or(0) })
+    };
+    let steps: Vec<Step> = steps.iter().map(step).collect::<Result<_, String>>()?;
+    let timeout_ms = parse_duration(total["journey"]["timeout"].as_str().ok_or("a journey without a timeout")?)?;
+    Ok(Some(Journey { timeout_ms, steps }))
+}
+
 fn counting(indicator: &Value, objective: &Value, goal: Option<&str>) -> Result<Counting, String> {
     let (ratio, threshold) = (&indicator["ratioMetric"], &indicator["thresholdMetric"]["metricSource"]["spec"]);
     if ratio["total"]["metricSource"]["spec"]["count"] == "users" {
         return Ok(Counting::Users { by_bad: ratio["good"].is_null() });
+    }
+    if !ratio["total"]["metricSource"]["spec"]["journey"].is_null() {
+        return Ok(Counting::Attempts);
     }
     let Some(how) = threshold["aggregate"].as_str() else { return Ok(Counting::Events) };
     let op = ["lt", "lte", "gt", "gte"].into_iter().find(|op| objective["op"] == **op).ok_or("no op")?;
@@ -441,6 +477,8 @@ fn counting(indicator: &Value, objective: &Value, goal: Option<&str>) -> Result<
 fn slicing(method: &str, objective: &Value, min_events: i64) -> Result<Option<Slicing>, String> {
     let window_ms = || parse_duration(objective["timeSliceWindow"].as_str().ok_or("timeSliceWindow is missing")?);
     let target = match method {
+        // A gauge has none: its value says what a slice is.
+        "Timeslices" if objective["timeSliceTarget"].is_null() => Some(Ratio::new(1, 1)),
         "Timeslices" => Some(Ratio::parse(&objective["timeSliceTarget"].to_string())?),
         "RatioTimeslices" => None,
         _ => return Ok(None),

@@ -116,6 +116,9 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     put("policy", promises::policy(slo, key));
     put("components", parts::components(slo, key, at_ms, compliance_start(slo, at_ms)));
     put("gauge", gauge::gauge(slo, key, at_ms));
+    let attempts = key.attempts.as_ref().zip(slo.journey.as_ref());
+    let start_ms = compliance_start(slo, at_ms);
+    put("journey", attempts.map_or(Value::Null, |(attempts, journey)| attempts.published(journey, start_ms)));
     let windows_ms = slo.windows_ms();
     let mut starts_ms: Vec<i64> = windows_ms.iter().map(|w| window_start(at_ms, *w)).collect();
     starts_ms.extend(slo.calendar.as_ref().map(|calendar| calendar.period(at_ms).start_ms));
@@ -156,8 +159,8 @@ fn window_entry(key: &Key, at_ms: i64, name: String, start_ms: i64, latency: Val
     json!({
         "window": name,
         "start": print_time(start_ms),
-        "good": sums.good_figure(),
-        "bad": sums.bad_figure(),
+        "good": key.figure(sums.good_figure()),
+        "bad": key.figure(sums.bad_figure()),
         "sli": sums.sli(key.allowed),
         "burn": sums.burn(key.allowed),
         "coverage": coverage_since(key, at_ms, start_ms),

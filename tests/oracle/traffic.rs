@@ -358,7 +358,7 @@ fn smudged(line: String, time_ms: i64) -> String {
 }
 
 /// Mostly a second, sometimes minutes (late), seldom more than the allowed lateness.
-fn delay_ms(dice: &mut Dice) -> i64 {
+pub fn delay_ms(dice: &mut Dice) -> i64 {
     match dice.below(1_000) {
         0..=2 => 61 * MINUTE_MS + dice.below(2 * HOUR_MS),
         3..=8 => 6 * MINUTE_MS + dice.below(45 * MINUTE_MS),

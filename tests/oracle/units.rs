@@ -237,9 +237,15 @@ impl Key {
         match self.counting {
             Counting::Users { by_bad } => self.distinct(by_bad, start_ms, end_ms),
             Counting::Gauge(_) => Units { good: 0, bad: 0, scale: 1, burn: None, is_of_slices: false },
-            _ if self.parts.is_empty() => Units::of_events(&self.history.between(start_ms, end_ms)),
+            _ if self.parts.is_empty() => Units::of_events(&self.counted().0.between(start_ms, end_ms)),
             _ => parts::units(&self.parts, start_ms, end_ms),
         }
+    }
+
+    /// A gauge has no good and bad.
+    pub fn figure(&self, figure: f64) -> Option<f64> {
+        let has_figures = !matches!(self.counting, Counting::Gauge(_)) || self.slices.is_some();
+        has_figures.then_some(figure)
     }
 
     fn distinct(&self, by_bad: bool, start_ms: i64, end_ms: i64) -> Units {
