@@ -89,7 +89,7 @@ impl Read {
                     survey.add(outcome);
                     let user = recording.user(outcome);
                     for (index, slo) in slos.iter().enumerate() {
-                        let verdict = classify(slo, outcome);
+                        let (verdict, _) = classify(slo, outcome);
                         survey.judge(index, outcome, verdict);
                         if matches!(verdict, Verdict::Good | Verdict::Bad) {
                             recording.add(index, outcome, user, verdict == Verdict::Bad);

@@ -173,7 +173,7 @@ spec:
         for i in 0..108_000 {
             let outcome = outcome(i);
             survey.add(&outcome);
-            slos.iter().enumerate().for_each(|(at, slo)| survey.judge(at, &outcome, classify(slo, &outcome)));
+            slos.iter().enumerate().for_each(|(at, slo)| survey.judge(at, &outcome, classify(slo, &outcome).0));
         }
         for (at, slo) in slos.iter().enumerate() {
             let (.., expected) = PLANTED.iter().find(|(name, ..)| *name == slo.name).expect("a planted one");

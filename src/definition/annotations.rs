@@ -15,12 +15,13 @@ use crate::model::suggest::{closest, one_of};
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 30] = [
+const KEYS: [&str; 31] = [
     "group-by",
     "tenant-alerts",
     "sla",
     "tenant-slas",
     "policy",
+    "goal",
     "tenant-objectives",
     "user-windows",
     "alert-rules",
@@ -69,7 +70,9 @@ pub(super) struct Settings<'d> {
     sla: Option<Sla>,
     tenant_slas: BTreeMap<String, Ratio>,
     pub policy: Vec<PolicyStep>,
-    canary: Option<Canary>,
+    /// The baseline of a gauge.
+    pub goal: Option<(f64, Cursor<'d>)>,
+    canary: Option<(Canary, Cursor<'d>)>,
     canary_max_burn: Option<(Ratio, Cursor<'d>)>,
     pub resolve_after_ms: Option<Ms>,
     pub no_data_after_ms: Ms,
@@ -97,6 +100,7 @@ impl Default for Settings<'_> {
             sla: None,
             tenant_slas: BTreeMap::new(),
             policy: Vec::new(),
+            goal: None,
             canary: None,
             canary_max_burn: None,
             resolve_after_ms: None,
@@ -116,10 +120,14 @@ impl Settings<'_> {
         Some(Sla { tenants: self.tenant_slas.clone(), ..sla })
     }
 
+    pub fn canary_at(&self) -> Option<&Cursor<'_>> {
+        self.canary.as_ref().map(|(_, at)| at)
+    }
+
     /// The canary with its limit, which means nothing without one.
     pub fn canary(&self, report: &mut Report) -> Option<Canary> {
         match (&self.canary, &self.canary_max_burn) {
-            (Some(canary), max_burn) => {
+            (Some((canary, _)), max_burn) => {
                 Some(Canary { max_burn: max_burn.as_ref().map(|(burn, _)| *burn), ..canary.clone() })
             }
             (None, Some((_, at))) => {
@@ -189,7 +197,8 @@ fn read_one<'d>(key: &str, at: &Cursor<'d>, s: &mut Settings<'d>, report: &mut R
         "budget-rule" => s.budget_rule = read_switch(at, report)?,
         "forecast-alerts" => s.forecast_alerts = read_severity(at, report)?,
         "tail-alerts" => s.tail_alerts = read_severity(at, report)?,
-        "canary" => s.canary = Some(read_canary(at, report)?),
+        "goal" => s.goal = Some((read_goal(at, report)?, at.clone())),
+        "canary" => s.canary = Some((read_canary(at, report)?, at.clone())),
         "canary-max-burn" => s.canary_max_burn = Some((read_burn(at, report)?, at.clone())),
         "cohorts" => s.cohorts = read_switch(at, report)?,
         "resolve-after" => s.resolve_after_ms = Some(read_duration(at, report)?),
@@ -309,6 +318,17 @@ fn read_tenant_alerts(at: &Cursor<'_>, report: &mut Report) -> Option<TenantAler
         at.error(report, format!("`{text}` is not a severity cap"), "write off, info, ticket or page");
     }
     cap
+}
+
+/// `baseline=3.1`: where a goal started from.
+fn read_goal(at: &Cursor<'_>, report: &mut Report) -> Option<f64> {
+    let written = at.text(report)?;
+    let value = written.trim().strip_prefix("baseline=").and_then(|text| text.trim().parse::<f64>().ok());
+    let baseline = value.filter(|value| value.is_finite());
+    if baseline.is_none() {
+        at.error(report, format!("`{written}` is not a goal"), "write where it started from, as in baseline=3.1");
+    }
+    baseline
 }
 
 /// `release`, or `track=canary/stable`.

@@ -4,8 +4,9 @@
 //! part of the state's identity: renaming one would drop every window.
 
 use crate::model::hex;
+use crate::model::period::{Method, Slicing};
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Criterion, Severity, Slo, TenantAlerts, ThresholdOp};
+use crate::model::slo::{Component, Criterion, Indicator, Severity, Slo, TenantAlerts, ThresholdOp, Unit};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -19,8 +20,16 @@ pub(super) fn definition_hash(slo: &Slo) -> String {
 }
 
 fn filters(slo: &Slo) -> Value {
-    let total = slo.indicator.total.as_ref().map(|filter| filter.source());
-    let criterion = match &slo.indicator.criterion {
+    match slo.unit {
+        Unit::Events => filters_of(&slo.indicator),
+        Unit::Gauge(_) => json!({"gauge": filters_of(&slo.indicator)}),
+        Unit::Composite(_) => slo.indicators.iter().map(filters_of).collect(),
+    }
+}
+
+fn filters_of(indicator: &Indicator) -> Value {
+    let total = indicator.total.as_ref().map(|filter| filter.source());
+    let criterion = match &indicator.criterion {
         Criterion::Good(filter) => json!({"good": filter.source()}),
         Criterion::Bad(filter) => json!({"bad": filter.source()}),
         Criterion::Threshold { value, op, threshold } => {
@@ -32,9 +41,13 @@ fn filters(slo: &Slo) -> Value {
 
 /// The values that determine an SLO's keys.
 fn keys(slo: &Slo) -> Value {
-    let mut keys = filters(slo);
-    keys["group_by"] = json!(slo.group_by);
-    keys
+    match filters(slo) {
+        Value::Object(mut keys) => {
+            keys.insert("group_by".to_owned(), json!(slo.group_by));
+            Value::Object(keys)
+        }
+        several => json!({"components": several, "group_by": slo.group_by}),
+    }
 }
 
 fn definition(slo: &Slo) -> Value {
@@ -83,13 +96,15 @@ fn definition(slo: &Slo) -> Value {
     if slo.tail_alerts != Some(Severity::Ticket) {
         definition["tail_alerts"] = json!(slo.tail_alerts.map_or("off", Severity::as_str));
     }
+    if let Unit::Gauge(spec) = &slo.unit {
+        definition["gauge"] = json!([spec.aggregate.as_str(), spec.op.as_str(), spec.target, spec.baseline]);
+    }
+    if let Unit::Composite(components) = &slo.unit {
+        let part = |part: &Component| json!([part.name, part.weight, fraction(part.objective), slicing(&part.method)]);
+        definition["components"] = components.iter().map(part).collect();
+    }
     if let Some(slicing) = slo.method.slicing() {
-        definition["budgeting_method"] = json!({
-            "name": slo.method.as_str(),
-            "slice_ms": slicing.slice_ms,
-            "target": fraction(slicing.target),
-            "min_events": slicing.min_events,
-        });
+        definition["budgeting_method"] = slicing_of(slo.method.as_str(), slicing);
     }
     if let Some(calendar) = slo.period.calendar() {
         definition["calendar"] = json!({
@@ -121,6 +136,19 @@ fn definition(slo: &Slo) -> Value {
         });
     }
     definition
+}
+
+fn slicing(method: &Method) -> Option<Value> {
+    Some(slicing_of(method.as_str(), method.slicing()?))
+}
+
+fn slicing_of(name: &str, slicing: &Slicing) -> Value {
+    json!({
+        "name": name,
+        "slice_ms": slicing.slice_ms,
+        "target": fraction(slicing.target),
+        "min_events": slicing.min_events,
+    })
 }
 
 fn fraction(ratio: Ratio) -> String {

@@ -6,6 +6,7 @@ use super::document::{Catalog, Document, Kind};
 use super::error::{NoticeLevel, Report};
 use super::expression::{ExpressionError, compile_filter, compile_number};
 use crate::model::expr::{Filter, NumberExpr, Reference};
+use crate::model::slo::Aggregate;
 use crate::model::suggest::closest;
 
 /// An indicator without the objective's part.
@@ -14,6 +15,8 @@ pub(super) struct IndicatorSpec {
     pub name: String,
     pub total: Option<Filter>,
     pub metric: Metric,
+    /// Of a gauge, with its place.
+    pub aggregate: Option<Aggregate>,
 }
 
 #[derive(Clone)]
@@ -34,8 +37,11 @@ pub(super) fn read_indicator<'d>(
     report: &mut Report,
 ) -> Option<IndicatorSpec> {
     let fields = spec.fields(report, &["ratioMetric", "thresholdMetric", "description"])?;
-    let (total, metric) = match (fields.get("ratioMetric"), fields.get("thresholdMetric")) {
-        (Some(ratio), None) => read_ratio(&ratio, catalog, report)?,
+    let (total, metric, aggregate) = match (fields.get("ratioMetric"), fields.get("thresholdMetric")) {
+        (Some(ratio), None) => {
+            let (total, metric) = read_ratio(&ratio, catalog, report)?;
+            (total, metric, None)
+        }
         (None, Some(threshold)) => read_threshold(&threshold, catalog, report)?,
         (Some(_), Some(second)) => {
             second.error(report, "an indicator has a ratioMetric or a thresholdMetric, not both", "leave one out");
@@ -46,7 +52,7 @@ pub(super) fn read_indicator<'d>(
             return None;
         }
     };
-    Some(IndicatorSpec { name: name.to_owned(), total, metric })
+    Some(IndicatorSpec { name: name.to_owned(), total, metric, aggregate })
 }
 
 fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Option<Filter>, Metric)> {
@@ -83,7 +89,7 @@ fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -
     if raw { None } else { Some((total?, metric?)) }
 }
 
-fn read_threshold<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Option<Filter>, Metric)> {
+fn read_threshold<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Threshold> {
     let source = read_source(at, catalog, report)?;
     let remedy = "name the number, as in `value: latency_ms`";
     let Some(spec) = source.get("spec") else {
@@ -91,7 +97,11 @@ fn read_threshold<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repor
         return None;
     };
     refuse_percentile(&spec, report)?;
-    let spec = spec.fields(report, &["filter", "value"])?;
+    let spec = spec.fields(report, &["filter", "value", "aggregate"])?;
+    let aggregate = match spec.get("aggregate") {
+        Some(at) => Some(read_aggregate(&at, report)?),
+        None => None,
+    };
     let total = match spec.get("filter") {
         Some(filter) => compile(&filter, report, compile_filter).map(Some),
         None => Some(None),
@@ -104,7 +114,19 @@ fn read_threshold<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repor
     if let (Some(Some(total)), Some(at)) = (&total, spec.get("filter")) {
         advise(&at, &total.unguarded_reads(), report);
     }
-    Some((total?, Metric::Value(value?)))
+    Some((total?, Metric::Value(value?), aggregate))
+}
+
+/// What counts, the value, and how the values of a gauge become one.
+type Threshold = (Option<Filter>, Metric, Option<Aggregate>);
+
+fn read_aggregate(at: &Cursor<'_>, report: &mut Report) -> Option<Aggregate> {
+    let text = at.text(report)?;
+    let found = Aggregate::ALL.into_iter().find(|aggregate| aggregate.as_str() == text);
+    if found.is_none() {
+        at.error(report, format!("`{text}` makes no value of many"), "write last, mean, min or max");
+    }
+    found
 }
 
 /// A ratio that comes as one number says nothing of the events behind it.

@@ -35,6 +35,7 @@ pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Option<MethodNam
 /// The method of one objective, with its slices; `None` if they are missing or wrong.
 pub(super) fn of_objective(
     name: MethodName,
+    is_gauge: bool,
     fields: &Fields<'_>,
     settings: &Settings<'_>,
     report: &mut Report,
@@ -59,6 +60,8 @@ pub(super) fn of_objective(
     let window = fields.require(report, "timeSliceWindow", "write timeSliceWindow: 1m");
     let slice_ms = window.and_then(|at| read_window(&at, report));
     let target = match name {
+        // A slice of a gauge is good where its value meets the threshold.
+        MethodName::Timeslices if is_gauge && fields.get("timeSliceTarget").is_none() => Some(Ratio::ZERO),
         MethodName::Timeslices => {
             let remedy = "write timeSliceTarget: 0.95: a slice with that share of good events is good";
             fields.require(report, "timeSliceTarget", remedy).and_then(|at| read_target(&at, report))

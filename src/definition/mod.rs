@@ -6,11 +6,13 @@
 
 mod agreement;
 mod annotations;
+mod composite;
 mod cursor;
 mod document;
 mod error;
 mod export;
 pub mod expression;
+mod gauge;
 mod hash;
 mod indicator;
 pub mod maintenance;

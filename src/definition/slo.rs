@@ -7,7 +7,7 @@ use super::error::{NoticeLevel, Report};
 use super::indicator::{IndicatorSpec, Metric, read_indicator};
 use super::method::MethodName;
 use super::rules::{self, WrittenRule};
-use super::{hash, method, period};
+use super::{composite, gauge, hash, method, period};
 use crate::model::duration;
 use crate::model::maintenance::Maintenances;
 use crate::model::period::Period;
@@ -31,7 +31,7 @@ const KEYS: [&str; 9] = [
     "alertPolicies",
     "sla",
 ];
-const OBJECTIVE_KEYS: [&str; 10] = [
+pub(super) const OBJECTIVE_KEYS: [&str; 10] = [
     "displayName",
     "op",
     "value",
@@ -58,17 +58,22 @@ pub(super) fn read_slo<'d>(
     };
     let Some(fields) = spec.fields(report, &KEYS) else { return Vec::new() };
     fields.not_supported(report, &[("sla", "leave it out")]);
+    let objectives =
+        fields.require(report, "objectives", "write objectives: [{target: 0.999}]").map(|at| at.list(report));
+    let objectives = objectives.unwrap_or_default();
+    let Some(is_composite) = composite::is_composite(&fields, &objectives, report) else { return Vec::new() };
+    let indicator = match is_composite {
+        true => None,
+        false => read_indicator_of(document, &fields, catalog, indicators, report),
+    };
     let common = Common {
         service: read_service(&fields, catalog, report),
         description: fields.get("description").and_then(|at| at.text(report)),
-        indicator: read_indicator_of(document, &fields, catalog, indicators, report),
+        indicator,
         period: read_time_window(&fields, report),
         method: method::read(&fields, report),
         rules: read_rules(&fields, &settings, catalog, report),
     };
-    let objectives =
-        fields.require(report, "objectives", "write objectives: [{target: 0.999}]").map(|at| at.list(report));
-    let objectives = objectives.unwrap_or_default();
     if let (Some(at), true) = (fields.get("objectives"), objectives.is_empty()) {
         at.error(report, "an SLO has at least one objective", "write objectives: [{target: 0.999}]");
     }
@@ -76,11 +81,49 @@ pub(super) fn read_slo<'d>(
         super::too_many_slos(&document.at, report);
         return Vec::new();
     }
-    let several = objectives.len() > 1;
-    objectives
-        .into_iter()
-        .filter_map(|at| Some((read_objective(&at, several, document, &settings, &common, report)?, at)))
-        .collect()
+    let several = objectives.len() > 1 || is_composite;
+    let count = objectives.len();
+    let mut read: Vec<(Slo, Cursor<'d>)> = Vec::with_capacity(count + 1);
+    let mut weights = Vec::with_capacity(count);
+    for at in objectives {
+        let Some(of) = at.fields(report, &OBJECTIVE_KEYS) else { continue };
+        let own = is_composite.then(|| read_indicator_of(document, &of, catalog, indicators, report));
+        let weight = composite::read_weight(&of, report);
+        if let (false, Some(at)) = (is_composite, of.get("compositeWeight")) {
+            at.error(report, "the SLO is no composite: its objectives share one indicator", "leave it out");
+        }
+        let indicator = own.unwrap_or_else(|| common.indicator.clone());
+        let slo = read_objective(&at, &of, several, document, &settings, (&common, indicator.as_ref()), report);
+        weights.extend(weight);
+        read.extend(slo.map(|slo| (slo, at)));
+    }
+    if is_composite && read.len() == count && weights.len() == count {
+        let parts: Vec<(Slo, f64)> = read.iter().map(|(slo, _)| slo.clone()).zip(weights).collect();
+        let whole = finish_composite(document, &settings, (&common, &parts), report);
+        read.extend(whole.map(|slo| (slo, document.at.clone())));
+    }
+    read
+}
+
+/// The composite has rules by its own objective, and hashes of its own.
+fn finish_composite(
+    document: &Document<'_>,
+    settings: &Settings<'_>,
+    (common, parts): (&Common<'_>, &[(Slo, f64)]),
+    report: &mut Report,
+) -> Option<Slo> {
+    if let Some(at) = settings.canary_at() {
+        at.error(report, "a composite has no canary", "leave it out, or write the components as SLOs of their own");
+        return None;
+    }
+    let mut slo = composite::compose(document, parts, report)?;
+    if common.rules.is_none() {
+        let period_ms = slo.period.nominal_ms();
+        slo.rules = rules::default_rules(&document.at, period_ms, slo.objective, &slo.method, report);
+    }
+    slo.filters_hash = hash::filters_hash(&slo);
+    slo.definition_hash = hash::definition_hash(&slo);
+    Some(slo)
 }
 
 /// The shared part of a document's objectives; `None` if it is missing or wrong.
@@ -171,30 +214,33 @@ fn read_rules<'d>(
 
 fn read_objective<'d>(
     at: &Cursor<'d>,
+    fields: &Fields<'d>,
     several: bool,
     document: &Document<'d>,
     settings: &Settings<'d>,
-    common: &Common<'d>,
+    (common, indicator): (&Common<'d>, Option<&IndicatorSpec>),
     report: &mut Report,
 ) -> Option<Slo> {
-    let fields = at.fields(report, &OBJECTIVE_KEYS)?;
-    let composite = "write one SLO per indicator, with the indicator at `spec.indicator`";
-    fields.not_supported(
-        report,
-        &[("indicator", composite), ("indicatorRef", composite), ("compositeWeight", composite)],
-    );
-    let name = objective_name(&fields, several, document, report);
-    let objective = read_target(&fields, report);
-    let criterion = common.indicator.as_ref().and_then(|spec| criterion(&fields, &spec.metric, report));
-    let (name, objective, indicator) = (name?, objective?, common.indicator.as_ref()?);
-    let method = method::of_objective(common.method?, &fields, settings, report);
+    let name = objective_name(fields, several, document, report);
+    let is_gauge = indicator.is_some_and(|spec| spec.aggregate.is_some());
+    // A value has no share of good events: its threshold is the objective.
+    let is_value = is_gauge && common.method == Some(MethodName::Occurrences);
+    let has_target = fields.get("target").is_some() || fields.get("targetPercent").is_some();
+    let objective = if is_value && !has_target { Some(Ratio::ZERO) } else { read_target(fields, report) };
+    let criterion = indicator.and_then(|spec| criterion(fields, &spec.metric, report));
+    let (name, objective, indicator, criterion) = (name?, objective?, indicator?, criterion?);
+    let unit = gauge::unit_of(indicator.aggregate, &criterion, settings);
+    let method = method::of_objective(common.method?, is_gauge, fields, settings, report);
     let (period, method) = (common.period.clone()?, method?);
     let rules = match &common.rules {
         Some(written) => {
-            rules::check_written(written, objective, report);
+            if !is_value {
+                rules::check_written(written, objective, report);
+            }
             rules::check_slices(written, &method, report);
             written.iter().map(|written| written.rule.clone()).collect()
         }
+        None if is_value => Vec::new(),
         None => rules::default_rules(at, period.nominal_ms(), objective, &method, report),
     };
     let mut slo = Slo {
@@ -205,7 +251,9 @@ fn read_objective<'d>(
         service: common.service?.to_owned(),
         labels: document.labels.clone(),
         documentation: settings.documentation.clone(),
-        indicator: Indicator { name: indicator.name.clone(), total: indicator.total.clone(), criterion: criterion? },
+        indicator: Indicator { name: indicator.name.clone(), total: indicator.total.clone(), criterion },
+        unit,
+        indicators: Vec::new(),
         objective,
         tenant_objectives: settings.tenant_objectives.as_ref().map(|(map, _)| map.clone()).unwrap_or_default(),
         method,
@@ -233,6 +281,7 @@ fn read_objective<'d>(
         filters_hash: String::new(),
     };
     slo.documentation.description = common.description.map(str::to_owned);
+    gauge::settle(&mut slo, at, settings, common.rules.is_some(), report);
     notice_tenants(&slo, settings, report);
     slo.filters_hash = hash::filters_hash(&slo);
     slo.definition_hash = hash::definition_hash(&slo);

@@ -142,7 +142,7 @@ pub struct SloHistory {
 }
 
 /// The error budget of the compliance window, in weighted events.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     pub allowed_bad: Option<f64>,
     pub spent_bad: Option<f64>,
@@ -179,8 +179,9 @@ pub struct Sla {
 pub struct WindowStatus {
     pub window: String,
     pub start: Moment,
-    pub good: f64,
-    pub bad: f64,
+    /// `None`: the SLO is about a value, and counts nothing.
+    pub good: Option<f64>,
+    pub bad: Option<f64>,
     pub sli: Option<f64>,
     pub burn: Option<f64>,
     pub coverage: f64,

@@ -9,6 +9,7 @@ use super::maintenance::Maintenances;
 use super::period::{Method, Period};
 use super::ratio::Ratio;
 use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, ceil_to, slice_ms};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The most user windows of an SLO.
@@ -40,7 +41,7 @@ impl Severity {
 }
 
 /// How a threshold metric compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThresholdOp {
     Lte,
     Gte,
@@ -49,6 +50,16 @@ pub enum ThresholdOp {
 }
 
 impl ThresholdOp {
+    /// As in OpenSLO.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ThresholdOp::Lte => "lte",
+            ThresholdOp::Gte => "gte",
+            ThresholdOp::Lt => "lt",
+            ThresholdOp::Gt => "gt",
+        }
+    }
+
     pub fn holds(self, value: f64, threshold: f64) -> bool {
         match self {
             ThresholdOp::Lte => value <= threshold,
@@ -77,6 +88,61 @@ pub struct Indicator {
     /// `None` counts every event.
     pub total: Option<Filter>,
     pub criterion: Criterion,
+}
+
+/// One of the indicators of a composite; its filters stand in [`Slo::indicators`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// `name:displayName`.
+    pub name: String,
+    pub weight: f64,
+    pub objective: Ratio,
+    pub method: Method,
+}
+
+/// How the values of a gauge become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Aggregate {
+    Last,
+    Mean,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    pub const ALL: [Aggregate; 4] = [Aggregate::Last, Aggregate::Mean, Aggregate::Min, Aggregate::Max];
+
+    /// As in a definition.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Aggregate::Last => "last",
+            Aggregate::Mean => "mean",
+            Aggregate::Min => "min",
+            Aggregate::Max => "max",
+        }
+    }
+}
+
+/// A value and what it is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GaugeSpec {
+    pub aggregate: Aggregate,
+    pub op: ThresholdOp,
+    pub target: f64,
+    /// Where the goal started from (annotation `goal`).
+    pub baseline: Option<f64>,
+}
+
+/// What the windows of an SLO count, before time is cut into slices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Events, each good or bad.
+    #[default]
+    Events,
+    /// The events of several indicators, in the order of the document.
+    Composite(Vec<Component>),
+    /// Nothing: the SLO is about a value.
+    Gauge(GaugeSpec),
 }
 
 /// A burn-rate rule. `short_ms` is `None` for a rule with a single window.
@@ -248,6 +314,9 @@ pub struct Slo {
     pub labels: BTreeMap<String, String>,
     pub documentation: Documentation,
     pub indicator: Indicator,
+    pub unit: Unit,
+    /// Of a composite: those of its components.
+    pub indicators: Vec<Indicator>,
     /// In [0, 1); compared exactly.
     pub objective: Ratio,
     pub tenant_objectives: BTreeMap<String, Ratio>,
@@ -336,7 +405,40 @@ impl Slo {
 
     /// The rule `budget` counts events, so it is only there where they are what the SLO counts.
     pub fn has_budget_rule(&self) -> bool {
-        self.budget_rule && self.method == Method::Occurrences
+        self.budget_rule && self.counts_events()
+    }
+
+    /// Whether the unit of windows and budgets is the event.
+    pub fn counts_events(&self) -> bool {
+        self.method == Method::Occurrences && self.unit == Unit::Events
+    }
+
+    /// The components of a composite.
+    pub fn components(&self) -> &[Component] {
+        match &self.unit {
+            Unit::Composite(components) => components,
+            Unit::Events | Unit::Gauge(_) => &[],
+        }
+    }
+
+    pub fn gauge(&self) -> Option<&GaugeSpec> {
+        match &self.unit {
+            Unit::Gauge(spec) => Some(spec),
+            Unit::Events | Unit::Composite(_) => None,
+        }
+    }
+
+    /// The value itself is what the SLO is about: it has no budget, rules or users.
+    pub fn is_value(&self) -> bool {
+        self.gauge().is_some() && self.method == Method::Occurrences
+    }
+
+    /// The objective of a component in a scope.
+    pub fn objective_of_part(&self, component: &Component, scope: &Scope) -> Ratio {
+        match scope {
+            Scope::Tenant(tenant) => self.tenant_objectives.get(tenant).copied().unwrap_or(component.objective),
+            _ => component.objective,
+        }
     }
 
     /// Whether the guards about chance and single users are asked: they count events, so not where slices are counted.

@@ -6,7 +6,7 @@ use super::burn_rate::{RuleState, alerts_are_off};
 use super::episode::{Episode, FiringRule, Resolved, slot_of};
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
-use super::key_view::{KeyView, allowed_share, sli_of};
+use super::key_view::{KeyView, allowed_share};
 use super::sla;
 use super::tail_episode;
 use crate::model::duration;
@@ -195,7 +195,6 @@ fn write(
     episode.affected_users = affected_users.unwrap_or(0);
     episode.knows_cohort |= episode.cohort.is_some();
     let slo = view.definition.slo;
-    let compliance = view.compliance();
     let rules: Vec<AlertRule> = episode.rules.iter().map(|r| rule_fields(view, r)).collect();
     let (tenant, group) = view.definition.scope_fields();
     let mut record = BurnAlert {
@@ -218,7 +217,7 @@ fn write(
         resolved_reason: resolved.map(|r| r.as_str().to_owned()),
         data: data_word(episode.is_stale, view.boundary.is_incomplete).to_owned(),
         rules,
-        sli: sli_of(compliance),
+        sli: view.sli(view.definition.layout.compliance),
         budget_remaining: view.budget_remaining(),
         budget_spent_since_start: spent_since_start(view, episode),
         exhaustion_at: view.key.forecast.as_ref().and_then(|forecast| forecast.p50_ms).map(Moment),

@@ -69,12 +69,16 @@ impl RuleSpec {
 
     /// Whether the rule's condition holds, and whether both windows burn.
     fn condition(&self, evidence: &Evidence<'_>) -> (bool, bool) {
-        let long_burns = self.burns(evidence.counts(self.long));
-        let both_burn = long_burns && self.burns(evidence.counts(self.short));
+        let long_burns = self.burns(evidence, self.long);
+        let both_burn = long_burns && self.burns(evidence, self.short);
         (if self.is_single { long_burns } else { both_burn }, both_burn)
     }
 
-    fn burns(&self, counts: &Counts) -> bool {
+    fn burns(&self, evidence: &Evidence<'_>, window: usize) -> bool {
+        if let Some(burn) = evidence.units.and_then(|units| units.own_burn(window)) {
+            return burn.is_some_and(|burn| burn > self.rule.factor.as_f64());
+        }
+        let counts = evidence.counts(window);
         counts.events > 0 && self.threshold.compare_share(counts.bad, counts.total()) == Ordering::Greater
     }
 }

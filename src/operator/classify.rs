@@ -1,7 +1,7 @@
 //! Classifies one outcome for one SLO (contract, section 2).
 
 use crate::model::outcome::Outcome;
-use crate::model::slo::{Criterion, Slo};
+use crate::model::slo::{Criterion, Indicator, Slo, Unit};
 
 /// An event's class for an SLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +26,88 @@ impl Verdict {
     pub const fn is_excluded(self) -> bool {
         matches!(self, Verdict::Excluded | Verdict::Maintenance)
     }
+
+    /// Two bits.
+    pub const fn code(self) -> u8 {
+        match self {
+            Verdict::Excluded | Verdict::Maintenance => 0,
+            Verdict::Good => 1,
+            Verdict::Bad => 2,
+            Verdict::Unclassified => 3,
+        }
+    }
+
+    pub const fn of_code(code: u8) -> Verdict {
+        match code & 3 {
+            1 => Verdict::Good,
+            2 => Verdict::Bad,
+            3 => Verdict::Unclassified,
+            _ => Verdict::Excluded,
+        }
+    }
 }
+
+/// What an event says beyond its verdict, for kinds of SLO that need more; 0 for all others.
+pub type Extra = u64;
 
 /// Evaluates the SLO's expressions on the outcome.
 #[inline]
-pub fn classify(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
+pub fn classify(slo: &Slo, outcome: &Outcome<'_>) -> (Verdict, Extra) {
     if slo.maintenance.excludes(&outcome.tenant, outcome.timestamp_ms) {
-        return Verdict::Maintenance;
+        return (Verdict::Maintenance, 0);
     }
-    if let Some(total) = &slo.indicator.total {
+    match &slo.unit {
+        Unit::Events => (judge(&slo.indicator, outcome), 0),
+        Unit::Composite(_) => judge_all(&slo.indicators, outcome),
+        Unit::Gauge(_) => judge_value(&slo.indicator, outcome),
+    }
+}
+
+/// Of a composite: bad if bad for one component, else good if good for one, else unclassified. The verdicts of the
+/// components stand in the extra, two bits each.
+fn judge_all(indicators: &[Indicator], outcome: &Outcome<'_>) -> (Verdict, Extra) {
+    let (mut all, mut extra) = (Verdict::Excluded, 0);
+    for (part, indicator) in indicators.iter().enumerate() {
+        let verdict = judge(indicator, outcome);
+        extra |= Extra::from(verdict.code()) << (2 * part);
+        all = match (all, verdict) {
+            (Verdict::Bad, _) | (_, Verdict::Bad) => Verdict::Bad,
+            (Verdict::Good, _) | (_, Verdict::Good) => Verdict::Good,
+            (Verdict::Unclassified, _) | (_, Verdict::Unclassified) => Verdict::Unclassified,
+            _ => Verdict::Excluded,
+        };
+    }
+    (all, extra)
+}
+
+/// Of a gauge: the bits of the value are the extra. What is no number is unclassified.
+fn judge_value(indicator: &Indicator, outcome: &Outcome<'_>) -> (Verdict, Extra) {
+    let verdict = judge(indicator, outcome);
+    let Criterion::Threshold { value, .. } = &indicator.criterion else { return (verdict, 0) };
+    match verdict {
+        Verdict::Good | Verdict::Bad => match value.eval(outcome).filter(|value| value.is_finite()) {
+            Some(value) => (verdict, value.to_bits()),
+            None => (Verdict::Unclassified, 0),
+        },
+        Verdict::Excluded | Verdict::Maintenance | Verdict::Unclassified => (verdict, 0),
+    }
+}
+
+/// The verdict of a component, see [`judge_all`].
+pub fn part_of(extra: Extra, part: usize) -> Verdict {
+    Verdict::of_code((extra >> (2 * part) & 3) as u8)
+}
+
+#[inline]
+fn judge(indicator: &Indicator, outcome: &Outcome<'_>) -> Verdict {
+    if let Some(total) = &indicator.total {
         match total.eval(outcome) {
             Some(true) => {}
             Some(false) => return Verdict::Excluded,
             None => return Verdict::Unclassified,
         }
     }
-    let good = match &slo.indicator.criterion {
+    let good = match &indicator.criterion {
         Criterion::Good(filter) => filter.eval(outcome),
         Criterion::Bad(filter) => filter.eval(outcome).map(|bad| !bad),
         Criterion::Threshold { value, op, threshold } => value.eval(outcome).map(|v| op.holds(v, *threshold)),

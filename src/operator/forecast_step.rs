@@ -6,7 +6,6 @@ use super::key_view::{KeyView, allowed_share, weight_of};
 use super::partial::Counts;
 use super::signal::forecast::{Forecast, Past, Span};
 use crate::model::output;
-use crate::model::period::Method;
 use crate::model::slo::RuleKind;
 use crate::model::time::{DAY_MS, HOUR_MS, Moment, Ms};
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,7 +17,7 @@ const ENDS_BELOW_PERCENT: u8 = 50;
 const KNOWN_AFTER_MS: Ms = DAY_MS;
 
 pub fn step(key: &mut KeyState, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
-    if boundary.at_ms % HOUR_MS != 0 || definition.slo.method != Method::Occurrences {
+    if boundary.at_ms % HOUR_MS != 0 || !definition.slo.counts_events() {
         return;
     }
     key.forecast = key.view(definition, boundary).forecast().map(Box::new);

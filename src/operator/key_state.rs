@@ -267,6 +267,9 @@ impl KeyState {
     /// Moves the windows to the boundary, before events are added at it.
     pub fn advance(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
         self.windows.advance(definition.layout, boundary.starts);
+        if let Some(units) = &mut self.units {
+            units.advance(definition, boundary);
+        }
         self.advance_sla(definition, boundary);
         self.unclassified_hour.advance(boundary.at_ms);
     }

@@ -4,6 +4,7 @@
 use super::key_definition::{Boundary, KeyDefinition};
 use super::key_state::KeyState;
 use super::kind::Units;
+use super::kind::composite::sli_from;
 use super::kind::slices::WHOLE;
 use super::partial::Counts;
 use crate::model::ratio::Ratio;
@@ -43,6 +44,7 @@ impl<'a> KeyView<'a> {
         match self.key.units.as_deref() {
             None => weight_of(sum),
             Some(Units::Slices(_)) => sum as f64 / WHOLE as f64,
+            Some(Units::Parts(_) | Units::Values(_)) => weight_of(sum),
         }
     }
 
@@ -53,7 +55,21 @@ impl<'a> KeyView<'a> {
 
     /// The burn rate over a window; `None` without events.
     pub fn burn(self, window: usize) -> Option<f64> {
-        burn_of(self.counts(window), self.definition.objective)
+        let own = self.key.units.as_deref().and_then(|units| units.own_burn(window));
+        own.unwrap_or_else(|| burn_of(self.counts(window), self.definition.objective))
+    }
+
+    /// The share that is good in a window; `None`: it is empty.
+    pub fn sli(self, window: usize) -> Option<f64> {
+        match self.key.units.as_deref().and_then(|units| units.own_burn(window)) {
+            Some(burn) => burn.map(|burn| sli_from(burn, self)),
+            None => sli_of(self.counts(window)),
+        }
+    }
+
+    /// Of a composite: the burn rate over the compliance window, which is compared in doubles.
+    pub fn composite_burn(self) -> Option<f64> {
+        self.key.units.as_deref()?.own_burn(self.definition.layout.compliance)?
     }
 
     /// The burn rate over the compliance window.

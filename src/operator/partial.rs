@@ -8,6 +8,7 @@ use super::event_leaf::EventPane;
 use super::event_slice::EventNews;
 use super::exemplars::keep_smallest;
 use super::failures::FailedPanes;
+use super::kind::gauge::{self, GaugeSum};
 use super::signal::canary::ValueDelta;
 use super::signal::failing_user::FailingUser;
 use super::sketch::Sketch;
@@ -174,6 +175,12 @@ pub struct PaneDelta {
     pub latency: Sketch,
     /// The bad events with the smallest hash, ascending by hash, at most [`super::exemplars::EXEMPLARS`].
     pub exemplars: Vec<(u64, Exemplar)>,
+    /// Of a composite: the same counts of each component, without the anonymous ones.
+    #[serde(default)]
+    pub parts: Vec<Counts>,
+    /// Of a gauge.
+    #[serde(default)]
+    pub gauge: Option<GaugeSum>,
 }
 
 /// Adds a pane to panes that ascend by their start.
@@ -185,6 +192,11 @@ pub fn add_pane(panes: &mut Vec<PaneDelta>, more: &PaneDelta) {
             own.counts.add(&more.counts);
             own.latency.add(&more.latency);
             keep_smallest(&mut own.exemplars, &more.exemplars);
+            if own.parts.len() < more.parts.len() {
+                own.parts.resize(more.parts.len(), Counts::default());
+            }
+            more.gauge.iter().for_each(|sum| gauge::add_to(&mut own.gauge, sum));
+            own.parts.iter_mut().zip(&more.parts).for_each(|(own, more)| own.add(more));
         }
     }
 }

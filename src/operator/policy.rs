@@ -44,6 +44,9 @@ impl KeyView<'_> {
         if self.boundary.starts.spans.is_some() {
             return self.has_spent(at_ms, share);
         }
+        if let Some(burn) = self.composite_burn() {
+            return 1.0 - burn <= share.complement().unwrap_or(Ratio::ZERO).as_f64();
+        }
         let counts = self.compliance();
         let allowed = Threshold::product(share, self.definition.objective.complement().unwrap_or(Ratio::ZERO));
         counts.total() > 0 && allowed.compare_share(counts.bad, counts.total()) != Ordering::Less

@@ -6,12 +6,14 @@ use super::forecast_step;
 use super::key_state::State;
 use super::key_view::{KeyView, Reached, allowed_share, burn_of, sli_of, weight_of};
 use super::kind::Units;
+use super::kind::composite::sli_from;
+use super::kind::gauge;
 use super::partial::Counts;
 use super::sanity;
 use crate::model::calendar::Span;
 use crate::model::key::Scope;
 use crate::model::output::{
-    Budget, Counts as CountFields, Period, Previous, RuleStatus, SloHistory, SloStatus, WindowStatus,
+    Budget, Component, Counts as CountFields, Gauge, Period, Previous, RuleStatus, SloHistory, SloStatus, WindowStatus,
 };
 use crate::model::ratio::{Ratio, Threshold};
 use crate::model::slo::RuleKind;
@@ -77,6 +79,9 @@ impl KeyView<'_> {
         let Some(first_ms) = self.key.first_ms().filter(|_| counts.total() > 0) else { return false };
         let Reached { start_ms, length_ms } = self.reached(at_ms);
         let covered_ms = (at_ms - first_ms).min(at_ms - start_ms);
+        if let Some(burn) = self.composite_burn() {
+            return burn * (covered_ms as f64 / length_ms as f64) >= share.as_f64();
+        }
         // Sums of micro-weights stay far below 2^88, so that a length of time fits on top of them.
         let bad = counts.bad.saturating_mul(covered_ms.unsigned_abs().into());
         let all = counts.total().saturating_mul(length_ms.unsigned_abs().into());
@@ -99,6 +104,9 @@ impl KeyView<'_> {
     pub fn state(self) -> State {
         if self.is_stale() {
             return State::NoData;
+        }
+        if let Some(state) = self.state_of_value() {
+            return state;
         }
         let fires = self.key.episodes.iter().any(Option::is_some);
         match self.spent_at(self.boundary.at_ms) {
@@ -147,10 +155,10 @@ impl KeyView<'_> {
             },
             period: self.period(),
             previous: self.previous(),
-            components: Vec::new(),
+            components: self.components(),
             journey: None,
-            gauge: None,
-            failures: self.failures(),
+            gauge: self.gauge(),
+            failures: if slo.is_value() { Vec::new() } else { self.failures() },
             maintenance: self.maintenance(),
         }
     }
@@ -175,12 +183,19 @@ impl KeyView<'_> {
             (key.tenants_overflow, "tenants_overflow"),
             (boundary.groups_overflow, "groups_overflow"),
             (key.canaries.as_ref().is_some_and(|canaries| canaries.overflows), "canary_overflow"),
-            (sanity::is_never_bad(self.event_counts(definition.layout.compliance), definition.objective), "never_bad"),
+            (
+                definition.slo.counts_events()
+                    && sanity::is_never_bad(self.event_counts(definition.layout.compliance), definition.objective),
+                "never_bad",
+            ),
         ];
         all.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned()).collect()
     }
 
     fn budget(self) -> Budget {
+        if self.definition.slo.is_value() {
+            return Budget::default();
+        }
         let compliance = self.compliance();
         let share = allowed_share(self.definition.objective);
         // A calendar's budget is that of the whole period, at the traffic so far.
@@ -208,7 +223,45 @@ impl KeyView<'_> {
         let events = self.key.windows.previous()?;
         let counts = self.key.units.as_deref().map_or(events, Units::previous);
         let previous = self.previous_of(counts, self.boundary.starts.spans?.previous, self.definition.objective);
-        Some(Previous { good: Some(self.amount(counts.good)), bad: Some(self.amount(counts.bad)), ..previous })
+        let previous = Previous { good: self.counted(counts.good), bad: self.counted(counts.bad), ..previous };
+        let Some(Units::Parts(parts)) = self.key.units.as_deref() else { return Some(previous) };
+        let span = self.boundary.starts.spans?.previous;
+        let coverage = coverage_of(span.end_ms, self.key.first_ms(), span.start_ms);
+        let burn = parts.previous_burn();
+        let budget_remaining = burn.map(|burn| 1.0 - burn * coverage);
+        Some(Previous { sli: burn.map(|burn| sli_from(burn, self)), budget_remaining, ..previous })
+    }
+
+    /// As [`KeyView::amount`]; `None`: the SLO is about a value.
+    fn counted(self, sum: u128) -> Option<f64> {
+        (!self.definition.slo.is_value()).then(|| self.amount(sum))
+    }
+
+    fn gauge(self) -> Option<Gauge> {
+        match (self.key.units.as_deref(), self.definition.slo.gauge()) {
+            (Some(Units::Values(gauges)), Some(spec)) => Some(gauge::published(self, gauges, spec)),
+            _ => None,
+        }
+    }
+
+    /// The state of a value.
+    fn state_of_value(self) -> Option<State> {
+        let (Some(Units::Values(gauges)), Some(spec)) = (self.key.units.as_deref(), self.definition.slo.gauge()) else {
+            return None;
+        };
+        Some(match gauge::is_met(gauges, spec) {
+            None => State::NoData,
+            Some(true) => State::Ok,
+            Some(false) => State::Breached,
+        })
+    }
+
+    fn components(self) -> Vec<Component> {
+        match self.key.units.as_deref() {
+            Some(Units::Parts(parts)) => parts.published(self),
+            Some(Units::Slices(slices)) => slices.published(self),
+            Some(Units::Values(_)) | None => Vec::new(),
+        }
     }
 
     /// A period that is over, by events.
@@ -235,9 +288,9 @@ impl KeyView<'_> {
         WindowStatus {
             window: self.definition.layout.name_of(window),
             start: Moment(start_ms),
-            good: self.amount(counts.good),
-            bad: self.amount(counts.bad),
-            sli: sli_of(counts),
+            good: self.counted(counts.good),
+            bad: self.counted(counts.bad),
+            sli: self.sli(window),
             burn: self.burn(window),
             coverage: coverage_of(self.boundary.at_ms, self.key.first_ms(), start_ms),
             latency_ms: latency_of(&self.key.windows.latency(self.definition.layout, window)),
@@ -276,8 +329,8 @@ pub fn history_of(status: &SloStatus) -> SloHistory {
         group: status.group.clone(),
         at: status.at,
         state: status.state.clone(),
-        good: hour.map_or(0.0, |w| w.good),
-        bad: hour.map_or(0.0, |w| w.bad),
+        good: hour.and_then(|w| w.good).unwrap_or(0.0),
+        bad: hour.and_then(|w| w.bad).unwrap_or(0.0),
         sli: compliance.and_then(|w| w.sli),
         budget_remaining: status.budget_remaining,
         budget_spent_of_period: status.budget_spent_of_period,

@@ -127,7 +127,10 @@ pub fn close_where(
 fn is_degraded(view: KeyView<'_>, users: &UserWindow) -> bool {
     let hour = view.counts(view.definition.layout.hour);
     let allowed = view.definition.objective.complement().unwrap_or(Ratio::ZERO);
-    let is_fine = hour.total() > 0 && allowed.compare_share(hour.bad, hour.total()) != Ordering::Greater;
+    let is_fine = match view.key.units.as_deref().and_then(|units| units.own_burn(view.definition.layout.hour)) {
+        Some(burn) => burn.is_some_and(|burn| burn <= 1.0),
+        None => hour.total() > 0 && allowed.compare_share(hour.bad, hour.total()) != Ordering::Greater,
+    };
     let is_real = users.dispersion.as_ref().is_some_and(|d| Verdict::is_tail(&d.verdict));
     let worst = users.worst_1pct_error_mean_estimate.unwrap_or(0.0);
     is_fine && is_real && worst > WORST_BURN_MIN as f64 * allowed_share(view.definition.objective)

@@ -156,7 +156,14 @@ impl SliceRef<'_> {
         let (flags, counts) = counts_of(&mut payload);
         let mut bins = Vec::new();
         payload.bins(flags, |bin, weight| bins.push((bin, weight)));
-        PaneDelta { start_ms, counts, latency: Sketch::from_sorted(bins), exemplars: payload.exemplars(flags) }
+        PaneDelta {
+            start_ms,
+            counts,
+            latency: Sketch::from_sorted(bins),
+            exemplars: payload.exemplars(flags),
+            parts: Vec::new(),
+            gauge: None,
+        }
     }
 
     /// Visits its latency bins.
@@ -402,6 +409,8 @@ mod tests {
             },
             latency: Sketch::from_unsorted(latencies.iter().map(|v| (bin_of(*v), weight)).collect()),
             exemplars: (0..bad.min(3)).map(|i| (i * 7 + events, exemplar(i))).collect(),
+            parts: Vec::new(),
+            gauge: None,
         }
     }
 

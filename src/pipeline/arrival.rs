@@ -5,7 +5,7 @@
 use crate::model::outcome::Outcome;
 use crate::model::slo::Slo;
 use crate::model::time::{Ms, visible_boundary};
-use crate::operator::classify::{Verdict, classify};
+use crate::operator::classify::{Extra, Verdict, classify};
 use crate::operator::watermark::Watermark;
 
 /// What the order of an input partition says of one record.
@@ -42,12 +42,12 @@ impl Arrival {
         self.late_by_ms > 0
     }
 
-    /// The verdict of an SLO, and whether it still counts: an event that is later than the SLO allows is dropped, unless it
+    /// The verdict of an SLO, what the event says beyond it, and whether it still counts: an event that is later than the SLO allows is dropped, unless it
     /// is excluded anyway.
     #[inline]
-    pub fn judge(&self, slo: &Slo, outcome: &Outcome<'_>) -> (Verdict, bool) {
-        let verdict = classify(slo, outcome);
-        (verdict, verdict == Verdict::Excluded || self.late_by_ms <= slo.allowed_lateness_ms)
+    pub fn judge(&self, slo: &Slo, outcome: &Outcome<'_>) -> (Verdict, Extra, bool) {
+        let (verdict, extra) = classify(slo, outcome);
+        (verdict, extra, verdict == Verdict::Excluded || self.late_by_ms <= slo.allowed_lateness_ms)
     }
 
     /// How long after the partition's largest time the event came.

@@ -8,7 +8,7 @@ use super::example::Example;
 use super::intern::NONE;
 use super::sequence::SequenceError;
 use crate::model::time::{Ms, PANE_MS, floor_to};
-use crate::operator::classify::Verdict;
+use crate::operator::classify::{Extra, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// A block is closed at this size, well below the largest record that brokers accept.
@@ -16,7 +16,7 @@ pub const BLOCK_BYTES: usize = 384 * 1_024;
 
 /// The version of the layout, the first byte of every block.
 const VERSION: u8 = 4;
-/// The last layout that is read, too: a bad event has no type of error.
+/// The last layout that is read, too: a bad event has no type of error, and nothing is said beyond verdicts.
 const WITHOUT_ERROR_TYPES: u8 = 3;
 
 /// The weight of what stands for an event in a maintenance: which SLOs exclude it. (An event that counts weighs more.)
@@ -61,6 +61,9 @@ pub struct Event<'a> {
     pub user: Option<&'a str>,
     /// Four SLOs per byte, without trailing zero bytes; see [`Codes`].
     codes: &'a [u8],
+    /// What it says beyond its verdicts; see [`Extras`]. It follows the event in the block.
+    #[serde(skip)]
+    extras: &'a [u8],
     pub example: Option<Example<'a>>,
 }
 
@@ -95,17 +98,32 @@ impl Codes {
     }
 
     pub fn set(&mut self, slo: usize, verdict: Verdict) {
-        let code = match verdict {
-            Verdict::Excluded => return,
-            // Of an event of its own: see [`IN_MAINTENANCE`].
-            Verdict::Good | Verdict::Maintenance => 1,
-            Verdict::Bad => 2,
-            Verdict::Unclassified => 3,
-        };
+        // Of an event of its own: see [`IN_MAINTENANCE`].
+        let code = if verdict == Verdict::Maintenance { Verdict::Good.code() } else { verdict.code() };
+        if code == 0 {
+            return;
+        }
         if self.0.len() <= slo / 4 {
             self.0.resize(slo / 4 + 1, 0);
         }
         self.0[slo / 4] |= code << (slo % 4 * 2);
+    }
+}
+
+/// The extras of one event that are not 0, each behind the index of its SLO: 4 and 8 bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Extras(Vec<u8>);
+
+impl Extras {
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub fn set(&mut self, slo: usize, extra: Extra) {
+        if extra != 0 {
+            self.0.extend_from_slice(&(slo as u32).to_le_bytes());
+            self.0.extend_from_slice(&extra.to_le_bytes());
+        }
     }
 }
 
@@ -115,18 +133,22 @@ impl Event<'_> {
         self.weight_micros == IN_MAINTENANCE
     }
 
+    /// What the event says to an SLO beyond its verdict.
+    pub fn extra(&self, slo: usize) -> Extra {
+        let mut all = self.extras.as_chunks::<12>().0.iter();
+        let of_slo = all.find(|extra| extra[..4] == (slo as u32).to_le_bytes());
+        of_slo.and_then(|extra| extra.last_chunk::<8>()).map_or(0, |bytes| Extra::from_le_bytes(*bytes))
+    }
+
     /// The verdicts, each with the SLO's index in [`Head::slos`].
     pub fn verdicts(&self) -> impl Iterator<Item = (usize, Verdict)> {
         self.codes.iter().enumerate().flat_map(move |(at, byte)| {
             (0..4).filter_map(move |i| {
-                let verdict = match byte >> (i * 2) & 3 {
-                    1 if self.weight_micros == IN_MAINTENANCE => Verdict::Maintenance,
-                    1 => Verdict::Good,
-                    2 => Verdict::Bad,
-                    3 => Verdict::Unclassified,
-                    _ => return None,
+                let verdict = match Verdict::of_code(byte >> (i * 2)) {
+                    Verdict::Good if self.weight_micros == IN_MAINTENANCE => Verdict::Maintenance,
+                    verdict => verdict,
                 };
-                Some((at * 4 + i, verdict))
+                (verdict != Verdict::Excluded).then_some((at * 4 + i, verdict))
             })
         })
     }
@@ -141,6 +163,7 @@ pub struct Arriving<'a> {
     pub is_late: bool,
     pub user: Option<&'a str>,
     pub codes: &'a Codes,
+    pub extras: &'a Extras,
     pub example: Option<Example<'a>>,
 }
 
@@ -210,12 +233,14 @@ impl BlockWriter {
             is_late: event.is_late,
             user: event.user,
             codes: &event.codes.0,
+            extras: &event.extras.0,
             example: event.example,
         };
         let mut written = postcard::to_extend(&event, std::mem::take(&mut self.events));
         if let Some(example) = &event.example {
             written = written.and_then(|events| postcard::to_extend(&example.error_type, events));
         }
+        written = written.and_then(|events| postcard::to_extend(&event.extras, events));
         self.events = written.map_err(|source| BlockError::Bytes { what: "written", source })?;
         self.count += 1;
         Ok(self.events.len() >= BLOCK_BYTES)
@@ -289,6 +314,9 @@ impl Head<'_> {
         if let Some(example) = event.example.as_mut().filter(|_| self.version > WITHOUT_ERROR_TYPES) {
             example.error_type = take(rest)?;
         }
+        if self.version > WITHOUT_ERROR_TYPES {
+            event.extras = take(rest)?;
+        }
         Ok(event)
     }
 }
@@ -313,6 +341,9 @@ mod tests {
         codes.set(5, Verdict::Bad);
         codes.set(6, Verdict::Excluded);
         codes.set(9, Verdict::Unclassified);
+        let mut extras = Extras::default();
+        extras.set(0, 0);
+        extras.set(5, 77);
         let example = Example {
             hash: 7,
             trace_id: Some("t"),
@@ -329,6 +360,7 @@ mod tests {
             is_late: true,
             user,
             codes: &codes,
+            extras: &extras,
             example: Some(example),
         };
         assert!(!writer.has_news(None));
@@ -352,6 +384,7 @@ mod tests {
         assert!(!first.is_in_maintenance());
         let verdicts: Vec<_> = first.verdicts().collect();
         assert_eq!(verdicts, [(0, Verdict::Good), (5, Verdict::Bad), (9, Verdict::Unclassified)]);
+        assert_eq!((first.extra(0), first.extra(5), first.extra(77)), (0, 77, 0));
         assert_eq!((first.example, first.is_late, first.latency), (Some(example), true, -3));
         assert_eq!(head.follows, None);
         let bytes = writer.seal(&Sealing { next_offset: 60, ..sealing }, tenant, |_| b"tuple").expect("sealed");

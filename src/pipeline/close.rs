@@ -7,11 +7,15 @@ use super::key_ref::{KeyRef, OTHER_GROUPS};
 use super::stored::CheckpointError;
 use super::users::{Gathered, NO_LATENCY, Pane, PaneSum, PendingVerdict, SloRows, UsersTask};
 use crate::model::output::Exemplar;
+use crate::model::slo::{Slo, Unit};
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
-use crate::operator::classify::Verdict;
+use crate::operator::classify::{Extra, Verdict, part_of};
 use crate::operator::exemplars::keep_smallest;
 use crate::operator::failures;
-use crate::operator::partial::{BAD_USERS_PER_PANE, BadUser, BoundaryPartial, KeyDelta, PaneDelta, Partial, add_pane};
+use crate::operator::kind::gauge::{self, GaugeSum};
+use crate::operator::partial::{
+    BAD_USERS_PER_PANE, BadUser, BoundaryPartial, Counts, KeyDelta, PaneDelta, Partial, add_pane,
+};
 use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
 use crate::state::Store;
 use smallvec::SmallVec;
@@ -119,7 +123,8 @@ impl UsersTask {
                     if waiting.user != NONE {
                         self.bring_back(waiting.slo as usize, waiting.user, store)?;
                     }
-                    self.add(waiting, at_ms);
+                    let extra = pane.extras.get(waiting.extra as usize).copied().unwrap_or(0);
+                    self.add(waiting, extra, at_ms);
                 }
             }
             for slo in 0..self.slos.len() {
@@ -163,15 +168,16 @@ impl UsersTask {
         groups_at.get(usize::from(group)).copied().flatten().is_some_and(|closed_ms| at_ms <= closed_ms)
     }
 
-    fn add(&mut self, waiting: &PendingVerdict, at_ms: Ms) {
+    fn add(&mut self, waiting: &PendingVerdict, extra: Extra, at_ms: Ms) {
         let rows = &mut self.slos[waiting.slo as usize];
         let group = match waiting.group {
             NONE => NONE,
             _ => rows.group_to_count(waiting, at_ms, self.settings.groups_max, self.decides_alone),
         };
-        rows.tenant(waiting.tenant).add(waiting);
+        let more = More::of(&rows.slo, extra);
+        rows.tenant(waiting.tenant).add(waiting, more);
         if group != NONE {
-            rows.group_sums.entry(group).or_default().add(waiting);
+            rows.group_sums.entry(group).or_default().add(waiting, more);
         }
         if waiting.verdict.is_of_key()
             && let Some(canary) = &mut rows.canary
@@ -307,6 +313,8 @@ impl UsersTask {
                 counts: p.counts,
                 latency: p.latency(),
                 exemplars: Vec::new(),
+                parts: std::mem::take(&mut p.parts),
+                gauge: p.gauge,
             })
             .collect();
         panes.sort_unstable_by_key(|p| p.start_ms);
@@ -527,9 +535,45 @@ fn moved(before_ms: Ms, after_ms: Ms, slice: Ms) -> Option<(Option<Ms>, Ms)> {
     (from != Some(to)).then_some((from, to))
 }
 
+/// What an event says beyond its verdict, by the kind of SLO.
+#[derive(Clone, Copy)]
+enum More {
+    Nothing,
+    /// The verdicts of so many components.
+    Parts(Extra, usize),
+    Value(f64),
+}
+
+impl More {
+    #[inline]
+    fn of(slo: &Slo, extra: Extra) -> More {
+        match &slo.unit {
+            Unit::Events => More::Nothing,
+            Unit::Composite(components) => More::Parts(extra, components.len()),
+            Unit::Gauge(_) => More::Value(f64::from_bits(extra)),
+        }
+    }
+}
+
+impl PaneSum {
+    /// Adds an event of a composite to the components that it counts for.
+    fn add_parts(&mut self, extra: Extra, parts: usize, weight_micros: u64) {
+        self.parts.resize(parts, Counts::default());
+        for (part, counts) in self.parts.iter_mut().enumerate() {
+            match part_of(extra, part) {
+                Verdict::Good => counts.good += u128::from(weight_micros),
+                Verdict::Bad => counts.bad += u128::from(weight_micros),
+                Verdict::Excluded | Verdict::Maintenance | Verdict::Unclassified => continue,
+            }
+            counts.events += 1;
+            counts.bad_events += u64::from(part_of(extra, part) == Verdict::Bad);
+        }
+    }
+}
+
 impl Gathered {
     #[inline]
-    fn add(&mut self, waiting: &PendingVerdict) {
+    fn add(&mut self, waiting: &PendingVerdict, more: More) {
         if waiting.verdict == Verdict::Maintenance {
             self.maintenance += 1;
             return;
@@ -562,6 +606,14 @@ impl Gathered {
             note_failed(&mut self.failed, waiting.failure, start_ms, waiting.weight_micros);
         } else {
             pane.counts.good += u128::from(waiting.weight_micros);
+        }
+        match more {
+            More::Nothing => {}
+            More::Parts(extra, parts) => pane.add_parts(extra, parts, waiting.weight_micros),
+            More::Value(value) => {
+                let sum = GaugeSum::of(waiting.time_ms, value, waiting.weight_micros);
+                gauge::add_to(&mut pane.gauge, &sum);
+            }
         }
         if waiting.latency != NO_LATENCY {
             pane.add_latency(waiting.latency, waiting.weight_micros);

@@ -4,7 +4,7 @@
 //! an input partition (watermark, lateness, visible boundary) is decided here, so that no later stage depends on it.
 
 use super::arrival::Arrival;
-use super::block::{Arriving, BlockError, BlockWriter, Codes, IN_MAINTENANCE, Sealing};
+use super::block::{Arriving, BlockError, BlockWriter, Codes, Extras, IN_MAINTENANCE, Sealing};
 use super::example::Example;
 use super::grouping;
 use super::intern::{Dictionary, TupleCache};
@@ -77,6 +77,7 @@ pub struct Intake {
     codes: Codes,
     /// The SLOs that exclude the outcome because of a maintenance.
     in_maintenance: Codes,
+    extras: Extras,
     /// The fields that some SLO groups by, or looks for cohorts in.
     group_fields: Vec<&'static str>,
 }
@@ -99,6 +100,7 @@ impl Intake {
             scratch: Vec::new(),
             codes: Codes::default(),
             in_maintenance: Codes::default(),
+            extras: Extras::default(),
         }
     }
 
@@ -143,6 +145,7 @@ impl Intake {
             is_late: arrival.is_late(),
             user,
             codes: &self.codes,
+            extras: &self.extras,
             example: is_bad.unwrap_or(false).then(|| Example::of(outcome)),
         };
         let excluded = Arriving {
@@ -173,19 +176,21 @@ impl Intake {
     fn classify(&mut self, outcome: &Outcome<'_>, arrival: &Arrival) -> Option<bool> {
         self.codes.clear();
         self.in_maintenance.clear();
+        self.extras.clear();
         let mut is_bad = false;
         for (index, slo) in self.slos.iter().enumerate() {
             match arrival.judge(slo, outcome) {
-                (Verdict::Excluded, _) => self.counts.excluded += 1,
-                (_, false) => {}
-                (Verdict::Maintenance, true) => {
+                (Verdict::Excluded, ..) => self.counts.excluded += 1,
+                (_, _, false) => {}
+                (Verdict::Maintenance, _, true) => {
                     self.counts.note(Verdict::Maintenance);
                     self.in_maintenance.set(index, Verdict::Maintenance);
                 }
-                (verdict, true) => {
+                (verdict, extra, true) => {
                     self.counts.note(verdict);
                     is_bad |= verdict == Verdict::Bad;
                     self.codes.set(index, verdict);
+                    self.extras.set(index, extra);
                 }
             }
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How far a rollup task is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RollupMark {
     /// The last boundary that was evaluated.
     pub at_ms: Option<Ms>,
@@ -74,14 +74,14 @@ pub struct GroupMark {
 }
 
 /// What kind of task a checkpoint is of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TaskMark {
     Users(UsersMark),
     Rollup(RollupMark),
 }
 
 /// The checkpoint of a task: in the changelog and in the store, in one unit with the rows it is true of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     /// The build and definitions that wrote it.
     pub identity: String,

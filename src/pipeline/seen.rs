@@ -214,6 +214,10 @@ fn gap(slo: &Slo, source: u32, offset: i64, outcome: &Outcome<'_>) -> Option<Gap
         source,
         offset,
     };
+    // The components of a composite tell their own.
+    if !slo.components().is_empty() {
+        return None;
+    }
     if let Some(total) = &slo.indicator.total {
         match total.eval_explain(outcome) {
             Ok(true) => {}

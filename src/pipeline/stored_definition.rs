@@ -5,7 +5,7 @@ use crate::model::maintenance::Maintenances;
 use crate::model::period::{Method, Period};
 use crate::model::ratio::Ratio;
 use crate::model::slo::{
-    Canary, Criterion, Documentation, Indicator, PolicyStep, Rule, Severity, Sla, Slo, TenantAlerts,
+    Canary, Criterion, Documentation, Indicator, PolicyStep, Rule, Severity, Sla, Slo, TenantAlerts, Unit,
 };
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// A definition as checkpoints hold it: all that evaluates a key. The filters are not in it, for what they
 /// decided has been counted; their hash says which counts are meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredDefinition {
     name: String,
     display_name: String,
@@ -48,6 +48,8 @@ pub(super) struct StoredDefinition {
     sla: Option<Sla>,
     #[serde(default)]
     policy: Vec<PolicyStep>,
+    #[serde(default)]
+    unit: Unit,
 }
 
 impl StoredDefinition {
@@ -80,6 +82,7 @@ impl StoredDefinition {
             forecast_alerts: slo.forecast_alerts,
             sla: slo.sla.clone(),
             policy: slo.policy.clone(),
+            unit: slo.unit.clone(),
         }
     }
 
@@ -99,6 +102,8 @@ impl StoredDefinition {
             labels: self.labels,
             documentation: self.documentation,
             indicator: Indicator { name: String::new(), total: None, criterion: nothing_is_asked },
+            unit: self.unit,
+            indicators: Vec::new(),
             objective: self.objective,
             tenant_objectives: self.tenant_objectives,
             period: self.period,

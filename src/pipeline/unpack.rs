@@ -104,8 +104,9 @@ impl UsersTask {
                 latency: event.latency,
                 verdict,
                 is_late: event.is_late,
+                extra: NONE,
             };
-            self.hold_back(event.boundary_ms, waiting, event.example.as_ref());
+            self.hold_back(event.boundary_ms, waiting, event.extra(number), event.example.as_ref());
         }
     }
 

@@ -28,8 +28,9 @@ use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms, PANE_MS, boundary_behind, floor_to};
 use crate::model::tuple;
 use crate::operator::admission::{Admits, group_text};
-use crate::operator::classify::Verdict;
+use crate::operator::classify::{Extra, Verdict};
 use crate::operator::exemplars;
+use crate::operator::kind::gauge::GaugeSum;
 use crate::operator::partial::Counts;
 use crate::operator::sketch::{Sketch, SketchBuilder, ZERO_BIN, bin_of};
 use crate::operator::user_row::UserRow;
@@ -67,6 +68,8 @@ pub(super) struct PendingVerdict {
     pub latency: i16,
     pub verdict: Verdict,
     pub is_late: bool,
+    /// Its place among the extras of the pane; [`NONE`]: it has none.
+    pub extra: u32,
 }
 
 /// SLO, tenant, group and pane of event time.
@@ -76,6 +79,8 @@ type ExemplarKey = (u32, u32, u32, Ms);
 #[derive(Debug, Default)]
 pub(super) struct Pane {
     pub verdicts: Vec<PendingVerdict>,
+    /// What events say beyond their verdicts.
+    pub extras: Vec<Extra>,
     /// The bad events with the smallest hash.
     pub exemplars: BTreeMap<ExemplarKey, Vec<(u64, Exemplar)>>,
     /// By SLO, groups that were not known when their events came; their codes have the bit [`LOCAL`].
@@ -105,6 +110,10 @@ pub(super) struct PaneSum {
     pub start_ms: Ms,
     pub counts: Counts,
     pub latencies: SketchBuilder,
+    /// Of a composite: of each component.
+    pub parts: Vec<Counts>,
+    /// Of a gauge: its values.
+    pub gauge: Option<GaugeSum>,
 }
 
 impl PaneSum {
@@ -470,7 +479,7 @@ impl UsersTask {
         let mut ids: Option<Ids> = None;
         let (has_failed, mut is_good, mut is_bad) = (outcome.has_failed(), false, false);
         for slo in 0..self.slos.len() {
-            let (verdict, is_in_time) = arrival.judge(&self.slos[slo].slo, outcome);
+            let (verdict, extra, is_in_time) = arrival.judge(&self.slos[slo].slo, outcome);
             is_good |= verdict == Verdict::Good;
             is_bad |= verdict == Verdict::Bad;
             if has_failed {
@@ -481,7 +490,7 @@ impl UsersTask {
                 _ if !is_in_time => self.slos[slo].counts.dropped += 1,
                 _ => {
                     let ids = *ids.get_or_insert_with(|| self.intern(outcome, boundary_ms));
-                    self.enqueue(slo, outcome, &arrival, ids, verdict);
+                    self.enqueue(slo, outcome, &arrival, ids, (verdict, extra));
                 }
             }
         }
@@ -579,7 +588,14 @@ impl UsersTask {
         &self.sample
     }
 
-    fn enqueue(&mut self, slo: usize, outcome: &Outcome<'_>, arrival: &Arrival, ids: Ids, verdict: Verdict) {
+    fn enqueue(
+        &mut self,
+        slo: usize,
+        outcome: &Outcome<'_>,
+        arrival: &Arrival,
+        ids: Ids,
+        (verdict, extra): (Verdict, Extra),
+    ) {
         self.note(slo, verdict);
         let group = self.group_of(slo, outcome, arrival.boundary_ms);
         let example = (verdict == Verdict::Bad).then(|| Example::of(outcome));
@@ -596,14 +612,25 @@ impl UsersTask {
             latency: latency_bin(outcome.latency_ms),
             verdict,
             is_late: arrival.is_late(),
+            extra: NONE,
         };
-        self.hold_back(arrival.boundary_ms, waiting, example.as_ref());
+        self.hold_back(arrival.boundary_ms, waiting, extra, example.as_ref());
     }
 
     /// A verdict waits for its boundary; of a bad one with its example.
     #[inline]
-    pub(super) fn hold_back(&mut self, boundary_ms: Ms, waiting: PendingVerdict, example: Option<&Example<'_>>) {
+    pub(super) fn hold_back(
+        &mut self,
+        boundary_ms: Ms,
+        mut waiting: PendingVerdict,
+        extra: Extra,
+        example: Option<&Example<'_>>,
+    ) {
         let pane = self.pane(boundary_ms);
+        if extra != 0 {
+            waiting.extra = pane.extras.len() as u32;
+            pane.extras.push(extra);
+        }
         pane.verdicts.push(waiting);
         if let (Verdict::Bad, Some(example)) = (waiting.verdict, example) {
             keep_example(pane, &waiting, example);

@@ -64,6 +64,9 @@ const ADDED: &[Added] = &[
     (10, "KeyDelta", "maintenance"),
     (10, "KeyState", "maintenance"),
     (10, "KeyDelta", "event_news"),
+    (10, "StoredDefinition", "unit"),
+    (10, "PaneDelta", "parts"),
+    (10, "PaneDelta", "gauge"),
 ];
 
 /// Why bytes are not what they should be.

@@ -197,8 +197,8 @@ impl Build {
         WindowStatus {
             window: text(window),
             start: moment(6),
-            good: 9_007_199_254_740_993.0,
-            bad: 0.000_001,
+            good: Some(9_007_199_254_740_993.0),
+            bad: Some(0.000_001),
             sli: self.maybe(1.0),
             burn: self.maybe(0.0),
             coverage: 0.5,

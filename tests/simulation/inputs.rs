@@ -151,7 +151,7 @@ fn follow(
             largest_ms = largest_ms.max(Some(time_ms));
             let verdicts = scenario.slos.iter().map(|slo| (slo, classify(slo, outcome)));
             let counting: Vec<Ms> =
-                verdicts.filter(|(_, v)| *v != Verdict::Excluded).map(|(slo, _)| slo.allowed_lateness_ms).collect();
+                verdicts.filter(|(_, (v, _))| *v != Verdict::Excluded).map(|(slo, _)| slo.allowed_lateness_ms).collect();
             let Some(lateness_ms) = counting.into_iter().max() else {
                 // No SLO counts it. The first such events are sent nevertheless, because T begins with any event.
                 tracked.take(outcome);

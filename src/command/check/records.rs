@@ -13,7 +13,7 @@ use crate::config::{InputFormat, Settings};
 use crate::model::expr::{Fault, Filter};
 use crate::model::outcome::{Outcome, WEIGHT_ONE};
 use crate::model::record::RecordIn;
-use crate::model::slo::{Criterion, Slo, ThresholdOp};
+use crate::model::slo::{Component, Criterion, Slo, ThresholdOp};
 use crate::model::time::Moment;
 use crate::operator::classify;
 use crate::pipeline::input_stats::{Counted, InputStats};
@@ -120,7 +120,7 @@ impl<'a> Examiner<'a> {
         let read = decoder.read(record, |outcome| {
             survey.add(outcome);
             for (index, slo) in slos.iter().enumerate() {
-                survey.judge(index, outcome, classify::classify(slo, outcome));
+                survey.judge(index, outcome, classify::classify(slo, outcome).0);
             }
         });
         survey.dead_letters += u64::from(read.became.is_err());
@@ -192,14 +192,30 @@ fn fields(outcome: &Outcome<'_>) -> Map<String, Value> {
 }
 
 fn verdict(slo: &Slo, outcome: &Outcome<'_>) -> Verdict {
-    let (decided_by, because) = decision(slo, outcome);
-    let verdict = match classify::classify(slo, outcome) {
+    let (found, extra) = classify::classify(slo, outcome);
+    let verdict = match found {
         classify::Verdict::Good => "good",
         classify::Verdict::Bad => "bad",
         classify::Verdict::Excluded | classify::Verdict::Maintenance => "excluded",
         classify::Verdict::Unclassified => "unclassified",
     };
+    let (decided_by, because) = match slo.components() {
+        [] => decision(slo, outcome),
+        components => (by_parts(components, extra), None),
+    };
     Verdict { slo: slo.name.clone(), verdict, decided_by, because }
+}
+
+/// What an event is for each component of a composite.
+fn by_parts(components: &[Component], extra: classify::Extra) -> String {
+    let word = |part: usize| match classify::part_of(extra, part) {
+        classify::Verdict::Good => "good",
+        classify::Verdict::Bad => "bad",
+        classify::Verdict::Excluded | classify::Verdict::Maintenance => "excluded",
+        classify::Verdict::Unclassified => "unclassified",
+    };
+    let parts = components.iter().enumerate().map(|(part, component)| format!("{}: {}", component.name, word(part)));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// The part of the expressions that decided, or why it could not decide.

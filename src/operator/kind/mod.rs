@@ -4,14 +4,18 @@
 //! the first and last time are theirs. Its unit stands beside them in [`Units`], with the same windows; burn rates, budgets
 //! and rules read the unit, through [`super::key_view::KeyView`] and [`super::burn_rate::Evidence`].
 
+pub mod composite;
+pub mod gauge;
 pub mod slices;
 
 use super::key_definition::{Boundary, KeyDefinition};
 use super::partial::{Counts, PaneDelta};
 use super::window::Layout;
 use crate::model::period::Method;
-use crate::model::slo::Slo;
+use crate::model::slo::{Slo, Unit};
 use crate::model::time::Ms;
+use composite::Parts;
+use gauge::Gauges;
 use serde::{Deserialize, Serialize};
 use slices::Slices;
 
@@ -19,23 +23,33 @@ use slices::Slices;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Units {
     Slices(Slices),
+    Parts(Parts),
+    Values(Gauges),
 }
+
+/// A value has no counts.
+const NOTHING: Counts = Counts { events: 0, bad_events: 0, anonymous: 0, anonymous_bad: 0, good: 0, bad: 0 };
 
 impl Units {
     /// `None`: the SLO counts events.
     pub fn of(slo: &Slo, layout: &Layout) -> Option<Box<Units>> {
-        match slo.method {
-            Method::Occurrences => None,
-            Method::Timeslices(_) | Method::RatioTimeslices(_) => {
-                Some(Box::new(Units::Slices(Slices::new(layout.windows_ms.len()))))
+        let units = match (slo.method, &slo.unit) {
+            (Method::Occurrences, Unit::Events) => return None,
+            (Method::Occurrences, Unit::Composite(components)) => Units::Parts(Parts::new(layout, components.len())),
+            (Method::Occurrences, Unit::Gauge(_)) => Units::Values(Gauges::default()),
+            (Method::Timeslices(_) | Method::RatioTimeslices(_), _) => {
+                Units::Slices(Slices::new(layout.windows_ms.len()))
             }
-        }
+        };
+        Some(Box::new(units))
     }
 
     /// What is good and bad in a window, and how many units it holds.
     pub fn counts(&self, window: usize) -> &Counts {
         match self {
             Units::Slices(slices) => slices.counts(window),
+            Units::Parts(parts) => parts.counts(window),
+            Units::Values(_) => &NOTHING,
         }
     }
 
@@ -43,6 +57,8 @@ impl Units {
     pub fn previous(&self) -> &Counts {
         match self {
             Units::Slices(slices) => slices.previous(),
+            Units::Parts(parts) => parts.previous(),
+            Units::Values(_) => &NOTHING,
         }
     }
 
@@ -50,13 +66,34 @@ impl Units {
     pub fn all_bad(&self) -> u128 {
         match self {
             Units::Slices(slices) => slices.all_bad(),
+            Units::Parts(parts) => parts.all_bad(),
+            Units::Values(_) => 0,
+        }
+    }
+
+    /// Moves to a boundary, before events are added at it.
+    pub fn advance(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
+        match self {
+            // They move once all events are added: a slice ends at the boundary.
+            Units::Slices(_) | Units::Values(_) => {}
+            Units::Parts(parts) => parts.advance(definition, boundary),
+        }
+    }
+
+    /// The burn rate of a window, where it does not follow from its counts.
+    pub fn own_burn(&self, window: usize) -> Option<Option<f64>> {
+        match self {
+            Units::Slices(_) | Units::Values(_) => None,
+            Units::Parts(parts) => Some(parts.burn(window)),
         }
     }
 
     /// Adds the events that became visible in one pane.
     pub fn add(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, pane: &PaneDelta) {
         match self {
-            Units::Slices(slices) => slices.add(definition, boundary, pane),
+            Units::Slices(slices) => slices.add(definition, pane),
+            Units::Parts(parts) => parts.add(definition, boundary, pane),
+            Units::Values(gauges) => gauges.add(definition, pane),
         }
     }
 
@@ -64,6 +101,8 @@ impl Units {
     pub fn settle(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
         match self {
             Units::Slices(slices) => slices.settle(definition, boundary),
+            Units::Parts(parts) => parts.settle(definition),
+            Units::Values(gauges) => gauges.settle(definition, boundary),
         }
     }
 
@@ -71,6 +110,8 @@ impl Units {
     pub fn next_change_ms(&self, definition: &KeyDefinition<'_>) -> Option<Ms> {
         match self {
             Units::Slices(slices) => slices.next_change_ms(definition),
+            // Their events leave windows when those of the key do.
+            Units::Parts(_) | Units::Values(_) => None,
         }
     }
 
@@ -87,8 +128,11 @@ impl Units {
         let is_same = from.slo.method.slicing().map(|s| s.slice_ms) == to.slo.method.slicing().map(|s| s.slice_ms);
         match (&mut *units, known.filter(|_| is_same).map(|known| *known)) {
             (Units::Slices(new), Some(Units::Slices(old))) => new.take_over(old),
-            (units, None) => panes().iter().for_each(|pane| units.add(to, boundary, pane)),
+            (Units::Parts(new), Some(Units::Parts(old))) => *new = old.relaid(from, to, boundary.at_ms),
+            (Units::Values(new), Some(Units::Values(old))) => *new = old,
+            (units, _) => panes().iter().for_each(|pane| units.add(to, boundary, pane)),
         }
+        units.advance(to, boundary);
         units.settle(to, boundary);
         Some(units)
     }

@@ -6,11 +6,17 @@
 //! changed: slices that end, slices that leave a window, and late events.
 
 use super::super::key_definition::{Boundary, KeyDefinition};
+use super::super::key_view::KeyView;
 use super::super::partial::{Counts, PaneDelta};
+use super::composite::figures_of;
+use super::gauge::GaugeSum;
 use crate::model::calendar::Span;
+use crate::model::output::Component as Published;
 use crate::model::period::{Method, Slicing};
+use crate::model::slo::Slo;
 use crate::model::time::{Ms, PANE_MS, ceil_to, floor_to, slice_ms};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -25,11 +31,16 @@ struct SliceSum {
     bad: u128,
 }
 
+/// Of an SLO its events, of a composite those of each component.
+type Sums = SmallVec<[SliceSum; 1]>;
+
 /// The slices of a key and what each window has of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slices {
     /// By the start of the slice over its length.
-    slices: BTreeMap<i64, SliceSum>,
+    slices: BTreeMap<i64, Sums>,
+    /// Of a gauge: the values of each slice.
+    gauges: BTreeMap<i64, GaugeSum>,
     /// By window of the layout.
     windows: Vec<WindowOf>,
     /// The calendar's period before.
@@ -74,18 +85,23 @@ impl Slices {
     /// The events of another definition's slices of the same length; [`Slices::settle`] counts them anew.
     pub fn take_over(&mut self, from: Slices) {
         self.slices = from.slices;
+        self.gauges = from.gauges;
         self.all_bad = 0;
     }
 
-    pub fn add(&mut self, definition: &KeyDefinition<'_>, _: &Boundary<'_>, pane: &PaneDelta) {
+    pub fn add(&mut self, definition: &KeyDefinition<'_>, pane: &PaneDelta) {
         let Some(slicing) = definition.slo.method.slicing() else { return };
         let number = pane.start_ms.div_euclid(slicing.slice_ms);
-        let sum = self.slices.entry(number).or_default();
-        let before = value(&definition.slo.method, sum);
-        sum.events += pane.counts.events;
-        sum.good += pane.counts.good;
-        sum.bad += pane.counts.bad;
-        let after = value(&definition.slo.method, sum);
+        let sums = self.slices.entry(number).or_default();
+        let values = self.gauges.get(&number);
+        let before = value(definition.slo, sums, values);
+        let parts = if pane.parts.is_empty() { std::slice::from_ref(&pane.counts) } else { &pane.parts };
+        sums.resize(parts.len().max(sums.len()), SliceSum::default());
+        sums.iter_mut().zip(parts).for_each(|(sum, counts)| sum.add(counts));
+        if let Some(more) = &pane.gauge {
+            self.gauges.entry(number).and_modify(|sum| sum.add(more)).or_insert(*more);
+        }
+        let after = value(definition.slo, sums, self.gauges.get(&number));
         let begin_ms = number * slicing.slice_ms;
         if begin_ms + slicing.slice_ms <= self.settled_ms && before != after {
             self.count(begin_ms, before.as_ref(), Sign::Minus);
@@ -95,25 +111,26 @@ impl Slices {
 
     pub fn settle(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
         let Some(slicing) = definition.slo.method.slicing() else { return };
-        let method = &definition.slo.method;
+        let slo = definition.slo;
         for (window, start_ms) in boundary.starts.windows_ms.iter().enumerate() {
             if window != definition.layout.compliance || boundary.starts.spans.is_none() {
-                self.move_start(window, *start_ms, method, slicing);
+                self.move_start(window, *start_ms, slo, slicing);
             }
         }
         if let Some(spans) = boundary.starts.spans {
-            self.move_period(definition.layout.compliance, spans.current, spans.previous, method, slicing);
+            self.move_period(definition.layout.compliance, spans.current, spans.previous, slo, slicing);
         }
-        self.complete(boundary.at_ms, method, slicing);
+        self.complete(boundary.at_ms, slo, slicing);
         self.forget(slicing);
     }
 
     /// Counts the slices that ended since the last boundary.
-    fn complete(&mut self, at_ms: Ms, method: &Method, slicing: &Slicing) {
+    fn complete(&mut self, at_ms: Ms, slo: &Slo, slicing: &Slicing) {
         let from = self.settled_ms.div_euclid(slicing.slice_ms);
         self.settled_ms = at_ms;
         let ended = self.slices.range(from..at_ms.div_euclid(slicing.slice_ms));
-        let ended: Vec<(i64, Option<Value>)> = ended.map(|(number, sum)| (*number, value(method, sum))).collect();
+        let ended: Vec<(i64, Option<Value>)> =
+            ended.map(|(number, sums)| (*number, value(slo, sums, self.gauges.get(number)))).collect();
         for (number, value) in ended {
             self.count(number * slicing.slice_ms, value.as_ref(), Sign::Plus);
         }
@@ -132,7 +149,7 @@ impl Slices {
     }
 
     /// Moves a window's start: complete slices before it are taken away.
-    fn move_start(&mut self, window: usize, start_ms: Ms, method: &Method, slicing: &Slicing) {
+    fn move_start(&mut self, window: usize, start_ms: Ms, slo: &Slo, slicing: &Slicing) {
         let of = &mut self.windows[window];
         let before_ms = std::mem::replace(&mut of.start_ms, start_ms);
         if before_ms >= start_ms || of.counts.events == 0 {
@@ -140,15 +157,15 @@ impl Slices {
         }
         let settled = self.settled_ms.div_euclid(slicing.slice_ms);
         let (from, to) = (first_from(before_ms, slicing), first_from(start_ms, slicing).min(settled));
-        for (_, sum) in self.slices.range(from..to.max(from)) {
-            if let Some(value) = value(method, sum) {
+        for (number, sums) in self.slices.range(from..to.max(from)) {
+            if let Some(value) = value(slo, sums, self.gauges.get(number)) {
                 value.add_to(&mut of.counts, Sign::Minus);
             }
         }
     }
 
     /// Where another period of the calendar began, both are counted anew.
-    fn move_period(&mut self, window: usize, current: Span, previous: Span, method: &Method, slicing: &Slicing) {
+    fn move_period(&mut self, window: usize, current: Span, previous: Span, slo: &Slo, slicing: &Slicing) {
         let is_same = |of: &WindowOf, span: Span| of.start_ms == span.start_ms;
         if is_same(&self.windows[window], current) && is_same(&self.previous, previous) {
             return;
@@ -158,9 +175,9 @@ impl Slices {
         let (mut now, mut before) = (new(current), new(previous));
         let settled = self.settled_ms.div_euclid(slicing.slice_ms);
         let from = first_from(previous.start_ms, slicing);
-        for (number, sum) in self.slices.range(from..settled.max(from)) {
+        for (number, sums) in self.slices.range(from..settled.max(from)) {
             let begin_ms = number * slicing.slice_ms;
-            let Some(value) = value(method, sum) else { continue };
+            let Some(value) = value(slo, sums, self.gauges.get(number)) else { continue };
             for of in [&mut now, &mut before].into_iter().filter(|of| of.has(begin_ms)) {
                 value.add_to(&mut of.counts, Sign::Plus);
             }
@@ -178,6 +195,28 @@ impl Slices {
         while self.slices.first_key_value().is_some_and(|(number, _)| *number < keep_from) {
             self.slices.pop_first();
         }
+        while self.gauges.first_key_value().is_some_and(|(number, _)| *number < keep_from) {
+            self.gauges.pop_first();
+        }
+    }
+
+    /// `components[]` of a status, over the complete slices of the compliance window. Read slice by slice: a status is rare.
+    pub fn published(&self, view: KeyView<'_>) -> Vec<Published> {
+        let slo = view.definition.slo;
+        let (Some(slicing), window) = (slo.method.slicing(), &self.windows[view.definition.layout.compliance]) else {
+            return Vec::new();
+        };
+        let settled = self.settled_ms.div_euclid(slicing.slice_ms);
+        let from = first_from(window.start_ms, slicing);
+        let of_part = |part: usize, component| {
+            let mut counts = Counts::default();
+            for (_, sums) in self.slices.range(from..settled.max(from)) {
+                let value = sums.get(part).and_then(|sum| value_of(component_method(slo, part), sum));
+                value.iter().for_each(|value| value.add_to(&mut counts, Sign::Plus));
+            }
+            figures_of(view, component, &counts)
+        };
+        slo.components().iter().enumerate().map(|(part, component)| of_part(part, component)).collect()
     }
 
     /// A slice ends, or leaves a window.
@@ -196,6 +235,10 @@ impl Slices {
         };
         self.windows.iter().enumerate().filter_map(leaves_ms).chain(ends_ms).min()
     }
+}
+
+fn component_method(slo: &Slo, part: usize) -> &Method {
+    slo.components().get(part).map_or(&slo.method, |component| &component.method)
 }
 
 /// The number of the first slice that begins at or after a time.
@@ -230,8 +273,42 @@ impl Value {
     }
 }
 
-/// `None`: the slice has too few events, and counts for neither.
-fn value(method: &Method, sum: &SliceSum) -> Option<Value> {
+impl SliceSum {
+    fn add(&mut self, counts: &Counts) {
+        self.events += counts.events;
+        self.good += counts.good;
+        self.bad += counts.bad;
+    }
+}
+
+/// `None`: the slice has too few events, and counts for neither. A slice of a composite is bad if it is for one component,
+/// or by shares the weighted mean of them.
+fn value(slo: &Slo, sums: &[SliceSum], values: Option<&GaugeSum>) -> Option<Value> {
+    if let (Some(spec), Some(slicing)) = (slo.gauge(), slo.method.slicing()) {
+        let has_enough = sums.first()?.events >= slicing.min_events.max(1);
+        let value = values.filter(|_| has_enough)?.value(spec.aggregate);
+        return Some(Value { good: if spec.op.holds(value, spec.target) { WHOLE } else { 0 } });
+    }
+    let components = slo.components();
+    if components.is_empty() {
+        return value_of(&slo.method, sums.first()?);
+    }
+    let values =
+        components.iter().zip(sums).filter_map(|(part, sum)| Some((part.weight, value_of(&part.method, sum)?)));
+    let values: SmallVec<[(f64, Value); 8]> = values.collect();
+    if values.is_empty() {
+        return None;
+    }
+    let Method::RatioTimeslices(_) = slo.method else {
+        return values.iter().map(|(_, value)| *value).min_by_key(|value| value.good);
+    };
+    let weights: f64 = values.iter().map(|(weight, _)| weight).sum();
+    let lost: f64 = values.iter().map(|(weight, value)| weight * (1.0 - value.good as f64 / WHOLE as f64)).sum();
+    let good = libm::rint((1.0 - lost / weights) * WHOLE as f64);
+    Some(Value { good: (good.max(0.0) as u128).min(WHOLE) })
+}
+
+fn value_of(method: &Method, sum: &SliceSum) -> Option<Value> {
     let slicing = method.slicing()?;
     let total = sum.good + sum.bad;
     if sum.events < slicing.min_events.max(1) || total == 0 {

@@ -165,7 +165,7 @@ impl Program {
     fn counted(&self, key: &str) -> f64 {
         let status = &self.latest[key];
         let window = status.windows.iter().find(|w| w.window == status.compliance_window).expect("it is there");
-        window.good + window.bad
+        window.good.unwrap_or(0.0) + window.bad.unwrap_or(0.0)
     }
 
     /// Alerts without an end, by id.
