@@ -23,6 +23,8 @@ pub struct SourceName {
     pub partition: u32,
 }
 
+/// More paths to nothing than these share one notice.
+const ALONE_MAX: usize = 3;
 /// At most this many shapes of dead letters are reported.
 const SHAPES_REPORTED: usize = 8;
 
@@ -232,12 +234,25 @@ impl InputStats {
             let what = format!("`{}` could not be read in {} {records} without it.", field.name(), tally.count);
             tally.describe(&what, counted)
         });
-        let nothing = self.paths_to_nothing().map(|path| {
-            let records = self.records();
+        dead.chain(shapes).chain(unreadable).chain(self.nothing_notices()).chain(self.own_notice()).collect()
+    }
+
+    /// One notice for each path that found nothing; where there are many, as with a preset, those without a similar path
+    /// share one.
+    fn nothing_notices(&self) -> Vec<String> {
+        let records = self.records();
+        let (near, bare): (Vec<_>, Vec<_>) = self.paths_to_nothing().partition(|path| path.near.is_some());
+        let alone = |path: &&MappedPath| {
             let near = path.near.as_ref().map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
             format!("input.mapping: the path `{}` of `{}` had a value in 0 of {records}.{near}", path.path, path.target)
-        });
-        dead.chain(shapes).chain(unreadable).chain(nothing).chain(self.own_notice()).collect()
+        };
+        if near.is_empty() && bare.len() <= ALONE_MAX || bare.len() <= 1 {
+            let all = self.paths_to_nothing().collect::<Vec<_>>();
+            return all.iter().map(alone).collect();
+        }
+        let names: Vec<String> = bare.iter().map(|path| format!("`{}` of `{}`", path.path, path.target)).collect();
+        let together = format!("input.mapping: these paths had a value in 0 of {records}: {}.", names.join(", "));
+        near.iter().map(alone).chain([together]).collect()
     }
 
     fn records(&self) -> String {
@@ -299,6 +314,39 @@ mod tests {
                       p0.jsonl: `status` must be an integer, and is \"OK\".";
         assert_eq!(notices[1], status);
         assert!(notices[2].starts_with("`attributes` could not be read in 1 record, which counts without it. It is"));
+    }
+
+    #[test]
+    fn many_paths_to_nothing_share_one_notice_and_own_names_have_one() {
+        let notices = |rules: &str| {
+            let mapping: Mapping = serde_json::from_str(rules).expect("a mapping");
+            let decoder = Decoder::new(InputSettings { mapping, ..InputSettings::default() }).expect("a decoder");
+            let mut stats = InputStats::new(decoder.mapping());
+            for value in [
+                "{\"tenant\":\"a\",\"when\":1,\"status\":200,\"x\":1}",
+                "{\"tenant\":\"a\",\"when\":1,\"status\":null}",
+            ] {
+                let value = value.as_bytes();
+                let record =
+                    RecordIn { partition: 0, offset: 0, key: None, value, timestamp_ms: None, headers: &NoHeaders };
+                let found = decoder.read(&record, |_| {}).found.expect("a mapping");
+                stats.mapped(found, || decoder.near_paths(&record));
+            }
+            stats.notices(Counted::Lines)
+        };
+        let many = notices(
+            r#"{"timestamp":"when","user":["who","client"],"step":"somewhere","operation":["x","never"],"journey":"route","trace_id":"whn"}"#,
+        );
+        let expected = [
+            "input.mapping: the path `whn` of `trace_id` had a value in 0 of 2 records. Did you mean `when`?",
+            "input.mapping: these paths had a value in 0 of 2 records: `route` of `journey`, `never` of `operation`, \
+             `somewhere` of `step`, `who` of `user`, `client` of `user`.",
+            "input.mapping has no entry for `tenant` (2), `status` (1): of 2 records, so many have a field of this very name, \
+             and it was read. If it means something else there, map it.",
+        ];
+        assert_eq!(many, expected);
+        let asked = notices(r#"{"timestamp":["when","never"],"tenant":"tenant","status":"status"}"#);
+        assert_eq!(asked, Vec::<String>::new(), "what stood before it had a value always");
     }
 
     #[test]

@@ -427,3 +427,21 @@ fn values_become_others_their_leading_digits_or_nothing() {
     assert_eq!(shown("attributes.ok: {path: s, map: {success: true}}", &record, attributes), "ok=true");
     assert_eq!(shown("measures.n: {path: z, absent_if: 0}", &record, |o| format!("{:?}", o.measure("n"))), "None");
 }
+
+#[test]
+fn what_no_path_reads_is_checked_all_the_same() {
+    let yaml = "operation: a[1].b\nattributes: m\nattributes.x: m.deep.er\nuser: ['\"a.b\".c', m.y]";
+    let record = |skipped: &str| {
+        format!(
+            "{{{T},\"skip\":{skipped},\"a\":[{skipped},{{\"z\":{skipped},\"b\":\"op\"}},3],\"m\":{{\"y\":\"me\",\"deep\":{{\"er\":\"x\"}}}}}}"
+        )
+    };
+    let all = |o: &Outcome<'_>| format!("{:?} {:?} {}", o.operation, o.user, attributes(o));
+    for skipped in ["1", "\"t\\u0041\"", "[1,{\"b\":[]}]", "{\"b\":{\"c\":null}}"] {
+        let told = shown(yaml, &record(skipped), all);
+        assert_eq!(told, "Some(\"op\") Some(\"me\") y=me x=x without attributes", "{skipped}");
+    }
+    for broken in ["01", "{\"b\":}", "[1,]", "tru", "\"open"] {
+        assert_eq!(shown(yaml, &record(broken), all), "not_decodable", "{broken}");
+    }
+}
