@@ -79,6 +79,28 @@ fn docs_writes_one_page_without_markup_of_names() {
     assert!(!page.contains("<b>") && !page.contains("src=") && !page.contains("<link"), "{page}");
     let checked = program.run(&["check", "--slos", "slo.yaml", "--strict"]);
     assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    let composite = SLO
+        .replace("REVIEW", "2999-12-31")
+        .replace(
+            "  indicator:\n",
+            "  objectives:\n  - displayName: answers\n    target: 0.99\n    compositeWeight: 3\n    indicator:\n",
+        )
+        .replace("  objectives: [{target: 0.999}]\n", "");
+    let composite: String = composite
+        .lines()
+        .map(|line| {
+            let is_of_indicator = ["metadata: {name: ok}", "spec:", "ratioMetric:", "counter:", "good:", "total:"];
+            let is_nested = line.starts_with("    ") && is_of_indicator.iter().any(|key| line.trim().starts_with(key));
+            format!("{}{line}\n", if is_nested { "  " } else { "" })
+        })
+        .collect();
+    std::fs::write(program.path().join("composite.yaml"), composite).expect("written");
+    let ran = program.run(&["docs", "--slos", "composite.yaml", "--out", "composite.html"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let page = std::fs::read_to_string(program.path().join("composite.html")).expect("a page");
+    assert!(page.contains("checkout:answers: 99 % of its events, with the weight 3"), "{page}");
+    let ran = program.run(&["export", "--slos", "composite.yaml"]);
+    assert_eq!((ran.code, ran.stdout.contains("compositeWeight: 3")), (Some(0), true), "{}", ran.stderr);
     let examples = program.run(&["docs", "--slos", EXAMPLES, "--out", "examples.html"]);
     assert_eq!(examples.code, Some(0), "{}", examples.stderr);
 }

@@ -5,7 +5,9 @@ use crate::command::check::firing::{self, FiringRow, percent};
 use crate::command::report::escaped;
 use crate::model::duration;
 use crate::model::period::Method;
-use crate::model::slo::{Criterion, RuleKind, Severity, Slo, TenantAlerts, ThresholdOp};
+use crate::model::slo::{
+    Aggregate, Criterion, GaugeSpec, Indicator, RuleKind, Severity, Slo, TenantAlerts, ThresholdOp,
+};
 use std::fmt::Write as _;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}\
@@ -27,7 +29,7 @@ pub fn page(slos: &[Slo]) -> String {
             "<tr><td><a href=\"#slo-{i}\">{}</a></td><td>{}</td><td>{} over {}</td><td>{}</td></tr>",
             escaped(&title(slo)),
             escaped(&slo.service),
-            percent(slo.objective.as_f64()),
+            target(slo),
             escaped(&slo.period.name()),
             escaped(owner)
         );
@@ -76,6 +78,14 @@ fn section(out: &mut String, index: usize, slo: &Slo) {
     rules(out, slo);
 }
 
+/// For the table of contents.
+fn target(slo: &Slo) -> String {
+    match slo.gauge().filter(|_| slo.is_value()) {
+        Some(gauge) => escaped(&value_of(gauge)),
+        None => percent(slo.objective.as_f64()),
+    }
+}
+
 /// The objectives of one document share its title.
 fn title(slo: &Slo) -> String {
     match &slo.objective_name {
@@ -91,15 +101,25 @@ fn objective(slo: &Slo) -> String {
         Some(calendar) => format!("each calendar period of {} in {}", slo.period.name(), calendar.zone),
         None => format!("the last {}", duration::words(slo.period.nominal_ms())),
     };
+    let gauge = slo.gauge().map(value_of);
+    let composite = slo.components().len();
     let slice = |slice_ms| duration::words(slice_ms);
-    match &slo.method {
-        Method::Occurrences => format!("{share} of the events are good, over {window}"),
-        Method::Timeslices(slicing) => format!(
-            "{share} of the slices of {} are good, over {window}; a slice is good when {} of its events are",
+    match (&slo.method, &gauge) {
+        (Method::Occurrences, Some(value)) => format!("{value}, over {window}"),
+        (Method::Occurrences, None) if composite > 0 => {
+            format!("{share} over {window}, as the weighted mean of {composite} components")
+        }
+        (Method::Occurrences, None) => format!("{share} of the events are good, over {window}"),
+        (Method::Timeslices(slicing), _) => format!(
+            "{share} of the slices of {} are good, over {window}; a slice is good when {}",
             slice(slicing.slice_ms),
-            percent(slicing.target.as_f64())
+            match gauge {
+                Some(value) => value.clone(),
+                None if composite > 0 => "no component's is bad".to_owned(),
+                None => format!("{} of its events are", percent(slicing.target.as_f64())),
+            }
         ),
-        Method::RatioTimeslices(slicing) => {
+        (Method::RatioTimeslices(slicing), _) => {
             format!(
                 "{share} is the mean of the shares of good events of all slices of {}, over {window}",
                 slice(slicing.slice_ms)
@@ -109,28 +129,62 @@ fn objective(slo: &Slo) -> String {
 }
 
 fn indicator(out: &mut String, slo: &Slo) {
+    if slo.components().is_empty() {
+        return indicator_of(out, &slo.indicator, slo.gauge().is_some());
+    }
+    for (component, indicator) in slo.components().iter().zip(&slo.indicators) {
+        let text = format!(
+            "{}: {} of its events, with the weight {}",
+            component.name,
+            percent(component.objective.as_f64()),
+            component.weight
+        );
+        row(out, "Component", &escaped(&text));
+        indicator_of(out, indicator, false);
+    }
+}
+
+fn indicator_of(out: &mut String, indicator: &Indicator, is_gauge: bool) {
     let expression =
         |words: String, source: &str| format!("{}<br><small><code>{}</code></small>", escaped(&words), escaped(source));
-    let total = slo.indicator.total.as_ref();
+    let total = indicator.total.as_ref();
     row(
         out,
         "Which events count",
         &total.map_or("every event".to_owned(), |filter| expression(words::of(filter.condition()), filter.source())),
     );
-    match &slo.indicator.criterion {
+    match &indicator.criterion {
         Criterion::Good(filter) => row(out, "Good", &expression(words::of(filter.condition()), filter.source())),
         Criterion::Bad(filter) => row(out, "Bad", &expression(words::of(filter.condition()), filter.source())),
+        Criterion::Threshold { value, .. } if is_gauge => {
+            row(out, "Value", &expression(value.to_string(), value.source()));
+        }
         Criterion::Threshold { value, op, threshold } => {
-            let (sign, word) = match op {
-                ThresholdOp::Lte => ("<=", "is at most"),
-                ThresholdOp::Gte => (">=", "is at least"),
-                ThresholdOp::Lt => ("<", "is below"),
-                ThresholdOp::Gt => (">", "is above"),
-            };
+            let (sign, word) = compared(*op);
             let source = format!("{} {sign} {threshold}", value.source());
             row(out, "Good", &expression(format!("{value} {word} {threshold}"), &source));
         }
     }
+}
+
+const fn compared(op: ThresholdOp) -> (&'static str, &'static str) {
+    match op {
+        ThresholdOp::Lte => ("<=", "is at most"),
+        ThresholdOp::Gte => (">=", "is at least"),
+        ThresholdOp::Lt => ("<", "is below"),
+        ThresholdOp::Gt => (">", "is above"),
+    }
+}
+
+/// The value of a gauge, in words: `the mean of the values is at most 3`.
+fn value_of(gauge: &GaugeSpec) -> String {
+    let which = match gauge.aggregate {
+        Aggregate::Last => "the last value",
+        Aggregate::Mean => "the mean of the values",
+        Aggregate::Min => "the smallest value",
+        Aggregate::Max => "the largest value",
+    };
+    format!("{which} {} {}", compared(gauge.op).1, gauge.target)
 }
 
 fn agreement(out: &mut String, slo: &Slo) {

@@ -41,7 +41,10 @@ pub(super) fn compile_call(target: Option<&Expr>, name: &str, args: &[Expr]) -> 
         ("startsWith", Some(a), [b]) => compile_test(TextTest::StartsWith, a, b),
         ("endsWith", Some(a), [b]) => compile_test(TextTest::EndsWith, a, b),
         ("contains", Some(a), [b]) => compile_test(TextTest::Contains, a, b),
-        (_, Some(a), [] | [_]) if let Some(part) = time::part(name) => time::compile_part(part, a, args.first()),
+        (_, Some(a), [] | [_]) => match time::part(name) {
+            Some(part) => time::compile_part(part, a, args.first()),
+            None => Err(unknown_function(true, name, args.len())),
+        },
         _ => Err(unknown_function(target.is_some(), name, args.len())),
     }
 }
