@@ -156,6 +156,21 @@ fn the_api_shows_the_same_numbers_as_the_files() {
     assert_eq!(examples["not_decodable"][0], lines(&program, "dead-letters.jsonl")[0]);
 }
 
+/// It is part of the definitions, and of their hashes.
+#[test]
+fn definitions_have_what_the_file_of_tenants_says() {
+    let program = Program::new()
+        .with_file("slo.yaml", SLO)
+        .with_file("in.jsonl", &input())
+        .with_file("tailburn.yaml", "tenants: tenants.jsonl\n")
+        .with_file("tenants.jsonl", "{\"tenant\": \"acme\", \"objectives\": {\"availability\": 0.99}}\n");
+    let ran = program.run(&["backtest", "--slos", "slo.yaml", "--input", "in.jsonl", "--out", "out"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let slo = Serving::start(&program, &SERVE).json("/api/v1/slo/availability");
+    assert_eq!(slo["definition"]["definition_hash"], slo["status"]["definition_hash"]);
+    assert_eq!(slo["definition"]["tenant_objectives"]["acme"], 0.99, "{}", slo["definition"]);
+}
+
 #[test]
 fn what_cannot_be_shown_is_said_with_a_remedy() {
     let program = backtested();

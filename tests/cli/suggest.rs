@@ -48,6 +48,19 @@ fn a_candidate_is_judged_as_a_backtest_of_it_would_be() {
     assert!(table.stdout.contains("99.9 % *") && table.stdout.contains("pages"), "{}", table.stdout);
 }
 
+/// As for every command that judges by the definitions.
+#[test]
+fn a_file_of_tenants_that_names_no_slo_is_refused() {
+    let program = Program::new()
+        .with_file("slo.yaml", SLO)
+        .with_file("in.jsonl", &traffic())
+        .with_file("tailburn.yaml", "tenants: tenants.jsonl\n")
+        .with_file("tenants.jsonl", "{\"tenant\": \"a\", \"objectives\": {\"nothing\": 0.99}}\n");
+    let ran = program.run(&["suggest", "--slos", "slo.yaml", "--input", "in.jsonl"]);
+    assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nothing"), "{}", ran.stderr);
+}
+
 #[test]
 fn explain_names_what_the_bad_events_have_in_common() {
     let mut table = "region,release,failed,requests\n".to_owned();
