@@ -19,7 +19,6 @@ const SLOS: [(&str, &str); 3] = [
 ];
 
 #[test]
-#[ignore = "the program does not have this kind yet"]
 fn the_program_agrees_on_composites() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let plan = Plan { duration_ms: 34 * HOUR_MS, ..plan(41) };

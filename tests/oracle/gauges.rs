@@ -19,7 +19,6 @@ const SLOS: [(&str, &str); 5] = [
 ];
 
 #[test]
-#[ignore = "the program does not have this kind yet"]
 fn the_program_agrees_on_gauges() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut plan = Plan { duration_ms: 4 * DAY_MS + 10 * HOUR_MS, per_hour: 55.0, ..plan(61) };

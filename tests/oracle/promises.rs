@@ -46,7 +46,8 @@ pub fn budget(slo: &Slo, key: &Key, at_ms: i64) -> Option<Value> {
     let allowed =
         if !sums.is_empty() { key.allowed.as_f64() * all / covered(period, key.first_ms, at_ms) } else { 0.0 };
     let minutes = key.allowed.as_f64() * (period.end_ms - period.start_ms) as f64 / MINUTE_MS as f64;
-    Some(json!({"allowed_bad": allowed, "spent_bad": spent, "remaining_bad": allowed - spent,
+    let remaining = key.figure(allowed - spent);
+    Some(json!({"allowed_bad": key.figure(allowed), "spent_bad": key.figure(spent), "remaining_bad": remaining,
                 "remaining_minutes": budget_remaining(slo, key, at_ms).map(|left| left * minutes)}))
 }
 

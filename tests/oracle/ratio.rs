@@ -20,10 +20,9 @@ impl Ratio {
         Ok(Self::new(digits, 10i128.pow(fraction.len() as u32)))
     }
 
-    /// Exactly this double, a share of 1.
-    pub fn of_double(number: f64) -> Self {
-        let exponent = 60;
-        Self::new((number * f64::powi(2.0, exponent)) as i128, 1 << exponent)
+    /// The decimal that this double is printed as.
+    pub fn of_double(number: f64) -> Result<Self, String> {
+        Self::parse(&format!("{number:?}"))
     }
 
     pub fn one_minus(self) -> Self {

@@ -384,8 +384,6 @@ impl<'a> Run<'a> {
             group = slo.group_by.iter().cloned().zip(self.groups[place.1 as usize].iter().cloned()).collect();
         }
         let objective = slo.objective_of(tenant.as_deref());
-        let allowed =
-            if slo.parts.is_empty() { objective.one_minus() } else { Ratio::of_double(1.0 - objective.as_f64()) };
         let parts = parts_of(slo, tenant.as_deref(), self.axis);
         let mut history = History::new(self.axis);
         reach(!self.known.insert(place), "a key that comes back");
@@ -396,7 +394,7 @@ impl<'a> Run<'a> {
             name: key_name(slo, place.0, tenant.as_deref(), &group),
             scope: ["aggregate", "tenant", "group"][usize::from(place.0)],
             objective,
-            allowed,
+            allowed: objective.one_minus(),
             cap: if place.0 == 1 { slo.tenant_cap } else { Severity::Page },
             tenant,
             group,

@@ -351,7 +351,7 @@ fn composite<'a>(
 ) -> Result<Slo, String> {
     let sum = |of: &dyn Fn(&(Slo, f64)) -> f64| parts.iter().map(of).sum::<f64>();
     let target = sum(&|(slo, weight)| weight * slo.objective.as_f64()) / sum(&|(_, weight)| *weight);
-    let mut slo = parse_one(document, first, name.to_owned(), named, Some(Ratio::of_double(target)))?;
+    let mut slo = parse_one(document, first, name.to_owned(), named, Some(Ratio::of_double(target)?))?;
     slo.rules.retain(|rule| !rule.is_budget);
     slo.parts = parts;
     Ok(slo)

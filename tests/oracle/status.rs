@@ -95,7 +95,10 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     put("at", json!(print_time(at_ms)));
     put("state", json!(state(slo, key, at_ms)));
     put("flags", json!(flags(slo, key, at_ms)));
-    put("objective", json!(key.objective.as_f64()));
+    // A gauge without a target has its value for one; the text does not say what stands here.
+    if key.figure(0.0).is_some() {
+        put("objective", json!(key.objective.as_f64()));
+    }
     put("budgeting_method", json!(slo.method));
     put(
         "compliance_window",
@@ -106,7 +109,8 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     put(
         "budget",
         promises::budget(slo, key, at_ms).unwrap_or_else(|| {
-            json!({"allowed_bad": allowed, "spent_bad": spent, "remaining_bad": allowed - spent,
+            json!({"allowed_bad": key.figure(allowed), "spent_bad": key.figure(spent),
+                   "remaining_bad": key.figure(allowed - spent),
                    "remaining_minutes": remaining_minutes})
         }),
     );
