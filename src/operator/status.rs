@@ -55,7 +55,7 @@ impl KeyView<'_> {
     }
 
     /// The part of the period that is over; of a rolling window all of it, always.
-    fn elapsed(self) -> f64 {
+    pub fn elapsed(self) -> f64 {
         let spans = self.boundary.starts.spans;
         spans.map_or(1.0, |spans| spans.current.elapsed(self.boundary.at_ms))
     }

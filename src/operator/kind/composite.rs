@@ -7,9 +7,11 @@
 use super::super::key_definition::{Boundary, KeyDefinition};
 use super::super::key_view::{KeyView, allowed_share, burn_of, sli_of};
 use super::super::partial::{Counts, PaneDelta};
+use super::super::status::coverage_of;
 use super::super::window::Windows;
 use crate::model::output::Component as Published;
 use crate::model::slo::Component;
+use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,24 @@ pub struct Parts {
     windows: Vec<(Counts, Option<f64>)>,
     previous: (Counts, Option<f64>),
     all_bad: u128,
+    firsts: Firsts,
+}
+
+/// The pane of the first event of each component: the coverage of a component is its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Firsts(Vec<Option<Ms>>);
+
+impl Firsts {
+    pub fn note(&mut self, pane: &PaneDelta) {
+        self.0.resize(self.0.len().max(pane.parts.len()), None);
+        for (first_ms, _) in self.0.iter_mut().zip(&pane.parts).filter(|(_, counts)| counts.events > 0) {
+            *first_ms = Some(first_ms.map_or(pane.start_ms, |ms| ms.min(pane.start_ms)));
+        }
+    }
+
+    pub fn of(&self, part: usize) -> Option<Ms> {
+        self.0.get(part).copied().flatten()
+    }
 }
 
 impl Parts {
@@ -56,6 +76,7 @@ impl Parts {
     }
 
     pub fn add(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, pane: &PaneDelta) {
+        self.firsts.note(pane);
         for (part, counts) in self.parts.iter_mut().zip(&pane.parts).filter(|(_, counts)| counts.events > 0) {
             let pane = PaneDelta { start_ms: pane.start_ms, counts: *counts, ..PaneDelta::default() };
             part.add(definition.layout, boundary.starts, &pane);
@@ -74,27 +95,34 @@ impl Parts {
     }
 
     /// The same events in the windows of another definition with the same components.
-    pub fn relaid(&self, from: &KeyDefinition<'_>, to: &KeyDefinition<'_>, at_ms: crate::model::time::Ms) -> Parts {
+    pub fn relaid(&self, from: &KeyDefinition<'_>, to: &KeyDefinition<'_>, at_ms: Ms) -> Parts {
         let relaid = |part: &Windows| part.relaid(from.layout, to.layout, at_ms);
         let mut made = Parts::new(to.layout, 0);
         made.parts = self.parts.iter().map(relaid).collect();
+        made.firsts = self.firsts.clone();
         made
     }
 
     /// `components[]` of a status, over the compliance window.
     pub fn published(&self, view: KeyView<'_>) -> Vec<Published> {
-        let components = view.definition.slo.components().iter().zip(&self.parts);
+        let components = view.definition.slo.components().iter().zip(&self.parts).enumerate();
         let window = view.definition.layout.compliance;
-        components.map(|(component, part)| figures_of(view, component, &part.sum(window).counts)).collect()
+        components
+            .map(|(number, (component, part))| {
+                figures_of(view, component, self.firsts.of(number), &part.sum(window).counts)
+            })
+            .collect()
     }
 }
 
 /// The figures of one component over the compliance window.
-pub fn figures_of(view: KeyView<'_>, component: &Component, counts: &Counts) -> Published {
+pub fn figures_of(view: KeyView<'_>, component: &Component, first_ms: Option<Ms>, counts: &Counts) -> Published {
     let definition = view.definition;
     let objective = definition.slo.objective_of_part(component, definition.scope);
     let burn = burn_of(counts, objective);
-    let spent_part = if view.boundary.starts.spans.is_some() { view.covered() } else { 1.0 };
+    let start_ms = view.start_ms(definition.layout.compliance);
+    let covered = || coverage_of(view.boundary.at_ms, first_ms, start_ms) * view.elapsed();
+    let spent_part = if view.boundary.starts.spans.is_some() { covered() } else { 1.0 };
     Published {
         name: component.name.clone(),
         objective: objective.as_f64(),

@@ -8,7 +8,7 @@
 use super::super::key_definition::{Boundary, KeyDefinition};
 use super::super::key_view::KeyView;
 use super::super::partial::{Counts, PaneDelta};
-use super::composite::figures_of;
+use super::composite::{Firsts, figures_of};
 use super::gauge::GaugeSum;
 use crate::model::calendar::Span;
 use crate::model::output::Component as Published;
@@ -48,6 +48,7 @@ pub struct Slices {
     /// Every slice that ends at or before this boundary is complete and counted.
     settled_ms: Ms,
     all_bad: u128,
+    firsts: Firsts,
 }
 
 /// A window: where it begins, and the complete slices that begin in it.
@@ -86,11 +87,13 @@ impl Slices {
     pub fn take_over(&mut self, from: Slices) {
         self.slices = from.slices;
         self.gauges = from.gauges;
+        self.firsts = from.firsts;
         self.all_bad = 0;
     }
 
     pub fn add(&mut self, definition: &KeyDefinition<'_>, pane: &PaneDelta) {
         let Some(slicing) = definition.slo.method.slicing() else { return };
+        self.firsts.note(pane);
         let number = pane.start_ms.div_euclid(slicing.slice_ms);
         let sums = self.slices.entry(number).or_default();
         let values = self.gauges.get(&number);
@@ -214,7 +217,7 @@ impl Slices {
                 let value = sums.get(part).and_then(|sum| value_of(component_method(slo, part), sum));
                 value.iter().for_each(|value| value.add_to(&mut counts, Sign::Plus));
             }
-            figures_of(view, component, &counts)
+            figures_of(view, component, self.firsts.of(part), &counts)
         };
         slo.components().iter().enumerate().map(|(part, component)| of_part(part, component)).collect()
     }
