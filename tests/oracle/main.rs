@@ -22,6 +22,7 @@ mod compare;
 mod composites;
 mod coverage;
 mod dispersion;
+mod failures;
 mod filter;
 mod gauge;
 mod gauges;

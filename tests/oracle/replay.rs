@@ -11,6 +11,7 @@ use crate::attempts::{Attempts, Open, Origin};
 use crate::budget::{self, Budget};
 use crate::canary::{Seen, verdicts};
 use crate::dispersion::{Trailing, dispersion};
+use crate::failures::{Failures, Pair, pair_of};
 use crate::gauge::Readings;
 use crate::input::{self, Format, Outcome};
 use crate::latency::{Latencies, Rank};
@@ -54,6 +55,8 @@ pub struct Event {
     pub group: Option<u32>,
     /// Of a journey.
     pub step: usize,
+    /// Of dependency and type of error.
+    pub pair: Pair,
 }
 
 /// The complete state of one key.
@@ -85,6 +88,8 @@ pub struct Key {
     pub accepted: i64,
     pub unclassified: i64,
     pub late: i64,
+    pub maintenance: i64,
+    pub failures: Failures,
     pub rules: Vec<RuleState>,
     pub budget: Budget,
     pub episodes: Episodes,
@@ -196,6 +201,7 @@ struct Arrived {
     weight_micros: i64,
     latency_ms: Option<f64>,
     attributes: Tuple,
+    pair: Pair,
     arrival: Arrival,
     of_slos: Vec<OfSlo>,
 }
@@ -204,17 +210,22 @@ impl Arrived {
     fn new(outcome: Outcome, arrival: Arrival, slos: &[Slo]) -> Self {
         let of_slo = |slo: &Slo| {
             let parts: Vec<Verdict> = slo.parts.iter().map(|(part, _)| part.verdict(&outcome.fields)).collect();
-            let verdict = if parts.is_empty() { slo.verdict(&outcome.fields) } else { Verdict::of_all(&parts) };
+            let verdict = match () {
+                () if slo.maintenance.iter().any(|entry| entry.excludes(&outcome)) => Verdict::Maintenance,
+                () if parts.is_empty() => slo.verdict(&outcome.fields),
+                () => Verdict::of_all(&parts),
+            };
             let (value, group) = (slo.gauge().and_then(|_| slo.value(&outcome.fields)), group_of(slo, &outcome));
             let step = slo.journey.as_ref().and_then(|journey| journey.step(&outcome.fields).ok()?).unwrap_or(0);
             OfSlo { verdict, parts, value, step, group }
         };
         let of_slos = slos.iter().map(of_slo).collect();
+        let pair = pair_of(&outcome);
         let latency_ms = outcome.fields.get("latency_ms").and_then(Value::as_f64);
         let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
         let attributes = outcome.fields["attributes"].as_object().into_iter().flatten().filter_map(text).collect();
         let Outcome { tenant, user, time_ms, weight_micros, .. } = outcome;
-        Self { tenant, user, time_ms, weight_micros, latency_ms, attributes, arrival, of_slos }
+        Self { tenant, user, time_ms, weight_micros, latency_ms, attributes, pair, arrival, of_slos }
     }
 
     fn named_user(&self) -> Option<(&str, &str)> {
@@ -302,6 +313,7 @@ impl<'a> Run<'a> {
                 tuple: index_of(&tuples, &&event.attributes),
                 value: *value,
                 step: *step,
+                pair: event.pair.clone(),
                 latency: event.latency_ms.map(rank),
                 tenant: index_of(&tenants, &event.tenant.as_str()),
                 group: (!slo.group_by.is_empty()).then(|| index_of(&groups, &group)),
@@ -331,8 +343,11 @@ impl<'a> Run<'a> {
             while let Some(event) = unseen.next_if(|e| e.visible_ms <= at_ms) {
                 visible.push(event);
             }
-            visible.sort_by_key(|e| e.verdict == Verdict::Unclassified);
+            // Pairs that failed are admitted in the order of their bytes.
+            let is_silent = |e: &Event| matches!(e.verdict, Verdict::Unclassified | Verdict::Maintenance);
+            visible.sort_by(|a, b| (is_silent(a), &a.pair).cmp(&(is_silent(b), &b.pair)));
             visible.iter().for_each(|event| self.see(event, at_ms));
+            visible.retain(|event| event.verdict != Verdict::Maintenance);
             self.step_journey(&visible, at_ms);
             self.evaluate(at_ms, end_ms, records);
             at_ms += PANE_MS;
@@ -361,6 +376,10 @@ impl<'a> Run<'a> {
     fn see(&mut self, event: &Event, at_ms: i64) {
         let places = [Some((0, 0)), Some((1, event.tenant)), event.group.map(|g| (2, g))];
         for place in places.into_iter().flatten() {
+            if event.verdict == Verdict::Maintenance {
+                self.keys.get_mut(&place).into_iter().for_each(|key| key.maintenance += 1);
+                continue;
+            }
             let unclassified = event.verdict == Verdict::Unclassified;
             if !self.keys.contains_key(&place) {
                 if unclassified {
@@ -415,6 +434,8 @@ impl<'a> Run<'a> {
             accepted: 0,
             unclassified: 0,
             late: 0,
+            maintenance: 0,
+            failures: Failures::default(),
             rules: vec![RuleState::default(); slo.rules.len()],
             budget: Budget::new(objective.one_minus(), slo.period_ms, at_ms),
             episodes: Episodes::new(),
@@ -540,6 +561,9 @@ impl Key {
             return;
         }
         self.accepted += 1;
+        if event.verdict == Verdict::Bad {
+            self.failures.see(&event.pair, event.time_ms, event.weight_micros);
+        }
         self.slices.iter_mut().for_each(|slices| slices.see(event.time_ms));
         self.budget.now.add(budget::Seen { events: 1, bad: i64::from(event.verdict == Verdict::Bad) });
         self.news = true;
@@ -597,7 +621,7 @@ fn sums_of(event: &Event) -> Sums {
     match event.verdict {
         Verdict::Good | Verdict::Bad => sums(event.verdict == Verdict::Good, event.weight_micros),
         Verdict::Unclassified => Sums { unclassified: 1, ..Sums::default() },
-        Verdict::Excluded => Sums::default(),
+        Verdict::Excluded | Verdict::Maintenance => Sums::default(),
     }
 }
 

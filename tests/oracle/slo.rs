@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::attempts::{Journey, Step};
 use crate::calendar::Calendar;
 use crate::canary::Canary;
+use crate::failures::Maintenance;
 use crate::filter::{Absent, Filter};
 use crate::ratio::Ratio;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, ceil_to, parse_duration, print_duration, slice_of};
@@ -102,6 +103,8 @@ pub struct Slo {
     pub no_data_after_ms: i64,
     pub min_user_events: i64,
     pub allowed_lateness_ms: i64,
+    /// Of the configuration.
+    pub maintenance: Vec<Maintenance>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -165,6 +168,8 @@ pub enum VerdictFilter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Excluded,
+    /// Excluded by a maintenance.
+    Maintenance,
     Unclassified,
     Good,
     Bad,
@@ -444,6 +449,7 @@ fn parse_one<'a>(
         no_data_after_ms: notes.text("no-data-after").map_or(Ok(HOUR_MS), |t| parse_duration(&t))?,
         min_user_events: notes.number("min-user-events", 5)?,
         allowed_lateness_ms: notes.text("allowed-lateness").map_or(Ok(HOUR_MS), |t| parse_duration(&t))?,
+        maintenance: Vec::new(),
     })
 }
 

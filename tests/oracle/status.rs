@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::failures;
 use crate::gauge;
 use crate::parts;
 use crate::promises;
@@ -123,6 +124,8 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     let attempts = key.attempts.as_ref().zip(slo.journey.as_ref());
     let start_ms = compliance_start(slo, at_ms);
     put("journey", attempts.map_or(Value::Null, |(attempts, journey)| attempts.published(journey, start_ms)));
+    put("failures", failures::failures(slo, key, at_ms));
+    put("maintenance", failures::maintenance(slo, key, at_ms));
     let windows_ms = slo.windows_ms();
     let mut starts_ms: Vec<i64> = windows_ms.iter().map(|w| window_start(at_ms, *w)).collect();
     starts_ms.extend(slo.calendar.as_ref().map(|calendar| calendar.period(at_ms).start_ms));
@@ -153,6 +156,7 @@ pub fn record(slo: &Slo, key: &Key, at_ms: i64, latencies_ms: &[f64]) -> Value {
     put(
         "counts",
         json!({"accepted": key.accepted, "unclassified": key.unclassified, "late": key.late,
+               "maintenance": key.maintenance,
                "counts_since": print_time(key.since_ms)}),
     );
     Value::Object(record)
