@@ -21,6 +21,7 @@ pub use seams::{Records, Seams, SloStage};
 use super::backtest::FileFormat;
 use super::{Exit, Global, Outcome, Printer};
 use crate::config::{self, Loaded, Sources};
+use crate::model::time::Ms;
 use clap::Args;
 use stages::Asked;
 use std::path::PathBuf;
@@ -104,7 +105,7 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     if let Some((_, slos)) = &report.ready {
         let survey = report.records.as_ref().and_then(|records| records.survey.as_ref());
         report.firing = firing::tables(slos, survey);
-        report.maintenance = Upcoming::of(slos, jiff::Timestamp::now().as_millisecond());
+        report.maintenance = Upcoming::of(slos, now_ms());
     }
     let mut out = Printer::stdout();
     if args.json {
@@ -113,6 +114,10 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
         print::as_text(&mut out, &report)?
     }
     Ok(exit(&report).into())
+}
+
+fn now_ms() -> Ms {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 /// The configuration, with the arguments on top.

@@ -140,13 +140,11 @@ fn texts(fields: &Map<String, Value>, field: &'static str) -> Result<Vec<String>
 
 fn zone_of(fields: &Map<String, Value>) -> Result<TimeZone, Fault> {
     let Some(name) = text(fields, "time_zone")? else { return Ok(TimeZone::UTC) };
-    match zone(&name) {
-        Some(zone) => Ok(zone),
-        None => {
-            let remedy = "write an IANA name, as in `Europe/Berlin`; `tailburn --version` says of which year they are";
-            fault("time_zone", format!("there is no time zone `{name}`"), remedy)
-        }
-    }
+    let Some(zone) = zone(&name) else {
+        let remedy = "write an IANA name, as in `Europe/Berlin`; `tailburn --version` says of which year they are";
+        return fault("time_zone", format!("there is no time zone `{name}`"), remedy);
+    };
+    Ok(zone)
 }
 
 /// A window with a start and an end.

@@ -126,3 +126,28 @@ fn the_format_of_the_input_can_be_said() {
     assert_eq!(ran.json()["records"][0]["fields"]["status"], 503);
     assert_eq!(program.run(&["check", "--format", "clf"]).code, Some(2), "a format of what?");
 }
+
+#[test]
+fn a_maintenance_is_shown_with_its_next_windows_and_a_mistake_in_one_has_its_place() {
+    let program = Program::new();
+    program.run(&["init"]);
+    let entry = "  - {name: deploys, slos: [checkout-availability], dtstart: 2026-01-04 02:00:00, duration: 90m,\n     \
+                 rrule: FREQ=WEEKLY;BYDAY=SU, time_zone: Europe/Berlin}\n";
+    let text = format!("privacy: {{user_ids: plain}}\nmaintenance:\n{entry}");
+    let program = program.with_file("tailburn.yaml", &text);
+    let ran = program.run(&["check"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("maintenance `deploys`: 2"), "{}", ran.stdout);
+    let windows = program.run(&["check", "--json"]).json()["maintenance"][0]["windows"].clone();
+    assert_eq!(windows.as_array().map(Vec::len), Some(3), "{windows}");
+    assert!(program.run(&["config", "show"]).stdout.contains("FREQ=WEEKLY"), "the configuration shows it");
+    let program =
+        program.with_file("tailburn.yaml", &text.replace("[checkout-availability]", "[checkout-avalability]"));
+    let ran = program.run(&["check"]);
+    assert_eq!(ran.code, Some(78), "{}", ran.stdout);
+    for part in ["tailburn.yaml:3", "maintenance.0.slos", "did you mean `checkout-availability`?"] {
+        assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
+    }
+    let ran = program.run(&["run"]);
+    assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+}
