@@ -13,7 +13,8 @@ pub fn defined(slos: &[Slo]) -> Vec<(String, Vec<u8>)> {
     slos.iter().map(|slo| (slo.name.clone(), document(slo).to_string().into_bytes())).collect()
 }
 
-fn document(slo: &Slo) -> Value {
+/// One definition, resolved.
+pub fn document(slo: &Slo) -> Value {
     let documentation = &slo.documentation;
     let tenant_objectives: serde_json::Map<String, Value> =
         slo.tenant_objectives.iter().map(|(tenant, o)| (tenant.clone(), json!(o.as_f64()))).collect();

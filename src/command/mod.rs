@@ -12,6 +12,7 @@ pub mod decoder;
 mod defined;
 pub mod demo;
 pub mod docs;
+pub mod diff;
 mod exit;
 pub mod explain;
 pub mod export;
@@ -174,6 +175,7 @@ pub enum Command {
     // Definitions.
     Docs(docs::DocsArgs),
     Export(export::ExportArgs),
+    Diff(diff::DiffArgs),
     // Telling.
     Notify(notify::NotifyArgs),
     Silence(silence::SilenceArgs),
@@ -231,6 +233,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Gate(args) => gate::run(global, &args),
         Command::Docs(args) => docs::run(global, &args),
         Command::Export(args) => export::run(global, &args),
+        Command::Diff(args) => diff::run(global, &args),
         Command::Notify(args) => notify::run(global, &args),
         Command::Silence(args) => silence::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),

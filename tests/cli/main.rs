@@ -8,6 +8,7 @@ mod check;
 mod configuration;
 mod definitions;
 mod demo;
+mod diff;
 mod gate;
 mod init;
 mod llm;

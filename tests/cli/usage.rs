@@ -39,6 +39,7 @@ fn every_command_shows_examples() {
         "explain",
         "serve",
         "report",
+        "diff",
         "notify",
         "silence",
         "tap",
