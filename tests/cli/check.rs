@@ -148,6 +148,8 @@ fn a_maintenance_is_shown_with_its_next_windows_and_a_mistake_in_one_has_its_pla
     for part in ["tailburn.yaml:3", "maintenance.0.slos", "did you mean `checkout-availability`?"] {
         assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
     }
-    let ran = program.run(&["run"]);
+    let program = program.with_file("past.jsonl", "");
+    let ran = program.run(&["backtest", "--slos", "slos", "--input", "past.jsonl", "--out", "result"]);
     assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+    assert!(ran.stderr.contains("did you mean `checkout-availability`?"), "{}", ran.stderr);
 }
