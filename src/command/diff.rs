@@ -65,7 +65,9 @@ struct FieldChange {
 }
 
 pub fn run(global: &Global, args: &DiffArgs) -> Outcome {
-    let settings = global.load()?.settings;
+    let mut settings = global.load()?.settings;
+    // It is no part of a definition, and may name SLOs that only one side has.
+    settings.maintenance = Value::Null;
     let load = |paths: &[PathBuf]| assemble::definitions_of(&settings, paths).map(|definitions| definitions.slos);
     let changes = changes(&load(&args.before)?, &load(&args.after)?);
     let mut out = Printer::stdout();
