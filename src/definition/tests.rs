@@ -312,7 +312,7 @@ fn a_wrong_key_names_line_key_and_remedy() {
             good,
             "good: {metricSource: {type: prometheus}}",
             "slo.yaml:13:31: spec.indicator.spec.ratioMetric.good.metricSource.type: ",
-            "write `type: tailburn`",
+            "write metricSource: {type: tailburn, spec: {filter: ...}}",
         ),
         (
             good,
