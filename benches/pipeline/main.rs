@@ -180,7 +180,7 @@ fn one_key(c: &mut Criterion<CpuTime>) {
         b.iter(|| {
             at_ms += PANE_MS;
             let latency = latency[(at_ms / PANE_MS) as usize % 16].clone();
-            let pane = PaneDelta { start_ms: at_ms - PANE_MS, counts, latency, exemplars: Vec::new() };
+            let pane = PaneDelta { start_ms: at_ms - PANE_MS, counts, latency, ..PaneDelta::default() };
             let starts = layout.starts_at(at_ms);
             windows.advance(&layout, &starts);
             windows.add(&layout, &starts, &pane);

@@ -21,7 +21,6 @@ pub use seams::{Records, Seams, SloStage};
 use super::backtest::FileFormat;
 use super::{Exit, Global, Outcome, Printer};
 use crate::config::{self, Loaded, Sources};
-use crate::model::time::Ms;
 use clap::Args;
 use stages::Asked;
 use std::path::PathBuf;
@@ -98,14 +97,14 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
         report.records = Some(records);
     }
     if let (true, Some((_, slos))) = (args.strict, &report.ready) {
-        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let today = now().to_zoned(jiff::tz::TimeZone::UTC).date();
         let wanted = strict::findings(slos, today);
         report.slos.get_or_insert_default().extend(wanted);
     }
     if let Some((_, slos)) = &report.ready {
         let survey = report.records.as_ref().and_then(|records| records.survey.as_ref());
         report.firing = firing::tables(slos, survey);
-        report.maintenance = Upcoming::of(slos, now_ms());
+        report.maintenance = Upcoming::of(slos, now().as_millisecond());
     }
     let mut out = Printer::stdout();
     if args.json {
@@ -116,8 +115,10 @@ pub fn run_with(global: &Global, args: &CheckArgs, seams: &Seams) -> Outcome {
     Ok(exit(&report).into())
 }
 
-fn now_ms() -> Ms {
-    jiff::Timestamp::now().as_millisecond()
+/// For people: which reviews are overdue, and which windows come next.
+#[expect(clippy::disallowed_methods, reason = "no figure comes from it")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 /// The configuration, with the arguments on top.

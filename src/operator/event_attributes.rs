@@ -66,7 +66,7 @@ mod tests {
         let leaf = |i: usize, values: usize| {
             let (b, c) = (format!("b{}", i % values), format!("c{}", i % (VALUES_PER_ATTRIBUTE_MAX + 1)));
             // Some leaves have one more.
-            let more = (i % 3 == 0).then_some(("aa", "x"));
+            let more = i.is_multiple_of(3).then_some(("aa", "x"));
             Tuple::of([("a", ""), ("c", &*c), ("b", &*b)].into_iter().chain(more))
         };
         let named = |values: usize| {

@@ -53,6 +53,9 @@ struct EventTier {
     slices: Vec<EventSlice>,
 }
 
+/// Bad events: the tuple and slice that they are of, and the number of the tuple's leaf.
+type BadOf<'a> = ((&'a [u8], Ms), u32, &'a BadEvents);
+
 impl EventTable {
     /// Adds what became visible at a boundary, from all users tasks.
     pub fn add(&mut self, at_ms: Ms, windows_ms: &[Ms], news: &[&EventNews]) {
@@ -113,7 +116,7 @@ impl EventTable {
 
     /// Adds bad events, each slice and tuple once, in the order of tuples, whoever told of them.
     fn add_bad(&mut self, at_ms: Ms, news: &[&EventNews], numbers: &[Vec<u32>]) {
-        let mut all: Vec<((&[u8], Ms), u32, &BadEvents)> = Vec::new();
+        let mut all: Vec<BadOf<'_>> = Vec::new();
         for (news, numbers) in news.iter().zip(numbers) {
             for slice in &news.slices {
                 let own = slice.bad.iter().map(|(leaf, bad)| {

@@ -193,7 +193,7 @@ impl Event {
             operation: Some("pay".into()),
             trace_id: Some(format!("{:x}", self.any % 50_000).into()),
             dependency: Some(format!("d{}", self.any % 7).into()),
-            error_type: (self.any % 3 > 0).then(|| format!("e{}", self.any / 7 % 40).into()),
+            error_type: (!self.any.is_multiple_of(3)).then(|| format!("e{}", self.any / 7 % 40).into()),
             status: self.status,
             latency_ms: Some(self.latency_ms),
             attributes,

@@ -9,10 +9,13 @@ use crate::pipeline::intake::{Intake, Spread};
 
 const HOUR_THREE: (Ms, Ms) = (START_MS + 3 * HOUR_MS, START_MS + 4 * HOUR_MS);
 
+/// A name, the tenants that it is of, and its windows.
+type Entry<'a> = (&'a str, &'a [&'a str], &'a [(Ms, Ms)]);
+
 /// The SLOs, the first of them with maintenance.
-fn maintained(documents: &[&str], entries: &[(&str, &[&str], &[(Ms, Ms)])]) -> Arc<Vec<Slo>> {
+fn maintained(documents: &[&str], entries: &[Entry<'_>]) -> Arc<Vec<Slo>> {
     let mut slos = slos(documents).to_vec();
-    let entry = |(name, tenants, windows): &(&str, &[&str], &[(Ms, Ms)])| {
+    let entry = |(name, tenants, windows): &Entry<'_>| {
         let tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
         Arc::new(Maintenance { name: (*name).to_owned(), tenants, windows_ms: windows.to_vec() })
     };
