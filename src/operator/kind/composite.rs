@@ -13,6 +13,7 @@ use crate::model::output::Component as Published;
 use crate::model::slo::Component;
 use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
@@ -101,6 +102,27 @@ impl Parts {
         made.parts = self.parts.iter().map(relaid).collect();
         made.firsts = self.firsts.clone();
         made
+    }
+
+    /// The stored events of the components, ascending by slices, for slices of time.
+    pub fn panes(&self, from: &KeyDefinition<'_>, at_ms: Ms) -> Vec<PaneDelta> {
+        let mut panes: BTreeMap<Ms, Vec<Counts>> = BTreeMap::new();
+        for (number, part) in self.parts.iter().enumerate() {
+            for pane in part.panes_since(from.layout, Ms::MIN, at_ms) {
+                let parts = panes.entry(pane.start_ms).or_insert_with(|| vec![Counts::default(); self.parts.len()]);
+                parts[number] = pane.counts;
+            }
+        }
+        panes.into_iter().map(|(start_ms, parts)| PaneDelta { start_ms, parts, ..PaneDelta::default() }).collect()
+    }
+
+    /// Where the events of each component begin.
+    pub fn firsts(&self) -> &Firsts {
+        &self.firsts
+    }
+
+    pub fn begin(&mut self, firsts: Firsts) {
+        self.firsts = firsts;
     }
 
     /// `components[]` of a status, over the compliance window.

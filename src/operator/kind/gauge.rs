@@ -83,12 +83,17 @@ pub struct Gauges {
     days: BTreeMap<Ms, GaugeSum>,
 }
 
+/// The length of the slices in which values are kept.
+fn values_slice_ms(definition: &KeyDefinition<'_>) -> Ms {
+    let period = &definition.slo.period;
+    // A calendar's period may begin at any pane.
+    if period.calendar().is_some() { PANE_MS } else { slice_ms(period.nominal_ms()) }
+}
+
 impl Gauges {
     pub fn add(&mut self, definition: &KeyDefinition<'_>, pane: &PaneDelta) {
         let Some(gauge) = &pane.gauge else { return };
-        let period = &definition.slo.period;
-        // A calendar's period may begin at any pane.
-        let slice_ms = if period.calendar().is_some() { PANE_MS } else { slice_ms(period.nominal_ms()) };
+        let slice_ms = values_slice_ms(definition);
         self.slices.entry(floor_to(pane.start_ms, slice_ms)).and_modify(|sum| sum.add(gauge)).or_insert(*gauge);
         self.days.entry(floor_to(pane.start_ms, DAY_MS)).and_modify(|sum| sum.add(gauge)).or_insert(*gauge);
     }
@@ -115,6 +120,24 @@ impl Gauges {
             });
             self.slices.insert(first_ms, all);
         }
+    }
+
+    /// The values at hand for slices of time, without counts of events: none where they are kept in longer slices, because
+    /// a slice of time would be judged by values of others.
+    pub fn panes(&self, from: &KeyDefinition<'_>, to: &KeyDefinition<'_>, at_ms: Ms) -> Vec<PaneDelta> {
+        let longest_ms = to.slo.method.slicing().map_or(0, |slicing| slicing.slice_ms);
+        if values_slice_ms(from) > longest_ms {
+            return Vec::new();
+        }
+        // Older ones of a calendar's period were merged.
+        let merged_ms = floor_to(at_ms, DAY_MS) - from.slo.allowed_lateness_ms - DAY_MS;
+        let from_ms = if from.slo.period.calendar().is_some() { merged_ms } else { Ms::MIN };
+        let pane = |(start_ms, sum): (&Ms, &GaugeSum)| PaneDelta {
+            start_ms: *start_ms,
+            gauge: Some(*sum),
+            ..PaneDelta::default()
+        };
+        self.slices.range(from_ms..).map(pane).collect()
     }
 
     /// The value of the compliance window; `None`: it is empty.

@@ -115,8 +115,8 @@ impl Units {
         }
     }
 
-    /// The same events under another definition, at a boundary. `None`: the kind is another one, and `panes` are all that is
-    /// known.
+    /// The same events under another definition, at a boundary. `panes` are those of the key: all that is known of an SLO
+    /// that counts single events, and more than its slices know.
     pub fn redefined(
         known: Option<Box<Units>>,
         from: &KeyDefinition<'_>,
@@ -126,14 +126,41 @@ impl Units {
     ) -> Option<Box<Units>> {
         let mut units = Units::of(to.slo, to.layout)?;
         let is_same = from.slo.method.slicing().map(|s| s.slice_ms) == to.slo.method.slicing().map(|s| s.slice_ms);
-        match (&mut *units, known.filter(|_| is_same).map(|known| *known)) {
-            (Units::Slices(new), Some(Units::Slices(old))) => new.take_over(old),
+        match (&mut *units, known.map(|known| *known)) {
+            (Units::Slices(new), Some(Units::Slices(old))) if is_same => new.take_over(old),
             (Units::Parts(new), Some(Units::Parts(old))) => *new = old.relaid(from, to, boundary.at_ms),
             (Units::Values(new), Some(Units::Values(old))) => *new = old,
-            (units, _) => panes().iter().for_each(|pane| units.add(to, boundary, pane)),
+            (units, known) => {
+                units.advance(to, boundary);
+                let mut add = |pane: &PaneDelta| units.add(to, boundary, pane);
+                match &known {
+                    Some(Units::Slices(old)) if to.slo.unit != Unit::Events => old.panes(from).iter().for_each(add),
+                    Some(Units::Parts(old)) => old.panes(from, boundary.at_ms).iter().for_each(add),
+                    Some(Units::Values(old)) => {
+                        panes().iter().for_each(&mut add);
+                        old.panes(from, to, boundary.at_ms).iter().for_each(add);
+                    }
+                    _ => panes().iter().for_each(add),
+                }
+                units.keep_firsts(known.as_ref());
+            }
         }
         units.advance(to, boundary);
         units.settle(to, boundary);
         Some(units)
+    }
+
+    /// Where the events of each component begin is known better than by slices.
+    fn keep_firsts(&mut self, known: Option<&Units>) {
+        let firsts = match known {
+            Some(Units::Slices(old)) => old.firsts(),
+            Some(Units::Parts(old)) => old.firsts(),
+            _ => return,
+        };
+        match self {
+            Units::Slices(new) => new.begin(firsts.clone()),
+            Units::Parts(new) => new.begin(firsts.clone()),
+            Units::Values(_) => {}
+        }
     }
 }

@@ -83,6 +83,29 @@ impl Slices {
         self.all_bad
     }
 
+    /// The events and values of each slice, as if they came at its start, for another definition.
+    pub fn panes(&self, from: &KeyDefinition<'_>) -> Vec<PaneDelta> {
+        let Some(slicing) = from.slo.method.slicing() else { return Vec::new() };
+        let counts = |sum: &SliceSum| Counts { events: sum.events, good: sum.good, bad: sum.bad, ..Counts::default() };
+        let pane = |(number, sums): (&i64, &Sums)| PaneDelta {
+            start_ms: number * slicing.slice_ms,
+            counts: sums.first().map(counts).unwrap_or_default(),
+            parts: if from.slo.components().is_empty() { Vec::new() } else { sums.iter().map(counts).collect() },
+            gauge: self.gauges.get(number).copied(),
+            ..PaneDelta::default()
+        };
+        self.slices.iter().map(pane).collect()
+    }
+
+    /// Where the events of each component begin.
+    pub fn firsts(&self) -> &Firsts {
+        &self.firsts
+    }
+
+    pub fn begin(&mut self, firsts: Firsts) {
+        self.firsts = firsts;
+    }
+
     /// The events of another definition's slices of the same length; [`Slices::settle`] counts them anew.
     pub fn take_over(&mut self, from: Slices) {
         self.slices = from.slices;

@@ -7,6 +7,7 @@ mod changes;
 mod failures;
 mod frozen;
 mod heap;
+mod kinds;
 mod maintenance;
 mod size;
 
