@@ -7,7 +7,10 @@
 
 use crate::backtest::backtest;
 use crate::broker::{Broker, Place};
+use crate::dice::Dice;
+use crate::documents;
 use crate::inputs;
+use crate::reached::Reached;
 use crate::reference::published;
 use crate::scenario::Scenario;
 use serde_json::Value;
@@ -30,10 +33,16 @@ pub enum Change {
     GroupBy,
     Removed,
     Added,
+    /// From events to slices of time, from these to their shares, from shares or a value's slices back.
+    Method,
+    SliceWindow,
+    Components,
+    Weight,
+    Aggregate,
 }
 
 impl Change {
-    pub const ALL: [Change; 9] = [
+    pub const ALL: [Change; 14] = [
         Change::Nothing,
         Change::Rules,
         Change::Objective,
@@ -43,20 +52,43 @@ impl Change {
         Change::GroupBy,
         Change::Removed,
         Change::Added,
+        Change::Method,
+        Change::SliceWindow,
+        Change::Components,
+        Change::Weight,
+        Change::Aggregate,
     ];
+
+    /// The first of these are changes of any kind of SLO.
+    const OF_ALL: usize = 9;
+
+    /// One that the first document can have; every second is one that not every kind of SLO can have.
+    pub fn draw(dice: &mut Dice, first: &str) -> Change {
+        let fitting = |of: &[Change]| of.iter().copied().filter(|change| change.fits(first)).collect::<Vec<_>>();
+        let (of_all, of_kinds) = (fitting(&Change::ALL[..Change::OF_ALL]), fitting(&Change::ALL[Change::OF_ALL..]));
+        let is_of_kind = dice.one_in(if of_kinds.len() > 1 || kind_of(first) != "events" { 2 } else { 8 });
+        dice.pick(if is_of_kind { &of_kinds } else { &of_all })
+    }
+
+    fn fits(self, first: &str) -> bool {
+        match self {
+            Change::Rules => first.contains("alert-rules: '"),
+            Change::Filter => first.contains("good: {metricSource"),
+            Change::SliceWindow => first.contains("timeSliceWindow: 1m"),
+            Change::Components | Change::Weight => first.contains("compositeWeight"),
+            Change::Aggregate => first.contains("aggregate: "),
+            _ => true,
+        }
+    }
 
     /// The documents after the change.
     pub fn of(self, documents: &[String]) -> Vec<String> {
         let mut all = documents.to_vec();
         let first = all[0].clone();
-        let between = |from: &str, to: &str, new: &str| {
-            let begin = first.find(from).expect("it is in every document") + from.len();
-            let end = begin + first[begin..].find(to).expect("it ends");
-            format!("{}{new}{}", &first[..begin], &first[end..])
-        };
+        let between = |from: &str, to: &str, new: &str| documents::replaced(&first, from, to, new);
         match self {
             Change::Nothing => {}
-            Change::Rules => all[0] = between("alert-rules: '", "'", "15m/3m/2/page,1h/5m/1/ticket,10m/1m/3/info"),
+            Change::Rules => all[0] = between("alert-rules: '", "'", new_rules(&first)),
             Change::Objective => all[0] = between("target: ", "}", "0.85"),
             Change::Window => all[0] = between("duration: ", ",", "30d"),
             Change::Label => {
@@ -71,10 +103,39 @@ impl Change {
             Change::GroupBy => {
                 all[0] = first.replacen("annotations: {", "annotations: {tailburn.dev/group-by: tier,", 1)
             }
+            Change::Method => all[0] = documents::with_next_method(&first),
+            Change::SliceWindow => all[0] = first.replace("timeSliceWindow: 1m", "timeSliceWindow: 5m"),
+            Change::Components => all[0] = documents::with_another_component(&first),
+            Change::Weight => all[0] = between("compositeWeight: ", ",", "7"),
+            Change::Aggregate => {
+                let next = if first.contains("aggregate: max") { "mean" } else { "max" };
+                all[0] = between("aggregate: ", "}", next);
+            }
             Change::Removed if all.len() > 1 => drop(all.remove(0)),
             Change::Removed | Change::Added => all.push(first.replace("name: slo0", "name: slo9")),
         }
         all
+    }
+}
+
+/// The name of the kind of a document's SLO.
+fn kind_of(document: &str) -> &'static str {
+    let has = |text: &str| document.contains(text);
+    match (has("compositeWeight"), has("aggregate: "), has("timeSliceWindow")) {
+        (true, _, false) => "composite",
+        (true, _, true) => "composite of slices",
+        (_, true, false) => "value",
+        (_, true, true) => "value of slices",
+        (_, _, true) => "slices",
+        _ => "events",
+    }
+}
+
+/// A short window is no shorter than a slice.
+fn new_rules(document: &str) -> &'static str {
+    match document.contains("timeSliceWindow") {
+        true => "15m/5m/2/page,1h/5m/1/ticket,10m/5m/3/info",
+        false => "15m/3m/2/page,1h/5m/1/ticket,10m/1m/3/info",
     }
 }
 
@@ -87,6 +148,10 @@ pub struct Checked {
     /// How many of these alerts the change ended.
     pub ended: usize,
     pub tombstones: usize,
+    /// What the compared statuses under the new definitions show.
+    pub reached: Reached,
+    /// How many runs made each change that not every kind of SLO can have.
+    pub of_kinds: [usize; 5],
 }
 
 impl Checked {
@@ -96,16 +161,23 @@ impl Checked {
         self.alerts += more.alerts;
         self.ended += more.ended;
         self.tombstones += more.tombstones;
+        self.reached.add(&more.reached);
+        self.of_kinds.iter_mut().zip(more.of_kinds).for_each(|(sum, one)| *sum += one);
     }
 
     pub fn has_seen_enough(&self) -> bool {
-        self.statuses > 10_000 && self.user_windows > 10_000 && self.ended > 100 && self.tombstones > 10
+        let counts = [self.statuses > 10_000, self.user_windows > 10_000, self.ended > 100, self.tombstones > 10];
+        counts.iter().all(|is_enough| *is_enough)
+            && self.reached.has_seen(20)
+            && self.of_kinds.iter().all(|runs| *runs > 0)
     }
 }
 
 pub fn check(scenario: &Scenario, broker: &Broker) -> Result<Checked, String> {
     let new = &scenario.becomes.as_ref().ok_or("the definitions do not change")?.slos;
     let mut checked = Checked::default();
+    let place = Change::ALL[Change::OF_ALL..].iter().position(|change| Some(*change) == scenario.becomes_what());
+    place.into_iter().for_each(|place| checked.of_kinds[place] += 1);
     let met = inputs::judge(scenario, broker).map_or(0, |judged| judged.met);
     let expected = statuses(&published(backtest(scenario, new, broker).map_err(|error| error.to_string())?));
     let kept = new.iter().filter(|slo| goes_on(slo, &scenario.slos)).map(|slo| (slo.name.as_str(), slo));
@@ -127,7 +199,8 @@ pub fn check(scenario: &Scenario, broker: &Broker) -> Result<Checked, String> {
         let at = moment(&got);
         let since = *first_ms.entry((key.clone(), slo.definition_hash.clone())).or_insert(at);
         let old = scenario.slos.iter().find(|old| old.name == slo.name);
-        let old = old.map(windows_of).unwrap_or_default();
+        let was_value = old.is_some_and(Slo::is_value);
+        let old = old.filter(|old| !begins_units(old, slo)).map(windows_of).unwrap_or_default();
         // A new window is filled from the existing slices. It is exact once it starts after the change.
         let is_exact = |window: &Value| {
             let ms = duration::parse(window["window"].as_str().unwrap_or_default()).expect("a duration");
@@ -143,7 +216,12 @@ pub fn check(scenario: &Scenario, broker: &Broker) -> Result<Checked, String> {
                 Some(Change::Objective) => &["below_objective", "below_share"],
                 _ => &[],
             };
-            same_figures(&got, expected, leaves_out, &mut checked)?;
+            same_figures(&got, expected, &figures(slo, &old, at.0 - since.0), &mut checked)?;
+            // No users are kept of an SLO about a value.
+            if !was_value {
+                same_users(&got, expected, leaves_out, &mut checked)?;
+            }
+            checked.reached.see(&got);
         }
     }
     check_alerts(scenario, new, broker, &mut checked)?;
@@ -210,8 +288,28 @@ fn same_windows(got: &Value, expected: &Value, is_exact: &dyn Fn(&Value) -> bool
     Ok(())
 }
 
-fn same_figures(got: &Value, expected: &Value, leaves_out: &[&str], checked: &mut Checked) -> Result<(), String> {
-    for field in ["budget", "budget_remaining", "budget_spent_of_period", "counts", "objective", "flags"] {
+/// The fields that must be the same. What is over a compliance window that the old definition had not filled is left out:
+/// failures and values are kept for that window only.
+fn figures(slo: &Slo, old: &BTreeSet<Ms>, age_ms: Ms) -> Vec<&'static str> {
+    let mut fields = vec!["counts", "objective", "flags", "maintenance"];
+    let period_ms = slo.period.nominal_ms();
+    if !old.is_empty() || age_ms >= period_ms {
+        fields.extend(["budget", "budget_remaining", "budget_spent_of_period", "components"]);
+    }
+    if old.contains(&period_ms) || age_ms >= period_ms {
+        fields.extend(["gauge", "failures"]);
+    }
+    fields
+}
+
+/// Whether the new definition counts something that the old one kept in longer slices, or not at all.
+fn begins_units(old: &Slo, new: &Slo) -> bool {
+    let slice_ms = |slo: &Slo| slo.method.slicing().map(|slicing| slicing.slice_ms);
+    slice_ms(old) != slice_ms(new) && (old.is_value() || !new.components().is_empty() && slice_ms(new).is_none())
+}
+
+fn same_figures(got: &Value, expected: &Value, fields: &[&str], checked: &mut Checked) -> Result<(), String> {
+    for field in fields {
         if got[field] != expected[field] {
             return Err(format!(
                 "{field} of {} at {}: {} instead of {}",
@@ -223,6 +321,10 @@ fn same_figures(got: &Value, expected: &Value, leaves_out: &[&str], checked: &mu
         }
     }
     checked.statuses += 1;
+    Ok(())
+}
+
+fn same_users(got: &Value, expected: &Value, leaves_out: &[&str], checked: &mut Checked) -> Result<(), String> {
     let empty = Vec::new();
     for users in got["users"].as_array().unwrap_or(&empty) {
         let same_step = |other: &&Value| other["window"] == users["window"] && other["at"] == users["at"];

@@ -6,6 +6,7 @@ use crate::broker::Place;
 use crate::faults::Fault;
 use crate::inputs;
 use crate::partition::Record;
+use crate::reached::Reached;
 use crate::reference::{Published, Reference};
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -28,6 +29,7 @@ pub struct Compared {
     pub backtests: usize,
     /// Of these, runs in which several users tasks shared a limit that was reached.
     pub shared_limits: usize,
+    pub reached: Reached,
 }
 
 /// Everything was published, or the first thing that is wrong.
@@ -36,6 +38,7 @@ pub fn compare(scenario: &Scenario, world: &World) -> Result<Compared, String> {
     let reference = Reference::of(scenario, &world.broker)?;
     check_offsets(scenario, world, &reference)?;
     let mut compared = compare_outputs(world, &reference)?;
+    compared.reached = Reached::of(&world.broker);
     (compared.decided, compared.events, compared.late_dropped) = (judged.met, judged.events, judged.late_dropped);
     // How many groups are remembered holds for each users task: with several of them the flag may come later.
     if judged.met == 0 && (scenario.remembers_all_groups() || scenario.users_tasks() == 1) {

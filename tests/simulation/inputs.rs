@@ -24,6 +24,8 @@ struct Sent {
     user: Option<String>,
     weight_micros: u64,
     boundary_ms: Ms,
+    /// It stands for an event that some SLO excludes because of a maintenance.
+    is_in_maintenance: bool,
 }
 
 /// The results of the check.
@@ -97,6 +99,7 @@ fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked,
                     user: event.user.map(str::to_owned),
                     weight_micros: event.weight_micros,
                     boundary_ms: event.boundary_ms,
+                    is_in_maintenance: event.is_in_maintenance(),
                 });
             }
             tracked.not_waited_for.extend(head.watermark_ms.filter(|_| head.is_incomplete));
@@ -112,13 +115,24 @@ fn tracked(scenario: &Scenario, broker: &Broker, source: u32) -> Result<Tracked,
 impl Tracked {
     fn take(&mut self, outcome: &Outcome<'_>) -> Option<Sent> {
         let is_it = |sent: &Sent| {
-            sent.time_ms == outcome.timestamp_ms
+            !sent.is_in_maintenance
+                && sent.time_ms == outcome.timestamp_ms
                 && sent.tenant == outcome.tenant
                 && sent.user.as_deref() == outcome.user.as_deref()
                 && sent.weight_micros == outcome.weight_micros
         };
-        let queue = self.sent.iter_mut().find(|queue| queue.front().is_some_and(is_it))?;
-        queue.pop_front()
+        self.take_first(is_it)
+    }
+
+    /// What stands for an outcome that some SLO excludes because of a maintenance.
+    fn take_maintenance(&mut self, outcome: &Outcome<'_>) -> Option<Sent> {
+        self.take_first(|sent| {
+            sent.is_in_maintenance && sent.time_ms == outcome.timestamp_ms && sent.tenant == outcome.tenant
+        })
+    }
+
+    fn take_first(&mut self, is_it: impl Fn(&Sent) -> bool) -> Option<Sent> {
+        self.sent.iter_mut().find(|queue| queue.front().is_some_and(&is_it))?.pop_front()
     }
 
     /// The watermark in the first block that ends after a record.
@@ -149,40 +163,44 @@ fn follow(
             let time_ms = outcome.timestamp_ms;
             let read_ms = largest_ms.map(|ms| ms - OUT_OF_ORDERNESS_MS);
             largest_ms = largest_ms.max(Some(time_ms));
-            let verdicts = scenario.slos.iter().map(|slo| (slo, classify(slo, outcome)));
-            let counting: Vec<Ms> =
-                verdicts.filter(|(_, (v, _))| *v != Verdict::Excluded).map(|(slo, _)| slo.allowed_lateness_ms).collect();
-            let Some(lateness_ms) = counting.into_iter().max() else {
-                // No SLO counts it. The first such events are sent nevertheless, because T begins with any event.
-                tracked.take(outcome);
-                return;
+            let verdicts = scenario.slos.iter().map(|slo| (slo.allowed_lateness_ms, classify(slo, outcome).0));
+            let verdicts: Vec<(Ms, Verdict)> = verdicts.collect();
+            let longest_ms = |is: &dyn Fn(Verdict) -> bool| {
+                verdicts.iter().filter(|(_, verdict)| is(*verdict)).map(|(lateness_ms, _)| *lateness_ms).max()
             };
-            match tracked.take(outcome) {
-                Some(sent) => {
-                    judged.events += 1;
-                    let least_ms = floor_to(read_ms.map_or(time_ms, |w| w.max(time_ms)), PANE_MS) + PANE_MS;
-                    if sent.boundary_ms < least_ms {
-                        failed.get_or_insert(format!("the record at {offset} is visible at {sent:?}, before {least_ms}"));
+            let excluding_ms = longest_ms(&|verdict| verdict == Verdict::Maintenance);
+            let excluded = excluding_ms.map(|ms| (ms, tracked.take_maintenance(outcome)));
+            // Where no SLO counts it, the first such events are sent nevertheless, because T begins with any event.
+            let sent = tracked.take(outcome);
+            let counted = longest_ms(&|verdict| !verdict.is_excluded()).map(|ms| (ms, sent));
+            for (lateness_ms, sent) in excluded.into_iter().chain(counted) {
+                match sent {
+                    Some(sent) => {
+                        judged.events += usize::from(!sent.is_in_maintenance);
+                        let least_ms = floor_to(read_ms.map_or(time_ms, |w| w.max(time_ms)), PANE_MS) + PANE_MS;
+                        if sent.boundary_ms < least_ms {
+                            failed.get_or_insert(format!("the record at {offset} is visible at {sent:?}, before {least_ms}"));
+                        }
+                        // It met a watermark that is higher than its records explain.
+                        let met_ms = sent.boundary_ms - PANE_MS;
+                        if sent.boundary_ms > least_ms && met_ms > raised_ms {
+                            raised_ms = met_ms;
+                            judged.met += 1;
+                            let is_incomplete = tracked.not_waited_for.contains(&met_ms);
+                            judged.judge(silence.judge(source, offset), source, is_incomplete);
+                        }
                     }
-                    // It met a watermark that is higher than its records explain.
-                    let met_ms = sent.boundary_ms - PANE_MS;
-                    if sent.boundary_ms > least_ms && met_ms > raised_ms {
-                        raised_ms = met_ms;
-                        judged.met += 1;
-                        let is_incomplete = tracked.not_waited_for.contains(&met_ms);
-                        judged.judge(silence.judge(source, offset), source, is_incomplete);
+                    None => {
+                        judged.late_dropped += 1;
+                        let is_late_by = |w: Option<Ms>| w.is_some_and(|w| w - time_ms > lateness_ms);
+                        if !is_late_by(read_ms) && !is_late_by(tracked.behind(offset)) {
+                            failed.get_or_insert(format!(
+                                "the record at {offset} is in no block, but was not late: {time_ms}, read {read_ms:?}, sent {:?}",
+                                tracked.behind(offset)
+                            ));
+                        }
+                        judged.met += usize::from(!is_late_by(read_ms));
                     }
-                }
-                None => {
-                    judged.late_dropped += 1;
-                    let is_late_by = |w: Option<Ms>| w.is_some_and(|w| w - time_ms > lateness_ms);
-                    if !is_late_by(read_ms) && !is_late_by(tracked.behind(offset)) {
-                        failed.get_or_insert(format!(
-                            "the record at {offset} is in no block, but was not late: {time_ms}, read {read_ms:?}, sent {:?}",
-                            tracked.behind(offset)
-                        ));
-                    }
-                    judged.met += usize::from(!is_late_by(read_ms));
                 }
             }
         });

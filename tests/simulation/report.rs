@@ -142,6 +142,7 @@ impl Totals {
         sum.late_dropped += one.late_dropped;
         sum.backtests += one.backtests;
         sum.shared_limits += one.shared_limits;
+        sum.reached.add(&one.reached);
     }
 
     /// Fault points that never struck.
@@ -162,6 +163,7 @@ impl Totals {
             && compared.decided > self.seeds as usize / 10
             && compared.backtests > self.seeds as usize / 20
             && compared.shared_limits > self.seeds as usize / 50
+            && compared.reached.has_seen(5)
             && compared.records > 100 * self.seeds as usize
             && [compared.alerts, compared.cohorts, compared.dead_letters, compared.tombstones].iter().all(|n| *n > 50)
     }

@@ -3,8 +3,10 @@
 
 use crate::change::Change;
 use crate::dice::Dice;
+use crate::documents;
 use crate::faults::{Fault, TABLE};
 use crate::traffic::{self, Arrival};
+use serde_json::Value;
 use std::sync::Arc;
 use tailburn::definition;
 use tailburn::log::Stream;
@@ -40,6 +42,8 @@ pub struct Scenario {
     pub slos: Arc<Vec<Slo>>,
     /// The texts of the SLOs.
     pub documents: Vec<String>,
+    /// The `maintenance` of the configuration.
+    pub maintenance: Value,
     /// The change of the definitions, if there is one.
     pub becomes: Option<Becomes>,
     pub inputs: u32,
@@ -74,7 +78,8 @@ impl Scenario {
         let is_keyed = dice.one_in(3);
         let span_ms = dice.between(15, 100) * MINUTE_MS;
         let signals = &mut Dice::new(seed, "signals");
-        let traffic = traffic::Plan::draw(dice, inputs, is_keyed, span_ms).with_signals(signals);
+        let kinds = &mut Dice::new(seed, "kinds");
+        let traffic = traffic::Plan::draw(dice, inputs, is_keyed, span_ms).with_signals(signals).with_failures(kinds);
         let arrivals = traffic::arrivals(&traffic, &mut Dice::new(seed, "traffic"));
         let is_patient = dice.one_in(3);
         let idle_ms = if is_patient { LONG_MS } else { dice.pick(&[10, 10, 30, 60]) * SECOND_MS };
@@ -84,11 +89,14 @@ impl Scenario {
         let begin_ms = EPOCH_MS + span_ms * begun / 100;
         let large_tenants = if dice.one_in(2) { vec!["t1".to_owned()] } else { Vec::new() };
         let partitions = dice.between(1, 4) as u32;
-        let documents: Vec<String> = (0..dice.between(1, 2)).map(|number| slo(number, dice, signals)).collect();
+        let documents: Vec<String> =
+            (0..dice.between(1, 2)).map(|number| documents::slo(number, dice, signals, kinds)).collect();
+        let maintenance = documents::maintenance(kinds, span_ms, documents.len());
         Scenario {
             seed,
-            slos: parsed(&documents),
+            slos: parsed(&documents, &maintenance),
             documents,
+            maintenance,
             becomes: None,
             inputs,
             is_keyed,
@@ -160,8 +168,8 @@ impl Scenario {
         self.groups_max = 100;
         let span_ms = self.last_arrival_ms() - self.begin_ms;
         let at_ms = self.begin_ms + span_ms * dice.between(20, 80) / 100;
-        let change = dice.pick(&Change::ALL);
-        let slos = parsed(&change.of(&self.documents));
+        let change = Change::draw(dice, &self.documents[0]);
+        let slos = parsed(&change.of(&self.documents), &self.maintenance);
         self.becomes = Some(Becomes { at_ms, change, slos });
         self
     }
@@ -224,61 +232,10 @@ fn fault_rates(dice: &mut Dice) -> [Option<u64>; TABLE.len()] {
     one_in
 }
 
-fn parsed(documents: &[String]) -> Arc<Vec<Slo>> {
+fn parsed(documents: &[String], maintenance: &Value) -> Arc<Vec<Slo>> {
     let named = documents.iter().enumerate().map(|(n, text)| (format!("slo{n}.yaml"), text.clone()));
-    Arc::new(definition::parse(&named.collect::<Vec<_>>()).expect("the definitions of scenarios are right").slos)
-}
-
-fn slo(number: i64, dice: &mut Dice, signals: &mut Dice) -> String {
-    let canary = signals.pick(&[
-        "",
-        "tailburn.dev/canary: release,",
-        "tailburn.dev/canary: release, tailburn.dev/canary-max-burn: '2',",
-        "tailburn.dev/canary: release=v2/v1,",
-    ]);
-    let budget = signals.pick(&["on", "on", "off"]);
-    let promises = signals.pick(&[
-        "",
-        "tailburn.dev/policy: '0.5=caution, 0=freeze',",
-        "tailburn.dev/sla: 0.97 per 1d in Asia/Kathmandu, tailburn.dev/tenant-slas: t1=0.9,",
-    ]);
-    let is_calendar = signals.one_in(4);
-    let (period, users) = dice.pick(&[("28d", "10m,1d"), ("1h", "10m"), ("2h", "10m,1h"), ("12h", "1h")]);
-    // Days that begin at 05:00 in the zone, so that runs of hours see an end.
-    let window = if is_calendar {
-        "duration: 1d, isRolling: false, calendar: {startTime: '2026-01-01 05:00:00', timeZone: Europe/Berlin}"
-            .to_owned()
-    } else {
-        format!("duration: {period}, isRolling: true")
-    };
-    let rules = dice.pick(&["10m/1m/3/page,30m/5m/1/ticket", "5m/1m/2/ticket", "20m/2/page"]);
-    let group_by = dice.pick(&["", "tailburn.dev/group-by: region,", "tailburn.dev/group-by: 'region,tier',"]);
-    let good = dice.pick(&["status < 500", "latency_ms < 700.0", "status < 500 && latency_ms < 900.0"]);
-    let total = dice.pick(&["true", "operation == 'pay'"]);
-    format!(
-        "apiVersion: openslo/v1\n\
-         kind: SLO\n\
-         metadata:\n\
-         \x20 name: slo{number}\n\
-         \x20 annotations: {{{group_by} {canary} {promises} tailburn.dev/budget-rule: '{budget}',\n\
-         \x20   tailburn.dev/allowed-lateness: {lateness}, tailburn.dev/user-windows: '{users}',\n\
-         \x20   tailburn.dev/alert-rules: '{rules}', tailburn.dev/tenant-alerts: {alerts}, tailburn.dev/no-data-after: 10m,\n\
-         \x20   tailburn.dev/min-user-events: '{least}', tailburn.dev/low-traffic-guard: 'off'}}\n\
-         spec:\n\
-         \x20 service: checkout\n\
-         \x20 indicator:\n\
-         \x20   metadata: {{name: indicator{number}}}\n\
-         \x20   spec:\n\
-         \x20     ratioMetric:\n\
-         \x20       counter: true\n\
-         \x20       good: {{metricSource: {{type: tailburn, spec: {{filter: \"{good}\"}}}}}}\n\
-         \x20       total: {{metricSource: {{type: tailburn, spec: {{filter: \"{total}\"}}}}}}\n\
-         \x20 timeWindow: [{{{window}}}]\n\
-         \x20 budgetingMethod: Occurrences\n\
-         \x20 objectives: [{{displayName: standard, target: {target}}}]\n",
-        lateness = dice.pick(&["0s", "1m", "10m"]),
-        alerts = dice.pick(&["info", "page", "off"]),
-        least = dice.pick(&[1, 2, 5]),
-        target = dice.pick(&["0.8", "0.9", "0.95"]),
-    )
+    let definitions = definition::parse(&named.collect::<Vec<_>>());
+    let mut slos = definitions.expect("the definitions of scenarios are right").slos;
+    definition::maintenance::apply(maintenance, &mut slos).expect("the maintenance of scenarios is right");
+    Arc::new(slos)
 }

@@ -32,6 +32,8 @@ pub struct Plan {
     /// The first record is more than a day older than the others: keys are warm for the rule `budget`, and the first
     /// release is no candidate any more.
     begins_old: bool,
+    /// How many pairs of dependency and type of error events have; 0: none.
+    pairs: u64,
 }
 
 /// Records that arrive on an input partition at one time.
@@ -73,6 +75,7 @@ impl Plan {
             rubbish_one_in: dice.pick(&[20, 100, 100_000]),
             transactions_one_in: dice.pick(&[6, 30, 100_000]),
             begins_old: false,
+            pairs: 0,
         }
     }
 }
@@ -94,11 +97,16 @@ impl Plan {
             rubbish_one_in: 100,
             transactions_one_in: 100_000,
             begins_old: false,
+            pairs: 0,
         }
     }
 
     pub fn with_signals(self, signals: &mut Dice) -> Plan {
         Plan { begins_old: signals.one_in(2), ..self }
+    }
+
+    pub fn with_failures(self, kinds: &mut Dice) -> Plan {
+        Plan { pairs: kinds.pick(&[0, 3, 300, 300]), ..self }
     }
 }
 
@@ -151,6 +159,14 @@ fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
     let is_down = plan.outages.iter().any(|(from_ms, to_ms)| (*from_ms..*to_ms).contains(&at_ms));
     let is_bad = if is_down && region == "eu" { !dice.one_in(8) } else { dice.one_in(60) };
     let latency = if dice.one_in(25) { String::new() } else { format!(",\"latency_ms\":{}", dice.below(1_000)) };
+    let failure = match plan.pairs {
+        0 => String::new(),
+        pairs => format!(
+            ",\"dependency\":\"d{}\",\"error_type\":\"{}\"",
+            dice.below(pairs),
+            dice.pick(&["timeout", "refused"])
+        ),
+    };
     let name = if dice.one_in(15) { String::new() } else { format!("\"user\":\"u{user}\",") };
     let release = match user % 7 {
         6 => "",
@@ -159,7 +175,7 @@ fn line(plan: &Plan, at_ms: Ms, partition: u32, dice: &mut Dice) -> String {
         _ => ",\"release\":\"v1\"",
     };
     format!(
-        "{{\"tenant\":\"t{}\",{name}\"timestamp\":{},\"status\":{},\"operation\":\"{}\"{latency},\
+        "{{\"tenant\":\"t{}\",{name}\"timestamp\":{},\"status\":{},\"operation\":\"{}\"{latency}{failure},\
          \"attributes\":{{\"region\":\"{}\",\"tier\":\"{}\"{release}}}}}",
         user % plan.tenants,
         at_ms - delay_ms,
