@@ -22,6 +22,7 @@ pub(super) fn definition_hash(slo: &Slo) -> String {
 fn filters(slo: &Slo) -> Value {
     match slo.unit {
         Unit::Events => filters_of(&slo.indicator),
+        Unit::Users { .. } => json!({"users": filters_of(&slo.indicator)}),
         Unit::Gauge(_) => json!({"gauge": filters_of(&slo.indicator)}),
         Unit::Composite(_) => slo.indicators.iter().map(filters_of).collect(),
     }

@@ -17,6 +17,8 @@ pub(super) struct IndicatorSpec {
     pub metric: Metric,
     /// Of a gauge, with its place.
     pub aggregate: Option<Aggregate>,
+    /// Users are counted, each once.
+    pub counts_users: bool,
 }
 
 #[derive(Clone)]
@@ -52,7 +54,11 @@ pub(super) fn read_indicator<'d>(
             return None;
         }
     };
-    Some(IndicatorSpec { name: name.to_owned(), total, metric, aggregate })
+    let counts_users = match fields.get("ratioMetric") {
+        Some(ratio) => read_count(&ratio, report)?,
+        None => false,
+    };
+    Some(IndicatorSpec { name: name.to_owned(), total, metric, aggregate, counts_users })
 }
 
 fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Option<Filter>, Metric)> {
@@ -150,6 +156,33 @@ fn refuse_percentile(spec: &Cursor<'_>, report: &mut Report) -> Option<()> {
     None
 }
 
+/// Whether users are counted: both specs say so, or none.
+fn read_count(ratio: &Cursor<'_>, report: &mut Report) -> Option<bool> {
+    let count = |side: &str| {
+        let spec = ratio.child_named(side)?.child_named("metricSource")?.child_named("spec")?;
+        spec.child_named("count")
+    };
+    let written: Vec<_> = ["good", "bad", "total"].into_iter().filter_map(count).collect();
+    for at in &written {
+        if at.text(report)? != "users" {
+            at.error(report, "only users can be counted instead of events", "write count: users, or leave it out");
+            return None;
+        }
+    }
+    match written.as_slice() {
+        [] => Some(false),
+        [_, _] => Some(true),
+        [at, ..] => {
+            at.error(
+                report,
+                "the other metric counts events",
+                "write count: users in `total` and in `good` (or `bad`)",
+            );
+            None
+        }
+    }
+}
+
 fn required_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Filter> {
     let filter = read_filter(at, catalog, report)?;
     if filter.is_none() {
@@ -161,7 +194,7 @@ fn required_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
 /// The filter of a metric; `Some(None)` if it has none, `None` if it is wrong.
 fn read_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Option<Filter>> {
     let Some(spec) = read_source(at, catalog, report)?.get("spec") else { return Some(None) };
-    let Some(filter_at) = spec.fields(report, &["filter"])?.get("filter") else { return Some(None) };
+    let Some(filter_at) = spec.fields(report, &["filter", "count"])?.get("filter") else { return Some(None) };
     let filter = compile(&filter_at, report, compile_filter)?;
     advise(&filter_at, &filter.unguarded_reads(), report);
     Some(Some(filter))

@@ -8,6 +8,7 @@ mod agreement;
 mod annotations;
 mod composite;
 mod cursor;
+mod distinct;
 mod document;
 mod error;
 mod export;

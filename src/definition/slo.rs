@@ -7,12 +7,12 @@ use super::error::{NoticeLevel, Report};
 use super::indicator::{IndicatorSpec, Metric, read_indicator};
 use super::method::MethodName;
 use super::rules::{self, WrittenRule};
-use super::{composite, gauge, hash, method, period};
+use super::{composite, distinct, gauge, hash, method, period};
 use crate::model::duration;
 use crate::model::maintenance::Maintenances;
 use crate::model::period::Period;
 use crate::model::ratio::Ratio;
-use crate::model::slo::{Criterion, Indicator, Slo, ThresholdOp, USER_WINDOWS_MAX};
+use crate::model::slo::{Criterion, Indicator, Slo, ThresholdOp, USER_WINDOWS_MAX, Unit};
 use crate::model::suggest::closest;
 use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 use std::collections::BTreeMap;
@@ -229,7 +229,10 @@ fn read_objective<'d>(
     let objective = if is_value && !has_target { Some(Ratio::ZERO) } else { read_target(fields, report) };
     let criterion = indicator.and_then(|spec| criterion(fields, &spec.metric, report));
     let (name, objective, indicator, criterion) = (name?, objective?, indicator?, criterion?);
-    let unit = gauge::unit_of(indicator.aggregate, &criterion, settings);
+    let unit = match indicator.counts_users {
+        true => Unit::Users { by_bad: matches!(criterion, Criterion::Bad(_)) },
+        false => gauge::unit_of(indicator.aggregate, &criterion, settings),
+    };
     let method = method::of_objective(common.method?, is_gauge, fields, settings, report);
     let (period, method) = (common.period.clone()?, method?);
     let rules = match &common.rules {
@@ -240,7 +243,7 @@ fn read_objective<'d>(
             rules::check_slices(written, &method, report);
             written.iter().map(|written| written.rule.clone()).collect()
         }
-        None if is_value => Vec::new(),
+        None if is_value || indicator.counts_users => Vec::new(),
         None => rules::default_rules(at, period.nominal_ms(), objective, &method, report),
     };
     let mut slo = Slo {
@@ -282,6 +285,7 @@ fn read_objective<'d>(
     };
     slo.documentation.description = common.description.map(str::to_owned);
     gauge::settle(&mut slo, at, settings, common.rules.is_some(), report);
+    distinct::settle(&mut slo, at, settings, report);
     notice_tenants(&slo, settings, report);
     slo.filters_hash = hash::filters_hash(&slo);
     slo.definition_hash = hash::definition_hash(&slo);

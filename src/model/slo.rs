@@ -143,6 +143,8 @@ pub enum Unit {
     Composite(Vec<Component>),
     /// Nothing: the SLO is about a value.
     Gauge(GaugeSpec),
+    /// Users, each once; `by_bad`: those with a bad event are bad, and else those with a good one good.
+    Users { by_bad: bool },
 }
 
 /// A burn-rate rule. `short_ms` is `None` for a rule with a single window.
@@ -413,18 +415,23 @@ impl Slo {
         self.method == Method::Occurrences && self.unit == Unit::Events
     }
 
+    /// Whether windows count users, each once.
+    pub fn counts_users(&self) -> bool {
+        matches!(self.unit, Unit::Users { .. })
+    }
+
     /// The components of a composite.
     pub fn components(&self) -> &[Component] {
         match &self.unit {
             Unit::Composite(components) => components,
-            Unit::Events | Unit::Gauge(_) => &[],
+            Unit::Events | Unit::Gauge(_) | Unit::Users { .. } => &[],
         }
     }
 
     pub fn gauge(&self) -> Option<&GaugeSpec> {
         match &self.unit {
             Unit::Gauge(spec) => Some(spec),
-            Unit::Events | Unit::Composite(_) => None,
+            Unit::Events | Unit::Composite(_) | Unit::Users { .. } => None,
         }
     }
 
@@ -443,7 +450,7 @@ impl Slo {
 
     /// Whether the guards about chance and single users are asked: they count events, so not where slices are counted.
     pub fn asks_chance(&self) -> bool {
-        self.method.slicing().is_none()
+        self.method.slicing().is_none() && !self.counts_users()
     }
 
     /// The slice length for counting users by the slice of their last event.

@@ -266,6 +266,10 @@ fn rule_fields(view: KeyView<'_>, firing: &FiringRule) -> AlertRule {
 
 /// The share of the compliance window's budget spent since the alert started.
 fn spent_since_start(view: KeyView<'_>, episode: &Episode) -> Option<f64> {
+    if view.definition.slo.counts_users() {
+        // A user who was bad before is no new one: windows of users do not add up.
+        return None;
+    }
     let events = view.compliance().total();
     // A calendar's budget is that of the whole period.
     let part = if view.boundary.starts.spans.is_some() { view.covered() } else { 1.0 };

@@ -255,7 +255,7 @@ fn hold_back(slo: &Slo, objective: Ratio, long: &Counts) -> HeldBack {
     let allowed = objective.complement().unwrap_or(Ratio::ZERO).as_f64();
     HeldBack {
         not_warm: false,
-        min_events: long.events < slo.min_events,
+        min_events: !slo.counts_users() && long.events < slo.min_events,
         low_traffic: slo.low_traffic_guard
             && slo.asks_chance()
             && poisson_at_least(long.bad_events, allowed * long.events as f64) >= LOW_TRAFFIC_LEVEL,

@@ -57,7 +57,7 @@ pub fn classify(slo: &Slo, outcome: &Outcome<'_>) -> (Verdict, Extra) {
         return (Verdict::Maintenance, 0);
     }
     match &slo.unit {
-        Unit::Events => (judge(&slo.indicator, outcome), 0),
+        Unit::Events | Unit::Users { .. } => (judge(&slo.indicator, outcome), 0),
         Unit::Composite(_) => judge_all(&slo.indicators, outcome),
         Unit::Gauge(_) => judge_value(&slo.indicator, outcome),
     }

@@ -45,6 +45,7 @@ impl<'a> KeyView<'a> {
             None => weight_of(sum),
             Some(Units::Slices(_)) => sum as f64 / WHOLE as f64,
             Some(Units::Parts(_) | Units::Values(_)) => weight_of(sum),
+            Some(Units::Users(_)) => sum as f64,
         }
     }
 

@@ -88,6 +88,11 @@ pub struct KeyDelta {
     /// Of an aggregate whose SLO has `canary`: by value of its attribute, ascending.
     #[serde(default)]
     pub canary: Vec<ValueDelta>,
+    /// Of an SLO that counts users: by pane, +1 and -1 as the last event of a user moves, and its last one that decides.
+    #[serde(default)]
+    pub users: Vec<(Ms, i64)>,
+    #[serde(default)]
+    pub decided: Vec<(Ms, i64)>,
     /// Not all values, or not all users with bad events, are in it.
     #[serde(default)]
     pub canary_overflow: bool,
@@ -119,6 +124,8 @@ impl KeyDelta {
             bad_users: Vec::new(),
             tenants_overflow: false,
             canary: Vec::new(),
+            users: Vec::new(),
+            decided: Vec::new(),
             canary_overflow: false,
             events: Vec::new(),
             failures: Vec::new(),

@@ -143,7 +143,7 @@ impl KeyView<'_> {
             policy: self.policy(),
             sla: self.sla(),
             windows: definition.layout.in_status.iter().map(|w| self.window(*w)).collect(),
-            users: key.user_windows().collect(),
+            users: if slo.counts_users() { Vec::new() } else { key.user_windows().collect() },
             alerts: self.rules(),
             forecast: key.forecast.as_deref().map(forecast_step::published),
             counts: CountFields {
@@ -260,7 +260,7 @@ impl KeyView<'_> {
         match self.key.units.as_deref() {
             Some(Units::Parts(parts)) => parts.published(self),
             Some(Units::Slices(slices)) => slices.published(self),
-            Some(Units::Values(_)) | None => Vec::new(),
+            Some(Units::Values(_) | Units::Users(_)) | None => Vec::new(),
         }
     }
 

@@ -324,6 +324,8 @@ impl UsersTask {
             late: gathered.late,
             maintenance: gathered.maintenance,
             seen: summed(gathered.seen),
+            users: summed(gathered.users),
+            decided: summed(gathered.decided),
             bad_seen: summed(gathered.bad_seen),
             bad_users: self.bad_users(slo, key),
             failures: self.failures.told(gathered.failed),
@@ -383,6 +385,9 @@ fn hash_name(tenant: &[u8], name: &str) -> u64 {
 /// How a user's last (bad) event moved, in slices.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moved {
+    /// Of an SLO that counts users, by pane.
+    user: Option<(Option<Ms>, Ms)>,
+    decided: Option<(Option<Ms>, Ms)>,
     seen: Option<(Option<Ms>, Ms)>,
     bad_seen: Option<(Option<Ms>, Ms)>,
 }
@@ -470,6 +475,10 @@ impl SloRows {
         if is_bad {
             self.failing.note(index, row);
         }
+        let last_good_ms = row.tuple_ms;
+        if self.slo.counts_users() {
+            return self.add_to_counted_user(index, key_group, waiting, (last_ms, last_bad_ms, last_good_ms));
+        }
         let newer = (waiting.time_ms, waiting.tuple);
         if waiting.time_ms > row.tuple_ms
             || (waiting.time_ms == row.tuple_ms
@@ -494,7 +503,53 @@ impl SloRows {
             self.dirty[usize::from(key_group)].push(waiting.user);
         }
         let slice = self.seen_slice_ms;
-        Moved { seen: moved(last_ms, row.last_ms, slice), bad_seen: moved(last_bad_ms, row.last_bad_ms(), slice) }
+        Moved {
+            seen: moved(last_ms, row.last_ms, slice),
+            bad_seen: moved(last_bad_ms, row.last_bad_ms(), slice),
+            ..Moved::default()
+        }
+    }
+
+    /// Nobody asks for the attributes of a user that is only counted: the time of its tuple is that of its last good event.
+    fn add_to_counted_user(
+        &mut self,
+        index: u32,
+        key_group: u16,
+        waiting: &PendingVerdict,
+        (last_ms, last_bad_ms, last_good_ms): (Ms, Ms, Ms),
+    ) -> Moved {
+        self.list(index);
+        let row = &mut self.rows[index as usize];
+        if waiting.verdict == Verdict::Good {
+            row.tuple_ms = row.tuple_ms.max(waiting.time_ms);
+        }
+        if row.tuple == NONE {
+            row.tuple = waiting.tuple;
+        }
+        if row.group == NO_GROUP && !row.dirty {
+            row.dirty = true;
+            self.dirty[usize::from(key_group)].push(waiting.user);
+        }
+        let slice = self.seen_slice_ms;
+        let by_bad = self.slo.unit == Unit::Users { by_bad: true };
+        let decided = if by_bad { (last_bad_ms, row.last_bad_ms()) } else { (last_good_ms, row.tuple_ms) };
+        Moved {
+            seen: moved(last_ms, row.last_ms, slice),
+            bad_seen: moved(last_bad_ms, row.last_bad_ms(), slice),
+            user: moved(last_ms, row.last_ms, PANE_MS),
+            decided: moved(decided.0, decided.1, PANE_MS),
+        }
+    }
+
+    /// Puts a row on the lists of the windows that are walked.
+    fn list(&mut self, index: u32) {
+        let row = &mut self.rows[index as usize];
+        if row.listed != self.walked {
+            let missing = self.walked & !row.listed;
+            let lists = self.listed.iter_mut().enumerate().filter(|(window, _)| missing & (1 << window) != 0);
+            lists.for_each(|(_, listed)| listed.push(index));
+            row.listed = self.walked;
+        }
     }
 
     fn note_bad(&mut self, waiting: &PendingVerdict, group: u32) {
@@ -548,7 +603,7 @@ impl More {
     #[inline]
     fn of(slo: &Slo, extra: Extra) -> More {
         match &slo.unit {
-            Unit::Events => More::Nothing,
+            Unit::Events | Unit::Users { .. } => More::Nothing,
             Unit::Composite(components) => More::Parts(extra, components.len()),
             Unit::Gauge(_) => More::Value(f64::from_bits(extra)),
         }
@@ -622,7 +677,13 @@ impl Gathered {
 
     #[inline]
     fn note_seen(&mut self, moved: &Moved) {
-        for (change, into) in [(moved.seen, &mut self.seen), (moved.bad_seen, &mut self.bad_seen)] {
+        let moves = [
+            (moved.seen, &mut self.seen),
+            (moved.bad_seen, &mut self.bad_seen),
+            (moved.user, &mut self.users),
+            (moved.decided, &mut self.decided),
+        ];
+        for (change, into) in moves {
             if let Some((from, to)) = change {
                 into.extend(from.map(|ms| (ms, -1)));
                 into.push((to, 1));
@@ -659,7 +720,13 @@ fn merge(all: &mut KeyDelta, more: &KeyDelta) {
     all.late += more.late;
     all.maintenance += more.maintenance;
     failures::merge(&mut all.failures, &more.failures);
-    for (own, theirs) in [(&mut all.seen, &more.seen), (&mut all.bad_seen, &more.bad_seen)] {
+    let moves = [
+        (&mut all.seen, &more.seen),
+        (&mut all.bad_seen, &more.bad_seen),
+        (&mut all.users, &more.users),
+        (&mut all.decided, &more.decided),
+    ];
+    for (own, theirs) in moves {
         own.extend_from_slice(theirs);
         *own = summed(std::mem::take(own));
     }

@@ -99,6 +99,9 @@ pub(super) struct Gathered {
     pub late: u64,
     pub seen: Vec<(Ms, i64)>,
     pub bad_seen: Vec<(Ms, i64)>,
+    /// Of an SLO that counts users.
+    pub users: Vec<(Ms, i64)>,
+    pub decided: Vec<(Ms, i64)>,
     /// Bad events: pair, pane of event time and micro-weight.
     pub failed: Vec<(u32, Ms, u128)>,
     /// Events that a maintenance excluded.

@@ -67,6 +67,8 @@ const ADDED: &[Added] = &[
     (10, "StoredDefinition", "unit"),
     (10, "PaneDelta", "parts"),
     (10, "PaneDelta", "gauge"),
+    (10, "KeyDelta", "users"),
+    (10, "KeyDelta", "decided"),
 ];
 
 /// Why bytes are not what they should be.

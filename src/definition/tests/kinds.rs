@@ -93,3 +93,23 @@ fn a_composite_that_cannot_be_is_refused_with_a_remedy() {
         assert!(message.contains(words), "{message}");
     }
 }
+
+const COUNTED: &str = "has(status) && status < 500\"";
+
+#[test]
+fn users_are_counted_where_both_metrics_say_so() {
+    let users = GOOD.replace(COUNTED, "has(status) && status < 500\", count: users");
+    let both = users.replace("operation == 'checkout'\"", "operation == 'checkout'\", count: users");
+    let counted = slo(&both);
+    assert!(counted.counts_users() && counted.rules.is_empty() && !counted.has_budget_rule() && !counted.cohorts);
+    let calendar =
+        both.replace("isRolling: true", "isRolling: false, calendar: {startTime: 2026-01-01, timeZone: UTC}");
+    for (text, words) in [
+        (users, "the other metric counts events"),
+        (both.replace("count: users", "count: people"), "only users can be counted"),
+        (calendar.replace("28d", "1M"), "users of a calendar's period are not counted yet"),
+    ] {
+        let message = errors(&text).join("\n");
+        assert!(message.contains(words), "{message}");
+    }
+}

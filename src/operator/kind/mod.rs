@@ -5,16 +5,18 @@
 //! and rules read the unit, through [`super::key_view::KeyView`] and [`super::burn_rate::Evidence`].
 
 pub mod composite;
+pub mod distinct;
 pub mod gauge;
 pub mod slices;
 
 use super::key_definition::{Boundary, KeyDefinition};
-use super::partial::{Counts, PaneDelta};
+use super::partial::{Counts, KeyDelta, PaneDelta};
 use super::window::Layout;
 use crate::model::period::Method;
 use crate::model::slo::{Slo, Unit};
 use crate::model::time::Ms;
 use composite::Parts;
+use distinct::Distinct;
 use gauge::Gauges;
 use serde::{Deserialize, Serialize};
 use slices::Slices;
@@ -25,6 +27,7 @@ pub enum Units {
     Slices(Slices),
     Parts(Parts),
     Values(Gauges),
+    Users(Distinct),
 }
 
 /// A value has no counts.
@@ -36,6 +39,7 @@ impl Units {
         let units = match (slo.method, &slo.unit) {
             (Method::Occurrences, Unit::Events) => return None,
             (Method::Occurrences, Unit::Composite(components)) => Units::Parts(Parts::new(layout, components.len())),
+            (Method::Occurrences, Unit::Users { .. }) => Units::Users(Distinct::new(layout.windows_ms.len())),
             (Method::Occurrences, Unit::Gauge(_)) => Units::Values(Gauges::default()),
             (Method::Timeslices(_) | Method::RatioTimeslices(_), _) => {
                 Units::Slices(Slices::new(layout.windows_ms.len()))
@@ -50,6 +54,7 @@ impl Units {
             Units::Slices(slices) => slices.counts(window),
             Units::Parts(parts) => parts.counts(window),
             Units::Values(_) => &NOTHING,
+            Units::Users(users) => users.counts(window),
         }
     }
 
@@ -58,7 +63,8 @@ impl Units {
         match self {
             Units::Slices(slices) => slices.previous(),
             Units::Parts(parts) => parts.previous(),
-            Units::Values(_) => &NOTHING,
+            // Users have rolling windows only.
+            Units::Values(_) | Units::Users(_) => &NOTHING,
         }
     }
 
@@ -67,7 +73,8 @@ impl Units {
         match self {
             Units::Slices(slices) => slices.all_bad(),
             Units::Parts(parts) => parts.all_bad(),
-            Units::Values(_) => 0,
+            // What left a window is not counted on.
+            Units::Values(_) | Units::Users(_) => 0,
         }
     }
 
@@ -76,6 +83,7 @@ impl Units {
         match self {
             // They move once all events are added: a slice ends at the boundary.
             Units::Slices(_) | Units::Values(_) => {}
+            Units::Users(users) => users.advance(boundary),
             Units::Parts(parts) => parts.advance(definition, boundary),
         }
     }
@@ -83,7 +91,7 @@ impl Units {
     /// The burn rate of a window, where it does not follow from its counts.
     pub fn own_burn(&self, window: usize) -> Option<Option<f64>> {
         match self {
-            Units::Slices(_) | Units::Values(_) => None,
+            Units::Slices(_) | Units::Values(_) | Units::Users(_) => None,
             Units::Parts(parts) => Some(parts.burn(window)),
         }
     }
@@ -94,6 +102,14 @@ impl Units {
             Units::Slices(slices) => slices.add(definition, pane),
             Units::Parts(parts) => parts.add(definition, boundary, pane),
             Units::Values(gauges) => gauges.add(definition, pane),
+            Units::Users(_) => {}
+        }
+    }
+
+    /// Takes what a users task says of users.
+    pub fn add_users(&mut self, delta: &KeyDelta) {
+        if let Units::Users(users) = self {
+            users.add(delta);
         }
     }
 
@@ -103,6 +119,7 @@ impl Units {
             Units::Slices(slices) => slices.settle(definition, boundary),
             Units::Parts(parts) => parts.settle(definition),
             Units::Values(gauges) => gauges.settle(definition, boundary),
+            Units::Users(users) => users.settle(definition.slo.unit == Unit::Users { by_bad: true }),
         }
     }
 
@@ -112,6 +129,7 @@ impl Units {
             Units::Slices(slices) => slices.next_change_ms(definition),
             // Their events leave windows when those of the key do.
             Units::Parts(_) | Units::Values(_) => None,
+            Units::Users(users) => users.next_change_ms(definition),
         }
     }
 
@@ -130,6 +148,7 @@ impl Units {
             (Units::Slices(new), Some(Units::Slices(old))) if is_same => new.take_over(old),
             (Units::Parts(new), Some(Units::Parts(old))) => *new = old.relaid(from, to, boundary.at_ms),
             (Units::Values(new), Some(Units::Values(old))) => *new = old,
+            (Units::Users(new), Some(Units::Users(old))) => *new = old.relaid(to, boundary),
             (units, known) => {
                 units.advance(to, boundary);
                 let mut add = |pane: &PaneDelta| units.add(to, boundary, pane);

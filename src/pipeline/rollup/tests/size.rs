@@ -85,6 +85,8 @@ fn one_each(at_ms: Ms, tenants: std::ops::Range<u32>) -> Partial {
             bad_users: Vec::new(),
             tenants_overflow: false,
             canary: Vec::new(),
+            users: Vec::new(),
+            decided: Vec::new(),
             canary_overflow: false,
             events: Vec::new(),
             failures: Vec::new(),
