@@ -22,10 +22,9 @@ pub(super) fn settle(slo: &mut Slo, at: &Cursor<'_>, settings: &Settings<'_>, re
     if let Some((_, windows)) = &settings.user_windows {
         windows.error(report, "an SLO that counts users has no distribution over them", "leave it out");
     }
-    // Rows are kept as long as the longest user window asks for them. Its figures are not shown, and a window of a day would
-    // make records of users.
-    let nominal_ms = slo.period.nominal_ms();
-    slo.user_windows_ms = vec![if nominal_ms == DAY_MS { 2 * DAY_MS } else { nominal_ms }];
+    // Rows are kept as long as the longest user window asks for them, and every status has a window of three days. The
+    // figures of this one are not shown.
+    slo.user_windows_ms = vec![slo.period.nominal_ms().max(3 * DAY_MS)];
     (slo.tail_alerts, slo.forecast_alerts) = (None, None);
     (slo.cohorts, slo.budget_rule) = (false, false);
 }

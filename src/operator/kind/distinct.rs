@@ -50,16 +50,17 @@ impl Distinct {
         }
     }
 
-    /// Takes the moves of one users task. What left every window before is known no more.
-    pub fn add(&mut self, delta: &KeyDelta) {
+    /// Takes the moves that all users tasks tell of a boundary. What left every window before is known no more, and of a key
+    /// that was forgotten and came back, who was seen before: nobody leaves a pane who is not in it.
+    pub fn add(&mut self, deltas: &[&KeyDelta]) {
         let keep_from_ms = self.windows.iter().map(|(start_ms, ..)| *start_ms).min().unwrap_or(Ms::MIN);
-        for (pane_ms, change) in delta.users.iter().filter(|(pane_ms, _)| *pane_ms >= keep_from_ms) {
-            moved(&mut self.seen, *pane_ms, *change);
-            self.windows.iter_mut().filter(|of| of.0 <= *pane_ms).for_each(|(_, users, _)| *users += change);
+        let of_users = deltas.iter().flat_map(|delta| &delta.users);
+        for (pane_ms, change) in applied(&mut self.seen, of_users, keep_from_ms) {
+            self.windows.iter_mut().filter(|of| of.0 <= pane_ms).for_each(|(_, users, _)| *users += change);
         }
-        for (pane_ms, change) in delta.decided.iter().filter(|(pane_ms, _)| *pane_ms >= keep_from_ms) {
-            moved(&mut self.decided, *pane_ms, *change);
-            self.windows.iter_mut().filter(|of| of.0 <= *pane_ms).for_each(|(.., decided)| *decided += change);
+        let of_decided = deltas.iter().flat_map(|delta| &delta.decided);
+        for (pane_ms, change) in applied(&mut self.decided, of_decided, keep_from_ms) {
+            self.windows.iter_mut().filter(|of| of.0 <= pane_ms).for_each(|(.., decided)| *decided += change);
         }
     }
 
@@ -96,10 +97,38 @@ impl Distinct {
     }
 }
 
-fn moved(of: &mut BTreeMap<Ms, i64>, pane_ms: Ms, change: i64) {
-    let users = of.entry(pane_ms).or_insert(0);
-    *users += change;
-    if *users == 0 {
-        of.remove(&pane_ms);
+/// Moves users between panes; returns what came of it, by pane. All tasks together, so that their order does not matter.
+fn applied<'a>(
+    of: &mut BTreeMap<Ms, i64>,
+    moves: impl Iterator<Item = &'a (Ms, i64)>,
+    keep_from_ms: Ms,
+) -> Vec<(Ms, i64)> {
+    let mut summed: BTreeMap<Ms, i64> = BTreeMap::new();
+    moves.filter(|(pane_ms, _)| *pane_ms >= keep_from_ms).for_each(|(pane_ms, change)| {
+        *summed.entry(*pane_ms).or_insert(0) += change;
+    });
+    let mut changed = Vec::with_capacity(summed.len());
+    for (pane_ms, change) in summed {
+        let users = of.entry(pane_ms).or_insert(0);
+        let change = change.max(-*users);
+        *users += change;
+        if *users == 0 {
+            of.remove(&pane_ms);
+        }
+        changed.push((pane_ms, change));
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_leaves_a_pane_who_is_not_in_it() {
+        let mut of = BTreeMap::from([(10, 2)]);
+        let moves = [(10, -1), (20, 1), (5, -1), (10, -3), (20, 1)];
+        assert_eq!(applied(&mut of, moves.iter(), 6), [(10, -2), (20, 2)]);
+        assert_eq!(of, BTreeMap::from([(20, 2)]));
     }
 }

@@ -106,10 +106,10 @@ impl Units {
         }
     }
 
-    /// Takes what a users task says of users.
-    pub fn add_users(&mut self, delta: &KeyDelta) {
+    /// Takes what all users tasks say of users.
+    pub fn add_users(&mut self, deltas: &[&KeyDelta]) {
         if let Units::Users(users) = self {
-            users.add(delta);
+            users.add(deltas);
         }
     }
 
@@ -179,7 +179,7 @@ impl Units {
         match self {
             Units::Slices(new) => new.begin(firsts.clone()),
             Units::Parts(new) => new.begin(firsts.clone()),
-            Units::Values(_) => {}
+            Units::Values(_) | Units::Users(_) => {}
         }
     }
 }
