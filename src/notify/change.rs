@@ -15,6 +15,8 @@ pub struct Member {
     told: Option<(String, u64)>,
     /// The receiver knows that it fires.
     pub heard: bool,
+    /// Nothing was told of it since a restart: what was told is what the offsets say.
+    is_remembered: bool,
     /// Whether the receiver was told of it before a restart is not known: it is told again, and in any case of the end.
     is_doubtful: bool,
     /// Silenced or inhibited when it was looked at last.
@@ -34,6 +36,7 @@ impl Member {
             pending: Vec::new(),
             told: None,
             heard: false,
+            is_remembered: false,
             is_doubtful: false,
             is_held_back: false,
             fresh_ms: written_ms,
@@ -46,7 +49,7 @@ impl Member {
     /// What was told before a restart; `maybe_not`: something may have held it back.
     pub fn remembered(news: Arc<News>, source: Source, written_ms: Ms, maybe_not: bool) -> Member {
         let mut member = Member::new(news, None, written_ms);
-        member.source = Some(source);
+        (member.source, member.is_remembered) = (Some(source), true);
         if maybe_not {
             member.doubt();
         } else {
@@ -56,8 +59,11 @@ impl Member {
         member
     }
 
-    /// It may not have been told after all.
+    /// It may not have been told after all, if that was before a restart.
     pub fn doubt(&mut self) {
+        if !self.is_remembered {
+            return;
+        }
         (self.told, self.heard, self.is_held_back, self.is_doubtful) = (None, false, true, true);
     }
 
@@ -72,6 +78,11 @@ impl Member {
         self.news = news;
         self.source = at.map(|at| at.source).or(self.source);
         self.pending.extend(at);
+    }
+
+    /// A ticket that goes on and that the receiver is still to be told of.
+    pub fn is_untold_ticket(&self) -> bool {
+        self.news.is_ticket() && !self.news.is_over() && self.change().is_some()
     }
 
     /// What is left to tell.
@@ -101,7 +112,7 @@ impl Member {
     pub fn delivered(&mut self, news: &News, what: What) {
         self.tell_of(news);
         self.heard = what != What::Ended;
-        self.is_doubtful = false;
+        (self.is_remembered, self.is_doubtful) = (false, false);
     }
 
     /// Whether the receiver knows of it, or may.

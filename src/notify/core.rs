@@ -5,7 +5,7 @@ use super::grouped::{Draft, END_TRIES_MS, Effects, GroupKey, Grouped};
 use super::items::{Context, Items};
 use super::ledger::{Ledger, Position, Resume, Source};
 use super::message::{Content, Message, What};
-use super::news::{Kind, News, Severity};
+use super::news::{Kind, News};
 use super::plan::Plan;
 use super::receiver::{Channel, Receiver};
 use super::silence::Silence;
@@ -117,7 +117,7 @@ impl Core {
     pub fn decide(&mut self, event: Event, now_ms: Ms) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Owned(source, done) => self.ledger.own(source, done),
+            Event::Owned(source, done) => self.ledger.own(source, done, now_ms),
             Event::Lost(source) => self.lose(source),
             Event::Passed(at) => self.ledger.read(at),
             Event::News { news, at, written_ms } => self.hear(*news, at, written_ms, now_ms, &mut actions),
@@ -191,6 +191,10 @@ impl Core {
         } else {
             self.tell(&news, Some(at), written_ms, now_ms, actions);
         }
+        let is_of_before = is_history || self.ledger.may_have_been_read(at, written_ms);
+        if is_of_before && news.is_page() && !news.is_over() {
+            self.doubt_tickets(&news, written_ms);
+        }
     }
 
     /// Gives news to everybody whom a route leads to.
@@ -227,12 +231,10 @@ impl Core {
                 Outbox::Steady(steady) => steady.remember(news, source, written_ms, &context),
             }
         }
-        if news.severity == Severity::Page && !news.is_over() {
-            self.doubt_tickets(news, written_ms);
-        }
     }
 
-    /// A page that came soon after its ticket, before a restart, may have kept the ticket from being told.
+    /// A page that came soon after its ticket, before a restart, may have kept the ticket from being told. So may a
+    /// page that is still to be told of.
     fn doubt_tickets(&mut self, page: &News, written_ms: Ms) {
         for ticket in self.items.tickets_under(page, written_ms - self.plan.max_age_ms) {
             for outbox in &mut self.outboxes {
@@ -288,7 +290,11 @@ impl Core {
         let outboxes = &self.outboxes;
         if self.items.has_ended() {
             let steady: BTreeSet<&str> = outboxes.iter().flat_map(Outbox::steady_items).collect();
-            self.items.sweep(|item| steady.contains(item) || outboxes.iter().any(|outbox| outbox.holds(item)));
+            let untold: BTreeSet<&str> = outboxes.iter().flat_map(Outbox::untold_tickets).collect();
+            self.items.sweep(|news| {
+                let (item, hid) = (news.item.as_str(), news.is_page() && untold.contains(news.key.as_str()));
+                hid || steady.contains(item) || outboxes.iter().any(|outbox| outbox.holds(item))
+            });
         }
     }
 
@@ -387,6 +393,14 @@ enum Done {
 impl Outbox {
     fn holds(&self, item: &str) -> bool {
         matches!(self, Outbox::Grouped(grouped) if grouped.holds(item))
+    }
+
+    /// The keys of tickets that are still to be told of: who starts anew has to see the pages that hid them.
+    fn untold_tickets(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Outbox::Grouped(grouped) => Box::new(grouped.untold_tickets()),
+            Outbox::Steady(steady) => Box::new(steady.untold_tickets()),
+        }
     }
 
     fn steady_items(&self) -> impl Iterator<Item = &str> {

@@ -147,6 +147,12 @@ impl Grouped {
         self.groups.values().flat_map(|group| group.members.values()).any(|member| member.ready_ms.is_some())
     }
 
+    /// The keys of tickets that it is still to be told of.
+    pub fn untold_tickets(&self) -> impl Iterator<Item = &str> {
+        let members = self.groups.values().flat_map(|group| group.members.values());
+        members.filter(|member| member.is_untold_ticket()).map(|member| member.news.key.as_str())
+    }
+
     /// Looks at every group, and returns what is to be sent now.
     pub fn tick(&mut self, context: &Context<'_>, effects: &mut Effects) -> Vec<Draft> {
         let mut due: Vec<(Severity, Ms, GroupKey)> = Vec::new();

@@ -1,7 +1,7 @@
 //! What goes on, and what holds it back: silences, and a page of the same key over its ticket.
 
 use super::ledger::{Position, Source};
-use super::news::{Kind, News, Severity};
+use super::news::{Kind, News};
 use super::plan::Plan;
 use super::receiver::Receiver;
 use super::silence::Silence;
@@ -14,7 +14,7 @@ const CANARY_GONE_MS: Ms = HOUR_MS;
 
 pub struct Item {
     pub news: Arc<News>,
-    /// The first record of its episode.
+    /// The first record of its episode, or of an earlier one that a restart has to see.
     pub first: Option<Position>,
     pub written_ms: Ms,
 }
@@ -35,9 +35,11 @@ impl Items {
     /// The latest of an item.
     pub fn put(&mut self, news: Arc<News>, at: Option<Position>, written_ms: Ms) {
         let before = self.by_name.remove(&news.item);
-        let goes_on = before.filter(|item| item.news.id == news.id && !item.news.is_over());
+        // A page that is over is here while a ticket that it hid is untold: a restart has to see it, though it comes again.
+        let is_same = |item: &Item| item.news.id == news.id && !item.news.is_over();
+        let goes_on = before.filter(|item| news.is_page() || is_same(item));
         let first = goes_on.map_or(at, |item| item.first);
-        if news.kind == Kind::Alert && news.severity == Severity::Page {
+        if news.is_page() {
             let pages = self.pages.entry(news.key.clone()).or_default();
             if news.is_over() {
                 pages.remove(&news.item)
@@ -57,7 +59,7 @@ impl Items {
     pub fn tickets_under(&self, page: &News, since_ms: Ms) -> Vec<Arc<News>> {
         let is_under = |item: &&Item| {
             let news = &item.news;
-            item.written_ms >= since_ms && news.key == page.key && !news.is_over() && is_ticket(news)
+            item.written_ms >= since_ms && news.key == page.key && !news.is_over() && news.is_ticket()
         };
         self.by_name.values().filter(is_under).map(|item| Arc::clone(&item.news)).collect()
     }
@@ -67,8 +69,9 @@ impl Items {
     }
 
     /// Forgets what is over and nobody has to hear of any more.
-    pub fn sweep(&mut self, is_held: impl Fn(&str) -> bool) {
-        let gone: Vec<String> = self.over.iter().filter(|name| !is_held(name)).cloned().collect();
+    pub fn sweep(&mut self, is_held: impl Fn(&News) -> bool) {
+        let is_gone = |name: &&String| self.by_name.get(*name).is_none_or(|item| !is_held(&item.news));
+        let gone: Vec<String> = self.over.iter().filter(is_gone).cloned().collect();
         gone.iter().for_each(|name| self.forget(name));
     }
 
@@ -122,10 +125,6 @@ impl Items {
     }
 }
 
-fn is_ticket(news: &News) -> bool {
-    news.kind == Kind::Alert && news.severity == Severity::Ticket
-}
-
 /// What a receiver's outbox looks at.
 pub struct Context<'a> {
     pub now_ms: Ms,
@@ -144,7 +143,7 @@ impl Context<'_> {
             let text = format!("silenced until {} by {by} ({why}; silence {})", silence.ends_at, silence.id);
             return Some((text, Some(silence.ends_at.0)));
         }
-        let page = self.items.pages.get(&news.key).and_then(|pages| pages.first()).filter(|_| is_ticket(news));
+        let page = self.items.pages.get(&news.key).and_then(|pages| pages.first()).filter(|_| news.is_ticket());
         page.map(|_| ("for the page of the same key says it".to_owned(), None))
     }
 

@@ -3,6 +3,7 @@
 //! A record is open while somebody still has to hear of it. The offset of a partition moves up to its first open record.
 
 use crate::model::record::Topic;
+use crate::model::time::{MINUTE_MS, Ms};
 use std::collections::BTreeMap;
 
 /// A partition of a topic with news.
@@ -17,6 +18,9 @@ pub struct Position {
     pub source: Source,
     pub offset: i64,
 }
+
+/// How far the clocks of machines may differ.
+const CLOCKS_DIFFER_MS: Ms = MINUTE_MS;
 
 /// What a restart needs: everything before `done` was told, and what still goes on began at `state_from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +39,16 @@ struct Partition {
     next: i64,
     /// What began as done: records before it are history.
     done_before: i64,
+    /// When it became ours.
+    owned_ms: Ms,
     /// How many still have to hear of a record, by offset.
     open: BTreeMap<i64, u32>,
 }
 
 impl Ledger {
-    pub fn own(&mut self, source: Source, done: i64) {
-        self.partitions.insert(source, Partition { next: done, done_before: done, open: BTreeMap::new() });
+    pub fn own(&mut self, source: Source, done: i64, now_ms: Ms) {
+        let partition = Partition { next: done, done_before: done, owned_ms: now_ms, open: BTreeMap::new() };
+        self.partitions.insert(source, partition);
     }
 
     pub fn forget(&mut self, source: Source) {
@@ -51,6 +58,11 @@ impl Ledger {
     /// Whether it was told before a restart.
     pub fn is_history(&self, at: Position) -> bool {
         self.partitions.get(&at.source).is_some_and(|partition| at.offset < partition.done_before)
+    }
+
+    /// Whether who owned the partition before may have read it, told or not.
+    pub fn may_have_been_read(&self, at: Position, written_ms: Ms) -> bool {
+        self.partitions.get(&at.source).is_some_and(|partition| written_ms <= partition.owned_ms + CLOCKS_DIFFER_MS)
     }
 
     pub fn read(&mut self, at: Position) {

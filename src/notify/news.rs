@@ -137,6 +137,16 @@ impl News {
         (&self.id, self.seq)
     }
 
+    /// An alert that a page of the same key holds back.
+    pub fn is_ticket(&self) -> bool {
+        self.kind == Kind::Alert && self.severity == Severity::Ticket
+    }
+
+    /// An alert that holds back tickets.
+    pub fn is_page(&self) -> bool {
+        self.kind == Kind::Alert && self.severity == Severity::Page
+    }
+
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Ended
     }

@@ -63,6 +63,12 @@ impl Steady {
         self.entries.values().map(|entry| entry.member.news.item.as_str())
     }
 
+    /// The keys of tickets that it is still to be told of.
+    pub fn untold_tickets(&self) -> impl Iterator<Item = &str> {
+        let members = self.entries.values().map(|entry| &entry.member);
+        members.filter(|member| member.is_untold_ticket()).map(|member| member.news.key.as_str())
+    }
+
     pub fn take(&mut self, news: &Arc<News>, at: Option<Position>, written_ms: Ms, now_ms: Ms) {
         match self.entries.get_mut(&news.id) {
             Some(entry) => {
@@ -147,8 +153,8 @@ impl Steady {
         for Sent { episode, news, .. } in sent {
             let Some(entry) = self.entries.get_mut(episode) else { continue };
             entry.in_flight = false;
-            entry.member.tell_of(news);
-            entry.member.heard = true;
+            // It knows of an end, too: it is told again.
+            entry.member.delivered(news, What::Fired);
             let is_newer = entry.member.change().is_some();
             entry.next_ms = if is_newer { now_ms } else { now_ms + self.resend_ms };
         }

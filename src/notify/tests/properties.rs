@@ -1,6 +1,6 @@
 //! What holds for any traffic, any failures and any kill.
 
-use super::story::SOURCE;
+use super::story::{SOURCE, written_ms};
 use super::{Story, alert, plan};
 use crate::notify::{Content, Outcome, Plan, What};
 use proptest::prelude::*;
@@ -89,12 +89,12 @@ fn play(plan: &Arc<Plan>, steps: &[Step]) -> Run {
                 told.extend(story.told.drain(..).map(|(_, content)| content));
                 let resume = story.core.resume().into_iter().find(|(source, _)| *source == SOURCE).expect("ours").1;
                 let (now_ms, read) = (story.now_ms, story.next);
-                story = Story::resumed(plan, resume);
-                (story.now_ms, story.answers) = (now_ms, answers);
+                story = Story::resumed(plan, resume, now_ms);
+                story.answers = answers;
                 let from = usize::try_from(resume.state_from).expect("an offset");
                 let upto = usize::try_from(read).expect("an offset");
                 for record in &log[from..upto] {
-                    let at = chrono(record);
+                    let at = written_ms(record);
                     story.record_of(crate::model::record::Topic::BurnAlerts, record, at);
                 }
             }
@@ -106,12 +106,6 @@ fn play(plan: &Arc<Plan>, steps: &[Step]) -> Run {
     told.extend(story.told.drain(..).map(|(_, content)| content));
     has_losses |= story.notices.iter().any(|notice| notice.is_loss());
     Run { told, lives, log, has_losses }
-}
-
-/// When a record was written.
-fn chrono(record: &Json) -> i64 {
-    let at: crate::model::time::Moment = serde_json::from_value(record["at"].clone()).expect("a time");
-    at.0
 }
 
 fn changes(run: &Run) -> Vec<(What, String, String, i64)> {
@@ -170,6 +164,22 @@ proptest! {
                 continue;
             }
             prop_assert_eq!(what == What::Ended, record["state"] == "resolved", "{}", item);
+        }
+    }
+
+    /// A ticket that fires and that no page hides is told, however often the receiver was away and the process killed.
+    #[test]
+    fn no_ticket_is_lost_under_its_page(steps in steps(), alone in any::<bool>()) {
+        let plan = the_plan(5, if alone { "dedup_key" } else { "service" });
+        let run = play(&plan, &steps);
+        let told = changes(&run);
+        let page_fires = |id: &str| {
+            let (item, _) = id.rsplit_once("-ticket-").expect("a ticket");
+            run.lives.iter().any(|(page, (_, ended))| page.starts_with(&format!("{item}-page-")) && ended.is_none())
+        };
+        let goes_on = run.lives.iter().filter(|(id, (_, ended))| id.contains("-ticket-") && ended.is_none());
+        for (id, _) in goes_on.filter(|(id, _)| !run.has_losses && !page_fires(id)) {
+            prop_assert!(told.iter().any(|(what, of, ..)| of == id && *what != What::Ended), "{id} fires, untold");
         }
     }
 

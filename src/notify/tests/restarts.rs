@@ -1,8 +1,9 @@
 //! A process that is killed at any moment, and its successor: no page is lost.
 
-use super::story::SOURCE;
+use super::story::{SOURCE, START_MS, written_ms};
 use super::{Story, alert, plan};
-use crate::notify::{Plan, Resume};
+use crate::model::record::Topic;
+use crate::notify::{Outcome, Plan, Resume};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -11,11 +12,10 @@ fn restarted(plan: &Arc<Plan>, before: &Story, log: &[Json]) -> Story {
     let resume = before.core.resume().into_iter().find(|(source, _)| *source == SOURCE).map(|(_, resume)| resume);
     let resume = resume.unwrap_or(Resume { done: 0, state_from: 0 });
     assert!(resume.state_from <= resume.done && resume.done <= before.next);
-    let mut story = Story::resumed(plan, resume);
-    story.now_ms = before.now_ms;
+    let mut story = Story::resumed(plan, resume, before.now_ms);
     let from = usize::try_from(resume.state_from).expect("an offset");
     let read = usize::try_from(before.next).expect("an offset");
-    log[from..read].iter().for_each(|record| story.record(record));
+    log[from..read].iter().for_each(|record| story.record_of(Topic::BurnAlerts, record, written_ms(record)));
     story
 }
 
@@ -52,10 +52,10 @@ fn what_a_silence_held_back_is_told_though_the_silence_ended_while_nobody_ran() 
     story.until(900);
     assert_eq!((story.said(0).len(), story.done()), (0, 1));
     let resume = story.core.resume()[0].1;
-    let mut second = Story::resumed(&plan, resume);
+    let mut second = Story::resumed(&plan, resume, story.now_ms);
     second.silence("s", &["slo=a"], 0, 1_000);
     second.record(&log[0]);
-    second.now_ms += 2_000_000;
+    second.now_ms = START_MS + 2_000_000;
     second.until(2_100);
     assert_eq!(second.said(0), ["fired a|aggregate-page"]);
 }
@@ -76,6 +76,87 @@ fn a_ticket_that_its_page_hid_is_told_though_the_page_ended_while_nobody_ran() {
     second.until(200);
     let said = second.said(0).join(", ");
     assert!(said.contains("fired a|aggregate-ticket") && said.contains("ended a|aggregate-page"), "{said}");
+}
+
+fn away() -> Outcome {
+    Outcome::TryAgain { why: "away".to_owned(), after_ms: None }
+}
+
+/// The page hid the ticket and was not told itself: the ticket's record is done with, the page's is not.
+#[test]
+fn a_ticket_that_its_page_hid_is_told_though_the_page_was_not_told_before_the_kill() {
+    let plan = hook(json!([{"receiver": "hook", "group_by": ["service"]}]));
+    let of = |severity, state, episode, seq, at_s| alert("a|aggregate", severity, state, episode, seq, at_s);
+    let log = [
+        of("ticket", "firing", 1, 1, 0),
+        of("ticket", "resolved", 1, 2, 0),
+        of("ticket", "firing", 2, 1, 10),
+        of("page", "firing", 1, 1, 10),
+        of("page", "resolved", 1, 2, 11),
+        of("page", "firing", 2, 1, 11),
+    ];
+    let mut story = Story::new(&plan);
+    log[..2].iter().for_each(|record| story.record(record));
+    story.until(10);
+    log[2..4].iter().for_each(|record| story.record(record));
+    story.answers.insert(0, away());
+    story.until(11);
+    log[4..].iter().for_each(|record| story.record(record));
+    assert_eq!((story.said(0), story.done()), (vec!["ended a|aggregate-ticket".to_owned()], 3));
+    let mut second = restarted(&plan, &story, &log);
+    second.record(&of("page", "resolved", 2, 2, 11));
+    second.until(200);
+    let said = second.said(0).join(", ");
+    assert!(said.contains("fired a|aggregate-ticket"), "{said:?}");
+}
+
+/// The page's receiver knows that the page ended; the ticket's was away.
+#[test]
+fn a_ticket_that_its_page_hid_is_told_though_the_page_was_told_to_its_end_before_the_kill() {
+    let receivers =
+        json!({"chat": {"type": "webhook", "url": "http://x/"}, "pager": {"type": "webhook", "url": "http://y/"}});
+    let routes = json!([{"receiver": "pager", "match": "severity=page", "group_wait": "1s", "group_interval": "1s"}, {"receiver": "chat"}]);
+    let plan = plan(receivers, routes);
+    let mut log = Vec::new();
+    let mut story = Story::new(&plan);
+    story.answers.insert(0, away());
+    let records = [
+        ("page", "firing", 1, 1, 0),
+        ("ticket", "firing", 1, 1, 5),
+        ("page", "resolved", 1, 2, 900),
+        // It comes again before the ticket's turn came.
+        ("page", "firing", 2, 1, 905),
+        ("page", "resolved", 2, 2, 2_000),
+    ];
+    for (severity, state, episode, seq, at_s) in records {
+        story.until(at_s);
+        log.push(alert("a|aggregate", severity, state, episode, seq, at_s));
+        story.record(&log[log.len() - 1]);
+    }
+    story.until(2_080);
+    assert_eq!(story.said(0), Vec::<String>::new());
+    assert_eq!(story.said(1), ["fired a|aggregate-page", "ended a|aggregate-page"].repeat(2));
+    let mut second = restarted(&plan, &story, &log);
+    second.until(2_200);
+    assert_eq!((second.said(0), second.said(1)), (vec!["fired a|aggregate-ticket".to_owned()], Vec::new()));
+}
+
+/// It was told, and a page that comes after the restart says nothing against that.
+#[test]
+fn a_ticket_that_was_told_is_not_told_again_after_a_page_that_came_later_than_the_restart() {
+    let plan = hook(json!([{"receiver": "hook"}]));
+    let log = [alert("a|aggregate", "ticket", "firing", 1, 1, 0)];
+    let mut story = Story::new(&plan);
+    story.record(&log[0]);
+    story.until(100);
+    assert_eq!(story.said(0), ["fired a|aggregate-ticket"]);
+    let mut second = restarted(&plan, &story, &log);
+    second.until(200);
+    second.record(&alert("a|aggregate", "page", "firing", 1, 1, 200));
+    second.until(300);
+    second.record(&alert("a|aggregate", "page", "resolved", 1, 2, 300));
+    second.until(500);
+    assert_eq!(second.said(0), ["fired a|aggregate-page", "ended a|aggregate-page"]);
 }
 
 #[test]

@@ -34,6 +34,12 @@ pub fn alert(key: &str, severity: &str, state: &str, episode: u64, seq: u64, at_
     })
 }
 
+/// When a record was written.
+pub fn written_ms(record: &Json) -> Ms {
+    let at: Moment = serde_json::from_value(record["at"].clone()).expect("a time");
+    at.0
+}
+
 pub struct Story {
     pub core: Core,
     pub now_ms: Ms,
@@ -49,17 +55,18 @@ pub struct Story {
 
 impl Story {
     pub fn new(plan: &Arc<Plan>) -> Story {
-        let mut story = Story::resumed(plan, Resume { done: 0, state_from: 0 });
+        let mut story = Story::resumed(plan, Resume { done: 0, state_from: 0 }, START_MS);
         story.next = 0;
         story
     }
 
-    pub fn resumed(plan: &Arc<Plan>, resume: Resume) -> Story {
+    /// A process that takes the partition now.
+    pub fn resumed(plan: &Arc<Plan>, resume: Resume, now_ms: Ms) -> Story {
         let mut core = Core::new(Arc::clone(plan), 7);
-        core.decide(Event::Owned(SOURCE, resume.done), START_MS);
+        core.decide(Event::Owned(SOURCE, resume.done), now_ms);
         Story {
             core,
-            now_ms: START_MS,
+            now_ms,
             told: Vec::new(),
             notices: Vec::new(),
             answers: BTreeMap::new(),
