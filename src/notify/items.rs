@@ -35,10 +35,9 @@ impl Items {
     /// The latest of an item.
     pub fn put(&mut self, news: Arc<News>, at: Option<Position>, written_ms: Ms) {
         let before = self.by_name.remove(&news.item);
-        // A page that is over is here while a ticket that it hid is untold: a restart has to see it, though it comes again.
-        let is_same = |item: &Item| item.news.id == news.id && !item.news.is_over();
-        let goes_on = before.filter(|item| news.is_page() || is_same(item));
-        let first = goes_on.map_or(at, |item| item.first);
+        // What is over is here while its end, or a ticket that it hid, is untold: a restart has to see it, though it comes
+        // again.
+        let first = before.map_or(at, |item| item.first);
         if news.is_page() {
             let pages = self.pages.entry(news.key.clone()).or_default();
             if news.is_over() {

@@ -141,6 +141,29 @@ fn a_ticket_that_its_page_hid_is_told_though_the_page_was_told_to_its_end_before
     assert_eq!((second.said(0), second.said(1)), (vec!["fired a|aggregate-ticket".to_owned()], Vec::new()));
 }
 
+/// The end was not told before the kill; then the ticket came again, and ended under its page.
+#[test]
+fn who_was_told_of_a_ticket_hears_of_its_end_though_it_came_again_before_the_kill() {
+    let plan = hook(json!([{"receiver": "hook", "group_by": ["service"]}]));
+    let of = |severity, state, episode, seq, at_s| alert("a|aggregate", severity, state, episode, seq, at_s);
+    let log = [
+        of("ticket", "firing", 1, 1, 0),
+        of("ticket", "resolved", 1, 2, 10),
+        of("page", "firing", 1, 1, 10),
+        of("ticket", "firing", 2, 1, 10),
+    ];
+    let mut story = Story::new(&plan);
+    story.record(&log[0]);
+    story.until(10);
+    log[1..].iter().for_each(|record| story.record(record));
+    assert_eq!((story.said(0), story.done()), (vec!["fired a|aggregate-ticket".to_owned()], 1));
+    let mut second = restarted(&plan, &story, &log);
+    second.record(&of("ticket", "resolved", 2, 2, 10));
+    second.until(200);
+    let said = second.said(0).join(", ");
+    assert!(said.contains("ended a|aggregate-ticket"), "{said:?}");
+}
+
 /// It was told, and a page that comes after the restart says nothing against that.
 #[test]
 fn a_ticket_that_was_told_is_not_told_again_after_a_page_that_came_later_than_the_restart() {
