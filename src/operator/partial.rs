@@ -88,11 +88,6 @@ pub struct KeyDelta {
     /// Of an aggregate whose SLO has `canary`: by value of its attribute, ascending.
     #[serde(default)]
     pub canary: Vec<ValueDelta>,
-    /// Of an SLO that counts users: by pane, +1 and -1 as the last event of a user moves, and its last one that decides.
-    #[serde(default)]
-    pub users: Vec<(Ms, i64)>,
-    #[serde(default)]
-    pub decided: Vec<(Ms, i64)>,
     /// Not all values, or not all users with bad events, are in it.
     #[serde(default)]
     pub canary_overflow: bool,
@@ -108,6 +103,11 @@ pub struct KeyDelta {
     /// Of keys with a table of events (`event_table`): events by what they have in common, by slice of event time.
     #[serde(default)]
     pub event_news: Option<Box<EventNews>>,
+    /// Of an SLO that counts users: by pane, +1 and -1 as the last event of a user moves, and its last one that decides.
+    #[serde(default)]
+    pub users: Vec<(Ms, i64)>,
+    #[serde(default)]
+    pub decided: Vec<(Ms, i64)>,
 }
 
 impl KeyDelta {

@@ -22,15 +22,15 @@ export function OneSlo({ path, query }) {
   return html`<${Safe} what="The title"><${Head} s=${s} alerts=${alerts} /><//>
     <${Section} id="big" title="Now" what="The figures"><${Big} s=${s} /><//>
     <${Safe} what="What this kind of SLO adds"><${Kinds} s=${s} /><//>
-    <${Section} id="time" title="Over time"><${History} s=${s} id=${key} alerts=${alerts} /><//>
+    ${!s.gauge && html`<${Section} id="time" title="Over time"><${History} s=${s} id=${key} alerts=${alerts} /><//>
     <${Section} id="users" title="Its users"><${Users} s=${s} /><//>
     <${Section} id="cohorts" title="Who suffers"><${Cohorts} s=${s} cohorts=${cohorts} /><//>
-    <${Section} id="alerts" title="Alerts"><${Alerts} s=${s} alerts=${alerts} /><//>
+    <${Section} id="alerts" title="Alerts"><${Alerts} s=${s} alerts=${alerts} /><//>`}
     <${Section} id="windows" title="Windows side by side"><${Windows} s=${s} /><//>
     ${s.failures?.length > 0 && html`<${Section} id="failures" title="What failed"><${Failures} s=${s} /><//>`}
     ${scope === 'aggregate' && html`<${Section} id="parts" title="By tenant and group"><${Parts} slo=${slo} /><//>`}
     ${scope === 'aggregate' && html`<${Canaries} slo=${slo} />`}
-    <${Section} id="forecast" title="Forecast"><${Forecast} s=${s} /><//>
+    ${!s.gauge && html`<${Section} id="forecast" title="Forecast"><${Forecast} s=${s} /><//>`}
     <${Section} id="definition" title="Definition"><${Definition} s=${s} alerts=${alerts} /><//>`;
 }
 
@@ -42,13 +42,16 @@ function Head({ s, alerts }) {
     <p class="crumbs"><a href="#/">Overview</a> <${Icon} name="go" /> ${s.scope === 'aggregate' ? s.service : html`<a href=${href(['slo', s.slo])}>${w.title(s)}</a> <${Icon} name="go" /> ${s.scope === 'tenant' ? html`<a href=${href(['tenant', s.tenant])}>tenant ${s.tenant}</a>` : `group ${w.scopeName(s)}`}`}</p>
     <h1 tabindex="-1">${w.title(s)}${s.scope !== 'aggregate' && html`<span class="of"> · ${w.scopeName(s)}</span>`}</h1>
     <p class="meta"><${State} of=${s} /><span class=${`mood ${mood.tone}`}>${mood.word}</span><span>${mood.text}</span></p>
-    <p class="quiet"><code>${s.slo}</code> · ${w.objective(s.objective)} of ${s.budgeting_method === 'Occurrences' ? 'events' : 'slices'} good over ${s.compliance_window}${s.period ? '' : ', rolling'} · ${s.scope === 'aggregate' ? 'all tenants' : w.scopeName(s)}${s.maintenance && html` · <span class="warn">in maintenance: ${s.maintenance}; events of it do not count</span>`}${s.flags.map(f => html` · <span class="warn">${w.FLAGS[f] ?? f}</span>`)}</p>
+    <p class="quiet"><code>${s.slo}</code> · ${promise(s)} over ${s.compliance_window}${s.period ? '' : ', rolling'} · ${s.scope === 'aggregate' ? 'all tenants' : w.scopeName(s)}${s.maintenance && html` · <span class="warn">in maintenance: ${s.maintenance}; events of it do not count</span>`}${s.flags.map(f => html` · <span class="warn">${w.FLAGS[f] ?? f}</span>`)}</p>
     ${loud.map(a => html`<div class=${`banner inside ${w.SEVERITIES[a.severity]?.[1]}`}><${Severity} of=${a.severity} /> <span>${w.said(a.summary)}</span>${a.runbook_url && html` <a href=${a.runbook_url} rel="noreferrer">Runbook</a>`}</div>`)}
   </div>`;
 }
 
 // --- three big numbers ------------------------------------------------------------------------
 
+const unit = s => (s.budgeting_method === 'Occurrences' ? 'events' : 'slices');
+const OPS = { lte: 'at most', lt: 'below', gte: 'at least', gt: 'above' };
+const promise = s => (s.gauge ? `a value ${OPS[s.gauge.op]} ${s.gauge.target}` : `${w.objective(s.objective)} of ${unit(s)} good`);
 function Big({ s }) {
   if (s.gauge) return html`<${Gauge} g=${s.gauge} s=${s} />`;
   const all = w.compliance(s), hour = w.windowOf(s, '1h') ?? s.windows[0], b = s.budget;
@@ -56,9 +59,9 @@ function Big({ s }) {
   return html`<div class="bigs">
     <div><h3>SLI over ${all.window}</h3><${How} class="figure" of=${() => sliHow(s, all)}>${w.pct(all.sli)}<//>
       <p>${all.sli === null ? 'No events in the window' : all.sli >= s.objective ? `at or above the objective of ${w.objective(s.objective)}` : html`<span class="bad">below the objective of ${w.objective(s.objective)}</span>`}</p>
-      <p class="quiet">${w.short(all.bad)} bad of ${w.short(all.good + all.bad)} events${all.coverage < 1 ? ` · ${w.pct(all.coverage)} of the window covered` : ''}</p></div>
+      <p class="quiet">${w.short(all.bad)} bad of ${w.short(all.good + all.bad)} ${unit(s)}${all.coverage < 1 ? ` · ${w.pct(all.coverage)} of the window covered` : ''}</p></div>
     <div><h3>Error budget left</h3><${How} class=${`figure ${s.budget_remaining <= 0 ? 'bad' : ''}`} of=${() => budgetHow(s)}>${w.pct(s.budget_remaining)}<//><${Left} s=${s} />
-      <p>${b?.remaining_bad > 0 ? `${w.short(b.remaining_bad)} more events may fail` : b?.allowed_bad > 0 ? html`<span class="bad">overspent by ${w.short(-b.remaining_bad)} events</span>` : ''}</p>
+      <p>${b?.remaining_bad > 0 ? `${w.short(b.remaining_bad)} more ${unit(s)} may fail` : b?.allowed_bad > 0 ? html`<span class="bad">overspent by ${w.short(-b.remaining_bad)} ${unit(s)}</span>` : ''}</p>
       <p class="quiet">${b?.remaining_minutes > 0 ? `as long as ${w.span(b.remaining_minutes * 60_000)} of a total outage` : ''}</p></div>
     <div><h3>Burn rate over ${hour.window}</h3><${How} class=${`figure ${burnTone(hour.burn)}`} of=${() => burnHow(s, hour)}>${w.burn(hour.burn)}<//>
       <p>${hour.burn === null ? 'No events in the window' : hour.burn > 1 ? `at this rate the whole budget lasts ${w.span(days(s.compliance_window) / hour.burn)}` : 'no faster than allowed'}</p>
@@ -68,8 +71,7 @@ function Big({ s }) {
 const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000, M: 2_592_000_000, Q: 7_776_000_000, Y: 31_536_000_000 };
 export const days = text => parseInt(text, 10) * (UNITS[text.at(-1)] ?? 0);
 function Gauge({ g, s }) {
-  const OPS = { lte: 'at most', lt: 'below', gte: 'at least', gt: 'above' };
-  return html`<div class="bigs"><div><h3>Value over ${s.compliance_window}</h3><span class="figure">${g.value ?? w.NONE}</span><p>target: ${OPS[g.op]} ${g.target}</p></div>
+  return html`<div class="bigs"><div><h3>Value over ${s.compliance_window}</h3><span class="figure">${g.value === null ? w.NONE : +g.value.toPrecision(5)}</span><p>target: ${OPS[g.op]} ${g.target}</p></div>
     <div><h3>Met</h3><span class=${`figure ${g.is_met === false ? 'bad' : ''}`}>${g.is_met === null ? w.NONE : g.is_met ? 'yes' : 'no'}</span><p>${g.progress !== null ? `${w.pct(g.progress)} of the way from ${g.baseline}` : ''}</p></div>
     <div><h3>Trend a day</h3><span class="figure">${g.trend_per_day === null ? w.NONE : g.trend_per_day.toPrecision(3)}</span><p>${g.expected_at ? `met by ${w.time(g.expected_at)} at this trend` : ''}</p></div></div>`;
 }
@@ -155,7 +157,6 @@ function Kinds({ s }) {
     ${s.sla && html`<${Section} id="sla" title="Agreement (SLA)"><p>${w.objective(s.sla.objective)} over ${s.sla.period}, ${w.time(s.sla.start)} to ${w.time(s.sla.end)}: <b>${w.pct(s.sla.sli)}</b>, ${w.pct(s.sla.budget_remaining)} of its budget left. ${s.sla.is_missed ? html`<b class="bad">Missed</b>` : s.sla.at_risk ? html`<b class="warn">At risk</b>` : html`<b class="ok">Kept so far</b>`}</p>${s.sla.previous && html`<p class="quiet">Period before: ${w.pct(s.sla.previous.sli)}${s.sla.previous.is_final ? '' : ' (not final)'}</p>`}<//>`}
     ${s.period && html`<${Section} id="period" title="Period"><p>${w.time(s.period.start)} to ${w.time(s.period.end)} UTC; ${w.pct(s.period.elapsed)} of it is over.</p>${s.previous && html`<p>Period before: SLI <b>${w.pct(s.previous.sli)}</b>, <b>${w.pct(s.previous.budget_remaining)}</b> of the budget left${s.previous.is_final ? '' : ' (not final: late events may still come)'}.</p>`}<//>`}
     ${s.policy && html`<${Section} id="policy" title="Policy"><p><b>${s.policy.action}</b> since ${w.time(s.policy.since)}: ${s.policy.reason}</p><//>`}
-    ${s.gauge && html`<${Section} id="gauge" title="Value"><p><b class=${s.gauge.is_met === null ? '' : s.gauge.is_met ? 'ok' : 'bad'}>${s.gauge.value === null ? 'No value' : +s.gauge.value.toPrecision(6)}</b> over ${s.compliance_window}; the goal is ${{ lt: 'below', lte: 'at most', gt: 'above', gte: 'at least' }[s.gauge.op]} ${s.gauge.target}${s.gauge.is_met === null ? '' : s.gauge.is_met ? ', and it is met' : ', and it is not met'}.</p>${s.gauge.progress !== null && html`<p>${w.pct(s.gauge.progress)} of the way from ${s.gauge.baseline}.</p>`}<p class="quiet">${s.gauge.trend_per_day === null ? 'No trend yet: it needs three whole days with events.' : `Trend: ${+s.gauge.trend_per_day.toPrecision(3)} a day${s.gauge.expected_at ? `; at that pace the goal is met on ${w.day(s.gauge.expected_at)}` : ''}.`}</p><//>`}
     ${s.components?.length > 0 && html`<${Section} id="components" title="Components"><table><thead><tr><th scope="col">Component</th><th scope="col" class="num">Objective</th><th scope="col" class="num">Weight</th><th scope="col" class="num">SLI</th><th scope="col" class="num">Budget left</th></tr></thead><tbody>${s.components.map(c => html`<tr><th scope="row"><a href=${href(['slo', c.name])}>${c.name}</a></th><td class="num">${w.objective(c.objective)}</td><td class="num">${c.weight}</td><td class="num">${w.pct(c.sli)}</td><td class="num">${w.pct(c.budget_remaining)}</td></tr>`)}</tbody></table><//>`}
     ${s.journey && html`<${Section} id="journey" title="Journey"><p>${w.plural(s.journey.attempts, 'attempt')}, ${w.count(s.journey.abandoned)} abandoned.</p><table><thead><tr><th scope="col">Step</th><th scope="col" class="num">Entered</th><th scope="col" class="num">Failed</th><th scope="col" class="num">Abandoned</th></tr></thead><tbody>${s.journey.steps.map(x => html`<tr><th scope="row">${x.name}</th><td class="num">${w.count(x.entered)}</td><td class="num">${w.count(x.failed)}</td><td class="num">${w.count(x.abandoned)}</td></tr>`)}</tbody></table><//>`}`;
 }
@@ -169,7 +170,7 @@ function Definition({ s, alerts }) {
     ['What counts', of.data?.definition && (i.total ? html`<code>${i.total}</code>` : 'every event')], ['Good', i.good && html`<code>${i.good}</code>`], ['Bad', i.bad && html`<code>${i.bad}</code>`],
     ['Good', i.threshold && html`<code>${typeof i.threshold === 'string' ? i.threshold : Object.values(i.threshold).join(' ')}</code>`],
     ['Groups by', d.group_by?.join(', ')], ['Tenants’ own', Object.entries(d.tenant_objectives ?? {}).map(([t, o]) => html`<a href=${href(['slo', s.slo], { tenant: t })}>${t}</a> ${w.objective(o)} `)], ['Accepted late', d.allowed_lateness],
-    ['Objective', `${w.objective(s.objective)} over ${s.compliance_window}, ${s.budgeting_method}`], ['Service', s.service],
+    ['Objective', `${s.gauge ? promise(s) : w.objective(s.objective)} over ${s.compliance_window}, ${s.budgeting_method}`], ['Service', s.service],
     ['Labels', Object.entries(s.labels ?? {}).map(([k, v]) => html`<a href=${href([], { label: `${k}=${[v].flat()[0]}` })}>${k} = ${[v].flat().join(', ')}</a> `)],
     ['Counted', `${w.count(s.counts.accepted)} events since ${w.time(s.counts.counts_since)}; ${w.count(s.counts.unclassified)} unclassified, ${w.count(s.counts.late)} late`],
     ['Hash', html`<code class="long">${s.definition_hash}</code>`],

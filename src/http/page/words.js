@@ -71,7 +71,8 @@ export function title(r) {
 /** A summary with its times as everywhere on the page. */
 export const said = text => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z/g, at => time(at));
 
-export const mood = s => moodOf(s.state, rate(s, '5m'), rate(s, '1h'), rate(s, '6h'), s.alerts?.some(a => a.state === 'firing' && a.severity === 'page'));
+const VALUES = [{ word: 'met', tone: 'ok', text: 'The value meets its target.' }, { word: 'not met', tone: 'bad', text: 'The value does not meet its target.' }];
+export const mood = s => s.gauge && s.gauge.is_met !== null && s.state !== 'no_data' ? VALUES[s.gauge.is_met ? 0 : 1] : moodOf(s.state, rate(s, '5m'), rate(s, '1h'), rate(s, '6h'), s.alerts?.some(a => a.state === 'firing' && a.severity === 'page'));
 /** word: burning, recovering, steady, exhausted, no data; tone: bad, warn, ok, none. */
 export function moodOf(state, now, hour, half, fast) {
   if (state === 'no_data') return { word: 'no data', tone: 'none', text: 'No event counted lately: neither good nor bad.' };
