@@ -133,6 +133,12 @@ pub struct GaugeSpec {
     pub baseline: Option<f64>,
 }
 
+impl GaugeSpec {
+    pub fn is_met(&self, value: f64) -> bool {
+        self.op.holds(value, self.target)
+    }
+}
+
 /// What the windows of an SLO count, before time is cut into slices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Unit {

@@ -56,6 +56,11 @@ pub const fn window_start(t: Ms, window_ms: Ms) -> Ms {
     ceil_to(t - window_ms, slice_ms(window_ms))
 }
 
+/// The first boundary at which what begins at a time is no longer in a window.
+pub fn leaves_window_ms(begin_ms: Ms, window_ms: Ms) -> Ms {
+    boundary_behind(floor_to(begin_ms, slice_ms(window_ms)) + window_ms)
+}
+
 /// The first boundary after a time.
 pub fn boundary_behind(time_ms: Ms) -> Ms {
     floor_to(time_ms, PANE_MS) + PANE_MS

@@ -7,7 +7,7 @@ use super::key_state::State;
 use super::key_view::{KeyView, Reached, allowed_share, burn_of, sli_of, weight_of};
 use super::kind::Units;
 use super::kind::composite::sli_from;
-use super::kind::gauge;
+use super::kind::gauge::{self, Gauges};
 use super::partial::Counts;
 use super::sanity;
 use crate::model::calendar::Span;
@@ -16,7 +16,7 @@ use crate::model::output::{
     Budget, Component, Counts as CountFields, Gauge, Period, Previous, RuleStatus, SloHistory, SloStatus, WindowStatus,
 };
 use crate::model::ratio::{Ratio, Threshold};
-use crate::model::slo::RuleKind;
+use crate::model::slo::{GaugeSpec, RuleKind};
 use crate::model::time::{MINUTE_MS, Moment, Ms, PANE_MS, ceil_to};
 use std::cmp::Ordering;
 
@@ -33,7 +33,7 @@ pub enum Spent {
     All,
 }
 
-impl KeyView<'_> {
+impl<'a> KeyView<'a> {
     /// The share of the period's budget that is spent: burn times coverage, and of a calendar's period times the part of it
     /// that is over.
     fn spent_of_period(self) -> Option<f64> {
@@ -237,18 +237,21 @@ impl KeyView<'_> {
         (!self.definition.slo.is_value()).then(|| self.amount(sum))
     }
 
-    fn gauge(self) -> Option<Gauge> {
+    /// Of an SLO about a value: its values, and what is asked of them.
+    fn values(self) -> Option<(&'a Gauges, &'a GaugeSpec)> {
         match (self.key.units.as_deref(), self.definition.slo.gauge()) {
-            (Some(Units::Values(gauges)), Some(spec)) => Some(gauge::published(self, gauges, spec)),
+            (Some(Units::Values(gauges)), Some(spec)) => Some((gauges, spec)),
             _ => None,
         }
     }
 
+    fn gauge(self) -> Option<Gauge> {
+        self.values().map(|(gauges, spec)| gauge::published(self, gauges, spec))
+    }
+
     /// The state of a value.
     fn state_of_value(self) -> Option<State> {
-        let (Some(Units::Values(gauges)), Some(spec)) = (self.key.units.as_deref(), self.definition.slo.gauge()) else {
-            return None;
-        };
+        let (gauges, spec) = self.values()?;
         Some(match gauge::is_met(gauges, spec) {
             None => State::NoData,
             Some(true) => State::Ok,

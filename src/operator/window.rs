@@ -14,7 +14,7 @@ use crate::model::duration;
 use crate::model::output::Exemplar;
 use crate::model::period::Period;
 use crate::model::slo::Slo;
-use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to, slice_ms, window_start};
+use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Ms, PANE_MS, floor_to, leaves_window_ms, slice_ms, window_start};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -265,7 +265,7 @@ impl Windows {
                 return None;
             }
             let oldest_ms = self.window_slices(layout, window).next().map(|s| s.number * layout.tier(window).1)?;
-            Some(floor_to(oldest_ms + layout.windows_ms[window], PANE_MS) + PANE_MS)
+            Some(leaves_window_ms(oldest_ms, layout.windows_ms[window]))
         };
         self.sums.iter().enumerate().filter_map(of_window).min()
     }

@@ -487,12 +487,8 @@ impl SloRows {
         {
             (row.tuple_ms, row.tuple) = newer;
         }
-        if row.listed != self.walked {
-            let missing = self.walked & !row.listed;
-            let lists = self.listed.iter_mut().enumerate().filter(|(window, _)| missing & (1 << window) != 0);
-            lists.for_each(|(_, listed)| listed.push(index));
-            row.listed = self.walked;
-        }
+        self.list(index);
+        let row = &mut self.rows[index as usize];
         let key = if row.group == NO_GROUP { KeyRef::Tenant(waiting.tenant) } else { KeyRef::Group(row.group) };
         for tally in &mut self.tallies {
             tally.note(index, key, row.tuple, waiting.time_ms, is_bad);
@@ -542,6 +538,7 @@ impl SloRows {
     }
 
     /// Puts a row on the lists of the windows that are walked.
+    #[inline]
     fn list(&mut self, index: u32) {
         let row = &mut self.rows[index as usize];
         if row.listed != self.walked {

@@ -5,7 +5,8 @@
 
 use super::super::key_definition::{Boundary, KeyDefinition};
 use super::super::partial::{Counts, KeyDelta};
-use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
+use super::drop_before;
+use crate::model::time::{Ms, leaves_window_ms};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,11 +44,8 @@ impl Distinct {
             }
         }
         let keep_from_ms = self.windows.iter().map(|(start_ms, ..)| *start_ms).min().unwrap_or(Ms::MIN);
-        for of in [&mut self.seen, &mut self.decided] {
-            while of.first_key_value().is_some_and(|(pane_ms, _)| *pane_ms < keep_from_ms) {
-                of.pop_first();
-            }
-        }
+        drop_before(&mut self.seen, keep_from_ms);
+        drop_before(&mut self.decided, keep_from_ms);
     }
 
     /// Takes the moves that all users tasks tell of a boundary. What left every window before is known no more, and of a key
@@ -89,8 +87,7 @@ impl Distinct {
     pub fn next_change_ms(&self, definition: &KeyDefinition<'_>) -> Option<Ms> {
         let leaves_ms = |window: usize, of: &BTreeMap<Ms, i64>| {
             let (pane_ms, _) = of.range(self.windows[window].0..).next()?;
-            let window_ms = definition.layout.windows_ms[window];
-            Some(floor_to(floor_to(*pane_ms, slice_ms(window_ms)) + window_ms, PANE_MS) + PANE_MS)
+            Some(leaves_window_ms(*pane_ms, definition.layout.windows_ms[window]))
         };
         let windows = 0..self.windows.len();
         windows.flat_map(|window| [leaves_ms(window, &self.seen), leaves_ms(window, &self.decided)]).flatten().min()

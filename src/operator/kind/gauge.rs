@@ -6,6 +6,7 @@
 use super::super::key_definition::{Boundary, KeyDefinition};
 use super::super::key_view::KeyView;
 use super::super::partial::PaneDelta;
+use super::drop_before;
 use crate::model::output::Gauge as Published;
 use crate::model::slo::{Aggregate, GaugeSpec};
 use crate::model::time::{DAY_MS, Moment, Ms, PANE_MS, ceil_to, floor_to, slice_ms};
@@ -100,8 +101,8 @@ impl Gauges {
 
     pub fn settle(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
         let start_ms = boundary.starts.windows_ms[definition.layout.compliance];
-        self.slices = self.slices.split_off(&start_ms);
-        self.days = self.days.split_off(&ceil_to(start_ms, DAY_MS));
+        drop_before(&mut self.slices, start_ms);
+        drop_before(&mut self.days, ceil_to(start_ms, DAY_MS));
         self.merge_old(definition, boundary);
     }
 
@@ -171,14 +172,14 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 
 /// Whether the value of the compliance window meets the goal; `None`: the window is empty.
 pub fn is_met(gauges: &Gauges, spec: &GaugeSpec) -> Option<bool> {
-    gauges.value(spec.aggregate).map(|value| spec.op.holds(value, spec.target))
+    gauges.value(spec.aggregate).map(|value| spec.is_met(value))
 }
 
 /// As in a status.
 pub fn published(view: KeyView<'_>, gauges: &Gauges, spec: &GaugeSpec) -> Published {
     let (at_ms, start_ms) = (view.boundary.at_ms, view.start_ms(view.definition.layout.compliance));
     let value = gauges.value(spec.aggregate);
-    let is_met = value.map(|value| spec.op.holds(value, spec.target));
+    let is_met = value.map(|value| spec.is_met(value));
     let trend = gauges.trend(spec.aggregate, start_ms, at_ms);
     let progress = |baseline: f64| Some((value? - baseline) / (spec.target - baseline)).filter(|p| p.is_finite());
     let expected_at = || {

@@ -20,6 +20,7 @@ use distinct::Distinct;
 use gauge::Gauges;
 use serde::{Deserialize, Serialize};
 use slices::Slices;
+use std::collections::BTreeMap;
 
 /// The unit of a key, in its windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,5 +182,12 @@ impl Units {
             Units::Parts(new) => new.begin(firsts.clone()),
             Units::Values(_) | Units::Users(_) => {}
         }
+    }
+}
+
+/// Drops what lies before a key: nothing, at most boundaries.
+fn drop_before<V>(of: &mut BTreeMap<i64, V>, from: i64) {
+    while of.first_key_value().is_some_and(|(at, _)| *at < from) {
+        of.pop_first();
     }
 }

@@ -9,12 +9,13 @@ use super::super::key_definition::{Boundary, KeyDefinition};
 use super::super::key_view::KeyView;
 use super::super::partial::{Counts, PaneDelta};
 use super::composite::{Firsts, figures_of};
+use super::drop_before;
 use super::gauge::GaugeSum;
 use crate::model::calendar::Span;
 use crate::model::output::Component as Published;
 use crate::model::period::{Method, Slicing};
 use crate::model::slo::Slo;
-use crate::model::time::{Ms, PANE_MS, ceil_to, floor_to, slice_ms};
+use crate::model::time::{Ms, ceil_to, leaves_window_ms};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
@@ -218,12 +219,8 @@ impl Slices {
         let previous = self.previous.end_ms.map(|_| self.previous.start_ms);
         let Some(keep_from_ms) = starts.chain(previous).min() else { return };
         let keep_from = first_from(keep_from_ms, slicing);
-        while self.slices.first_key_value().is_some_and(|(number, _)| *number < keep_from) {
-            self.slices.pop_first();
-        }
-        while self.gauges.first_key_value().is_some_and(|(number, _)| *number < keep_from) {
-            self.gauges.pop_first();
-        }
+        drop_before(&mut self.slices, keep_from);
+        drop_before(&mut self.gauges, keep_from);
     }
 
     /// `components[]` of a status, over the complete slices of the compliance window. Read slice by slice: a status is rare.
@@ -256,8 +253,7 @@ impl Slices {
             }
             let (number, _) = self.slices.range(first_from(of.start_ms, slicing)..).next()?;
             let window_ms = definition.layout.windows_ms[window];
-            let begin_ms = floor_to(number * slicing.slice_ms, slice_ms(window_ms));
-            Some(floor_to(begin_ms + window_ms, PANE_MS) + PANE_MS)
+            Some(leaves_window_ms(number * slicing.slice_ms, window_ms))
         };
         self.windows.iter().enumerate().filter_map(leaves_ms).chain(ends_ms).min()
     }
@@ -313,7 +309,7 @@ fn value(slo: &Slo, sums: &[SliceSum], values: Option<&GaugeSum>) -> Option<Valu
     if let (Some(spec), Some(slicing)) = (slo.gauge(), slo.method.slicing()) {
         let has_enough = sums.first()?.events >= slicing.min_events.max(1);
         let value = values.filter(|_| has_enough)?.value(spec.aggregate);
-        return Some(Value { good: if spec.op.holds(value, spec.target) { WHOLE } else { 0 } });
+        return Some(Value { good: if spec.is_met(value) { WHOLE } else { 0 } });
     }
     let components = slo.components();
     if components.is_empty() {
