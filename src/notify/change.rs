@@ -19,6 +19,10 @@ pub struct Member {
     is_remembered: bool,
     /// Whether the receiver was told of it before a restart is not known: it is told again, and in any case of the end.
     is_doubtful: bool,
+    /// The end of what the receiver knows, where it came again before that end was told.
+    missed_end: Option<Arc<News>>,
+    /// What came again cannot be told: the missed end is.
+    tells_end: bool,
     /// Silenced or inhibited when it was looked at last.
     pub is_held_back: bool,
     /// From when its age counts: when its news was written, or when nothing held it back any more.
@@ -38,6 +42,8 @@ impl Member {
             heard: false,
             is_remembered: false,
             is_doubtful: false,
+            missed_end: None,
+            tells_end: false,
             is_held_back: false,
             fresh_ms: written_ms,
             ready_ms: None,
@@ -75,6 +81,9 @@ impl Member {
             // The newest counts: who is told late of what fires should at least hear how it is now.
             self.fresh_ms = self.fresh_ms.max(written_ms);
         }
+        if self.may_know() && self.news.is_over() && !news.is_over() && self.change().is_some() {
+            self.missed_end = Some(Arc::clone(&self.news));
+        }
         self.news = news;
         self.source = at.map(|at| at.source).or(self.source);
         self.pending.extend(at);
@@ -85,8 +94,11 @@ impl Member {
         self.news.is_ticket() && !self.news.is_over() && self.change().is_some()
     }
 
-    /// What is left to tell.
+    /// What is left to tell, of `news_to_tell`.
     pub fn change(&self) -> Option<What> {
+        if self.tells_end {
+            return Some(What::Ended);
+        }
         let (id, seq) = self.news.version();
         match &self.told {
             Some((told, told_seq)) if told == id && *told_seq >= seq => None,
@@ -94,6 +106,26 @@ impl Member {
             Some((told, _)) if self.heard && told == id => Some(What::Updated),
             _ => Some(What::Fired),
         }
+    }
+
+    pub fn news_to_tell(&self) -> &Arc<News> {
+        self.missed_end.as_ref().filter(|_| self.tells_end).unwrap_or(&self.news)
+    }
+
+    /// Whether the receiver waits for an end: of the present news, or of what came again.
+    pub fn owes_end(&self) -> bool {
+        self.missed_end.is_some() || self.change() == Some(What::Ended)
+    }
+
+    /// The present news is looked at afresh.
+    pub fn look_again(&mut self) {
+        self.tells_end = false;
+    }
+
+    /// The present news cannot be told now. Whether the end before it is to be told instead.
+    pub fn tell_missed_end(&mut self) -> bool {
+        self.tells_end = self.missed_end.is_some();
+        self.tells_end
     }
 
     /// The present news needs no telling any more.
@@ -106,6 +138,7 @@ impl Member {
     pub fn tell_of(&mut self, news: &News) {
         let (id, seq) = news.version();
         self.told = Some((id.to_owned(), seq));
+        (self.missed_end, self.tells_end) = (None, false);
     }
 
     /// The receiver was told.

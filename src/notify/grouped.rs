@@ -256,7 +256,7 @@ impl Grouped {
     /// A record stays open, because it has to be told again. `false`: nobody waits for it any more.
     pub fn reopen(&mut self, key: &GroupKey, item: &str, at: Position) -> bool {
         let member = self.groups.get_mut(key).and_then(|group| group.members.get_mut(item));
-        let Some(member) = member.filter(|member| member.change() == Some(What::Ended)) else { return false };
+        let Some(member) = member.filter(|member| member.owes_end()) else { return false };
         member.pending.push(at);
         true
     }
@@ -357,7 +357,7 @@ impl Group {
             if what != What::Ended {
                 fresh_ms = fresh_ms.max(Some(member.fresh_ms));
             }
-            changes.push(Change { what, news: Arc::clone(&member.news) });
+            changes.push(Change { what, news: Arc::clone(member.news_to_tell()) });
         }
         if changes.is_empty() {
             return None;
@@ -385,6 +385,7 @@ impl Group {
 
 /// Since when this can be told; `None`: it cannot, or there is nothing to tell.
 fn look_at(member: &mut Member, context: &Context<'_>, effects: &mut Effects) -> Option<Ms> {
+    member.look_again();
     let what = member.change()?;
     let receiver = &context.receiver.name;
     let is_news_to_them = what != What::Ended || !member.may_know();
@@ -393,6 +394,9 @@ fn look_at(member: &mut Member, context: &Context<'_>, effects: &mut Effects) ->
             effects.notices.push(Notice::held_back(receiver, &member.news, &why));
         }
         until_ms.into_iter().for_each(|until_ms| effects.wake(until_ms));
+        if context.receiver.sends_resolved && member.tell_missed_end() {
+            return Some(*member.ready_ms.get_or_insert(context.now_ms));
+        }
         effects.settled.append(&mut member.pending);
         member.ready_ms = None;
         if what != What::Fired {
@@ -404,7 +408,11 @@ fn look_at(member: &mut Member, context: &Context<'_>, effects: &mut Effects) ->
         member.fresh_ms = context.now_ms;
     }
     let age_ms = context.now_ms - member.fresh_ms;
-    if what != What::Ended && age_ms > context.plan.max_age_ms {
+    let is_too_old = what != What::Ended && age_ms > context.plan.max_age_ms;
+    if is_too_old && context.receiver.sends_resolved && member.tell_missed_end() {
+        return Some(*member.ready_ms.get_or_insert(context.now_ms));
+    }
+    if is_too_old {
         effects.notices.push(Notice::too_old(receiver, &member.news, age_ms));
         effects.settled.append(&mut member.pending);
         member.tell();

@@ -164,6 +164,54 @@ fn who_was_told_of_a_ticket_hears_of_its_end_though_it_came_again_before_the_kil
     assert!(said.contains("ended a|aggregate-ticket"), "{said:?}");
 }
 
+/// As before, but the page came between the end and the next episode, and the receiver was away: the page's record was
+/// open, and the one that hid the ticket was not. Who knows that a ticket fires hears of its end though a page hides it.
+#[test]
+fn who_was_told_of_a_ticket_hears_of_its_end_though_a_page_hid_it_when_it_came_again_before_the_kill() {
+    let plan = hook(json!([{"receiver": "hook", "group_by": ["service"]}]));
+    let of = |severity, state, episode, seq, at_s| alert("a|aggregate", severity, state, episode, seq, at_s);
+    let log = [
+        of("ticket", "firing", 1, 1, 0),
+        of("ticket", "resolved", 1, 2, 10),
+        of("page", "firing", 1, 1, 10),
+        of("ticket", "firing", 2, 1, 10),
+    ];
+    let mut story = Story::new(&plan);
+    story.record(&log[0]);
+    story.until(10);
+    log[1..].iter().for_each(|record| story.record(record));
+    story.answers.insert(0, away());
+    story.until(11);
+    assert_eq!((story.said(0), story.done()), (vec!["fired a|aggregate-ticket".to_owned()], 1), "the end is untold");
+    let mut second = restarted(&plan, &story, &log);
+    second.record(&of("ticket", "resolved", 2, 2, 11));
+    second.until(12);
+    second.record(&of("page", "resolved", 1, 2, 12));
+    second.until(200);
+    let said = second.said(0).join(", ");
+    assert!(said.contains("ended a|aggregate-ticket"), "{said:?}");
+}
+
+/// A page hides what came again; that what the receiver knows is over is told at once, with its own record.
+#[test]
+fn a_ticket_that_ends_and_comes_again_under_its_page_is_told_to_be_over() {
+    let plan = hook(json!([{"receiver": "hook", "group_by": ["service"]}]));
+    let of = |severity, state, episode, seq, at_s| alert("a|aggregate", severity, state, episode, seq, at_s);
+    let mut story = Story::new(&plan);
+    story.record(&of("ticket", "firing", 1, 1, 0));
+    story.until(100);
+    story.record(&of("ticket", "resolved", 1, 2, 100));
+    story.record(&of("page", "firing", 1, 1, 100));
+    story.record(&of("ticket", "firing", 2, 1, 100));
+    story.until(200);
+    assert_eq!(story.said(0), ["fired a|aggregate-ticket", "fired a|aggregate-page, ended a|aggregate-ticket"]);
+    let ended = &story.messages(0)[1].changes[1].news;
+    assert_eq!((ended.id.as_str(), story.done()), ("a|aggregate-ticket-1", 4));
+    story.record(&of("page", "resolved", 1, 2, 200));
+    story.until(400);
+    assert_eq!(story.said(0)[2..], ["fired a|aggregate-ticket, ended a|aggregate-page"]);
+}
+
 /// It was told, and a page that comes after the restart says nothing against that.
 #[test]
 fn a_ticket_that_was_told_is_not_told_again_after_a_page_that_came_later_than_the_restart() {
