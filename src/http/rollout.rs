@@ -97,14 +97,14 @@ struct Metadata {
 
 type Body = Result<Json<Hook>, JsonRejection>;
 
-/// `POST /api/v1/flagger/rollout`: 200 lets the analysis go on; it fails once the verdict does.
+/// `POST /api/v1/flagger/rollout`: 200 lets the analysis go on, once the verdict is `pass`.
 pub async fn rollout(State(endpoints): State<Endpoints>, body: Body) -> Reply {
-    either(verdict(&endpoints, body).map(|verdict| answer(&verdict, verdict.verdict != "fail")))
+    either(verdict(&endpoints, body).map(|verdict| answer(&verdict, "pass")))
 }
 
-/// `POST /api/v1/flagger/rollback`: 200 asks Flagger to roll back.
+/// `POST /api/v1/flagger/rollback`: 200 asks Flagger to roll back, once the verdict is `fail`.
 pub async fn rollback(State(endpoints): State<Endpoints>, body: Body) -> Reply {
-    either(verdict(&endpoints, body).map(|verdict| answer(&verdict, verdict.verdict == "fail")))
+    either(verdict(&endpoints, body).map(|verdict| answer(&verdict, "fail")))
 }
 
 #[derive(Deserialize, Serialize)]
@@ -125,7 +125,11 @@ fn verdict(endpoints: &Endpoints, body: Body) -> Result<Verdict, Refusal> {
     Ok(found.unwrap_or_else(unknown))
 }
 
-fn answer(verdict: &Verdict, passes: bool) -> Reply {
-    let status = if passes { StatusCode::OK } else { StatusCode::PRECONDITION_FAILED };
-    reply::json(status, &json!(verdict))
+/// Flagger writes the text of a "no" into the event of its canary. It would try 429 and 5xx again, and lose their text.
+fn answer(verdict: &Verdict, yes: &str) -> Reply {
+    if verdict.verdict == yes {
+        return reply::json(StatusCode::OK, &json!(verdict));
+    }
+    let why = format!("{}: {}\n", verdict.verdict, verdict.reason);
+    reply::with_body(StatusCode::CONFLICT, reply::TEXT, why)
 }

@@ -11,9 +11,13 @@ fn verdict(verdict: &str) -> Update {
 
 impl Running {
     fn post(&self, path: &str, body: &str) -> u16 {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
-        let answer = self.answer(&format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()));
+        let answer = self.posted(path, body);
         answer.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status")
+    }
+
+    fn posted(&self, path: &str, body: &str) -> String {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+        self.answer(&format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()))
     }
 }
 
@@ -39,16 +43,19 @@ fn a_gate_says_the_worst_of_a_service() {
     assert_eq!(gate("a-service"), ("ship".into(), true));
 }
 
+/// Flagger takes 200, 201 and 202 for yes; what is undecided is no reason to go on, nor to roll back.
 #[test]
-fn flagger_goes_on_until_the_verdict_fails_and_rolls_back_only_then() {
+fn flagger_goes_on_once_the_verdict_passes_and_rolls_back_once_it_fails() {
     let running = Running::new(10);
     let hook = r#"{"name":"app","namespace":"prod","phase":"Progressing","metadata":{"slo":"a","candidate":"canary"}}"#;
     let both = || (running.post("/api/v1/flagger/rollout", hook), running.post("/api/v1/flagger/rollback", hook));
-    assert_eq!(both(), (200, 412), "nothing is known");
-    for (told, expected) in [("inconclusive", (200, 412)), ("pass", (200, 412)), ("fail", (412, 200))] {
+    assert_eq!(both(), (409, 409), "nothing is known");
+    for (told, expected) in [("inconclusive", (409, 409)), ("pass", (200, 409)), ("fail", (409, 200))] {
         running.board.publish([verdict(told)]);
         assert_eq!(both(), expected, "{told}");
     }
+    let refused = running.posted("/api/v1/flagger/rollout", hook);
+    assert!(refused.contains("content-type: text/plain") && refused.ends_with("\r\n\r\nfail: told\n"), "{refused}");
     assert_eq!(running.post("/api/v1/flagger/rollout", "{}"), 400);
     assert_eq!(running.post("/api/v1/flagger/rollout", "no JSON"), 400);
 }
