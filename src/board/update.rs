@@ -87,7 +87,12 @@ impl Update {
                 let Letter { reason } = serde_json::from_slice(&json).ok()?;
                 Update::DeadLetter { reason, json }
             }
-            Topic::Repartition | Topic::Partials | Topic::Changelog | Topic::Sources | Topic::Silences => return None,
+            Topic::Repartition
+            | Topic::Partials
+            | Topic::Changelog
+            | Topic::Sources
+            | Topic::Silences
+            | Topic::Definitions => return None,
         })
     }
 }

@@ -12,6 +12,7 @@ pub use avro::AvroError;
 pub use decode::{Attempt, DecodeError, Decoder};
 pub use schema::{OutputSchema, SchemaError};
 
+use crate::model::applied::AppliedDefinition;
 use crate::model::output::{BurnAlert, CanaryVerdict, DeadLetter, SloHistory, SloStatus, TailCohort, UserStatus};
 use schema::ParsedSchemas;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,10 @@ impl OutputRecord for CanaryVerdict {
 
 impl OutputRecord for DeadLetter {
     const SCHEMA: OutputSchema = OutputSchema::DeadLetter;
+}
+
+impl OutputRecord for AppliedDefinition {
+    const SCHEMA: OutputSchema = OutputSchema::Definition;
 }
 
 /// Why a record cannot be written. Each of these is a bug, because records are built to fit their schema.

@@ -11,6 +11,7 @@ use self::guard::Read;
 use self::results::Results;
 use self::stop::Stop;
 use self::summary::{Summary, Tally};
+use super::applied::control;
 use super::files::FileSource;
 use super::notices::Facts;
 use super::{Exit, Failure, Global, Outcome, Voice, assemble, decoder};
@@ -91,6 +92,9 @@ pub fn run(global: &Global, args: &BacktestArgs) -> Outcome {
     refuse_inputs(args, &loaded, &paths)?;
     let settings = loaded.settings;
     let definitions = assemble::definitions_of(&settings, &paths)?;
+    if control::of_backtest(&settings) {
+        control::check(&settings, &paths, &definitions.slos, control::First::Refuse, global.voice())?;
+    }
     let slos = Arc::new(definitions.slos);
     let format = args.format.map_or(settings.input.format, FileFormat::input_format);
     let files = open_all(&args.inputs, format)?;

@@ -3,6 +3,8 @@
 //! Each subcommand has one file with its `...Args` and a `run`. Data goes to standard output, messages to standard
 //! error; if the reader closes standard output, the program ends quietly. No command computes a figure itself.
 
+mod applied;
+pub mod apply;
 pub mod assemble;
 pub mod backtest;
 pub mod check;
@@ -21,6 +23,7 @@ mod files;
 mod follow;
 pub mod gate;
 pub mod generate;
+pub mod history;
 #[cfg(feature = "kafka")]
 mod history_store;
 pub mod init;
@@ -176,6 +179,8 @@ pub enum Command {
     Docs(docs::DocsArgs),
     Export(export::ExportArgs),
     Diff(diff::DiffArgs),
+    Apply(apply::ApplyArgs),
+    History(history::HistoryArgs),
     // Telling.
     Notify(notify::NotifyArgs),
     Silence(silence::SilenceArgs),
@@ -234,6 +239,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Docs(args) => docs::run(global, &args),
         Command::Export(args) => export::run(global, &args),
         Command::Diff(args) => diff::run(global, &args),
+        Command::Apply(args) => apply::run(global, &args),
+        Command::History(args) => history::run(global, &args),
         Command::Notify(args) => notify::run(global, &args),
         Command::Silence(args) => silence::run(global, &args),
         Command::Topics(args) => topics::run(global, &args),

@@ -16,7 +16,7 @@ mod store;
 mod thread;
 
 #[cfg(not(feature = "kafka"))]
-use super::Failure;
+use super::{Failure, applied::control, assemble};
 use super::{Global, Outcome};
 use crate::model::time::Ms;
 use clap::Args;
@@ -67,7 +67,11 @@ pub struct RunArgs {
 /// Without the feature `kafka` there is no log to run on.
 #[cfg(not(feature = "kafka"))]
 pub fn run(global: &Global, _args: &RunArgs) -> Outcome {
-    global.load()?;
+    let settings = global.load()?.settings;
+    if control::reads_file(&settings) {
+        let slos = assemble::definitions_of(&settings, &settings.slos)?.slos;
+        control::check(&settings, &settings.slos, &slos, control::First::Record, global.voice())?;
+    }
     Err(Failure::Usage("this build has no Kafka: build it with the feature `kafka`, or use `backtest`".to_owned()))
 }
 

@@ -61,7 +61,7 @@ const INPUT: Document = Document {
 };
 
 fn documents() -> impl Iterator<Item = Document> {
-    let outputs = Topic::OUTPUTS.into_iter().filter_map(|topic| {
+    let outputs = Topic::OUTPUTS.into_iter().chain([Topic::Definitions]).filter_map(|topic| {
         let schema = OutputSchema::of(topic)?;
         Some(Document { name: topic.name(), file: schema.name(), text: schema.text(), required: Required::All })
     });
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn lists_the_input_and_every_topic_with_one_sentence() {
         let text = list().expect("embedded schemas are valid");
-        assert_eq!(text.lines().count(), 2 * (1 + Topic::OUTPUTS.len()));
+        assert_eq!(text.lines().count(), 2 * (2 + Topic::OUTPUTS.len()));
         assert!(text.contains("slo-history      schemas/slo-history.avsc\n    What is kept of a key"), "{text}");
     }
 }

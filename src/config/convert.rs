@@ -41,6 +41,15 @@ pub fn list(kind: &ValueKind) -> Result<Vec<String>, String> {
     }
 }
 
+pub fn flag(kind: &ValueKind) -> Result<bool, String> {
+    match kind {
+        ValueKind::Boolean(b) => Ok(*b),
+        ValueKind::String(s) if s == "true" => Ok(true),
+        ValueKind::String(s) if s == "false" => Ok(false),
+        other => Err(format!("{} is neither true nor false", described(other))),
+    }
+}
+
 pub fn chosen<T: Copy>(choices: &[(&str, T)], kind: &ValueKind) -> Result<T, String> {
     let text = scalar(kind)?;
     let names: Vec<&str> = choices.iter().map(|(n, _)| *n).collect();

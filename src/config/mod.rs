@@ -25,7 +25,7 @@ pub use preset::{Preset, PresetContent};
 pub use reader::Entry;
 pub use secret::{UnknownVariable, expand, redact};
 pub use settings::{
-    ClfShape, Http, Input, InputFormat, Kafka, Limits, Notify, Output, OutputFormat, Partitions, Privacy,
+    ClfShape, Definitions, Http, Input, InputFormat, Kafka, Limits, Notify, Output, OutputFormat, Partitions, Privacy,
     SchemaRegistry, Settings, State, TimestampIs, Topics, UserIds,
 };
 

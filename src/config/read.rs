@@ -3,7 +3,7 @@
 use super::preset::Preset;
 use super::reader::Reader;
 use super::settings::{
-    ClfShape, Http, Input, InputFormat, Kafka, Limits, Notify, Output, OutputFormat, Partitions, Privacy,
+    ClfShape, Definitions, Http, Input, InputFormat, Kafka, Limits, Notify, Output, OutputFormat, Partitions, Privacy,
     SchemaRegistry, Settings, State, TimestampIs, Topics, UserIds,
 };
 use crate::model::time::{MINUTE_MS, SECOND_MS};
@@ -16,6 +16,10 @@ pub fn settings(r: &mut Reader<'_>) -> Settings {
         slos: r.paths("slos", &["slos"]),
         tenants: r.nullable_path("tenants"),
         maintenance: r.structure("maintenance", json!([])),
+        definitions: Definitions {
+            control: r.optional_flag("definitions.control", true),
+            file: r.nullable_path("definitions.file"),
+        },
         kafka: Kafka { properties: r.properties("kafka.properties", &[("bootstrap.servers", "localhost:9092")]) },
         input: input(r),
         output: output(r),

@@ -2,7 +2,7 @@
 //!
 //! Keys that are left at the end are unknown. So keys, types and defaults are listed only in one place (`read`).
 
-use super::convert::{chosen, described, duration_of, json_of, json_of_node, list, name_of, number_json, scalar};
+use super::convert::{chosen, described, duration_of, flag, json_of, json_of_node, list, name_of, number_json, scalar};
 use super::error::{Origin, Problem};
 use super::secret;
 use super::{size, structure, yaml};
@@ -160,17 +160,12 @@ impl<'a> Reader<'a> {
     }
 
     pub fn flag(&mut self, key: &str, default: bool) -> bool {
-        self.read(
-            key,
-            default,
-            |v| json!(v),
-            |kind| match kind {
-                ValueKind::Boolean(b) => Ok(*b),
-                ValueKind::String(s) if s == "true" => Ok(true),
-                ValueKind::String(s) if s == "false" => Ok(false),
-                other => Err(format!("{} is neither true nor false", described(other))),
-            },
-        )
+        self.read(key, default, |v| json!(v), flag)
+    }
+
+    /// `shown` is what `config show` prints for an unset key.
+    pub fn optional_flag(&mut self, key: &str, shown: bool) -> Option<bool> {
+        self.nullable(key, None, |v| json!(v.unwrap_or(shown)), flag)
     }
 
     pub fn number<T>(&mut self, key: &str, default: T) -> T

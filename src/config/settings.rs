@@ -16,6 +16,7 @@ pub struct Settings {
     pub tenants: Option<PathBuf>,
     /// Windows whose events are excluded, as written: `definition` parses them.
     pub maintenance: serde_json::Value,
+    pub definitions: Definitions,
     pub kafka: Kafka,
     pub input: Input,
     pub output: Output,
@@ -28,6 +29,16 @@ pub struct Settings {
     pub limits: Limits,
     pub schema_registry: SchemaRegistry,
     pub notify: Notify,
+}
+
+/// Change control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definitions {
+    /// Whether SLOs that were not applied are refused. `None` if not configured: then `run` refuses them, `backtest` does
+    /// not.
+    pub control: Option<bool>,
+    /// JSON lines with what was applied; `None`: the topic `definitions`.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,45 @@ use std::collections::BTreeMap;
 /// The documents of all files as one file.
 pub fn export(sources: &[(String, String)]) -> Result<String, DefinitionErrors> {
     let before = parse(sources)?;
+    let written = with_catalog(sources, write)?;
+    let after = parse(&[(String::from("the file to write"), written.clone())])?;
+    let (before, after) = (hashes(&before), hashes(&after));
+    match before.iter().find(|(name, hash)| after.get(*name) != Some(hash)) {
+        None if before.len() == after.len() => Ok(written),
+        changed => Err(changed_error(changed.map_or("", |(name, _)| name))),
+    }
+}
+
+/// The document of each SLO, by the SLO's name: it can be read on its own, and means the same.
+pub fn documents(sources: &[(String, String)]) -> Result<BTreeMap<String, String>, DefinitionErrors> {
+    let whole = hashes(&parse(sources)?);
+    let (shared, each) = with_catalog(sources, |catalog| (shared(catalog), of_slos(catalog).collect::<Vec<_>>()))?;
+    let read = |text: &str| parse(&[(String::from("a document"), text.to_owned())]);
+    let mut all = BTreeMap::new();
+    for alone in each {
+        // Policies may name targets, which have documents of their own.
+        let (text, read) = match read(&alone) {
+            Ok(read) => (alone, read),
+            Err(_) => {
+                let text = format!("{shared}{alone}");
+                let read = read(&text)?;
+                (text, read)
+            }
+        };
+        all.extend(hashes(&read).into_iter().map(|(name, hash)| (name, (hash, text.clone()))));
+    }
+    let same = |name: &String| all.get(name).map(|(hash, _)| hash) == whole.get(name);
+    match whole.keys().find(|name| !same(name)) {
+        None => Ok(all.into_iter().map(|(name, (_, text))| (name, text)).collect()),
+        Some(name) => Err(changed_error(name)),
+    }
+}
+
+fn hashes(definitions: &super::Definitions) -> BTreeMap<String, String> {
+    definitions.slos.iter().map(|slo| (slo.name.clone(), slo.definition_hash.clone())).collect()
+}
+
+fn with_catalog<T>(sources: &[(String, String)], each: impl FnOnce(&Catalog<'_>) -> T) -> Result<T, DefinitionErrors> {
     let mut trees = Vec::with_capacity(sources.len());
     for (file, text) in sources {
         let documents = yaml::parse(file, text).map_err(|e| DefinitionErrors(vec![*e]))?;
@@ -26,16 +65,7 @@ pub fn export(sources: &[(String, String)]) -> Result<String, DefinitionErrors> 
             catalog.add(Cursor::root(file, document), &mut silent);
         }
     }
-    let written = write(&catalog);
-    let after = parse(&[(String::from("the file to write"), written.clone())])?;
-    let hashes = |definitions: &super::Definitions| -> BTreeMap<String, String> {
-        definitions.slos.iter().map(|slo| (slo.name.clone(), slo.definition_hash.clone())).collect()
-    };
-    let (before, after) = (hashes(&before), hashes(&after));
-    match before.iter().find(|(name, hash)| after.get(*name) != Some(hash)) {
-        None if before.len() == after.len() => Ok(written),
-        changed => Err(changed_error(changed.map_or("", |(name, _)| name))),
-    }
+    Ok(each(&catalog))
 }
 
 fn changed_error(name: &str) -> DefinitionErrors {
@@ -50,14 +80,22 @@ fn changed_error(name: &str) -> DefinitionErrors {
 }
 
 fn write(catalog: &Catalog<'_>) -> String {
+    let slos: String = of_slos(catalog).collect();
+    shared(catalog) + &slos
+}
+
+/// The documents that SLOs refer to, and that are no part of them.
+fn shared(catalog: &Catalog<'_>) -> String {
     let as_written = [Kind::Service, Kind::AlertNotificationTarget].into_iter().flat_map(|kind| catalog.of_kind(kind));
-    let mut out: String = as_written.map(|document| Tree::of(document.at.node).document()).collect();
-    for document in catalog.of_kind(Kind::Slo) {
+    as_written.map(|document| Tree::of(document.at.node).document()).collect()
+}
+
+fn of_slos(catalog: &Catalog<'_>) -> impl Iterator<Item = String> {
+    catalog.of_kind(Kind::Slo).map(|document| {
         let mut tree = Tree::of(document.at.node);
         each_map(&mut tree, &mut |entries| replace(entries, catalog));
-        out.push_str(&tree.document());
-    }
-    out
+        tree.document()
+    })
 }
 
 /// Every mapping but those whose keys are the user's, the outer ones first.

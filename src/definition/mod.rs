@@ -30,7 +30,7 @@ mod window;
 mod yaml;
 
 pub use error::{DefinitionError, DefinitionErrors, Notice, NoticeLevel};
-pub use export::export;
+pub use export::{documents, export};
 pub use source::{load, texts};
 
 use crate::model::ratio::Ratio;

@@ -3,6 +3,7 @@
 //! Nothing here does IO, reads a clock or knows where a record came from. All other modules import this one; it imports
 //! none of them.
 
+pub mod applied;
 pub mod calendar;
 pub mod duration;
 pub mod expr;

@@ -85,6 +85,8 @@ pub enum Topic {
     Sources,
     /// Who is not notified of what, and until when: written by people.
     Silences,
+    /// What was applied of the SLOs, by whom and why: written by `apply`, and by the first `run`.
+    Definitions,
 }
 
 impl Topic {
@@ -117,6 +119,7 @@ impl Topic {
             Topic::Changelog => "internal.changelog",
             Topic::Sources => "internal.sources",
             Topic::Silences => "silences",
+            Topic::Definitions => "definitions",
         }
     }
 }

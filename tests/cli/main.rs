@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 
 mod access_log;
+mod applied;
 mod backtest;
 mod causes;
 mod check;

@@ -43,7 +43,7 @@ impl Life {
         let [users, rollup] = partitions;
         let more = format!(
             "input: {{topics: [{}], idle_timeout: 1h}}\noutput: {{prefix: {id}.}}\n\
-             partitions: {{users: {users}, rollup: {rollup}}}\n",
+             partitions: {{users: {users}, rollup: {rollup}}}\ndefinitions: {{control: false}}\n",
             world.input
         );
         let place = Place::with(&world, id, &more);

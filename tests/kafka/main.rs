@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on has to fail")]
 #![expect(clippy::disallowed_methods, reason = "brokers take their time, and which one to use is said by a variable")]
 
+mod applied;
 mod beside;
 mod broker;
 mod created_again;

@@ -96,6 +96,7 @@ impl Place {
             start_from: StartFrom::Earliest,
             keyed_by_user: false,
             makes_topics: true,
+            controls_definitions: false,
             listener: Listener::default(),
         };
         let counts = PartitionCounts { input: 1, users: 1, rollup: 2 };

@@ -178,6 +178,7 @@ impl Story {
             start_from: StartFrom::Earliest,
             keyed_by_user: false,
             makes_topics: true,
+            controls_definitions: false,
             listener: Listener::default(),
         };
         let cleanup = Cleanup::Delete { retention_ms: None };

@@ -73,6 +73,7 @@ impl<B: Deref<Target = Broker>> World<B> {
             start_from: StartFrom::Earliest,
             keyed_by_user: false,
             makes_topics: true,
+            controls_definitions: false,
             listener: Listener::default(),
         }
     }

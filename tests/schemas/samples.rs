@@ -1,6 +1,7 @@
 //! For each record one full instance, and one with all optional values absent.
 
 use tailburn::codec::output::{EncodeError, Encoder, OutputRecord, OutputSchema};
+use tailburn::model::applied::AppliedDefinition;
 use tailburn::model::output::*;
 use tailburn::model::time::Moment;
 
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Sample> {
             sample(full, build.user_status()),
             sample(full, build.canary_verdict()),
             sample(full, build.dead_letter()),
+            sample(full, build.definition()),
         ]
     };
     of_both(true).into_iter().chain(of_both(false)).collect()
@@ -399,6 +401,22 @@ impl Build {
             value_base64: text("e29vcHM="),
             headers: self.labels(),
             reason: text("not_decodable"),
+        }
+    }
+
+    fn definition(&self) -> AppliedDefinition {
+        AppliedDefinition {
+            slo: text("checkout-availability"),
+            definition_hash: self.maybe(text("0f")),
+            since: moment(0),
+            by: text("ann"),
+            reason: text("agreed with sales"),
+            change: text("changed"),
+            previous_hash: self.maybe(text("0e")),
+            filters_hash: self.maybe(text("0d")),
+            application_id: text("tailburn"),
+            document: self.maybe(text("kind: SLO\n")),
+            fields: self.labels(),
         }
     }
 }

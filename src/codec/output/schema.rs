@@ -16,6 +16,7 @@ pub enum OutputSchema {
     UserStatus,
     CanaryVerdict,
     DeadLetter,
+    Definition,
 }
 
 /// An embedded schema is invalid, so this build cannot write anything.
@@ -28,7 +29,7 @@ pub struct SchemaError {
 
 impl OutputSchema {
     /// In the order of the contract.
-    pub const ALL: [OutputSchema; 7] = [
+    pub const ALL: [OutputSchema; 8] = [
         OutputSchema::SloStatus,
         OutputSchema::SloHistory,
         OutputSchema::BurnAlert,
@@ -36,6 +37,7 @@ impl OutputSchema {
         OutputSchema::UserStatus,
         OutputSchema::CanaryVerdict,
         OutputSchema::DeadLetter,
+        OutputSchema::Definition,
     ];
 
     /// The schema of a topic's values. For `dead-letters` it is that of the file form, because in Kafka the original
@@ -49,6 +51,8 @@ impl OutputSchema {
             Topic::UserStatus => Some(OutputSchema::UserStatus),
             Topic::CanaryVerdicts => Some(OutputSchema::CanaryVerdict),
             Topic::DeadLetters => Some(OutputSchema::DeadLetter),
+            // JSON always, like silences: what people wrote years ago must stay readable beside newer schemas.
+            Topic::Definitions => Some(OutputSchema::Definition),
             // Silences are JSON always: people write them, and schemas/README.md lists their fields.
             Topic::Repartition | Topic::Partials | Topic::Changelog | Topic::Sources | Topic::Silences => None,
         }
@@ -64,6 +68,7 @@ impl OutputSchema {
             OutputSchema::UserStatus => "user-status",
             OutputSchema::CanaryVerdict => "canary-verdicts",
             OutputSchema::DeadLetter => "dead-letters",
+            OutputSchema::Definition => "definitions",
         }
     }
 
@@ -77,6 +82,7 @@ impl OutputSchema {
             OutputSchema::UserStatus => include_str!("../../../schemas/user-status.avsc"),
             OutputSchema::CanaryVerdict => include_str!("../../../schemas/canary-verdicts.avsc"),
             OutputSchema::DeadLetter => include_str!("../../../schemas/dead-letters.avsc"),
+            OutputSchema::Definition => include_str!("../../../schemas/definitions.avsc"),
         }
     }
 
@@ -90,7 +96,7 @@ pub(super) struct ParsedSchemas([Schema; OutputSchema::ALL.len()]);
 
 impl ParsedSchemas {
     pub(super) fn parse() -> Result<Self, SchemaError> {
-        let [status, history, alert, cohort, user, canary, letter] = OutputSchema::ALL;
+        let [status, history, alert, cohort, user, canary, letter, definition] = OutputSchema::ALL;
         Ok(ParsedSchemas([
             status.parse()?,
             history.parse()?,
@@ -99,6 +105,7 @@ impl ParsedSchemas {
             user.parse()?,
             canary.parse()?,
             letter.parse()?,
+            definition.parse()?,
         ]))
     }
 

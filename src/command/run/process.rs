@@ -5,8 +5,9 @@ use super::recovery::{Ended, ended};
 use super::shown::Shown;
 use super::store::StateDir;
 use crate::board::{Phase, Reading, Trouble};
-use crate::command::Failure;
+use crate::command::applied::control;
 use crate::command::signals::Signals;
+use crate::command::{Failure, Voice};
 use crate::config::Settings;
 use crate::log::LogError;
 use crate::log::kafka::{ConnectionStatus, KafkaSettings, Listener, StartFrom, topics};
@@ -54,12 +55,16 @@ impl Process {
         shown: Arc<Shown>,
         signals: Signals,
         from: From,
+        voice: Voice,
     ) -> Result<Process, Failure> {
         let workers = vec![WorkerStatus::default(); settings.workers as usize];
         let state = StateDir::open(settings)?;
         let (workers, dead_letters) = (Mutex::new(workers), AtomicU32::new(0));
         let process = Process { settings: settings.clone(), slos, shown, signals, state, from, workers, dead_letters };
         process.make_topics().map_err(failed)?;
+        if control::reads_topic(settings) {
+            control::check(settings, &settings.slos, &process.slos, control::First::Record, voice)?;
+        }
         process.say_where_it_starts();
         Ok(process)
     }
@@ -133,6 +138,7 @@ impl Process {
             prefix: self.settings.output.prefix.clone(),
             keyed_by_user: self.settings.input.keyed_by_user,
             makes_topics: self.settings.topics.create,
+            controls_definitions: control::reads_topic(&self.settings),
             listener: self.listener(),
             start_from: match self.from {
                 From::Earliest => StartFrom::Earliest,

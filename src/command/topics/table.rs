@@ -1,6 +1,7 @@
 //! Compares the topics, creates missing ones, and prints the result.
 
 use super::TopicsArgs;
+use crate::command::applied::control;
 use crate::command::{Exit, Failure, Global, Outcome, Printer};
 use crate::config::Settings;
 use crate::log::LogError;
@@ -63,6 +64,7 @@ pub fn kafka_settings(settings: &Settings) -> KafkaSettings {
         start_from: StartFrom::Earliest,
         keyed_by_user: settings.input.keyed_by_user,
         makes_topics: settings.topics.create,
+        controls_definitions: control::reads_topic(settings),
         listener: Listener::default(),
     }
 }

@@ -47,7 +47,7 @@ mod watch;
 pub use client_config::try_clients;
 pub use connection::{ConnectionStatus, Listener};
 pub use feed::Feed;
-pub use note::write_note;
+pub use note::{write_note, write_notes};
 pub use publish::try_transactions;
 pub use settings::{KafkaSettings, StartFrom};
 pub use streams::Streams;

@@ -41,6 +41,9 @@ pub fn needed(settings: &KafkaSettings) -> Vec<Right> {
             // Records that were read are deleted.
             operations.extend([Operation::Read, Operation::Delete]);
         }
+        if plan.ours == Some(Topic::Definitions) {
+            operations.push(Operation::Read);
+        }
         if settings.makes_topics {
             operations.push(Operation::Create);
         }

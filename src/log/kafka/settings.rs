@@ -41,6 +41,8 @@ pub struct KafkaSettings {
     pub keyed_by_user: bool,
     /// `run` creates missing topics of ours, so it needs the right to.
     pub makes_topics: bool,
+    /// `run` refuses definitions that were not applied, so it needs the topic with what was.
+    pub controls_definitions: bool,
     /// Is notified when the brokers cannot be used.
     pub listener: Listener,
 }
@@ -119,6 +121,7 @@ impl KafkaSettings {
             start_from: StartFrom::Earliest,
             keyed_by_user: false,
             makes_topics: true,
+            controls_definitions: false,
             listener: Listener::default(),
         }
     }

@@ -8,5 +8,5 @@ pub(super) mod plan;
 mod state;
 
 pub use admin::TopicAdmin;
-pub use plan::{Cleanup, PartitionCounts, TopicPlan, plan, silences};
+pub use plan::{Cleanup, PartitionCounts, TopicPlan, definitions, plan, silences};
 pub use state::{Difference, TopicState};

@@ -41,7 +41,8 @@ pub fn plan(settings: &KafkaSettings, counts: PartitionCounts) -> Vec<TopicPlan>
     let internal = Topic::INTERNAL.into_iter();
     let internal = internal.filter(|topic| *topic != Topic::Repartition || !settings.keyed_by_user);
     let users = if settings.keyed_by_user { counts.input } else { counts.users };
-    let all = Topic::OUTPUTS.into_iter().chain(internal);
+    let applied = settings.controls_definitions.then_some(Topic::Definitions);
+    let all = Topic::OUTPUTS.into_iter().chain(internal).chain(applied);
     all.map(|topic| TopicPlan {
         name: settings.topic_name(topic),
         partitions: partitions(topic, PartitionCounts { users, ..counts }),
@@ -53,7 +54,15 @@ pub fn plan(settings: &KafkaSettings, counts: PartitionCounts) -> Vec<TopicPlan>
 
 /// The topic that `silence` writes and `notify` reads. `run` needs none.
 pub fn silences(settings: &KafkaSettings) -> TopicPlan {
-    let topic = Topic::Silences;
+    written_by_people(settings, Topic::Silences)
+}
+
+/// The topic that `apply` writes; `run` compares its definitions to it.
+pub fn definitions(settings: &KafkaSettings) -> TopicPlan {
+    written_by_people(settings, Topic::Definitions)
+}
+
+fn written_by_people(settings: &KafkaSettings, topic: Topic) -> TopicPlan {
     TopicPlan { name: settings.topic_name(topic), partitions: 1, cleanup: cleanup(topic), ours: Some(topic) }
 }
 
@@ -64,7 +73,7 @@ fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
         Topic::Repartition => counts.users,
         // The users tasks come first: rollup task r writes partition users + r.
         Topic::Changelog => counts.users + counts.rollup,
-        Topic::Sources | Topic::Silences => 1,
+        Topic::Sources | Topic::Silences | Topic::Definitions => 1,
         _ => counts.rollup,
     }
 }
@@ -72,7 +81,8 @@ fn partitions(topic: Topic, counts: PartitionCounts) -> u32 {
 fn cleanup(topic: Topic) -> Cleanup {
     let after = |days: Ms| Cleanup::Delete { retention_ms: Some(days * DAY_MS) };
     match topic {
-        Topic::SloStatus | Topic::UserStatus | Topic::Changelog | Topic::Sources | Topic::Silences => Cleanup::Compact,
+        Topic::SloStatus | Topic::UserStatus | Topic::Changelog | Topic::Sources => Cleanup::Compact,
+        Topic::Silences | Topic::Definitions => Cleanup::Compact,
         Topic::SloHistory | Topic::BurnAlerts | Topic::TailCohorts | Topic::CanaryVerdicts => after(400),
         // Records that were read are purged. The retention is for unread ones: so long may all instances be stopped.
         Topic::Repartition | Topic::Partials => after(7),

@@ -1,0 +1,73 @@
+//! `history`: every change of an SLO that was applied: when, by whom, why, and which fields.
+
+use super::applied::Store;
+use super::diff::changes::FieldChange;
+use super::{Exit, Failure, Global, Outcome, Printer};
+use crate::model::applied::AppliedDefinition;
+use crate::model::suggest;
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::Write as _;
+
+/// Print every change of an SLO that was applied: when, by whom, why, and which fields
+///
+/// The last one is in force. The name of a document with several objectives means all of its SLOs.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tailburn history checkout-availability
+  tailburn history checkout-availability --json | jq -r '.[] | [.since, .by, .reason] | @tsv'")]
+pub struct HistoryArgs {
+    /// The SLO
+    #[arg(value_name = "SLO")]
+    pub slo: String,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(global: &Global, args: &HistoryArgs) -> Outcome {
+    let settings = global.load()?.settings;
+    let store = Store::of(&settings);
+    let ledger = store.ledger()?;
+    let history = ledger.history(&args.slo);
+    if history.is_empty() {
+        let known = ledger.changes.iter().map(|change| change.slo.as_str());
+        let near = suggest::closest(&args.slo, known).map(|near| format!(" (did you mean `{near}`?)"));
+        let (slo, place, near) = (&args.slo, store.place(), near.unwrap_or_default());
+        return Err(Failure::Usage(format!("no SLO `{slo}` was ever applied in {place}{near}")));
+    }
+    let mut out = Printer::stdout();
+    if args.json {
+        let all: Vec<Value> = history.iter().map(|(change, fields)| as_json(change, fields)).collect();
+        out.json(&json!(all))?;
+    } else {
+        history.iter().try_for_each(|(change, fields)| tell(&mut out, change, fields))?;
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
+
+fn as_json(change: &AppliedDefinition, fields: &[FieldChange]) -> Value {
+    json!({
+        "slo": change.slo,
+        "since": change.since,
+        "by": change.by,
+        "reason": change.reason,
+        "change": change.change,
+        "definition_hash": change.definition_hash,
+        "previous_hash": change.previous_hash,
+        "fields": fields,
+        "document": change.document,
+    })
+}
+
+fn tell(out: &mut Printer, change: &AppliedDefinition, fields: &[FieldChange]) -> std::io::Result<()> {
+    let AppliedDefinition { slo, since, by, reason, change: what, .. } = change;
+    out.heading(&format!("{since}  {slo} {what} by {by}: {reason}"))?;
+    if let Some(hash) = &change.definition_hash {
+        out.line(&format!("  hash {hash}"))?;
+    }
+    fields.iter().try_for_each(|field| out.line(&format!("  {}", field.in_words())))
+}

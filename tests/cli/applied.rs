@@ -1,0 +1,195 @@
+//! `apply`, `history` and change control: what was applied is kept in a file here, as it is in the topic on Kafka.
+
+use crate::program::{Program, Ran};
+use serde_json::Value;
+
+const SLO: &str = r#"apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: checkout
+  annotations: {tailburn.dev/alert-rules: "1h/5m/14.4/page, 1d/2h/3/ticket"}
+spec:
+  service: shop
+  indicator:
+    metadata: {name: ok}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: tailburn, spec: {filter: "status < 500"}}}
+  timeWindow: [{duration: 28d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: standard, target: 0.99}]
+"#;
+const EVENT: &str = r#"{"tenant": "acme", "user": "u1", "timestamp": 1780000000000, "status": 200}"#;
+
+fn program() -> Program {
+    let config = "slos: [slos]\ndefinitions: {file: applied.jsonl}\n";
+    let search = SLO.replace("name: checkout", "name: search");
+    Program::new()
+        .with_file("tailburn.yaml", config)
+        .with_file("slos/checkout.yaml", SLO)
+        .with_file("slos/search.yaml", &search)
+        .with_file("in.jsonl", EVENT)
+}
+
+fn write(program: &Program, file: &str, text: &str) {
+    std::fs::write(program.path().join(file), text).expect("written");
+}
+
+fn applied(program: &Program) -> Vec<Value> {
+    let text = std::fs::read_to_string(program.path().join("applied.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn apply(program: &Program, by: &str, reason: &str) -> Ran {
+    let ran = program.run(&["apply", "--by", by, "--reason", reason]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    ran
+}
+
+fn controlled_backtest(program: &Program) -> Ran {
+    program.run(&["backtest", "--input", "in.jsonl", "--out", "out", "--set", "definitions.control=true"])
+}
+
+fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn what_differs_from_what_was_applied_is_refused_with_the_difference_until_it_is_applied() {
+    let program = program();
+    let refused = controlled_backtest(&program);
+    assert_eq!(refused.code, Some(78), "{}", refused.stderr);
+    assert_has(&refused.stderr, &["nothing was applied yet", "tailburn apply --by NAME --reason WHY"]);
+
+    let first = apply(&program, "ann", "the first ones");
+    assert_has(
+        &first.stdout,
+        &["checkout\n  is new", "search\n  is new", "Recorded in applied.jsonl (by ann: the first ones)"],
+    );
+    assert_eq!(controlled_backtest(&program).code, Some(0));
+
+    write(&program, "slos/checkout.yaml", &SLO.replace("0.99}", "0.95}"));
+    std::fs::remove_file(program.path().join("slos/search.yaml")).expect("removed");
+    let refused = controlled_backtest(&program);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(78), ""));
+    assert_has(
+        &refused.stderr,
+        &["objective: 0.99 -> 0.95", "it keeps its counts", "search\n  is gone", "tailburn apply"],
+    );
+    assert!(!program.path().join("out/slo-status.jsonl.part").exists());
+    // The default of a backtest is to try what was not applied.
+    assert_eq!(program.run(&["backtest", "--input", "in.jsonl", "--out", "tried"]).code, Some(0));
+
+    apply(&program, "bob", "looser while we move");
+    assert_eq!(controlled_backtest(&program).code, Some(0));
+    let records = applied(&program);
+    let told: Vec<_> = records.iter().map(|r| (r["slo"].as_str(), r["change"].as_str(), r["by"].as_str())).collect();
+    let expected = [
+        (Some("checkout"), Some("added"), Some("ann")),
+        (Some("search"), Some("added"), Some("ann")),
+        (Some("checkout"), Some("changed"), Some("bob")),
+        (Some("search"), Some("removed"), Some("bob")),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(records[2]["previous_hash"], records[0]["definition_hash"]);
+    assert_eq!((&records[3]["definition_hash"], &records[3]["document"]), (&Value::Null, &Value::Null));
+    // The hash is that of the records that are published.
+    let statuses = std::fs::read_to_string(program.path().join("out/slo-status.jsonl")).expect("statuses");
+    let status: Value = serde_json::from_str(statuses.lines().next().expect("one")).expect("JSON");
+    assert_eq!(status["definition_hash"], records[2]["definition_hash"]);
+    // What is kept is a document that means the same.
+    write(&program, "kept.yaml", records[2]["document"].as_str().expect("a document"));
+    let same = program.run(&["diff", "--after", "kept.yaml"]);
+    assert_eq!(same.code, Some(0), "{}{}", same.stdout, same.stderr);
+}
+
+#[test]
+fn run_records_the_first_definitions_itself_and_refuses_others() {
+    // Nobody listens there: what is refused is refused before a broker is asked.
+    let program = program();
+    apply(&program, "ann", "the first ones");
+    write(&program, "slos/checkout.yaml", &SLO.replace("14.4/page", "10/page"));
+    let refused = program.run(&["run", "--set", "privacy.user_ids=plain"]);
+    assert_eq!(refused.code, Some(78), "{}", refused.stderr);
+    assert_has(&refused.stderr, &["rules.1h/5m: page at factor 14.4 -> page at factor 10"]);
+    if cfg!(feature = "kafka") {
+        // It would go on, and wait for brokers.
+        return;
+    }
+    std::fs::remove_file(program.path().join("applied.jsonl")).expect("removed");
+    let first = program.run(&["run"]);
+    assert_has(&first.stderr, &["nothing was applied before: 2 SLOs recorded in applied.jsonl (by run)"]);
+    assert_eq!(applied(&program)[0]["by"], "run");
+}
+
+#[test]
+fn apply_wants_to_know_who_and_why_and_records_nothing_where_nothing_changes() {
+    let program = program();
+    for args in [&["apply"][..], &["apply", "--by", "ann"], &["apply", "--by", "ann", "--reason", " "]] {
+        assert_eq!(program.run(args).code, Some(2), "{args:?}");
+    }
+    let dry = program.run(&["apply", "--dry-run"]);
+    assert_eq!((dry.code, applied(&program).len()), (Some(0), 0), "{}", dry.stderr);
+    assert_has(&dry.stdout, &["is new", "Nothing was recorded"]);
+    apply(&program, "ann", "why");
+    let again = apply(&program, "ann", "once more");
+    assert_has(&again.stdout, &["nothing to apply"]);
+    assert_eq!(applied(&program).len(), 2);
+    // Written in another way it is the same definition.
+    write(&program, "slos/checkout.yaml", &SLO.replace("0.99}", "0.990}"));
+    assert_has(&apply(&program, "ann", "spelling").stdout, &["nothing to apply"]);
+    write(&program, "slos/checkout.yaml", &SLO.replace("0.99}", "1.5}"));
+    let wrong = program.run(&["apply", "--by", "ann", "--reason", "a mistake"]);
+    assert_eq!((wrong.code, applied(&program).len()), (Some(78), 2), "{}", wrong.stdout);
+}
+
+#[test]
+fn a_history_has_every_change_of_its_slo() {
+    let program = program();
+    apply(&program, "ann", "the first ones");
+    let gold = SLO.replace("target: 0.99}", "target: 0.99}, {displayName: gold, target: 0.999}");
+    write(&program, "slos/checkout.yaml", &gold);
+    apply(&program, "bob", "a second objective");
+    let ran = program.run(&["history", "checkout", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let told: Vec<_> = ran
+        .json()
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|c| format!("{} {} {}", c["slo"], c["change"], c["by"]))
+        .collect();
+    let expected = [
+        r#""checkout" "added" "ann""#,
+        r#""checkout" "removed" "bob""#,
+        r#""checkout:gold" "added" "bob""#,
+        r#""checkout:standard" "added" "bob""#,
+    ];
+    assert_eq!(told, expected);
+    write(&program, "slos/checkout.yaml", &gold.replace("0.999}", "0.9995}"));
+    apply(&program, "cid", "gold is gold");
+    let ran = program.run(&["history", "checkout:gold"]);
+    assert_has(&ran.stdout, &["checkout:gold changed by cid: gold is gold", "objective: 0.999 -> 0.9995"]);
+    assert!(!ran.stdout.contains("standard") && ran.stdout.matches("hash ").count() == 2, "{}", ran.stdout);
+    let unknown = program.run(&["history", "chekout"]);
+    assert_eq!(unknown.code, Some(2));
+    assert_has(&unknown.stderr, &["no SLO `chekout` was ever applied", "did you mean `checkout`?"]);
+}
+
+#[test]
+fn without_before_diff_compares_to_what_was_applied() {
+    let program = program();
+    apply(&program, "ann", "the first ones");
+    assert_eq!(program.run(&["diff"]).code, Some(0));
+    write(&program, "slos/checkout.yaml", &SLO.replace("0.99}", "0.95}"));
+    let ran = program.run(&["diff"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert_has(&ran.stdout, &["checkout\n  objective: 0.99 -> 0.95"]);
+    write(&program, "applied.jsonl", "{\"slo\": 7}\n");
+    let ran = program.run(&["diff"]);
+    assert_eq!(ran.code, Some(78));
+    assert_has(&ran.stderr, &["applied.jsonl:1", "no record of `tailburn apply`"]);
+}
