@@ -7,6 +7,7 @@ mod applied;
 pub mod apply;
 pub mod assemble;
 pub mod backtest;
+pub mod chaos;
 pub mod check;
 pub mod completions;
 pub mod config_show;
@@ -165,6 +166,7 @@ pub enum Command {
     // Looking.
     Check(check::CheckArgs),
     Suggest(suggest::SuggestArgs),
+    Chaos(chaos::ChaosArgs),
     Explain(explain::ExplainArgs),
     /// Print the records of one of tailburn's topics, decoded, one JSON object a line
     ///
@@ -232,6 +234,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Generate(args) => generate::run(global, &args),
         Command::Check(args) => check::run(global, &args),
         Command::Suggest(args) => suggest::run(global, &args),
+        Command::Chaos(args) => chaos::run(global, &args),
         Command::Explain(args) => explain::run(global, &args),
         Command::Serve(args) => serve::run(global, &args),
         Command::Report(args) => report::run(global, &args),

@@ -6,6 +6,7 @@
 
 use super::{Figures, MAX_SKEW_MS, Observer, TaskId, WorkerError, partial_codec};
 use crate::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
+use crate::model::outcome::Outcome;
 use crate::model::record::{RecordIn, RecordOut};
 use crate::model::time::Ms;
 use crate::operator::partial::Partial;
@@ -25,6 +26,12 @@ const WAITING_MAX: usize = 4_000_000;
 /// decided before they are written: a few sparse records may move T by months.
 const SAID_MAX: usize = 16_384;
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
+
+/// Changes outcomes before they are counted, as if they had been recorded so.
+pub trait Overlay {
+    /// `None`: the outcome stays as it is.
+    fn change<'a>(&mut self, outcome: &Outcome<'a>) -> Option<Outcome<'a>>;
+}
 
 /// What one poll did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +58,8 @@ pub struct DirectWorker<L> {
     pub seen: Seen,
     /// Who sent them, where somebody asks.
     pub clients: Option<Clients>,
+    /// What is laid over the recorded outcomes, where somebody asks.
+    pub overlay: Option<Box<dyn Overlay>>,
     /// Every row is in memory.
     store: MemoryStore,
 }
@@ -70,6 +79,7 @@ impl<L: Log> DirectWorker<L> {
             is_behind: false,
             seen: Seen::default(),
             clients: None,
+            overlay: None,
             store: MemoryStore::default(),
         }
     }
@@ -78,13 +88,15 @@ impl<L: Log> DirectWorker<L> {
     pub fn poll(&mut self, wait: Duration) -> Result<PollSummary, WorkerError> {
         let mut turn = PollSummary::default();
         let mut failed = None;
-        let DirectWorker { log, route, users, rollups, outputs, positions, seen, clients, .. } = self;
+        let DirectWorker { log, route, users, rollups, outputs, positions, seen, clients, overlay, .. } = self;
         let events = log.poll(wait, &mut |stream, record| {
             turn.records += 1;
             positions.insert(stream, NextOffset(record.offset + 1));
             match stream {
                 Stream::Input(source) => {
                     let dead_letter = route.apply(source, record, |outcome| {
+                        let changed = overlay.as_mut().and_then(|overlay| overlay.change(outcome));
+                        let outcome = changed.as_ref().unwrap_or(outcome);
                         let unclassified = users.counts.unclassified;
                         users.apply(source, record.offset, outcome);
                         if let Some(clients) = clients {

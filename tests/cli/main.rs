@@ -5,6 +5,7 @@ mod access_log;
 mod applied;
 mod backtest;
 mod causes;
+mod chaos;
 mod check;
 mod configuration;
 mod definitions;

@@ -36,6 +36,7 @@ fn every_command_shows_examples() {
         "generate",
         "check",
         "suggest",
+        "chaos",
         "explain",
         "serve",
         "report",

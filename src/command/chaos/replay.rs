@@ -1,0 +1,149 @@
+//! Runs a recording through the pipeline of `backtest`, and keeps what was published of alerts, cohorts and users.
+
+use super::overlay::{FaultOverlay, user_hash};
+use super::timeline::Timeline;
+use crate::codec::Decoder;
+use crate::codec::files::InputFile;
+use crate::codec::output::OutputFormat;
+use crate::command::backtest::open_all;
+use crate::command::files::FileSource;
+use crate::command::{Failure, assemble, decoder};
+use crate::config::{InputFormat, Settings};
+use crate::log::LogError;
+use crate::log::embedded::{EmbeddedLog, Sink, Source};
+use crate::model::output::{BurnAlert, RuleStatus, TailCohort, UserStatus};
+use crate::model::record::{RecordOut, Topic};
+use crate::model::slo::Slo;
+use crate::model::time::{Moment, Ms};
+use crate::pipeline::pseudonym::UserIds;
+use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
+use crate::worker::Observer;
+use crate::worker::direct::{DirectWorker, Overlay};
+use indicatif::ProgressBar;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is read, again for every run.
+pub struct Recording<'a> {
+    pub settings: &'a Settings,
+    pub inputs: &'a [PathBuf],
+    pub format: InputFormat,
+}
+
+impl Recording<'_> {
+    pub fn open(&self) -> Result<(Vec<InputFile>, Decoder), Failure> {
+        let files = open_all(self.inputs, self.format)?;
+        let decoder = decoder::of_files(self.settings, self.format, &files)?;
+        Ok((files, decoder))
+    }
+
+    /// Evaluates the SLOs over it, with a fault or without.
+    pub fn replay(
+        &self,
+        slos: &Arc<Vec<Slo>>,
+        fault: Option<FaultOverlay>,
+        progress: &ProgressBar,
+    ) -> Result<Published, Failure> {
+        let (files, decoder) = self.open()?;
+        let inputs = files.len() as u32;
+        let tasks = assemble::tasks(self.settings, slos, inputs, UserIds::Plain, OutputFormat::Json)?;
+        let names = (0..inputs).map(|partition| SourceName { topic: String::new(), partition }).collect();
+        let source = |(i, file)| -> Box<dyn Source> { Box::new(FileSource::new(file, i as u32)) };
+        let sources = files.into_iter().enumerate().map(source).collect();
+        let log = EmbeddedLog::new(sources, self.settings.partitions.rollup, Nowhere);
+        let route = Route::new(decoder, names, DeadLetterForm::Line);
+        let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
+        worker.overlay = fault.map(|fault| -> Box<dyn Overlay> { Box::new(fault) });
+        let mut published = Published::default();
+        loop {
+            let turn = worker.poll(Duration::ZERO).map_err(anyhow::Error::from)?;
+            worker.commit(&mut published).map_err(anyhow::Error::from)?;
+            progress.inc(turn.records);
+            if let Some(at_ms) = worker.users.closed_ms()
+                && !progress.is_hidden()
+            {
+                progress.set_message(Moment(at_ms).to_string());
+            }
+            if turn.is_finished && turn.records == 0 {
+                return Ok(published);
+            }
+        }
+    }
+}
+
+/// Keeps no output: the observer does.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn commit(&mut self, _records: Vec<RecordOut>) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+/// A status of an aggregate, as far as it is asked here.
+#[derive(Debug, Deserialize)]
+pub struct StatusHead {
+    pub slo: String,
+    pub at: Moment,
+    pub budget: BudgetHead,
+    pub windows: Vec<WindowHead>,
+    pub alerts: Vec<RuleStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct BudgetHead {
+    pub allowed_bad: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct WindowHead {
+    pub window: String,
+    pub burn: Option<f64>,
+}
+
+/// What a run published.
+#[derive(Default)]
+pub struct Published {
+    pub timeline: Timeline,
+    pub cohorts: Vec<TailCohort>,
+    /// Of aggregates, by SLO and time.
+    pub statuses: BTreeMap<String, Vec<StatusHead>>,
+    /// Bad events of users in `user-status`, by SLO, user and time.
+    pub users: BTreeMap<String, BTreeMap<u64, Vec<(Ms, f64)>>>,
+}
+
+impl Observer for Published {
+    fn committed(&mut self, records: &[RecordOut]) {
+        records.iter().for_each(|record| self.note(record));
+    }
+}
+
+impl Published {
+    fn note(&mut self, record: &RecordOut) {
+        let Some(value) = &record.value else { return };
+        match record.topic {
+            Topic::BurnAlerts => {
+                if let Ok(alert) = serde_json::from_slice::<BurnAlert>(value) {
+                    self.timeline.take(alert);
+                }
+            }
+            Topic::TailCohorts => self.cohorts.extend(serde_json::from_slice::<TailCohort>(value)),
+            Topic::SloStatus if record.key.as_deref().is_some_and(|key| key.ends_with(b"|aggregate")) => {
+                if let Ok(status) = serde_json::from_slice::<StatusHead>(value) {
+                    self.statuses.entry(status.slo.clone()).or_default().push(status);
+                }
+            }
+            Topic::UserStatus => {
+                if let Ok(user) = serde_json::from_slice::<UserStatus>(value) {
+                    let hash = user_hash(&user.tenant, &user.user);
+                    let of_slo = self.users.entry(user.slo).or_default();
+                    of_slo.entry(hash).or_default().push((user.at.0, user.bad));
+                }
+            }
+            _ => {}
+        }
+    }
+}
