@@ -1,14 +1,18 @@
 //! `gate`: whether a service may ship, for a pipeline that builds and deploys.
 
+mod collected;
+mod compare;
+mod passes;
+
 use super::records::each;
 use super::{Exit, Failure, Global, Outcome, Printer};
-use crate::board::gate::{Action, Policy, action_of};
 use crate::config::Settings;
 use crate::model::record::Topic;
-use anyhow::Context as _;
-use clap::Args;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use clap::{Args, ValueEnum};
+use collected::Collected;
+use compare::{Comparison, compared};
+use passes::Passes;
+use serde::Serialize;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -18,12 +22,19 @@ use std::path::PathBuf;
 /// a policy, `freeze` fails and any other word passes. With --release the verdict on that candidate counts, too (SLOs with
 /// the annotation `canary`). Reads the output topics as they are now, or the files of a backtest.
 ///
+/// With --compare last-pass it also says what got worse since the gate passed this service last: SLO by SLO the state, the
+/// budget (by 1 % of it or more), burn rates above 1, users below the objective, alerts and tail causes that are new. That
+/// does not change the verdict. The last pass is what the gate itself kept: each pass that was asked for with --compare is
+/// written to the file of --passes, one entry a service. Let your pipeline keep that file from run to run (a cache, an
+/// artefact); without it there is nothing to compare with, and the gate says so.
+///
 /// Exit codes: 0 pass, 1 fail (or the gate could not be read: see standard error), 3 no data.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   tailburn gate --service checkout                                 # in a pipeline, before it deploys
   tailburn gate --service checkout --release v42                   # after the canary ran
+  tailburn gate --service checkout --compare last-pass             # and what got worse since the last pass
   tailburn gate --service checkout --from result --json            # over the files of a backtest")]
 pub struct GateArgs {
     /// The service, as in the SLOs
@@ -38,12 +49,27 @@ pub struct GateArgs {
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
 
+    /// Say what got worse since then
+    #[arg(long, value_name = "WITH", value_enum)]
+    pub compare: Option<With>,
+
+    /// Where the passes are kept that --compare reads and writes
+    #[arg(long, value_name = "FILE", requires = "compare", default_value = "tailburn-passes.json")]
+    pub passes: PathBuf,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-const TOPICS: [Topic; 3] = [Topic::SloStatus, Topic::BurnAlerts, Topic::CanaryVerdicts];
+/// What to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum With {
+    /// The last time that the gate passed this service
+    LastPass,
+}
+
+const TOPICS: [Topic; 4] = [Topic::SloStatus, Topic::BurnAlerts, Topic::TailCohorts, Topic::CanaryVerdicts];
 
 /// What was found, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -80,123 +106,6 @@ struct Reason {
     reason: String,
 }
 
-#[derive(Deserialize)]
-struct Status {
-    slo: String,
-    service: String,
-    scope: String,
-    state: String,
-    policy: Option<Policy>,
-}
-
-#[derive(Deserialize)]
-struct Alert {
-    id: String,
-    slo: String,
-    scope: String,
-    severity: String,
-    state: String,
-    title: String,
-}
-
-#[derive(Deserialize)]
-struct Canary {
-    slo: String,
-    tenant: Option<String>,
-    candidate: String,
-    verdict: String,
-    reason: String,
-}
-
-/// The latest records, as far as a gate asks for them.
-#[derive(Default)]
-struct Collected {
-    statuses: BTreeMap<String, Status>,
-    /// Pages that fire, by id.
-    pages: BTreeMap<String, Alert>,
-    canaries: BTreeMap<String, Canary>,
-}
-
-impl Collected {
-    fn take(&mut self, topic: Topic, key: &str, json: Option<&[u8]>) -> anyhow::Result<()> {
-        let Some(json) = json else {
-            if topic == Topic::SloStatus {
-                self.statuses.remove(key);
-            }
-            return Ok(());
-        };
-        let context = || format!("{key}: this is no record of {}", topic.name());
-        match topic {
-            Topic::SloStatus => {
-                let status: Status = serde_json::from_slice(json).with_context(context)?;
-                if status.scope == "aggregate" {
-                    self.statuses.insert(key.to_owned(), status);
-                }
-            }
-            Topic::BurnAlerts => {
-                let alert: Alert = serde_json::from_slice(json).with_context(context)?;
-                if alert.state == "resolved" {
-                    self.pages.remove(&alert.id);
-                } else if alert.scope == "aggregate" && alert.severity == "page" {
-                    self.pages.insert(alert.id.clone(), alert);
-                }
-            }
-            Topic::CanaryVerdicts => {
-                let canary: Canary = serde_json::from_slice(json).with_context(context)?;
-                self.canaries.insert(key.to_owned(), canary);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn reasons(&self, args: &GateArgs) -> Vec<Reason> {
-        let statuses = self.statuses.values().filter(|status| status.service == args.service);
-        let mut reasons: Vec<Reason> = statuses.clone().map(|status| self.of_slo(status)).collect();
-        if let Some(release) = &args.release {
-            let is_ours = |canary: &&Canary| statuses.clone().any(|status| status.slo == canary.slo);
-            let verdicts: Vec<Reason> = self
-                .canaries
-                .values()
-                .filter(|canary| canary.candidate == *release && canary.tenant.is_none())
-                .filter(is_ours)
-                .map(of_canary)
-                .collect();
-            if verdicts.is_empty() {
-                let reason = format!("no SLO of the service has a verdict on the candidate `{release}`");
-                reasons.push(Reason { slo: String::new(), verdict: Verdict::NoData, reason });
-            }
-            reasons.extend(verdicts);
-        }
-        if reasons.is_empty() {
-            let reason = format!("no SLO of the service `{}` has a status", args.service);
-            reasons.push(Reason { slo: String::new(), verdict: Verdict::NoData, reason });
-        }
-        reasons
-    }
-
-    fn of_slo(&self, status: &Status) -> Reason {
-        let page = self.pages.values().find(|alert| alert.slo == status.slo).map(|alert| alert.title.as_str());
-        let (action, reason) = action_of(&status.state, page, status.policy.as_ref());
-        let verdict = match action {
-            Action::Freeze => Verdict::Fail,
-            _ if status.state == "no_data" => Verdict::NoData,
-            Action::Ship | Action::Caution => Verdict::Pass,
-        };
-        Reason { slo: status.slo.clone(), verdict, reason }
-    }
-}
-
-fn of_canary(canary: &Canary) -> Reason {
-    let verdict = match canary.verdict.as_str() {
-        "pass" => Verdict::Pass,
-        "fail" => Verdict::Fail,
-        _ => Verdict::NoData,
-    };
-    let reason = format!("canary {}: {} ({})", canary.candidate, canary.verdict, canary.reason);
-    Reason { slo: canary.slo.clone(), verdict, reason }
-}
-
 pub fn run(global: &Global, args: &GateArgs) -> Outcome {
     let settings = global.load()?.settings;
     let mut collected = Collected::default();
@@ -204,21 +113,39 @@ pub fn run(global: &Global, args: &GateArgs) -> Outcome {
         Some(dir) => drop(each(dir, &TOPICS, &mut |topic, key, json| collected.take(topic, key, Some(json)))?),
         None => from_topics(&settings, &mut collected)?,
     }
-    let reasons = collected.reasons(args);
+    let reasons = collected.reasons(&args.service, args.release.as_deref());
     let worst = reasons.iter().map(|reason| reason.verdict).max().unwrap_or(Verdict::NoData);
+    let comparison = args.compare.map(|With::LastPass| since_last_pass(args, &collected, worst)).transpose()?;
     let mut out = Printer::stdout();
     if args.json {
-        let text = serde_json::json!({"service": args.service, "verdict": worst, "reasons": reasons});
-        writeln!(out, "{text}")?;
+        let mut told = serde_json::json!({"service": args.service, "verdict": worst, "reasons": reasons});
+        if let Some(comparison) = &comparison {
+            told["compared"] = serde_json::to_value(comparison).map_err(anyhow::Error::from)?;
+        }
+        writeln!(out, "{told}")?;
     } else {
         writeln!(out, "{}: {}", args.service, worst.in_words())?;
         for Reason { slo, verdict, reason } in &reasons {
             let slo = if slo.is_empty() { String::new() } else { format!("{slo}: ") };
             writeln!(out, "  {:<8} {slo}{reason}", verdict.in_words())?;
         }
+        if let Some(comparison) = &comparison {
+            write!(out, "{comparison}")?;
+        }
     }
     out.flush()?;
     Ok(worst.exit().into())
+}
+
+/// What got worse since the last pass; if this is a pass, it is the last one from now on.
+fn since_last_pass(args: &GateArgs, collected: &Collected, verdict: Verdict) -> Result<Comparison, Failure> {
+    let mut passes = Passes::read(&args.passes)?;
+    let now = collected.pass(&args.service, args.release.as_deref());
+    let comparison = compared(passes.of(&args.service), &now, &args.passes);
+    if verdict == Verdict::Pass {
+        passes.keep(&args.service, now, &args.passes)?;
+    }
+    Ok(comparison)
 }
 
 #[cfg(feature = "kafka")]

@@ -70,3 +70,34 @@ fn a_spent_budget_and_a_failed_candidate_stop_a_release() {
     assert!(reasons.iter().any(|reason| reason.contains("freeze begins at 0")), "{reasons:?}");
     assert!(reasons.iter().any(|reason| reason.starts_with("canary v2: fail")), "{reasons:?}");
 }
+
+#[test]
+fn what_got_worse_since_the_last_pass_is_told() {
+    let program = Program::new();
+    let gate = |release: &str| {
+        let args = ["gate", "--service", "shop", "--release", release, "--from", "out", "--compare", "last-pass"];
+        program.run(&args)
+    };
+    backtest(&program, i64::MAX);
+    let ran = program.run(&["gate", "--service", "shop", "--from", "out", "--compare", "last-pass", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(told["compared"]["last_pass"], Value::Null, "{told}");
+    let kept = || std::fs::read(program.path().join("tailburn-passes.json")).expect("kept");
+    let first = kept();
+    backtest(&program, 1_000);
+    for _ in 0..2 {
+        // A gate that fails is no pass: it is compared with the same one again.
+        let ran = gate("v2");
+        assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("\nworse since the last pass (2026-03-02T"), "{}", ran.stdout);
+        for worse in ["\n    ok -> breached\n", "\n    budget left 100.0 % -> -", "burn rate over 1h 0.00 -> 50.00"] {
+            assert!(ran.stdout.contains(worse), "{worse}: {}", ran.stdout);
+        }
+        assert_eq!(kept(), first);
+    }
+    let file = program.path().join("tailburn-passes.json");
+    std::fs::write(&file, "{").expect("written");
+    let ran = gate("v2");
+    assert_eq!((ran.code, ran.stderr.contains("holds no passes of a gate")), (Some(2), true), "{}", ran.stderr);
+}
