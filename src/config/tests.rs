@@ -261,7 +261,7 @@ fn a_preset_fills_what_the_user_does_not_set() {
     let apart = entry.told_apart();
     let origin = |name: &str| apart.iter().find(|e| e.key == format!("input.mapping.{name}")).map(|e| e.origin.clone());
     assert_eq!(origin("user"), Some(Origin::File { line: 4 }));
-    assert_eq!(origin("operation"), Some(Origin::Preset { name: "litellm", version: 1 }));
+    assert_eq!(origin("operation"), Some(Origin::Preset { name: "litellm", version: 2 }));
     assert_eq!(origin("attributes.model"), None);
     assert_eq!(loaded.place(Problem::new("input.mapping.user", "", "")).origin, Origin::File { line: 4 });
     let alone = Case::new("input: {preset: litellm, default_tenant: null}\n");
