@@ -136,6 +136,7 @@ fn every_kind_of_record_has_the_fields_that_it_means() {
         ),
         bare(at, at + 0.2, at + 0.2, "failure", &error("429", "RateLimitError", json!("429_RATE_LIMIT_EXCEEDED"))),
         bare(at, at + 0.03, at + 5.0, "success", &error("499", "ClientDisconnected", Value::Null)),
+        bare(at, at + 0.001, at + 0.001, "failure", &error("", "Exception", json!("UNCLASSIFIED"))),
     ];
     let report = checked(&lines.join("\n"));
     // Status, latency, time to the first chunk, error, whether it is a stream and whether it was refused.
@@ -145,6 +146,7 @@ fn every_kind_of_record_has_the_fields_that_it_means() {
         json!([400, 200.0, 200.0, "400_INVALID_REQUEST", null, "true"]),
         json!([429, 200.0, 200.0, "429_RATE_LIMIT_EXCEEDED", null, null]),
         json!([499, 5000.0, 30.0, "ClientDisconnected", "true", null]),
+        json!([401, 1.0, 1.0, "UNCLASSIFIED", null, null]),
     ];
     for (number, expected) in expected.iter().enumerate() {
         let f = &report["records"][number]["fields"];
@@ -164,7 +166,7 @@ fn every_kind_of_record_has_the_fields_that_it_means() {
         );
     }
     let notices = report["record_notices"].to_string();
-    let nothing = "these paths had a value in 0 of 5 records: ";
+    let nothing = "these paths had a value in 0 of 6 records: ";
     assert!(notices.contains(nothing) && notices.contains("`trace_id` of `trace_id`"), "{notices}");
     assert!(!notices.contains("has no entry for"), "the preset names every field that a record has: {notices}");
 }
