@@ -12,6 +12,8 @@ mod topic;
 pub use store::Store;
 
 use super::diff::changes::{Change, FieldChange, Version, Versions, changes, field_changes, versions};
+use super::{Failure, Voice, assemble};
+use crate::config::Settings;
 use crate::model::applied::AppliedDefinition;
 use crate::model::key::encode_into;
 use crate::model::slo::Slo;
@@ -58,6 +60,31 @@ impl Ledger {
     pub fn versions(&self) -> Versions {
         let of = |(name, record): (&str, &AppliedDefinition)| Some((name.to_owned(), Version::applied(record)?));
         self.in_force().into_iter().filter_map(of).collect()
+    }
+
+    /// The SLOs in force, read from their documents. Each document is that of its record: what it says of other SLOs was
+    /// recorded with them.
+    pub fn slos(&self, settings: &Settings, voice: Voice) -> Result<Vec<Slo>, Failure> {
+        let mut all = Vec::new();
+        for (name, record) in self.in_force() {
+            let text = record.document.clone().unwrap_or_default();
+            let slos = assemble::parsed(&[(format!("what was applied of {name}"), text)])?.slos;
+            all.extend(slos.into_iter().filter(|slo| slo.name == *name));
+        }
+        if let Err(failure) = assemble::add_tenants(settings, &mut all) {
+            voice.say(&format!("what was applied is evaluated without the file of tenants: {failure}"));
+        }
+        let in_force = self.in_force();
+        let is_same = |slo: &&Slo| {
+            in_force.get(slo.name.as_str()).and_then(|r| r.definition_hash.as_ref()) == Some(&slo.definition_hash)
+        };
+        for slo in all.iter().filter(|slo| !is_same(slo)) {
+            voice.say(&format!(
+                "{}: what was applied is evaluated as this build and the present file of tenants have it",
+                slo.name
+            ));
+        }
+        Ok(all)
     }
 
     /// What the SLOs of the files would change.

@@ -1,7 +1,6 @@
 //! `apply`: records a change of SLOs: what, who and why. `run` refuses what was not applied.
 
 use super::applied::{Signature, Store, control};
-use super::diff::changes;
 use super::notify::now_ms;
 use super::{Exit, Failure, Global, Outcome, Printer, assemble};
 use clap::Args;
@@ -66,7 +65,7 @@ pub fn run(global: &Global, args: &ApplyArgs) -> Outcome {
     } else if changes.is_empty() {
         out.tick(&format!("nothing to apply: the SLOs are what {} has already", store.place()))?;
     } else {
-        changes::print(&mut out, &changes)?;
+        changes.iter().try_for_each(|change| change.print(&mut out))?;
         out.line(&match args.dry_run {
             true => "Nothing was recorded (--dry-run).".to_owned(),
             false => format!("Recorded in {} (by {}: {}).", store.place(), signature.by, signature.reason),

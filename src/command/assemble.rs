@@ -34,12 +34,16 @@ pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
 /// Reads the SLOs, with what the file of tenants and the configuration's maintenance say of them.
 pub fn definitions_of(settings: &Settings, paths: &[PathBuf]) -> Result<Definitions, Failure> {
     let mut definitions = definitions(paths)?;
-    if let Some(file) = &settings.tenants {
-        let of_tenants = tenants::read(file).and_then(|tenants| tenants::apply(&tenants, &mut definitions.slos));
-        of_tenants.map_err(|e| Failure::Definition(e.to_string()))?;
-    }
+    add_tenants(settings, &mut definitions.slos)?;
     maintenance::apply(&settings.maintenance, &mut definitions.slos).map_err(|e| Failure::Definition(e.to_string()))?;
     Ok(definitions)
+}
+
+/// Adds what the file of tenants says of SLOs.
+pub fn add_tenants(settings: &Settings, slos: &mut [Slo]) -> Result<(), Failure> {
+    let Some(file) = &settings.tenants else { return Ok(()) };
+    let of_tenants = tenants::read(file).and_then(|tenants| tenants::apply(&tenants, slos));
+    of_tenants.map_err(|e| Failure::Definition(e.to_string()))
 }
 
 /// Reads SLOs given as (file name, text).

@@ -129,6 +129,7 @@ fn refuse_inputs(args: &BacktestArgs, loaded: &Loaded, slos: &[PathBuf]) -> Resu
     read.add("the key of privacy.key_file,", &settings.privacy.key_file);
     settings.input.avro_schema.iter().for_each(|path| read.add("the schema", path));
     settings.tenants.iter().for_each(|path| read.add("the file of tenants", path));
+    settings.definitions.file.iter().for_each(|path| read.add("the file of what was applied", path));
     read.refuse(&args.out, results::paths(&args.out, args.inputs.len()))
 }
 
@@ -150,7 +151,7 @@ pub(super) fn open_all(paths: &[PathBuf], format: InputFormat) -> Result<Vec<Inp
 }
 
 /// The file's name as dead letters show it.
-fn source_name(path: &Path, partition: u32) -> SourceName {
+pub(super) fn source_name(path: &Path, partition: u32) -> SourceName {
     let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     SourceName { topic: name, partition }
 }

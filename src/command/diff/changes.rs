@@ -131,17 +131,13 @@ pub fn field_changes(before: &Version, after: &Version) -> Vec<FieldChange> {
     changes
 }
 
-/// For people, on standard output.
-pub fn print(out: &mut Printer, changes: &[Change]) -> std::io::Result<()> {
-    if changes.is_empty() {
-        return out.tick("no SLO changes");
+impl Change {
+    /// For people, on standard output.
+    pub fn print(&self, out: &mut Printer) -> std::io::Result<()> {
+        out.heading(&self.slo)?;
+        what_lines(&self.what).iter().try_for_each(|line| out.line(line))?;
+        self.effects.iter().try_for_each(|effect| out.notice(effect))
     }
-    for change in changes {
-        out.heading(&change.slo)?;
-        what_lines(&change.what).iter().try_for_each(|line| out.line(line))?;
-        change.effects.iter().try_for_each(|effect| out.notice(effect))?;
-    }
-    Ok(())
 }
 
 /// The same as text, for an error.
