@@ -49,6 +49,14 @@ pub fn document(slo: &Slo) -> Value {
         "policy": slo.policy.iter().map(|step| json!({"remaining": step.remaining, "action": step.action})).collect::<Vec<_>>(),
         "budgeting_method": slo.method.as_str(),
         "indicator": indicator(&slo.indicator),
+        "journey": slo.journey().map(|journey| json!({
+            "timeout": print(journey.timeout_ms),
+            "steps": journey.steps.iter().zip(&slo.steps).map(|(step, filter)| json!({
+                "name": step.name,
+                "filter": filter.to_string(),
+                "retries": step.retries,
+            })).collect::<Vec<_>>(),
+        })),
         "group_by": slo.group_by,
         "rules": slo.all_rules().map(|(kind, rule)| of_rule(kind, &rule)).collect::<Vec<_>>(),
         "tenant_alerts": match slo.tenant_alerts {

@@ -86,6 +86,7 @@ pub(super) fn compose(document: &Document<'_>, parts: &[(Slo, f64)], report: &mu
         objective_name: None,
         unit: Unit::Composite(parts.iter().map(component).collect()),
         indicators: parts.iter().map(|(slo, _)| slo.indicator.clone()).collect(),
+        steps: Vec::new(),
         objective,
         ..first.clone()
     })

@@ -25,6 +25,14 @@ fn filters(slo: &Slo) -> Value {
         Unit::Users { .. } => json!({"users": filters_of(&slo.indicator)}),
         Unit::Gauge(_) => json!({"gauge": filters_of(&slo.indicator)}),
         Unit::Composite(_) => slo.indicators.iter().map(filters_of).collect(),
+        Unit::Journey(ref journey) => {
+            let steps = journey.steps.iter().zip(&slo.steps);
+            json!({
+                "steps": steps.map(|(step, filter)| json!([step.name, filter.source(), step.retries])).collect::<Vec<_>>(),
+                "timeout_ms": journey.timeout_ms,
+                "attempts": filters_of(&slo.indicator),
+            })
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::cursor::{Cursor, Fields};
 use super::document::{Catalog, Document, Kind};
 use super::error::{NoticeLevel, Report};
 use super::expression::{ExpressionError, compile_filter, compile_number};
+use super::journey::{self, JourneySpec};
 use crate::model::expr::{Filter, NumberExpr, Reference};
 use crate::model::slo::Aggregate;
 use crate::model::suggest::closest;
@@ -19,6 +20,8 @@ pub(super) struct IndicatorSpec {
     pub aggregate: Option<Aggregate>,
     /// Users are counted, each once.
     pub counts_users: bool,
+    /// Attempts at several steps are counted.
+    pub journey: Option<JourneySpec>,
 }
 
 #[derive(Clone)]
@@ -44,7 +47,10 @@ pub(super) fn read_indicator<'d>(
             let (total, metric) = read_ratio(&ratio, catalog, report)?;
             (total, metric, None)
         }
-        (None, Some(threshold)) => read_threshold(&threshold, catalog, report)?,
+        (None, Some(threshold)) => {
+            let (total, metric, aggregate) = read_threshold(&threshold, catalog, report)?;
+            (Total { filter: total, journey: None }, metric, aggregate)
+        }
         (Some(_), Some(second)) => {
             second.error(report, "an indicator has a ratioMetric or a thresholdMetric, not both", "leave one out");
             return None;
@@ -58,10 +64,21 @@ pub(super) fn read_indicator<'d>(
         Some(ratio) => read_count(&ratio, report)?,
         None => false,
     };
-    Some(IndicatorSpec { name: name.to_owned(), total, metric, aggregate, counts_users })
+    if let (true, Some(_), Some(ratio)) = (counts_users, &total.journey, fields.get("ratioMetric")) {
+        ratio.error(report, "a journey counts attempts, not users", "leave `count` out, or `journey`");
+        return None;
+    }
+    let Total { filter, journey } = total;
+    Some(IndicatorSpec { name: name.to_owned(), total: filter, metric, aggregate, counts_users, journey })
 }
 
-fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Option<Filter>, Metric)> {
+/// Which events count.
+struct Total {
+    filter: Option<Filter>,
+    journey: Option<JourneySpec>,
+}
+
+fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<(Total, Metric)> {
     let fields = at.fields(report, &["counter", "good", "bad", "total", "raw", "rawType"])?;
     let remedy = "tailburn counts outcomes itself: write `good` (or `bad`) and `total`";
     let raw = refuse_raw(&fields, remedy, report);
@@ -71,8 +88,8 @@ fn read_ratio<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -
         counter.notice(report, NoticeLevel::Warning, "outcomes are always counted: `counter: false` has no effect");
     }
     let total = match fields.get("total") {
-        Some(total) => read_filter(&total, catalog, report),
-        None => Some(None),
+        Some(total) => read_total(&total, catalog, report),
+        None => Some(Total { filter: None, journey: None }),
     };
     let metric = match (fields.get("good"), fields.get("bad")) {
         (Some(good), None) => required_filter(&good, catalog, report).map(Metric::Good),
@@ -191,13 +208,39 @@ fn required_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Repo
     filter
 }
 
+/// What counts: events, or attempts at a journey.
+fn read_total<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Total> {
+    let Some(spec) = read_source(at, catalog, report)?.get("spec") else {
+        return Some(Total { filter: None, journey: None });
+    };
+    let fields = spec.fields(report, &["filter", "count", "journey"])?;
+    if let (Some(_), Some(second)) = (fields.get("filter"), fields.get("journey")) {
+        second.error(report, "`filter` and `journey` exclude each other", "the filters of the steps say what counts");
+        return None;
+    }
+    let journey = match fields.get("journey") {
+        Some(at) => Some(journey::read(&at, report)?),
+        None => None,
+    };
+    let filter = match fields.get("filter") {
+        Some(at) => Some(filter_of(&at, report)?),
+        None => None,
+    };
+    Some(Total { filter, journey })
+}
+
 /// The filter of a metric; `Some(None)` if it has none, `None` if it is wrong.
 fn read_filter<'d>(at: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Option<Filter>> {
     let Some(spec) = read_source(at, catalog, report)?.get("spec") else { return Some(None) };
     let Some(filter_at) = spec.fields(report, &["filter", "count"])?.get("filter") else { return Some(None) };
-    let filter = compile(&filter_at, report, compile_filter)?;
-    advise(&filter_at, &filter.unguarded_reads(), report);
-    Some(Some(filter))
+    filter_of(&filter_at, report).map(Some)
+}
+
+/// A filter, with advice about the fields that it needs.
+pub(super) fn filter_of(at: &Cursor<'_>, report: &mut Report) -> Option<Filter> {
+    let filter = compile(at, report, compile_filter)?;
+    advise(at, &filter.unguarded_reads(), report);
+    Some(filter)
 }
 
 fn read_source<'d>(metric: &Cursor<'d>, catalog: &Catalog<'d>, report: &mut Report) -> Option<Fields<'d>> {

@@ -16,6 +16,7 @@ pub mod expression;
 mod gauge;
 mod hash;
 mod indicator;
+mod journey;
 pub mod maintenance;
 mod method;
 mod period;

@@ -7,7 +7,7 @@ use super::error::{NoticeLevel, Report};
 use super::indicator::{IndicatorSpec, Metric, read_indicator};
 use super::method::MethodName;
 use super::rules::{self, WrittenRule};
-use super::{composite, distinct, gauge, hash, method, period};
+use super::{composite, distinct, gauge, hash, journey, method, period};
 use crate::model::duration;
 use crate::model::maintenance::Maintenances;
 use crate::model::period::Period;
@@ -229,9 +229,10 @@ fn read_objective<'d>(
     let objective = if is_value && !has_target { Some(Ratio::ZERO) } else { read_target(fields, report) };
     let criterion = indicator.and_then(|spec| criterion(fields, &spec.metric, report));
     let (name, objective, indicator, criterion) = (name?, objective?, indicator?, criterion?);
-    let unit = match indicator.counts_users {
-        true => Unit::Users { by_bad: matches!(criterion, Criterion::Bad(_)) },
-        false => gauge::unit_of(indicator.aggregate, &criterion, settings),
+    let unit = match (&indicator.journey, indicator.counts_users) {
+        (Some(spec), _) => Unit::Journey(spec.journey.clone()),
+        (None, true) => Unit::Users { by_bad: matches!(criterion, Criterion::Bad(_)) },
+        (None, false) => gauge::unit_of(indicator.aggregate, &criterion, settings),
     };
     let method = method::of_objective(common.method?, is_gauge, fields, settings, report);
     let (period, method) = (common.period.clone()?, method?);
@@ -257,6 +258,7 @@ fn read_objective<'d>(
         indicator: Indicator { name: indicator.name.clone(), total: indicator.total.clone(), criterion },
         unit,
         indicators: Vec::new(),
+        steps: indicator.journey.as_ref().map(|spec| spec.filters.clone()).unwrap_or_default(),
         objective,
         tenant_objectives: settings.tenant_objectives.as_ref().map(|(map, _)| map.clone()).unwrap_or_default(),
         method,
@@ -286,6 +288,7 @@ fn read_objective<'d>(
     slo.documentation.description = common.description.map(str::to_owned);
     gauge::settle(&mut slo, at, settings, common.rules.is_some(), report);
     distinct::settle(&mut slo, at, settings, report);
+    journey::settle(&mut slo, at, report);
     notice_tenants(&slo, settings, report);
     slo.filters_hash = hash::filters_hash(&slo);
     slo.definition_hash = hash::definition_hash(&slo);

@@ -151,6 +151,25 @@ pub enum Unit {
     Gauge(GaugeSpec),
     /// Users, each once; `by_bad`: those with a bad event are bad, and else those with a good one good.
     Users { by_bad: bool },
+    /// Attempts of users at several steps, one after the other.
+    Journey(Journey),
+}
+
+/// The steps of a journey (contract, section 11). Which events are of a step, [`Slo::steps`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journey {
+    /// An attempt that is not over this long after its first event ends.
+    pub timeout_ms: Ms,
+    /// In their order.
+    pub steps: Vec<JourneyStep>,
+}
+
+/// One step of a journey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JourneyStep {
+    pub name: String,
+    /// So many bad events of the step do not end an attempt.
+    pub retries: u32,
 }
 
 /// A burn-rate rule. `short_ms` is `None` for a rule with a single window.
@@ -325,6 +344,8 @@ pub struct Slo {
     pub unit: Unit,
     /// Of a composite: those of its components.
     pub indicators: Vec<Indicator>,
+    /// Of a journey: which events are of each step. An event is of the first one that it passes.
+    pub steps: Vec<Filter>,
     /// In [0, 1); compared exactly.
     pub objective: Ratio,
     pub tenant_objectives: BTreeMap<String, Ratio>,
@@ -430,14 +451,22 @@ impl Slo {
     pub fn components(&self) -> &[Component] {
         match &self.unit {
             Unit::Composite(components) => components,
-            Unit::Events | Unit::Gauge(_) | Unit::Users { .. } => &[],
+            Unit::Events | Unit::Gauge(_) | Unit::Users { .. } | Unit::Journey(_) => &[],
         }
     }
 
     pub fn gauge(&self) -> Option<&GaugeSpec> {
         match &self.unit {
             Unit::Gauge(spec) => Some(spec),
-            Unit::Events | Unit::Composite(_) | Unit::Users { .. } => None,
+            Unit::Events | Unit::Composite(_) | Unit::Users { .. } | Unit::Journey(_) => None,
+        }
+    }
+
+    /// The steps of a journey, and its time-out.
+    pub fn journey(&self) -> Option<&Journey> {
+        match &self.unit {
+            Unit::Journey(journey) => Some(journey),
+            Unit::Events | Unit::Composite(_) | Unit::Gauge(_) | Unit::Users { .. } => None,
         }
     }
 

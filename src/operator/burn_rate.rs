@@ -4,6 +4,7 @@
 //! guards are tailburn's own (contract, section 6).
 
 use super::kind::Units;
+use super::kind::attempts::Attempts;
 use super::partial::{BadUser, Counts, keep_most_bad};
 use super::signal::budget::{self, BudgetEvidence};
 use super::significance::poisson_at_least;
@@ -146,13 +147,25 @@ impl Evidence<'_> {
         &self.windows.sum(window).counts
     }
 
+    /// What the guards about chance and single users ask of a window: events, of a journey attempts.
+    fn judged(&self, window: usize) -> &Counts {
+        self.attempts().map_or_else(|| self.event_counts(window), |attempts| attempts.counts(window))
+    }
+
+    fn attempts(&self) -> Option<&Attempts> {
+        self.units.and_then(Units::attempts)
+    }
+
     /// Distinct users within the longest window of the rules; each event without a user counts as one. Few boundaries ask,
     /// and the answer reads every slice of the window.
     fn users_active(&self) -> u64 {
-        self.longest.map_or(0, |longest| {
-            let named = self.seen.users_since(self.window_starts_ms[longest]);
-            named + self.event_counts(longest).anonymous
-        })
+        let seen = self.attempts().map_or(self.seen, Attempts::seen);
+        self.longest
+            .map_or(0, |longest| seen.users_since(self.window_starts_ms[longest]) + self.judged(longest).anonymous)
+    }
+
+    fn bad_users(&self) -> &BadUsers {
+        self.attempts().map_or(self.bad_users, Attempts::bad_users)
     }
 }
 
@@ -181,7 +194,7 @@ impl RuleState {
             self.lowered = self.lowered && (!condition || lowers());
         } else if condition {
             let warm = evidence.first_ms.is_some_and(|first_ms| evidence.at_ms - first_ms >= spec.warm_after_ms);
-            let asked = || hold_back(slo, objective, evidence.event_counts(spec.long));
+            let asked = || hold_back(slo, objective, evidence, spec.long);
             self.held_back = if warm { asked() } else { HeldBack::NOT_WARM };
             if self.held_back.any() || evidence.is_given_up {
                 return;
@@ -251,11 +264,12 @@ pub fn alerts_are_off(slo: &Slo, is_tenant: bool) -> bool {
     is_tenant && slo.tenant_alerts == TenantAlerts::Off
 }
 
-fn hold_back(slo: &Slo, objective: Ratio, long: &Counts) -> HeldBack {
+fn hold_back(slo: &Slo, objective: Ratio, evidence: &Evidence<'_>, window: usize) -> HeldBack {
     let allowed = objective.complement().unwrap_or(Ratio::ZERO).as_f64();
+    let long = evidence.judged(window);
     HeldBack {
         not_warm: false,
-        min_events: !slo.counts_users() && long.events < slo.min_events,
+        min_events: !slo.counts_users() && evidence.event_counts(window).events < slo.min_events,
         low_traffic: slo.low_traffic_guard
             && slo.asks_chance()
             && poisson_at_least(long.bad_events, allowed * long.events as f64) >= LOW_TRAFFIC_LEVEL,
@@ -268,8 +282,8 @@ fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
     if spec.severity != Severity::Page || !slo.single_user_guard || !slo.asks_chance() || evidence.users_active() < 2 {
         return false;
     }
-    let long = evidence.event_counts(spec.long);
-    let most = evidence.bad_users.most(evidence.window_starts_ms[spec.long]).max(u64::from(long.anonymous_bad > 0));
+    let long = evidence.judged(spec.long);
+    let most = evidence.bad_users().most(evidence.window_starts_ms[spec.long]).max(u64::from(long.anonymous_bad > 0));
     let (bad, events) = (long.bad_events - most, long.events - most);
     let has_a_quarter = u128::from(most) * 4 > u128::from(long.bad_events);
     has_a_quarter && spec.threshold.compare_share(u128::from(bad), u128::from(events)) != Ordering::Greater

@@ -60,7 +60,25 @@ pub fn classify(slo: &Slo, outcome: &Outcome<'_>) -> (Verdict, Extra) {
         Unit::Events | Unit::Users { .. } => (judge(&slo.indicator, outcome), 0),
         Unit::Composite(_) => judge_all(&slo.indicators, outcome),
         Unit::Gauge(_) => judge_value(&slo.indicator, outcome),
+        Unit::Journey(_) => judge_step(slo, outcome),
     }
+}
+
+/// Of a journey: the extra is the number of the step, from 1. An event of no step is excluded, one without a user
+/// unclassified.
+fn judge_step(slo: &Slo, outcome: &Outcome<'_>) -> (Verdict, Extra) {
+    for (number, filter) in (1..).zip(&slo.steps) {
+        match filter.eval(outcome) {
+            Some(false) => {}
+            None => return (Verdict::Unclassified, 0),
+            Some(true) if outcome.user.is_none() => return (Verdict::Unclassified, 0),
+            Some(true) => {
+                let verdict = judge(&slo.indicator, outcome);
+                return (verdict, if verdict.is_of_key() { number } else { 0 });
+            }
+        }
+    }
+    (Verdict::Excluded, 0)
 }
 
 /// Of a composite: bad if bad for one component, else good if good for one, else unclassified. The verdicts of the

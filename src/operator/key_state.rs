@@ -293,7 +293,7 @@ impl KeyState {
             seen.add(Seen { events: pane.counts.events, bad: pane.counts.bad_events });
         }
         if let Some(units) = &mut self.units {
-            units.add_users(deltas);
+            units.add_told(definition, boundary, deltas);
             units.settle(definition, boundary);
         }
         self.add_to_budget(definition, boundary, first_before_ms, seen);

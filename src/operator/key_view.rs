@@ -44,7 +44,7 @@ impl<'a> KeyView<'a> {
         match self.key.units.as_deref() {
             None => weight_of(sum),
             Some(Units::Slices(_)) => sum as f64 / WHOLE as f64,
-            Some(Units::Parts(_) | Units::Values(_)) => weight_of(sum),
+            Some(Units::Parts(_) | Units::Values(_) | Units::Attempts(_)) => weight_of(sum),
             Some(Units::Users(_)) => sum as f64,
         }
     }

@@ -108,6 +108,19 @@ pub struct KeyDelta {
     pub users: Vec<(Ms, i64)>,
     #[serde(default)]
     pub decided: Vec<(Ms, i64)>,
+    /// Of a journey.
+    #[serde(default)]
+    pub attempts: Option<Box<AttemptNews>>,
+}
+
+/// What became of attempts of a journey at one boundary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttemptNews {
+    /// By the pane in which they were decided, ascending; as [`super::kind::attempts::note`] counts them.
+    pub panes: Vec<PaneDelta>,
+    /// As [`KeyDelta::seen`] and [`KeyDelta::bad_users`], by attempts.
+    pub seen: Vec<(Ms, i64)>,
+    pub bad_users: Vec<(Ms, Vec<BadUser>)>,
 }
 
 impl KeyDelta {
@@ -126,6 +139,7 @@ impl KeyDelta {
             canary: Vec::new(),
             users: Vec::new(),
             decided: Vec::new(),
+            attempts: None,
             canary_overflow: false,
             events: Vec::new(),
             failures: Vec::new(),

@@ -13,7 +13,8 @@ use super::sanity;
 use crate::model::calendar::Span;
 use crate::model::key::Scope;
 use crate::model::output::{
-    Budget, Component, Counts as CountFields, Gauge, Period, Previous, RuleStatus, SloHistory, SloStatus, WindowStatus,
+    Budget, Component, Counts as CountFields, Gauge, Journey, Period, Previous, RuleStatus, SloHistory, SloStatus,
+    WindowStatus,
 };
 use crate::model::ratio::{Ratio, Threshold};
 use crate::model::slo::{GaugeSpec, RuleKind};
@@ -156,7 +157,7 @@ impl<'a> KeyView<'a> {
             period: self.period(),
             previous: self.previous(),
             components: self.components(),
-            journey: None,
+            journey: self.journey(),
             gauge: self.gauge(),
             failures: if slo.is_value() { Vec::new() } else { self.failures() },
             maintenance: self.maintenance(),
@@ -263,8 +264,13 @@ impl<'a> KeyView<'a> {
         match self.key.units.as_deref() {
             Some(Units::Parts(parts)) => parts.published(self),
             Some(Units::Slices(slices)) => slices.published(self),
-            Some(Units::Values(_) | Units::Users(_)) | None => Vec::new(),
+            Some(Units::Values(_) | Units::Users(_) | Units::Attempts(_)) | None => Vec::new(),
         }
+    }
+
+    fn journey(self) -> Option<Journey> {
+        let attempts = self.key.units.as_deref()?.attempts()?;
+        Some(attempts.published(self, self.definition.slo.journey()?))
     }
 
     /// A period that is over, by events.

@@ -44,7 +44,7 @@ impl UsersTask {
                 }
             }
         }
-        Ok(())
+        self.save_attempts(group, batch)
     }
 
     /// Deletes what a store has of filters that are gone, and of groups by another `group-by`: should the
@@ -58,6 +58,7 @@ impl UsersTask {
                 return Err(CheckpointError::Key);
             };
             match by_filters.get(&filters) {
+                None if self.journey_of(filters).is_some() => {}
                 None => batch.delete(key),
                 Some(slo) => {
                     let stored = StoredUser::read(key, value)?;
@@ -101,7 +102,7 @@ impl UsersTask {
                 self.slos.iter().filter(|rows| rows.groups_overflow).map(|rows| rows.groups_of).collect(),
                 self.slos.iter().filter(|rows| rows.tenants_overflow).map(|rows| rows.filters.0).collect(),
             ),
-            begun: self.slos.iter().filter(|_| self.has_begun).map(|rows| rows.filters.0).collect(),
+            begun: self.slos[..self.defined].iter().filter(|_| self.has_begun).map(|rows| rows.filters.0).collect(),
         }
     }
 
@@ -179,7 +180,7 @@ impl UsersTask {
         self.groups_at = Some(groups.iter().map(|group| group.at_ms).collect());
         self.has_received_all = false;
         // Aggregate keys of filters that are new exist from the next boundary at which something is visible.
-        self.has_begun = self.slos.iter().all(|rows| mark.begun.contains(&rows.filters.0));
+        self.has_begun = self.slos[..self.defined].iter().all(|rows| mark.begun.contains(&rows.filters.0));
         self.load_groups(mark);
         let by_filters = self.by_filters();
         let (mut seen, mut is_full) = (0u32, false);
@@ -187,6 +188,9 @@ impl UsersTask {
             let Ok(Key::User { group, tenant, user, filters, .. }) = Key::decode(key) else {
                 return Err(CheckpointError::Key);
             };
+            if let Some(slo) = self.journey_of(filters) {
+                return self.load_attempt(slo, (&tenant, &user), key, value);
+            }
             // Rows of filters that are no longer there are of no use; they go when their group is written.
             let Some(slo) = by_filters.get(&filters).copied() else {
                 self.has_strays[usize::from(range_of(group, KEY_GROUPS))] = true;

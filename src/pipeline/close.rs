@@ -14,7 +14,7 @@ use crate::operator::exemplars::keep_smallest;
 use crate::operator::failures;
 use crate::operator::kind::gauge::{self, GaugeSum};
 use crate::operator::partial::{
-    BAD_USERS_PER_PANE, BadUser, BoundaryPartial, Counts, KeyDelta, PaneDelta, Partial, add_pane,
+    AttemptNews, BAD_USERS_PER_PANE, BadUser, BoundaryPartial, Counts, KeyDelta, PaneDelta, Partial, add_pane,
 };
 use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
 use crate::state::Store;
@@ -59,7 +59,8 @@ impl UsersTask {
         };
         let mut at_ms = first;
         while at_ms <= to_ms {
-            let is_quiet = |s: &SloRows| s.cold.users == 0 && s.listed.iter().all(Vec::is_empty);
+            let has_open = |s: &SloRows| s.open.as_deref().is_some_and(|open| !open.is_empty());
+            let is_quiet = |s: &SloRows| s.cold.users == 0 && s.listed.iter().all(Vec::is_empty) && !has_open(s);
             let is_complete = self.sources.iter().all(|source| source.incomplete.is_empty());
             if is_complete && self.slos.iter().all(is_quiet) {
                 // Nobody is active: no boundary says anything before the next one that is waited for.
@@ -109,7 +110,8 @@ impl UsersTask {
         let is_incomplete = self.is_incomplete(at_ms);
         let nothing = |_: &Partial| BoundaryPartial { at_ms, is_incomplete, ..BoundaryPartial::default() };
         let mut boundary: Vec<BoundaryPartial> = partials.iter().map(nothing).collect();
-        if let Some(mut pane) = self.pending.remove(&at_ms) {
+        let of_time_outs = |task: &UsersTask| task.times_out(at_ms).then(Pane::default);
+        if let Some(mut pane) = self.pending.remove(&at_ms).or_else(|| of_time_outs(self)) {
             if !std::mem::replace(&mut self.has_begun, true) {
                 self.emit_beginnings(&mut boundary);
             }
@@ -127,7 +129,8 @@ impl UsersTask {
                     self.add(waiting, extra, at_ms);
                 }
             }
-            for slo in 0..self.slos.len() {
+            self.step_journeys(at_ms, store)?;
+            for slo in 0..self.defined {
                 self.emit_deltas(slo, at_ms, &pane, &mut boundary);
             }
             self.emit_overflows(&mut boundary);
@@ -198,6 +201,15 @@ impl UsersTask {
         if waiting.user == NONE || !waiting.verdict.is_of_key() {
             return;
         }
+        if let Some(open) = &mut rows.open {
+            open.push(waiting, extra, group);
+        }
+        self.add_to_rows(waiting, group, at_ms);
+    }
+
+    /// Adds what is good or bad to the rows of its user, and tells how these moved.
+    pub(super) fn add_to_rows(&mut self, waiting: &PendingVerdict, group: u32, at_ms: Ms) {
+        let rows = &mut self.slos[waiting.slo as usize];
         let row = rows.row(waiting.user, &mut self.users);
         let key_group = self.users.get(waiting.user).group;
         let moved = rows.add_to_row(row, key_group, waiting, at_ms, &self.tuples);
@@ -221,6 +233,7 @@ impl UsersTask {
         let (names, tuples, operations) = (&mut self.event_names, &self.tuples, &self.operations);
         let events = self.slos[slo].events.as_mut().map(|events| events.take(names, tuples, operations));
         let mut events = events.unwrap_or_default();
+        let mut told_tenants = Vec::new();
         for (tenant, gathered) in touched {
             self.slos[slo].gathered_of[tenant as usize] = NONE;
             let is_told = self.tells_of(slo, tenant, !gathered.panes.is_empty(), at_ms);
@@ -239,8 +252,13 @@ impl UsersTask {
                 Some(all) => merge(all, &delta),
             }
             if is_told {
-                self.push(slo, KeyRef::Tenant(tenant), delta, boundary);
+                told_tenants.push((KeyRef::Tenant(tenant), delta));
             }
+        }
+        // Which tenants have keys is known only now.
+        let mut attempts = self.attempt_news(slo, at_ms);
+        for (key, delta) in told_tenants {
+            self.push(slo, key, with_attempts(delta, attempts.remove(&key)), boundary);
         }
         if let Some(mut all) = aggregate {
             all.scope = crate::model::key::Scope::Aggregate;
@@ -250,9 +268,14 @@ impl UsersTask {
                 (all.canary, all.canary_overflow) = tally.take();
             }
             all.event_news = events.remove(&NONE);
-            self.push(slo, KeyRef::Aggregate, all, boundary);
+            self.push(slo, KeyRef::Aggregate, with_attempts(all, attempts.remove(&KeyRef::Aggregate)), boundary);
         }
-        self.emit_groups(slo, at_ms, pane, events, boundary);
+        self.emit_groups(slo, at_ms, pane, (events, &mut attempts), boundary);
+        // Attempts that ended at a boundary without events of their keys.
+        for (key, news) in attempts {
+            let nothing = KeyDelta::nothing(slo as u32, self.scope_of(slo, key));
+            self.push(slo, key, with_attempts(nothing, Some(news)), boundary);
+        }
         self.slos[slo].touched_bad.clear();
     }
 
@@ -261,7 +284,7 @@ impl UsersTask {
         slo: usize,
         at_ms: Ms,
         pane: &Pane,
-        mut events: ByGroup,
+        (mut events, attempts): (ByGroup, &mut BTreeMap<KeyRef, AttemptNews>),
         boundary: &mut [BoundaryPartial],
     ) {
         let groups = std::mem::take(&mut self.slos[slo].group_sums);
@@ -276,13 +299,14 @@ impl UsersTask {
                 p.exemplars = examples.remove(&(group, p.start_ms)).unwrap_or_default();
             }
             delta.event_news = events.remove(&group);
-            self.push(slo, KeyRef::Group(group), delta, boundary);
+            let key = KeyRef::Group(group);
+            self.push(slo, key, with_attempts(delta, attempts.remove(&key)), boundary);
         }
     }
 
     /// All statuses of an SLO say that it has too many groups, from the boundary on at which it got them.
     fn emit_overflows(&mut self, boundary: &mut [BoundaryPartial]) {
-        for slo in 0..self.slos.len() {
+        for slo in 0..self.defined {
             let rows = &mut self.slos[slo];
             if rows.groups_overflow && !std::mem::replace(&mut rows.has_sent_overflow, true) {
                 boundary.iter_mut().for_each(|partial| partial.groups_overflow.push(slo as u32));
@@ -292,7 +316,7 @@ impl UsersTask {
 
     /// From here on every SLO has its aggregate key, although no event of it may be visible yet.
     fn emit_beginnings(&mut self, boundary: &mut [BoundaryPartial]) {
-        for slo in 0..self.slos.len() {
+        for slo in 0..self.defined {
             let delta = self.delta(slo, KeyRef::Aggregate, Gathered::default());
             self.push(slo, KeyRef::Aggregate, delta, boundary);
         }
@@ -334,7 +358,7 @@ impl UsersTask {
     }
 
     /// For every pane of the key that got bad events: the users with the most of them in it.
-    fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<BadUser>)> {
+    pub(super) fn bad_users(&self, slo: usize, key: KeyRef) -> Vec<(Ms, Vec<BadUser>)> {
         let rows = &self.slos[slo];
         let touched = rows.touched_bad.range((key, Ms::MIN)..=(key, Ms::MAX)).map(|(key, pane_ms)| (*pane_ms, *key));
         touched.filter_map(|of| rows.bad.get(&of).map(|users| (of.0, self.most_bad(users)))).collect()
@@ -394,7 +418,7 @@ pub(super) struct Moved {
 
 impl SloRows {
     /// What the boundary that closes has of a tenant. There are many tenants, and few of them have news.
-    fn tenant(&mut self, tenant: u32) -> &mut Gathered {
+    pub(super) fn tenant(&mut self, tenant: u32) -> &mut Gathered {
         let index = tenant as usize;
         if index >= self.gathered_of.len() {
             self.gathered_of.resize(index + 1, NONE);
@@ -537,6 +561,15 @@ impl SloRows {
         }
     }
 
+    /// A user's rows changed since they were written.
+    pub(super) fn mark(&mut self, user: u32, key_group: u16) {
+        let Some(index) = self.row_of.get(user as usize).filter(|index| **index != NONE) else { return };
+        let row = &mut self.rows[*index as usize];
+        if !std::mem::replace(&mut row.dirty, true) {
+            self.dirty[usize::from(key_group)].push(user);
+        }
+    }
+
     /// Puts a row on the lists of the windows that are walked.
     #[inline]
     fn list(&mut self, index: u32) {
@@ -600,7 +633,7 @@ impl More {
     #[inline]
     fn of(slo: &Slo, extra: Extra) -> More {
         match &slo.unit {
-            Unit::Events | Unit::Users { .. } => More::Nothing,
+            Unit::Events | Unit::Users { .. } | Unit::Journey(_) => More::Nothing,
             Unit::Composite(components) => More::Parts(extra, components.len()),
             Unit::Gauge(_) => More::Value(f64::from_bits(extra)),
         }
@@ -699,7 +732,7 @@ fn note_failed(failed: &mut Vec<(u32, Ms, u128)>, failure: u32, start_ms: Ms, we
 }
 
 /// Adds up what has the same time, ascending.
-fn summed<T: std::ops::AddAssign + Copy + Default + PartialEq>(mut pairs: Vec<(Ms, T)>) -> Vec<(Ms, T)> {
+pub(super) fn summed<T: std::ops::AddAssign + Copy + Default + PartialEq>(mut pairs: Vec<(Ms, T)>) -> Vec<(Ms, T)> {
     pairs.sort_by_key(|(ms, _)| *ms);
     pairs.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
@@ -710,6 +743,10 @@ fn summed<T: std::ops::AddAssign + Copy + Default + PartialEq>(mut pairs: Vec<(M
     });
     pairs.retain(|(_, value)| *value != T::default());
     pairs
+}
+
+fn with_attempts(delta: KeyDelta, attempts: Option<AttemptNews>) -> KeyDelta {
+    KeyDelta { attempts: attempts.map(Box::new), ..delta }
 }
 
 fn merge(all: &mut KeyDelta, more: &KeyDelta) {

@@ -29,6 +29,7 @@ mod grouping;
 pub mod input_stats;
 pub mod intake;
 pub mod intern;
+mod journeys;
 pub mod key_ref;
 mod key_slot;
 pub mod lateness;

@@ -218,6 +218,13 @@ fn gap(slo: &Slo, source: u32, offset: i64, outcome: &Outcome<'_>) -> Option<Gap
     if !slo.components().is_empty() {
         return None;
     }
+    for step in &slo.steps {
+        match step.eval_explain(outcome) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(fault) => return Some(new(fault, step.deciding(outcome).to_string(), true)),
+        }
+    }
     if let Some(total) = &slo.indicator.total {
         match total.eval_explain(outcome) {
             Ok(true) => {}

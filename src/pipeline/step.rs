@@ -85,6 +85,13 @@ impl UsersTask {
                 if !is_step(at_ms, window_ms) {
                     continue;
                 }
+                if self.slos[slo].open.is_some() {
+                    // What is told of its users is of attempts. Rows that no rule asks for any more go.
+                    if window + 1 == self.slos[slo].slo.user_windows_ms.len() {
+                        self.members(slo, window, at_ms, store)?;
+                    }
+                    continue;
+                }
                 let tally = self.slos[slo].tallies.iter().position(|tally| tally.window == window);
                 let members = match tally {
                     Some(tally) => self.members_with_bad_events(slo, tally, at_ms, store)?,
@@ -227,11 +234,13 @@ impl UsersTask {
         let mut cubes = self.cubes(slo, users);
         let is_shown = window_ms == WORST_USERS_WINDOW_MS;
         let mut worst = if is_shown { self.worst(slo, &users.members, at_ms) } else { BTreeMap::new() };
-        let told = |key: &KeyRef| self.slos[slo].has_key(*key, at_ms);
+        // Steps of the rows of attempts are those of their SLO.
+        let shown = self.slos[slo].attempts_of.unwrap_or(slo);
+        let told = |key: &KeyRef| self.slos[shown].has_key(*key, at_ms);
         let told: Vec<(KeyRef, Distribution)> = distributions.into_iter().filter(|(key, _)| told(key)).collect();
         for (key, distribution) in told {
             let step = KeyStep {
-                slo: slo as u32,
+                slo: shown as u32,
                 scope: self.scope_of(slo, key),
                 window_ms,
                 distribution,

@@ -104,6 +104,7 @@ impl StoredDefinition {
             indicator: Indicator { name: String::new(), total: None, criterion: nothing_is_asked },
             unit: self.unit,
             indicators: Vec::new(),
+            steps: Vec::new(),
             objective: self.objective,
             tenant_objectives: self.tenant_objectives,
             period: self.period,

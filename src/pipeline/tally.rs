@@ -179,6 +179,15 @@ impl Tally {
         }
     }
 
+    /// A row has another tuple.
+    pub fn retuple(&mut self, row: u32, key: KeyRef, tuple: u32) {
+        let Some(Place { cell, events, .. }) = self.places.get(row as usize).copied() else { return };
+        if cell < BAD && self.cells[cell as usize].tuple != tuple {
+            self.leave(cell, events);
+            self.places[row as usize].cell = self.enter(key, tuple, events);
+        }
+    }
+
     /// Brings the counts up to date for a step, and returns the rows with a bad event in the window.
     pub fn at_step(&mut self, at_ms: Ms, rows: &[UserRow], key_of: impl Fn(&UserRow) -> KeyRef) -> Vec<u32> {
         self.advance(window_start(at_ms, self.window_ms), rows);

@@ -15,6 +15,7 @@ use super::example::Example;
 use super::failing::FailingRows;
 use super::failure_texts::FailureTexts;
 use super::intern::{Dictionary, NONE, TupleCache, UserTable};
+use super::journeys::{OpenAttempts, rows_of_attempts};
 use super::key_ref::{KEY_GROUPS, KeyRef, LOCAL, OTHER_GROUPS};
 use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
@@ -31,7 +32,7 @@ use crate::operator::admission::{Admits, group_text};
 use crate::operator::classify::{Extra, Verdict};
 use crate::operator::exemplars;
 use crate::operator::kind::gauge::GaugeSum;
-use crate::operator::partial::Counts;
+use crate::operator::partial::{Counts, PaneDelta};
 use crate::operator::sketch::{Sketch, SketchBuilder, ZERO_BIN, bin_of};
 use crate::operator::user_row::UserRow;
 use crate::operator::watermark::{Watermark, aligned_boundary};
@@ -106,6 +107,8 @@ pub(super) struct Gathered {
     pub failed: Vec<(u32, Ms, u128)>,
     /// Events that a maintenance excluded.
     pub maintenance: u64,
+    /// Of the rows of attempts of a journey: by the pane in which they were decided.
+    pub attempts: Vec<PaneDelta>,
 }
 
 #[derive(Debug, Default)]
@@ -194,10 +197,14 @@ pub(super) struct SloRows {
     /// Slots of rows just dropped from memory; free once no list names them.
     pub dropped: Vec<u32>,
     pub counts: VerdictCounts,
+    /// Of a journey: the attempts that are open.
+    pub open: Option<Box<OpenAttempts>>,
+    /// These are the rows of attempts of this SLO.
+    pub attempts_of: Option<usize>,
 }
 
 impl SloRows {
-    fn new(slo: Slo) -> SloRows {
+    pub(super) fn new(slo: Slo) -> SloRows {
         let longs = slo.all_rules().map(|(_, rule)| rule.long_ms);
         let seen_slice_ms = slo.seen_slice_ms();
         let tallies = Tally::all_of(&slo);
@@ -239,8 +246,25 @@ impl SloRows {
             cold: ColdRows::default(),
             dropped: Vec::new(),
             counts: VerdictCounts::default(),
+            open: None,
+            attempts_of: None,
             slo,
         }
+    }
+
+    /// The rows of all definitions, then those of attempts of journeys.
+    fn all_of(slos: &[Slo]) -> Vec<SloRows> {
+        let mut all: Vec<SloRows> = slos.iter().cloned().map(SloRows::new).collect();
+        for slo in 0..slos.len() {
+            let Some(journey) = slos[slo].journey() else { continue };
+            let attempts = rows_of_attempts(&all[slo], slo);
+            all[slo].open = Some(Box::new(OpenAttempts::new(journey, &all[slo], all.len())));
+            // What is told of users is of attempts; the rows of events only have to go once no rule asks for them.
+            all[slo].tallies.clear();
+            all[slo].walked = 1 << (slos[slo].user_windows_ms.len().max(1) - 1);
+            all.push(attempts);
+        }
+        all
     }
 }
 
@@ -379,6 +403,8 @@ impl Beginnings {
 /// One users task.
 pub struct UsersTask {
     pub(super) settings: UsersSettings,
+    /// How many of `slos` are of definitions; the others are rows of attempts.
+    pub(super) defined: usize,
     pub(super) slos: Vec<SloRows>,
     pub(super) users: UserTable,
     pub(super) tenants: Dictionary,
@@ -430,7 +456,8 @@ impl UsersTask {
     pub fn new(slos: Arc<Vec<Slo>>, sources: usize, settings: UsersSettings) -> UsersTask {
         UsersTask {
             settings,
-            slos: slos.iter().cloned().map(SloRows::new).collect(),
+            defined: slos.len(),
+            slos: SloRows::all_of(&slos),
             users: UserTable::default(),
             tenants: Dictionary::default(),
             tuples: Dictionary::default(),
@@ -481,7 +508,7 @@ impl UsersTask {
         self.note_lateness(source, offset, &arrival);
         let mut ids: Option<Ids> = None;
         let (has_failed, mut is_good, mut is_bad) = (outcome.has_failed(), false, false);
-        for slo in 0..self.slos.len() {
+        for slo in 0..self.defined {
             let (verdict, extra, is_in_time) = arrival.judge(&self.slos[slo].slo, outcome);
             is_good |= verdict == Verdict::Good;
             is_bad |= verdict == Verdict::Bad;
@@ -530,7 +557,7 @@ impl UsersTask {
 
     /// The SLOs, and what became of the events for each, where the task classified them itself.
     pub fn slos(&self) -> impl Iterator<Item = (&Slo, &VerdictCounts)> {
-        self.slos.iter().map(|rows| (&rows.slo, &rows.counts))
+        self.slos[..self.defined].iter().map(|rows| (&rows.slo, &rows.counts))
     }
 
     /// How late the records of each source were, where the task read them itself.
@@ -724,7 +751,8 @@ impl UsersTask {
         let of_rows = self.slos.iter().flat_map(|s| &s.rows).map(|row| row.tuple);
         let pending = self.pending.values().chain(self.hot.iter().map(|(_, pane)| pane));
         let of_events = pending.flat_map(|pane| &pane.verdicts).map(|waiting| waiting.tuple);
-        for tuple in of_rows.chain(of_events) {
+        let of_attempts = self.slos.iter().filter_map(|s| s.open.as_deref()).flat_map(OpenAttempts::tuples);
+        for tuple in of_rows.chain(of_events).chain(of_attempts) {
             if let Some(is_used) = is_used.get_mut(tuple as usize) {
                 *is_used = true;
             }
@@ -765,7 +793,8 @@ impl UsersTask {
         let names = names.map(Dictionary::memory_bytes).sum::<usize>()
             + self.failures.memory_bytes()
             + self.event_names.memory_bytes();
-        verdicts + names + bad.sum::<usize>()
+        let attempts = self.slos.iter().filter_map(|s| s.open.as_deref()).map(OpenAttempts::memory_bytes);
+        verdicts + names + bad.sum::<usize>() + attempts.sum::<usize>()
     }
 
     /// Verdicts that wait for their boundary.

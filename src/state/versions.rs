@@ -23,7 +23,7 @@ use decoder::Versioned;
 use serde::Deserialize;
 
 /// The version of all that is written now.
-pub const VERSION: u8 = 10;
+pub const VERSION: u8 = 11;
 
 /// The oldest version that is read.
 pub const OLDEST: u8 = 6;
@@ -69,6 +69,7 @@ const ADDED: &[Added] = &[
     (10, "PaneDelta", "gauge"),
     (10, "KeyDelta", "users"),
     (10, "KeyDelta", "decided"),
+    (11, "KeyDelta", "attempts"),
 ];
 
 /// Why bytes are not what they should be.

@@ -101,7 +101,6 @@ fn lines(seed: u64) -> Vec<Vec<String>> {
 }
 
 #[test]
-#[ignore = "the program does not have this kind yet"]
 fn the_program_agrees_on_journeys() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let slos = traffic::write_slos(directory.path(), &SLOS);

@@ -74,6 +74,8 @@ impl Change {
         match self {
             Change::Rules => first.contains("alert-rules: '"),
             Change::Filter => first.contains("good: {metricSource"),
+            // Attempts are not counted by slices.
+            Change::Method => !first.contains("journey: "),
             Change::SliceWindow => first.contains("timeSliceWindow: 1m"),
             Change::Components | Change::Weight => first.contains("compositeWeight"),
             Change::Aggregate => first.contains("aggregate: "),
@@ -122,6 +124,7 @@ impl Change {
 fn kind_of(document: &str) -> &'static str {
     let has = |text: &str| document.contains(text);
     match (has("compositeWeight"), has("aggregate: "), has("timeSliceWindow")) {
+        _ if has("journey: ") => "journey",
         (true, _, false) => "composite",
         (true, _, true) => "composite of slices",
         (_, true, false) => "value",
@@ -294,7 +297,7 @@ fn figures(slo: &Slo, old: &BTreeSet<Ms>, age_ms: Ms) -> Vec<&'static str> {
     let mut fields = vec!["counts", "objective", "flags", "maintenance"];
     let period_ms = slo.period.nominal_ms();
     if !old.is_empty() || age_ms >= period_ms {
-        fields.extend(["budget", "budget_remaining", "budget_spent_of_period", "components"]);
+        fields.extend(["budget", "budget_remaining", "budget_spent_of_period", "components", "journey"]);
     }
     if old.contains(&period_ms) || age_ms >= period_ms {
         fields.extend(["gauge", "failures"]);

@@ -1,4 +1,4 @@
-//! The documents of a scenario's SLOs: of events, of slices of time, composites and values.
+//! The documents of a scenario's SLOs: of events, of slices of time, composites, values and journeys.
 
 use crate::dice::Dice;
 use crate::scenario::EPOCH_MS;
@@ -12,6 +12,8 @@ enum Subject {
     Components,
     /// A value, by its `aggregate`.
     Value(&'static str),
+    /// Attempts, by their time-out.
+    Journey(&'static str),
 }
 
 /// How an SLO counts.
@@ -27,6 +29,7 @@ struct Kind {
 impl Kind {
     fn draw(dice: &mut Dice) -> Kind {
         let value = Subject::Value(dice.pick(&["last", "mean", "min", "max"]));
+        let journey = Subject::Journey(dice.pick(&["90s", "4m", "20m"]));
         let of_composite = dice.pick(&["Occurrences", "Timeslices", "RatioTimeslices"]);
         let (subject, method) = dice.pick(&[
             (Subject::Events, "Occurrences"),
@@ -39,6 +42,8 @@ impl Kind {
             (value, "Occurrences"),
             (value, "Occurrences"),
             (value, "Timeslices"),
+            (journey, "Occurrences"),
+            (journey, "Occurrences"),
         ]);
         Kind { subject, method, slice: dice.pick(&["1m", "5m"]), least: dice.pick(&[1, 2]) }
     }
@@ -95,6 +100,11 @@ impl Kind {
                 indicator(&format!("indicator{number}"), &threshold(total, &format!(", aggregate: {aggregate}"))),
                 self.objective("standard", "op: lt, value: 500, ", target)
             ),
+            Subject::Journey(timeout) => format!(
+                "\x20 indicator: {}\n\x20 budgetingMethod: {method}\n\x20 objectives: [{}]\n",
+                indicator(&format!("indicator{number}"), &journey(good, timeout)),
+                self.objective("standard", "", target)
+            ),
             Subject::Components => {
                 let answered = indicator("answered", &ratio(good, total));
                 let fast = indicator("fast", &threshold("operation == 'pay'", ""));
@@ -115,6 +125,14 @@ fn ratio(good: &str, total: &str) -> String {
     format!(
         "ratioMetric: {{counter: true, good: {{metricSource: {{type: tailburn, spec: {{filter: \"{good}\"}}}}}}, \
          total: {{metricSource: {{type: tailburn, spec: {{filter: \"{total}\"}}}}}}}}"
+    )
+}
+
+fn journey(good: &str, timeout: &str) -> String {
+    format!(
+        "ratioMetric: {{counter: true, good: {{metricSource: {{type: tailburn, spec: {{filter: \"{good}\"}}}}}}, \
+         total: {{metricSource: {{type: tailburn, spec: {{journey: {{timeout: {timeout}, steps: [\
+         {{name: look, filter: \"operation != 'pay'\", retries: 1}}, {{name: pay, filter: \"operation == 'pay'\"}}]}}}}}}}}}}"
     )
 }
 

@@ -16,6 +16,9 @@ pub struct Reached {
     pub composites_of_ratios: usize,
     /// Values with progress towards their goal.
     pub values: usize,
+    /// Journeys with good and bad attempts, and with abandoned ones.
+    pub journeys: usize,
+    pub abandoned: usize,
     /// Events that a maintenance excluded.
     pub maintenance: usize,
     /// The statuses of a run that stand in a maintenance, all of them.
@@ -65,6 +68,9 @@ impl Reached {
             _ => self.composites += usize::from(is_composite),
         }
         self.values += usize::from(status["gauge"]["progress"].is_number());
+        let attempts = |field: &str| status["journey"][field].as_u64().unwrap_or(0);
+        self.journeys += usize::from(attempts("attempts") > attempts("abandoned"));
+        self.abandoned += usize::from(attempts("abandoned") > 0);
         self.maintenance += usize::from(status["counts"]["maintenance"].as_u64() > Some(0));
         self.failures += usize::from(list("failures").len() > 1);
         self.other_failures += usize::from(list("failures").iter().any(|f| f["dependency"] == "__other__"));
@@ -82,7 +88,7 @@ impl Reached {
         self.all_mut().iter().all(|count| **count >= least)
     }
 
-    fn all_mut(&mut self) -> [&mut usize; 10] {
+    fn all_mut(&mut self) -> [&mut usize; 12] {
         [
             &mut self.timeslices,
             &mut self.ratio_timeslices,
@@ -90,6 +96,8 @@ impl Reached {
             &mut self.composites_of_timeslices,
             &mut self.composites_of_ratios,
             &mut self.values,
+            &mut self.journeys,
+            &mut self.abandoned,
             &mut self.maintenance,
             &mut self.in_maintenance,
             &mut self.failures,

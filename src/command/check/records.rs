@@ -223,6 +223,16 @@ fn decision(slo: &Slo, outcome: &Outcome<'_>) -> (String, Option<String>) {
     if let Some(maintenance) = slo.maintenance.excluding(&outcome.tenant, outcome.timestamp_ms) {
         return (format!("maintenance: {}", maintenance.name), None);
     }
+    for (step, filter) in slo.journey().iter().flat_map(|journey| journey.steps.iter().zip(&slo.steps)) {
+        match filter.eval(outcome) {
+            Some(false) => {}
+            None => return of_filter(&step.name, filter, outcome),
+            Some(true) if outcome.user.is_none() => {
+                return (format!("step {}", step.name), Some("it has no user".to_owned()));
+            }
+            Some(true) => break,
+        }
+    }
     if let Some(total) = &slo.indicator.total
         && total.eval(outcome) != Some(true)
     {

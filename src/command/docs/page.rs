@@ -109,6 +109,9 @@ fn objective(slo: &Slo) -> String {
         (Method::Occurrences, None) if composite > 0 => {
             format!("{share} over {window}, as the weighted mean of {composite} components")
         }
+        (Method::Occurrences, None) if slo.journey().is_some() => {
+            format!("{share} of the attempts at the journey are good, over {window}")
+        }
         (Method::Occurrences, None) => format!("{share} of the events are good, over {window}"),
         (Method::Timeslices(slicing), _) => format!(
             "{share} of the slices of {} are good, over {window}; a slice is good when {}",
@@ -129,6 +132,25 @@ fn objective(slo: &Slo) -> String {
 }
 
 fn indicator(out: &mut String, slo: &Slo) {
+    if let Some(journey) = slo.journey() {
+        for (number, (step, filter)) in (1..).zip(journey.steps.iter().zip(&slo.steps)) {
+            let tries = match step.retries {
+                0 => String::new(),
+                1 => "; one failure may be tried again".to_owned(),
+                retries => format!("; {retries} failures may be tried again"),
+            };
+            let text = format!(
+                "{}: {}{}<br><small><code>{}</code></small>",
+                escaped(&step.name),
+                escaped(&words::of(filter.condition())),
+                escaped(&tries),
+                escaped(filter.source())
+            );
+            row(out, &format!("Step {number}"), &text);
+        }
+        row(out, "An attempt ends after", &escaped(&duration::print(journey.timeout_ms)));
+        return criterion(out, &slo.indicator, false);
+    }
     if slo.components().is_empty() {
         return indicator_of(out, &slo.indicator, slo.gauge().is_some());
     }
@@ -144,25 +166,31 @@ fn indicator(out: &mut String, slo: &Slo) {
     }
 }
 
+fn expression(words: &str, source: &str) -> String {
+    format!("{}<br><small><code>{}</code></small>", escaped(words), escaped(source))
+}
+
 fn indicator_of(out: &mut String, indicator: &Indicator, is_gauge: bool) {
-    let expression =
-        |words: String, source: &str| format!("{}<br><small><code>{}</code></small>", escaped(&words), escaped(source));
     let total = indicator.total.as_ref();
     row(
         out,
         "Which events count",
-        &total.map_or("every event".to_owned(), |filter| expression(words::of(filter.condition()), filter.source())),
+        &total.map_or("every event".to_owned(), |filter| expression(&words::of(filter.condition()), filter.source())),
     );
+    criterion(out, indicator, is_gauge);
+}
+
+fn criterion(out: &mut String, indicator: &Indicator, is_gauge: bool) {
     match &indicator.criterion {
-        Criterion::Good(filter) => row(out, "Good", &expression(words::of(filter.condition()), filter.source())),
-        Criterion::Bad(filter) => row(out, "Bad", &expression(words::of(filter.condition()), filter.source())),
+        Criterion::Good(filter) => row(out, "Good", &expression(&words::of(filter.condition()), filter.source())),
+        Criterion::Bad(filter) => row(out, "Bad", &expression(&words::of(filter.condition()), filter.source())),
         Criterion::Threshold { value, .. } if is_gauge => {
-            row(out, "Value", &expression(value.to_string(), value.source()));
+            row(out, "Value", &expression(&value.to_string(), value.source()));
         }
         Criterion::Threshold { value, op, threshold } => {
             let (sign, word) = compared(*op);
             let source = format!("{} {sign} {threshold}", value.source());
-            row(out, "Good", &expression(format!("{value} {word} {threshold}"), &source));
+            row(out, "Good", &expression(&format!("{value} {word} {threshold}"), &source));
         }
     }
 }

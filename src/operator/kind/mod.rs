@@ -4,9 +4,11 @@
 //! the first and last time are theirs. Its unit stands beside them in [`Units`], with the same windows; burn rates, budgets
 //! and rules read the unit, through [`super::key_view::KeyView`] and [`super::burn_rate::Evidence`].
 
+pub mod attempts;
 pub mod composite;
 pub mod distinct;
 pub mod gauge;
+pub mod journey;
 pub mod slices;
 
 use super::key_definition::{Boundary, KeyDefinition};
@@ -15,6 +17,7 @@ use super::window::Layout;
 use crate::model::period::Method;
 use crate::model::slo::{Slo, Unit};
 use crate::model::time::Ms;
+use attempts::Attempts;
 use composite::Parts;
 use distinct::Distinct;
 use gauge::Gauges;
@@ -29,6 +32,7 @@ pub enum Units {
     Parts(Parts),
     Values(Gauges),
     Users(Distinct),
+    Attempts(Attempts),
 }
 
 /// A value has no counts.
@@ -42,6 +46,9 @@ impl Units {
             (Method::Occurrences, Unit::Composite(components)) => Units::Parts(Parts::new(layout, components.len())),
             (Method::Occurrences, Unit::Users { .. }) => Units::Users(Distinct::new(layout.windows_ms.len())),
             (Method::Occurrences, Unit::Gauge(_)) => Units::Values(Gauges::default()),
+            (Method::Occurrences, Unit::Journey(journey)) => {
+                Units::Attempts(Attempts::new(layout, journey.steps.len()))
+            }
             (Method::Timeslices(_) | Method::RatioTimeslices(_), _) => {
                 Units::Slices(Slices::new(layout.windows_ms.len()))
             }
@@ -56,6 +63,7 @@ impl Units {
             Units::Parts(parts) => parts.counts(window),
             Units::Values(_) => &NOTHING,
             Units::Users(users) => users.counts(window),
+            Units::Attempts(attempts) => attempts.counts(window),
         }
     }
 
@@ -64,6 +72,7 @@ impl Units {
         match self {
             Units::Slices(slices) => slices.previous(),
             Units::Parts(parts) => parts.previous(),
+            Units::Attempts(attempts) => attempts.previous().unwrap_or(&NOTHING),
             // Users have rolling windows only.
             Units::Values(_) | Units::Users(_) => &NOTHING,
         }
@@ -74,6 +83,7 @@ impl Units {
         match self {
             Units::Slices(slices) => slices.all_bad(),
             Units::Parts(parts) => parts.all_bad(),
+            Units::Attempts(attempts) => attempts.all_bad(),
             // What left a window is not counted on.
             Units::Values(_) | Units::Users(_) => 0,
         }
@@ -86,13 +96,14 @@ impl Units {
             Units::Slices(_) | Units::Values(_) => {}
             Units::Users(users) => users.advance(boundary),
             Units::Parts(parts) => parts.advance(definition, boundary),
+            Units::Attempts(attempts) => attempts.advance(definition, boundary),
         }
     }
 
     /// The burn rate of a window, where it does not follow from its counts.
     pub fn own_burn(&self, window: usize) -> Option<Option<f64>> {
         match self {
-            Units::Slices(_) | Units::Values(_) | Units::Users(_) => None,
+            Units::Slices(_) | Units::Values(_) | Units::Users(_) | Units::Attempts(_) => None,
             Units::Parts(parts) => Some(parts.burn(window)),
         }
     }
@@ -103,14 +114,27 @@ impl Units {
             Units::Slices(slices) => slices.add(definition, pane),
             Units::Parts(parts) => parts.add(definition, boundary, pane),
             Units::Values(gauges) => gauges.add(definition, pane),
-            Units::Users(_) => {}
+            // They come from the users tasks, see below.
+            Units::Users(_) | Units::Attempts(_) => {}
         }
     }
 
-    /// Takes what all users tasks say of users.
-    pub fn add_users(&mut self, deltas: &[&KeyDelta]) {
-        if let Units::Users(users) = self {
-            users.add(deltas);
+    /// Takes what the users tasks alone can tell: of users, and of attempts.
+    pub fn add_told(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, deltas: &[&KeyDelta]) {
+        match self {
+            Units::Users(users) => users.add(deltas),
+            Units::Attempts(attempts) => {
+                attempts.add(definition, boundary, deltas.iter().filter_map(|delta| delta.attempts.as_deref()));
+            }
+            Units::Slices(_) | Units::Parts(_) | Units::Values(_) => {}
+        }
+    }
+
+    /// Users by their last attempt, and those with the most bad ones: what the guards of a journey ask.
+    pub const fn attempts(&self) -> Option<&Attempts> {
+        match self {
+            Units::Attempts(attempts) => Some(attempts),
+            Units::Slices(_) | Units::Parts(_) | Units::Values(_) | Units::Users(_) => None,
         }
     }
 
@@ -121,6 +145,7 @@ impl Units {
             Units::Parts(parts) => parts.settle(definition),
             Units::Values(gauges) => gauges.settle(definition, boundary),
             Units::Users(users) => users.settle(definition.slo.unit == Unit::Users { by_bad: true }),
+            Units::Attempts(_) => {}
         }
     }
 
@@ -131,6 +156,7 @@ impl Units {
             // Their events leave windows when those of the key do.
             Units::Parts(_) | Units::Values(_) => None,
             Units::Users(users) => users.next_change_ms(definition),
+            Units::Attempts(attempts) => attempts.next_change_ms(definition),
         }
     }
 
@@ -150,6 +176,7 @@ impl Units {
             (Units::Parts(new), Some(Units::Parts(old))) => *new = old.relaid(from, to, boundary.at_ms),
             (Units::Values(new), Some(Units::Values(old))) => *new = old,
             (Units::Users(new), Some(Units::Users(old))) => *new = old.relaid(to, boundary),
+            (Units::Attempts(new), Some(Units::Attempts(old))) => *new = old.relaid(from, to, boundary.at_ms),
             (units, known) => {
                 units.advance(to, boundary);
                 let mut add = |pane: &PaneDelta| units.add(to, boundary, pane);
@@ -180,7 +207,7 @@ impl Units {
         match self {
             Units::Slices(new) => new.begin(firsts.clone()),
             Units::Parts(new) => new.begin(firsts.clone()),
-            Units::Values(_) | Units::Users(_) => {}
+            Units::Values(_) | Units::Users(_) | Units::Attempts(_) => {}
         }
     }
 }

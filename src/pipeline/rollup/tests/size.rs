@@ -75,23 +75,9 @@ fn one_each(at_ms: Ms, tenants: std::ops::Range<u32>) -> Partial {
         let counts = Counts { events: 1, good: WEIGHT_ONE.into(), ..Counts::default() };
         let pane = PaneDelta { start_ms: at_ms - PANE_MS, counts, ..PaneDelta::default() };
         KeyDelta {
-            slo: 0,
-            scope: Scope::Tenant(format!("t{tenant:06}")),
             panes: vec![pane],
-            unclassified: Vec::new(),
-            late: 0,
             seen: vec![(at_ms - PANE_MS, 1)],
-            bad_seen: Vec::new(),
-            bad_users: Vec::new(),
-            tenants_overflow: false,
-            canary: Vec::new(),
-            users: Vec::new(),
-            decided: Vec::new(),
-            canary_overflow: false,
-            events: Vec::new(),
-            failures: Vec::new(),
-            maintenance: 0,
-            event_news: None,
+            ..KeyDelta::nothing(0, Scope::Tenant(format!("t{tenant:06}")))
         }
     };
     let boundary = BoundaryPartial { at_ms, deltas: tenants.map(delta).collect(), ..BoundaryPartial::default() };

@@ -1,0 +1,465 @@
+//! The attempts of a journey in a users task (contract, section 11): which are open, and how they are counted.
+//!
+//! The rows of an SLO are of events. A journey has rows of attempts beside them: a second [`SloRows`] behind those of all
+//! definitions, which no event reaches. So attempts are kept, stored and told as events are. Open attempts stand in memory
+//! until they end, which they do at their time-out; a checkpoint writes those that changed.
+
+use super::close::summed;
+use super::intern::NONE;
+use super::key_ref::{KeyRef, OTHER_GROUPS};
+use super::stored::{CheckpointError, get, put, user_key};
+use super::users::{Gathered, NO_LATENCY, PendingVerdict, SloRows, UsersTask};
+use crate::model::slo::Journey;
+use crate::model::time::{Ms, PANE_MS, floor_to};
+use crate::model::tuple::Pairs;
+use crate::operator::classify::{Extra, Verdict};
+use crate::operator::kind::attempts::{note, note_stray};
+use crate::operator::kind::journey::{Attempt, Decided, Outcome, StepEvent, take};
+use crate::operator::partial::{AttemptNews, PaneDelta, add_pane};
+use crate::operator::user_row::NO_GROUP;
+use crate::state::keys::FiltersId;
+use crate::state::{Batch, Store};
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is remembered of the first event of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    tuple: u32,
+    /// The group that the event was counted in, among those of the SLO's events; [`NONE`]: it has no groups.
+    group: u32,
+    weight_micros: u64,
+}
+
+/// An open attempt as checkpoints have it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredAttempt {
+    attempt: Attempt<()>,
+    weight_micros: u64,
+    tuple: Vec<u8>,
+    /// What the group is of, see [`super::stored::groups_of`].
+    groups_of: u64,
+    /// `None`: the SLO has no groups. Empty: all other groups.
+    group: Option<Vec<u8>>,
+}
+
+/// The open attempts of a journey.
+#[derive(Debug)]
+pub(super) struct OpenAttempts {
+    journey: Journey,
+    /// What their rows in the store belong to.
+    filters: FiltersId,
+    /// By user; `None`: it is over, and the store may still have it. Each holds its user's number.
+    of: HashMap<u32, Option<Attempt<Origin>>>,
+    /// When each ends at the latest.
+    deadlines: BTreeSet<(Ms, u32)>,
+    /// By key group: users whose attempt changed since the group was written.
+    changed: BTreeSet<(u16, u32)>,
+    /// The events of the boundary that closes, with their users.
+    events: Vec<(u32, StepEvent<Origin>)>,
+    /// The rows of attempts, among the task's.
+    pub rows: usize,
+}
+
+/// What a boundary makes of one user's events.
+enum News {
+    Decided(Decided<Origin>),
+    Stray(StepEvent<Origin>),
+}
+
+impl OpenAttempts {
+    pub fn new(journey: &Journey, rows: &SloRows, at: usize) -> OpenAttempts {
+        OpenAttempts {
+            journey: journey.clone(),
+            filters: FiltersId::of(&format!("{:016x}\0open", rows.filters.0)),
+            of: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            events: Vec::new(),
+            rows: at,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.deadlines.is_empty()
+    }
+
+    /// Whether one times out at a boundary.
+    pub fn times_out(&self, at_ms: Ms) -> bool {
+        self.deadlines.first().is_some_and(|(deadline_ms, _)| *deadline_ms < at_ms)
+    }
+
+    /// An event that counts, of a user.
+    #[inline]
+    pub fn push(&mut self, waiting: &PendingVerdict, extra: Extra, group: u32) {
+        let PendingVerdict { time_ms, user, tuple, weight_micros, .. } = *waiting;
+        let Some(step) = extra.checked_sub(1).and_then(|step| u32::try_from(step).ok()) else { return };
+        let is_bad = waiting.verdict == Verdict::Bad;
+        let origin = Origin { tuple, group, weight_micros };
+        self.events.push((user, StepEvent { time_ms, step, is_bad, origin }));
+    }
+
+    /// The tuples that are remembered.
+    pub fn tuples(&self) -> impl Iterator<Item = u32> {
+        self.of.values().flatten().map(|attempt| attempt.origin.tuple)
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        // An attempt, its place in the map, its deadline, and its mark.
+        self.of.len() * (size_of::<Attempt<Origin>>() + 96)
+    }
+
+    fn hold(&mut self, user: u32, attempt: Option<Attempt<Origin>>) -> bool {
+        if let Some(attempt) = &attempt {
+            self.deadlines.insert((attempt.deadline_ms(&self.journey), user));
+        }
+        self.of.insert(user, attempt).is_none()
+    }
+
+    fn take(&mut self, user: u32) -> Option<Attempt<Origin>> {
+        let attempt = self.of.get_mut(&user)?.take()?;
+        self.deadlines.remove(&(attempt.deadline_ms(&self.journey), user));
+        Some(attempt)
+    }
+}
+
+/// The rows of attempts of a definition with a journey, behind those of all definitions.
+pub(super) fn rows_of_attempts(of: &SloRows, at: usize) -> SloRows {
+    let mut rows = SloRows::new(of.slo.clone());
+    rows.filters = FiltersId::of(&format!("{:016x}\0attempts", of.filters.0));
+    rows.groups_of = FiltersId::of(&format!("{:016x}\0attempts", of.groups_of)).0;
+    (rows.canary, rows.events) = (None, None);
+    rows.attempts_of = Some(at);
+    rows
+}
+
+impl UsersTask {
+    /// Whether an attempt times out at a boundary.
+    pub(super) fn times_out(&self, at_ms: Ms) -> bool {
+        self.slos.iter().filter_map(|rows| rows.open.as_deref()).any(|open| open.times_out(at_ms))
+    }
+
+    /// Makes attempts of the events of a boundary, and ends those that time out at it.
+    pub(super) fn step_journeys(&mut self, at_ms: Ms, store: &dyn Store) -> Result<(), CheckpointError> {
+        for slo in 0..self.slos.len() {
+            let Some(mut open) = self.slos[slo].open.take() else { continue };
+            let done = self.step_journey(slo, &mut open, at_ms, store);
+            self.slos[slo].open = Some(open);
+            done?;
+        }
+        Ok(())
+    }
+
+    fn step_journey(
+        &mut self,
+        slo: usize,
+        open: &mut OpenAttempts,
+        at_ms: Ms,
+        store: &dyn Store,
+    ) -> Result<(), CheckpointError> {
+        let mut events = std::mem::take(&mut open.events);
+        self.sort(&mut events);
+        for of_user in events.chunk_by(|a, b| a.0 == b.0) {
+            let user = of_user[0].0;
+            let mut attempt = open.take(user);
+            let before = attempt;
+            for (_, event) in of_user {
+                let taken = take(&open.journey, &mut attempt, event);
+                for decided in taken.decided {
+                    self.count(slo, open, user, &News::Decided(decided), at_ms, store)?;
+                }
+                if taken.is_stray {
+                    self.count(slo, open, user, &News::Stray(*event), at_ms, store)?;
+                }
+            }
+            self.keep(open, user, before, attempt);
+            self.bring_back(open.rows, user, store)?;
+            self.retuple(slo, open.rows, user);
+        }
+        events.clear();
+        open.events = events;
+        while open.times_out(at_ms) {
+            let Some((deadline_ms, user)) = open.deadlines.pop_first() else { break };
+            let Some(attempt) = open.take(user) else { continue };
+            self.count(slo, open, user, &News::Decided(attempt.end(deadline_ms)), at_ms, store)?;
+            self.keep(open, user, Some(attempt), None);
+        }
+        Ok(())
+    }
+
+    /// By user, and then in the order of the contract.
+    fn sort(&self, events: &mut [(u32, StepEvent<Origin>)]) {
+        let attributes = |event: &StepEvent<Origin>| Pairs::of(self.tuples.get(event.origin.tuple));
+        events.sort_by(|(user, a), (other, b)| {
+            let order = (user, a.time_ms, a.step, a.is_bad).cmp(&(other, b.time_ms, b.step, b.is_bad));
+            let by_attributes = || match a.origin.tuple == b.origin.tuple {
+                true => std::cmp::Ordering::Equal,
+                false => attributes(a).cmp(attributes(b)),
+            };
+            order.then_with(by_attributes).then_with(|| a.origin.weight_micros.cmp(&b.origin.weight_micros))
+        });
+    }
+
+    /// What became of a user's attempt. The user keeps its number while one is open or not yet written.
+    fn keep(
+        &mut self,
+        open: &mut OpenAttempts,
+        user: u32,
+        before: Option<Attempt<Origin>>,
+        attempt: Option<Attempt<Origin>>,
+    ) {
+        if before.is_none() && attempt.is_none() {
+            return;
+        }
+        if open.hold(user, attempt) {
+            self.users.get_mut(user).rows += 1;
+        }
+        if before != attempt {
+            open.changed.insert((self.users.get(user).group, user));
+        }
+    }
+
+    /// Counts what is decided, or stray, in the rows of attempts.
+    fn count(
+        &mut self,
+        slo: usize,
+        open: &OpenAttempts,
+        user: u32,
+        news: &News,
+        at_ms: Ms,
+        store: &dyn Store,
+    ) -> Result<(), CheckpointError> {
+        let (origin, time_ms) = match news {
+            News::Decided(decided) => (decided.origin, decided.time_ms),
+            News::Stray(event) => (event.origin, event.time_ms),
+        };
+        let group = self.group_of_attempts(slo, open.rows, origin.group);
+        let tenant = self.users.get(user).tenant;
+        let rows = &mut self.slos[open.rows];
+        rows.tenant(tenant).note_attempt(&open.journey, news, time_ms);
+        if group != NONE {
+            rows.group_sums.entry(group).or_default().note_attempt(&open.journey, news, time_ms);
+        }
+        let News::Decided(Decided { outcome: outcome @ (Outcome::Good | Outcome::Bad), .. }) = news else {
+            return Ok(());
+        };
+        self.bring_back(open.rows, user, store)?;
+        let waiting = PendingVerdict {
+            time_ms,
+            weight_micros: origin.weight_micros,
+            user,
+            tenant,
+            tuple: origin.tuple,
+            operation: NONE,
+            failure: NONE,
+            group,
+            slo: open.rows as u32,
+            latency: NO_LATENCY,
+            verdict: if *outcome == Outcome::Bad { Verdict::Bad } else { Verdict::Good },
+            is_late: false,
+            extra: NONE,
+        };
+        self.add_to_rows(&waiting, group, at_ms);
+        self.bring_back(slo, user, store)?;
+        self.retuple(slo, open.rows, user);
+        Ok(())
+    }
+
+    /// A user's attributes are those of its newest event, whatever became of its attempts.
+    fn retuple(&mut self, slo: usize, attempts: usize, user: u32) {
+        let Some(row) = self.slos[attempts].row_of.get(user as usize).copied().filter(|row| *row != NONE) else {
+            return;
+        };
+        let of_groups = self.slos[attempts].group_row_of.range((user, 0)..=(user, u32::MAX));
+        let rows: Vec<(u32, u32)> =
+            std::iter::once((NO_GROUP, row)).chain(of_groups.map(|((_, group), row)| (*group, *row))).collect();
+        for (group, row) in rows {
+            let Some(tuple) = self.newest_tuple(slo, attempts, user, group) else { continue };
+            let tenant = self.users.get(user).tenant;
+            let key_group = self.users.get(user).group;
+            let rows = &mut self.slos[attempts];
+            if rows.rows[row as usize].tuple == tuple {
+                continue;
+            }
+            rows.rows[row as usize].tuple = tuple;
+            let key = if group == NO_GROUP { KeyRef::Tenant(tenant) } else { KeyRef::Group(group) };
+            rows.tallies.iter_mut().for_each(|tally| tally.retuple(row, key, tuple));
+            rows.mark(user, key_group);
+        }
+    }
+
+    /// The attributes of a user's newest event, among those of one group of the rows of attempts.
+    fn newest_tuple(&self, slo: usize, attempts: usize, user: u32, group: u32) -> Option<u32> {
+        let events = &self.slos[slo];
+        let row = match group {
+            NO_GROUP => events.row_of.get(user as usize).copied().filter(|row| *row != NONE),
+            OTHER_GROUPS => events.group_row_of.get(&(user, OTHER_GROUPS)).copied(),
+            group => {
+                let own = events.groups.find(self.slos[attempts].groups.get(group))?;
+                events.group_row_of.get(&(user, own)).copied()
+            }
+        };
+        Some(events.rows[row? as usize].tuple)
+    }
+
+    /// The number that a group of the events has among the rows of attempts.
+    fn group_of_attempts(&mut self, slo: usize, rows: usize, group: u32) -> u32 {
+        if group == NONE || group == OTHER_GROUPS {
+            return group;
+        }
+        let text = self.slos[slo].groups.get(group).to_vec();
+        self.slos[rows].group(&text)
+    }
+
+    /// By key of the SLO: what the boundary that closes has of attempts.
+    pub(super) fn attempt_news(&mut self, slo: usize, at_ms: Ms) -> BTreeMap<KeyRef, AttemptNews> {
+        let mut news = BTreeMap::new();
+        let Some(rows) = self.slos[slo].open.as_deref().map(|open| open.rows) else { return news };
+        let touched = std::mem::take(&mut self.slos[rows].gathered);
+        let mut all = AttemptNews::default();
+        for (tenant, gathered) in touched {
+            self.slos[rows].gathered_of[tenant as usize] = NONE;
+            let mut of_tenant = news_of(gathered);
+            of_tenant.panes.iter().for_each(|pane| add_pane(&mut all.panes, pane));
+            all.seen.extend_from_slice(&of_tenant.seen);
+            if self.slos[slo].has_key(KeyRef::Tenant(tenant), at_ms) {
+                of_tenant.bad_users = self.bad_users(rows, KeyRef::Tenant(tenant));
+                news.insert(KeyRef::Tenant(tenant), of_tenant);
+            }
+        }
+        if !all.panes.is_empty() || !all.seen.is_empty() {
+            all.seen = summed(all.seen);
+            all.bad_users = self.bad_users(rows, KeyRef::Aggregate);
+            news.insert(KeyRef::Aggregate, all);
+        }
+        for (group, gathered) in std::mem::take(&mut self.slos[rows].group_sums) {
+            let mut of_group = news_of(gathered);
+            of_group.bad_users = self.bad_users(rows, KeyRef::Group(group));
+            let own = match group {
+                OTHER_GROUPS => OTHER_GROUPS,
+                group => {
+                    let text = self.slos[rows].groups.get(group).to_vec();
+                    self.slos[slo].group(&text)
+                }
+            };
+            news.insert(KeyRef::Group(own), of_group);
+        }
+        self.slos[rows].touched_bad.clear();
+        news
+    }
+
+    /// Writes the attempts of a key group that changed since it was written last.
+    pub(super) fn save_attempts(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
+        for slo in 0..self.slos.len() {
+            let Some(mut open) = self.slos[slo].open.take() else { continue };
+            let behind = open.changed.split_off(&(group, 0));
+            let mut of_group = behind;
+            let mut later = of_group.split_off(&(group + 1, 0));
+            open.changed.append(&mut later);
+            for (_, user) in of_group {
+                let entry = self.users.get(user);
+                let key = user_key(open.filters, self.tenants.text(entry.tenant), entry.name());
+                match open.of.get(&user).copied().flatten() {
+                    Some(attempt) => put(batch, &key, &self.stored_attempt(slo, &attempt))?,
+                    None => {
+                        batch.delete_row(&key);
+                        open.of.remove(&user);
+                        self.users.get_mut(user).rows -= 1;
+                        if let Some(closed_ms) = self.closed_ms {
+                            self.users.forget_if_unused(user, closed_ms);
+                        }
+                    }
+                }
+            }
+            self.slos[slo].open = Some(open);
+        }
+        Ok(())
+    }
+
+    fn stored_attempt(&self, slo: usize, attempt: &Attempt<Origin>) -> StoredAttempt {
+        let Attempt { started_ms, step, failures, origin } = *attempt;
+        let group = match origin.group {
+            NONE => None,
+            OTHER_GROUPS => Some(Vec::new()),
+            group => Some(self.slos[slo].groups.get(group).to_vec()),
+        };
+        StoredAttempt {
+            attempt: Attempt { started_ms, step, failures, origin: () },
+            weight_micros: origin.weight_micros,
+            tuple: self.tuples.get(origin.tuple).to_vec(),
+            groups_of: self.slos[slo].groups_of,
+            group,
+        }
+    }
+
+    /// The SLO whose open attempts a row of the store is of.
+    pub(super) fn journey_of(&self, filters: FiltersId) -> Option<usize> {
+        let is_of = |rows: &SloRows| rows.open.as_deref().is_some_and(|open| open.filters == filters);
+        self.slos.iter().position(is_of)
+    }
+
+    /// Takes an open attempt of the store into memory.
+    pub(super) fn load_attempt(
+        &mut self,
+        slo: usize,
+        (tenant, user): (&str, &str),
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), CheckpointError> {
+        let stored: StoredAttempt = get(key, value)?;
+        let tenant = self.tenants.intern(tenant.as_bytes());
+        let user = self.user(tenant, user);
+        let tuple = self.tuples.intern(&stored.tuple);
+        let group = self.group_of_stored(slo, &stored);
+        let Attempt { started_ms, step, failures, .. } = stored.attempt;
+        let origin = Origin { tuple, group, weight_micros: stored.weight_micros };
+        if let Some(open) = self.slos[slo].open.as_deref_mut() {
+            open.hold(user, Some(Attempt { started_ms, step, failures, origin }));
+            self.users.get_mut(user).rows += 1;
+        }
+        Ok(())
+    }
+
+    /// The group of a stored attempt; by another `group-by` that of its attributes, as far as they say it.
+    fn group_of_stored(&mut self, slo: usize, stored: &StoredAttempt) -> u32 {
+        if self.slos[slo].slo.group_by.is_empty() {
+            return NONE;
+        }
+        match &stored.group {
+            Some(text) if stored.groups_of == self.slos[slo].groups_of => match text.as_slice() {
+                [] => OTHER_GROUPS,
+                text => self.slos[slo].group(text),
+            },
+            _ => {
+                let of = |name: &str| Pairs::of(&stored.tuple).find(|(n, _)| *n == name).map(|(_, value)| value);
+                let mut text = std::mem::take(&mut self.scratch);
+                self.slos[slo].group_text(&mut text, of);
+                let group = self.slos[slo].group(&text);
+                self.scratch = text;
+                group
+            }
+        }
+    }
+}
+
+fn news_of(gathered: Gathered) -> AttemptNews {
+    let mut panes = gathered.attempts;
+    panes.sort_unstable_by_key(|pane| pane.start_ms);
+    AttemptNews { panes, seen: summed(gathered.seen), bad_users: Vec::new() }
+}
+
+impl Gathered {
+    fn note_attempt(&mut self, journey: &Journey, news: &News, time_ms: Ms) {
+        let start_ms = floor_to(time_ms, PANE_MS);
+        let at = self.attempts.iter().rposition(|pane| pane.start_ms == start_ms).unwrap_or_else(|| {
+            self.attempts.push(PaneDelta { start_ms, ..PaneDelta::default() });
+            self.attempts.len() - 1
+        });
+        let pane = &mut self.attempts[at];
+        match news {
+            News::Decided(decided) => note(pane, journey, decided, decided.origin.weight_micros),
+            News::Stray(_) => note_stray(pane, journey),
+        }
+    }
+}
