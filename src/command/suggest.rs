@@ -10,7 +10,7 @@ use super::{Exit, Failure, Global, Outcome, Printer, Voice, assemble, decoder, f
 use crate::codec::Decoder;
 use crate::codec::files::InputFile;
 use crate::definition;
-use crate::model::slo::Slo;
+use crate::model::slo::{Slo, Unit};
 use crate::operator::classify::{Verdict, classify};
 use crate::operator::sanity::Defect;
 use clap::Args;
@@ -24,7 +24,7 @@ use table::Candidate;
 /// For each SLO it takes objectives around what was seen, and says of each how much of the budget was used, how often
 /// somebody would have been paged, how many users were below, and after how long errors would be found. The rules are the
 /// SLO's own; if it has the default ones, they are chosen anew for each objective. All events count as if they came in
-/// time.
+/// time. SLOs that count something else than events, or slices of them, are passed over.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -116,6 +116,10 @@ fn suggest(
     survey: &Survey,
     recording: &mut Recording,
 ) -> Result<(), Failure> {
+    if slo.unit != Unit::Events {
+        let name = &slo.name;
+        return Ok(out.notice(&format!("{name}: suggest knows only SLOs that count events, or slices of them"))?);
+    }
     let seen = &survey.slos[index];
     let (good, bad) = (seen.good, seen.bad);
     let candidates = if good + bad == 0 {

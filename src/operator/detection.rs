@@ -6,7 +6,7 @@
 use super::key_definition::{Boundary, KeyIdentity};
 use super::key_state::{KeyOutput, KeyState};
 use super::key_view::KeyView;
-use super::partial::{Counts, KeyDelta, PaneDelta};
+use super::partial::{AttemptNews, Counts, KeyDelta, PaneDelta};
 use super::window::Layout;
 use crate::model::key::Scope;
 use crate::model::output::BurnAlert;
@@ -58,7 +58,7 @@ pub fn first_alerts(slo: &Slo, traffic: Traffic) -> Vec<Detection> {
         let boundary = Boundary::without_statuses(at_ms, &starts);
         let mut out = KeyOutput::default();
         key.advance(&definition, &boundary);
-        key.apply(&definition, &boundary, &[&aggregate_delta(std::mem::take(&mut panes))]);
+        key.apply(&definition, &boundary, &[&delta(slo, std::mem::take(&mut panes))]);
         key.evaluate(&definition, &boundary, &[], &mut out);
         let spent = match slo.method.slicing() {
             None => source.budget_spent(slo, at_ms),
@@ -106,6 +106,13 @@ fn detection(alert: &BurnAlert, at_ms: Ms, budget_spent: f64) -> Option<Detectio
     let rule = alert.rules.iter().find(|_| alert.state != "resolved")?;
     let severity = Severity::parse(&alert.severity)?;
     Some(Detection { rule: rule.rule.clone(), severity, after_ms: at_ms - ONSET_MS, budget_spent })
+}
+
+/// What became visible of the SLO's aggregate: of a journey as many attempts as events.
+fn delta(slo: &Slo, panes: Vec<PaneDelta>) -> KeyDelta {
+    let of_attempts = || Box::new(AttemptNews { panes: panes.clone(), ..AttemptNews::default() });
+    let attempts = slo.journey().map(|_| of_attempts());
+    KeyDelta { attempts, ..aggregate_delta(panes) }
 }
 
 /// What became visible of an aggregate, without users.

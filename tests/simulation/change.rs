@@ -66,6 +66,9 @@ impl Change {
     pub fn draw(dice: &mut Dice, first: &str) -> Change {
         let fitting = |of: &[Change]| of.iter().copied().filter(|change| change.fits(first)).collect::<Vec<_>>();
         let (of_all, of_kinds) = (fitting(&Change::ALL[..Change::OF_ALL]), fitting(&Change::ALL[Change::OF_ALL..]));
+        if of_kinds.is_empty() {
+            return dice.pick(&of_all);
+        }
         let is_of_kind = dice.one_in(if of_kinds.len() > 1 || kind_of(first) != "events" { 2 } else { 8 });
         dice.pick(if is_of_kind { &of_kinds } else { &of_all })
     }

@@ -19,6 +19,8 @@ pub struct FiringTable {
     pub objective: f64,
     pub compliance_window: String,
     pub events_per_second: f64,
+    /// What comes so often: `events`, or `attempts` at a journey.
+    pub unit: &'static str,
     /// Whether the traffic was seen in the input.
     pub is_seen: bool,
     pub rows: Vec<FiringRow>,
@@ -53,7 +55,10 @@ pub fn tables(slos: &[Slo], survey: Option<&Survey>) -> Vec<FiringTable> {
         let seen = survey.and_then(|survey| survey.events_per_second(index));
         let events_per_second = seen.unwrap_or(EVENTS_PER_SECOND);
         let same = |(other, table): &&mut (&Slo, FiringTable)| {
-            fires_alike(slo, other) && table.events_per_second == events_per_second && table.is_seen == seen.is_some()
+            fires_alike(slo, other)
+                && table.unit == unit_of(slo)
+                && table.events_per_second == events_per_second
+                && table.is_seen == seen.is_some()
         };
         match tables.iter_mut().find(same) {
             Some((_, table)) => table.slos.push(slo.name.clone()),
@@ -73,9 +78,14 @@ fn table(slo: &Slo, events_per_second: f64, is_seen: bool) -> FiringTable {
         objective: slo.objective.as_f64(),
         compliance_window: slo.period.name(),
         events_per_second,
+        unit: unit_of(slo),
         is_seen,
         rows: ERROR_RATIOS.into_iter().map(row).collect(),
     }
+}
+
+fn unit_of(slo: &Slo) -> &'static str {
+    if slo.journey().is_some() { "attempts" } else { "events" }
 }
 
 /// Whether the same counts make two SLOs fire alike.
@@ -89,7 +99,7 @@ fn fires_alike(a: &Slo, b: &Slo) -> bool {
 
 pub fn print(out: &mut Printer, tables: &[FiringTable]) -> io::Result<()> {
     for table in tables {
-        let traffic = rate(table.events_per_second);
+        let traffic = rate(table.events_per_second, table.unit);
         let traffic = if table.is_seen { format!("{traffic}, as in the input") } else { format!("{traffic} assumed") };
         let objective = percent(table.objective);
         out.line(&format!(
@@ -152,8 +162,8 @@ pub fn percent(share: f64) -> String {
     format!("{text} %")
 }
 
-/// Events per second, or per minute or hour where there are few.
-pub fn rate(events_per_second: f64) -> String {
+/// Events (or attempts) per second, or per minute or hour where there are few.
+pub fn rate(events_per_second: f64, of: &str) -> String {
     let (count, unit) = match events_per_second {
         r if r >= 1.0 => (r, "second"),
         r if r * 60.0 >= 1.0 => (r * 60.0, "minute"),
@@ -161,7 +171,7 @@ pub fn rate(events_per_second: f64) -> String {
     };
     let count = if count >= 10.0 { format!("{count:.0}") } else { format!("{count:.1}") };
     let article = if unit == "hour" { "an" } else { "a" };
-    format!("{} events {article} {unit}", count.trim_end_matches(".0"))
+    format!("{} {of} {article} {unit}", count.trim_end_matches(".0"))
 }
 
 #[cfg(test)]
@@ -174,8 +184,8 @@ mod tests {
         shares.iter().for_each(|(share, text)| assert_eq!(percent(*share), *text));
         assert_eq!((percent(0.0), percent(0.1), percent(1.234)), ("0 %".into(), "10 %".into(), "123.4 %".into()));
         let rates = [(100.0, "100 events a second"), (1.5, "1.5 events a second"), (0.1, "6 events a minute")];
-        rates.iter().for_each(|(per_second, text)| assert_eq!(rate(*per_second), *text));
-        assert_eq!(rate(0.01), "36 events an hour");
+        rates.iter().for_each(|(per_second, text)| assert_eq!(rate(*per_second, "events"), *text));
+        assert_eq!(rate(0.01, "attempts"), "36 attempts an hour");
     }
 
     #[test]

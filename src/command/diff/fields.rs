@@ -35,7 +35,8 @@ fn of_kind(slo: &Slo) -> Value {
     });
     let mut fields = json!({"slices": slices, "budget_rule": slo.budget_rule, "count": null});
     match &slo.unit {
-        Unit::Events => {}
+        // The document has the steps of a journey.
+        Unit::Events | Unit::Journey(_) => {}
         Unit::Users { .. } => fields["count"] = json!("users"),
         Unit::Gauge(spec) => {
             fields["gauge"] = json!({

@@ -261,7 +261,7 @@ fn rules(out: &mut String, slo: &Slo) {
     };
     let _ = writeln!(out, "<p><small>Alerts of one tenant alone {cap}.</small></p>");
     for table in firing::tables(std::slice::from_ref(slo), None) {
-        let traffic = firing::rate(table.events_per_second);
+        let traffic = firing::rate(table.events_per_second, table.unit);
         let _ = writeln!(
             out,
             "<h3>When they fire</h3>\n<p><small>A steady share of failures, at {traffic}.</small></p>\n\

@@ -113,7 +113,10 @@ pub fn print(out: &mut Printer, slo: &Slo, survey: &Survey, index: usize, candid
     }
     let sli = percent(seen.good as f64 / events as f64);
     let length = duration::short_words(survey.length_ms());
-    let traffic = survey.events_per_second(index).map(rate).unwrap_or_else(|| "too short to say how many".to_owned());
+    let traffic = survey
+        .events_per_second(index)
+        .map(|events| rate(events, "events"))
+        .unwrap_or_else(|| "too short to say how many".to_owned());
     let users = candidates.first().map_or(0, |candidate| candidate.users);
     out.heading(&format!(
         "{}: {sli} good over {length} ({} of {events} events bad, {traffic}, {users} users with {} events or more)",
