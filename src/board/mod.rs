@@ -89,6 +89,7 @@ struct Inner {
     history: History,
     users: Users,
     definitions: BTreeMap<String, Arc<[u8]>>,
+    changes: BTreeMap<String, Vec<Arc<[u8]>>>,
     letters: Letters,
     events: Events,
 }
@@ -113,6 +114,7 @@ impl Board {
             history: History::new(capacity, HISTORY_MAX_BYTES),
             users: Users::default(),
             definitions: BTreeMap::new(),
+            changes: BTreeMap::new(),
             letters: Letters::default(),
             events: Events::default(),
         };
@@ -133,6 +135,13 @@ impl Board {
     /// Hourly points that find no room in memory go to this store, which is empty.
     pub fn save_history_in(&self, store: Box<dyn Store + Send>) {
         self.write().history.save_in(store);
+    }
+
+    /// What was applied of the SLOs, by SLO, each change as JSON, the oldest first.
+    pub fn note_changes(&self, changes: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        let mut by_slo: BTreeMap<String, Vec<Arc<[u8]>>> = BTreeMap::new();
+        changes.into_iter().for_each(|(slo, json)| by_slo.entry(slo).or_default().push(json.into()));
+        self.write().changes = by_slo;
     }
 
     /// The definitions in force, by SLO, as JSON.
@@ -237,6 +246,10 @@ impl Board {
     pub fn canary(&self, slo: &str, tenant: Option<&str>, candidate: &str) -> Option<Arc<[u8]>> {
         let key = format!("{}|{}|{}", encoded(slo), tenant.map_or("*".to_owned(), encoded), encoded(candidate));
         self.read().canaries.by_name.get(&key).map(|record| Arc::clone(&record.json))
+    }
+
+    pub fn changes(&self, slo: &str) -> Vec<Arc<[u8]>> {
+        self.read().changes.get(slo).cloned().unwrap_or_default()
     }
 
     pub fn definition(&self, slo: &str) -> Option<Arc<[u8]>> {

@@ -13,11 +13,13 @@ pub use store::Store;
 
 use super::diff::changes::{Change, FieldChange, Version, Versions, changes, field_changes, versions};
 use super::{Failure, Voice, assemble};
+use crate::board::Board;
 use crate::config::Settings;
 use crate::model::applied::AppliedDefinition;
 use crate::model::key::encode_into;
 use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All that was applied for one application, the oldest first.
@@ -113,6 +115,16 @@ impl Ledger {
         told.collect()
     }
 
+    /// Shows all changes on the API.
+    pub fn show(&self, board: &Board) {
+        let of = |slo: &str| -> Vec<(String, Vec<u8>)> {
+            let history = self.history(slo).into_iter().filter(|(change, _)| change.slo == slo);
+            history.map(|(change, fields)| (slo.to_owned(), told(change, &fields).to_string().into_bytes())).collect()
+        };
+        let names: BTreeSet<&str> = self.changes.iter().map(|change| change.slo.as_str()).collect();
+        board.note_changes(names.into_iter().flat_map(of));
+    }
+
     /// The records of these changes. `documents`: by name of the SLO.
     pub fn records(
         &self,
@@ -141,6 +153,20 @@ impl Ledger {
         };
         changes.iter().map(record).collect()
     }
+}
+
+/// A change as JSON, without the document.
+pub fn told(change: &AppliedDefinition, fields: &[FieldChange]) -> Value {
+    json!({
+        "slo": change.slo,
+        "since": change.since,
+        "by": change.by,
+        "reason": change.reason,
+        "change": change.change,
+        "definition_hash": change.definition_hash,
+        "previous_hash": change.previous_hash,
+        "fields": fields,
+    })
 }
 
 /// The message key of what is in force of an SLO.

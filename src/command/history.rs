@@ -1,6 +1,6 @@
 //! `history`: every change of an SLO that was applied: when, by whom, why, and which fields.
 
-use super::applied::Store;
+use super::applied::{Store, told};
 use super::diff::changes::FieldChange;
 use super::{Exit, Failure, Global, Outcome, Printer};
 use crate::model::applied::AppliedDefinition;
@@ -40,7 +40,7 @@ pub fn run(global: &Global, args: &HistoryArgs) -> Outcome {
     }
     let mut out = Printer::stdout();
     if args.json {
-        let all: Vec<Value> = history.iter().map(|(change, fields)| as_json(change, fields)).collect();
+        let all: Vec<Value> = history.iter().map(|(change, fields)| with_document(change, fields)).collect();
         out.json(&json!(all))?;
     } else {
         history.iter().try_for_each(|(change, fields)| tell(&mut out, change, fields))?;
@@ -49,18 +49,10 @@ pub fn run(global: &Global, args: &HistoryArgs) -> Outcome {
     Ok(Exit::Done.into())
 }
 
-fn as_json(change: &AppliedDefinition, fields: &[FieldChange]) -> Value {
-    json!({
-        "slo": change.slo,
-        "since": change.since,
-        "by": change.by,
-        "reason": change.reason,
-        "change": change.change,
-        "definition_hash": change.definition_hash,
-        "previous_hash": change.previous_hash,
-        "fields": fields,
-        "document": change.document,
-    })
+fn with_document(change: &AppliedDefinition, fields: &[FieldChange]) -> Value {
+    let mut told = told(change, fields);
+    told["document"] = json!(change.document);
+    told
 }
 
 fn tell(out: &mut Printer, change: &AppliedDefinition, fields: &[FieldChange]) -> std::io::Result<()> {

@@ -198,10 +198,11 @@ mod tests {
             .collect();
         let text = uncommented.join("\n");
         let settings = settings_of(&text);
-        let user_ids = settings.privacy.user_ids;
-        assert_eq!(user_ids, Some(UserIds::Hmac));
+        // The defaults of `run`; other commands have others.
+        let (user_ids, control) = (settings.privacy.user_ids, settings.definitions.control);
+        assert_eq!((user_ids, control), (Some(UserIds::Hmac), Some(true)));
         let mut expected = Settings::default();
-        expected.privacy.user_ids = user_ids;
+        (expected.privacy.user_ids, expected.definitions.control) = (user_ids, control);
         assert_eq!(settings, expected);
         for entry in load(&Sources::default()).expect("the defaults hold").entries {
             let leaf = entry

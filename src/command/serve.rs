@@ -1,5 +1,6 @@
 //! `serve`: the API over what was published, from the output topics or from the files of a backtest.
 
+use super::applied::Store;
 use super::defined::defined;
 use super::listen::Listeners;
 use super::observe::metrics_text;
@@ -67,6 +68,9 @@ pub fn run(global: &Global, args: &ServeArgs) -> Outcome {
     }
     let user_ids = user_ids(&settings, args.from.is_some())?;
     let signals = Signals::install()?;
+    if settings.definitions.file.is_some() {
+        show_changes(&settings, &board);
+    }
     match &args.from {
         Some(dir) => {
             let read = read(dir, &board)?;
@@ -80,6 +84,14 @@ pub fn run(global: &Global, args: &ServeArgs) -> Outcome {
         None => from_topics(&settings, listen, &board, user_ids, &signals)?,
     }
     Ok(Exit::Done.into())
+}
+
+/// Shows what was applied of the SLOs. Without it everything else is shown.
+fn show_changes(settings: &Settings, board: &Board) {
+    match Store::of(settings).ledger() {
+        Ok(ledger) => ledger.show(board),
+        Err(failure) => tracing::warn!("the changes of SLOs are not shown: {failure}"),
+    }
 }
 
 /// Shows all records of a directory; returns their number.
@@ -156,6 +168,9 @@ fn from_topics(
         board.save_history_in(store);
     }
     let following = Following::start(kafka, assemble::output_format(settings), Arc::clone(board))?;
+    if settings.definitions.file.is_none() {
+        show_changes(settings, board);
+    }
     let source = format!("the topics {}*", settings.output.prefix);
     let server = answer(&settings.http, listen, board, user_ids, source.clone())?;
     say(&server, &source)?;

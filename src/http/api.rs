@@ -167,6 +167,7 @@ fn one_slo(name: &str, (State(endpoints), asked): Given) -> Answer {
     Ok(Object::default()
         .value("slo", &json!(name))
         .record("definition", definition.as_deref())
+        .list("changes", &board.changes(name))
         .record("status", status.as_deref())
         .list("alerts", &board.page(Shelf::Alerts, &live).items)
         .list("ended_alerts", &board.page(Shelf::Alerts, &ended).items)

@@ -231,3 +231,22 @@ fn a_tenants_month_is_the_sum_of_its_hours_and_always_the_same_bytes() {
     assert_eq!(report(&["--tenant", "acme", "--out", "month.pdf"]).code, Some(2));
     assert_eq!(program.run(&["report", "--tenant", "acme", "--period", "May"]).code, Some(2));
 }
+
+#[test]
+fn the_api_says_what_was_applied_of_an_slo() {
+    let program = backtested().with_file("tailburn.yaml", "slos: [slo.yaml]\ndefinitions: {file: applied.jsonl}\n");
+    let apply = |by: &str, reason: &str| {
+        let ran = program.run(&["apply", "--by", by, "--reason", reason]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    };
+    apply("ann", "the first ones");
+    fs::write(program.path().join("slo.yaml"), SLO.replace("0.999}", "0.9995}")).expect("written");
+    apply("bob", "agreed with sales");
+    let serving = Serving::start(&program, &SERVE);
+    let shown = serving.json("/api/v1/slo/availability");
+    let changes = shown["changes"].as_array().expect("a list");
+    let told: Vec<_> = changes.iter().map(|change| (change["by"].as_str(), change["change"].as_str())).collect();
+    assert_eq!(told, [(Some("ann"), Some("added")), (Some("bob"), Some("changed"))]);
+    assert_eq!(changes[1]["fields"], serde_json::json!([{"field": "objective", "before": "0.999", "after": "0.9995"}]));
+    assert_eq!(changes[1]["definition_hash"], shown["definition"]["definition_hash"]);
+}

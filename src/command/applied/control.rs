@@ -44,8 +44,14 @@ pub fn of_backtest(settings: &Settings) -> bool {
     settings.definitions.control.unwrap_or(false)
 }
 
-/// Fails with what differs, and what to do.
-pub fn check(settings: &Settings, paths: &[PathBuf], slos: &[Slo], first: First, voice: Voice) -> Result<(), Failure> {
+/// All that was applied. Fails with what differs, and what to do.
+pub fn check(
+    settings: &Settings,
+    paths: &[PathBuf],
+    slos: &[Slo],
+    first: First,
+    voice: Voice,
+) -> Result<Ledger, Failure> {
     let store = Store::of(settings);
     let ledger = store.ledger()?;
     if ledger.changes.is_empty() {
@@ -56,7 +62,7 @@ pub fn check(settings: &Settings, paths: &[PathBuf], slos: &[Slo], first: First,
     }
     let changes = ledger.changes_by(slos);
     if changes.is_empty() {
-        return Ok(());
+        return Ok(ledger);
     }
     let what = format!("the SLOs differ from what was applied:\n\n{}\n", changes::text(&changes));
     Err(refused(&store, &what))
@@ -76,7 +82,7 @@ fn record_first(
     paths: &[PathBuf],
     slos: &[Slo],
     voice: Voice,
-) -> Result<(), Failure> {
+) -> Result<Ledger, Failure> {
     let signature = Signature { by: FIRST_BY.to_owned(), reason: FIRST_REASON.to_owned(), now_ms: now_ms() };
     let records = records(&Ledger::default(), settings, paths, slos, &signature)?;
     store.put(&records)?;
@@ -86,7 +92,7 @@ fn record_first(
         "nothing was applied before: {count} {s} recorded in {place} (by {FIRST_BY}); from now on a change needs \
          `tailburn apply`"
     ));
-    Ok(())
+    Ok(Ledger::of(records, &settings.application_id))
 }
 
 /// The records of what the files change.

@@ -28,7 +28,11 @@ impl Sides {
     }
 
     fn rows(&self) -> Vec<[String; 3]> {
-        let rules: BTreeSet<&String> = self.each().into_iter().flatten().flat_map(|side| side.rules.keys()).collect();
+        // Rules that fire on neither side tell nothing.
+        let fired = |side: &'_ Fired| {
+            side.rules.iter().filter(|(_, times)| **times > 0).map(|(rule, _)| rule.clone()).collect::<Vec<_>>()
+        };
+        let rules: BTreeSet<String> = self.each().into_iter().flatten().flat_map(fired).collect();
         let head = ["over the recording".to_owned(), "before".to_owned(), "after".to_owned()];
         let counts = [
             self.row("pages", |side| Some(side.pages.to_string())),
@@ -36,7 +40,7 @@ impl Sides {
             self.row("infos", |side| Some(side.infos.to_string())),
         ];
         let of_rules =
-            rules.into_iter().map(|rule| self.row(&format!("rule {rule}"), |s| Some(s.rules.get(rule)?.to_string())));
+            rules.into_iter().map(|rule| self.row(&format!("rule {rule}"), |s| Some(s.rules.get(&rule)?.to_string())));
         let budget = self.row("budget left at the end", |side| side.budget_remaining.map(percent));
         std::iter::once(head).chain(counts).chain(of_rules).chain([budget]).collect()
     }
@@ -95,12 +99,14 @@ mod tests {
 
     #[test]
     fn a_rule_that_one_side_lacks_has_no_figure_there() {
-        let sides =
-            Sides { before: Some(fired(&[("1h/5m", 2)], &[1, 2])), after: Some(fired(&[("6h/30m", 0)], &[2, 3])) };
+        let sides = Sides {
+            before: Some(fired(&[("1h/5m", 2)], &[1, 2])),
+            after: Some(fired(&[("6h/30m", 1), ("3d/6h", 0)], &[2, 3])),
+        };
         let rows = sides.rows();
         let row = |name: &str| rows.iter().find(|row| row[0] == name).map(|row| (row[1].as_str(), row[2].as_str()));
         assert_eq!(row("rule 1h/5m"), Some(("2", "-")));
-        assert_eq!(row("rule 6h/30m"), Some(("-", "0")));
+        assert_eq!((row("rule 6h/30m"), row("rule 3d/6h")), (Some(("-", "1")), None));
         assert_eq!(row("pages"), Some(("2", "2")));
         assert_eq!(row("budget left at the end"), Some(("50 %", "50 %")));
         let only: Vec<_> = sides.differences().into_iter().map(|(side, alert)| (side, alert.started_at.0)).collect();

@@ -6,7 +6,7 @@ use super::recovery::{Ended, Recovery};
 use super::shown::Shown;
 use super::thread::WorkerThread;
 use crate::board::{Board, Phase, Reading, Trouble};
-use crate::command::applied::control;
+use crate::command::applied::{Ledger, control};
 use crate::command::defined::defined;
 use crate::command::follow::Following;
 use crate::command::listen::Listeners;
@@ -28,14 +28,16 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let settings = global.load()?.settings;
     let definitions = assemble::definitions_of(&settings, &settings.slos)?;
-    if control::reads_file(&settings) {
-        control::check(&settings, &settings.slos, &definitions.slos, control::First::Record, global.voice())?;
-    }
+    let applied = match control::reads_file(&settings) {
+        true => control::check(&settings, &settings.slos, &definitions.slos, control::First::Record, global.voice())?,
+        false => Ledger::default(),
+    };
     let slos = Arc::new(definitions.slos);
     let signals = Signals::install()?;
     let metrics = telemetry::install_metrics().map_err(anyhow::Error::from)?;
     let board = Arc::new(Board::default());
     board.define(defined(&slos));
+    applied.show(&board);
     let shown = Arc::new(Shown::new(Arc::clone(&board), Arc::default(), settings.workers, settings.partitions.rollup));
     let server = listen(&settings, &shown, metrics)?;
     let opened = Process::open(&settings, slos, Arc::clone(&shown), signals, args.from, global.voice());

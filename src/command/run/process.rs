@@ -63,7 +63,9 @@ impl Process {
         let process = Process { settings: settings.clone(), slos, shown, signals, state, from, workers, dead_letters };
         process.make_topics().map_err(failed)?;
         if control::reads_topic(settings) {
-            control::check(settings, &settings.slos, &process.slos, control::First::Record, voice)?;
+            let first = control::First::Record;
+            let applied = control::check(settings, &settings.slos, &process.slos, first, voice)?;
+            applied.show(&process.shown.board);
         }
         process.say_where_it_starts();
         Ok(process)

@@ -176,5 +176,6 @@ function Definition({ s, alerts }) {
     ['Hash', html`<code class="long">${s.definition_hash}</code>`],
   ];
   return html`<dl class="wide">${rows.filter(([, v]) => v && v.length !== 0).map(([k, v]) => html`<dt>${k}</dt><dd>${v}</dd>`)}</dl>
+    ${of.data?.changes?.length > 0 && html`<h3>What changed</h3><dl class="wide">${[...of.data.changes].reverse().map(c => html`<dt>${w.time(c.since)}</dt><dd>${c.change} by <b>${c.by}</b>: ${c.reason}${c.fields.map(f => html`<br /><code>${f.field}</code>: ${f.before ?? 'none'} → ${f.after ?? 'none'}`)}</dd>`)}</dl>`}
     ${of.isMissing && html`<p class="quiet">Filters, why and how measured: this instance has no <code>/api/v1/slo</code>; the SLO's file has them.</p>`}`;
 }

@@ -152,6 +152,16 @@ fn answers_have_the_form_that_the_document_says() {
     ] {
         check(&document, path, &running.page(asked));
     }
+    let change = serde_json::json!({
+        "slo": "a", "since": "2026-06-01T00:00:00.000Z", "by": "ann", "reason": "why", "change": "changed",
+        "definition_hash": "1", "previous_hash": null,
+        "fields": [{"field": "objective", "before": "0.99", "after": null}],
+    });
+    running.board.note_changes([("a".to_owned(), change.to_string().into_bytes())]);
+    let changes = running.page("/api/v1/slo/a")["changes"].clone();
+    assert_eq!(changes, serde_json::json!([change]));
+    let schema = &document["components"]["schemas"]["SloView"]["properties"]["changes"];
+    assert_eq!(misfits(&document, schema, &changes, "changes"), [] as [String; 0]);
     let row = &serde_json::json!({"items": [{"key": 7}], "next": null, "total": 1, "not_shown": 0});
     let schema =
         &document["paths"]["/api/v1/overview"]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
