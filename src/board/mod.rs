@@ -18,6 +18,7 @@ mod points;
 mod query;
 mod records;
 mod saved_days;
+mod tenants;
 mod update;
 mod users;
 
@@ -31,6 +32,7 @@ pub use update::Update;
 
 use crate::model::key::encode_into;
 use crate::model::output::SloHistory;
+use crate::model::tenants::Tenants;
 use crate::model::time::Ms;
 use crate::state::Store;
 use events::Events;
@@ -90,6 +92,7 @@ struct Inner {
     users: Users,
     definitions: BTreeMap<String, Arc<[u8]>>,
     changes: BTreeMap<String, Vec<Arc<[u8]>>>,
+    tenants: Arc<Tenants>,
     letters: Letters,
     events: Events,
 }
@@ -115,6 +118,7 @@ impl Board {
             users: Users::default(),
             definitions: BTreeMap::new(),
             changes: BTreeMap::new(),
+            tenants: Arc::default(),
             letters: Letters::default(),
             events: Events::default(),
         };

@@ -5,6 +5,7 @@ use crate::codec::output::{Encoder, OutputFormat};
 use crate::config::{self, Settings};
 use crate::definition::{self, Definitions, maintenance, tenants};
 use crate::model::slo::Slo;
+use crate::model::tenants::Tenants;
 use crate::pipeline::intake::Spread;
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::rollup::{RollupSettings, RollupTask, rollup_tasks};
@@ -41,9 +42,16 @@ pub fn definitions_of(settings: &Settings, paths: &[PathBuf]) -> Result<Definiti
 
 /// Adds what the file of tenants says of SLOs.
 pub fn add_tenants(settings: &Settings, slos: &mut [Slo]) -> Result<(), Failure> {
-    let Some(file) = &settings.tenants else { return Ok(()) };
-    let of_tenants = tenants::read(file).and_then(|tenants| tenants::apply(&tenants, slos));
-    of_tenants.map_err(|e| Failure::Definition(e.to_string()))
+    if settings.tenants.is_none() {
+        return Ok(());
+    }
+    tenants::apply(&tenants_of(settings)?, slos).map_err(|e| Failure::Definition(e.to_string()))
+}
+
+/// What the file of tenants says; nothing where the configuration names none.
+pub fn tenants_of(settings: &Settings) -> Result<Tenants, Failure> {
+    let read = settings.tenants.as_deref().map(tenants::read).transpose();
+    Ok(read.map_err(|e| Failure::Definition(e.to_string()))?.unwrap_or_default())
 }
 
 /// Reads SLOs given as (file name, text).

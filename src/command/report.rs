@@ -1,10 +1,11 @@
 //! `report`: one tenant's month, or that of all tenants, from what was published.
 
+mod agreement;
 mod month;
 mod write;
 
 use super::records::each;
-use super::{Exit, Failure, Global, Outcome, Printer};
+use super::{Exit, Failure, Global, Outcome, Printer, assemble};
 use crate::config::Settings;
 use anyhow::Context as _;
 use clap::Args;
@@ -18,8 +19,9 @@ use write::{Form, write};
 ///
 /// Reads hourly points, alerts, cohorts and worst-served users from the output topics, or from the files of a backtest,
 /// and says for each SLO of the tenant: the result against the objective, the worst days, incidents with who was hit,
-/// users who were served badly, and when the definition changed. Months are in UTC. The same records make the same
-/// bytes.
+/// users who were served badly, and when the definition changed; where there is an agreement (SLA), the result against it,
+/// and which months missed it. Months are in UTC. Names and owners are those of the file of tenants (setting `tenants`).
+/// The same records make the same bytes.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +62,13 @@ pub fn run(global: &Global, args: &ReportArgs) -> Outcome {
         Some(dir) => from_files(dir, &mut collector)?,
         None => from_topics(&settings, &mut collector)?,
     }
-    let reports = collector.reports();
+    let mut reports = collector.reports();
+    let tenants = assemble::tenants_of(&settings)?;
+    for report in &mut reports {
+        if let Some(tenant) = tenants.0.get(&report.tenant) {
+            (report.display_name, report.owner) = (tenant.display_name.clone(), tenant.owner.clone());
+        }
+    }
     match (&args.out, reports.as_slice()) {
         (Some(dir), reports) if args.all => all(dir, reports, global)?,
         (_, []) => {

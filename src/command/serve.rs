@@ -66,6 +66,7 @@ pub fn run(global: &Global, args: &ServeArgs) -> Outcome {
     if !args.slos.is_empty() || !is_default_and_absent(paths) {
         board.define(defined(&assemble::definitions_of(&settings, paths)?.slos));
     }
+    board.name_tenants(assemble::tenants_of(&settings)?);
     let user_ids = user_ids(&settings, args.from.is_some())?;
     let signals = Signals::install()?;
     if settings.definitions.file.is_some() {

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
 
 /// Paths that can be narrowed to a tenant by their parameter `tenant`.
-const NARROWED: [&str; 7] = ["status", "alerts", "cohorts", "overview", "users", "user", "events"];
+const NARROWED: [&str; 8] = ["status", "alerts", "cohorts", "overview", "users", "user", "events", "tenants"];
 /// Paths that say nothing of anybody.
 const OPEN: [&str; 1] = ["openapi.json"];
 

@@ -47,7 +47,7 @@ impl From<Refusal> for Reply {
 /// What axum hands to each of them.
 type Given = (State<Endpoints>, Asked);
 
-pub const PATHS: [&str; 18] = [
+pub const PATHS: [&str; 19] = [
     "/api/v1/status",
     "/api/v1/alerts",
     "/api/v1/cohorts",
@@ -66,6 +66,7 @@ pub const PATHS: [&str; 18] = [
     "/api/v1/flagger/rollout",
     "/api/v1/flagger/rollback",
     "/api/v1/query",
+    "/api/v1/tenants",
 ];
 
 pub fn router() -> Router<Endpoints> {
@@ -88,6 +89,7 @@ pub fn router() -> Router<Endpoints> {
         go_on,
         go_back,
         instant,
+        tenants,
     ] = PATHS;
     let shelf = |shelf: Shelf| get(move |e: State<Endpoints>, q: Asked| async move { either(list((e, q), shelf)) });
     Router::new()
@@ -101,6 +103,7 @@ pub fn router() -> Router<Endpoints> {
             tenant,
             get(|n: Path<String>, e: State<Endpoints>, q: Asked| async move { either(one_tenant(&n, (e, q))) }),
         )
+        .route(tenants, get(|e: State<Endpoints>, q: Asked| async move { either(known_tenants((e, q))) }))
         .route(users, get(|e: State<Endpoints>, q: Asked| async move { either(worst_users((e, q))) }))
         .route(user, get(|e: State<Endpoints>, q: Asked| async move { either(one_user((e, q))) }))
         .route(history, get(|e: State<Endpoints>, q: Asked| async move { either(points((e, q))) }))
@@ -189,16 +192,29 @@ fn one_tenant(name: &str, (State(endpoints), asked): Given) -> Answer {
              the compliance window without events"
         )));
     }
+    let known = board.tenant(name).unwrap_or_default();
     let live = Query { live: Some(true), ..Query::of_tenant(name, IN_ONE) };
     let ended = Query { live: Some(false), ..Query::of_tenant(name, IN_ONE) };
     Ok(Object::default()
         .value("tenant", &json!(name))
+        .value("display_name", &json!(known.display_name))
+        .value("owner", &json!(known.owner))
+        .value("labels", &json!(known.labels))
         .list("statuses", &statuses.items)
         .list("alerts", &board.page(Shelf::Alerts, &live).items)
         .list("ended_alerts", &board.page(Shelf::Alerts, &ended).items)
         .list("cohorts", &board.page(Shelf::Cohorts, &live).items)
         .list("users", &users.items)
         .reply())
+}
+
+/// What the file of tenants says of them.
+fn known_tenants((State(endpoints), asked): Given) -> Answer {
+    let mut asked = parameters(asked)?;
+    let (tenant, after) = (asked.take("tenant"), asked.take("after"));
+    let limit = asked.limit(IN_ONE, USERS_MAX).map_err(Refusal::BadRequest)?;
+    asked.end("tenant, limit, after").map_err(Refusal::BadRequest)?;
+    Ok(reply::page(&endpoints.board.tenants(tenant.as_deref(), after.as_deref(), limit)))
 }
 
 fn worst_users((State(endpoints), asked): Given) -> Answer {

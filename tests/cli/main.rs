@@ -17,6 +17,7 @@ mod llm;
 mod metrics;
 mod notify;
 mod program;
+mod report;
 mod serve;
 mod suggest;
 mod tails;

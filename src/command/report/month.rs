@@ -2,8 +2,9 @@
 //!
 //! Every figure is a record's own, or a sum of them: of good and bad events of each hour, as published at its end.
 
+use super::agreement::{Agreement, agreement};
 use crate::board::KeyParts;
-use crate::model::output::{BurnAlert, SloHistory, SloStatus, TailCohort, UserStatus};
+use crate::model::output::{BurnAlert, Sla, SloHistory, SloStatus, TailCohort, UserStatus};
 use crate::model::record::Topic;
 use crate::model::time::{DAY_MS, Ms, floor_to};
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,8 @@ pub struct SloMonth {
     pub is_met: Option<bool>,
     /// Bad events that the objective allows for as many events.
     pub allowed_bad: Option<f64>,
+    /// `null`: there is no service-level agreement.
+    pub sla: Option<Agreement>,
     /// Hours with events, and hours with bad ones.
     pub hours: u64,
     pub hours_with_bad: u64,
@@ -107,6 +110,9 @@ pub struct SloMonth {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub tenant: String,
+    /// By the file of tenants.
+    pub display_name: Option<String>,
+    pub owner: Option<String>,
     pub period: String,
     pub slos: Vec<SloMonth>,
 }
@@ -116,6 +122,8 @@ pub struct Report {
 struct Read {
     status: Option<SloHead>,
     days: BTreeMap<Ms, Sum>,
+    /// All months up to this one, by name: what an agreement is held against.
+    months: BTreeMap<String, Sum>,
     hours: u64,
     hours_with_bad: u64,
     /// The first hour under each definition, in order.
@@ -129,6 +137,9 @@ struct SloHead {
     display_name: String,
     service: String,
     objective: f64,
+    sla: Option<Sla>,
+    /// Whether the hourly points count what an agreement does: events.
+    counts_events: bool,
 }
 
 /// Collects records of all tenants, or of one.
@@ -169,11 +180,20 @@ impl Collector {
         let slos = self.by_tenant.entry(tenant).or_default();
         match topic {
             Topic::SloStatus => {
-                let SloStatus { slo, display_name, service, objective, .. } = serde_json::from_slice(json)?;
-                slos.entry(slo).or_default().status = Some(SloHead { display_name, service, objective });
+                let status: SloStatus = serde_json::from_slice(json)?;
+                let SloStatus { slo, display_name, service, objective, sla, budgeting_method, .. } = status;
+                let counts_events = budgeting_method == "Occurrences";
+                let head = SloHead { display_name, service, objective, sla, counts_events };
+                slos.entry(slo).or_default().status = Some(head);
             }
             Topic::SloHistory => {
                 let point: SloHistory = serde_json::from_slice(json)?;
+                if point.at.0 <= month.range.end {
+                    // The hour belongs to the month in which it began.
+                    let name = date(point.at.0 - 1).chars().take(month.name.len()).collect();
+                    let months = &mut slos.entry(point.slo.clone()).or_default().months;
+                    months.entry(name).or_default().add(point.good, point.bad);
+                }
                 if month.has_hour(point.at.0) {
                     slos.entry(point.slo.clone()).or_default().add(point);
                 }
@@ -215,9 +235,13 @@ impl Collector {
     pub fn reports(self) -> Vec<Report> {
         let Collector { month, by_tenant, .. } = self;
         let of_tenant = |(tenant, slos): (String, BTreeMap<String, Read>)| {
-            let slos: Vec<SloMonth> =
-                slos.into_iter().filter(|(_, read)| read.is_of_month()).map(|(slo, read)| read.month(slo)).collect();
-            (!slos.is_empty()).then(|| Report { tenant, period: month.name.clone(), slos })
+            let slos: Vec<SloMonth> = slos
+                .into_iter()
+                .filter(|(_, read)| read.is_of_month())
+                .map(|(slo, read)| read.month(slo, &month))
+                .collect();
+            let report = |slos| Report { tenant, display_name: None, owner: None, period: month.name.clone(), slos };
+            (!slos.is_empty()).then(|| report(slos))
         };
         by_tenant.into_iter().filter_map(of_tenant).collect()
     }
@@ -240,7 +264,11 @@ impl Read {
         !self.days.is_empty() || !self.alerts.is_empty() || !self.cohorts.is_empty()
     }
 
-    fn month(self, slo: String) -> SloMonth {
+    fn month(self, slo: String, month: &Month) -> SloMonth {
+        let sla = self.status.as_ref().and_then(|status| {
+            let months = status.counts_events.then_some(&self.months);
+            agreement(status.sla.as_ref()?, months, month)
+        });
         let mut sum = Sum::default();
         self.days.values().for_each(|day| sum.add(day.good, day.bad));
         let days: Vec<Day> = self.days.iter().map(|(day_ms, sum)| Day { day: date(*day_ms), sum: *sum }).collect();
@@ -266,6 +294,7 @@ impl Read {
             sum,
             is_met: sum.sli.zip(objective).map(|(sli, objective)| sli >= objective),
             allowed_bad,
+            sla,
             hours: self.hours,
             hours_with_bad: self.hours_with_bad,
             worst_days,

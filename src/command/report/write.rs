@@ -1,5 +1,6 @@
 //! A report as a page to print, as a table, or as JSON. The same records make the same bytes.
 
+use super::agreement::{Agreement, Held};
 use super::month::{Day, Report, SloMonth};
 use crate::model::output::BurnAlert;
 use std::fmt::Write as _;
@@ -76,6 +77,35 @@ fn sentence(slo: &SloMonth) -> String {
     }
 }
 
+/// The agreement's result in one sentence.
+fn against(sla: &Agreement) -> String {
+    let agreed = format!("The agreement of {} over {}", percent(sla.objective), sla.period);
+    let Some(Held { sum, is_kept, is_open, .. }) = &sla.result else {
+        return format!("{agreed} has no figures of this month.");
+    };
+    let all = number(sum.good + sum.bad);
+    let figures = format!("{} of {all} requests, {} bad", sum.sli.map(percent).unwrap_or_default(), number(sum.bad));
+    let word = match (is_kept, is_open) {
+        (Some(true), true) => "is kept so far",
+        (Some(true), false) => "was kept",
+        (Some(false), true) => "is missed so far",
+        (Some(false), false) => "was missed",
+        (None, _) => "has no result",
+    };
+    let period = sla.result.as_ref().and_then(|held| held.start.as_ref().zip(held.end.as_ref()));
+    let span = period.map(|(start, end)| format!(" Its period is {start} to {end}.")).unwrap_or_default();
+    format!("{agreed} {word}: {figures}.{span}")
+}
+
+fn months_missed(sla: &Agreement) -> Option<String> {
+    let (first, last) = (sla.months.first()?, sla.months.last()?);
+    let of = format!("of the {} from {} to {}", sla.months.len(), first.month, last.month);
+    Some(match sla.missed.as_slice() {
+        [] => format!("Months missed: none {of}."),
+        missed => format!("Months missed: {} {of}: {}.", missed.len(), missed.join(", ")),
+    })
+}
+
 /// Who was hit, in words.
 fn who(alert: &BurnAlert) -> String {
     match (alert.affected_users, alert.users_active) {
@@ -84,8 +114,20 @@ fn who(alert: &BurnAlert) -> String {
     }
 }
 
+/// As the customer knows itself.
+fn name(report: &Report) -> String {
+    match &report.display_name {
+        Some(name) if *name != report.tenant => format!("{name} ({})", report.tenant),
+        _ => report.tenant.clone(),
+    }
+}
+
 fn text(report: &Report, slo: &SloMonth) -> String {
-    let mut out = format!("{} · {} · {}\n  {}\n", report.tenant, report.period, slo.display_name, sentence(slo));
+    let mut out = format!("{} · {} · {}\n  {}\n", name(report), report.period, slo.display_name, sentence(slo));
+    if let Some(sla) = &slo.sla {
+        let _ = writeln!(out, "  {}", against(sla));
+        months_missed(sla).into_iter().for_each(|line| _ = writeln!(out, "  {line}"));
+    }
     for day in &slo.worst_days {
         let _ = writeln!(out, "  {}  {} bad of {}", day.day, number(day.sum.bad), number(day.sum.good + day.sum.bad));
     }
@@ -96,19 +138,26 @@ fn text(report: &Report, slo: &SloMonth) -> String {
     out
 }
 
-const CSV_HEAD: &str = "tenant,period,slo,day,good,bad,sli,objective\n";
+/// The agreement stands in the row of the month, which has no day.
+const CSV_HEAD: &str = "tenant,period,slo,day,good,bad,sli,objective,sla,sla_is_kept\n";
 
 fn csv(report: &Report) -> String {
     let mut out = CSV_HEAD.to_owned();
     for slo in &report.slos {
         let objective = slo.objective.map(|o| o.to_string()).unwrap_or_default();
-        let mut row = |day: &str, sum: &super::month::Sum| {
+        let mut row = |day: &str, sum: &super::month::Sum, sla: &str| {
             let sli = sum.sli.map(|sli| sli.to_string()).unwrap_or_default();
             let [tenant, name] = [&report.tenant, &slo.slo].map(|cell| quoted(cell));
-            let _ = writeln!(out, "{tenant},{},{name},{day},{},{},{sli},{objective}", report.period, sum.good, sum.bad);
+            let _ = writeln!(
+                out,
+                "{tenant},{},{name},{day},{},{},{sli},{objective},{sla}",
+                report.period, sum.good, sum.bad
+            );
         };
-        slo.days.iter().for_each(|Day { day, sum }| row(day, sum));
-        row("", &slo.sum);
+        slo.days.iter().for_each(|Day { day, sum }| row(day, sum, ","));
+        let kept = |sla: &Agreement| sla.result.as_ref().and_then(|of| of.is_kept).map(|is| is.to_string());
+        let sla = slo.sla.as_ref().map(|sla| format!("{},{}", sla.objective, kept(sla).unwrap_or_default()));
+        row("", &slo.sum, sla.as_deref().unwrap_or(","));
     }
     out
 }
@@ -125,12 +174,13 @@ th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-
 .met{color:#0b6b2f}.missed{color:#a30f0f}small{color:#555}@media print{body{margin:0}h2{break-after:avoid}tr{break-inside:avoid}}";
 
 fn html(report: &Report) -> String {
-    let title = format!("{}: service levels in {}", escaped(&report.tenant), escaped(&report.period));
+    let title = format!("{}: service levels in {}", escaped(&name(report)), escaped(&report.period));
+    let owner = report.owner.as_ref().map(|owner| format!(" · contact: {}", escaped(owner))).unwrap_or_default();
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>\n<h1>{}</h1>\n\
-         <p>Service levels in {} (UTC)</p>\n",
-        escaped(&report.tenant),
+         <p>Service levels in {} (UTC){owner}</p>\n",
+        escaped(&name(report)),
         escaped(&report.period)
     );
     for slo in &report.slos {
@@ -152,6 +202,9 @@ fn section(out: &mut String, slo: &SloMonth) {
     };
     let _ =
         writeln!(out, "<h2>{}</h2>\n<p class=\"{class}\">{}</p>", escaped(&slo.display_name), escaped(&sentence(slo)));
+    if let Some(sla) = &slo.sla {
+        of_agreement(out, sla);
+    }
     if !slo.incidents.is_empty() {
         out.push_str("<h3>Incidents</h3>\n<table><tr><th>From</th><th>Until</th><th>Severity</th><th>What</th><th>Who</th></tr>\n");
         for alert in &slo.incidents {
@@ -186,6 +239,33 @@ fn section(out: &mut String, slo: &SloMonth) {
         let hash = change.definition_hash.get(..12).unwrap_or(&change.definition_hash);
         let _ = writeln!(out, "<p>The definition changed before {} (to {}).</p>", escaped(&change.at), escaped(hash));
     }
+}
+
+fn of_agreement(out: &mut String, sla: &Agreement) {
+    let class = match sla.result.as_ref().and_then(|of| of.is_kept) {
+        Some(true) => "met",
+        Some(false) => "missed",
+        None => "",
+    };
+    let _ = writeln!(out, "<h3>Agreement (SLA)</h3>\n<p class=\"{class}\">{}</p>", escaped(&against(sla)));
+    let Some(line) = months_missed(sla) else { return };
+    let _ = writeln!(out, "<p>{}</p>", escaped(&line));
+    out.push_str("<table><tr><th>Month</th><th>Bad</th><th>All</th><th>Good</th><th>Agreement</th></tr>\n");
+    for Held { month, sum, is_kept, is_open, .. } in &sla.months {
+        let good = sum.sli.map(percent).unwrap_or_default();
+        let word = match (is_kept, is_open) {
+            (Some(true), true) => "kept so far",
+            (Some(true), false) => "kept",
+            (Some(false), true) => "missed so far",
+            (Some(false), false) => "missed",
+            (None, _) => "",
+        };
+        cells(out, &[month, &number(sum.bad), &number(sum.good + sum.bad), &good, word]);
+    }
+    out.push_str(
+        "</table>\n<p><small>The month that goes on and the one before are those of the agreement, in its time zone; earlier \
+         ones are the hours of the month in UTC, held against what is agreed now.</small></p>\n",
+    );
 }
 
 fn cells(out: &mut String, cells: &[&str]) {

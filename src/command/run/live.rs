@@ -38,6 +38,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Outcome {
     let board = Arc::new(Board::default());
     board.define(defined(&slos));
     applied.show(&board);
+    board.name_tenants(assemble::tenants_of(&settings)?);
     let shown = Arc::new(Shown::new(Arc::clone(&board), Arc::default(), settings.workers, settings.partitions.rollup));
     let server = listen(&settings, &shown, metrics)?;
     let opened = Process::open(&settings, slos, Arc::clone(&shown), signals, args.from, global.voice());

@@ -200,6 +200,34 @@ fn a_user_is_found_by_its_own_id() {
 }
 
 #[test]
+fn a_tenant_has_the_name_and_the_owner_of_the_file_of_tenants() {
+    use crate::model::tenants::{Tenant, Tenants};
+    let running = Running::new(10);
+    running.board.publish([status("a", Some("acme"), Some(0.5)), status("a", Some("beta"), Some(0.5))]);
+    let named = Tenant {
+        display_name: Some("Acme, Inc.".to_owned()),
+        owner: Some("ann@example.com".to_owned()),
+        labels: [("tier".to_owned(), "gold".to_owned())].into(),
+        ..Tenant::default()
+    };
+    let all = [("acme".to_owned(), named), ("zeta".to_owned(), Tenant::default())];
+    running.board.name_tenants(Tenants(all.into()));
+    let acme =
+        json!({"tenant": "acme", "display_name": "Acme, Inc.", "owner": "ann@example.com", "labels": {"tier": "gold"}});
+    let view = running.page("/api/v1/tenant/acme");
+    for field in ["display_name", "owner", "labels"] {
+        assert_eq!(view[field], acme[field], "{field}");
+    }
+    let unnamed = running.page("/api/v1/tenant/beta");
+    assert_eq!((&unnamed["display_name"], &unnamed["labels"]), (&Value::Null, &json!({})));
+    let first = running.page("/api/v1/tenants?limit=1");
+    assert_eq!((&first["items"], &first["next"], &first["total"]), (&json!([acme]), &json!("acme"), &json!(2)));
+    let rest = running.page("/api/v1/tenants?limit=1&after=acme");
+    assert_eq!((&rest["items"][0]["tenant"], &rest["next"]), (&json!("zeta"), &Value::Null));
+    assert_eq!(running.items("/api/v1/tenants?tenant=acme"), [acme]);
+}
+
+#[test]
 fn a_controller_gets_a_verdict_before_there_is_one() {
     let running = Running::new(10);
     let asked = "/api/v1/canary/a?candidate=v2";

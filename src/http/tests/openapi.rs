@@ -146,6 +146,7 @@ fn answers_have_the_form_that_the_document_says() {
         ("/api/v1/history", "/api/v1/history?key=a"),
         ("/api/v1/user", "/api/v1/user?slo=a&tenant=b&user=c"),
         ("/api/v1/users", "/api/v1/users"),
+        ("/api/v1/tenants", "/api/v1/tenants"),
         ("/api/v1/canary/{slo}", "/api/v1/canary/a?candidate=v2"),
         ("/api/v1/query", "/api/v1/query?query=tailburn_slo_burn_rate"),
         ("/api/v1/query", "/api/v1/query?query=1%2B1"),
