@@ -894,9 +894,15 @@ fn the_examples_load() {
         names,
         [
             "assistant-first-token",
+            "assistant-quality",
+            "assistant-safety",
+            "assistant-safety:harmless",
+            "assistant-safety:helpful",
             "checkout-availability",
+            "checkout-journey",
             "checkout-minutes",
             "contract-month",
+            "export-freshness",
             "feature-adoption",
             "llm-abandonment",
             "llm-availability",
@@ -906,19 +912,26 @@ fn the_examples_load() {
             "llm-inter-token",
             "llm-refusals",
             "llm-tokens",
+            "mobile-sessions",
+            "payments-by-bank",
             "peak-hours",
+            "rollout-canary",
+            "sampled-traces",
             "search-latency:patience",
             "search-latency:usual",
             "shop-experience",
             "shop-experience:answers",
             "shop-experience:speed",
-            "store-rating"
+            "store-rating",
+            "tenant-promises",
+            "upstream-ratio",
+            "video-minutes"
         ]
     );
     assert!(definitions.notices.iter().all(|notice| notice.level == NoticeLevel::Advice), "{:#?}", definitions.notices);
     assert_eq!(
         definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(),
-        [2, 4, 4, 4, 0, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0]
+        [2, 1, 4, 4, 4, 4, 4, 4, 4, 2, 0, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0, 4, 4, 4]
     );
 }
 

@@ -106,6 +106,32 @@ fn the_slos_for_llm_gateways_say_what_people_would() {
     assert!(decided(1).contains("measures['inter_token_ms'] <= 50.0"), "then the flow: {}", decided(1));
 }
 
+#[test]
+fn a_backtest_counts_the_records_as_people_would() {
+    let program = SLOS
+        .iter()
+        .fold(Program::new(), |program, (name, text)| program.with_file(&format!("slos/{name}.yaml"), text))
+        .with_file("records.jsonl", RECORDS);
+    let args = ["backtest", "--slos", "slos", "--input", "records.jsonl", "--out", "out"];
+    let ran = program.run(&[&args[..], &["--set", "input.preset=litellm"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let text = std::fs::read_to_string(program.path().join("out/slo-status.jsonl")).expect("statuses");
+    let statuses: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for (name, good, bad) in FIGURES {
+        let is_ours = |s: &&Value| s["slo"] == format!("llm-{name}") && s["scope"] == "aggregate";
+        let status = statuses.iter().rfind(is_ours).expect("a status");
+        let window = status["windows"].as_array().and_then(|windows| windows.last()).expect("28 days");
+        let counted = (window["good"].as_f64(), window["bad"].as_f64());
+        assert_eq!(counted, (Some(f64::from(good)), Some(f64::from(bad))), "{name}");
+        let burn = f64::from(bad) / f64::from(good + bad) / (1.0 - status["objective"].as_f64().expect("an objective"));
+        let left = status["budget_remaining"].as_f64().expect("a budget");
+        assert!((left - (1.0 - burn)).abs() < 1e-9, "{name}: {left}");
+    }
+    // Guards hold all of it back: 14 records are too few to wake anybody.
+    let alerts = std::fs::read_to_string(program.path().join("out/burn-alerts.jsonl")).expect("alerts");
+    assert_eq!(alerts.lines().filter(|line| line.contains("\"scope\":\"aggregate\"")).count(), 0, "{alerts}");
+}
+
 /// A record with no more than the fields that decide, as a gateway writes it.
 fn bare(start: f64, first: f64, end: f64, status: &str, error: &Value) -> String {
     let stream = if status == "success" { json!(true) } else { Value::Null };
