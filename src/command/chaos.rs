@@ -15,11 +15,10 @@ use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms};
 use clap::Args;
 use fault::{Fault, FaultSpec, Kind};
-use indicatif::ProgressBar;
 use judge::{Case, Judged};
 use overlay::{Damage, FaultOverlay, Lot};
 use plan::Plan;
-use replay::{Published, Recording};
+use replay::{Progress, Published, Recording};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -134,11 +133,13 @@ pub fn run(global: &Global, args: &ChaosArgs) -> Outcome {
     let slos = Arc::new(assemble::definitions_of(&settings, paths)?.slos);
     let format = args.format.map_or(settings.input.format, FileFormat::input_format);
     let recording = Recording { settings: &settings, inputs: &args.inputs, format };
-    let progress = progress(&global.voice());
-    progress.set_message("the first look");
+    let mut progress = Progress::new(progress(&global.voice()));
+    progress.bar.set_message("the first look");
     let span = plan::span(&recording)?;
     let longest_ms = matrix.lengths_ms.iter().max().copied();
     let plans = plan::plans(&recording, &slos, &specs, span, longest_ms)?;
+    progress.runs +=
+        plans.iter().zip(&specs).map(|(plan, spec)| plan.groups.len() * matrix.cells(spec).len()).sum::<usize>();
     let before = recording.replay(&slos, None, &progress)?;
     let trial = Trial { recording: &recording, slos: &slos, before: &before, seed: args.seed, progress: &progress };
     let mut tried: Vec<Vec<Cell>> = Vec::new();
@@ -149,7 +150,7 @@ pub fn run(global: &Global, args: &ChaosArgs) -> Outcome {
         });
         tried.push(cells.collect::<Result<_, Failure>>()?);
     }
-    progress.finish_and_clear();
+    progress.bar.finish_and_clear();
     print_all(args, &tried, span)?;
     let all_seen = tried.iter().flatten().all(|cell| cell.report.is_seen());
     Ok(if all_seen { Exit::Done } else { Exit::Findings }.into())
@@ -221,7 +222,7 @@ struct Trial<'a> {
     /// Without any fault.
     before: &'a Published,
     seed: u64,
-    progress: &'a ProgressBar,
+    progress: &'a Progress,
 }
 
 impl Trial<'_> {

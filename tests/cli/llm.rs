@@ -132,6 +132,41 @@ fn a_backtest_counts_the_records_as_people_would() {
     assert_eq!(alerts.lines().filter(|line| line.contains("\"scope\":\"aggregate\"")).count(), 0, "{alerts}");
 }
 
+/// From an alert to the clause that failed: the exemplar has the trace, and `check` says of its record what decided.
+#[test]
+fn an_exemplar_of_goodput_leads_to_the_clause_that_failed() {
+    let none = json!({"error_code": "", "error_class": "", "normalized_error": null});
+    // An hour of streams; after ten minutes every first token is late.
+    let stream = |i: usize| {
+        let at = 1_768_000_000.0 + i as f64 * 20.0;
+        let text = bare(at, at + if i < 30 { 0.4 } else { 2.5 }, at + 6.0, "success", &none);
+        let mut record: Value = serde_json::from_str(&text).expect("JSON");
+        (record["trace_id"], record["end_user"]) = (json!(format!("trace-{i}")), json!(format!("u{}", i % 40)));
+        record.to_string()
+    };
+    let records: Vec<String> = (0..180).map(stream).collect();
+    let program = Program::new().with_file("slos/goodput.yaml", SLOS[4].1).with_file("past.jsonl", &records.join("\n"));
+    let preset = ["--set", "input.preset=litellm"];
+    let args = ["backtest", "--slos", "slos", "--input", "past.jsonl", "--out", "out"];
+    let ran = program.run(&[&args[..], &preset].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let alerts = std::fs::read_to_string(program.path().join("out/burn-alerts.jsonl")).expect("alerts");
+    let page = alerts.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let page = page.into_iter().find(|a| a["scope"] == "aggregate" && a["severity"] == "page").expect("a page");
+    let exemplars = page["exemplars"].as_array().expect("exemplars");
+    assert_eq!(exemplars.len(), 5, "{page}");
+    for exemplar in exemplars {
+        let trace = format!("\"trace_id\":{}", exemplar["trace_id"]);
+        let record = records.iter().find(|record| record.contains(&trace)).expect("its record");
+        std::fs::write(program.path().join("one.jsonl"), record).expect("written");
+        let args = ["check", "--json", "--slos", "slos", "--input", "one.jsonl"];
+        let report = program.run(&[&args[..], &preset].concat()).json();
+        let verdict = &report["records"][0]["verdicts"][0];
+        let decided = verdict["decided_by"].as_str().expect("a clause");
+        assert!(verdict["verdict"] == "bad" && decided.contains("measures['ttft_ms'] <= 800.0"), "{verdict}");
+    }
+}
+
 /// A record with no more than the fields that decide, as a gateway writes it.
 fn bare(start: f64, first: f64, end: f64, status: &str, error: &Value) -> String {
     let stream = if status == "success" { json!(true) } else { Value::Null };

@@ -36,7 +36,7 @@ impl Kind {
 
 /// When a fault begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Begin {
     At(Ms),
     /// After the first event of the recording.
     After(Ms),
@@ -59,7 +59,7 @@ pub struct FaultSpec {
     /// Names as in filters (`tenant`, `attributes.region`) and values; all of them must hold.
     pub selector: Vec<(String, String)>,
     pub share: f64,
-    pub from: From,
+    pub from: Begin,
     pub length_ms: Ms,
     pub kind: Option<Kind>,
     pub changes: Vec<Change>,
@@ -78,7 +78,7 @@ impl FaultSpec {
             name: None,
             selector: Vec::new(),
             share: 1.0,
-            from: From::After(0),
+            from: Begin::After(0),
             length_ms: 0,
             kind: None,
             changes: Vec::new(),
@@ -124,8 +124,8 @@ impl FaultSpec {
     /// The fault in a recording that begins at this time.
     pub fn at(&self, first_ms: Ms) -> Fault {
         let from_ms = match self.from {
-            From::At(ms) => ms,
-            From::After(ms) => first_ms.saturating_add(ms),
+            Begin::At(ms) => ms,
+            Begin::After(ms) => first_ms.saturating_add(ms),
         };
         Fault { spec: self.clone(), from_ms, to_ms: from_ms.saturating_add(self.length_ms) }
     }
@@ -146,13 +146,13 @@ pub fn parse_length(text: &str) -> Result<Ms, String> {
     }
 }
 
-fn parse_from(text: &str) -> Result<From, String> {
+fn parse_from(text: &str) -> Result<Begin, String> {
     if let Some(after) = text.strip_prefix('+') {
-        return duration::parse(after).map(From::After).map_err(|why| format!("from: {why}"));
+        return duration::parse(after).map(Begin::After).map_err(|why| format!("from: {why}"));
     }
     let time: Result<jiff::Timestamp, _> = text.parse();
     let remedy = "write +2h (after the first event), or a time as in 2026-05-29T17:00:00Z";
-    time.map(|time| From::At(time.as_millisecond())).map_err(|_| format!("from `{text}` is not a time: {remedy}"))
+    time.map(|time| Begin::At(time.as_millisecond())).map_err(|_| format!("from `{text}` is not a time: {remedy}"))
 }
 
 fn parse_kind(text: &str) -> Result<Kind, String> {
@@ -259,7 +259,7 @@ mod tests {
             fault.selector,
             [("tenant", "acme"), ("attributes.region", "eu")].map(|(n, v)| (n.into(), v.into()))
         );
-        assert_eq!((fault.share, fault.from, fault.length_ms), (0.3, From::After(7_200_000), 900_000));
+        assert_eq!((fault.share, fault.from, fault.length_ms), (0.3, Begin::After(7_200_000), 900_000));
         let at = FaultSpec::parse("from=1970-01-01T00:00:10Z;for=1m;set.measures.quality=0.1").expect("a fault").at(5);
         assert_eq!((at.from_ms, at.to_ms), (10_000, 70_000));
         assert_eq!(at.spec.changes, [Change::Measure("quality".to_owned(), 0.1)]);

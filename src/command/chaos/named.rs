@@ -18,6 +18,9 @@ pub enum Fit {
     Narrower,
     /// Some fields of the selector are missing: more than the fault.
     Wider,
+    /// Other fields than the selector, and nothing against it: those whom the fault hits, seen from another side.
+    Crossing,
+    /// Another value of a field of the selector.
     Other,
 }
 
@@ -27,6 +30,7 @@ impl Fit {
             Fit::Exact => "exactly the fault",
             Fit::Narrower => "a part of the fault",
             Fit::Wider => "more than the fault",
+            Fit::Crossing => "another side of the fault",
             Fit::Other => "something else",
         }
     }
@@ -112,7 +116,10 @@ fn fit(who: &BTreeMap<String, String>, selector: &BTreeMap<String, String>) -> F
         (true, true) => Fit::Exact,
         (true, false) => Fit::Narrower,
         (false, true) => Fit::Wider,
-        (false, false) => Fit::Other,
+        (false, false) => {
+            let is_against = |(name, value): (&String, &String)| who.get(name).is_some_and(|own| own != value);
+            if selector.iter().any(is_against) { Fit::Other } else { Fit::Crossing }
+        }
     }
 }
 
@@ -129,7 +136,9 @@ mod tests {
             (&[("attributes.region", "eu")], Fit::Wider),
             (&[("tenant", "a"), ("attributes.region", "eu"), ("operation", "pay")], Fit::Narrower),
             (&[("tenant", "b")], Fit::Other),
-            (&[("tenant", "a"), ("operation", "pay")], Fit::Other),
+            (&[("operation", "pay")], Fit::Crossing),
+            (&[("tenant", "a"), ("operation", "pay")], Fit::Crossing),
+            (&[("tenant", "b"), ("attributes.region", "eu")], Fit::Other),
         ] {
             assert_eq!(fit(&map(who), &selector), expected, "{who:?}");
         }

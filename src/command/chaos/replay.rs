@@ -21,10 +21,38 @@ use crate::worker::Observer;
 use crate::worker::direct::{DirectWorker, Overlay};
 use indicatif::ProgressBar;
 use serde::Deserialize;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How far all runs together have come.
+pub struct Progress {
+    pub bar: ProgressBar,
+    pub runs: usize,
+    /// Runs that are over, and their outcomes.
+    done: Cell<(usize, u64)>,
+}
+
+impl Progress {
+    pub fn new(bar: ProgressBar) -> Progress {
+        Progress { bar, runs: 1, done: Cell::default() }
+    }
+
+    fn show(&self, outcomes: u64, at_ms: Option<Ms>) {
+        let (run, before) = self.done.get();
+        self.bar.set_position(before + outcomes);
+        if let Some(at_ms) = at_ms.filter(|_| !self.bar.is_hidden()) {
+            self.bar.set_message(format!("{} (run {} of {})", Moment(at_ms), run + 1, self.runs));
+        }
+    }
+
+    fn next_run(&self, outcomes: u64) {
+        let (run, before) = self.done.get();
+        self.done.set((run + 1, before + outcomes));
+    }
+}
 
 /// What is read, again for every run.
 pub struct Recording<'a> {
@@ -45,7 +73,7 @@ impl Recording<'_> {
         &self,
         slos: &Arc<Vec<Slo>>,
         fault: Option<FaultOverlay>,
-        progress: &ProgressBar,
+        progress: &Progress,
     ) -> Result<Published, Failure> {
         let (files, decoder) = self.open()?;
         let inputs = files.len() as u32;
@@ -61,13 +89,9 @@ impl Recording<'_> {
         loop {
             let turn = worker.poll(Duration::ZERO).map_err(anyhow::Error::from)?;
             worker.commit(&mut published).map_err(anyhow::Error::from)?;
-            progress.inc(turn.records);
-            if let Some(at_ms) = worker.users.closed_ms()
-                && !progress.is_hidden()
-            {
-                progress.set_message(Moment(at_ms).to_string());
-            }
+            progress.show(worker.users.counts.outcomes, worker.users.closed_ms());
             if turn.is_finished && turn.records == 0 {
+                progress.next_run(worker.users.counts.outcomes);
                 return Ok(published);
             }
         }

@@ -62,13 +62,13 @@ pub fn fired(key: &Key<'_>, end: i64) -> BTreeSet<(&'static str, String, i64)> {
         let seen: Vec<i64> = key.events.iter().filter(|e| e.visible <= t).map(|e| e.time).collect();
         let first = seen.iter().min().map_or(t, |time| time.div_euclid(10_000) * 10_000);
         let last = seen.iter().max().map_or(t, |time| time.div_euclid(10_000) * 10_000);
-        for i in 0..key.rules.len() {
-            let rule = &key.rules[i];
+        for (i, rule) in key.rules.iter().enumerate() {
             let short = key.burns(t, rule.short, rule.factor);
             let long = key.burns(t, rule.long, rule.factor);
             let both = short == Some(true) && long == Some(true);
             let fires = if rule.is_single { long == Some(true) } else { both };
-            let other_pages = (0..key.rules.len()).any(|j| j != i && matches!(states[j].firing, Some((true, _))));
+            let pages = |(j, other): (usize, &State)| j != i && matches!(other.firing, Some((true, _)));
+            let other_pages = states.iter().enumerate().any(pages);
             let page = || rule.is_page && (other_pages || !key.is_one_user(t, rule, longest));
             let state = &mut states[i];
             match state.firing {
@@ -94,7 +94,7 @@ pub fn fired(key: &Key<'_>, end: i64) -> BTreeSet<(&'static str, String, i64)> {
                 }
             }
             if let Some((is_paging, since)) = states[i].firing {
-                fired.insert((if is_paging { "page" } else { "ticket" }, key.rules[i].name.clone(), since));
+                fired.insert((if is_paging { "page" } else { "ticket" }, rule.name.clone(), since));
             }
         }
     }
@@ -133,7 +133,7 @@ impl Key<'_> {
         let bad = inside.iter().filter(|u| u.bad > 0).count();
         // P[Poisson(mean) >= bad], by the terms below it.
         let mean = self.allowed * inside.len() as f64;
-        let mut term = (-mean).exp();
+        let mut term = libm::exp(-mean);
         let mut below = 0.0;
         for k in 0..bad {
             below += term;
