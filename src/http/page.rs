@@ -43,6 +43,7 @@ macro_rules! source {
 const SOURCES: &[Source] = &[
     source!("app.js", SCRIPT),
     source!("chart.js", SCRIPT),
+    source!("compare.js", SCRIPT),
     source!("data.js", SCRIPT),
     source!("favicon.svg", PICTURE),
     source!("icons.svg", PICTURE),

@@ -148,6 +148,60 @@ await checks.run('the incident is on the page by itself: a ticket with its cohor
 }, watcher);
 await watcher.context().close();
 
+await checks.run('two periods of the history are compared: dragged over, in the address, by keys alone', async () => {
+  const page = await open('light', SLO);
+  await settled(page);
+  const chart = page.locator('.plot .u-over').first();
+  const drag = async (from, to) => {
+    const { x, y, width } = await chart.boundingBox();
+    await page.mouse.move(x + width * from, y + 20);
+    await page.mouse.down();
+    await page.mouse.move(x + width * to, y + 24, { steps: 5 });
+    await page.mouse.up();
+  };
+  await drag(0.2, 0.4);
+  await page.locator('.periods thead .span-a').first().waitFor();
+  must(await page.locator('.periods thead .span-b').count() === 0, 'one span is one period');
+  await page.keyboard.down('Shift');
+  await drag(0.6, 0.9);
+  await page.keyboard.up('Shift');
+  await page.locator('.periods thead .span-b').first().waitFor();
+  const { a, b } = Object.fromEntries(new URLSearchParams(page.url().split('?')[1])), ms = at => Date.parse(`${at}Z`);
+  const { items } = await (await fetch(`${demo.url}/api/v1/history?key=checkout-availability%7Caggregate&limit=1000`)).json();
+  const inside = span => { const [from, to] = span.split('/').map(ms); return items.filter(i => Date.parse(i.at) > from && Date.parse(i.at) <= to); };
+  const cells = await page.locator('.periods tbody tr').first().locator('td').allInnerTexts();
+  must(cells.join() === [inside(a).length, inside(b).length].join(), `hours: ${cells} of ${inside(a).length}, ${inside(b).length}`);
+  const good = (await page.locator('.periods tr', { hasText: 'Bad' }).locator('td').first().innerText());
+  must(good === String(inside(a).reduce((n, i) => n + i.bad, 0).toLocaleString('en')), `bad events: ${good}`);
+  await page.reload();
+  await page.locator('.periods thead .span-b').first().waitFor();
+  await accessible(page);
+  await page.getByLabel('B from').fill(a.split('/')[0]);
+  await page.getByLabel('B to').fill(a.split('/')[1]);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => { const [x, y] = [...document.querySelectorAll('.periods tbody tr')[1].querySelectorAll('td')].map(td => td.innerText); return x === y; });
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await page.waitForFunction(() => !location.hash.includes('a='));
+  must(ours(page.errors).length === 0, ours(page.errors).join('\n'));
+  await page.context().close();
+});
+await checks.run('a tenant has the name and the owner of the file of tenants, and is found by them', async () => {
+  const named = [{ tenant: 'acme', display_name: 'Acme, Inc.', owner: 'ann@example.com', labels: { tier: 'gold' } }];
+  const page = await open('light', '#/tenants', page => page.route(/\/api\/v1\/tenants/, r => r.fulfill({ json: { items: named, next: null, total: 1, not_shown: 0 } })));
+  await page.locator('#find').fill('ann@');
+  await page.waitForFunction(() => document.querySelectorAll('table.long tbody th a').length === 1);
+  must((await text(page, 'table.long tbody th')).includes('acme · owner ann@example.com'), await text(page, 'table.long tbody th'));
+  await page.locator('table.long tbody th a').click();
+  await page.locator('h1', { hasText: 'Acme, Inc.' }).waitFor();
+  await page.getByText('tier gold').waitFor();
+  await accessible(page);
+  if (given.pictures) await page.screenshot({ path: join(given.pictures, 'tenant-named.png') });
+  await page.locator('#own ~ * tbody th a, section:has(#own) tbody th a').first().click();
+  await page.locator('h1 .of', { hasText: 'Acme, Inc.' }).waitFor();
+  must(ours(page.errors).length === 0, ours(page.errors).join('\n'));
+  await page.context().close();
+});
+
 // --- without a server -------------------------------------------------------------------------
 
 await checks.run('disconnected: it says so and goes on showing; reconnected: it goes on by itself', async () => {

@@ -132,6 +132,14 @@ export function useApi(path, { shelf = null, covers = () => false, isList = true
   }, [path]);
   return { data: r?.data ?? null, error: r?.error ?? null, isMissing: r?.error?.status === 404, isLoading: Boolean(r && !r.data && !r.error) };
 }
+/** What the file of tenants says, by tenant; a tenant that it does not name is called by its id. */
+const tenants = new Map();
+export const tenantOf = id => tenants.get(id) ?? {};
+/** Asks for one tenant, or for all of them. */
+export function useTenants(id = null, isWanted = true) {
+  const of = useApi(isWanted ? `/api/v1/tenants${id ? `?tenant=${encodeURIComponent(id)}` : ''}` : null, { isSlow: true });
+  of.data?.items.forEach(t => tenants.set(t.tenant, t));
+}
 async function refresh(r) {
   if (r.isBusy) return;
   r.isBusy = true;

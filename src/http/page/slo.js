@@ -1,5 +1,5 @@
 // One SLO in one scope: the aggregate on top, the distribution over its users below, then who, why and since when.
-import { keyOf, store, useApi, useStore } from './data.js';
+import { keyOf, store, tenantOf, useApi, useStore, useTenants } from './data.js';
 import * as w from './words.js';
 import { Box, How, Icon, Left, Loaded, Safe, Scroll, Section, Severity, State, Tag, budgetHow, burnHow, burnTone, facts, href, html, keyHref, sliHow } from './parts.js';
 import { History } from './chart.js';
@@ -16,13 +16,14 @@ export function OneSlo({ path, query }) {
   const asked = useApi(`/api/v1/status?${own}`, { shelf: 'status', covers: isOurs });
   useApi(`/api/v1/alerts?${own}&state=all`, { shelf: 'alerts', covers: isOurs });
   useApi(`/api/v1/cohorts?${own}&state=all`, { shelf: 'cohorts', covers: isOurs });
+  useTenants(tenant, Boolean(tenant));
   const s = store.status.get(key);
   if (!s) return html`<h1 tabindex="-1">${slo}</h1><${Loaded} of=${asked} what="The SLO" path="/api/v1/status"><${Box} title="No such key">This instance has no status of <code>${key}</code>. It may have been removed, or no event of it was seen yet. <a href=${href([], { q: slo })}>Search the overview</a><//><//>`;
   const alerts = [...store.alerts.values()].filter(isOurs), cohorts = [...store.cohorts.values()].filter(isOurs);
   return html`<${Safe} what="The title"><${Head} s=${s} alerts=${alerts} /><//>
     <${Section} id="big" title="Now" what="The figures"><${Big} s=${s} /><//>
     <${Safe} what="What this kind of SLO adds"><${Kinds} s=${s} /><//>
-    ${!s.gauge && html`<${Section} id="time" title="Over time"><${History} s=${s} id=${key} alerts=${alerts} /><//>
+    ${!s.gauge && html`<${Section} id="time" title="Over time"><${History} s=${s} id=${key} alerts=${alerts} cohorts=${cohorts} query=${query} /><//>
     <${Section} id="users" title="Its users"><${Users} s=${s} /><//>
     <${Section} id="cohorts" title="Who suffers"><${Cohorts} s=${s} cohorts=${cohorts} /><//>
     <${Section} id="alerts" title="Alerts"><${Alerts} s=${s} alerts=${alerts} /><//>`}
@@ -39,10 +40,10 @@ export function OneSlo({ path, query }) {
 function Head({ s, alerts }) {
   const mood = w.mood(s), loud = alerts.filter(a => a.state !== 'resolved');
   return html`<div class="title">
-    <p class="crumbs"><a href="#/">Overview</a> <${Icon} name="go" /> ${s.scope === 'aggregate' ? s.service : html`<a href=${href(['slo', s.slo])}>${w.title(s)}</a> <${Icon} name="go" /> ${s.scope === 'tenant' ? html`<a href=${href(['tenant', s.tenant])}>tenant ${s.tenant}</a>` : `group ${w.scopeName(s)}`}`}</p>
+    <p class="crumbs"><a href="#/">Overview</a> <${Icon} name="go" /> ${s.scope === 'aggregate' ? s.service : html`<a href=${href(['slo', s.slo])}>${w.title(s)}</a> <${Icon} name="go" /> ${s.scope === 'tenant' ? html`<a href=${href(['tenant', s.tenant])}>tenant ${w.tenantName(s.tenant)}</a>` : `group ${w.scopeName(s)}`}`}</p>
     <h1 tabindex="-1">${w.title(s)}${s.scope !== 'aggregate' && html`<span class="of"> · ${w.scopeName(s)}</span>`}</h1>
     <p class="meta"><${State} of=${s} /><span class=${`mood ${mood.tone}`}>${mood.word}</span><span>${mood.text}</span></p>
-    <p class="quiet"><code>${s.slo}</code> · ${promise(s)} over ${s.compliance_window}${s.period ? '' : ', rolling'} · ${s.scope === 'aggregate' ? 'all tenants' : w.scopeName(s)}${s.maintenance && html` · <span class="warn">in maintenance: ${s.maintenance}; events of it do not count</span>`}${s.flags.map(f => html` · <span class="warn">${w.FLAGS[f] ?? f}</span>`)}</p>
+    <p class="quiet"><code>${s.slo}</code> · ${promise(s)} over ${s.compliance_window}${s.period ? '' : ', rolling'} · ${s.scope === 'aggregate' ? 'all tenants' : w.scopeName(s)}${s.tenant && w.tenantName(s.tenant) !== s.tenant && html` (<code>${s.tenant}</code>)`}${s.tenant && tenantOf(s.tenant).owner && ` · owner ${tenantOf(s.tenant).owner}`}${s.maintenance && html` · <span class="warn">in maintenance: ${s.maintenance}; events of it do not count</span>`}${s.flags.map(f => html` · <span class="warn">${w.FLAGS[f] ?? f}</span>`)}</p>
     ${loud.map(a => html`<div class=${`banner inside ${w.SEVERITIES[a.severity]?.[1]}`}><${Severity} of=${a.severity} /> <span>${w.said(a.summary)}</span>${a.runbook_url && html` <a href=${a.runbook_url} rel="noreferrer">Runbook</a>`}</div>`)}
   </div>`;
 }
@@ -116,6 +117,7 @@ function Failures({ s }) {
     <tbody>${s.failures.map(f => html`<tr><th scope="row">${f.dependency === '-' ? 'none named' : f.dependency}</th><td>${f.error_type === '-' ? 'none named' : f.error_type}</td><td class="num">${w.short(f.bad_1h)}</td><td class="num">${w.pct(f.share_1h)}</td><td class="num">${w.short(f.bad_period)}</td><td class="num">${w.pct(f.share_period)}</td></tr>`)}</tbody></table><//>`;
 }
 function Parts({ slo }) {
+  useTenants();
   const q = encodeURIComponent(slo);
   const tenants = useApi(`/api/v1/status?slo=${q}&scope=tenant`, { shelf: 'status', covers: s => s.slo === slo && s.scope === 'tenant' });
   const groups = useApi(`/api/v1/status?slo=${q}&scope=group`, { shelf: 'status', covers: s => s.slo === slo && s.scope === 'group' });

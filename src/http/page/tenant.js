@@ -1,5 +1,5 @@
 // Tenants, and one tenant: its SLOs, its worst-served users, and one user by id.
-import { store, useApi, useStore } from './data.js';
+import { store, tenantOf, useApi, useStore, useTenants } from './data.js';
 import * as w from './words.js';
 import { Box, Left, Icon, Loaded, LongTable, Scroll, Section, Severity, State, Tag, burnTone, href, html, keyHref, route, setQuery } from './parts.js';
 import { firing, useRows } from './overview.js';
@@ -9,6 +9,7 @@ const byBudget = (a, b) => (a.budget_remaining ?? 2) - (b.budget_remaining ?? 2)
 
 export function Tenants({ query }) {
   useStore();
+  useTenants();
   const { of, rows: all } = useRows('tenant'), tenants = new Map();
   for (const x of all) {
     if (x.unreadable) continue;
@@ -18,22 +19,31 @@ export function Tenants({ query }) {
     tenants.set(t.name, t);
   }
   const q = (query.get('q') ?? '').toLowerCase();
-  const rows = [...tenants.values()].filter(t => t.name.toLowerCase().includes(q)).sort((a, b) => byBudget(a.worst, b.worst) || (a.name < b.name ? -1 : 1));
+  const has = t => [t.name, tenantOf(t.name).display_name, tenantOf(t.name).owner].some(x => x?.toLowerCase().includes(q));
+  const rows = [...tenants.values()].filter(has).sort((a, b) => byBudget(a.worst, b.worst) || (a.name < b.name ? -1 : 1));
   const head = html`<th scope="col">Tenant</th><th scope="col" class="state">Worst SLO</th><th scope="col" class="wide">which is</th><th scope="col" class="budget">Budget left</th><th scope="col" class="num wide">SLOs</th>`;
   return html`<div class="title"><h1 tabindex="-1">Tenants</h1><p class="quiet" role="status">${w.count(rows.length)}, the least budget left first. Figures of a tenant come from its own events alone.</p></div>
     <form class="filters" role="search" onSubmit=${e => e.preventDefault()}><label class="find"><span class="hide">Search tenants</span><${Icon} name="search" /><input id="find" type="search" placeholder="Search   /" autocomplete="off" value=${query.get('q') ?? ''} onInput=${e => setQuery({ q: e.currentTarget.value })} /></label></form>
-    <${Loaded} of=${of} what="Tenants" path="/api/v1/status">${rows.length === 0 ? html`<${Box} title="No tenant">${q ? 'None has this text in its name.' : 'A tenant appears with its first event.'}<//>`
-    : html`<${LongTable} label="Tenants" columns=${5} head=${head} rows=${rows} height=${() => (innerWidth < 760 ? 64 : 54)} row=${(t, i) => html`<tr key=${t.name} aria-rowindex=${i + 2}><th scope="row"><a href=${href(['tenant', t.name])}>${t.name}</a></th><td class="state"><${State} of=${t.worst} /></td><td class="wide">${w.title(t.worst)}</td><td class="budget"><span class="big">${w.pct(t.worst.budget_remaining)}</span><${Left} s=${t.worst} /></td><td class="num wide">${w.count(t.slos)}</td></tr>`} />`}<//>`;
+    <${Loaded} of=${of} what="Tenants" path="/api/v1/status">${rows.length === 0 ? html`<${Box} title="No tenant">${q ? 'None has this text in its id, name or owner.' : 'A tenant appears with its first event.'}<//>`
+    : html`<${LongTable} label="Tenants" columns=${5} head=${head} rows=${rows} height=${() => (innerWidth < 760 ? 64 : 54)} row=${(t, i) => html`<tr key=${t.name} aria-rowindex=${i + 2}><th scope="row"><a href=${href(['tenant', t.name])}>${w.tenantName(t.name)}</a><${Who} id=${t.name} /></th><td class="state"><${State} of=${t.worst} /></td><td class="wide">${w.title(t.worst)}</td><td class="budget"><span class="big">${w.pct(t.worst.budget_remaining)}</span><${Left} s=${t.worst} /></td><td class="num wide">${w.count(t.slos)}</td></tr>`} />`}<//>`;
+}
+
+/** The id where the name is another text, and who owns the tenant. */
+function Who({ id }) {
+  const { display_name: name, owner } = tenantOf(id), parts = [name && name !== id && html`<code>${id}</code>`, owner && `owner ${owner}`].filter(Boolean);
+  return parts.length > 0 && html`<span class="under">${parts.map((x, i) => html`${i ? ' · ' : ''}${x}`)}</span>`;
 }
 
 export function Tenant({ path, query }) {
   useStore();
-  const tenant = path[0], q = encodeURIComponent(tenant ?? '');
+  const tenant = path[0], q = encodeURIComponent(tenant ?? ''), { labels } = tenantOf(tenant);
+  useTenants(tenant);
   const of = useApi(`/api/v1/status?scope=tenant&tenant=${q}`, { shelf: 'status', covers: s => s.tenant === tenant });
   const all = [...store.status.values()].filter(s => !s.unreadable && s.scope === 'tenant' && s.tenant === tenant).sort(byBudget);
   const alerts = firing().filter(a => a.tenant === tenant), slas = all.filter(s => s.sla);
   const slo = query.get('slo') ?? all[0]?.slo;
-  return html`<div class="title"><p class="crumbs"><a href="#/tenants">Tenants</a></p><h1 tabindex="-1">${tenant}</h1>
+  return html`<div class="title"><p class="crumbs"><a href="#/tenants">Tenants</a></p><h1 tabindex="-1">${w.tenantName(tenant)}</h1>
+    <p class="quiet"><${Who} id=${tenant} />${Object.keys(labels ?? {}).length > 0 && html` <${Attributes} of=${labels} />`}</p>
     <p class="meta">${all.length ? `${w.plural(all.length, 'SLO')}: ${Object.entries(w.STATES).map(([k, x]) => [all.filter(s => s.state === k).length, x.word]).filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(', ')}` : ''}</p></div>
     ${alerts.length > 0 && html`<ul class="lines">${alerts.map(a => html`<li><${Severity} of=${a.severity} /><a href=${keyHref(a)}>${w.title(a)}</a><span>${w.said(a.summary)}</span></li>`)}</ul>`}
     <${Section} id="own" title="Its SLOs"><${Loaded} of=${of} what="Its SLOs" path="/api/v1/status">${all.length === 0 ? html`<${Box} title="No figures of this tenant">No SLO has a status for <code>${tenant}</code> here. Is the id spelt as in the events? <a href="#/tenants">All tenants</a><//>` : html`

@@ -20,6 +20,7 @@ export function Users({ s }) {
       ${u.sli_worst_1pct_estimate !== null && html`<tr class="est"><th scope="row">Worst 1 %, free of noise</th><td class="num"><${How} of=${how('Worst 1 %, free of noise', 'A user with five requests and one failure looks like 80 %. This estimate asks which true rates would make the users look as they do, and takes the worst 1 % of those.', 'non-parametric mixture over all users with events')}>${w.pct(u.sli_worst_1pct_estimate)}<//></td><td class="bars"><${Failed} sli=${u.sli_worst_1pct_estimate} s=${s} /></td></tr>`}
       </tbody></table>
       <p class="quiet">The bar is the share of failed requests, on a scale by powers of ten; the mark is what the objective allows (${w.pct(1 - s.objective)}).${u.worst_1pct_error_mean_estimate !== null ? ` On average the worst 1 % see ${w.oneIn(u.worst_1pct_error_mean_estimate)} fail, by the estimate.` : ''}</p>
+      <${Picture} u=${u} s=${s} />
     </div><div>
       <h3>Below the objective</h3>
       <p class="pair"><${How} class=${`figure ${u.below_objective > Math.max(2, 2 * u.below_expected) ? 'warn' : ''}`} of=${how('Users below the objective', `Users whose own SLI is below ${w.objective(s.objective)}.`, `${w.count(u.below_objective)} of ${w.count(u.users)} = ${w.pct(u.below_share)}`)}>${w.count(u.below_objective)}<//> of ${w.plural(u.users, 'user')} (${w.pct(u.below_share)})</p>
@@ -35,6 +36,27 @@ function Failed({ sli, s }) {
   if (sli === null) return null;
   const x = e => e <= 0 ? 0 : Math.max(0, Math.min(200, 50 * (Math.log10(e) + 4))), bad = 1 - sli, isBelow = sli < s.objective;
   return html`<svg class="failed" viewBox="0 0 200 14" preserveAspectRatio="none" aria-hidden="true"><rect class="track" y="4" width="200" height="6" /><rect class=${isBelow ? 'bad' : 'fine'} y="4" width=${x(bad)} height="6" /><rect class="mark" x=${x(1 - s.objective) - 1} width="2" height="14" /></svg><span class="hide">${w.pct(bad)} failed</span>`;
+}
+
+// Scales of the picture: users by their place from the worst on, and failed requests, both by powers of ten.
+const WIDE = 460, HIGH = 150, EDGES = [[0.001, 'sli_worst_0_1pct', 'worst 0.1 %'], [0.01, 'sli_worst_1pct', 'to 1 %'], [0.1, 'sli_worst_10pct', 'to 10 %'], [0.5, 'sli_p50', 'to half']];
+const placeX = share => WIDE * Math.max(0, Math.log10(share) + 3.5) / 3.5, failedY = bad => HIGH - HIGH * Math.max(0, Math.min(1, (Math.log10(Math.max(bad, 1e-9)) + 4) / 4));
+/** How users are spread, from the worst served to the best, as far as the published quantiles tell: in a full column every
+ * user has at least so many failures, in the pale part above it some have. */
+function Picture({ u, s }) {
+  const known = EDGES.filter(([, k]) => u[k] !== null).map(([share, k, name]) => ({ share, bad: 1 - u[k], name }));
+  if (known.length < 2) return null;
+  const steps = [{ share: 0, bad: 1 }, ...known, { share: 1, bad: 0, name: 'rest' }].map((edge, i, all) => i && { from: placeX(all[i - 1].share || 1e-4), to: placeX(edge.share), most: all[i - 1].bad, least: edge.bad, name: edge.name, users: Math.round(u.users * edge.share) - Math.round(u.users * all[i - 1].share) }).filter(Boolean);
+  const limit = 1 - s.objective, said = steps.map(x => `${x.name} (${w.plural(x.users, 'user')}): ${w.pct(x.least)} to ${w.pct(x.most)} failed`).join('; ');
+  return html`<figure class="picture"><figcaption>Users from the worst served to the best</figcaption>
+    <svg viewBox=${`-44 -6 ${WIDE + 50} ${HIGH + 40}`} role="img" aria-label=${said}>
+      ${[1, 0.1, 0.01, 0.001, 0.0001].map(b => html`<path class="grid" d=${`M0 ${failedY(b)}H${WIDE}`} /><text x="-6" y=${failedY(b) + 4} text-anchor="end">${b === 0.0001 ? '0' : `${b * 100} %`}</text>`)}
+      ${steps.map(x => html`<rect class=${`may ${x.most > limit ? 'bad' : ''}`} x=${x.from + 1} width=${x.to - x.from - 2} y=${failedY(x.most)} height=${failedY(x.least) - failedY(x.most)} /><rect class=${`do ${x.least > limit ? 'bad' : ''}`} x=${x.from + 1} width=${x.to - x.from - 2} y=${failedY(x.least)} height=${HIGH - failedY(x.least)} /><text x=${(x.from + x.to) / 2} y=${HIGH + 14} text-anchor="middle">${x.name}</text><text x=${(x.from + x.to) / 2} y=${HIGH + 28} text-anchor="middle">${w.short(x.users)}</text>`)}
+      <path class="limit" d=${`M0 ${failedY(limit)}H${WIDE}`} />
+      ${u.below_share > 0 && html`<path class="cut" d=${`M${placeX(u.below_share)} 0V${HIGH}`} />`}
+    </svg>
+    <p class="quiet legend"><span class="do">failed for every user there, at least</span><span class="may">up to this for some</span><span class="limit">allowed by the objective</span>${u.below_share > 0 && html`<span class="cut">left of it: ${w.plural(u.below_objective, 'user')} below the objective</span>`}</p>
+    <p class="quiet">Share of failed requests by users, who are counted under each column. Drawn from the four quantiles above, which are all that is published: there are no finer buckets.</p></figure>`;
 }
 
 export function Cohorts({ s, cohorts }) {

@@ -1,5 +1,5 @@
 // Figures as text, and what they mean in words. Formulas are those of the contract.
-import { now } from './data.js';
+import { now, tenantOf } from './data.js';
 
 const NB = '\u202f'; // between number and unit
 export const NONE = '–';
@@ -52,8 +52,9 @@ export const ago = at => at ? span(Math.max(0, Date.parse(now()) - Date.parse(at
 export const plural = (n, one, many = one + 's') => `${count(n)} ${n === 1 ? one : many}`;
 export const pairs = list => list.map(a => `${a.attribute} = ${a.value}`).join(', ');
 export const cohortName = c => c.cohort?.length ? pairs(c.cohort) : 'no attribute explains it';
+export const tenantName = id => tenantOf(id).display_name ?? id;
 export function scopeName(r) {
-  if (r.scope === 'tenant') return r.tenant;
+  if (r.scope === 'tenant') return tenantName(r.tenant);
   if (r.scope === 'group') return Object.entries(r.group).map(([k, v]) => `${k} = ${v}`).join(', ');
   return 'all tenants';
 }
