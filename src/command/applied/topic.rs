@@ -1,4 +1,5 @@
 //! What was applied, in its topic. Records are JSON always: what people wrote years ago stays readable.
+#![expect(clippy::disallowed_methods, reason = "brokers get a limited time to answer; no figure depends on it")]
 
 use super::{key, key_of_change};
 use crate::command::Failure;
@@ -10,9 +11,11 @@ use crate::log::kafka::topics::{TopicAdmin, definitions};
 use crate::log::kafka::{KafkaSettings, write_notes};
 use crate::model::applied::AppliedDefinition;
 use crate::model::record::Topic;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WAIT: Duration = Duration::from_millis(100);
+/// The records are few: who waits longer waits for brokers that are away.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// In the order of the log. Without a topic nothing was applied yet.
 pub fn read(settings: &Settings) -> Result<Vec<AppliedDefinition>, Failure> {
@@ -23,7 +26,12 @@ pub fn read(settings: &Settings) -> Result<Vec<AppliedDefinition>, Failure> {
     }
     let mut follower = Follower::open(&kafka, &[Topic::Definitions]).map_err(failure)?;
     let (mut all, mut unreadable) = (Vec::new(), None);
+    let deadline = Instant::now() + PATIENCE;
     while !follower.is_caught_up() {
+        if Instant::now() >= deadline {
+            let message = format!("{name} could not be read to its end within {} s", PATIENCE.as_secs());
+            return Err(failure(LogError::Broken(message)));
+        }
         let taken = follower.take(WAIT, &mut |_, record| {
             if record.value.is_empty() {
                 return;

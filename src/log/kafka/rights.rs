@@ -239,6 +239,9 @@ mod tests {
         let changelog = "p.internal.app.changelog";
         assert_eq!(on(&makes, changelog), ["Write", "DescribeConfigs", "Read", "Delete", "Create"]);
         assert_eq!(on(&needed(&settings(false)), changelog), ["Write", "DescribeConfigs", "Read", "Delete"]);
+        assert_eq!(on(&makes, "p.definitions"), [] as [&str; 0], "only where definitions are controlled");
+        let controls = needed(&KafkaSettings { controls_definitions: true, ..settings(true) });
+        assert_eq!(on(&controls, "p.definitions"), ["Write", "DescribeConfigs", "Read", "Create"]);
         let others = &makes[makes.len() - 2..];
         assert_eq!(others[0].resource, Resource::Group("app".to_owned()));
         assert_eq!(others[1].resource, Resource::TransactionalIds("app-".to_owned()));

@@ -135,6 +135,16 @@ mod tests {
         assert_eq!(planned(false), expected.map(|(name, count, cleanup)| (name.to_owned(), count, cleanup)));
     }
 
+    #[test]
+    fn what_was_applied_has_one_partition_and_is_there_only_where_it_is_asked_for() {
+        let settings = KafkaSettings { controls_definitions: true, ..settings(false) };
+        let plans = plan(&settings, COUNTS);
+        let last = plans.last().map(|plan| (plan.name.as_str(), plan.partitions, plan.cleanup));
+        assert_eq!(last, Some(("p.definitions", 1, Cleanup::Compact)));
+        assert_eq!(plans.last(), Some(&definitions(&settings)));
+        assert!(!planned(false).iter().any(|(name, ..)| name == "p.definitions"));
+    }
+
     /// So that retention and the brokers' limits on timestamps look at when a record was written.
     #[test]
     fn the_brokers_stamp_the_records_of_all_our_topics() {
