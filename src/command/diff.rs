@@ -115,7 +115,11 @@ fn written(settings: &Settings, paths: &[PathBuf]) -> Result<Side, Failure> {
 
 /// What was applied; its SLOs only where they are to be evaluated.
 fn applied(settings: &Settings, evaluates: bool, global: &Global) -> Result<Side, Failure> {
-    let ledger = Store::of(settings).ledger()?;
+    let store = Store::of(settings);
+    let ledger = store.ledger()?;
+    if ledger.changes.is_empty() {
+        global.voice().say(&format!("nothing was applied yet in {}", store.place()));
+    }
     let slos = if evaluates { ledger.slos(settings, global.voice())? } else { Vec::new() };
     Ok(Side { versions: ledger.versions(), slos })
 }

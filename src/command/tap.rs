@@ -82,8 +82,13 @@ pub fn run(args: &TapArgs, properties: BTreeMap<String, String>, prefix: &str, v
     Ok(if undecodable > 0 { Exit::Findings } else { Exit::Done }.into())
 }
 
+/// What people read.
+fn readable() -> impl Iterator<Item = Topic> {
+    Topic::OUTPUTS.into_iter().chain([Topic::Definitions])
+}
+
 fn topics() -> Vec<&'static str> {
-    Topic::OUTPUTS.into_iter().map(Topic::name).collect()
+    readable().map(Topic::name).collect()
 }
 
 fn no_topic(name: &str) -> String {
@@ -119,7 +124,7 @@ impl Write for Messages {
 /// The topic of this name, with or without the prefix.
 fn topic_of(name: &str, prefix: &str) -> Option<Topic> {
     let bare = name.strip_prefix(prefix).unwrap_or(name);
-    Topic::OUTPUTS.into_iter().find(|topic| topic.name() == bare)
+    readable().find(|topic| topic.name() == bare)
 }
 
 #[cfg(feature = "kafka")]
@@ -156,6 +161,7 @@ mod tests {
     fn topics_are_known_with_and_without_the_prefix() {
         assert_eq!(topic_of("tailburn.slo-status", "tailburn."), Some(Topic::SloStatus));
         assert_eq!(topic_of("burn-alerts", "tailburn."), Some(Topic::BurnAlerts));
+        assert_eq!(topic_of("tailburn.definitions", "tailburn."), Some(Topic::Definitions));
         assert_eq!(topic_of("other.burn-alerts", "tailburn."), None);
         assert_eq!(topic_of("internal.partials", "tailburn."), None);
     }

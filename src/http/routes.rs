@@ -25,7 +25,7 @@ const HELP: &str = concat!(
     "  /api/v1/canaries        the latest verdict of each candidate    ?slo= &limit= &after=\n",
     "  /api/v1/canary/SLO      the verdict on one                      ?candidate=\n",
     "  /api/v1/gate/SERVICE    whether to ship: ship, caution or freeze\n",
-    "  /api/v1/slo/NAME        definition, status, alerts and cohorts of one SLO\n",
+    "  /api/v1/slo/NAME        definition, changes, status, alerts and cohorts of one SLO\n",
     "  /api/v1/tenant/TENANT   the same of one tenant, and its users\n",
     "  /api/v1/users           the worst-served users                  ?slo= &tenant=\n",
     "  /api/v1/user            one of them, by its own id              ?slo= &tenant= &user=\n",

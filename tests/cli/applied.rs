@@ -193,3 +193,25 @@ fn without_before_diff_compares_to_what_was_applied() {
     assert_eq!(ran.code, Some(78));
     assert_has(&ran.stderr, &["applied.jsonl:1", "no record of `tailburn apply`"]);
 }
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/examples/slos");
+
+#[test]
+fn the_kept_documents_of_all_examples_mean_the_same() {
+    let program = Program::new();
+    let file = ["--set", "definitions.file=applied.jsonl"];
+    let args = ["apply", "--slos", EXAMPLES, "--by", "ann", "--reason", "all of them"];
+    let ran = program.run(&[&args[..], &file].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    // Several SLOs of one document keep the same one.
+    let documents: std::collections::BTreeSet<String> =
+        applied(&program).iter().map(|record| record["document"].as_str().expect("a document").to_owned()).collect();
+    std::fs::create_dir(program.path().join("kept")).expect("a directory");
+    for (index, document) in documents.iter().enumerate() {
+        write(&program, &format!("kept/{index}.yaml"), document);
+    }
+    let ran = program.run(&[&["diff", "--after", "kept"][..], &file].concat());
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let tapped = program.run(&["tap", "definitions", "--file", "applied.jsonl", "--slo", "checkout-availability"]);
+    assert_eq!((tapped.code, tapped.stdout.lines().count()), (Some(0), 1), "{}", tapped.stderr);
+}

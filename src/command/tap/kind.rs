@@ -27,7 +27,7 @@ pub fn fits(topic: Topic, value: &Value) -> bool {
 pub fn of(value: &Value) -> Option<Topic> {
     // Histories also have fields of alerts and statuses.
     let by_fields = Topic::OUTPUTS.into_iter().filter(|topic| *topic != Topic::SloHistory);
-    by_fields.chain([Topic::SloHistory]).find(|topic| fits(*topic, value))
+    by_fields.chain([Topic::Definitions, Topic::SloHistory]).find(|topic| fits(*topic, value))
 }
 
 #[cfg(test)]
@@ -48,6 +48,7 @@ mod tests {
             (json!({"user": "u", "rank": 1}), Some(Topic::UserStatus)),
             (json!({"candidate": "v2", "verdict": "pass"}), Some(Topic::CanaryVerdicts)),
             (json!({"reason": "no_tenant", "value_base64": ""}), Some(Topic::DeadLetters)),
+            (json!({"slo": "a", "since": "", "by": "ann", "reason": "", "fields": {}}), Some(Topic::Definitions)),
             (json!({"tenant": "acme", "timestamp": 1}), None),
         ] {
             assert_eq!(of(&value), topic, "{value}");
