@@ -55,7 +55,7 @@ what is new counts: alerts that begin, cohorts that open, users that rise. Alert
 (tenant-alerts: info) tell nobody: a fault that raises only these is not seen.
 
 Exit codes: 0 every fault is seen by an SLO (in a matrix: in every cell), 1 one is not, 78 a
-fault cannot be as it is written, or turns nothing bad.";
+fault cannot be as it is written, or turns nothing bad; or the input cannot be opened.";
 
 /// Lay faults over recorded traffic, and see which alerts would have seen them
 ///
@@ -120,11 +120,10 @@ impl Report {
 
 pub fn run(global: &Global, args: &ChaosArgs) -> Outcome {
     let settings = global.load()?.settings;
-    let bad = |why: String| Failure::Definition(why);
     let mut specs = Vec::new();
-    let matrix = Matrix::parse(&args.matrix).map_err(bad)?;
+    let matrix = Matrix::parse(&args.matrix).map_err(Failure::Definition)?;
     for text in &args.faults {
-        specs.push(FaultSpec::parse(&matrix.completed(text)).map_err(bad)?);
+        specs.push(FaultSpec::parse(&matrix.completed(text)).map_err(Failure::Definition)?);
     }
     if args.inputs.iter().any(|path| path.as_os_str() == "-") {
         return Err(Failure::Usage("--input -: the recording is read several times; write it to a file".to_owned()));

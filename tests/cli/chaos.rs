@@ -181,6 +181,8 @@ fn a_fault_that_changes_nothing_is_refused_with_a_remedy() {
         assert!(flat(&ran.stderr).contains(told), "{fault}: {}", ran.stderr);
     }
     assert_eq!(chaos(&program, "from=+2h; for=1m", &["--matrix", "sizes=3"]).code, Some(78));
+    let missing = program.run(&["chaos", "--slos", "slos", "--input", "gone.jsonl", "--fault", "from=+2h; for=1m"]);
+    assert!(missing.code == Some(78) && missing.stderr.contains("gone.jsonl"), "{}", missing.stderr);
     let stdin = program.run(&["chaos", "--slos", "slos", "--input", "-", "--fault", "from=+2h; for=1m"]);
     assert_eq!(stdin.code, Some(2), "{}", stdin.stderr);
 }

@@ -91,7 +91,7 @@ fn is_open_in(before: &Published, cohort: &TailCohort) -> bool {
             == (&cohort.slo, &cohort.scope, &cohort.tenant, &cohort.group, &cohort.cohort)
             && other.at <= cohort.at
     };
-    before.cohorts.iter().filter(is_same).next_back().is_some_and(|other| other.state != "closed")
+    before.cohorts.iter().rfind(is_same).is_some_and(|other| other.state != "closed")
 }
 
 fn of_key(slo: &Slo, tenant: Option<&str>, group: &Labels) -> BTreeMap<String, String> {

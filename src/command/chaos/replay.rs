@@ -63,7 +63,11 @@ pub struct Recording<'a> {
 
 impl Recording<'_> {
     pub fn open(&self) -> Result<(Vec<InputFile>, Decoder), Failure> {
-        let files = open_all(self.inputs, self.format)?;
+        // Not the exit code of a fault that nobody sees.
+        let files = open_all(self.inputs, self.format).map_err(|failure| match failure {
+            Failure::Other(e) => Failure::Definition(e.to_string()),
+            other => other,
+        })?;
         let decoder = decoder::of_files(self.settings, self.format, &files)?;
         Ok((files, decoder))
     }
