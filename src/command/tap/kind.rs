@@ -14,12 +14,8 @@ pub fn fits(topic: Topic, value: &Value) -> bool {
         Topic::UserStatus => has(&["user", "rank"]),
         Topic::CanaryVerdicts => has(&["candidate", "verdict"]),
         Topic::DeadLetters => has(&["reason", "value_base64"]),
-        Topic::Repartition
-        | Topic::Partials
-        | Topic::Changelog
-        | Topic::Sources
-        | Topic::Silences
-        | Topic::Definitions => false,
+        Topic::Definitions => has(&["since", "by", "reason", "fields"]),
+        Topic::Repartition | Topic::Partials | Topic::Changelog | Topic::Sources | Topic::Silences => false,
     }
 }
 
