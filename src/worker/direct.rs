@@ -2,12 +2,13 @@
 //! process. Backtests and the demo run on it.
 //!
 //! Tasks, partials and rollups are those of [`super::Worker`]; what lies between route and users there
-//! (blocks) does not change a figure, and what makes a task come back has nobody to serve here.
+//! (blocks), and between users and rollups (the bytes of partials), does not change a figure, and what makes a
+//! task come back has nobody to serve here.
 
 use super::{Figures, MAX_SKEW_MS, Observer, TaskId, WorkerError, partial_codec};
 use crate::log::{CommitOutcome, Log, LogEvent, NextOffset, Stream};
 use crate::model::outcome::Outcome;
-use crate::model::record::{RecordIn, RecordOut};
+use crate::model::record::RecordOut;
 use crate::model::time::Ms;
 use crate::operator::partial::Partial;
 use crate::pipeline::clients::Clients;
@@ -48,6 +49,10 @@ pub struct DirectWorker<L> {
     pub users: UsersTask,
     pub rollups: Vec<RollupTask>,
     partials: Vec<Partial>,
+    /// What the rollups hear at the next poll, with the number of their partition.
+    visible: Vec<(u32, Partial)>,
+    /// How many partials they heard so far.
+    heard: i64,
     outputs: Vec<RecordOut>,
     positions: BTreeMap<Stream, NextOffset>,
     unfinished: Vec<u32>,
@@ -72,6 +77,8 @@ impl<L: Log> DirectWorker<L> {
             route,
             users,
             rollups,
+            visible: Vec::new(),
+            heard: 0,
             outputs: Vec::new(),
             positions: BTreeMap::new(),
             unfinished: (0..inputs).collect(),
@@ -86,9 +93,8 @@ impl<L: Log> DirectWorker<L> {
 
     /// Polls once and closes what can be closed. Nothing is visible before [`DirectWorker::commit`].
     pub fn poll(&mut self, wait: Duration) -> Result<PollSummary, WorkerError> {
-        let mut turn = PollSummary::default();
-        let mut failed = None;
-        let DirectWorker { log, route, users, rollups, outputs, positions, seen, clients, overlay, .. } = self;
+        let mut turn = PollSummary { records: self.tell_rollups()?, ..PollSummary::default() };
+        let DirectWorker { log, route, users, outputs, positions, seen, clients, overlay, .. } = self;
         let events = log.poll(wait, &mut |stream, record| {
             turn.records += 1;
             positions.insert(stream, NextOffset(record.offset + 1));
@@ -108,17 +114,9 @@ impl<L: Log> DirectWorker<L> {
                     });
                     outputs.extend(dead_letter);
                 }
-                Stream::Partials(partition) => {
-                    if let Err(error) = take_partial(rollups, partition, record) {
-                        failed.get_or_insert(error);
-                    }
-                }
-                Stream::Repartition(_) | Stream::Sources => {}
+                Stream::Partials(_) | Stream::Repartition(_) | Stream::Sources => {}
             }
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
         self.note(&events)?;
         self.is_behind = !self.evaluate()? || !self.close()?;
         self.balance()?;
@@ -228,7 +226,8 @@ impl<L: Log> DirectWorker<L> {
 
     /// Publishes partials and outputs.
     pub fn commit(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerError> {
-        self.send_partials()?;
+        let closed_ms = self.users.closed_ms();
+        self.visible.extend(partial_codec::news_of(&mut self.partials, &Partial::default(), closed_ms));
         for record in &self.outputs {
             self.log.send(record)?;
         }
@@ -244,11 +243,18 @@ impl<L: Log> DirectWorker<L> {
         }
     }
 
-    fn send_partials(&mut self) -> Result<(), WorkerError> {
-        let closed_ms = self.users.closed_ms();
-        let mut records = Vec::new();
-        partial_codec::records_of(&mut self.partials, &Partial::default(), closed_ms, &mut records)?;
-        Ok(records.iter().try_for_each(|record| self.log.send(record))?)
+    /// Tells the rollups what the last commit published, and returns how many partials that is.
+    fn tell_rollups(&mut self) -> Result<u64, WorkerError> {
+        let visible = std::mem::take(&mut self.visible);
+        let told = visible.len() as u64;
+        for (partition, partial) in visible {
+            let (task, offset) = (TaskId::Rollup(partition), self.heard);
+            self.heard += 1;
+            if let Some(rollup) = self.rollups.get_mut(partition as usize) {
+                rollup.apply(offset, partial).map_err(|why| WorkerError::SequenceError { task, offset, why })?;
+            }
+        }
+        Ok(told)
     }
 }
 
@@ -263,15 +269,6 @@ fn next_of(rollups: &mut [RollupTask], at_ms: Ms) -> Option<&mut RollupTask> {
         }
     }
     rollups.get_mut(first?.1)
-}
-
-fn take_partial(rollups: &mut [RollupTask], partition: u32, record: &RecordIn<'_>) -> Result<(), WorkerError> {
-    let partial = partial_codec::read(record.value)?;
-    if let Some(rollup) = rollups.get_mut(partition as usize) {
-        let (task, offset) = (TaskId::Rollup(partition), record.offset);
-        return rollup.apply(offset, partial).map_err(|why| WorkerError::SequenceError { task, offset, why });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -20,20 +20,32 @@ pub fn is_news(partial: &Partial, closed_ms: Option<Ms>) -> bool {
         || closed_ms.is_some_and(|closed_ms| partial.up_to_ms >= closed_ms)
 }
 
-/// The records of the partials that have to be sent, one partial a rollup partition. Copies of `nothing` replace them.
+/// The partials that have to be sent, one a rollup partition, with its number. Copies of `nothing` replace them.
+pub fn news_of<'a>(
+    partials: &'a mut [Partial],
+    nothing: &'a Partial,
+    closed_ms: Option<Ms>,
+) -> impl Iterator<Item = (u32, Partial)> + 'a {
+    let news = (0..).zip(partials).filter(move |(_, partial)| is_news(partial, closed_ms));
+    news.map(move |(partition, partial)| {
+        if closed_ms.is_none_or(|closed_ms| partial.up_to_ms < closed_ms) {
+            // Candidates, ahead of the boundary that waits for them.
+            partial.up_to_ms = Ms::MIN;
+        }
+        let next = Partial { from_ms: closed_ms, ..nothing.clone() };
+        (partition, std::mem::replace(partial, next))
+    })
+}
+
+/// The records of these partials.
 pub fn records_of(
     partials: &mut [Partial],
     nothing: &Partial,
     closed_ms: Option<Ms>,
     out: &mut Vec<RecordOut>,
 ) -> Result<(), WorkerError> {
-    for (partition, partial) in (0..).zip(partials).filter(|(_, partial)| is_news(partial, closed_ms)) {
-        if closed_ms.is_none_or(|closed_ms| partial.up_to_ms < closed_ms) {
-            // Candidates, ahead of the boundary that waits for them.
-            partial.up_to_ms = Ms::MIN;
-        }
-        let next = Partial { from_ms: closed_ms, ..nothing.clone() };
-        out.extend(of(std::mem::replace(partial, next))?.into_iter().map(|part| RecordOut {
+    for (partition, partial) in news_of(partials, nothing, closed_ms) {
+        out.extend(of(partial)?.into_iter().map(|part| RecordOut {
             topic: Topic::Partials,
             partition,
             key: None,
@@ -84,22 +96,32 @@ fn encode(partial: &Partial) -> Result<Vec<u8>, WorkerError> {
     postcard::to_extend(partial, vec![VERSION]).map_err(WorkerError::Write)
 }
 
-/// Halves a boundary until every part is small enough, or one key's.
-fn split(empty: &Partial, mut boundary: BoundaryPartial, parts: &mut Vec<Vec<u8>>) -> Result<(), WorkerError> {
+/// Cuts a boundary into pieces until every part is small enough, or one key's. Into as many at once as its size asks for: each
+/// time that a piece is too large it is encoded once more.
+fn split(empty: &Partial, boundary: BoundaryPartial, parts: &mut Vec<Vec<u8>>) -> Result<(), WorkerError> {
     let keys = boundary.deltas.len() + boundary.steps.len();
-    let partial = Partial { boundaries: vec![boundary], ..empty.clone() };
+    let mut partial = Partial { boundaries: vec![boundary], ..empty.clone() };
     let bytes = encode(&partial)?;
     if bytes.len() <= PART_BYTES || keys <= 1 {
         parts.push(bytes);
         return Ok(());
     }
-    boundary = partial.boundaries.into_iter().next().unwrap_or_default();
-    let mut second =
-        BoundaryPartial { at_ms: boundary.at_ms, is_incomplete: boundary.is_incomplete, ..BoundaryPartial::default() };
-    second.deltas = boundary.deltas.split_off(boundary.deltas.len().div_ceil(2));
-    second.steps = boundary.steps.split_off(boundary.steps.len() / 2);
-    split(empty, boundary, parts)?;
-    split(empty, second, parts)
+    let mut boundary = partial.boundaries.pop().unwrap_or_default();
+    let mut deltas = std::mem::take(&mut boundary.deltas).into_iter();
+    let mut steps = std::mem::take(&mut boundary.steps).into_iter();
+    // At least two pieces: each has fewer keys than all.
+    let of_piece = keys.div_ceil(bytes.len() / PART_BYTES + 1).min(keys - 1);
+    drop(bytes);
+    while deltas.len() + steps.len() > 0 {
+        let BoundaryPartial { at_ms, is_incomplete, .. } = boundary;
+        // What the boundary says beside its keys is in the first one.
+        let rest = BoundaryPartial { at_ms, is_incomplete, ..BoundaryPartial::default() };
+        let mut piece = std::mem::replace(&mut boundary, rest);
+        piece.deltas.extend(deltas.by_ref().take(of_piece));
+        piece.steps.extend(steps.by_ref().take(of_piece - piece.deltas.len()));
+        split(empty, piece, parts)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::codec::output::{Encoder, OutputFormat};
 use crate::codec::{Decoder, InputSettings};
 use crate::log::LogError;
 use crate::log::embedded::{EmbeddedLog, Sink, Source, SourceState};
-use crate::model::record::{NoHeaders, Topic};
+use crate::model::record::{NoHeaders, RecordIn, Topic};
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::rollup::{RollupSettings, rollup_tasks};
 use crate::pipeline::route::{DeadLetterForm, SourceName};
