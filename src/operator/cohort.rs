@@ -142,6 +142,11 @@ fn covers<'a>(cohort: &Attributes, pairs: impl Iterator<Item = (&'a str, &'a str
     cohort.iter().all(|(name, value)| pairs.clone().any(|(n, v)| n == name && v == value))
 }
 
+/// Whether a search may find something among users of whom so many are below the objective, and so many had a bad event.
+pub const fn may_find(users_below: u64, users_with_bad: u64) -> bool {
+    users_below >= Kind::Users.users_min() || users_with_bad >= Kind::Events.users_min()
+}
+
 /// The leaves of a kind, added up over several cubes, ascending by tuple; none if too few users are in the tail to find
 /// something.
 pub fn leaves_of<'a>(kind: Kind, cubes: impl Iterator<Item = &'a Leaf>) -> Vec<Leaf> {

@@ -228,6 +228,13 @@ impl UserRow {
         sums
     }
 
+    /// Whether there is a bad event since `start_ms`.
+    pub fn has_bad_since(&self, start_ms: Ms) -> bool {
+        let start = self.place_of(pane_of(start_ms.max(0)));
+        let newest = self.bad.as_ref().and_then(|bad| bad.slices.last());
+        newest.is_some_and(|slice| self.place(slice.low) >= start)
+    }
+
     /// Where the oldest slice since `start_ms` begins.
     pub fn first_since(&self, start_ms: Ms) -> Option<Ms> {
         let at = self.before(&self.slices, pane_of(start_ms.max(0)));
@@ -419,6 +426,7 @@ mod tests {
                         *(if *bad { &mut expected.bad } else { &mut expected.good }) += u128::from(*weight);
                     }
                     prop_assert_eq!(row.sums_since(start_ms), expected);
+                    prop_assert_eq!(row.has_bad_since(start_ms), expected.bad_events > 0);
                     prop_assert_eq!(restored(&row).sums_since(start_ms), expected);
                 }
             }

@@ -13,6 +13,7 @@ use super::users::UsersTask;
 use crate::model::ratio::Ratio;
 use crate::model::time::{DAY_MS, Ms, window_start};
 use crate::model::tuple::{Pairs, Tuple};
+use crate::operator::cohort::may_find;
 use crate::operator::distribution::{Distribution, DistributionBuilder, Limits, UserSums};
 use crate::operator::partial::{
     BoundaryPartial, KeyStep, Leaf, SAMPLE_USERS, SampleUser, WORST_USERS, WorstUser, keep_worst,
@@ -23,7 +24,7 @@ use crate::operator::user_row::{NO_GROUP, UserRow};
 use crate::state::Store;
 use hashbrown::HashMap;
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The window whose worst users `user-status` shows.
 pub const WORST_USERS_WINDOW_MS: Ms = DAY_MS;
@@ -55,6 +56,14 @@ impl Member {
     }
 }
 
+/// A member under one of its keys.
+struct Part<'a> {
+    member: &'a Member,
+    key: KeyRef,
+    /// Below the objective of the key.
+    is_below: bool,
+}
+
 /// Everybody with events in the window.
 struct Users {
     /// Those of whom the rows were read.
@@ -63,6 +72,33 @@ struct Users {
     tally: Option<usize>,
     /// Those who fail again and again, where they are asked for.
     failing: BTreeMap<KeyRef, Vec<FailingUser>>,
+}
+
+/// The leaves of one key, each with the number of its tuple.
+#[derive(Default)]
+struct Cube {
+    leaves: Vec<(u32, Leaf)>,
+    /// By tuple; those behind are not looked up yet.
+    at: HashMap<u32, usize>,
+}
+
+impl Cube {
+    /// The leaf of a tuple that has none yet.
+    fn new_leaf(&mut self, tuple: u32) -> &mut Leaf {
+        let at = self.leaves.len();
+        self.leaves.push((tuple, Leaf::default()));
+        &mut self.leaves[at].1
+    }
+
+    fn leaf(&mut self, tuple: u32) -> &mut Leaf {
+        let unknown = self.leaves.iter().enumerate().skip(self.at.len());
+        self.at.extend(unknown.map(|(at, (tuple, _))| (*tuple, at)));
+        let at = *self.at.entry(tuple).or_insert(self.leaves.len());
+        if at == self.leaves.len() {
+            return self.new_leaf(tuple);
+        }
+        &mut self.leaves[at].1
+    }
 }
 
 /// Where the row of a member is.
@@ -296,50 +332,75 @@ impl UsersTask {
         by_key
     }
 
-    /// The leaf cubes of all keys. They are sent also where few users are below: of the users that other
-    /// tasks have, nothing is known here.
+    /// The leaf cubes of all keys. Where nobody looks for cohorts, or can find any, only the leaves of users below are sent: as
+    /// examples of a degraded tail.
     fn cubes(&self, slo: usize, users: &Users) -> BTreeMap<KeyRef, Vec<Leaf>> {
+        let rows = &self.slos[slo];
+        let (mut aggregate, mut cubes) = (Cube::default(), BTreeMap::<KeyRef, Cube>::new());
+        let parts = self.parts(slo, &users.members);
+        let searched = self.searched(slo, &parts);
+        let is_searched = |key: &KeyRef| rows.slo.cohorts && searched.as_ref().is_none_or(|keys| keys.contains(key));
+        let is_aggregate_searched = is_searched(&KeyRef::Aggregate);
+        for perfect in users.tally.filter(|_| rows.slo.cohorts).into_iter().flat_map(|t| rows.tallies[t].cells()) {
+            if is_aggregate_searched && matches!(perfect.key, KeyRef::Tenant(_)) {
+                perfect.add_to(aggregate.leaf(perfect.tuple));
+            }
+            if is_searched(&perfect.key) {
+                perfect.add_to(cubes.entry(perfect.key).or_default().new_leaf(perfect.tuple));
+            }
+        }
+        for Part { member, key, is_below } in parts {
+            let is_aggregate = matches!(key, KeyRef::Aggregate);
+            if !is_below && !is_searched(&key) {
+                continue;
+            }
+            let cube = if is_aggregate { &mut aggregate } else { cubes.entry(key).or_default() };
+            let leaf = cube.leaf(member.tuple);
+            if member.sums.events >= rows.slo.min_user_events {
+                leaf.add_user(&member.sums, is_below);
+            }
+            self.add_to_leaf(leaf, member, || self.name_of(slo, member), is_below);
+        }
+        if !aggregate.leaves.is_empty() {
+            cubes.insert(KeyRef::Aggregate, aggregate);
+        }
+        cubes.into_iter().map(|(key, cube)| (key, self.with_attributes(cube.leaves))).collect()
+    }
+
+    /// The members under each of their keys.
+    fn parts<'a>(&self, slo: usize, members: &'a [Member]) -> Vec<Part<'a>> {
         let rows = &self.slos[slo];
         let of_tenant = |tenant: usize| self.objective_of(slo, KeyRef::Tenant(tenant as u32));
         let of_tenants: Vec<Ratio> = (0..self.tenants.len()).map(of_tenant).collect();
-        let mut leaves: Vec<(KeyRef, u32, Leaf)> = Vec::new();
-        let mut leaf_of: HashMap<(KeyRef, u32), usize> = HashMap::new();
-        let mut leaf_at = |leaves: &mut Vec<(KeyRef, u32, Leaf)>, key: KeyRef, tuple: u32| {
-            *leaf_of.entry((key, tuple)).or_insert_with(|| {
-                leaves.push((key, tuple, Leaf::default()));
-                leaves.len() - 1
-            })
-        };
-        for perfect in users.tally.into_iter().flat_map(|tally| rows.tallies[tally].cells()) {
-            let is_of_tenant = matches!(perfect.key, KeyRef::Tenant(_));
-            for key in is_of_tenant.then_some(KeyRef::Aggregate).into_iter().chain([perfect.key]) {
-                let leaf = leaf_at(&mut leaves, key, perfect.tuple);
-                leaves[leaf].2.users += perfect.users;
-                leaves[leaf].2.events += perfect.events;
-                leaves[leaf].2.every.users += perfect.all_users;
-                leaves[leaf].2.every.events += perfect.all_events;
-            }
-        }
-        for member in &users.members {
-            let all = (KeyRef::Aggregate, rows.slo.objective);
-            let (own, all) = match member.group {
-                NO_GROUP => ((KeyRef::Tenant(member.tenant), of_tenants[member.tenant as usize]), Some(all)),
-                group => ((KeyRef::Group(group), rows.slo.objective), None),
+        let mut parts = Vec::with_capacity(2 * members.len());
+        for member in members {
+            let mut add = |key: KeyRef, objective: Ratio| {
+                parts.push(Part { member, key, is_below: is_below(member, rows.slo.min_user_events, objective) });
             };
-            for (key, objective) in all.into_iter().chain([own]) {
-                let leaf = leaf_at(&mut leaves, key, member.tuple);
-                let is_below = is_below(member, rows.slo.min_user_events, objective);
-                if member.sums.events >= rows.slo.min_user_events {
-                    leaves[leaf].2.add_user(&member.sums, is_below);
-                }
-                self.add_to_leaf(&mut leaves[leaf].2, member, || self.name_of(slo, member), is_below);
+            if member.group == NO_GROUP {
+                add(KeyRef::Aggregate, rows.slo.objective);
+                add(KeyRef::Tenant(member.tenant), of_tenants[member.tenant as usize]);
+            } else {
+                add(KeyRef::Group(member.group), rows.slo.objective);
             }
         }
-        let mut cubes: BTreeMap<KeyRef, Vec<(u32, Leaf)>> = BTreeMap::new();
-        for (key, tuple, leaf) in leaves {
-            cubes.entry(key).or_default().push((tuple, leaf));
+        parts
+    }
+
+    /// The keys in which a search may find something; `None`: any, because of the users that other tasks have nothing is known
+    /// here.
+    fn searched(&self, slo: usize, parts: &[Part<'_>]) -> Option<BTreeSet<KeyRef>> {
+        if !self.decides_alone || !self.slos[slo].slo.cohorts {
+            return None;
         }
-        cubes.into_iter().map(|(key, leaves)| (key, self.with_attributes(leaves))).collect()
+        let mut badly_served: BTreeMap<KeyRef, (u64, u64)> = BTreeMap::new();
+        for Part { key, is_below, .. } in parts.iter().filter(|part| part.member.sums.bad_events > 0) {
+            let (below, with_bad) = badly_served.entry(*key).or_default();
+            *below += u64::from(*is_below);
+            *with_bad += 1;
+        }
+        let may_find = |(key, (below, with_bad))| may_find(below, with_bad).then_some(key);
+        Some(badly_served.into_iter().filter_map(may_find).collect())
     }
 
     /// Leaves as they are sent: by attributes, those of the fewest users in one where they are too many.
@@ -440,3 +501,6 @@ fn is_below(member: &Member, min_events: u64, objective: Ratio) -> bool {
 fn worse_first(a: &UserSums, b: &UserSums) -> Ordering {
     a.sli().total_cmp(&b.sli())
 }
+
+#[cfg(test)]
+mod tests;

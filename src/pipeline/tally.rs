@@ -10,6 +10,7 @@ use super::key_ref::KeyRef;
 use crate::model::slo::Slo;
 use crate::model::time::{HOUR_MS, Ms, floor_to, slice_ms, window_start};
 use crate::operator::distribution::{ByEvents, DistributionBuilder};
+use crate::operator::partial::Leaf;
 use crate::operator::user_row::UserRow;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,6 +65,15 @@ pub(super) struct Perfect {
     /// Those with too few events, too.
     pub all_users: u64,
     pub all_events: u64,
+}
+
+impl Perfect {
+    pub fn add_to(&self, leaf: &mut Leaf) {
+        leaf.users += self.users;
+        leaf.events += self.events;
+        leaf.every.users += self.all_users;
+        leaf.every.events += self.all_events;
+    }
 }
 
 /// One user window of an SLO.
@@ -144,6 +154,12 @@ impl Tally {
         }
     }
 
+    /// Reads where a row is counted, and says nothing of use: it brings the place into the caches.
+    #[inline]
+    pub fn touch(&self, row: u32) -> u64 {
+        self.places.get(row as usize).map_or(0, |place| u64::from(place.events))
+    }
+
     /// An event was added to a row; `tuple` is the row's tuple after it.
     #[inline]
     pub fn note(&mut self, row: u32, key: KeyRef, tuple: u32, time_ms: Ms, is_bad: bool) {
@@ -196,7 +212,7 @@ impl Tally {
                 self.place(row, &rows[row as usize], &key_of);
             }
         }
-        let has_bad = |row: &u32| rows[*row as usize].sums_since(self.start_ms).bad_events > 0;
+        let has_bad = |row: &u32| rows[*row as usize].has_bad_since(self.start_ms);
         let (with_bad, recovered): (Vec<u32>, Vec<u32>) = self.bad.iter().copied().partition(has_bad);
         for row in recovered {
             self.bad.remove(&row);
