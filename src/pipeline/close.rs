@@ -157,8 +157,9 @@ impl UsersTask {
             *index = row_of.get(waiting.user as usize).copied().unwrap_or(NONE);
         }
         let touched = index.iter().zip(batch).map(|(index, waiting)| {
-            let row = self.slos[waiting.slo as usize].rows.get(*index as usize);
-            row.map_or(0, UserRow::touch)
+            let of = &self.slos[waiting.slo as usize];
+            let row = of.rows.get(*index as usize).map_or(0, UserRow::touch);
+            of.tallies.iter().fold(row, |all, tally| all ^ tally.touch(*index))
         });
         black_box(touched.fold(0, |all, part| all ^ part));
     }

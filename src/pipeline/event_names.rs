@@ -68,8 +68,18 @@ impl EventNames {
         }
         let new = self.ranks.len();
         self.order[new..].sort_unstable_by(|a, b| self.texts.get(*a).cmp(self.texts.get(*b)));
-        // Two runs in order: a stable sort merges them.
-        self.order.sort_by(|a, b| self.texts.get(*a).cmp(self.texts.get(*b)));
+        let added = self.order.split_off(new);
+        let known = std::mem::take(&mut self.order);
+        let mut rest = &known[..];
+        for number in added {
+            // New ones are few: each finds its place, and what lies before it is not compared.
+            let (before, behind) =
+                rest.split_at(rest.partition_point(|known| self.texts.get(*known) < self.texts.get(number)));
+            self.order.extend_from_slice(before);
+            self.order.push(number);
+            rest = behind;
+        }
+        self.order.extend_from_slice(rest);
         self.ranks.resize(self.order.len(), 0);
         (0..).zip(&self.order).for_each(|(rank, number)| self.ranks[*number as usize] = rank);
     }

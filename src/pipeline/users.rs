@@ -566,10 +566,13 @@ impl UsersTask {
     }
 
     fn intern(&mut self, outcome: &Outcome<'_>, boundary_ms: Ms) -> Ids {
+        let latency = latency_bin(outcome.latency_ms);
         let tenant = self.tenants.intern(outcome.tenant.as_bytes());
         let user = match outcome.user.as_deref() {
             Some(name) => self.pending_user(tenant, name, boundary_ms),
-            None if !self.asks_for_attributes() => return Ids { tenant, user: NONE, tuple: NONE, operation: NONE },
+            None if !self.asks_for_attributes() => {
+                return Ids { tenant, user: NONE, tuple: NONE, operation: NONE, latency };
+            }
             None => NONE,
         };
         let pairs = || outcome.attributes.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
@@ -579,7 +582,7 @@ impl UsersTask {
             tuples.intern(scratch)
         });
         let operation = self.operation_of(outcome.operation.as_deref());
-        Ids { tenant, user, tuple, operation }
+        Ids { tenant, user, tuple, operation, latency }
     }
 
     /// The number of an operation, where somebody asks.
@@ -639,7 +642,7 @@ impl UsersTask {
             failure: example.as_ref().map_or(NONE, |example| self.failures.number(example)),
             group,
             slo: slo as u32,
-            latency: latency_bin(outcome.latency_ms),
+            latency: ids.latency,
             verdict,
             is_late: arrival.is_late(),
             extra: NONE,
@@ -840,12 +843,14 @@ impl UsersTask {
     }
 }
 
+/// What all SLOs ask of an event, found once.
 #[derive(Clone, Copy)]
 struct Ids {
     tenant: u32,
     user: u32,
     tuple: u32,
     operation: u32,
+    latency: i16,
 }
 
 pub(super) fn latency_bin(latency_ms: Option<f64>) -> i16 {
