@@ -18,7 +18,7 @@ use tailburn::operator::partial::{Counts, PaneDelta};
 use tailburn::operator::sketch::{Sketch, SketchBuilder, bin_of};
 use tailburn::operator::user_row::{NO_GROUP, UserEvent, UserRow};
 use tailburn::operator::window::{Layout, Windows};
-use world::{PANE_EVENTS, START_MS, Traffic, World, cpu_ns, decoder, mix, slo};
+use world::{PANE_EVENTS, START_MS, Traffic, World, cpu_ns, decoder, mix, several, slo};
 
 /// CPU time of the thread. The kernel counts it in steps of some milliseconds, so samples are long.
 struct CpuTime;
@@ -134,6 +134,17 @@ fn one_pane(c: &mut Criterion<CpuTime>) {
     }
 }
 
+/// A pane of one SLO and of ten over the same events: what they share is paid once.
+fn several_slos(c: &mut Criterion<CpuTime>) {
+    let mut group = c.benchmark_group("several");
+    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(PANE_EVENTS));
+    for slos in [1, 10] {
+        let mut world = World::warm_with(10_000, several(slos));
+        group.bench_function(format!("slos/{slos}"), |b| b.iter(|| world.pane()));
+    }
+    group.finish();
+}
+
 /// A minute of event time without events: the step of the 1 h window over all users.
 fn user_window_step(c: &mut Criterion<CpuTime>) {
     for users in [10_000, 1_000_000] {
@@ -214,6 +225,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = one_event, one_pane, user_window_step, one_key, empty_boundaries
+    targets = one_event, one_pane, several_slos, user_window_step, one_key, empty_boundaries
 }
 criterion_main!(benches);

@@ -48,6 +48,16 @@ pub fn slo() -> Slo {
     parsed.expect("the SLO is well-formed").slos.remove(0)
 }
 
+/// So many SLOs over the same events, which differ in what is good.
+pub fn several(slos: usize) -> Vec<Slo> {
+    let text = |number: usize| {
+        let good = format!("status < {}", 500 + number);
+        SLO.replace("status < 500", &good).replace("checkout", &format!("checkout-{number}"))
+    };
+    let files: Vec<(String, String)> = (0..slos).map(|number| (format!("slo-{number}.yaml"), text(number))).collect();
+    definition::parse(&files).expect("the SLOs are well-formed").slos
+}
+
 /// Scatters numbers, in the same way on any machine.
 pub fn mix(n: u64) -> u64 {
     let n = (n ^ (n >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -115,8 +125,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(users: u64) -> World {
-        let slos = Arc::new(vec![slo()]);
+    pub fn new(users: u64, slos: Vec<Slo>) -> World {
+        let slos = Arc::new(slos);
         let settings = RollupSettings {
             partition: 0,
             users_tasks: 1,
@@ -146,7 +156,11 @@ impl World {
 
     /// A world in which every user has had events, with its first hour's rows.
     pub fn warm(users: u64) -> World {
-        let mut world = World::new(users);
+        World::warm_with(users, vec![slo()])
+    }
+
+    pub fn warm_with(users: u64, slos: Vec<Slo>) -> World {
+        let mut world = World::new(users, slos);
         (0..2 * users / PANE_EVENTS + 12).for_each(|_| world.pane());
         world
     }
