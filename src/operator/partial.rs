@@ -108,6 +108,10 @@ pub struct KeyDelta {
     pub users: Vec<(Ms, i64)>,
     #[serde(default)]
     pub decided: Vec<(Ms, i64)>,
+    /// Of an SLO that counts users by the periods of a calendar: those who came late to the period before, and those who are
+    /// decided in it late.
+    #[serde(default)]
+    pub late_users: (i64, i64),
     /// Of a journey.
     #[serde(default)]
     pub attempts: Option<Box<AttemptNews>>,
@@ -139,6 +143,7 @@ impl KeyDelta {
             canary: Vec::new(),
             users: Vec::new(),
             decided: Vec::new(),
+            late_users: (0, 0),
             attempts: None,
             canary_overflow: false,
             events: Vec::new(),

@@ -81,6 +81,14 @@ pub struct UserEvent {
     pub is_bad: bool,
 }
 
+/// Whether an event is the first of its user in a period: at all, of the good ones, of the bad ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstInPeriod {
+    pub event: bool,
+    pub good: bool,
+    pub bad: bool,
+}
+
 /// Panes may be that far from a row's last event: 340 years. What is older leaves a row before an event that is.
 const REACH_PANES: u64 = 1 << 30;
 
@@ -123,6 +131,50 @@ impl UserRow {
         if event.is_bad {
             self.add_bad(event, pane, at_ms);
         }
+    }
+
+    /// Adds an event of a user who is counted by the periods of a calendar: the row has one slice a period. `period_ms` is
+    /// where the event's begins; `None`: so long ago that nobody asks. Older ones than `keep_from_ms` are dropped.
+    pub fn add_in_period(
+        &mut self,
+        event: &UserEvent,
+        period_ms: Option<Ms>,
+        keep_from_ms: Ms,
+        at_ms: Ms,
+    ) -> FirstInPeriod {
+        self.last_ms = self.last_ms.max(event.time_ms);
+        let keep_from = self.place_of(pane_of(keep_from_ms.max(0)));
+        let last = self.last_pane() as u32;
+        let is_kept = |slice: &Slice| slice.low.wrapping_sub(last) as i32 >= keep_from;
+        self.slices.retain(|slice| is_kept(slice));
+        if let Some(bad) = &mut self.bad {
+            bad.slices.retain(is_kept);
+        }
+        let Some(pane) = period_ms.map(|ms| pane_of(ms.max(0))) else {
+            if event.is_bad {
+                self.add_bad(event, pane_of(event.time_ms), at_ms);
+            }
+            return FirstInPeriod::default();
+        };
+        let place = self.place(pane as u32);
+        let has_bad = self.bad.as_ref().is_some_and(|bad| self.find(&bad.slices, place).is_ok());
+        let good = if event.is_bad { 0 } else { event.weight_micros };
+        let one = Slice { low: pane as u32, events: 1, weight: good };
+        let (is_first, has_good) = match self.find(&self.slices, place) {
+            Ok(at) => {
+                let has_good = self.slices[at].weight > 0;
+                self.slices[at].add(&one);
+                (false, has_good)
+            }
+            Err(at) => {
+                self.slices.insert(at, one);
+                (true, false)
+            }
+        };
+        if event.is_bad {
+            self.add_bad(event, pane, at_ms);
+        }
+        FirstInPeriod { event: is_first, good: !event.is_bad && !has_good, bad: event.is_bad && !has_bad }
     }
 
     #[cold]

@@ -169,7 +169,7 @@ impl Layout {
     }
 
     /// Whether a window is a calendar's period.
-    fn is_calendar(&self, window: usize) -> bool {
+    pub fn is_calendar(&self, window: usize) -> bool {
         window == self.compliance && self.period.calendar().is_some()
     }
 }

@@ -6,6 +6,7 @@ use super::intern::{Dictionary, NONE, UserTable, put};
 use super::key_ref::{KeyRef, OTHER_GROUPS};
 use super::stored::CheckpointError;
 use super::users::{Gathered, NO_LATENCY, Pane, PaneSum, PendingVerdict, SloRows, UsersTask};
+use crate::model::calendar::Spans;
 use crate::model::output::Exemplar;
 use crate::model::slo::{Slo, Unit};
 use crate::model::time::{Ms, PANE_MS, floor_to, slice_ms};
@@ -16,7 +17,7 @@ use crate::operator::kind::gauge::{self, GaugeSum};
 use crate::operator::partial::{
     AttemptNews, BAD_USERS_PER_PANE, BadUser, BoundaryPartial, Counts, KeyDelta, PaneDelta, Partial, add_pane,
 };
-use crate::operator::user_row::{NEVER, NO_GROUP, UserEvent, UserRow};
+use crate::operator::user_row::{FirstInPeriod, NEVER, NO_GROUP, UserEvent, UserRow};
 use crate::state::Store;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -116,6 +117,7 @@ impl UsersTask {
                 self.emit_beginnings(&mut boundary);
             }
             self.admit(&mut pane, at_ms);
+            self.slos.iter_mut().for_each(|rows| rows.move_period(at_ms));
             for batch in pane.verdicts.chunks(BATCH) {
                 self.touch(batch);
                 for waiting in batch {
@@ -351,6 +353,7 @@ impl UsersTask {
             seen: summed(gathered.seen),
             users: summed(gathered.users),
             decided: summed(gathered.decided),
+            late_users: gathered.late_users,
             bad_seen: summed(gathered.bad_seen),
             bad_users: self.bad_users(slo, key),
             failures: self.failures.told(gathered.failed),
@@ -415,9 +418,20 @@ pub(super) struct Moved {
     decided: Option<(Option<Ms>, Ms)>,
     seen: Option<(Option<Ms>, Ms)>,
     bad_seen: Option<(Option<Ms>, Ms)>,
+    /// The user comes late to the period before, or is decided in it late.
+    late: (i64, i64),
 }
 
 impl SloRows {
+    /// Where users are counted by the periods of a calendar: those of a boundary.
+    fn move_period(&mut self, at_ms: Ms) {
+        if let (true, Some(calendar)) = (self.slo.counts_users(), self.slo.period.calendar())
+            && !self.spans.as_ref().is_some_and(|spans| spans.current.has_boundary(at_ms))
+        {
+            self.spans = Some(calendar.spans_at(at_ms));
+        }
+    }
+
     /// What the boundary that closes has of a tenant. There are many tenants, and few of them have news.
     pub(super) fn tenant(&mut self, tenant: u32) -> &mut Gathered {
         let index = tenant as usize;
@@ -496,13 +510,15 @@ impl SloRows {
         let (last_ms, last_bad_ms) = (row.last_ms, row.last_bad_ms());
         let is_bad = waiting.verdict == Verdict::Bad;
         let event = UserEvent { time_ms: waiting.time_ms, weight_micros: waiting.weight_micros, is_bad };
-        row.add(&event, &self.slo.user_windows_ms, at_ms);
+        let first = add_event(row, &event, &self.spans, &self.slo.user_windows_ms, at_ms);
         if is_bad {
             self.failing.note(index, row);
         }
         let last_good_ms = row.tuple_ms;
         if self.slo.counts_users() {
-            return self.add_to_counted_user(index, key_group, waiting, (last_ms, last_bad_ms, last_good_ms));
+            let moved = self.add_to_counted_user(index, key_group, waiting, (last_ms, last_bad_ms, last_good_ms));
+            let decides = if self.slo.unit == (Unit::Users { by_bad: true }) { first.bad } else { first.good };
+            return Moved { late: (i64::from(first.event), i64::from(decides)), ..moved };
         }
         let newer = (waiting.time_ms, waiting.tuple);
         if waiting.time_ms > row.tuple_ms
@@ -559,6 +575,7 @@ impl SloRows {
             bad_seen: moved(last_bad_ms, row.last_bad_ms(), slice),
             user: moved(last_ms, row.last_ms, PANE_MS),
             decided: moved(decided.0, decided.1, PANE_MS),
+            ..Moved::default()
         }
     }
 
@@ -610,6 +627,28 @@ impl SloRows {
             self.bad.pop_first();
         }
     }
+}
+
+/// Adds an event to a row. Where users are counted by periods, whether it is a first one of the period before the present
+/// one; of the present one every boundary asks, and the time of a user's last event tells.
+fn add_event(
+    row: &mut UserRow,
+    event: &UserEvent,
+    spans: &Option<Spans>,
+    windows_ms: &[Ms],
+    at_ms: Ms,
+) -> FirstInPeriod {
+    let Some(spans) = spans else {
+        row.add(event, windows_ms, at_ms);
+        return FirstInPeriod::default();
+    };
+    let is_late = spans.previous.has_event(event.time_ms);
+    let period_ms = match spans.current.has_event(event.time_ms) {
+        true => Some(spans.current.start_ms),
+        false => is_late.then_some(spans.previous.start_ms),
+    };
+    let first = row.add_in_period(event, period_ms, spans.previous.start_ms, at_ms);
+    if is_late { first } else { FirstInPeriod::default() }
 }
 
 fn moved(before_ms: Ms, after_ms: Ms, slice: Ms) -> Option<(Option<Ms>, Ms)> {
@@ -720,6 +759,8 @@ impl Gathered {
                 into.push((to, 1));
             }
         }
+        self.late_users.0 += moved.late.0;
+        self.late_users.1 += moved.late.1;
     }
 }
 
@@ -754,6 +795,8 @@ fn merge(all: &mut KeyDelta, more: &KeyDelta) {
     more.panes.iter().for_each(|pane| add_pane(&mut all.panes, pane));
     all.late += more.late;
     all.maintenance += more.maintenance;
+    all.late_users.0 += more.late_users.0;
+    all.late_users.1 += more.late_users.1;
     failures::merge(&mut all.failures, &more.failures);
     let moves = [
         (&mut all.seen, &more.seen),

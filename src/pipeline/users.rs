@@ -21,6 +21,7 @@ use super::lateness::{Late, Lateness};
 use super::sample::UserSample;
 use super::stored::{filters_of, groups_of};
 use super::tally::Tally;
+use crate::model::calendar::Spans;
 use crate::model::key::{ABSENT, Scope, key_text};
 use crate::model::outcome::Outcome;
 use crate::model::output::Exemplar;
@@ -105,6 +106,8 @@ pub(super) struct Gathered {
     pub decided: Vec<(Ms, i64)>,
     /// Bad events: pair, pane of event time and micro-weight.
     pub failed: Vec<(u32, Ms, u128)>,
+    /// Of an SLO that counts users by the periods of a calendar: those of the period before who came late, and are decided late.
+    pub late_users: (i64, i64),
     /// Events that a maintenance excluded.
     pub maintenance: u64,
     /// Of the rows of attempts of a journey: by the pane in which they were decided.
@@ -197,6 +200,8 @@ pub(super) struct SloRows {
     /// Slots of rows just dropped from memory; free once no list names them.
     pub dropped: Vec<u32>,
     pub counts: VerdictCounts,
+    /// Where users are counted by the periods of a calendar: those of the boundary that closes.
+    pub spans: Option<Spans>,
     /// Of a journey: the attempts that are open.
     pub open: Option<Box<OpenAttempts>>,
     /// These are the rows of attempts of this SLO.
@@ -246,6 +251,7 @@ impl SloRows {
             cold: ColdRows::default(),
             dropped: Vec::new(),
             counts: VerdictCounts::default(),
+            spans: None,
             open: None,
             attempts_of: None,
             slo,

@@ -69,7 +69,9 @@ const ADDED: &[Added] = &[
     (10, "PaneDelta", "gauge"),
     (10, "KeyDelta", "users"),
     (10, "KeyDelta", "decided"),
+    (11, "KeyDelta", "late_users"),
     (11, "KeyDelta", "attempts"),
+    (11, "Distinct", "periods"),
 ];
 
 /// Why bytes are not what they should be.

@@ -164,8 +164,8 @@ mod tests {
         let boundary = BoundaryPartial { at_ms: 70_000, deltas: vec![delta], ..BoundaryPartial::default() };
         let partial = Partial { up_to_ms: 70_000, boundaries: vec![boundary], ..Partial::default() };
         let mut bytes = encode(&partial).expect("encoded");
-        // Without the six fields that later versions added behind the last one of the delta; six empty ones follow.
-        (0..6).for_each(|_| assert_eq!(bytes.remove(bytes.len() - 7), 0));
+        // Without the fields that later versions added behind the last one of the delta; six empty ones follow.
+        (0..8).for_each(|_| assert_eq!(bytes.remove(bytes.len() - 7), 0));
         bytes[0] = 9;
         let read = read(&bytes).expect("a partial");
         let delta = &read.boundaries[0].deltas[0];

@@ -104,10 +104,11 @@ fn users_are_counted_where_both_metrics_say_so() {
     assert!(counted.counts_users() && counted.rules.is_empty() && !counted.has_budget_rule() && !counted.cohorts);
     let calendar =
         both.replace("isRolling: true", "isRolling: false, calendar: {startTime: 2026-01-01, timeZone: UTC}");
+    let month = slo(&calendar.replace("28d", "1M"));
+    assert_eq!(month.user_windows_ms, [63 * DAY_MS], "rows are kept for two periods");
     for (text, words) in [
         (users, "the other metric counts events"),
         (both.replace("count: users", "count: people"), "only users can be counted"),
-        (calendar.replace("28d", "1M"), "users of a calendar's period are not counted yet"),
     ] {
         let message = errors(&text).join("\n");
         assert!(message.contains(words), "{message}");

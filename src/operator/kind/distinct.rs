@@ -3,6 +3,7 @@
 //! A user is in a window if its last event is, and good (or bad) in it if its last good (or bad) event is. So two
 //! histograms over panes, moved by +1 and -1 as those events move, give every window exactly.
 
+use super::super::calendar_sums::Periods;
 use super::super::key_definition::{Boundary, KeyDefinition};
 use super::super::partial::{Counts, KeyDelta};
 use super::drop_before;
@@ -19,6 +20,9 @@ pub struct Distinct {
     /// By window: its start, the users in it, and those that are decided; then the same as counts.
     windows: Vec<(Ms, i64, i64)>,
     counts: Vec<Counts>,
+    /// Where the compliance window is a calendar's period.
+    #[serde(default)]
+    periods: Periods,
 }
 
 impl Distinct {
@@ -34,8 +38,18 @@ impl Distinct {
         &self.counts[window]
     }
 
+    /// Of the calendar's period before.
+    pub const fn previous(&self) -> Option<&Counts> {
+        self.periods.previous.as_ref()
+    }
+
     /// Moves the starts of the windows, before users move.
-    pub fn advance(&mut self, boundary: &Boundary<'_>) {
+    pub fn advance(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
+        if let Some(spans) = &boundary.starts.spans {
+            // Users of a period that ends are those at its last boundary.
+            let mut counts = self.counts[definition.layout.compliance];
+            self.periods.advance(spans, &mut counts);
+        }
         for ((start_ms, users, decided), to_ms) in self.windows.iter_mut().zip(&boundary.starts.windows_ms) {
             if *start_ms < *to_ms {
                 *users -= self.seen.range(*start_ms..*to_ms).map(|(_, users)| users).sum::<i64>();
@@ -50,7 +64,7 @@ impl Distinct {
 
     /// Takes the moves that all users tasks tell of a boundary. What left every window before is known no more, and of a key
     /// that was forgotten and came back, who was seen before: nobody leaves a pane who is not in it.
-    pub fn add(&mut self, deltas: &[&KeyDelta]) {
+    pub fn add(&mut self, deltas: &[&KeyDelta], by_bad: bool) {
         let keep_from_ms = self.windows.iter().map(|(start_ms, ..)| *start_ms).min().unwrap_or(Ms::MIN);
         let of_users = deltas.iter().flat_map(|delta| &delta.users);
         for (pane_ms, change) in applied(&mut self.seen, of_users, keep_from_ms) {
@@ -60,22 +74,33 @@ impl Distinct {
         for (pane_ms, change) in applied(&mut self.decided, of_decided, keep_from_ms) {
             self.windows.iter_mut().filter(|of| of.0 <= pane_ms).for_each(|(.., decided)| *decided += change);
         }
+        let late = |of: fn(&KeyDelta) -> i64| deltas.iter().map(|delta| of(delta)).sum::<i64>().unsigned_abs();
+        self.add_late(late(|delta| delta.late_users.0), late(|delta| delta.late_users.1), by_bad);
+    }
+
+    /// Users who came late to the period before, and those who are decided in it late.
+    fn add_late(&mut self, users: u64, decided: u64, by_bad: bool) {
+        if users == 0 && decided == 0 {
+            return;
+        }
+        let previous = self.periods.previous.get_or_insert_default();
+        let before = if by_bad { previous.bad_events } else { previous.events - previous.bad_events };
+        *previous = counts_of(previous.events + users, before + decided, by_bad);
     }
 
     /// Makes counts of what the windows hold.
     pub fn settle(&mut self, by_bad: bool) {
         for ((_, users, decided), counts) in self.windows.iter().zip(&mut self.counts) {
-            let (all, decided) = (users.unsigned_abs(), decided.unsigned_abs());
-            let bad = if by_bad { decided } else { all - decided };
-            let good = all - bad;
-            let (good, of_bad) = (u128::from(good), u128::from(bad));
-            *counts = Counts { events: all, bad_events: bad, good, bad: of_bad, ..Counts::default() };
+            *counts = counts_of(users.unsigned_abs(), decided.unsigned_abs(), by_bad);
         }
     }
 
     /// The same users in the windows of another definition, as far as they are known.
-    pub fn relaid(self, to: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> Distinct {
+    pub fn relaid(self, from: &KeyDefinition<'_>, to: &KeyDefinition<'_>, boundary: &Boundary<'_>) -> Distinct {
         let mut made = Distinct::new(to.layout.windows_ms.len());
+        if from.slo.period == to.slo.period {
+            made.periods = self.periods;
+        }
         for (window, start_ms) in made.windows.iter_mut().zip(&boundary.starts.windows_ms) {
             let since = |of: &BTreeMap<Ms, i64>| of.range(*start_ms..).map(|(_, users)| users).sum::<i64>();
             *window = (*start_ms, since(&self.seen), since(&self.decided));
@@ -89,9 +114,17 @@ impl Distinct {
             let (pane_ms, _) = of.range(self.windows[window].0..).next()?;
             Some(leaves_window_ms(*pane_ms, definition.layout.windows_ms[window]))
         };
-        let windows = 0..self.windows.len();
+        // Nobody leaves a calendar's period before it ends.
+        let windows = (0..self.windows.len()).filter(|window| !definition.layout.is_calendar(*window));
         windows.flat_map(|window| [leaves_ms(window, &self.seen), leaves_ms(window, &self.decided)]).flatten().min()
     }
+}
+
+/// So many users, of whom so many are decided.
+fn counts_of(users: u64, decided: u64, by_bad: bool) -> Counts {
+    let bad_events = if by_bad { decided } else { users - decided };
+    let (good, bad) = (u128::from(users - bad_events), u128::from(bad_events));
+    Counts { events: users, bad_events, good, bad, ..Counts::default() }
 }
 
 /// Moves users between panes; returns what came of it, by pane. All tasks together, so that their order does not matter.

@@ -73,8 +73,8 @@ impl Units {
             Units::Slices(slices) => slices.previous(),
             Units::Parts(parts) => parts.previous(),
             Units::Attempts(attempts) => attempts.previous().unwrap_or(&NOTHING),
-            // Users have rolling windows only.
-            Units::Values(_) | Units::Users(_) => &NOTHING,
+            Units::Users(users) => users.previous().unwrap_or(&NOTHING),
+            Units::Values(_) => &NOTHING,
         }
     }
 
@@ -94,7 +94,7 @@ impl Units {
         match self {
             // They move once all events are added: a slice ends at the boundary.
             Units::Slices(_) | Units::Values(_) => {}
-            Units::Users(users) => users.advance(boundary),
+            Units::Users(users) => users.advance(definition, boundary),
             Units::Parts(parts) => parts.advance(definition, boundary),
             Units::Attempts(attempts) => attempts.advance(definition, boundary),
         }
@@ -122,7 +122,7 @@ impl Units {
     /// Takes what the users tasks alone can tell: of users, and of attempts.
     pub fn add_told(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>, deltas: &[&KeyDelta]) {
         match self {
-            Units::Users(users) => users.add(deltas),
+            Units::Users(users) => users.add(deltas, definition.slo.unit == Unit::Users { by_bad: true }),
             Units::Attempts(attempts) => {
                 attempts.add(definition, boundary, deltas.iter().filter_map(|delta| delta.attempts.as_deref()));
             }
@@ -175,7 +175,7 @@ impl Units {
             (Units::Slices(new), Some(Units::Slices(old))) if is_same => new.take_over(old),
             (Units::Parts(new), Some(Units::Parts(old))) => *new = old.relaid(from, to, boundary.at_ms),
             (Units::Values(new), Some(Units::Values(old))) => *new = old,
-            (Units::Users(new), Some(Units::Users(old))) => *new = old.relaid(to, boundary),
+            (Units::Users(new), Some(Units::Users(old))) => *new = old.relaid(from, to, boundary),
             (Units::Attempts(new), Some(Units::Attempts(old))) => *new = old.relaid(from, to, boundary.at_ms),
             (units, known) => {
                 units.advance(to, boundary);
