@@ -68,7 +68,12 @@ pub fn run(global: &Global, args: &ApplyArgs) -> Outcome {
         changes.iter().try_for_each(|change| change.print(&mut out))?;
         out.line(&match args.dry_run {
             true => "Nothing was recorded (--dry-run).".to_owned(),
-            false => format!("Recorded in {} (by {}: {}).", store.place(), signature.by, signature.reason),
+            false => format!(
+                "Recorded in {} (by {}: {}). `run` takes it up when it is started again.",
+                store.place(),
+                signature.by,
+                signature.reason
+            ),
         })?;
     }
     out.flush()?;

@@ -135,8 +135,12 @@ fn fired(
 ) -> Result<[FiredBy; 2], Failure> {
     let recorded = Recorded { inputs, format: args.format };
     let side = |mut slos: Vec<Slo>, name: &str| {
-        if let Err(error) = maintenance::apply(&settings.maintenance, &mut slos) {
-            voice.say(&format!("{name}: evaluated without the maintenance of the configuration: {error}"));
+        let mut maintained = slos.clone();
+        match maintenance::apply(&settings.maintenance, &mut maintained) {
+            Ok(()) => slos = maintained,
+            Err(error) => {
+                voice.say(&format!("{name}: evaluated without the maintenance of the configuration: {error}"));
+            }
         }
         slos.retain(|slo| changes.iter().any(|change| change.slo == slo.name));
         replay(settings, slos, &recorded, name, voice)

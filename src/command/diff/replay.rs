@@ -190,7 +190,11 @@ impl Observer for Watch {
                         self.alert(&String::from_utf8_lossy(key), &alert);
                     }
                 }
-                Topic::SloStatus => drop(serde_json::from_slice(value).map(|status| self.status(status))),
+                Topic::SloStatus => {
+                    if let Ok(status) = serde_json::from_slice(value) {
+                        self.status(status);
+                    }
+                }
                 _ => {}
             }
         }
