@@ -39,14 +39,17 @@ function Failed({ sli, s }) {
 }
 
 // Scales of the picture: users by their place from the worst on, and failed requests, both by powers of ten.
-const WIDE = 460, HIGH = 150, EDGES = [[0.001, 'sli_worst_0_1pct', 'worst 0.1 %'], [0.01, 'sli_worst_1pct', 'to 1 %'], [0.1, 'sli_worst_10pct', 'to 10 %'], [0.5, 'sli_p50', 'to half']];
-const placeX = share => WIDE * Math.max(0, Math.log10(share) + 3.5) / 3.5, failedY = bad => HIGH - HIGH * Math.max(0, Math.min(1, (Math.log10(Math.max(bad, 1e-9)) + 4) / 4));
+const WIDE = 460, HIGH = 150, EDGES = [[0.001, 'sli_worst_0_1pct', 'to 0.1 %'], [0.01, 'sli_worst_1pct', 'to 1 %'], [0.1, 'sli_worst_10pct', 'to 10 %'], [0.5, 'sli_p50', 'to half']];
+const failedY = bad => HIGH - HIGH * Math.max(0, Math.min(1, (Math.log10(Math.max(bad, 1e-9)) + 4) / 4));
 /** How users are spread, from the worst served to the best, as far as the published quantiles tell: in a full column every
  * user has at least so many failures, in the pale part above it some have. */
 function Picture({ u, s }) {
-  const known = EDGES.filter(([, k]) => u[k] !== null).map(([share, k, name]) => ({ share, bad: 1 - u[k], name }));
-  if (known.length < 2) return null;
-  const steps = [{ share: 0, bad: 1 }, ...known, { share: 1, bad: 0, name: 'rest' }].map((edge, i, all) => i && { from: placeX(all[i - 1].share || 1e-4), to: placeX(edge.share), most: all[i - 1].bad, least: edge.bad, name: edge.name, users: Math.round(u.users * edge.share) - Math.round(u.users * all[i - 1].share) }).filter(Boolean);
+  const known = EDGES.filter(([, k]) => u[k] !== null).map(([share, k, name]) => ({ share, bad: 1 - u[k], name, worse: Math.floor(share * u.users + 1e-9) }));
+  if (known.length < 2 || u.users < 10) return null;
+  // Where nobody comes before an edge, it is the worst user's own SLI.
+  const worst = known.find(e => e.worse === 0)?.bad ?? 1, edges = [{ share: 0, bad: worst, worse: 0 }, ...known.filter(e => e.worse > 0), { share: 1, bad: 0, name: 'rest', worse: u.users }];
+  const first = Math.log10(Math.max(3e-4, 0.3 * edges[1].share)), placeX = share => WIDE * Math.max(0, 1 - Math.log10(share || 1e-9) / first);
+  const steps = edges.slice(1).map((edge, i) => ({ from: placeX(edges[i].share), to: placeX(edge.share), most: edges[i].bad, least: edge.bad, name: edge.name, users: edge.worse - edges[i].worse }));
   const limit = 1 - s.objective, said = steps.map(x => `${x.name} (${w.plural(x.users, 'user')}): ${w.pct(x.least)} to ${w.pct(x.most)} failed`).join('; ');
   return html`<figure class="picture"><figcaption>Users from the worst served to the best</figcaption>
     <svg viewBox=${`-44 -6 ${WIDE + 50} ${HIGH + 40}`} role="img" aria-label=${said}>
