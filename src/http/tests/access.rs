@@ -11,6 +11,8 @@ pub fn guarded() -> Running {
     let endpoints = Endpoints::new(Arc::clone(&board), || "tailburn_tasks 1\n".to_owned());
     let endpoints = endpoints.with_tokens(Some(Tokens::parse(&tokens).expect("tokens")));
     let server = serve_within("127.0.0.1:0", endpoints, Limits::of_this_process()).expect("a free port");
+    let tenants = ["acme", "zeta"].map(|name| (name.to_owned(), crate::model::tenants::Tenant::default()));
+    board.name_tenants(crate::model::tenants::Tenants(tenants.into()));
     board.publish([
         status("a", None, Some(0.5)),
         status("a", Some("acme"), Some(0.1)),
@@ -43,9 +45,11 @@ fn an_operator_sees_all_a_tenant_itself_and_nobody_else_anything() {
     assert_eq!(total("mine", "/api/v1/status"), (200, Some(1)));
     assert_eq!(total("mine", "/api/v1/overview?scope=all"), (200, Some(1)));
     assert_eq!(running.with("mine", "/api/v1/tenant/acme").0, 200);
+    assert_eq!((total("all", "/api/v1/tenants"), total("mine", "/api/v1/tenants")), ((200, Some(2)), (200, Some(1))));
     for hidden in [
         "/api/v1/tenant/zeta",
         "/api/v1/status?tenant=zeta",
+        "/api/v1/tenants?tenant=zeta",
         "/api/v1/history?key=a%7Caggregate",
         "/api/v1/slo/a",
         "/api/v1/processor",
