@@ -19,6 +19,8 @@ pub struct Member {
     is_remembered: bool,
     /// Whether the receiver was told of it before a restart is not known: it is told again, and in any case of the end.
     is_doubtful: bool,
+    /// Who owned the partition before may have told of it: it is told as new, and in any case of the end.
+    pub may_have_been_told: bool,
     /// The end of what the receiver knows, where it came again before that end was told.
     missed_end: Option<Arc<News>>,
     /// What came again cannot be told: the missed end is.
@@ -42,6 +44,7 @@ impl Member {
             heard: false,
             is_remembered: false,
             is_doubtful: false,
+            may_have_been_told: false,
             missed_end: None,
             tells_end: false,
             is_held_back: false,
@@ -81,7 +84,7 @@ impl Member {
             // The newest counts: who is told late of what fires should at least hear how it is now.
             self.fresh_ms = self.fresh_ms.max(written_ms);
         }
-        if self.may_know() && self.news.is_over() && !news.is_over() && self.change().is_some() {
+        if self.waits_for_end() && self.news.is_over() && !news.is_over() && self.change().is_some() {
             self.missed_end = Some(Arc::clone(&self.news));
         }
         self.news = news;
@@ -145,12 +148,17 @@ impl Member {
     pub fn delivered(&mut self, news: &News, what: What) {
         self.tell_of(news);
         self.heard = what != What::Ended;
-        (self.is_remembered, self.is_doubtful) = (false, false);
+        (self.is_remembered, self.is_doubtful, self.may_have_been_told) = (false, false, false);
     }
 
     /// Whether the receiver knows of it, or may.
     pub fn may_know(&self) -> bool {
         self.heard || self.is_doubtful
+    }
+
+    /// Whether it has to be told of the end, whatever holds back what begins.
+    pub fn waits_for_end(&self) -> bool {
+        self.may_know() || self.may_have_been_told
     }
 
     /// It can be told now, and the receiver does not know of it.

@@ -203,12 +203,13 @@ impl Core {
         if routes.is_empty() {
             actions.push(Action::Say(Notice::NoRoute { title: news.title.clone() }));
         }
+        let grouped_at = at.map(|at| (at, self.ledger.may_have_been_told(at, written_ms)));
         let mut steady_done = Vec::new();
         for place in routes {
             let receiver = self.plan.routes[place].receiver;
             let context = context(&self.plan, &self.silences, &self.items, receiver, now_ms);
             match &mut self.outboxes[receiver] {
-                Outbox::Grouped(grouped) => grouped.take(place, news, at, written_ms, &context),
+                Outbox::Grouped(grouped) => grouped.take(place, news, grouped_at, written_ms, &context),
                 // It has one entry an episode, by whatever route.
                 Outbox::Steady(_) if steady_done.contains(&receiver) => continue,
                 Outbox::Steady(steady) => {

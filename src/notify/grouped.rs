@@ -13,6 +13,7 @@ use super::news::{News, Severity, short_hash};
 use super::plan::Route;
 use super::words::Notice;
 use crate::model::time::{MINUTE_MS, Ms};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -83,20 +84,26 @@ impl Grouped {
         self.places.range((item.to_owned(), 0)..=(item.to_owned(), usize::MAX)).next().is_some()
     }
 
-    /// News came by a route. `at`: the record that waits for it to be told.
+    /// News came by a route. `at`: the record that waits for it to be told, and whether it may have been before a restart.
     pub fn take(
         &mut self,
         place: usize,
         news: &Arc<News>,
-        at: Option<Position>,
+        at: Option<(Position, bool)>,
         written_ms: Ms,
         context: &Context<'_>,
     ) {
-        let member = |group: &mut Group| match group.members.get_mut(&news.item) {
-            Some(member) => member.hear(Arc::clone(news), at, written_ms),
-            None => drop(group.members.insert(news.item.clone(), Member::new(Arc::clone(news), at, written_ms))),
+        let (at, may_have_been_told) = at.unzip();
+        let members = &mut self.group_of(place, news, context).members;
+        let member = match members.entry(news.item.clone()) {
+            Entry::Occupied(member) => {
+                let member = member.into_mut();
+                member.hear(Arc::clone(news), at, written_ms);
+                member
+            }
+            Entry::Vacant(place) => place.insert(Member::new(Arc::clone(news), at, written_ms)),
         };
-        member(self.group_of(place, news, context));
+        member.may_have_been_told |= may_have_been_told.unwrap_or(false);
     }
 
     /// What was told before a restart.
@@ -388,7 +395,7 @@ fn look_at(member: &mut Member, context: &Context<'_>, effects: &mut Effects) ->
     member.look_again();
     let what = member.change()?;
     let receiver = &context.receiver.name;
-    let is_news_to_them = what != What::Ended || !member.may_know();
+    let is_news_to_them = what != What::Ended || !member.waits_for_end();
     if is_news_to_them && let Some((why, until_ms)) = context.held_back(&member.news) {
         if !std::mem::replace(&mut member.is_held_back, true) {
             effects.notices.push(Notice::held_back(receiver, &member.news, &why));

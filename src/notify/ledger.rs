@@ -65,6 +65,16 @@ impl Ledger {
         self.partitions.get(&at.source).is_some_and(|partition| written_ms <= partition.owned_ms + CLOCKS_DIFFER_MS)
     }
 
+    /// Whether who owned the partition before may have told of it, though an earlier record is still open: it hears that
+    /// from its offset alone. The first owner of all has nobody before it.
+    pub fn may_have_been_told(&self, at: Position, written_ms: Ms) -> bool {
+        let Some(partition) = self.partitions.get(&at.source) else { return false };
+        match partition.done_before {
+            0 => written_ms < partition.owned_ms,
+            _ => self.may_have_been_read(at, written_ms),
+        }
+    }
+
     pub fn read(&mut self, at: Position) {
         let partition = self.partitions.entry(at.source).or_default();
         partition.next = partition.next.max(at.offset + 1);

@@ -192,6 +192,36 @@ fn who_was_told_of_a_ticket_hears_of_its_end_though_a_page_hid_it_when_it_came_a
     assert!(said.contains("ended a|aggregate-ticket"), "{said:?}");
 }
 
+/// The ticket was told, and the end of another item, which came before it, was not: a restart reads the ticket again, now
+/// under its page.
+#[test]
+fn who_was_told_of_a_ticket_behind_an_open_record_hears_of_its_end_under_its_page() {
+    let plan = hook(json!([{"receiver": "hook", "group_by": ["dedup_key"]}]));
+    let of = |key, severity, state, seq, at_s| alert(key, severity, state, 1, seq, at_s);
+    let log = [
+        of("b|aggregate", "page", "firing", 1, 0),
+        of("b|aggregate", "page", "resolved", 2, 20),
+        of("a|aggregate", "ticket", "firing", 1, 25),
+        of("a|aggregate", "page", "firing", 1, 35),
+    ];
+    let mut story = Story::new(&plan);
+    story.record(&log[0]);
+    story.until(20);
+    story.record(&log[1]);
+    story.until(25);
+    story.record(&log[2]);
+    story.until(35);
+    story.record(&log[3]);
+    assert_eq!((story.said(0).len(), story.done()), (2, 1), "the end of b waits for its group's next message");
+    let mut second = restarted(&plan, &story, &log);
+    second.record(&of("a|aggregate", "ticket", "resolved", 2, 36));
+    second.until(36);
+    second.record(&of("a|aggregate", "page", "resolved", 2, 36));
+    second.until(200);
+    let said = second.said(0).join(", ");
+    assert!(said.contains("ended a|aggregate-ticket"), "{said:?}");
+}
+
 /// A page hides what came again; that what the receiver knows is over is told at once, with its own record.
 #[test]
 fn a_ticket_that_ends_and_comes_again_under_its_page_is_told_to_be_over() {
