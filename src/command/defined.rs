@@ -51,6 +51,8 @@ pub fn document(slo: &Slo) -> Value {
         "indicator": indicator(&slo.indicator),
         "journey": slo.journey().map(|journey| json!({
             "timeout": print(journey.timeout_ms),
+            "by": journey.by,
+            "within": journey.within_ms.map(print),
             "steps": journey.steps.iter().zip(&slo.steps).map(|(step, filter)| json!({
                 "name": step.name,
                 "filter": filter.to_string(),

@@ -30,6 +30,8 @@ fn filters(slo: &Slo) -> Value {
             json!({
                 "steps": steps.map(|(step, filter)| json!([step.name, filter.source(), step.retries])).collect::<Vec<_>>(),
                 "timeout_ms": journey.timeout_ms,
+                "by": journey.by,
+                "within_ms": journey.within_ms,
                 "attempts": filters_of(&slo.indicator),
             })
         }

@@ -10,8 +10,10 @@ use crate::model::slo::{Journey, JourneyStep, Slo};
 use crate::model::time::{DAY_MS, Ms};
 use std::collections::BTreeSet;
 
-/// A journey needs a way, and every key counts each step.
-const STEPS: std::ops::RangeInclusive<usize> = 2..=16;
+/// Every key counts each step.
+const STEPS: std::ops::RangeInclusive<usize> = 1..=16;
+/// The fields that the events of an attempt may share, beside attributes.
+const BY: [&str; 7] = ["trace_id", "event_id", "operation", "dependency", "error_type", "journey", "step"];
 const TIMEOUT_MAX_MS: Ms = DAY_MS;
 
 /// The steps, and which events are of each.
@@ -23,14 +25,16 @@ pub(super) struct JourneySpec {
 
 /// Reads `journey: {timeout, steps}`.
 pub(super) fn read(at: &Cursor<'_>, report: &mut Report) -> Option<JourneySpec> {
-    let fields = at.fields(report, &["timeout", "steps"])?;
+    let fields = at.fields(report, &["by", "timeout", "within", "steps"])?;
+    let by = fields.get("by").map_or(Some(None), |at| read_by(&at, report).map(Some));
+    let within_ms = fields.get("within").map_or(Some(None), |at| read_timeout(&at, report).map(Some));
     let remedy = "write timeout: 15m, at most 1d: an attempt that takes longer ends";
     let timeout_ms = fields.require(report, "timeout", remedy).and_then(|at| read_timeout(&at, report));
     let remedy = "write steps: [{name: cart, filter: ...}, {name: pay, filter: ...}]";
     let at = fields.require(report, "steps", remedy)?;
     let written = at.list(report);
     if !STEPS.contains(&written.len()) {
-        at.error(report, format!("a journey has 2 to 16 steps, not {}", written.len()), remedy);
+        at.error(report, format!("a journey has 1 to 16 steps, not {}", written.len()), remedy);
         return None;
     }
     let mut names = BTreeSet::new();
@@ -48,15 +52,28 @@ pub(super) fn read(at: &Cursor<'_>, report: &mut Report) -> Option<JourneySpec> 
         read.push((step, filter));
     }
     let (steps, filters) = read.into_iter().unzip();
-    let journey = Journey { timeout_ms: timeout_ms?, steps };
+    let journey = Journey { timeout_ms: timeout_ms?, steps, by: by?, within_ms: within_ms? };
     is_clean.then_some(JourneySpec { journey, filters })
+}
+
+fn read_by(at: &Cursor<'_>, report: &mut Report) -> Option<String> {
+    let text = at.text(report)?;
+    let is_known = BY.contains(&text) || text.strip_prefix("attributes.").is_some_and(|name| !name.is_empty());
+    if !is_known {
+        at.error(
+            report,
+            format!("events cannot share `{text}`"),
+            format!("write {}, or attributes.NAME; without `by` an attempt is of its user", BY.join(", ")),
+        );
+    }
+    is_known.then(|| text.to_owned())
 }
 
 fn read_timeout(at: &Cursor<'_>, report: &mut Report) -> Option<Ms> {
     let text = at.text(report)?;
     let timeout_ms = duration::parse(text).ok().filter(|ms| (1..=TIMEOUT_MAX_MS).contains(ms));
     if timeout_ms.is_none() {
-        at.error(report, format!("`{text}` is no time-out"), "write a duration of at most 1d, as in 15m");
+        at.error(report, format!("`{text}` is too long, or no duration"), "write a duration of at most 1d, as in 15m");
     }
     timeout_ms
 }

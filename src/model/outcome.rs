@@ -83,6 +83,24 @@ impl Outcome<'_> {
         }
     }
 
+    /// A text by its name in `journey.by`: a field, or `attributes.NAME`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match name {
+            "trace_id" => self.trace_id.as_deref(),
+            "event_id" => self.event_id.as_deref(),
+            "journey" => self.journey.as_deref(),
+            "step" => self.step.as_deref(),
+            _ => match name.strip_prefix("attributes.") {
+                Some(attribute) => self.attribute(attribute),
+                None => self.group_value(name).filter(|_| Self::is_text_field(name)),
+            },
+        }
+    }
+
+    fn is_text_field(name: &str) -> bool {
+        matches!(name, "operation" | "dependency" | "error_type")
+    }
+
     pub fn measure(&self, name: &str) -> Option<f64> {
         self.measures.iter().rev().find(|(n, _)| n == name).map(|(_, v)| *v)
     }

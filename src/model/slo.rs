@@ -162,6 +162,12 @@ pub struct Journey {
     pub timeout_ms: Ms,
     /// In their order.
     pub steps: Vec<JourneyStep>,
+    /// The text that the events of one attempt share, as `trace_id`; `None`: an attempt is of all events of its user.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// A good attempt that took longer, from the start of its first event to the end of its last, is bad.
+    #[serde(default)]
+    pub within_ms: Option<Ms>,
 }
 
 /// One step of a journey.

@@ -10,14 +10,15 @@ use super::kind::composite::sli_from;
 use super::kind::gauge::{self, Gauges};
 use super::partial::Counts;
 use super::sanity;
+use super::sketch::Sketch;
 use crate::model::calendar::Span;
 use crate::model::key::Scope;
 use crate::model::output::{
-    Budget, Component, Counts as CountFields, Gauge, Journey, Period, Previous, RuleStatus, SloHistory, SloStatus,
+    self, Budget, Component, Counts as CountFields, Gauge, Period, Previous, RuleStatus, SloHistory, SloStatus,
     WindowStatus,
 };
 use crate::model::ratio::{Ratio, Threshold};
-use crate::model::slo::{GaugeSpec, RuleKind};
+use crate::model::slo::{GaugeSpec, Journey, RuleKind};
 use crate::model::time::{MINUTE_MS, Moment, Ms, PANE_MS, ceil_to};
 use std::cmp::Ordering;
 
@@ -268,7 +269,7 @@ impl<'a> KeyView<'a> {
         }
     }
 
-    fn journey(self) -> Option<Journey> {
+    fn journey(self) -> Option<output::Journey> {
         let attempts = self.key.units.as_deref()?.attempts()?;
         Some(attempts.published(self, self.definition.slo.journey()?))
     }
@@ -302,7 +303,17 @@ impl<'a> KeyView<'a> {
             sli: self.sli(window),
             burn: self.burn(window),
             coverage: coverage_of(self.boundary.at_ms, self.key.first_ms(), start_ms),
-            latency_ms: latency_of(&self.key.windows.latency(self.definition.layout, window)),
+            latency_ms: latency_of(&self.latency(window)),
+        }
+    }
+
+    /// Of events; of attempts whose events share a text, of these: they are one request for who waits.
+    fn latency(self, window: usize) -> Sketch {
+        let layout = self.definition.layout;
+        let attempts = self.key.units.as_deref().and_then(Units::attempts);
+        match (attempts, self.definition.slo.journey()) {
+            (Some(attempts), Some(Journey { by: Some(_), .. })) => attempts.latency(layout, window),
+            _ => self.key.windows.latency(layout, window),
         }
     }
 

@@ -12,14 +12,13 @@ use super::users::{Gathered, NO_LATENCY, PendingVerdict, SloRows, UsersTask};
 use crate::model::slo::Journey;
 use crate::model::time::{Ms, PANE_MS, floor_to};
 use crate::model::tuple::Pairs;
-use crate::operator::classify::{Extra, Verdict};
+use crate::operator::classify::{Extra, Step, Verdict};
 use crate::operator::kind::attempts::{note, note_stray};
 use crate::operator::kind::journey::{Attempt, Decided, Outcome, StepEvent, take};
 use crate::operator::partial::{AttemptNews, PaneDelta, add_pane};
 use crate::operator::user_row::NO_GROUP;
 use crate::state::keys::FiltersId;
 use crate::state::{Batch, Store};
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +34,8 @@ pub(super) struct Origin {
 /// An open attempt as checkpoints have it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredAttempt {
+    /// The hash of what its events share; 0: they share their user alone.
+    by: u32,
     attempt: Attempt<()>,
     weight_micros: u64,
     tuple: Vec<u8>,
@@ -50,17 +51,21 @@ pub(super) struct OpenAttempts {
     journey: Journey,
     /// What their rows in the store belong to.
     filters: FiltersId,
-    /// By user; `None`: it is over, and the store may still have it. Each holds its user's number.
-    of: HashMap<u32, Option<Attempt<Origin>>>,
+    /// By user, and by what its events share; `None`: it is over, and the store may still have it. Each holds its user's
+    /// number.
+    of: BTreeMap<Who, Option<Attempt<Origin>>>,
     /// When each ends at the latest.
-    deadlines: BTreeSet<(Ms, u32)>,
+    deadlines: BTreeSet<(Ms, Who)>,
     /// By key group: users whose attempt changed since the group was written.
     changed: BTreeSet<(u16, u32)>,
     /// The events of the boundary that closes, with their users.
-    events: Vec<(u32, StepEvent<Origin>)>,
+    events: Vec<(Who, StepEvent<Origin>)>,
     /// The rows of attempts, among the task's.
     pub rows: usize,
 }
+
+/// Whose attempt it is: a user, and the hash of what its events share.
+type Who = (u32, u32);
 
 /// What a boundary makes of one user's events.
 enum News {
@@ -73,7 +78,7 @@ impl OpenAttempts {
         OpenAttempts {
             journey: journey.clone(),
             filters: FiltersId::of(&format!("{:016x}\0open", rows.filters.0)),
-            of: HashMap::new(),
+            of: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             changed: BTreeSet::new(),
             events: Vec::new(),
@@ -94,10 +99,11 @@ impl OpenAttempts {
     #[inline]
     pub fn push(&mut self, waiting: &PendingVerdict, extra: Extra, group: u32) {
         let PendingVerdict { time_ms, user, tuple, weight_micros, .. } = *waiting;
-        let Some(step) = extra.checked_sub(1).and_then(|step| u32::try_from(step).ok()) else { return };
+        let Some(step) = Step::of(extra) else { return };
         let is_bad = waiting.verdict == Verdict::Bad;
         let origin = Origin { tuple, group, weight_micros };
-        self.events.push((user, StepEvent { time_ms, step, is_bad, origin }));
+        let (number, latency_ms) = (u32::from(step.number) - 1, Ms::from(step.latency_ms));
+        self.events.push(((user, step.by), StepEvent { time_ms, step: number, is_bad, latency_ms, origin }));
     }
 
     /// The tuples that are remembered.
@@ -110,16 +116,16 @@ impl OpenAttempts {
         self.of.len() * (size_of::<Attempt<Origin>>() + 96)
     }
 
-    fn hold(&mut self, user: u32, attempt: Option<Attempt<Origin>>) -> bool {
+    fn hold(&mut self, who: Who, attempt: Option<Attempt<Origin>>) -> bool {
         if let Some(attempt) = &attempt {
-            self.deadlines.insert((attempt.deadline_ms(&self.journey), user));
+            self.deadlines.insert((attempt.deadline_ms(&self.journey), who));
         }
-        self.of.insert(user, attempt).is_none()
+        self.of.insert(who, attempt).is_none()
     }
 
-    fn take(&mut self, user: u32) -> Option<Attempt<Origin>> {
-        let attempt = self.of.get_mut(&user)?.take()?;
-        self.deadlines.remove(&(attempt.deadline_ms(&self.journey), user));
+    fn take(&mut self, who: Who) -> Option<Attempt<Origin>> {
+        let attempt = self.of.get_mut(&who)?.take()?;
+        self.deadlines.remove(&(attempt.deadline_ms(&self.journey), who));
         Some(attempt)
     }
 }
@@ -161,8 +167,9 @@ impl UsersTask {
         let mut events = std::mem::take(&mut open.events);
         self.sort(&mut events);
         for of_user in events.chunk_by(|a, b| a.0 == b.0) {
-            let user = of_user[0].0;
-            let mut attempt = open.take(user);
+            let who = of_user[0].0;
+            let user = who.0;
+            let mut attempt = open.take(who);
             let before = attempt;
             for (_, event) in of_user {
                 let taken = take(&open.journey, &mut attempt, event);
@@ -173,26 +180,26 @@ impl UsersTask {
                     self.count(slo, open, user, &News::Stray(*event), at_ms, store)?;
                 }
             }
-            self.keep(open, user, before, attempt);
+            self.keep(open, who, before, attempt);
             self.bring_back(open.rows, user, store)?;
             self.retuple(slo, open.rows, user);
         }
         events.clear();
         open.events = events;
         while open.times_out(at_ms) {
-            let Some((deadline_ms, user)) = open.deadlines.pop_first() else { break };
-            let Some(attempt) = open.take(user) else { continue };
-            self.count(slo, open, user, &News::Decided(attempt.end(deadline_ms)), at_ms, store)?;
-            self.keep(open, user, Some(attempt), None);
+            let Some((deadline_ms, who)) = open.deadlines.pop_first() else { break };
+            let Some(attempt) = open.take(who) else { continue };
+            self.count(slo, open, who.0, &News::Decided(attempt.end(deadline_ms)), at_ms, store)?;
+            self.keep(open, who, Some(attempt), None);
         }
         Ok(())
     }
 
     /// By user, and then in the order of the contract.
-    fn sort(&self, events: &mut [(u32, StepEvent<Origin>)]) {
+    fn sort(&self, events: &mut [(Who, StepEvent<Origin>)]) {
         let attributes = |event: &StepEvent<Origin>| Pairs::of(self.tuples.get(event.origin.tuple));
-        events.sort_by(|(user, a), (other, b)| {
-            let order = (user, a.time_ms, a.step, a.is_bad).cmp(&(other, b.time_ms, b.step, b.is_bad));
+        events.sort_by(|(who, a), (other, b)| {
+            let order = (who, a.time_ms, a.step, a.is_bad).cmp(&(other, b.time_ms, b.step, b.is_bad));
             let by_attributes = || match a.origin.tuple == b.origin.tuple {
                 true => std::cmp::Ordering::Equal,
                 false => attributes(a).cmp(attributes(b)),
@@ -205,18 +212,18 @@ impl UsersTask {
     fn keep(
         &mut self,
         open: &mut OpenAttempts,
-        user: u32,
+        who: Who,
         before: Option<Attempt<Origin>>,
         attempt: Option<Attempt<Origin>>,
     ) {
         if before.is_none() && attempt.is_none() {
             return;
         }
-        if open.hold(user, attempt) {
-            self.users.get_mut(user).rows += 1;
+        if open.hold(who, attempt) {
+            self.users.get_mut(who.0).rows += 1;
         }
         if before != attempt {
-            open.changed.insert((self.users.get(user).group, user));
+            open.changed.insert((self.users.get(who.0).group, who.0));
         }
     }
 
@@ -360,16 +367,22 @@ impl UsersTask {
             for (_, user) in of_group {
                 let entry = self.users.get(user);
                 let key = user_key(open.filters, self.tenants.text(entry.tenant), entry.name());
-                match open.of.get(&user).copied().flatten() {
-                    Some(attempt) => put(batch, &key, &self.stored_attempt(slo, &attempt))?,
-                    None => {
-                        batch.delete_row(&key);
-                        open.of.remove(&user);
-                        self.users.get_mut(user).rows -= 1;
-                        if let Some(closed_ms) = self.closed_ms {
-                            self.users.forget_if_unused(user, closed_ms);
-                        }
-                    }
+                let of_user: Vec<(Who, Option<Attempt<Origin>>)> =
+                    open.of.range((user, 0)..=(user, u32::MAX)).map(|(who, attempt)| (*who, *attempt)).collect();
+                let stored: Vec<StoredAttempt> = of_user
+                    .iter()
+                    .filter_map(|(who, attempt)| Some(self.stored_attempt(slo, who.1, attempt.as_ref()?)))
+                    .collect();
+                match stored.is_empty() {
+                    true => batch.delete_row(&key),
+                    false => put(batch, &key, &stored)?,
+                }
+                for (who, _) in of_user.iter().filter(|(_, attempt)| attempt.is_none()) {
+                    open.of.remove(who);
+                    self.users.get_mut(user).rows -= 1;
+                }
+                if let Some(closed_ms) = self.closed_ms {
+                    self.users.forget_if_unused(user, closed_ms);
                 }
             }
             self.slos[slo].open = Some(open);
@@ -377,15 +390,16 @@ impl UsersTask {
         Ok(())
     }
 
-    fn stored_attempt(&self, slo: usize, attempt: &Attempt<Origin>) -> StoredAttempt {
-        let Attempt { started_ms, step, failures, origin } = *attempt;
+    fn stored_attempt(&self, slo: usize, by: u32, attempt: &Attempt<Origin>) -> StoredAttempt {
+        let Attempt { started_ms, began_ms, step, failures, origin } = *attempt;
         let group = match origin.group {
             NONE => None,
             OTHER_GROUPS => Some(Vec::new()),
             group => Some(self.slos[slo].groups.get(group).to_vec()),
         };
         StoredAttempt {
-            attempt: Attempt { started_ms, step, failures, origin: () },
+            by,
+            attempt: Attempt { started_ms, began_ms, step, failures, origin: () },
             weight_micros: origin.weight_micros,
             tuple: self.tuples.get(origin.tuple).to_vec(),
             groups_of: self.slos[slo].groups_of,
@@ -399,7 +413,7 @@ impl UsersTask {
         self.slos.iter().position(is_of)
     }
 
-    /// Takes an open attempt of the store into memory.
+    /// Takes a user's open attempts of the store into memory.
     pub(super) fn load_attempt(
         &mut self,
         slo: usize,
@@ -407,16 +421,18 @@ impl UsersTask {
         key: &[u8],
         value: &[u8],
     ) -> Result<(), CheckpointError> {
-        let stored: StoredAttempt = get(key, value)?;
+        let all: Vec<StoredAttempt> = get(key, value)?;
         let tenant = self.tenants.intern(tenant.as_bytes());
         let user = self.user(tenant, user);
-        let tuple = self.tuples.intern(&stored.tuple);
-        let group = self.group_of_stored(slo, &stored);
-        let Attempt { started_ms, step, failures, .. } = stored.attempt;
-        let origin = Origin { tuple, group, weight_micros: stored.weight_micros };
-        if let Some(open) = self.slos[slo].open.as_deref_mut() {
-            open.hold(user, Some(Attempt { started_ms, step, failures, origin }));
-            self.users.get_mut(user).rows += 1;
+        for stored in all {
+            let tuple = self.tuples.intern(&stored.tuple);
+            let group = self.group_of_stored(slo, &stored);
+            let Attempt { started_ms, began_ms, step, failures, .. } = stored.attempt;
+            let origin = Origin { tuple, group, weight_micros: stored.weight_micros };
+            if let Some(open) = self.slos[slo].open.as_deref_mut() {
+                open.hold((user, stored.by), Some(Attempt { started_ms, began_ms, step, failures, origin }));
+                self.users.get_mut(user).rows += 1;
+            }
         }
         Ok(())
     }

@@ -153,5 +153,5 @@ pub(super) fn scan(store: &dyn Store, prefix: Prefix, each: &mut TakeRow<'_>) ->
 #[cfg(test)]
 pub(super) fn add_shape(shape: &mut crate::state::versions::shape::Shape) {
     shape.add::<StoredUser<'_>>();
-    shape.add::<super::journeys::StoredAttempt>();
+    shape.add::<Vec<super::journeys::StoredAttempt>>();
 }

@@ -148,6 +148,12 @@ fn indicator(out: &mut String, slo: &Slo) {
             );
             row(out, &format!("Step {number}"), &text);
         }
+        if let Some(by) = &journey.by {
+            row(out, "An attempt is", &escaped(&format!("the events of a user that have the same {by}")));
+        }
+        if let Some(within_ms) = journey.within_ms {
+            row(out, "Bad if it takes longer than", &escaped(&duration::print(within_ms)));
+        }
         row(out, "An attempt ends after", &escaped(&duration::print(journey.timeout_ms)));
         return criterion(out, &slo.indicator, false);
     }

@@ -4,6 +4,7 @@ use super::super::burn_rate::{BadUsers, LastSeen};
 use super::super::key_definition::{Boundary, KeyDefinition};
 use super::super::key_view::KeyView;
 use super::super::partial::{AttemptNews, Counts, PaneDelta, add_pane};
+use super::super::sketch::{Sketch, SketchBuilder, ZERO_BIN, bin_of};
 use super::super::window::{Layout, Windows};
 use super::journey::{Decided, Outcome};
 use crate::model::output::{Journey as Published, JourneyStep};
@@ -35,6 +36,11 @@ pub fn note<O>(pane: &mut PaneDelta, journey: &Journey, decided: &Decided<O>, we
         steps[step].bad_events += u64::from(is_bad);
         steps[step].anonymous += u64::from(decided.outcome == Outcome::Abandoned);
     }
+    if let (Some(_), Some(took_ms)) = (&journey.by, decided.took_ms) {
+        let mut sketch = SketchBuilder::default();
+        sketch.add(if took_ms > 0 { bin_of(took_ms as f64) } else { ZERO_BIN }, weight_micros);
+        pane.latency.add(&sketch.into_sketch());
+    }
     let weight = u128::from(weight_micros);
     match decided.outcome {
         Outcome::Good => pane.counts.good += weight,
@@ -59,6 +65,11 @@ impl Attempts {
 
     pub fn counts(&self, window: usize) -> &Counts {
         &self.all.sum(window).counts
+    }
+
+    /// How long attempts took.
+    pub fn latency(&self, layout: &Layout, window: usize) -> Sketch {
+        self.all.latency(layout, window)
     }
 
     pub fn previous(&self) -> Option<&Counts> {
@@ -101,10 +112,13 @@ impl Attempts {
         }
         for pane in &panes {
             self.all_bad += pane.counts.bad;
-            let of = |counts: &Counts| PaneDelta { start_ms: pane.start_ms, counts: *counts, ..PaneDelta::default() };
-            let counted = std::iter::once(&pane.counts).chain(&pane.parts);
-            for (windows, counts) in self.windows().zip(counted).filter(|(_, counts)| counts.events > 0) {
-                windows.add(definition.layout, boundary.starts, &of(counts));
+            let whole = PaneDelta { parts: Vec::new(), ..pane.clone() };
+            if pane.counts.events > 0 {
+                self.all.add(definition.layout, boundary.starts, &whole);
+            }
+            for (windows, counts) in self.steps.iter_mut().zip(&pane.parts).filter(|(_, counts)| counts.events > 0) {
+                let of_step = PaneDelta { start_ms: pane.start_ms, counts: *counts, ..PaneDelta::default() };
+                windows.add(definition.layout, boundary.starts, &of_step);
             }
         }
     }

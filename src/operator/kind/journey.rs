@@ -12,6 +12,8 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt<O> {
     pub started_ms: Ms,
+    /// When its first event began: an event's time is its end.
+    pub began_ms: Ms,
     /// The step that it is at, from 0.
     pub step: u32,
     /// Bad events of this step so far.
@@ -36,6 +38,8 @@ pub struct Decided<O> {
     /// Where it ended; behind the last step where it is good.
     pub step: u32,
     pub outcome: Outcome,
+    /// From the start of its first event to its last one, where that decided it.
+    pub took_ms: Option<Ms>,
     pub origin: O,
 }
 
@@ -46,6 +50,8 @@ pub struct StepEvent<O> {
     /// From 0.
     pub step: u32,
     pub is_bad: bool,
+    /// How long it took.
+    pub latency_ms: Ms,
     pub origin: O,
 }
 
@@ -67,7 +73,13 @@ impl<O: Copy> Attempt<O> {
     /// Ends before its last step.
     pub const fn end(&self, time_ms: Ms) -> Decided<O> {
         let outcome = if self.failures > 0 { Outcome::Bad } else { Outcome::Abandoned };
-        Decided { time_ms, step: self.step, outcome, origin: self.origin }
+        Decided { time_ms, step: self.step, outcome, took_ms: None, origin: self.origin }
+    }
+}
+
+impl<O: Copy> Attempt<O> {
+    const fn decided(&self, time_ms: Ms, step: u32, outcome: Outcome, took_ms: Ms) -> Decided<O> {
+        Decided { time_ms, step, outcome, took_ms: Some(took_ms), origin: self.origin }
     }
 }
 
@@ -84,14 +96,19 @@ pub fn take<O: Copy>(journey: &Journey, open: &mut Option<Attempt<O>>, event: &S
     }
     let mut attempt = match open.take() {
         Some(attempt) => attempt,
-        None if event.step == 0 => Attempt { started_ms: event.time_ms, step: 0, failures: 0, origin: event.origin },
+        None if event.step == 0 => {
+            let began_ms = event.time_ms - event.latency_ms;
+            Attempt { started_ms: event.time_ms, began_ms, step: 0, failures: 0, origin: event.origin }
+        }
         None => return Taken { decided, is_stray: true },
     };
+    let took_ms = event.time_ms - attempt.began_ms;
     match advance(journey, &mut attempt, event) {
-        Some(outcome) => {
-            let Attempt { step, origin, .. } = attempt;
-            decided.push(Decided { time_ms: event.time_ms, step, outcome, origin });
+        Some(Outcome::Good) if journey.within_ms.is_some_and(|within_ms| took_ms > within_ms) => {
+            // Too slow: the last step is where it ended.
+            decided.push(attempt.decided(event.time_ms, attempt.step - 1, Outcome::Bad, took_ms));
         }
+        Some(outcome) => decided.push(attempt.decided(event.time_ms, attempt.step, outcome, took_ms)),
         None => *open = Some(attempt),
     }
     Taken { decided, is_stray: false }
@@ -118,14 +135,14 @@ mod tests {
 
     fn journey(retries: &[u32]) -> Journey {
         let step = |retries: &u32| JourneyStep { name: String::new(), retries: *retries };
-        Journey { timeout_ms: 100, steps: retries.iter().map(step).collect() }
+        Journey { timeout_ms: 100, steps: retries.iter().map(step).collect(), by: None, within_ms: None }
     }
 
     /// Events as (time, step, is bad), and what came of them: (time, step, outcome); a stray is (time, step, None).
     fn walk(journey: &Journey, events: &[(Ms, u32, bool)]) -> Vec<(Ms, u32, Option<Outcome>)> {
         let (mut open, mut all) = (None, Vec::new());
         for (origin, (time_ms, step, is_bad)) in events.iter().copied().enumerate() {
-            let taken = take(journey, &mut open, &StepEvent { time_ms, step, is_bad, origin });
+            let taken = take(journey, &mut open, &StepEvent { time_ms, step, is_bad, latency_ms: 10, origin });
             all.extend(taken.decided.iter().map(|decided| (decided.time_ms, decided.step, Some(decided.outcome))));
             all.extend(taken.is_stray.then_some((time_ms, step, None)));
         }
@@ -159,5 +176,14 @@ mod tests {
         let one = journey(&[2]);
         assert_eq!(walk(&one, &[(0, 0, true), (1, 0, true), (2, 0, false)]), [(2, 1, Some(Good))]);
         assert_eq!(walk(&one, &[(0, 0, true), (1, 0, true), (2, 0, true)]), [(2, 0, Some(Bad))]);
+    }
+
+    #[test]
+    fn an_attempt_that_takes_too_long_is_bad_at_its_last_step() {
+        let slow = |within_ms| Journey { within_ms: Some(within_ms), ..journey(&[1]) };
+        // It began 10 ms before its first event ended.
+        let events = [(0, 0, true), (20, 0, false)];
+        assert_eq!(walk(&slow(30), &events), [(20, 1, Some(Outcome::Good))]);
+        assert_eq!(walk(&slow(29), &events), [(20, 0, Some(Outcome::Bad))]);
     }
 }
