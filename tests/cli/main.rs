@@ -19,6 +19,7 @@ mod metrics;
 mod notify;
 mod program;
 mod report;
+mod requests;
 mod serve;
 mod suggest;
 mod tails;
