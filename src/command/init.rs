@@ -17,7 +17,7 @@ const EXAMPLE_SLO: &str = include_str!("init/example.yaml");
 /// The line of the configuration that names a preset.
 const NO_PRESET: &str = "#  preset: null\n";
 /// What `--preset litellm` writes instead of the example.
-const LLM_SLOS: [(&str, &str); 8] = [
+const LLM_SLOS: [(&str, &str); 9] = [
     ("availability.yaml", include_str!("../../ops/examples/slos/llm/availability.yaml")),
     ("abandonment.yaml", include_str!("../../ops/examples/slos/llm/abandonment.yaml")),
     ("first-token.yaml", include_str!("../../ops/examples/slos/llm/first-token.yaml")),
@@ -26,6 +26,7 @@ const LLM_SLOS: [(&str, &str); 8] = [
     ("refusals.yaml", include_str!("../../ops/examples/slos/llm/refusals.yaml")),
     ("tokens.yaml", include_str!("../../ops/examples/slos/llm/tokens.yaml")),
     ("cost.yaml", include_str!("../../ops/examples/slos/llm/cost.yaml")),
+    ("requests.yaml", include_str!("../../ops/examples/slos/llm/requests.yaml")),
 ];
 
 /// Write a commented configuration, an SLO and a key
