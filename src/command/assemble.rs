@@ -185,7 +185,7 @@ pub fn tasks(
     refuse_unbuilt(settings)?;
     let (users, rollup) = (users_settings(settings), rollup_settings(settings, user_ids, format)?);
     Ok(Tasks {
-        users: UsersTask::new(Arc::clone(slos), inputs as usize, users),
+        users: UsersTask::new(Arc::clone(slos), inputs as usize, users).only(),
         rollups: rollup_tasks(slos, settings.partitions.rollup, &rollup),
     })
 }

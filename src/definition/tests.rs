@@ -911,6 +911,7 @@ fn the_examples_load() {
             "llm-goodput",
             "llm-inter-token",
             "llm-refusals",
+            "llm-requests",
             "llm-tokens",
             "mobile-sessions",
             "payments-by-bank",

@@ -31,6 +31,12 @@ impl UsersTask {
         self
     }
 
+    /// It is the only users task: it leaves out what no search for cohorts can use.
+    pub fn only(mut self) -> UsersTask {
+        self.is_only = true;
+        self
+    }
+
     fn max_of(&self, admits: Admits) -> usize {
         match admits {
             Admits::Groups => self.settings.groups_max,

@@ -390,7 +390,7 @@ impl UsersTask {
     /// The keys in which a search may find something; `None`: any, because of the users that other tasks have nothing is known
     /// here.
     fn searched(&self, slo: usize, parts: &[Part<'_>]) -> Option<BTreeSet<KeyRef>> {
-        if !self.decides_alone || !self.slos[slo].slo.cohorts {
+        if !self.is_only || !self.slos[slo].slo.cohorts {
             return None;
         }
         let mut badly_served: BTreeMap<KeyRef, (u64, u64)> = BTreeMap::new();

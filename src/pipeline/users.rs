@@ -426,6 +426,8 @@ pub struct UsersTask {
     pub(super) spare: Vec<PendingVerdict>,
     /// It decides by itself which groups and tenants have keys, because there is no other users task.
     pub(super) decides_alone: bool,
+    /// There is no other users task, so what it knows of a key is all: see [`UsersTask::only`].
+    pub(super) is_only: bool,
     /// Candidates are named up to here.
     pub(super) looked_ms: Option<Ms>,
     /// All rollup tasks know this boundary as closed.
@@ -475,6 +477,7 @@ impl UsersTask {
             pending: BTreeMap::new(),
             hot: None,
             decides_alone: true,
+            is_only: false,
             looked_ms: None,
             sent_ms: None,
             sources: vec![InputSource::default(); sources],

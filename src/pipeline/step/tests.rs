@@ -33,7 +33,7 @@ fn cubes(annotations: &str, badly_served: [u32; 2]) -> [BTreeMap<KeyRef, Vec<Lea
     let users = Users { members, tally: Some(0), failing: BTreeMap::new() };
     task.tuples.rank();
     [true, false].map(|is_alone| {
-        task.decides_alone = is_alone;
+        task.is_only = is_alone;
         task.cubes(0, &users)
     })
 }
