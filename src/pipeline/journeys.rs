@@ -56,8 +56,10 @@ pub(super) struct OpenAttempts {
     of: BTreeMap<Who, Option<Attempt<Origin>>>,
     /// When each ends at the latest.
     deadlines: BTreeSet<(Ms, Who)>,
-    /// By key group: users whose attempt changed since the group was written.
+    /// By key group: users whose attempts changed since the group was written.
     changed: BTreeSet<(u16, u32)>,
+    /// Users with a row in the store. (A backtest has no store.)
+    stored: BTreeSet<u32>,
     /// The events of the boundary that closes, with their users.
     events: Vec<(Who, StepEvent<Origin>)>,
     /// The rows of attempts, among the task's.
@@ -81,6 +83,7 @@ impl OpenAttempts {
             of: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             changed: BTreeSet::new(),
+            stored: BTreeSet::new(),
             events: Vec::new(),
             rows: at,
         }
@@ -112,8 +115,8 @@ impl OpenAttempts {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        // An attempt, its place in the map, its deadline, and its mark.
-        self.of.len() * (size_of::<Attempt<Origin>>() + 96)
+        // An attempt, its place in the map, its deadline, and its marks.
+        self.of.len() * (size_of::<Attempt<Origin>>() + 128)
     }
 
     fn hold(&mut self, who: Who, attempt: Option<Attempt<Origin>>) -> bool {
@@ -121,6 +124,17 @@ impl OpenAttempts {
             self.deadlines.insert((attempt.deadline_ms(&self.journey), who));
         }
         self.of.insert(who, attempt).is_none()
+    }
+
+    /// An attempt is over; `true`: nothing has to be remembered of it, because the store does not have it.
+    fn drop_unstored(&mut self, who: Who, key_group: u16) -> bool {
+        if self.stored.contains(&who.0) || self.of.remove(&who).is_none() {
+            return false;
+        }
+        if self.of.range((who.0, 0)..=(who.0, u32::MAX)).next().is_none() {
+            self.changed.remove(&(key_group, who.0));
+        }
+        true
     }
 
     fn take(&mut self, who: Who) -> Option<Attempt<Origin>> {
@@ -180,7 +194,7 @@ impl UsersTask {
                     self.count(slo, open, user, &News::Stray(*event), at_ms, store)?;
                 }
             }
-            self.keep(open, who, before, attempt);
+            self.keep(open, who, before, attempt, at_ms);
             self.bring_back(open.rows, user, store)?;
             self.retuple(slo, open.rows, user);
         }
@@ -190,7 +204,7 @@ impl UsersTask {
             let Some((deadline_ms, who)) = open.deadlines.pop_first() else { break };
             let Some(attempt) = open.take(who) else { continue };
             self.count(slo, open, who.0, &News::Decided(attempt.end(deadline_ms)), at_ms, store)?;
-            self.keep(open, who, Some(attempt), None);
+            self.keep(open, who, Some(attempt), None, at_ms);
         }
         Ok(())
     }
@@ -208,22 +222,29 @@ impl UsersTask {
         });
     }
 
-    /// What became of a user's attempt. The user keeps its number while one is open or not yet written.
+    /// What became of a user's attempt. The user keeps its number while one is open, or is to go from the store.
     fn keep(
         &mut self,
         open: &mut OpenAttempts,
         who: Who,
         before: Option<Attempt<Origin>>,
         attempt: Option<Attempt<Origin>>,
+        at_ms: Ms,
     ) {
         if before.is_none() && attempt.is_none() {
+            return;
+        }
+        let key_group = self.users.get(who.0).group;
+        if attempt.is_none() && open.drop_unstored(who, key_group) {
+            self.users.get_mut(who.0).rows -= 1;
+            self.users.forget_if_unused(who.0, at_ms);
             return;
         }
         if open.hold(who, attempt) {
             self.users.get_mut(who.0).rows += 1;
         }
         if before != attempt {
-            open.changed.insert((self.users.get(who.0).group, who.0));
+            open.changed.insert((key_group, who.0));
         }
     }
 
@@ -373,9 +394,12 @@ impl UsersTask {
                     .iter()
                     .filter_map(|(who, attempt)| Some(self.stored_attempt(slo, who.1, attempt.as_ref()?)))
                     .collect();
-                match stored.is_empty() {
-                    true => batch.delete_row(&key),
-                    false => put(batch, &key, &stored)?,
+                if stored.is_empty() {
+                    batch.delete_row(&key);
+                    open.stored.remove(&user);
+                } else {
+                    put(batch, &key, &stored)?;
+                    open.stored.insert(user);
                 }
                 for (who, _) in of_user.iter().filter(|(_, attempt)| attempt.is_none()) {
                     open.of.remove(who);
@@ -424,6 +448,9 @@ impl UsersTask {
         let all: Vec<StoredAttempt> = get(key, value)?;
         let tenant = self.tenants.intern(tenant.as_bytes());
         let user = self.user(tenant, user);
+        if let Some(open) = self.slos[slo].open.as_deref_mut() {
+            open.stored.insert(user);
+        }
         for stored in all {
             let tuple = self.tuples.intern(&stored.tuple);
             let group = self.group_of_stored(slo, &stored);
