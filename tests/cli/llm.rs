@@ -41,8 +41,9 @@ fn by_hand(slo: &str, r: &Value) -> Option<bool> {
     let error = &r["error_information"];
     let (code, class) = (error["error_code"].as_str().unwrap_or(""), error["error_class"].as_str().unwrap_or(""));
     let kind = error["normalized_error"].as_str().unwrap_or("");
-    let is_unknown = ["ProxyModelNotFoundError", "KeyNotFoundError", "Exception"].contains(&class);
+    let is_unknown = ["ProxyModelNotFoundError", "KeyNotFoundError"].contains(&class);
     let is_stranger = is_unknown
+        || class == "Exception" && code.is_empty()
         || ["ProxyException", "HTTPException"].contains(&class) && code == "401"
         || error["error_message"] == "No connected db.";
     if r["cache_hit"] == json!(true) || is_stranger {
@@ -104,6 +105,22 @@ fn the_slos_for_llm_gateways_say_what_people_would() {
     assert!(decided(4).ends_with("status < 400"), "an error comes first: {}", decided(4));
     assert!(decided(2).contains("measures['ttft_ms'] <= 800.0"), "then the first token: {}", decided(2));
     assert!(decided(1).contains("measures['inter_token_ms'] <= 50.0"), "then the flow: {}", decided(1));
+}
+
+/// A guardrail of one's own may raise a bare `Exception`, as a check of keys does.
+#[test]
+fn a_bare_exception_with_an_error_code_is_no_stranger() {
+    let failed = |code: &str, kind: &str| {
+        let error = json!({"error_code": code, "error_class": "Exception", "normalized_error": kind});
+        bare(1_768_000_000.0, 1_768_000_000.1, 1_768_000_000.1, "failure", &error)
+    };
+    let records = [failed("500", "500_INTERNAL"), failed("", "UNCLASSIFIED")].join("\n");
+    let report = checked(&records);
+    let verdict = |number: usize| {
+        let verdicts = report["records"][number]["verdicts"].as_array().expect("verdicts");
+        verdicts.iter().find(|v| v["slo"] == "llm-availability").expect("availability")["verdict"].clone()
+    };
+    assert_eq!((verdict(0), verdict(1)), (json!("bad"), json!("excluded")), "{report}");
 }
 
 #[test]
