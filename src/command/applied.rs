@@ -5,6 +5,7 @@
 //! the SLO's name, whose record is what is in force.
 
 pub mod control;
+pub(super) mod file;
 mod store;
 #[cfg(feature = "kafka")]
 mod topic;
@@ -38,15 +39,18 @@ pub struct Signature {
 
 impl Ledger {
     /// Takes records in the order of their log. A change stands there under two keys, and several that begin at once
-    /// may have recorded the same: each counts once.
+    /// may have recorded the same: each counts once. Of two who changed an SLO at once, the second did not know of the
+    /// first: what was before is told by the log.
     pub fn of(records: impl IntoIterator<Item = AppliedDefinition>, application_id: &str) -> Ledger {
         let mut ledger = Ledger::default();
         let (mut known, mut last) = (BTreeSet::new(), BTreeMap::new());
-        for record in records.into_iter().filter(|record| record.application_id == application_id) {
+        for mut record in records.into_iter().filter(|record| record.application_id == application_id) {
             if !known.insert(key_of_change(&record)) || last.get(&record.slo) == Some(&record.definition_hash) {
                 continue;
             }
-            last.insert(record.slo.clone(), record.definition_hash.clone());
+            if let Some(before) = last.insert(record.slo.clone(), record.definition_hash.clone()) {
+                record.previous_hash = before;
+            }
             ledger.changes.push(record);
         }
         ledger
@@ -221,9 +225,28 @@ mod tests {
         // The record of the name was compacted to the last one; the changes keep theirs.
         let beside = AppliedDefinition { since: Moment(11), ..first.clone() };
         let ledger = Ledger::of([first.clone(), beside, second.clone(), second.clone()], "app");
-        assert_eq!(ledger.changes, [first, second]);
+        assert_eq!(ledger.changes, [first, AppliedDefinition { previous_hash: Some("1".to_owned()), ..second }]);
         let other = AppliedDefinition { application_id: "other".to_owned(), ..change("a", Some("3"), 30) };
         assert_eq!(in_force(&Ledger::of([change("a", Some("1"), 10), other], "app")), [("a", Some("1"))]);
+    }
+
+    #[test]
+    fn of_two_who_changed_an_slo_at_once_the_second_follows_the_first() {
+        let after = |hash: Option<&str>, at: Ms, previous: Option<&str>| AppliedDefinition {
+            previous_hash: previous.map(str::to_owned),
+            ..change("a", hash, at)
+        };
+        // Both of 20 and 21 saw "1" in force. What is before the first record that is left is as it was recorded.
+        let all = [
+            after(Some("1"), 10, Some("0")),
+            after(Some("2"), 20, Some("1")),
+            after(Some("3"), 21, Some("1")),
+            after(None, 30, Some("3")),
+            after(Some("3"), 40, None),
+        ];
+        let ledger = Ledger::of(all, "app");
+        let told: Vec<Option<&str>> = ledger.changes.iter().map(|change| change.previous_hash.as_deref()).collect();
+        assert_eq!(told, [Some("0"), Some("1"), Some("2"), Some("3"), None]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `apply`: records a change of SLOs: what, who and why. `run` refuses what was not applied.
 
 use super::applied::{Signature, Store, control};
+use super::diff::changes::{Change, What};
 use super::notify::now_ms;
 use super::{Exit, Failure, Global, Outcome, Printer, assemble};
 use clap::Args;
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 ///
 /// Compares the SLOs to what was applied last, prints what changes, and records it: in the compacted topic `definitions`
 /// behind `output.prefix`, or in the file `definitions.file`. `run` refuses SLOs that differ from what was applied
-/// (`definitions.control`). An SLO that is gone from the files is recorded as removed.
+/// (`definitions.control`). An SLO that is gone from the files is recorded as removed; where --slos names the files, only
+/// with --remove.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,9 +23,14 @@ Examples:
   tailburn apply --slos slos --dry-run
   tailburn history checkout-availability")]
 pub struct ApplyArgs {
-    /// The SLOs to put in force: a file or a directory; may be repeated [default: `slos` of the configuration]
+    /// All SLOs that are to be in force, not only those that change: a file or a directory; may be repeated [default:
+    /// `slos` of the configuration]
     #[arg(long, value_name = "FILE|DIR")]
     pub slos: Vec<PathBuf>,
+
+    /// Record as removed what is in force and not in the files of --slos
+    #[arg(long)]
+    pub remove: bool,
 
     /// Who wants the change
     #[arg(long, value_name = "NAME", required_unless_present = "dry_run")]
@@ -44,20 +51,23 @@ pub struct ApplyArgs {
 
 pub fn run(global: &Global, args: &ApplyArgs) -> Outcome {
     let settings = global.load()?.settings;
-    let said = |option: &str, text: &Option<String>| match text.as_deref().map(str::trim) {
-        Some("") => Err(Failure::Usage(format!("{option} is empty: people will want to know"))),
-        text => Ok(text.unwrap_or_default().to_owned()),
-    };
-    let signature =
-        Signature { by: said("--by", &args.by)?, reason: said("--reason", &args.reason)?, now_ms: now_ms() };
+    let by = said("--by", args.by.as_deref(), "who wants the change")?;
+    let reason = said("--reason", args.reason.as_deref(), "why")?;
     let paths = if args.slos.is_empty() { &settings.slos } else { &args.slos };
     let slos = assemble::definitions_of(&settings, paths)?.slos;
     let store = Store::of(&settings);
-    let ledger = store.ledger()?;
+    let (ledger, change) = match args.dry_run {
+        true => (store.ledger()?, None),
+        false => store.begin().map(|(ledger, change)| (ledger, Some(change)))?,
+    };
     let changes = ledger.changes_by(&slos);
+    if !args.slos.is_empty() && !args.remove {
+        refuse_removals(&changes)?;
+    }
+    let signature = Signature { by, reason, now_ms: now_ms() };
     let records = control::records(&ledger, &settings, paths, &slos, &signature)?;
-    if !args.dry_run && !records.is_empty() {
-        store.put(&records)?;
+    if let Some(change) = change.filter(|_| !records.is_empty()) {
+        change.put(&records)?;
     }
     let mut out = Printer::stdout();
     if args.json {
@@ -78,4 +88,29 @@ pub fn run(global: &Global, args: &ApplyArgs) -> Outcome {
     }
     out.flush()?;
     Ok(Exit::Done.into())
+}
+
+/// The text of an option, which people will read in the history.
+fn said(option: &str, text: Option<&str>, what: &str) -> Result<String, Failure> {
+    match text.map(str::trim) {
+        Some("") => Err(Failure::Usage(format!("{option} is empty: write {what}"))),
+        Some(text) if text.contains(char::is_control) => Err(Failure::Definition(format!(
+            "{option} has a control character: write {what} in one line of plain text"
+        ))),
+        text => Ok(text.unwrap_or_default().to_owned()),
+    }
+}
+
+/// Who names one file of several seldom means that the SLOs of the others are gone.
+fn refuse_removals(changes: &[Change]) -> Result<(), Failure> {
+    let removed: Vec<&str> =
+        changes.iter().filter(|change| change.what == What::Removed).map(|change| change.slo.as_str()).collect();
+    if removed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Definition(format!(
+        "this would remove {}: --slos has to name the files of all SLOs (without --slos they are those of the \
+         configuration); to remove what is not in them, add --remove",
+        removed.join(", ")
+    )))
 }

@@ -57,9 +57,21 @@ fn with_document(change: &AppliedDefinition, fields: &[FieldChange]) -> Value {
 
 fn tell(out: &mut Printer, change: &AppliedDefinition, fields: &[FieldChange]) -> std::io::Result<()> {
     let AppliedDefinition { slo, since, by, reason, change: what, .. } = change;
-    out.heading(&format!("{since}  {slo} {what} by {by}: {reason}"))?;
+    out.heading(&plain(&format!("{since}  {slo} {what} by {by}: {reason}")))?;
     if let Some(hash) = &change.definition_hash {
         out.line(&format!("  hash {hash}"))?;
     }
-    fields.iter().try_for_each(|field| out.line(&format!("  {}", field.in_words())))
+    fields.iter().try_for_each(|field| out.line(&plain(&format!("  {}", field.in_words()))))
+}
+
+/// Control characters as they are written in Rust: what stands in a record must not steer a terminal.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
 }

@@ -194,6 +194,98 @@ fn without_before_diff_compares_to_what_was_applied() {
     assert_has(&ran.stderr, &["applied.jsonl:1", "no record of `tailburn apply`"]);
 }
 
+#[test]
+fn one_file_of_slos_does_not_remove_the_others_unless_that_is_wanted() {
+    let program = program();
+    apply(&program, "ann", "the first ones");
+    write(&program, "slos/checkout.yaml", &SLO.replace("0.99}", "0.95}"));
+    let one = ["apply", "--slos", "slos/checkout.yaml", "--by", "bob", "--reason", "looser"];
+    for more in [&[][..], &["--dry-run"]] {
+        let refused = program.run(&[&one[..], more].concat());
+        assert_eq!((refused.code, applied(&program).len()), (Some(78), 2), "{}{}", refused.stdout, refused.stderr);
+        assert_has(&refused.stderr, &["would remove search:", "all SLOs", "--remove"]);
+    }
+    let wanted = program.run(&[&one[..], &["--remove"]].concat());
+    assert_eq!(wanted.code, Some(0), "{}", wanted.stderr);
+    assert_has(&wanted.stdout, &["objective: 0.99 -> 0.95", "search\n  is gone"]);
+    assert_eq!(applied(&program)[3]["change"], "removed");
+    assert_has(&program.run(&["apply", "--help"]).stdout, &["All SLOs"]);
+}
+
+#[test]
+fn a_file_without_a_last_newline_is_added_to_on_a_line_of_its_own() {
+    let program = program();
+    apply(&program, "ann", "the first ones");
+    let kept = std::fs::read_to_string(program.path().join("applied.jsonl")).expect("kept");
+    write(&program, "applied.jsonl", kept.trim_end());
+    write(&program, "slos/checkout.yaml", &SLO.replace("0.99}", "0.95}"));
+    apply(&program, "bob", "looser");
+    assert_eq!(applied(&program).len(), 3);
+    assert_eq!(program.run(&["history", "checkout"]).code, Some(0));
+    // The last record was not written whole.
+    let cut = &kept[..kept.len() - 20];
+    write(&program, "applied.jsonl", cut);
+    let refused = program.run(&["apply", "--by", "bob", "--reason", "looser"]);
+    assert_eq!(refused.code, Some(78), "{}{}", refused.stdout, refused.stderr);
+    assert_has(&refused.stderr, &["applied.jsonl:2", "remove the line"]);
+    assert_eq!(std::fs::read_to_string(program.path().join("applied.jsonl")).expect("kept"), cut);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_bad_configuration() {
+    let program = program();
+    for file in ["slos", "nowhere/applied.jsonl"] {
+        let set = format!("definitions.file={file}");
+        let ran = program.run(&["apply", "--by", "ann", "--reason", "why", "--set", &set]);
+        assert_eq!(ran.code, Some(78), "{}{}", ran.stdout, ran.stderr);
+        assert_has(&ran.stderr, &["definitions.file", file]);
+    }
+    let ran = program.run(&["apply", "--by", "a", "--reason", "b", "--set", "definitions.file=nowhere/applied.jsonl"]);
+    assert_has(&ran.stderr, &["name a file in a directory that can be written"]);
+}
+
+#[test]
+fn of_several_who_apply_at_once_each_follows_the_one_before() {
+    let program = program();
+    apply(&program, "ann", "the first ones");
+    let start = |n: usize| {
+        let file = format!("slos-{n}/checkout.yaml");
+        std::fs::create_dir(program.path().join(format!("slos-{n}"))).expect("a directory");
+        write(&program, &file, &SLO.replace("0.99}", &format!("0.99{n}}}")));
+        let args = ["apply", "--remove", "--slos", file.as_str(), "--by", "ann", "--reason", "at once"];
+        program.command(&args).stdout(std::process::Stdio::null()).spawn().expect("it starts")
+    };
+    let all: Vec<_> = (1..9).map(start).collect();
+    for mut one in all {
+        assert!(one.wait().expect("an end").success());
+    }
+    let records = applied(&program);
+    let of_checkout: Vec<_> = records.iter().filter(|record| record["slo"] == "checkout").collect();
+    assert_eq!(of_checkout.len(), 9);
+    for two in of_checkout.windows(2) {
+        assert_eq!(two[1]["previous_hash"], two[0]["definition_hash"]);
+    }
+    assert_eq!(records.iter().filter(|record| record["change"] == "removed").count(), 1);
+}
+
+#[test]
+fn control_characters_are_refused_and_never_printed() {
+    let program = program();
+    for (by, reason, option) in [("ann\u{1b}[2J", "why", "--by"), ("ann", "why\nand\u{9b}31m", "--reason")] {
+        let ran = program.run(&["apply", "--by", by, "--reason", reason]);
+        assert_eq!((ran.code, applied(&program).len()), (Some(78), 0), "{}{}", ran.stdout, ran.stderr);
+        assert_has(&ran.stderr, &[&format!("{option} has a control character")]);
+    }
+    apply(&program, "ann", "WHY");
+    let kept = std::fs::read_to_string(program.path().join("applied.jsonl")).expect("kept");
+    write(&program, "applied.jsonl", &kept.replace("WHY", "\\u001b[2J\\u009b31m\\nnone"));
+    let told = program.run(&["history", "checkout"]).stdout;
+    assert_has(&told, &[r"added by ann: \u{1b}[2J\u{9b}31m\nnone"]);
+    assert!(!told.contains(['\u{1b}', '\u{9b}']), "{told:?}");
+    let empty = program.run(&["apply", "--by", " ", "--reason", "why"]);
+    assert_has(&empty.stderr, &["--by is empty: write who wants the change"]);
+}
+
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/examples/slos");
 
 #[test]

@@ -53,11 +53,11 @@ pub fn check(
     voice: Voice,
 ) -> Result<Ledger, Failure> {
     let store = Store::of(settings);
-    let ledger = store.ledger()?;
+    let mut ledger = store.ledger()?;
     if ledger.changes.is_empty() {
-        return match first {
-            First::Refuse => Err(refused(&store, "nothing was applied yet")),
-            First::Record => record_first(&store, settings, paths, slos, voice),
+        ledger = match first {
+            First::Refuse => return Err(refused(&store, "nothing was applied yet")),
+            First::Record => record_first(&store, settings, paths, slos, voice)?,
         };
     }
     let changes = ledger.changes_by(slos);
@@ -70,12 +70,13 @@ pub fn check(
 
 fn refused(store: &Store<'_>, what: &str) -> Failure {
     Failure::Definition(format!(
-        "{what}\n`tailburn apply --by NAME --reason WHY` records them in {}, `tailburn diff` shows what they do; \
-         `--set definitions.control=false` goes on without",
+        "{what}\n`tailburn apply --by NAME --reason WHY` records the SLOs in {}, `tailburn diff` shows what \
+         they do. To start without this check: --set definitions.control=false",
         store.place()
     ))
 }
 
+/// All that is applied then. Who began at the same time may have been the first.
 fn record_first(
     store: &Store<'_>,
     settings: &Settings,
@@ -83,9 +84,13 @@ fn record_first(
     slos: &[Slo],
     voice: Voice,
 ) -> Result<Ledger, Failure> {
+    let (ledger, change) = store.begin()?;
+    if !ledger.changes.is_empty() {
+        return Ok(ledger);
+    }
     let signature = Signature { by: FIRST_BY.to_owned(), reason: FIRST_REASON.to_owned(), now_ms: now_ms() };
-    let records = records(&Ledger::default(), settings, paths, slos, &signature)?;
-    store.put(&records)?;
+    let records = records(&ledger, settings, paths, slos, &signature)?;
+    change.put(&records)?;
     let (count, place) = (records.len(), store.place());
     let s = if count == 1 { "SLO" } else { "SLOs" };
     voice.say(&format!(
