@@ -11,7 +11,7 @@ use crate::model::record::Topic;
 use clap::{Args, ValueEnum};
 use collected::Collected;
 use compare::{Comparison, compared};
-use passes::Passes;
+use passes::{Pass, Passes};
 use serde::Serialize;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -28,7 +28,9 @@ use std::path::PathBuf;
 /// written to the file of --passes, one entry a service. Let your pipeline keep that file from run to run (a cache, an
 /// artefact); without it there is nothing to compare with, and the gate says so.
 ///
-/// Exit codes: 0 pass, 1 fail (or the gate could not be read: see standard error), 3 no data.
+/// Exit codes: 0 pass; 1 fail, or the records could not be read (then there is no verdict, and standard error says why);
+/// 2 wrong arguments, or no files in DIR; 3 no data; 78 a mistake in the configuration. Trouble with the file of passes is
+/// told on standard error, and changes neither the verdict nor the exit code.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +51,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
 
-    /// Say what got worse since then
+    /// Say what got worse since the gate last passed this service
     #[arg(long, value_name = "WITH", value_enum)]
     pub compare: Option<With>,
 
@@ -115,37 +117,49 @@ pub fn run(global: &Global, args: &GateArgs) -> Outcome {
     }
     let reasons = collected.reasons(&args.service, args.release.as_deref());
     let worst = reasons.iter().map(|reason| reason.verdict).max().unwrap_or(Verdict::NoData);
-    let comparison = args.compare.map(|With::LastPass| since_last_pass(args, &collected, worst)).transpose()?;
+    let now = args.compare.map(|With::LastPass| collected.pass(&args.service, args.release.as_deref()));
+    let comparison = now.as_ref().map(|now| since_last_pass(args, now));
+    print(args, worst, &reasons, comparison.as_ref())?;
+    if let Some(trouble) = comparison.as_ref().and_then(Comparison::trouble) {
+        global.voice().say(&format!("compared with nothing: {trouble}"));
+    }
+    if let Some(now) = now.filter(|_| worst == Verdict::Pass) {
+        // If this is a pass, it is the last one from now on.
+        if let Err(error) = passes::keep(&args.service, now, &args.passes) {
+            global.voice().say(&format!("the pass was not kept: {error:#}"));
+        }
+    }
+    Ok(worst.exit().into())
+}
+
+fn print(args: &GateArgs, worst: Verdict, reasons: &[Reason], comparison: Option<&Comparison>) -> Result<(), Failure> {
     let mut out = Printer::stdout();
     if args.json {
         let mut told = serde_json::json!({"service": args.service, "verdict": worst, "reasons": reasons});
-        if let Some(comparison) = &comparison {
+        if let Some(comparison) = comparison {
             told["compared"] = serde_json::to_value(comparison).map_err(anyhow::Error::from)?;
         }
         writeln!(out, "{told}")?;
     } else {
         writeln!(out, "{}: {}", args.service, worst.in_words())?;
-        for Reason { slo, verdict, reason } in &reasons {
+        for Reason { slo, verdict, reason } in reasons {
             let slo = if slo.is_empty() { String::new() } else { format!("{slo}: ") };
             writeln!(out, "  {:<8} {slo}{reason}", verdict.in_words())?;
         }
-        if let Some(comparison) = &comparison {
+        if let Some(comparison) = comparison {
             write!(out, "{comparison}")?;
         }
     }
     out.flush()?;
-    Ok(worst.exit().into())
+    Ok(())
 }
 
-/// What got worse since the last pass; if this is a pass, it is the last one from now on.
-fn since_last_pass(args: &GateArgs, collected: &Collected, verdict: Verdict) -> Result<Comparison, Failure> {
-    let mut passes = Passes::read(&args.passes)?;
-    let now = collected.pass(&args.service, args.release.as_deref());
-    let comparison = compared(passes.of(&args.service), &now, &args.passes);
-    if verdict == Verdict::Pass {
-        passes.keep(&args.service, now, &args.passes)?;
+/// What got worse since the last pass. A file that cannot be read is no reason to stop a release, or to let one pass.
+fn since_last_pass(args: &GateArgs, now: &Pass) -> Comparison {
+    match Passes::read(&args.passes) {
+        Ok(passes) => compared(passes.of(&args.service), now, &args.passes),
+        Err(error) => Comparison::with_nothing(&args.passes, format!("{error:#}")),
     }
-    Ok(comparison)
 }
 
 #[cfg(feature = "kafka")]

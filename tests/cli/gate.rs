@@ -96,8 +96,30 @@ fn what_got_worse_since_the_last_pass_is_told() {
         }
         assert_eq!(kept(), first);
     }
-    let file = program.path().join("tailburn-passes.json");
-    std::fs::write(&file, "{").expect("written");
-    let ran = gate("v2");
-    assert_eq!((ran.code, ran.stderr.contains("holds no passes of a gate")), (Some(2), true), "{}", ran.stderr);
+}
+
+#[test]
+fn trouble_with_the_file_of_passes_does_not_change_the_verdict() {
+    let program = Program::new();
+    let gate = |passes: &str, more: &[&str]| {
+        let args = ["gate", "--service", "shop", "--from", "out", "--compare", "last-pass", "--passes", passes];
+        program.run(&[&args[..], more].concat())
+    };
+    std::fs::write(program.path().join("half.json"), "{").expect("written");
+    std::fs::create_dir(program.path().join("directory")).expect("a directory");
+    backtest(&program, i64::MAX);
+    for passes in ["half.json", "directory", "nowhere/passes.json"] {
+        let ran = gate(passes, &[]);
+        assert_eq!((ran.code, ran.stdout.starts_with("shop: pass\n")), (Some(0), true), "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("the pass was not kept: ") && ran.stderr.contains(passes), "{}", ran.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(program.path().join("half.json")).expect("as it was"), "{");
+    backtest(&program, 1_000);
+    for passes in ["half.json", "directory"] {
+        let ran = gate(passes, &["--release", "v2", "--json"]);
+        assert_eq!((ran.code, &ran.json()["verdict"]), (Some(1), &json!("fail")), "{}", ran.stderr);
+        assert!(ran.stderr.contains("compared with nothing: "), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("not kept"), "{}", ran.stderr);
+        assert!(ran.json()["compared"]["trouble"].is_string(), "{}", ran.stdout);
+    }
 }

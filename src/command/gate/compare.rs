@@ -22,6 +22,20 @@ pub struct Comparison {
     last_pass: Option<LastPass>,
     /// SLOs of which something got worse.
     slos: Vec<Worse>,
+    /// Why the file could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+impl Comparison {
+    /// Where the file of passes cannot be read.
+    pub fn with_nothing(file: &Path, trouble: String) -> Comparison {
+        Comparison { file: file.display().to_string(), last_pass: None, slos: Vec::new(), trouble: Some(trouble) }
+    }
+
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -62,6 +76,7 @@ pub fn compared(before: Option<&Pass>, now: &Pass, file: &Path) -> Comparison {
         file: file.display().to_string(),
         last_pass: before.map(|pass| LastPass { at: pass.at.map(|at| at.to_string()), release: pass.release.clone() }),
         slos: before.map_or_else(Vec::new, of),
+        trouble: None,
     }
 }
 
@@ -147,8 +162,12 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// Of trouble with the file nothing: that belongs on standard error.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.trouble.is_some() {
+            return Ok(());
+        }
         let Some(LastPass { at, release }) = &self.last_pass else {
             return writeln!(f, "no pass of this service is kept in {}: nothing to compare with", self.file);
         };
