@@ -284,6 +284,8 @@ fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
     }
     let long = evidence.judged(spec.long);
     let most = evidence.bad_users().most(evidence.window_starts_ms[spec.long]).max(u64::from(long.anonymous_bad > 0));
+    // A key that was forgotten and came back counts less than its users tasks tell of a user.
+    let most = most.min(long.bad_events);
     let (bad, events) = (long.bad_events - most, long.events - most);
     let has_a_quarter = u128::from(most) * 4 > u128::from(long.bad_events);
     has_a_quarter && spec.threshold.compare_share(u128::from(bad), u128::from(events)) != Ordering::Greater

@@ -152,7 +152,9 @@ impl UserRow {
         }
         let Some(pane) = period_ms.map(|ms| pane_of(ms.max(0))) else {
             if event.is_bad {
-                self.add_bad(event, pane_of(event.time_ms), at_ms);
+                let bad = self.bad.get_or_insert_with(Bad::new);
+                bad.last_ms = bad.last_ms.max(event.time_ms);
+                bad.note_pane(pane_of(event.time_ms), at_ms);
             }
             return FirstInPeriod::default();
         };
@@ -190,8 +192,7 @@ impl UserRow {
 
     #[cold]
     fn add_bad(&mut self, event: &UserEvent, pane: u64, at_ms: Ms) {
-        let new = || Box::new(Bad { last_ms: NEVER, slices: Vec::with_capacity(1), panes: Vec::with_capacity(1) });
-        let mut bad = self.bad.take().unwrap_or_else(new);
+        let mut bad = self.bad.take().unwrap_or_else(Bad::new);
         bad.last_ms = bad.last_ms.max(event.time_ms);
         bad.note_pane(pane_of(event.time_ms), at_ms);
         let one = Slice { low: pane as u32, events: 1, weight: event.weight_micros };
@@ -350,6 +351,10 @@ impl UserRow {
 }
 
 impl Bad {
+    fn new() -> Box<Bad> {
+        Box::new(Bad { last_ms: NEVER, slices: Vec::with_capacity(1), panes: Vec::with_capacity(1) })
+    }
+
     fn note_pane(&mut self, pane: u64, at_ms: Ms) {
         let keep_from = pane_of((at_ms - BAD_PANES_KEPT_MS).max(0)).saturating_sub(360);
         if self.panes.len() == self.panes.capacity() {
@@ -447,6 +452,24 @@ mod tests {
     use super::*;
     use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
     use proptest::prelude::*;
+
+    /// A bad event of long ago has no slice: those that have one are stored and come back.
+    #[test]
+    fn a_row_by_periods_keeps_its_bad_events_when_one_of_long_ago_comes() {
+        let mut row = UserRow::new(0, NO_GROUP);
+        let mut add = |time_ms: Ms, period_ms: Option<Ms>, is_bad: bool| {
+            let event = UserEvent { time_ms, weight_micros: 1, is_bad };
+            let first = row.add_in_period(&event, period_ms, 10 * DAY_MS, 12 * DAY_MS);
+            (first.event, first.good, first.bad)
+        };
+        assert_eq!(add(10 * DAY_MS + 5, Some(10 * DAY_MS), true), (true, false, true));
+        assert_eq!(add(9 * DAY_MS, None, true), (false, false, false));
+        assert_eq!(add(11 * DAY_MS, Some(11 * DAY_MS), false), (true, true, false));
+        let mut row: UserRow = postcard::from_bytes(&postcard::to_stdvec(&row).expect("bytes")).expect("a row");
+        let event = UserEvent { time_ms: 10 * DAY_MS + 7, weight_micros: 1, is_bad: true };
+        let again = row.add_in_period(&event, Some(10 * DAY_MS), 10 * DAY_MS, 12 * DAY_MS);
+        assert_eq!(again, FirstInPeriod::default(), "it was bad in that period before");
+    }
 
     const WINDOWS: [Ms; 3] = [HOUR_MS, DAY_MS, 28 * DAY_MS];
     const NOW: Ms = 1_780_000_000_000 - 1_780_000_000_000 % DAY_MS;

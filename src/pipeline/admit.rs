@@ -61,7 +61,7 @@ impl UsersTask {
 
     fn candidates(&self, pane: &Pane) -> Vec<(u32, Admits, u32)> {
         let of_slo = |rows: &SloRows| (rows.has_open_groups(self.settings.groups_max), self.has_open_tenants(rows));
-        let open: Vec<(bool, bool)> = self.slos.iter().map(of_slo).collect();
+        let open: Vec<(bool, bool)> = self.slos[..self.defined].iter().map(of_slo).collect();
         if open.iter().all(|(groups, tenants)| !groups && !tenants) {
             return Vec::new();
         }

@@ -17,6 +17,11 @@ pub struct Alone {
 impl Alone {
     /// A task with one SLO over `status < 500`, with these annotations, one per line.
     pub fn new(annotations: &str, compliance_window: &str, groups_max: usize) -> Alone {
+        Alone::counting("filter: 'true'", annotations, compliance_window, groups_max)
+    }
+
+    /// The same, with the `spec` of what counts.
+    pub fn counting(total: &str, annotations: &str, compliance_window: &str, groups_max: usize) -> Alone {
         let annotations: String =
             annotations.lines().map(|line| format!("    tailburn.dev/{}\n", line.trim())).collect();
         let slo = format!(
@@ -34,7 +39,7 @@ metadata:
       ratioMetric:
         counter: true
         good: {{metricSource: {{type: tailburn, spec: {{filter: 'status < 500'}}}}}}
-        total: {{metricSource: {{type: tailburn, spec: {{filter: 'true'}}}}}}
+        total: {{metricSource: {{type: tailburn, spec: {{{total}}}}}}}
   timeWindow: [{{duration: {compliance_window}, isRolling: true}}]
   budgetingMethod: Occurrences
   objectives: [{{displayName: standard, target: 0.9}}]

@@ -17,7 +17,7 @@ use crate::operator::kind::attempts::{note, note_stray};
 use crate::operator::kind::journey::{Attempt, Decided, Outcome, StepEvent, take};
 use crate::operator::partial::{AttemptNews, PaneDelta, add_pane};
 use crate::operator::user_row::NO_GROUP;
-use crate::state::keys::FiltersId;
+use crate::state::keys::{FiltersId, Key};
 use crate::state::{Batch, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,10 +56,10 @@ pub(super) struct OpenAttempts {
     of: BTreeMap<Who, Option<Attempt<Origin>>>,
     /// When each ends at the latest.
     deadlines: BTreeSet<(Ms, Who)>,
-    /// By key group: users whose attempts changed since the group was written.
-    changed: BTreeSet<(u16, u32)>,
-    /// Users with a row in the store. (A backtest has no store.)
-    stored: BTreeSet<u32>,
+    /// By key group: rows of which an attempt changed since the group was written.
+    changed: BTreeSet<(u16, Row)>,
+    /// Those that the store has. (A backtest has no store.)
+    stored: BTreeSet<Row>,
     /// The events of the boundary that closes, with their users.
     events: Vec<(Who, StepEvent<Origin>)>,
     /// The rows of attempts, among the task's.
@@ -68,6 +68,20 @@ pub(super) struct OpenAttempts {
 
 /// Whose attempt it is: a user, and the hash of what its events share.
 type Who = (u32, u32);
+
+/// The row in the store that an attempt is in: a user, and the first byte of the hash. A user may have so many attempts open
+/// that one row would be too large.
+type Row = (u32, u8);
+
+const fn row_of(who: Who) -> Row {
+    (who.0, (who.1 >> 24) as u8)
+}
+
+/// The attempts that may be in a row.
+const fn range_of(row: Row) -> std::ops::RangeInclusive<Who> {
+    let first = (row.1 as u32) << 24;
+    (row.0, first)..=(row.0, first | 0xff_ffff)
+}
 
 /// What a boundary makes of one user's events.
 enum News {
@@ -128,11 +142,12 @@ impl OpenAttempts {
 
     /// An attempt is over; `true`: nothing has to be remembered of it, because the store does not have it.
     fn drop_unstored(&mut self, who: Who, key_group: u16) -> bool {
-        if self.stored.contains(&who.0) || self.of.remove(&who).is_none() {
+        let row = row_of(who);
+        if self.stored.contains(&row) || self.of.remove(&who).is_none() {
             return false;
         }
-        if self.of.range((who.0, 0)..=(who.0, u32::MAX)).next().is_none() {
-            self.changed.remove(&(key_group, who.0));
+        if self.of.range(range_of(row)).next().is_none() {
+            self.changed.remove(&(key_group, row));
         }
         true
     }
@@ -179,7 +194,7 @@ impl UsersTask {
         store: &dyn Store,
     ) -> Result<(), CheckpointError> {
         let mut events = std::mem::take(&mut open.events);
-        self.sort(&mut events);
+        self.sort(slo, &mut events);
         for of_user in events.chunk_by(|a, b| a.0 == b.0) {
             let who = of_user[0].0;
             let user = who.0;
@@ -209,8 +224,15 @@ impl UsersTask {
         Ok(())
     }
 
-    /// By user, and then in the order of the contract.
-    fn sort(&self, events: &mut [(Who, StepEvent<Origin>)]) {
+    /// By user, and then in the order of the contract. What is left equal differs in nothing that counts.
+    fn sort(&self, slo: usize, events: &mut [(Who, StepEvent<Origin>)]) {
+        let groups = &self.slos[slo].groups;
+        // Numbers of groups depend on the order in which they came.
+        let group = |event: &StepEvent<Origin>| match event.origin.group {
+            NONE => (0, &[][..]),
+            OTHER_GROUPS => (1, &[][..]),
+            group => (2, groups.get(group)),
+        };
         let attributes = |event: &StepEvent<Origin>| Pairs::of(self.tuples.get(event.origin.tuple));
         events.sort_by(|(who, a), (other, b)| {
             let order = (who, a.time_ms, a.step, a.is_bad).cmp(&(other, b.time_ms, b.step, b.is_bad));
@@ -218,7 +240,11 @@ impl UsersTask {
                 true => std::cmp::Ordering::Equal,
                 false => attributes(a).cmp(attributes(b)),
             };
-            order.then_with(by_attributes).then_with(|| a.origin.weight_micros.cmp(&b.origin.weight_micros))
+            let by_rest = || {
+                let of = |event: &StepEvent<Origin>| (event.origin.weight_micros, event.latency_ms);
+                of(a).cmp(&of(b)).then_with(|| group(a).cmp(&group(b)))
+            };
+            order.then_with(by_attributes).then_with(by_rest)
         });
     }
 
@@ -244,7 +270,7 @@ impl UsersTask {
             self.users.get_mut(who.0).rows += 1;
         }
         if before != attempt {
-            open.changed.insert((key_group, who.0));
+            open.changed.insert((key_group, row_of(who)));
         }
     }
 
@@ -381,35 +407,44 @@ impl UsersTask {
     pub(super) fn save_attempts(&mut self, group: u16, batch: &mut Batch) -> Result<(), CheckpointError> {
         for slo in 0..self.slos.len() {
             let Some(mut open) = self.slos[slo].open.take() else { continue };
-            let behind = open.changed.split_off(&(group, 0));
-            let mut of_group = behind;
-            let mut later = of_group.split_off(&(group + 1, 0));
+            let mut of_group = open.changed.split_off(&(group, (0, 0)));
+            let mut later = of_group.split_off(&(group + 1, (0, 0)));
             open.changed.append(&mut later);
-            for (_, user) in of_group {
-                let entry = self.users.get(user);
-                let key = user_key(open.filters, self.tenants.text(entry.tenant), entry.name());
-                let of_user: Vec<(Who, Option<Attempt<Origin>>)> =
-                    open.of.range((user, 0)..=(user, u32::MAX)).map(|(who, attempt)| (*who, *attempt)).collect();
-                let stored: Vec<StoredAttempt> = of_user
-                    .iter()
-                    .filter_map(|(who, attempt)| Some(self.stored_attempt(slo, who.1, attempt.as_ref()?)))
-                    .collect();
-                if stored.is_empty() {
-                    batch.delete_row(&key);
-                    open.stored.remove(&user);
-                } else {
-                    put(batch, &key, &stored)?;
-                    open.stored.insert(user);
-                }
-                for (who, _) in of_user.iter().filter(|(_, attempt)| attempt.is_none()) {
-                    open.of.remove(who);
-                    self.users.get_mut(user).rows -= 1;
-                }
-                if let Some(closed_ms) = self.closed_ms {
-                    self.users.forget_if_unused(user, closed_ms);
-                }
+            for (_, row) in of_group {
+                self.save_row(slo, &mut open, row, batch)?;
             }
             self.slos[slo].open = Some(open);
+        }
+        Ok(())
+    }
+
+    fn save_row(
+        &mut self,
+        slo: usize,
+        open: &mut OpenAttempts,
+        row: Row,
+        batch: &mut Batch,
+    ) -> Result<(), CheckpointError> {
+        let entry = self.users.get(row.0);
+        let key = attempts_key(open.filters, self.tenants.text(entry.tenant), entry.name(), row.1);
+        let all = open.of.range(range_of(row));
+        let stored: Vec<StoredAttempt> =
+            all.filter_map(|(who, attempt)| Some(self.stored_attempt(slo, who.1, attempt.as_ref()?))).collect();
+        if stored.is_empty() {
+            batch.delete_row(&key);
+            open.stored.remove(&row);
+        } else {
+            put(batch, &key, &stored)?;
+            open.stored.insert(row);
+        }
+        let over: Vec<Who> =
+            open.of.range(range_of(row)).filter(|(_, attempt)| attempt.is_none()).map(|(who, _)| *who).collect();
+        for who in &over {
+            open.of.remove(who);
+            self.users.get_mut(row.0).rows -= 1;
+        }
+        if let (false, Some(closed_ms)) = (over.is_empty(), self.closed_ms) {
+            self.users.forget_if_unused(row.0, closed_ms);
         }
         Ok(())
     }
@@ -437,7 +472,7 @@ impl UsersTask {
         self.slos.iter().position(is_of)
     }
 
-    /// Takes a user's open attempts of the store into memory.
+    /// Takes open attempts of the store into memory.
     pub(super) fn load_attempt(
         &mut self,
         slo: usize,
@@ -448,15 +483,13 @@ impl UsersTask {
         let all: Vec<StoredAttempt> = get(key, value)?;
         let tenant = self.tenants.intern(tenant.as_bytes());
         let user = self.user(tenant, user);
-        if let Some(open) = self.slos[slo].open.as_deref_mut() {
-            open.stored.insert(user);
-        }
         for stored in all {
             let tuple = self.tuples.intern(&stored.tuple);
             let group = self.group_of_stored(slo, &stored);
             let Attempt { started_ms, began_ms, step, failures, .. } = stored.attempt;
             let origin = Origin { tuple, group, weight_micros: stored.weight_micros };
             if let Some(open) = self.slos[slo].open.as_deref_mut() {
+                open.stored.insert(row_of((user, stored.by)));
                 open.hold((user, stored.by), Some(Attempt { started_ms, began_ms, step, failures, origin }));
                 self.users.get_mut(user).rows += 1;
             }
@@ -464,26 +497,24 @@ impl UsersTask {
         Ok(())
     }
 
-    /// The group of a stored attempt; by another `group-by` that of its attributes, as far as they say it.
+    /// The group of a stored attempt. Of another `group-by` nothing is known: then it counts in no group.
     fn group_of_stored(&mut self, slo: usize, stored: &StoredAttempt) -> u32 {
-        if self.slos[slo].slo.group_by.is_empty() {
-            return NONE;
-        }
         match &stored.group {
             Some(text) if stored.groups_of == self.slos[slo].groups_of => match text.as_slice() {
                 [] => OTHER_GROUPS,
                 text => self.slos[slo].group(text),
             },
-            _ => {
-                let of = |name: &str| Pairs::of(&stored.tuple).find(|(n, _)| *n == name).map(|(_, value)| value);
-                let mut text = std::mem::take(&mut self.scratch);
-                self.slos[slo].group_text(&mut text, of);
-                let group = self.slos[slo].group(&text);
-                self.scratch = text;
-                group
-            }
+            _ => NONE,
         }
     }
+}
+
+fn attempts_key<'a>(filters: FiltersId, tenant: &'a str, user: &'a str, row: u8) -> Key<'a> {
+    let mut key = user_key(filters, tenant, user);
+    if let Key::User { part, .. } = &mut key {
+        *part = row;
+    }
+    key
 }
 
 fn news_of(gathered: Gathered) -> AttemptNews {
@@ -506,3 +537,6 @@ impl Gathered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

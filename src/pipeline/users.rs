@@ -263,6 +263,8 @@ impl SloRows {
         let mut all: Vec<SloRows> = slos.iter().cloned().map(SloRows::new).collect();
         for slo in 0..slos.len() {
             let Some(journey) = slos[slo].journey() else { continue };
+            // An attempt may end so long after its last event.
+            all[slo].keep_ms += journey.timeout_ms;
             let attempts = rows_of_attempts(&all[slo], slo);
             all[slo].open = Some(Box::new(OpenAttempts::new(journey, &all[slo], all.len())));
             // What is told of users is of attempts; the rows of events only have to go once no rule asks for them.

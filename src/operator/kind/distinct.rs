@@ -122,6 +122,8 @@ impl Distinct {
 
 /// So many users, of whom so many are decided.
 fn counts_of(users: u64, decided: u64, by_bad: bool) -> Counts {
+    // More are decided than known only where rows know a period that the key does not: after a change of the calendar.
+    let decided = decided.min(users);
     let bad_events = if by_bad { decided } else { users - decided };
     let (good, bad) = (u128::from(users - bad_events), u128::from(bad_events));
     Counts { events: users, bad_events, good, bad, ..Counts::default() }
