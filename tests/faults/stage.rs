@@ -80,11 +80,12 @@ impl Stage {
 
     /// `application`: the id, and the prefix of the topics. Several may read the same input.
     pub fn write_configuration(&self, application: &str, settings: Settings) {
+        fs::write(self.path().join("kinds.yaml"), include_str!("kinds.yaml")).expect("definitions");
         let Settings { idle_timeout, session_timeout_ms, max_poll_interval_ms, checkpoint_interval } = settings;
         let heartbeat_ms = session_timeout_ms / 6;
         let config = format!(
             "application_id: {application}\n\
-             slos: [slo.yaml]\n\
+             slos: [slo.yaml, kinds.yaml]\n\
              kafka:\n  properties:\n    bootstrap.servers: \"{bootstrap}\"\n    \
              session.timeout.ms: \"{session_timeout_ms}\"\n    heartbeat.interval.ms: \"{heartbeat_ms}\"\n    \
              max.poll.interval.ms: \"{max_poll_interval_ms}\"\n\
