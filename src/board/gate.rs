@@ -18,13 +18,16 @@ pub struct Policy {
     pub reason: String,
 }
 
-/// What a status asks for, and why; `page` is the title of a page that fires.
-pub fn action_of(state: &str, page: Option<&str>, policy: Option<&Policy>) -> (Action, String) {
+/// What a status asks for, and why; `page` is the title of a page that fires, `is_value` says that the SLO is about a
+/// value, which has no budget.
+pub fn action_of(state: &str, page: Option<&str>, policy: Option<&Policy>, is_value: bool) -> (Action, String) {
     match (page, state, policy) {
         (Some(page), ..) => (Action::Freeze, format!("a page fires: {page}")),
         (None, "breached" | "at_risk" | "ok", Some(policy)) => (by_policy(&policy.action), policy.reason.clone()),
+        (None, "breached", None) if is_value => (Action::Freeze, "its value misses the goal".to_owned()),
         (None, "breached", None) => (Action::Freeze, "the budget of the period is spent".to_owned()),
         (None, "at_risk", None) => (Action::Caution, "an alert fires, or most of the budget is spent".to_owned()),
+        (None, "ok", None) if is_value => (Action::Ship, "its value meets the goal".to_owned()),
         (None, "ok", None) => (Action::Ship, "within its budget".to_owned()),
         (None, ..) => (Action::Caution, "no data came for some time, so nobody knows".to_owned()),
     }
@@ -46,7 +49,8 @@ mod tests {
     #[test]
     fn a_page_stops_whatever_the_policy_says_and_a_policy_decides_about_a_spent_budget() {
         let policy = |action: &str| Policy { action: action.to_owned(), reason: "so it is".to_owned() };
-        let of = |state: &str, page: Option<&str>, policy: Option<Policy>| action_of(state, page, policy.as_ref()).0;
+        let of =
+            |state: &str, page: Option<&str>, policy: Option<Policy>| action_of(state, page, policy.as_ref(), false).0;
         assert_eq!(of("ok", Some("it burns"), Some(policy("ship"))), Action::Freeze);
         assert_eq!(of("breached", None, Some(policy("ship"))), Action::Ship);
         assert_eq!(of("ok", None, Some(policy("freeze"))), Action::Freeze);

@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -23,6 +24,7 @@ struct Status {
     state: String,
     budget_remaining: Option<f64>,
     policy: Option<Policy>,
+    gauge: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -71,14 +73,15 @@ fn gate_of(service: &str, endpoints: &Endpoints, asked: Asked) -> Result<Reply, 
 }
 
 fn of_slo(status: Status, endpoints: &Endpoints) -> OfSlo {
-    let Status { slo, state, budget_remaining, policy } = status;
+    let Status { slo, state, budget_remaining, policy, gauge } = status;
     let firing = Query { live: Some(true), scope: Some("aggregate".to_owned()), ..Query::of_slo(&slo, SLOS_MAX) };
     let alerts = endpoints.board.page(Shelf::Alerts, &firing).items;
     let page = alerts
         .iter()
         .filter_map(|json| serde_json::from_slice::<Alert>(json).ok())
         .find(|alert| alert.severity == "page");
-    let (action, reason) = action_of(&state, page.as_ref().map(|page| page.title.as_str()), policy.as_ref());
+    let page = page.as_ref().map(|page| page.title.as_str());
+    let (action, reason) = action_of(&state, page, policy.as_ref(), gauge.is_some());
     OfSlo { slo, action, reason, state, budget_remaining }
 }
 

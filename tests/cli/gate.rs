@@ -72,6 +72,26 @@ fn a_spent_budget_and_a_failed_candidate_stop_a_release() {
 }
 
 #[test]
+fn a_value_that_misses_its_goal_has_no_budget_that_is_spent() {
+    let program = Program::new();
+    let slos = format!("{}/ops/examples/slos/store-rating.yaml", env!("CARGO_MANIFEST_DIR"));
+    let rated = |stars: f64| {
+        let line = |n: i64| {
+            json!({"tenant": "acme", "timestamp": DAY_START_MS + n * 60_000, "measures": {"rating": stars}}).to_string()
+        };
+        let lines: Vec<String> = (0..1_200).map(line).collect();
+        std::fs::write(program.path().join("in.jsonl"), lines.join("\n") + "\n").expect("written");
+        let ran = program.run(&["backtest", "--slos", &slos, "--input", "in.jsonl", "--out", "out"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        program.run(&["gate", "--service", "app", "--from", "out"])
+    };
+    let ran = rated(3.5);
+    assert_eq!((ran.code, ran.stdout.contains("its value misses the goal")), (Some(1), true), "{}", ran.stdout);
+    let ran = rated(4.75);
+    assert_eq!((ran.code, ran.stdout.contains("budget")), (Some(0), false), "{}", ran.stdout);
+}
+
+#[test]
 fn what_got_worse_since_the_last_pass_is_told() {
     let program = Program::new();
     let gate = |release: &str| {

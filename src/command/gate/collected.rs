@@ -7,6 +7,7 @@ use crate::model::record::Topic;
 use crate::model::time::Moment;
 use anyhow::Context as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
@@ -21,6 +22,7 @@ struct Status {
     policy: Option<Policy>,
     windows: Vec<Window>,
     users: Vec<Users>,
+    gauge: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -185,7 +187,7 @@ impl Collected {
         let is_page =
             |alert: &&Alert| alert.slo == status.slo && alert.scope == "aggregate" && alert.severity == "page";
         let page = self.alerts.values().find(is_page).map(|alert| alert.title.as_str());
-        let (action, reason) = action_of(&status.state, page, status.policy.as_ref());
+        let (action, reason) = action_of(&status.state, page, status.policy.as_ref(), status.gauge.is_some());
         let verdict = match action {
             Action::Freeze => Verdict::Fail,
             _ if status.state == "no_data" => Verdict::NoData,
