@@ -2,7 +2,7 @@
 
 use super::replay::{Alert, Fired};
 use crate::command::Printer;
-use crate::command::check::firing::{aligned, percent};
+use crate::command::check::firing::aligned;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io;
@@ -41,7 +41,7 @@ impl Sides {
         ];
         let of_rules =
             rules.into_iter().map(|rule| self.row(&format!("rule {rule}"), |s| Some(s.rules.get(&rule)?.to_string())));
-        let budget = self.row("budget left at the end", |side| side.budget_remaining.map(percent));
+        let budget = self.row("budget left at the end", |side| side.budget_remaining.map(budget));
         std::iter::once(head).chain(counts).chain(of_rules).chain([budget]).collect()
     }
 
@@ -72,6 +72,15 @@ impl Sides {
             0 => Ok(()),
             more => out.line(&format!("  and {more} more that only one side fires (--json has all)")),
         }
+    }
+}
+
+/// A share of the budget with at most one decimal: it may be many times the budget.
+fn budget(left: f64) -> String {
+    let text = format!("{:.1}", left * 100.0);
+    match text.strip_suffix(".0").unwrap_or(&text) {
+        "-0" => "0 %".to_owned(),
+        text => format!("{text} %"),
     }
 }
 
