@@ -10,7 +10,7 @@ mod replay;
 mod timeline;
 
 use super::backtest::{FileFormat, progress};
-use super::{Exit, Failure, Global, Outcome, Printer, assemble};
+use super::{Exit, Failure, Global, Outcome, Printer, assemble, files};
 use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms};
 use clap::Args;
@@ -55,7 +55,7 @@ what is new counts: alerts that begin, cohorts that open, users that rise. Alert
 (tenant-alerts: info) tell nobody: a fault that raises only these is not seen.
 
 Exit codes: 0 every fault is seen by an SLO (in a matrix: in every cell), 1 one is not, 78 a
-fault cannot be as it is written, or turns nothing bad; or the input cannot be opened.";
+fault cannot be as it is written, or turns nothing bad; or the input cannot be read.";
 
 /// Lay faults over recorded traffic, and see which alerts would have seen them
 ///
@@ -125,9 +125,7 @@ pub fn run(global: &Global, args: &ChaosArgs) -> Outcome {
     for text in &args.faults {
         specs.push(FaultSpec::parse(&matrix.completed(text)).map_err(Failure::Definition)?);
     }
-    if args.inputs.iter().any(|path| path.as_os_str() == "-") {
-        return Err(Failure::Usage("--input -: the recording is read several times; write it to a file".to_owned()));
-    }
+    files::refuse_streams(&args.inputs, "the recording is read several times; write it to a file")?;
     let paths = if args.slos.is_empty() { &settings.slos } else { &args.slos };
     let slos = Arc::new(assemble::definitions_of(&settings, paths)?.slos);
     let format = args.format.map_or(settings.input.format, FileFormat::input_format);

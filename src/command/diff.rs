@@ -7,7 +7,7 @@ mod table;
 
 use super::applied::Store;
 use super::backtest::FileFormat;
-use super::{Exit, Failure, Global, Outcome, Printer, Voice, assemble};
+use super::{Exit, Failure, Global, Outcome, Printer, Voice, assemble, files};
 use crate::config::Settings;
 use crate::definition::maintenance;
 use crate::model::slo::Slo;
@@ -24,7 +24,8 @@ use table::Sides;
 ///
 /// Compares two sets of documents after references, defaults and overrides, so that two ways to write the same SLO do not
 /// differ. With --input it evaluates the SLOs that change over recorded traffic: pages, tickets, how often each rule fired,
-/// and what is left of the budget, before and after. Exit codes: 0 nothing changed, 1 something did.
+/// and what is left of the budget, before and after. Exit codes: 0 nothing changed, 1 something did,
+/// 2 the arguments are wrong, 78 a document or an input cannot be read.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -74,9 +75,7 @@ pub fn run(global: &Global, args: &DiffArgs) -> Outcome {
     let mut settings = global.load()?.settings;
     // It is no part of a definition, and may name SLOs that only one side has.
     let maintenance = settings.maintenance.take();
-    if args.inputs.iter().any(|path| path.as_os_str() == "-") {
-        return Err(Failure::Usage("--input -: both sides are evaluated, so it is read twice: name a file".to_owned()));
-    }
+    files::refuse_streams(&args.inputs, "both sides are evaluated, so it is read twice: name a file")?;
     let before = match args.before.as_slice() {
         [] => applied(&settings, !args.inputs.is_empty(), global)?,
         paths => written(&settings, paths)?,
@@ -143,7 +142,8 @@ fn fired(
             }
         }
         slos.retain(|slo| changes.iter().any(|change| change.slo == slo.name));
-        replay(settings, slos, &recorded, name, voice)
+        // Not the exit code of a change.
+        replay(settings, slos, &recorded, name, voice).map_err(Failure::without_finding)
     };
     let [before, after] = sides;
     Ok([side(before, "before")?, side(after, "after")?])

@@ -64,6 +64,14 @@ impl Failure {
         }
     }
 
+    /// The same where exit code 1 is a finding, which a failure is not: 78.
+    pub fn without_finding(self) -> Failure {
+        match self {
+            Failure::Other(e) => Failure::Definition(with_causes(&e)),
+            other => other,
+        }
+    }
+
     /// Whether the reader closed our output pipe: `tailburn ... | head` is not a failure.
     fn is_broken_pipe(&self) -> bool {
         let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;

@@ -1,9 +1,11 @@
 //! Input files as partitions of a log.
 
+use super::Failure;
 use crate::codec::files::{FileRecord, InputFile};
 use crate::log::LogError;
 use crate::log::embedded::{Source, SourceState};
 use crate::model::record::{Headers, NoHeaders, RecordIn};
+use std::path::PathBuf;
 
 /// One input file as one partition.
 pub struct FileSource {
@@ -32,6 +34,21 @@ impl Source for FileSource {
         }
         Ok(SourceState::More)
     }
+}
+
+/// Refuses what can be read only once: standard input and pipes. `why` says what to do instead.
+pub fn refuse_streams(inputs: &[PathBuf], why: &str) -> Result<(), Failure> {
+    for path in inputs {
+        let told = || format!("--input {}: {why}", path.display());
+        if path.as_os_str() == "-" {
+            return Err(Failure::Usage(told()));
+        }
+        // What is missing or a directory is told when it is opened.
+        if path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            return Err(Failure::Definition(told()));
+        }
+    }
+    Ok(())
 }
 
 /// A file's record as a record of the log.

@@ -1,5 +1,6 @@
 //! `chaos`: what it says of faults can be counted by hand.
 
+use crate::inputs::{cut_off, run_in_shell};
 use crate::program::{Program, Ran};
 use serde_json::{Value, json};
 
@@ -129,6 +130,21 @@ fn what_fires_without_the_fault_is_no_sight_of_it() {
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
     let slo = &ran.json()["faults"][0]["slos"][0];
     assert!(slo["reason"].as_str().expect("a reason").contains("fires without the fault, too"), "{slo}");
+}
+
+#[test]
+fn what_cannot_be_read_as_often_as_it_must_be_is_no_fault_that_nobody_sees() {
+    let program = program();
+    let of = |input: &str| {
+        program.run(&["chaos", "--slos", "slos", "--input", input, "--fault", "tenant=acme; from=+2h; for=15m"])
+    };
+    let ran = run_in_shell(&program, "chaos --slos slos --input <(cat past.jsonl) --fault 'from=+2h; for=15m'");
+    assert_eq!(ran.code, Some(78), "{}{}", ran.stdout, ran.stderr);
+    assert!(flat(&ran.stderr).contains(": the recording is read several times; write it to a file"), "{}", ran.stderr);
+    cut_off(&program, "cut.jsonl.gz", &traffic());
+    let ran = of("cut.jsonl.gz");
+    assert_eq!(ran.code, Some(78), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("cannot read cut.jsonl.gz"), "{}", ran.stderr);
 }
 
 #[test]

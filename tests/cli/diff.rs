@@ -1,5 +1,6 @@
 //! `diff`: a change of SLOs in words, before it is in force.
 
+use crate::inputs::{cut_off, run_in_shell};
 use crate::program::Program;
 
 const SLO: &str = r#"apiVersion: openslo/v1
@@ -153,6 +154,17 @@ fn what_was_applied_is_evaluated_too_and_an_slo_that_comes_has_one_side() {
     assert_eq!(left, [-231.0, 34.0], "{told}");
     assert_eq!((&told[1]["slo"], &told[1]["fired"]["before"]), (&"search".into(), &serde_json::Value::Null));
     assert_eq!(told[1]["fired"]["after"]["pages"], 1);
+    for input in ["cut.jsonl.gz", "gone.jsonl"] {
+        cut_off(&program, "cut.jsonl.gz", &traffic());
+        let ran = program.run(&["diff", "--input", input]);
+        assert_eq!((ran.code, ran.stderr.contains(input)), (Some(78), true), "{input}: {}{}", ran.stdout, ran.stderr);
+    }
+    let ran = run_in_shell(&program, "diff --input <(cat past.jsonl)");
+    assert_eq!((ran.code, ran.stderr.contains("--input /dev/fd/")), (Some(78), true), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("it is read twice"), "{}", ran.stderr);
+    let help = program.run(&["diff", "--help"]).stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("0 nothing changed, 1 something did, 2 the arguments are wrong, 78 a document or an input"));
     let twice = program.run(&["diff", "--input", "-"]);
     assert_eq!((twice.code, twice.stderr.contains("it is read twice")), (Some(2), true), "{}", twice.stderr);
 }

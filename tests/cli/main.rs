@@ -14,6 +14,7 @@ mod diff;
 mod examples;
 mod gate;
 mod init;
+mod inputs;
 mod llm;
 mod metrics;
 mod notify;

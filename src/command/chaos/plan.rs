@@ -62,7 +62,7 @@ pub fn plans(
 fn each(recording: &Recording<'_>, mut take: impl FnMut(&Outcome<'_>)) -> Result<(), Failure> {
     let (inputs, decoder) = recording.open()?;
     for (partition, mut file) in inputs.into_iter().enumerate() {
-        while let Some(record) = file.next_record().map_err(|e| anyhow::anyhow!("{e}"))? {
+        while let Some(record) = file.next_record().map_err(|e| Failure::Definition(e.to_string()))? {
             // What cannot be read becomes a dead letter in every run alike.
             let _ = decoder.read(&files::of_file(&record, partition as u32), &mut take);
         }

@@ -17,8 +17,8 @@ use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms};
 use crate::pipeline::pseudonym::UserIds;
 use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::worker::Observer;
 use crate::worker::direct::{DirectWorker, Overlay};
+use crate::worker::{Observer, WorkerError};
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use std::cell::Cell;
@@ -64,10 +64,7 @@ pub struct Recording<'a> {
 impl Recording<'_> {
     pub fn open(&self) -> Result<(Vec<InputFile>, Decoder), Failure> {
         // Not the exit code of a fault that nobody sees.
-        let files = open_all(self.inputs, self.format).map_err(|failure| match failure {
-            Failure::Other(e) => Failure::Definition(e.to_string()),
-            other => other,
-        })?;
+        let files = open_all(self.inputs, self.format).map_err(Failure::without_finding)?;
         let decoder = decoder::of_files(self.settings, self.format, &files)?;
         Ok((files, decoder))
     }
@@ -91,8 +88,8 @@ impl Recording<'_> {
         worker.overlay = fault.map(|fault| -> Box<dyn Overlay> { Box::new(fault) });
         let mut published = Published::default();
         loop {
-            let turn = worker.poll(Duration::ZERO).map_err(anyhow::Error::from)?;
-            worker.commit(&mut published).map_err(anyhow::Error::from)?;
+            let turn = worker.poll(Duration::ZERO).map_err(failed)?;
+            worker.commit(&mut published).map_err(failed)?;
             progress.show(worker.users.counts.outcomes, worker.users.closed_ms());
             if turn.is_finished && turn.records == 0 {
                 progress.next_run(worker.users.counts.outcomes);
@@ -100,6 +97,10 @@ impl Recording<'_> {
             }
         }
     }
+}
+
+fn failed(error: WorkerError) -> Failure {
+    Failure::from(anyhow::Error::from(error)).without_finding()
 }
 
 /// Keeps no output: the observer does.
