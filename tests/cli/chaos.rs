@@ -148,6 +148,21 @@ fn what_cannot_be_read_as_often_as_it_must_be_is_no_fault_that_nobody_sees() {
 }
 
 #[test]
+fn an_alert_that_only_comes_earlier_is_no_sight_of_the_fault() {
+    let example = |kind: &str, end: &str| {
+        format!("{}/ops/examples/{kind}/checkout-availability.{end}", env!("CARGO_MANIFEST_DIR"))
+    };
+    let (slos, events) = (example("slos", "yaml"), example("events", "jsonl"));
+    let fault = "from=+1h; for=5m; share=0.1";
+    let ran = Program::new().run(&["chaos", "--slos", &slos, "--input", &events, "--fault", fault, "--json"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let slo = &ran.json()["faults"][0]["slos"][0];
+    let reason = slo["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("it only came earlier: the recording raises it at 2026-06-01T10:21:10"), "{slo}");
+    assert_eq!((&slo["seen"], &slo["first"], &slo["named"]), (&json!(false), &Value::Null, &json!([])), "{slo}");
+}
+
+#[test]
 fn a_matrix_has_a_row_a_share_and_a_column_a_length() {
     let program = program();
     let args = ["--matrix", "shares=0.001,1", "for=2m,15m"];

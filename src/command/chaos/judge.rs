@@ -162,6 +162,13 @@ impl Case<'_> {
         if self.damage.turned == 0 {
             return "the share hits no event: too little traffic".to_owned();
         }
+        if let Some((firing, anyway)) = self.after.timeline.told_anyway(&self.before.timeline, &self.slo.name) {
+            let (at, rule, severity) = (Moment(anyway.from_ms), &anyway.rule, &anyway.severity);
+            return match anyway.from_ms > firing.from_ms {
+                true => format!("it only came earlier: the recording raises it at {at} ({rule} {severity})"),
+                false => format!("{rule} {severity} fires without the fault, too, since {at}"),
+            };
+        }
         if let Some(info) = new.first() {
             let who = info.tenant.as_deref().unwrap_or("a group");
             return format!("only for information: {} of {who} fires, and tells nobody (tenant-alerts)", info.rule);
