@@ -37,7 +37,8 @@ Examples:
 A fault is a list of FIELD=VALUE with `;` between them:
   tenant, user, operation, dependency, error_type, journey, step, status, attributes.NAME
                    the events that it hits: all must hold; none is every event
-  from=+2h         when it begins: after the first event, or a time as in 2026-05-29T17:00:00Z
+  from=+2h         when it begins: so long after the first event, or at a time as in
+                   2026-05-29T17:00:00Z
   for=15m          how long it lasts
   share=0.3        the share of these events that fail [default: 1]
   kind=error|slow  how they fail [default: for each SLO, what turns more of its good events bad]
@@ -85,7 +86,7 @@ pub struct ChaosArgs {
     #[arg(long, value_name = "shares=..|for=..", num_args = 1..=2)]
     pub matrix: Vec<String>,
 
-    /// Chooses other events
+    /// Another number hits other events
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,
 

@@ -133,21 +133,6 @@ fn what_fires_without_the_fault_is_no_sight_of_it() {
 }
 
 #[test]
-fn what_cannot_be_read_as_often_as_it_must_be_is_no_fault_that_nobody_sees() {
-    let program = program();
-    let of = |input: &str| {
-        program.run(&["chaos", "--slos", "slos", "--input", input, "--fault", "tenant=acme; from=+2h; for=15m"])
-    };
-    let ran = run_in_shell(&program, "chaos --slos slos --input <(cat past.jsonl) --fault 'from=+2h; for=15m'");
-    assert_eq!(ran.code, Some(78), "{}{}", ran.stdout, ran.stderr);
-    assert!(flat(&ran.stderr).contains(": the recording is read several times; write it to a file"), "{}", ran.stderr);
-    cut_off(&program, "cut.jsonl.gz", &traffic());
-    let ran = of("cut.jsonl.gz");
-    assert_eq!(ran.code, Some(78), "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stderr.contains("cannot read cut.jsonl.gz"), "{}", ran.stderr);
-}
-
-#[test]
 fn an_alert_that_only_comes_earlier_is_no_sight_of_the_fault() {
     let example = |kind: &str, end: &str| {
         format!("{}/ops/examples/{kind}/checkout-availability.{end}", env!("CARGO_MANIFEST_DIR"))
@@ -160,6 +145,39 @@ fn an_alert_that_only_comes_earlier_is_no_sight_of_the_fault() {
     let reason = slo["reason"].as_str().expect("a reason");
     assert!(reason.starts_with("it only came earlier: the recording raises it at 2026-06-01T10:21:10"), "{slo}");
     assert_eq!((&slo["seen"], &slo["first"], &slo["named"]), (&json!(false), &Value::Null, &json!([])), "{slo}");
+}
+
+#[test]
+fn without_burn_rates_there_were_too_few_events_and_no_rule_is_missing() {
+    // Three events a minute, of which a minute needs five to count.
+    let few: String = traffic().lines().step_by(10).map(|line| format!("{line}\n")).collect();
+    let minutes = SLO
+        .replace(
+            "metadata: {name: availability}",
+            "metadata: {name: availability, annotations: {tailburn.dev/timeslice-min-events: \"5\"}}",
+        )
+        .replace("Occurrences", "Timeslices")
+        .replace("target: 0.999", "target: 0.999, timeSliceTarget: 0.95, timeSliceWindow: 1m");
+    let program = Program::new().with_file("slos/a.yaml", &minutes).with_file("past.jsonl", &few);
+    let ran = chaos(&program, "from=+2h; for=15m", &["--json"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let reason = &ran.json()["faults"][0]["slos"][0]["reason"];
+    assert_eq!(reason, "none of its rules had a burn rate: too few events in the recording");
+}
+
+#[test]
+fn what_cannot_be_read_as_often_as_it_must_be_is_no_fault_that_nobody_sees() {
+    let program = program();
+    let of = |input: &str| {
+        program.run(&["chaos", "--slos", "slos", "--input", input, "--fault", "tenant=acme; from=+2h; for=15m"])
+    };
+    let ran = run_in_shell(&program, "chaos --slos slos --input <(cat past.jsonl) --fault 'from=+2h; for=15m'");
+    assert_eq!(ran.code, Some(78), "{}{}", ran.stdout, ran.stderr);
+    assert!(flat(&ran.stderr).contains(": the recording is read several times; write it to a file"), "{}", ran.stderr);
+    cut_off(&program, "cut.jsonl.gz", &traffic());
+    let ran = of("cut.jsonl.gz");
+    assert_eq!(ran.code, Some(78), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("cannot read cut.jsonl.gz"), "{}", ran.stderr);
 }
 
 #[test]
@@ -195,13 +213,21 @@ fn each_slo_fails_in_the_way_that_it_notices() {
         (json!("quality"), Value::Null, json!(false)),
     ];
     assert_eq!(kinds, expected.iter().map(|(a, b, c)| (a, b, c)).collect::<Vec<_>>());
+    let text = flat(&chaos(&program, "from=+2h; for=15m", &[]).stdout);
+    let told =
+        "quality: not judged: the fault turns none of its good events bad. Say how they fail with set.FIELD=VALUE";
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]
 fn a_fault_that_changes_nothing_is_refused_with_a_remedy() {
-    let program = program();
+    let of_journey = traffic().replace("\"status\"", "\"journey\":\"order\",\"step\":\"pay\",\"status\"");
+    let program = program().with_file("past.jsonl", &of_journey);
     for (fault, told) in [
         ("tenant=acne; from=+2h; for=15m", "in the recording tenant is acme, globex"),
+        ("status=503; from=+2h; for=15m", "in the recording status is 200"),
+        ("journey=buy; from=+2h; for=15m", "in the recording journey is order"),
+        ("step=ship; from=+2h; for=15m", "in the recording step is pay"),
         ("tenant=acme; from=+20h; for=15m", "outside the recording"),
         ("tenant=acme; from=+2h; for=15m; kind=slow", "as in set.measures.quality=0.1"),
         ("region=eu; from=+2h; for=15m", "did you mean `attributes.region`?"),
@@ -232,6 +258,12 @@ fn the_examples_of_the_help_run() {
     let slow = SLO.replace("name: availability", "name: latency").replace("status < 500", "latency_ms <= 300.0");
     let program = program().with_file("slos/latency.yaml", &slow);
     let help = program.run(&["chaos", "--help"]).stdout;
+    let words = flat(&help);
+    for told in
+        ["when it begins: so long after the first event, or at a time as in", "Another number hits other events"]
+    {
+        assert!(words.contains(told), "{told}: {help}");
+    }
     let help = help.replace("\\\n", " ");
     let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  tailburn chaos")).collect();
     assert_eq!(examples.len(), 3, "{help}");

@@ -5,6 +5,7 @@ use crate::model::outcome::Outcome;
 use crate::model::suggest::{closest, one_of};
 use crate::model::time::{Moment, Ms};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// How an event is made bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,18 +234,23 @@ impl Fault {
 }
 
 fn is_of(outcome: &Outcome<'_>, name: &str, value: &str) -> bool {
+    value_of(outcome, name).as_deref() == Some(value)
+}
+
+/// What an event has in a field of a selector.
+pub fn value_of<'a>(outcome: &'a Outcome<'_>, name: &str) -> Option<Cow<'a, str>> {
     let text = match name {
         "tenant" => Some(outcome.tenant.as_ref()),
         "user" => outcome.user.as_deref(),
         "journey" => outcome.journey.as_deref(),
         "step" => outcome.step.as_deref(),
-        "status" => return outcome.status.is_some_and(|status| value.parse() == Ok(status)),
+        "status" => return outcome.status.map(|status| Cow::Owned(status.to_string())),
         field => match field.strip_prefix("attributes.") {
             Some(attribute) => outcome.attribute(attribute),
             None => outcome.group_value(field),
         },
     };
-    text == Some(value)
+    text.map(Cow::Borrowed)
 }
 
 #[cfg(test)]

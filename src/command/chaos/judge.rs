@@ -6,7 +6,7 @@ use super::overlay::Damage;
 use super::replay::{Published, StatusHead};
 use super::timeline::Firing;
 use crate::model::duration;
-use crate::model::slo::{RuleKind, Slo};
+use crate::model::slo::{Rule, RuleKind, Slo};
 use crate::model::time::{Moment, Ms};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ impl Judged {
     pub fn untouched(slo: &Slo) -> Judged {
         let reason = match slo.is_value() {
             true => "it is about a value: it has no alerts",
-            false => "no event of it turns from good to bad; say how with set.FIELD=VALUE",
+            false => "the fault turns none of its good events bad. Say how they fail with set.FIELD=VALUE",
         };
         Judged {
             slo: slo.name.clone(),
@@ -185,6 +185,9 @@ impl Case<'_> {
             Some((rule, factor, long, short)) => format!(
                 "too few bad events: {rule} fires above a burn rate of {factor:.4}, which was {long:.3} and {short:.3} at most"
             ),
+            None if self.burn_rules().next().is_some() => {
+                "none of its rules had a burn rate: too few events in the recording".to_owned()
+            }
             None => "it has no rule that could fire".to_owned(),
         }
     }
@@ -212,10 +215,14 @@ impl Case<'_> {
         Some((rule.clone(), guards))
     }
 
+    fn burn_rules(&self) -> impl Iterator<Item = (RuleKind, Rule)> {
+        self.slo.all_rules().filter(|(kind, _)| *kind == RuleKind::BurnRate)
+    }
+
     /// The rule of burn rates that was nearest to firing: its factor, and what burnt over its two windows.
     fn closest(&self) -> Option<(String, f64, f64, f64)> {
         let mut best: Option<(f64, (String, f64, f64, f64))> = None;
-        for (kind, rule) in self.slo.all_rules().filter(|(kind, _)| *kind == RuleKind::BurnRate) {
+        for (kind, rule) in self.burn_rules() {
             let (long, short) = (duration::print(rule.long_ms), duration::print(rule.evidence_ms()));
             let factor = rule.factor.as_f64();
             for status in self.statuses() {

@@ -1,6 +1,6 @@
 //! One look at the recording: which events each fault would hit, and which kind of failure each SLO would notice.
 
-use super::fault::{Fault, FaultSpec, Kind};
+use super::fault::{Fault, FaultSpec, Kind, value_of};
 use super::overlay::changed;
 use super::replay::Recording;
 use crate::command::{Failure, files};
@@ -128,14 +128,9 @@ impl Look {
 
     fn note_values(&mut self, outcome: &Outcome<'_>) {
         for ((name, _), values) in self.fault.spec.selector.iter().zip(&mut self.values) {
-            let value = match (name.as_str(), name.strip_prefix("attributes.")) {
-                (_, Some(attribute)) => outcome.attribute(attribute),
-                ("tenant", _) => Some(outcome.tenant.as_ref()),
-                ("user", _) => outcome.user.as_deref(),
-                (field, _) => outcome.group_value(field),
-            };
-            if let Some(value) = value.filter(|value| values.len() < VALUES_MAX && !values.contains(*value)) {
-                values.insert(value.to_owned());
+            let value = value_of(outcome, name);
+            if let Some(value) = value.filter(|value| values.len() < VALUES_MAX && !values.contains(value.as_ref())) {
+                values.insert(value.into_owned());
             }
         }
     }

@@ -70,7 +70,7 @@ fn verdict(judged: &Judged) -> String {
             format!("seen by {}; {end}", alert(first))
         }
         (None, Some(_)) => format!("NOT SEEN: {reason}"),
-        (None, None) => format!("not asked: {reason}"),
+        (None, None) => format!("not judged: {reason}"),
     }
 }
 
