@@ -53,7 +53,7 @@ alone: a larger share hits the same ones, and more.
 
 Each fault is judged alone, by two runs of what `backtest` runs, with it and without it. Only
 what is new counts: alerts that begin, cohorts that open, users that rise. An alert that the recording
-raises anyway, and that only comes earlier, is not new. Alerts for information (tenant-alerts:
+raises anyway, at most 15 minutes later, is not new. Alerts for information (tenant-alerts:
 info) tell nobody: a fault that raises only these is not seen.
 
 Exit codes: 0 every fault is seen by an SLO (in a matrix: in every cell), 1 one is not, 78 a

@@ -1,8 +1,11 @@
 //! When which rule fired, from the records of `burn-alerts`.
 
 use crate::model::output::{BurnAlert, Labels};
-use crate::model::time::Ms;
+use crate::model::time::{MINUTE_MS, Ms};
 use std::collections::BTreeMap;
+
+/// An alert that comes earlier than this before one of the recording is one of its own.
+const EARLIER_MS: Ms = 15 * MINUTE_MS;
 
 /// One rule of one key while it fired.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,11 +40,12 @@ impl Firing {
     }
 
     /// Whether this tells nothing beyond the other one: the other one is of the same key, as severe or more so, and fires
-    /// while this does.
+    /// while this does, from at most [`EARLIER_MS`] later on.
     fn is_covered_by(&self, other: &Firing) -> bool {
         (&self.slo, &self.scope, &self.tenant, &self.group) == (&other.slo, &other.scope, &other.tenant, &other.group)
             && other.urgency() <= self.urgency()
             && self.overlaps(other)
+            && other.from_ms - self.from_ms <= EARLIER_MS
     }
 }
 
@@ -138,6 +142,9 @@ mod tests {
         assert_eq!(is_new(page(), firing("page", 5, Some(10))), (true, None), "the other one is over");
         assert_eq!(is_new(page(), firing("page", 5, Some(11))), (false, Some(5)), "the other one fires already");
         assert_eq!(is_new(page(), firing("ticket", 5, None)), (true, None), "a page is more than a ticket");
+        let later = |by_ms: Ms| is_new(firing("page", 10, None), firing("page", 10 + by_ms, None));
+        assert_eq!(later(EARLIER_MS), (false, Some(10 + EARLIER_MS)));
+        assert_eq!(later(EARLIER_MS + 1), (true, None), "so much earlier is more than earlier");
         assert_eq!(is_new(firing("ticket", 10, None), firing("page", 15, Some(16))), (false, Some(15)));
         assert_eq!(is_new(page(), page()), (false, None), "the same");
         let of_tenant = Firing { scope: "tenant".to_owned(), tenant: Some("acme".to_owned()), ..page() };
