@@ -932,7 +932,7 @@ fn the_examples_load() {
     assert!(definitions.notices.iter().all(|notice| notice.level == NoticeLevel::Advice), "{:#?}", definitions.notices);
     assert_eq!(
         definitions.slos.iter().map(|slo| slo.rules.len()).collect::<Vec<_>>(),
-        [2, 1, 4, 4, 4, 4, 4, 4, 4, 2, 0, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0, 4, 4, 4]
+        [2, 1, 4, 4, 4, 4, 4, 4, 4, 2, 0, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0, 4, 4, 4]
     );
 }
 

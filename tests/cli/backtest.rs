@@ -276,7 +276,9 @@ fn a_signal_also_stops_one_that_waits_for_standard_input() {
     signal(&child, rustix::process::Signal::INT);
     let ran = ended(child);
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
-    assert!(ran.stderr.contains("the unfinished results were removed"), "{}", ran.stderr);
+    // Whether it has begun to evaluate what it was fed depends on the machine.
+    let is_told = ["the unfinished results were removed", "nothing was evaluated"].map(|text| ran.stderr.contains(text));
+    assert!(is_told[0] != is_told[1], "{}", ran.stderr);
     assert_earlier(&program);
     assert_eq!(names(&program), sorted(&RESULTS));
     drop(stdin);
