@@ -277,7 +277,8 @@ fn a_signal_also_stops_one_that_waits_for_standard_input() {
     let ran = ended(child);
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
     // Whether it has begun to evaluate what it was fed depends on the machine.
-    let is_told = ["the unfinished results were removed", "nothing was evaluated"].map(|text| ran.stderr.contains(text));
+    let is_told =
+        ["the unfinished results were removed", "nothing was evaluated"].map(|text| ran.stderr.contains(text));
     assert!(is_told[0] != is_told[1], "{}", ran.stderr);
     assert_earlier(&program);
     assert_eq!(names(&program), sorted(&RESULTS));
