@@ -77,7 +77,7 @@ export function facts(s, window = null) {
     ['As of (T)', s.at.slice(0, 19).replace('T', ' ') + ' UTC'],
     ['Not counted', left],
     ['Late, counted', c.late ? w.count(c.late) + ' events' : null],
-    ['Unit', s.budgeting_method === 'Occurrences' ? 'events, by weight' : `slices (${s.budgeting_method})`],
+    ['Unit', s.budgeting_method === 'Occurrences' ? (s.journey ? 'attempts, by weight' : 'events, by weight') : `slices (${s.budgeting_method})`],
     ['Definition', s.definition_hash.slice(0, 12)],
   ];
 }

@@ -50,7 +50,7 @@ function Head({ s, alerts }) {
 
 // --- three big numbers ------------------------------------------------------------------------
 
-const unit = s => (s.budgeting_method === 'Occurrences' ? 'events' : 'slices');
+const unit = s => (s.budgeting_method !== 'Occurrences' ? 'slices' : s.journey ? 'attempts' : 'events');
 const OPS = { lte: 'at most', lt: 'below', gte: 'at least', gt: 'above' };
 const promise = s => (s.gauge ? `a value ${OPS[s.gauge.op]} ${s.gauge.target}` : `${w.objective(s.objective)} of ${unit(s)} good`);
 function Big({ s }) {
@@ -160,7 +160,7 @@ function Kinds({ s }) {
     ${s.period && html`<${Section} id="period" title="Period"><p>${w.time(s.period.start)} to ${w.time(s.period.end)} UTC; ${w.pct(s.period.elapsed)} of it is over.</p>${s.previous && html`<p>Period before: SLI <b>${w.pct(s.previous.sli)}</b>, <b>${w.pct(s.previous.budget_remaining)}</b> of the budget left${s.previous.is_final ? '' : ' (not final: late events may still come)'}.</p>`}<//>`}
     ${s.policy && html`<${Section} id="policy" title="Policy"><p><b>${s.policy.action}</b> since ${w.time(s.policy.since)}: ${s.policy.reason}</p><//>`}
     ${s.components?.length > 0 && html`<${Section} id="components" title="Components"><table><thead><tr><th scope="col">Component</th><th scope="col" class="num">Objective</th><th scope="col" class="num">Weight</th><th scope="col" class="num">SLI</th><th scope="col" class="num">Budget left</th></tr></thead><tbody>${s.components.map(c => html`<tr><th scope="row"><a href=${href(['slo', c.name])}>${c.name}</a></th><td class="num">${w.objective(c.objective)}</td><td class="num">${c.weight}</td><td class="num">${w.pct(c.sli)}</td><td class="num">${w.pct(c.budget_remaining)}</td></tr>`)}</tbody></table><//>`}
-    ${s.journey && html`<${Section} id="journey" title="Journey"><p>${w.plural(s.journey.attempts, 'attempt')}, ${w.count(s.journey.abandoned)} abandoned.</p><table><thead><tr><th scope="col">Step</th><th scope="col" class="num">Entered</th><th scope="col" class="num">Failed</th><th scope="col" class="num">Abandoned</th></tr></thead><tbody>${s.journey.steps.map(x => html`<tr><th scope="row">${x.name}</th><td class="num">${w.count(x.entered)}</td><td class="num">${w.count(x.failed)}</td><td class="num">${w.count(x.abandoned)}</td></tr>`)}</tbody></table><//>`}`;
+    ${s.journey && html`<${Section} id="journey" title="Journey"><p>${w.plural(s.journey.attempts, 'attempt')}, ${w.count(s.journey.abandoned)} abandoned (neither good nor bad)${s.journey.stray > 0 && `; ${w.count(s.journey.stray)} events of a step that nobody had come to`}. ${s.journey.compound !== null && html`All steps together: <b>${w.pct(s.journey.compound)}</b> do not fail.`}</p><table><thead><tr><th scope="col">Step</th><th scope="col" class="num">Entered</th><th scope="col" class="num">Failed</th><th scope="col" class="num">Abandoned</th></tr></thead><tbody>${s.journey.steps.map(x => html`<tr><th scope="row">${x.name}</th><td class="num">${w.count(x.entered)}</td><td class="num">${w.count(x.failed)}</td><td class="num">${w.count(x.abandoned)}</td></tr>`)}</tbody></table><//>`}`;
 }
 function Definition({ s, alerts }) {
   const of = useApi(`/api/v1/slo/${encodeURIComponent(s.slo)}`, { isList: false, isSlow: true }), d = of.data?.definition ?? {}, i = d.indicator ?? {};
