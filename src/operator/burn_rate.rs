@@ -291,6 +291,16 @@ fn lowers(slo: &Slo, spec: &RuleSpec, evidence: &Evidence<'_>) -> bool {
     has_a_quarter && spec.threshold.compare_share(u128::from(bad), u128::from(events)) != Ordering::Greater
 }
 
+/// How far back users are remembered.
+pub struct UsersKept {
+    /// Who was seen; `None`: there are no rules.
+    pub seen_from_ms: Option<Ms>,
+    /// Who had bad events.
+    pub bad_from_ms: Ms,
+    /// Panes that may still get events: with the names of these users.
+    pub named_from_ms: Ms,
+}
+
 /// Per pane of event time, the users with the most bad events in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadUsers {
@@ -317,6 +327,12 @@ impl BadUsers {
         let by_hash = |users: Vec<BadUser>| users.iter().map(|u| (u.hash, u.bad_events)).collect();
         let closed = std::mem::replace(&mut self.open, open);
         self.closed.extend(closed.into_iter().map(|(pane, users)| (pane, by_hash(users))));
+    }
+
+    /// Forgets what no rule asks for, and the names of panes that get no more events.
+    pub fn keep(&mut self, kept: &UsersKept) {
+        self.forget_before(kept.bad_from_ms);
+        self.close_before(kept.named_from_ms);
     }
 
     pub fn forget_before(&mut self, start_ms: Ms) {

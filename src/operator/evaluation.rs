@@ -15,8 +15,8 @@ use super::policy;
 use super::sla;
 use super::tail_episode;
 use crate::model::key::Scope;
-use crate::model::slo::{Severity, Slo};
-use crate::model::time::{DAY_MS, HOUR_MS, Ms, PANE_MS};
+use crate::model::slo::Slo;
+use crate::model::time::{DAY_MS, HOUR_MS, Ms};
 
 impl KeyView<'_> {
     /// Nothing of the key counts any more: its compliance window is empty, or its last event lies before the calendar's
@@ -135,18 +135,11 @@ impl KeyState {
 
     /// Forgets users whose last event is before the longest window that needs them.
     fn forget_users(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
-        if boundary.at_ms % (6 * PANE_MS) != 0 {
-            return;
-        }
-        let start_of = |window: usize| boundary.starts.windows_ms[window];
-        if let Some(from_ms) = definition.specs.iter().map(|s| start_of(s.long)).min() {
+        let Some(kept) = definition.users_kept(boundary) else { return };
+        if let Some(from_ms) = kept.seen_from_ms {
             self.seen.forget_before(from_ms);
             self.bad_seen.forget_before(from_ms);
         }
-        let pages = definition.specs.iter().filter(|s| s.severity == Severity::Page);
-        let keep_from_ms = pages.map(|s| start_of(s.long)).min().unwrap_or(boundary.at_ms);
-        self.bad_users.forget_before(keep_from_ms);
-        // How far back an event can lie that may still become visible, plus a pane.
-        self.bad_users.close_before(boundary.at_ms - PANE_MS * 2 - definition.slo.allowed_lateness_ms);
+        self.bad_users.keep(&kept);
     }
 }

@@ -1,6 +1,6 @@
 //! What does not change about a key while its events do: its definition, and the boundary it is at.
 
-use super::burn_rate::{RuleSpec, severity_cap};
+use super::burn_rate::{RuleSpec, UsersKept, severity_cap};
 use super::distribution::Limits;
 use super::signal::budget::BudgetUnits;
 use super::window::{Layout, Starts};
@@ -8,7 +8,7 @@ use crate::model::key::{OTHER, Scope, key_text};
 use crate::model::output::Labels;
 use crate::model::ratio::Ratio;
 use crate::model::slo::{Severity, Slo};
-use crate::model::time::Ms;
+use crate::model::time::{Ms, PANE_MS};
 
 /// What stays the same about a key as long as its definition does.
 #[derive(Debug)]
@@ -108,6 +108,21 @@ impl<'a> Boundary<'a> {
 impl KeyDefinition<'_> {
     pub fn is_tenant(&self) -> bool {
         matches!(self.scope, Scope::Tenant(_))
+    }
+
+    /// How far back the rules ask who was seen, at a boundary at which users are forgotten: one in a minute.
+    pub fn users_kept(&self, boundary: &Boundary<'_>) -> Option<UsersKept> {
+        if boundary.at_ms % (6 * PANE_MS) != 0 {
+            return None;
+        }
+        let start_of = |spec: &RuleSpec| boundary.starts.windows_ms[spec.long];
+        let pages = self.specs.iter().filter(|spec| spec.severity == Severity::Page);
+        Some(UsersKept {
+            seen_from_ms: self.specs.iter().map(start_of).min(),
+            bad_from_ms: pages.map(start_of).min().unwrap_or(boundary.at_ms),
+            // How far back an event can lie that may still become visible, plus a pane.
+            named_from_ms: boundary.at_ms - PANE_MS * 2 - self.slo.allowed_lateness_ms,
+        })
     }
 
     pub fn user_limits(&self) -> Limits {

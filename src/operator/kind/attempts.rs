@@ -8,8 +8,8 @@ use super::super::sketch::{Sketch, SketchBuilder, ZERO_BIN, bin_of};
 use super::super::window::{Layout, Windows};
 use super::journey::{Decided, Outcome};
 use crate::model::output::{Journey as Published, JourneyStep};
-use crate::model::slo::{Journey, Severity};
-use crate::model::time::{Ms, PANE_MS};
+use crate::model::slo::Journey;
+use crate::model::time::Ms;
 use serde::{Deserialize, Serialize};
 
 /// The attempts of a key.
@@ -110,14 +110,14 @@ impl Attempts {
             of_task.seen.iter().for_each(|(slice_ms, change)| self.seen.add(*slice_ms, *change));
             of_task.bad_users.iter().for_each(|(pane_ms, users)| self.bad_users.add(*pane_ms, users));
         }
-        for pane in &panes {
+        for mut pane in panes {
             self.all_bad += pane.counts.bad;
-            let whole = PaneDelta { parts: Vec::new(), ..pane.clone() };
+            let steps = std::mem::take(&mut pane.parts);
             if pane.counts.events > 0 {
-                self.all.add(definition.layout, boundary.starts, &whole);
+                self.all.add(definition.layout, boundary.starts, &pane);
             }
-            for (windows, counts) in self.steps.iter_mut().zip(&pane.parts).filter(|(_, counts)| counts.events > 0) {
-                let of_step = PaneDelta { start_ms: pane.start_ms, counts: *counts, ..PaneDelta::default() };
+            for (windows, counts) in self.steps.iter_mut().zip(steps).filter(|(_, counts)| counts.events > 0) {
+                let of_step = PaneDelta { start_ms: pane.start_ms, counts, ..PaneDelta::default() };
                 windows.add(definition.layout, boundary.starts, &of_step);
             }
         }
@@ -125,17 +125,11 @@ impl Attempts {
 
     /// As [`super::super::key_state::KeyState`] does with users by their events.
     fn forget_users(&mut self, definition: &KeyDefinition<'_>, boundary: &Boundary<'_>) {
-        if boundary.at_ms % (6 * PANE_MS) != 0 {
-            return;
-        }
-        let start_of = |window: usize| boundary.starts.windows_ms[window];
-        if let Some(from_ms) = definition.specs.iter().map(|spec| start_of(spec.long)).min() {
+        let Some(kept) = definition.users_kept(boundary) else { return };
+        if let Some(from_ms) = kept.seen_from_ms {
             self.seen.forget_before(from_ms);
         }
-        let pages = definition.specs.iter().filter(|spec| spec.severity == Severity::Page);
-        let keep_from_ms = pages.map(|spec| start_of(spec.long)).min().unwrap_or(boundary.at_ms);
-        self.bad_users.forget_before(keep_from_ms);
-        self.bad_users.close_before(boundary.at_ms - PANE_MS * 2 - definition.slo.allowed_lateness_ms);
+        self.bad_users.keep(&kept);
     }
 
     /// The next boundary at which an attempt leaves a window.
