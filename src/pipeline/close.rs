@@ -534,11 +534,8 @@ impl SloRows {
         for tally in &mut self.tallies {
             tally.note(index, key, row.tuple, waiting.time_ms, is_bad);
         }
-        // The row of all events is touched with each of a group: one mark a user is enough.
-        if row.group == NO_GROUP && !row.dirty {
-            row.dirty = true;
-            self.dirty[usize::from(key_group)].push(waiting.user);
-        }
+        self.mark(index, waiting.user, key_group);
+        let row = &self.rows[index as usize];
         let slice = self.seen_slice_ms;
         Moved {
             seen: moved(last_ms, row.last_ms, slice),
@@ -563,10 +560,8 @@ impl SloRows {
         if row.tuple == NONE {
             row.tuple = waiting.tuple;
         }
-        if row.group == NO_GROUP && !row.dirty {
-            row.dirty = true;
-            self.dirty[usize::from(key_group)].push(waiting.user);
-        }
+        self.mark(index, waiting.user, key_group);
+        let row = &self.rows[index as usize];
         let slice = self.seen_slice_ms;
         let by_bad = self.slo.unit == Unit::Users { by_bad: true };
         let decided = if by_bad { (last_bad_ms, row.last_bad_ms()) } else { (last_good_ms, row.tuple_ms) };
@@ -579,11 +574,12 @@ impl SloRows {
         }
     }
 
-    /// A user's rows changed since they were written.
-    pub(super) fn mark(&mut self, user: u32, key_group: u16) {
-        let Some(index) = self.row_of.get(user as usize).filter(|index| **index != NONE) else { return };
-        let row = &mut self.rows[*index as usize];
-        if !std::mem::replace(&mut row.dirty, true) {
+    /// A row changed since its user's rows were written. The row of all events is touched with each of a group: one mark a
+    /// user is enough.
+    #[inline]
+    pub(super) fn mark(&mut self, index: u32, user: u32, key_group: u16) {
+        let row = &mut self.rows[index as usize];
+        if row.group == NO_GROUP && !std::mem::replace(&mut row.dirty, true) {
             self.dirty[usize::from(key_group)].push(user);
         }
     }

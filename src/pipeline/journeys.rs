@@ -322,12 +322,12 @@ impl UsersTask {
 
     /// A user's attributes are those of its newest event, whatever became of its attempts.
     fn retuple(&mut self, slo: usize, attempts: usize, user: u32) {
-        let Some(row) = self.slos[attempts].row_of.get(user as usize).copied().filter(|row| *row != NONE) else {
+        let Some(whole) = self.slos[attempts].row_of.get(user as usize).copied().filter(|row| *row != NONE) else {
             return;
         };
         let of_groups = self.slos[attempts].group_row_of.range((user, 0)..=(user, u32::MAX));
         let rows: Vec<(u32, u32)> =
-            std::iter::once((NO_GROUP, row)).chain(of_groups.map(|((_, group), row)| (*group, *row))).collect();
+            std::iter::once((NO_GROUP, whole)).chain(of_groups.map(|((_, group), row)| (*group, *row))).collect();
         for (group, row) in rows {
             let Some(tuple) = self.newest_tuple(slo, attempts, user, group) else { continue };
             let tenant = self.users.get(user).tenant;
@@ -339,7 +339,7 @@ impl UsersTask {
             rows.rows[row as usize].tuple = tuple;
             let key = if group == NO_GROUP { KeyRef::Tenant(tenant) } else { KeyRef::Group(group) };
             rows.tallies.iter_mut().for_each(|tally| tally.retuple(row, key, tuple));
-            rows.mark(user, key_group);
+            rows.mark(whole, user, key_group);
         }
     }
 
