@@ -5,6 +5,7 @@ use super::error::Report;
 use super::indicator::filter_of;
 use crate::model::duration;
 use crate::model::expr::Filter;
+use crate::model::outcome::Outcome;
 use crate::model::period::Method;
 use crate::model::slo::{Journey, JourneyStep, Slo};
 use crate::model::time::{DAY_MS, Ms};
@@ -12,8 +13,6 @@ use std::collections::BTreeSet;
 
 /// Every key counts each step.
 const STEPS: std::ops::RangeInclusive<usize> = 1..=16;
-/// The fields that the events of an attempt may share, beside attributes.
-const BY: [&str; 7] = ["trace_id", "event_id", "operation", "dependency", "error_type", "journey", "step"];
 const TIMEOUT_MAX_MS: Ms = DAY_MS;
 
 /// The steps, and which events are of each.
@@ -58,12 +57,13 @@ pub(super) fn read(at: &Cursor<'_>, report: &mut Report) -> Option<JourneySpec> 
 
 fn read_by(at: &Cursor<'_>, report: &mut Report) -> Option<String> {
     let text = at.text(report)?;
-    let is_known = BY.contains(&text) || text.strip_prefix("attributes.").is_some_and(|name| !name.is_empty());
+    let is_known =
+        Outcome::TEXTS.contains(&text) || text.strip_prefix("attributes.").is_some_and(|name| !name.is_empty());
     if !is_known {
         at.error(
             report,
             format!("events cannot share `{text}`"),
-            format!("write {}, or attributes.NAME; without `by` an attempt is of its user", BY.join(", ")),
+            format!("write {}, or attributes.NAME; without `by` an attempt is of its user", Outcome::TEXTS.join(", ")),
         );
     }
     is_known.then(|| text.to_owned())

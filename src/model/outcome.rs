@@ -83,6 +83,10 @@ impl Outcome<'_> {
         }
     }
 
+    /// The fields that [`Outcome::text`] knows, beside attributes.
+    pub const TEXTS: [&'static str; 7] =
+        ["trace_id", "event_id", "operation", "dependency", "error_type", "journey", "step"];
+
     /// A text by its name in `journey.by`: a field, or `attributes.NAME`.
     pub fn text(&self, name: &str) -> Option<&str> {
         match name {
@@ -90,15 +94,9 @@ impl Outcome<'_> {
             "event_id" => self.event_id.as_deref(),
             "journey" => self.journey.as_deref(),
             "step" => self.step.as_deref(),
-            _ => match name.strip_prefix("attributes.") {
-                Some(attribute) => self.attribute(attribute),
-                None => self.group_value(name).filter(|_| Self::is_text_field(name)),
-            },
+            "operation" | "dependency" | "error_type" => self.group_value(name),
+            _ => self.attribute(name.strip_prefix("attributes.")?),
         }
-    }
-
-    fn is_text_field(name: &str) -> bool {
-        matches!(name, "operation" | "dependency" | "error_type")
     }
 
     pub fn measure(&self, name: &str) -> Option<f64> {
