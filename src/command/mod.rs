@@ -36,6 +36,7 @@ mod output;
 mod processor;
 #[cfg(any(feature = "kafka", test))]
 mod punctual;
+mod recorded;
 mod records;
 pub mod report;
 pub mod run;

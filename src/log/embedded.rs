@@ -39,6 +39,15 @@ pub trait Sink {
     fn commit(&mut self, records: Vec<RecordOut>) -> Result<(), LogError>;
 }
 
+/// Keeps no output: an observer keeps what somebody needs of it.
+pub struct Nowhere;
+
+impl Sink for Nowhere {
+    fn commit(&mut self, _records: Vec<RecordOut>) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
 struct Input {
     source: Box<dyn Source>,
     next: NextOffset,

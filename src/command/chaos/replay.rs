@@ -4,20 +4,14 @@ use super::overlay::{FaultOverlay, user_hash};
 use super::timeline::Timeline;
 use crate::codec::Decoder;
 use crate::codec::files::InputFile;
-use crate::codec::output::OutputFormat;
 use crate::command::backtest::open_all;
-use crate::command::files::FileSource;
-use crate::command::{Failure, assemble, decoder};
+use crate::command::{Failure, decoder, recorded};
 use crate::config::{InputFormat, Settings};
-use crate::log::LogError;
-use crate::log::embedded::{EmbeddedLog, Sink, Source};
 use crate::model::output::{BurnAlert, RuleStatus, TailCohort, UserStatus};
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
 use crate::model::time::{Moment, Ms};
-use crate::pipeline::pseudonym::UserIds;
-use crate::pipeline::route::{DeadLetterForm, Route, SourceName};
-use crate::worker::direct::{DirectWorker, Overlay};
+use crate::worker::direct::Overlay;
 use crate::worker::{Observer, WorkerError};
 use indicatif::ProgressBar;
 use serde::Deserialize;
@@ -77,14 +71,7 @@ impl Recording<'_> {
         progress: &Progress,
     ) -> Result<Published, Failure> {
         let (files, decoder) = self.open()?;
-        let inputs = files.len() as u32;
-        let tasks = assemble::tasks(self.settings, slos, inputs, UserIds::Plain, OutputFormat::Json)?;
-        let names = (0..inputs).map(|partition| SourceName { topic: String::new(), partition }).collect();
-        let source = |(i, file)| -> Box<dyn Source> { Box::new(FileSource::new(file, i as u32)) };
-        let sources = files.into_iter().enumerate().map(source).collect();
-        let log = EmbeddedLog::new(sources, self.settings.partitions.rollup, Nowhere);
-        let route = Route::new(decoder, names, DeadLetterForm::Line);
-        let mut worker = DirectWorker::new(log, route, tasks.users, tasks.rollups, inputs);
+        let mut worker = recorded::worker(self.settings, slos, self.inputs, files, decoder)?;
         worker.overlay = fault.map(|fault| -> Box<dyn Overlay> { Box::new(fault) });
         let mut published = Published::default();
         loop {
@@ -101,15 +88,6 @@ impl Recording<'_> {
 
 fn failed(error: WorkerError) -> Failure {
     Failure::from(anyhow::Error::from(error)).without_finding()
-}
-
-/// Keeps no output: the observer does.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn commit(&mut self, _records: Vec<RecordOut>) -> Result<(), LogError> {
-        Ok(())
-    }
 }
 
 /// A status of an aggregate, as far as it is asked here.

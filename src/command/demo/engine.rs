@@ -5,8 +5,7 @@ use crate::codec::output::OutputFormat;
 use crate::command::observe::Published;
 use crate::command::{Failure, assemble, decoder};
 use crate::config::{InputFormat, Settings};
-use crate::log::LogError;
-use crate::log::embedded::{EmbeddedLog, QueueSource, Sink, Source};
+use crate::log::embedded::{EmbeddedLog, Nowhere, QueueSource, Source};
 use crate::model::record::RecordOut;
 use crate::model::slo::Slo;
 use crate::pipeline::pseudonym::UserIds;
@@ -18,15 +17,6 @@ use std::time::Duration;
 
 /// How long a turn waits for traffic.
 const WAIT: Duration = Duration::from_millis(20);
-
-/// Keeps no output: the observer keeps what the demo needs.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn commit(&mut self, _records: Vec<RecordOut>) -> Result<(), LogError> {
-        Ok(())
-    }
-}
 
 /// Processes the partitions' records until they are closed.
 pub fn process(slos: Vec<Slo>, sources: Vec<QueueSource>, shared: &Shared) -> Result<(), Failure> {

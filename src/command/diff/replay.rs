@@ -1,20 +1,12 @@
 //! What definitions would have fired over recorded outcomes: a backtest that keeps counts, and writes no file.
 
-use crate::codec::files::InputFile;
-use crate::codec::output::OutputFormat;
 use crate::command::backtest::{self, FileFormat};
-use crate::command::files::FileSource;
-use crate::command::{Failure, Voice, assemble, decoder};
-use crate::config::{InputFormat, Settings};
-use crate::log::LogError;
-use crate::log::embedded::{EmbeddedLog, Sink, Source};
+use crate::command::{Failure, Voice, decoder, recorded};
+use crate::config::Settings;
 use crate::model::output::BurnAlert;
 use crate::model::record::{RecordOut, Topic};
 use crate::model::slo::Slo;
 use crate::model::time::Moment;
-use crate::pipeline::pseudonym::UserIds;
-use crate::pipeline::route::{DeadLetterForm, Route};
-use crate::worker::direct::DirectWorker;
 use crate::worker::{Observer, WorkerError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +61,8 @@ pub fn replay(
     let format = recorded.format.map_or(settings.input.format, FileFormat::input_format);
     let files = backtest::open_all(recorded.inputs, format)?;
     let mut watch = Watch::of(&slos);
-    let mut worker = worker(settings, slos, recorded.inputs, files, format)?;
+    let decoder = decoder::of_files(settings, format, &files)?;
+    let mut worker = recorded::worker(settings, &Arc::new(slos), recorded.inputs, files, decoder)?;
     let progress = backtest::progress(&voice);
     loop {
         let turn = worker.poll(Duration::ZERO).map_err(failed)?;
@@ -87,32 +80,6 @@ pub fn replay(
 
 fn failed(error: WorkerError) -> Failure {
     anyhow::Error::from(error).into()
-}
-
-fn worker(
-    settings: &Settings,
-    slos: Vec<Slo>,
-    inputs: &[PathBuf],
-    files: Vec<InputFile>,
-    format: InputFormat,
-) -> Result<DirectWorker<EmbeddedLog<Nowhere>>, Failure> {
-    let count = inputs.len() as u32;
-    let decoder = decoder::of_files(settings, format, &files)?;
-    let tasks = assemble::tasks(settings, &Arc::new(slos), count, UserIds::Plain, OutputFormat::Json)?;
-    let source = |(i, file)| -> Box<dyn Source> { Box::new(FileSource::new(file, i)) };
-    let sources = (0..).zip(files).map(source).collect();
-    let names = (0..).zip(inputs).map(|(i, path)| backtest::source_name(path, i)).collect();
-    let log = EmbeddedLog::new(sources, settings.partitions.rollup, Nowhere);
-    let route = Route::new(decoder, names, DeadLetterForm::Line);
-    Ok(DirectWorker::new(log, route, tasks.users, tasks.rollups, count))
-}
-
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn commit(&mut self, _: Vec<RecordOut>) -> Result<(), LogError> {
-        Ok(())
-    }
 }
 
 /// Counts what is published.
