@@ -1,25 +1,9 @@
 //! `apply`, `history` and change control: what was applied is kept in a file here, as it is in the topic on Kafka.
 
+use crate::documents::SLO;
 use crate::program::{Program, Ran};
 use serde_json::Value;
 
-const SLO: &str = r#"apiVersion: openslo/v1
-kind: SLO
-metadata:
-  name: checkout
-  annotations: {tailburn.dev/alert-rules: "1h/5m/14.4/page, 1d/2h/3/ticket"}
-spec:
-  service: shop
-  indicator:
-    metadata: {name: ok}
-    spec:
-      ratioMetric:
-        counter: true
-        good: {metricSource: {type: tailburn, spec: {filter: "status < 500"}}}
-  timeWindow: [{duration: 28d, isRolling: true}]
-  budgetingMethod: Occurrences
-  objectives: [{displayName: standard, target: 0.99}]
-"#;
 const EVENT: &str = r#"{"tenant": "acme", "user": "u1", "timestamp": 1780000000000, "status": 200}"#;
 
 fn program() -> Program {

@@ -1,25 +1,8 @@
 //! `diff`: a change of SLOs in words, before it is in force.
 
+use crate::documents::SLO;
 use crate::inputs::{cut_off, run_in_shell};
 use crate::program::Program;
-
-const SLO: &str = r#"apiVersion: openslo/v1
-kind: SLO
-metadata:
-  name: checkout
-  annotations: {tailburn.dev/alert-rules: "1h/5m/14.4/page, 1d/2h/3/ticket"}
-spec:
-  service: shop
-  indicator:
-    metadata: {name: ok}
-    spec:
-      ratioMetric:
-        counter: true
-        good: {metricSource: {type: tailburn, spec: {filter: "status < 500"}}}
-  timeWindow: [{duration: 28d, isRolling: true}]
-  budgetingMethod: Occurrences
-  objectives: [{displayName: standard, target: 0.99}]
-"#;
 
 fn diff(after: &[(&str, &str)]) -> crate::program::Ran {
     let search = SLO.replace("name: checkout", "name: search");

@@ -11,6 +11,7 @@ mod configuration;
 mod definitions;
 mod demo;
 mod diff;
+mod documents;
 mod examples;
 mod gate;
 mod init;
